@@ -1,0 +1,260 @@
+"""What the tests need from outside, fetched once into a cache folder: OpenClaw, Node.js, the IRC plugin, an IRC server.
+
+`python -m tests.e2e.harness.install [VERSION...]` fetches ahead of the tests. Progress goes to stderr. Everything is made
+under a `.part` name and renamed when it is whole, so a broken download is never taken for an install; a lock file per
+item lets test processes side by side wait for each other.
+
+The IRC channel of 2026.9 is a plugin that every gateway has to install by itself (8 s; see `add_irc_plugin`); only its
+package is kept in the cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .failures import InstallError
+from .releases import RELEASES, Release, release
+from .waiting import monotonic
+
+RETRIES = 2
+PATIENCE = 1800.0
+IRC_PLUGIN = "@openclaw/irc@2026.9.5"
+_DEBIAN_NGIRCD = Path("/usr/sbin/ngircd")
+
+
+@dataclass(frozen=True)
+class Installation:
+    """An installed gateway: the program and the Node.js to run it with."""
+
+    release: Release
+    node: Path
+    script: Path
+
+
+def cache_root() -> Path:
+    named = os.environ.get("OPENCLAW_WATCHDOG_E2E_CACHE")
+    return Path(named).expanduser().absolute() if named else Path.home() / ".cache" / "openclaw-watchdog-e2e"
+
+
+def installed(wanted: Release) -> Installation:
+    """OpenClaw of that version, from the cache or fetched into it now."""
+    node = _node(wanted.node)
+    folder = cache_root() / "versions" / wanted.version
+    script = folder / "node_modules" / "openclaw" / "openclaw.mjs"
+    package: dict[str, object] = {"dependencies": {"openclaw": wanted.version}}
+    if wanted.overrides:
+        package["overrides"] = dict(wanted.overrides)
+    _ensure_npm_install(f"openclaw {wanted.version}", folder, script, package, wanted.npm_flags, _path_with(node))
+    return Installation(wanted, node, script)
+
+
+def add_irc_plugin(gateway: Installation, belonging: Mapping[str, str], home: Path) -> None:
+    """Install the IRC channel into one gateway's state folder, the way its owner would. The gateway must not run, and
+    its config must not name the channel yet. `belonging`: the variables that tell one gateway's things from another's.
+
+    A copy kept elsewhere does not do: 2026.9.6 loads it (`plugins.load.paths`) but gives the channel no inbox, because it
+    trusts only what its own installer fetched from the registry (log: PLUGIN_TRUST_REFUSED).
+    """
+    name = f"plugin {IRC_PLUGIN}"
+    log = home / "plugin.install.log"
+    command = [str(gateway.node), str(gateway.script), "plugins", "install", IRC_PLUGIN]
+    kept = {"npm_config_cache": str(cache_root() / "npm"), "npm_config_prefer_offline": "true"}
+    wanted = {**_clean_environment(), **belonging, **kept, "PATH": _path_with(gateway.node), "NO_COLOR": "1"}
+    for attempt in _attempts(name):
+        _run(name, command, cwd=home, environment=wanted, log=log, attempt=attempt)
+        if attempt.succeeded:
+            return
+    raise InstallError(f"{IRC_PLUGIN} could not be installed:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def ngircd() -> Path:
+    """The IRC server, from Debian. Root installs it; anybody else gets it unpacked into the cache."""
+    unpacked = cache_root() / "ngircd" / "usr" / "sbin" / "ngircd"
+    for candidate in (shutil.which("ngircd"), _DEBIAN_NGIRCD, unpacked):
+        if candidate and Path(candidate).exists():
+            return Path(candidate)
+    if not shutil.which("apt-get"):
+        raise InstallError("the IRC tests need ngircd on PATH (Debian: apt-get install ngircd, macOS: brew install ngircd)")
+    target = cache_root() / "ngircd"
+    with _one_at_a_time(target):
+        if os.geteuid() == 0:
+            _install_debian_package(_log_of(target))
+            return _DEBIAN_NGIRCD
+        if not unpacked.exists():
+            _unpack_debian_package(target)
+    return unpacked
+
+
+def main(arguments: list[str]) -> int:
+    """Fetch everything (or the given versions) now."""
+    wanted = [release(version) for version in arguments] or list(RELEASES)
+    try:
+        for each in wanted:
+            _say(f"openclaw {each.version}: {installed(each).script.parent}")
+        _say(f"ngircd: {ngircd()}")
+    except InstallError as problem:
+        _say(str(problem))
+        return 1
+    return 0
+
+
+# ---------------------------------------------------------------- npm
+
+
+def _node(major: int) -> Path:
+    folder = cache_root() / "node" / str(major)
+    program = folder / "node_modules" / "node" / "bin" / "node"
+    package: dict[str, object] = {"dependencies": {"node": str(major)}}
+    _ensure_npm_install(f"node {major}", folder, program, package, (), os.environ.get("PATH", os.defpath))
+    return program
+
+
+def _ensure_npm_install(
+    name: str, folder: Path, proof: Path, package: Mapping[str, object], flags: tuple[str, ...], path: str
+) -> None:
+    """`proof` is the file that is there when the install is whole."""
+    if proof.exists():
+        return
+    npm = shutil.which("npm", path=path)
+    if npm is None:
+        raise InstallError("npm is not on PATH: the e2e tests fetch OpenClaw with it (Debian: apt-get install npm)")
+    with _one_at_a_time(folder):
+        if proof.exists():
+            return
+        for attempt in _attempts(name):
+            part = _fresh_part(folder)
+            (part / "package.json").write_text(json.dumps({"private": True, **package}, indent=1))
+            command = [npm, "install", "--no-audit", "--no-fund", *flags]
+            environment = {**_clean_environment(), "PATH": path}
+            _run(name, command, cwd=part, environment=environment, log=_log_of(folder), attempt=attempt)
+            if attempt.succeeded and (part / proof.relative_to(folder)).exists():
+                part.rename(folder)
+                return
+    raise InstallError(f"{name} could not be installed by npm, see {_log_of(folder)}")
+
+
+def _clean_environment() -> dict[str, str]:
+    """Without the settings a surrounding npm or OpenClaw left there; those of the network stay."""
+    foreign = ("OPENCLAW_", "CLAWDBOT_", "npm_lifecycle", "npm_package", "INIT_CWD")
+    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+
+
+def _path_with(node: Path) -> str:
+    return f"{node.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+
+
+
+# ---------------------------------------------------------------- Debian
+
+
+def _install_debian_package(log: Path) -> None:
+    _say("ngircd: apt-get install")
+    # policy-rc.d and the like are not ours to set: the package may start a server on 6667, the tests use their own ports.
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "ngircd"]):
+        _checked(command, log, environment)
+    if not _DEBIAN_NGIRCD.exists():
+        raise InstallError(f"apt-get installed ngircd, but there is no {_DEBIAN_NGIRCD}")
+
+
+def _unpack_debian_package(target: Path) -> None:
+    _say("ngircd: apt-get download")
+    part = _fresh_part(target)
+    _checked(["apt-get", "download", "ngircd"], _log_of(target), os.environ, cwd=part)
+    for archive in part.glob("ngircd_*.deb"):
+        _checked(["dpkg-deb", "-x", str(archive), str(part)], _log_of(target), os.environ)
+    shutil.rmtree(target, ignore_errors=True)
+    part.rename(target)
+    _checked([str(target / "usr/sbin/ngircd"), "--version"], _log_of(target), os.environ)
+
+
+def _checked(command: list[str], log: Path, environment: Mapping[str, str], cwd: Path | None = None) -> None:
+    with log.open("ab") as out:
+        try:
+            code = subprocess.run(command, env=environment, cwd=cwd, stdout=out, stderr=out, timeout=600).returncode
+        except (OSError, subprocess.TimeoutExpired) as problem:
+            raise InstallError(f"{' '.join(command)}: {problem}; install ngircd by hand (apt-get install ngircd)") from None
+    if code:
+        raise InstallError(
+            f"{' '.join(command)} failed with {code}, see {log}; install ngircd by hand (apt-get install ngircd)"
+        )
+
+
+# ---------------------------------------------------------------- common to all
+
+
+@dataclass
+class _Attempt:
+    number: int
+    succeeded: bool = False
+
+
+def _attempts(name: str) -> Iterator[_Attempt]:
+    for number in range(1, RETRIES + 2):
+        if number > 1:
+            _say(f"{name}: trying again ({number} of {RETRIES + 1})")
+        yield _Attempt(number)
+
+
+def _run(
+    name: str, command: list[str], *, cwd: Path, environment: Mapping[str, str], log: Path, attempt: _Attempt
+) -> None:
+    """Run to the end, with a line to stderr now and then; `attempt` learns whether it went well."""
+    began = monotonic()
+    _say(f"{name}: installing, log in {log}")
+    with log.open("ab" if attempt.number > 1 else "wb") as out:
+        child = subprocess.Popen(command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        try:
+            while monotonic() - began < PATIENCE:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    code = child.wait(15)
+                    attempt.succeeded = code == 0
+                    took = f"{monotonic() - began:.0f} s"
+                    _say(f"{name}: installed in {took}" if code == 0 else f"{name}: failed with {code} after {took}")
+                    return
+                _say(f"{name}: {monotonic() - began:.0f} s")
+            _say(f"{name}: given up after {PATIENCE:g} s")
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+
+
+@contextlib.contextmanager
+def _one_at_a_time(target: Path) -> Iterator[None]:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_name(target.name + ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say(f"{target.name}: somebody else installs it, waiting")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _fresh_part(target: Path) -> Path:
+    part = target.with_name(target.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    return part
+
+
+def _log_of(target: Path) -> Path:
+    return target.with_name(target.name + ".install.log")
+
+
+def _say(line: str) -> None:
+    print(f"[e2e install] {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,61 @@
+"""What the harness must know about each OpenClaw release: how to install it and which states it can be brought into.
+
+This is deliberately not the watchdog's own table of capabilities: two tables written apart can disagree, one cannot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Release:
+    """One OpenClaw version."""
+
+    version: str
+    node: int
+    """Major version of Node.js it is run with."""
+    overrides: tuple[tuple[str, str], ...] = ()
+    """npm overrides without which the install or the start fails."""
+    npm_flags: tuple[str, ...] = ()
+    tells_active_runs: bool = True
+    """Rows carry `hasActiveRun`."""
+    resumes_on_boot: bool = False
+    """Ordinary sessions found running at boot are resumed by the gateway itself."""
+    keeps_sessions_in_sqlite: bool = False
+    locks_transcripts: bool = False
+    """`<sessionId>.jsonl.lock` is held for the whole of a run."""
+    restarts_on_sigusr1: bool = True
+    agents_without_skills: bool = False
+    """With skills, every second turn of a session fails."""
+    bundles_irc: bool = True
+    lock_under_state_dir: bool = False
+    """The gateway's own lock file; otherwise it lies in the temporary folder of the system."""
+
+
+# linkedom from 0.18.13 on depends on a package that is gone from the registry; libsignal (WhatsApp only) comes from git.
+_GONE = (("linkedom", "0.18.12"), ("libsignal", "npm:empty-npm-package@1.0.0"))
+_NO_PEERS = ("--omit=peer", "--legacy-peer-deps")
+
+V3_24 = Release(
+    "2026.3.24", 22, _GONE, _NO_PEERS, tells_active_runs=False, locks_transcripts=True,
+)
+V4_14 = Release(
+    "2026.4.14", 22, _GONE, _NO_PEERS, tells_active_runs=False, locks_transcripts=True,
+)
+V5_18 = Release("2026.5.18", 22, _GONE, agents_without_skills=True)
+V9_6 = Release(
+    "2026.9.6",
+    26,
+    resumes_on_boot=True,
+    keeps_sessions_in_sqlite=True,
+    restarts_on_sigusr1=False,
+    agents_without_skills=True,
+    bundles_irc=False,
+    lock_under_state_dir=True,
+)
+RELEASES = (V3_24, V4_14, V5_18, V9_6)
+
+
+def release(version: str) -> Release:
+    return next(known for known in RELEASES if known.version == version)

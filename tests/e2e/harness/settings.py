@@ -1,0 +1,93 @@
+"""The config document of a gateway under test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .provider import Provider
+from .releases import Release
+
+Settings = dict[str, Any]
+
+
+def merged(base: Mapping[str, Any], extra: Mapping[str, Any]) -> Settings:
+    """`base` with `extra` laid over it; objects are merged, everything else is replaced."""
+    result = dict(base)
+    for key, value in extra.items():
+        below = result.get(key)
+        both = isinstance(value, Mapping) and isinstance(below, Mapping)
+        result[key] = merged(below, value) if both and isinstance(below, Mapping) else value
+    return result
+
+
+def settings_for(
+    release: Release, *, port: int, token: str, home: Path, provider: Provider, run_timeout_seconds: int = 7200
+) -> Settings:
+    """A gateway that talks to the mock model only, on loopback only, and runs many sessions side by side."""
+    model = {
+        "id": Provider.MODEL,
+        "name": Provider.MODEL,
+        "reasoning": False,
+        "input": ["text"],
+        "contextWindow": 128_000,
+        "maxTokens": 8192,
+        "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
+    }
+    defaults: Settings = {
+        "workspace": str(home / "workspace"),
+        "skipBootstrap": True,
+        "heartbeat": {"every": "0m"},
+        "model": {"primary": f"mock/{Provider.MODEL}"},
+        "models": {f"mock/{Provider.MODEL}": {}},
+        "timeoutSeconds": run_timeout_seconds,
+        "maxConcurrent": 16,
+    }
+    if release.agents_without_skills:
+        defaults["skills"] = []
+    return {
+        "gateway": {"mode": "local", "bind": "loopback", "port": port, "auth": {"mode": "token", "token": token}},
+        "agents": {"defaults": defaults},
+        "models": {
+            "mode": "replace",
+            "providers": {
+                "mock": {
+                    "baseUrl": provider.base_url,
+                    "apiKey": "not-a-secret",
+                    "api": "openai-completions",
+                    "models": [model],
+                }
+            },
+        },
+        "tools": {"exec": {"host": "gateway", "security": "full", "ask": "off"}},
+        "logging": {"file": str(home / "gateway.log")},
+        "discovery": {"mdns": {"mode": "off"}},
+        "update": {"checkOnStart": False},
+    }
+
+
+def irc_channel(port: int, person: str, groups: tuple[str, ...]) -> Settings:
+    """OpenClaw's IRC channel, open to everyone in private and to one person in groups.
+
+    Not to everyone in groups: what the gateway says outside the reply path comes from a second nick, which the bot would
+    hear as another user and answer, without end on 2026.9.
+    """
+    return {
+        "channels": {
+            "irc": {
+                "enabled": True,
+                "host": "127.0.0.1",
+                "port": port,
+                "tls": False,
+                "nick": "claw",
+                "dmPolicy": "open",
+                "allowFrom": ["*"],
+                "groupPolicy": "open",
+                "groupAllowFrom": [f"{person}!~{person}@127.0.0.1"],
+                "groups": {"*": {"requireMention": False}},
+                "channels": list(groups),
+            }
+        },
+        "plugins": {"entries": {"irc": {"enabled": True}}},
+    }

@@ -1,0 +1,148 @@
+"""One gateway and all that belongs to it: a model, an operator who watches, and if wanted a chat network with a person.
+
+    with World.make(V3_24, tmp_path) as world:
+        session = stuck.killed_in_model_call(world, "agent:main:lost")
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .failures import HarnessError
+from .gateways import Gateway
+from .install import installed
+from .irc import Human, IrcServer
+from .provider import Provider
+from .releases import Release
+from .settings import irc_channel, merged
+from .waiting import until
+from .witness import ADMIN, Row, Witness
+
+PERSON = "alice"
+GROUPS = ("#team",)
+
+
+class World:
+    """A running gateway with its surroundings. Close it: nothing it started outlives it."""
+
+    def __init__(
+        self,
+        release: Release,
+        folder: Path,
+        *,
+        chat: bool = False,
+        groups: tuple[str, ...] = GROUPS,
+        extra: Mapping[str, Any] | None = None,
+        run_timeout_seconds: int = 7200,
+    ) -> None:
+        self.release = release
+        self.groups = groups
+        self.provider = Provider().start()
+        self._irc: IrcServer | None = None
+        self._human: Human | None = None
+        self._witness: Witness | None = None
+        self._gateway: Gateway | None = None
+        self._numbers = itertools.count(1)
+        try:
+            wanted = dict(extra or {})
+            if chat:
+                self._irc = IrcServer(folder / "irc")
+                self._human = Human(self._irc, PERSON, groups)
+                wanted = merged(irc_channel(self._irc.port, PERSON, groups), wanted)
+            self._gateway = Gateway(
+                installed(release),
+                folder / "home",
+                self.provider,
+                extra=wanted,
+                channels=chat,
+                run_timeout_seconds=run_timeout_seconds,
+            )
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        for part in (self._witness, self._human, self._gateway, self._irc, self.provider):
+            if part is not None:
+                part.close()
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------ the parts
+
+    @property
+    def gateway(self) -> Gateway:
+        assert self._gateway is not None
+        return self._gateway
+
+    @property
+    def human(self) -> Human:
+        if self._human is None:
+            raise HarnessError("this world was made without chat")
+        return self._human
+
+    @property
+    def witness(self) -> Witness:
+        """An operator with all scopes, reconnected when the gateway came back in the meantime."""
+        if self._witness is not None and self._witness.is_closed:
+            self._drop_witness()
+        if self._witness is None:
+            self._witness = self.gateway.witness(scopes=ADMIN)
+        return self._witness
+
+    def _drop_witness(self) -> None:
+        if self._witness is not None:
+            self._witness.close()
+            self._witness = None
+
+    # ------------------------------------------------------------ life
+
+    def start(self) -> None:
+        self.gateway.start()
+        if self._human is not None:
+            for group in self.groups:
+                self._human.find_bot(group)
+
+    def kill(self) -> None:
+        self._drop_witness()
+        self.gateway.kill()
+
+    def terminate(self) -> bool:
+        """SIGTERM; whether the gateway ended by itself within its patience."""
+        self._drop_witness()
+        return self.gateway.terminate()
+
+    def restart_in_place(self) -> None:
+        self._drop_witness()
+        self.gateway.restart_in_place()
+
+    # ------------------------------------------------------------ looking
+
+    def row(self, key: str) -> Row:
+        return self.witness.row(key)
+
+    def fresh_marker(self, word: str) -> str:
+        """A word no other turn of this world contains."""
+        return f"{word}-{next(self._numbers)}-"
+
+    def await_status(self, key: str, *statuses: str, within: float = 90) -> Row:
+        return until(
+            f"{key} is {' or '.join(statuses)}",
+            lambda: row if (row := self.row(key)).get("status") in statuses else None,
+            within=within,
+        )
+
+    def report(self) -> str:
+        """What a failed test should show."""
+        parts = [self.gateway.report(), "--- model calls ---", self.provider.describe()]
+        if self._human is not None:
+            parts += ["--- heard on IRC ---", *map(str, self._human.heard[-15:])]
+        return "\n".join(parts)

@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+import base64
+import errno
+import hashlib
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watchdog.gateway.identity import (
+    DEVICE_KEY_NAME,
+    PROBE_KEY_NAME,
+    DeviceIdentity,
+    DeviceTokens,
+    IdentityError,
+    signature_text,
+)
+from watchdog.gateway.secrets import Secret
+from watchdog.service.errors import WatchdogError
+
+TOKEN = Secret("tok-test-0123456789abcdef")
+ADMIN = ("operator.read", "operator.write", "operator.admin")
+
+
+def unpadded(text: str) -> bytes:
+    assert "=" not in text
+    assert not set(text) & set("+/")
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+# ---------------------------------------------------------------- the signature
+
+
+def test_the_signed_text_is_the_measured_one() -> None:
+    """The example of gateway/2026.9.6.md, section 2."""
+    text = signature_text(
+        device_id="7c81f0b8",
+        client_id="gateway-client",
+        client_mode="backend",
+        role="operator",
+        scopes=ADMIN,
+        signed_at_ms=1795163944499,
+        token=TOKEN,
+        nonce="2b495ef5",
+        platform=" Linux ",
+        device_family="",
+    )
+    assert text == (
+        "v3|7c81f0b8|gateway-client|backend|operator|operator.read,operator.write,operator.admin|1795163944499|"
+        "tok-test-0123456789abcdef|2b495ef5|linux|"
+    )
+
+
+def test_without_a_token_its_place_is_empty_and_only_ascii_is_lowered() -> None:
+    text = signature_text(
+        device_id="d",
+        client_id="cli",
+        client_mode="cli",
+        role="operator",
+        scopes=(),
+        signed_at_ms=1,
+        token=None,
+        nonce="n",
+        platform="DARWİN",
+        device_family="MacÉ",
+    )
+    assert text == "v3|d|cli|cli|operator||1||n|darwİn|macÉ"
+
+
+@given(
+    scopes=st.lists(st.sampled_from(ADMIN), unique=True),
+    token=st.one_of(st.none(), st.text(min_size=1, max_size=20).filter(str.strip).map(Secret)),
+    nonce=st.uuids().map(str),
+    signed_at=st.integers(min_value=0, max_value=2**53),
+)
+def test_a_gateway_can_verify_it(scopes: list[str], token: Secret | None, nonce: str, signed_at: int) -> None:
+    """What the gateway does: id from the key, the text from the request, the signature over it."""
+    identity = DeviceIdentity.of(Ed25519PrivateKey.generate())
+    device = identity.connect_device(
+        client_id="gateway-client",
+        client_mode="backend",
+        role="operator",
+        scopes=scopes,
+        signed_at_ms=signed_at,
+        token=token,
+        nonce=nonce,
+        platform="linux",
+    )
+    raw = unpadded(device["publicKey"])
+    assert len(raw) == 32
+    assert device["id"] == hashlib.sha256(raw).hexdigest() == identity.device_id
+    assert (device["signedAt"], device["nonce"]) == (signed_at, nonce)
+    said = (
+        f"v3|{device['id']}|gateway-client|backend|operator|{','.join(scopes)}|{signed_at}|"
+        f"{token.reveal() if token else ''}|{nonce}|linux|"
+    )
+    key = Ed25519PublicKey.from_public_bytes(raw)
+    key.verify(unpadded(device["signature"]), said.encode())
+    with pytest.raises(InvalidSignature):
+        key.verify(unpadded(device["signature"]), said.replace("|operator|", "|node|").encode())
+
+
+# ---------------------------------------------------------------- the key file
+
+
+def test_a_key_is_made_once_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "deeper" / DEVICE_KEY_NAME
+    first = DeviceIdentity.load_or_create(path)
+    assert mode_of(path) == 0o600
+    assert mode_of(path.parent) == 0o700
+    content, made = path.read_bytes(), path.stat().st_mtime_ns
+    assert DeviceIdentity.load_or_create(path) == first
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == (content, made)
+    assert [child.name for child in path.parent.iterdir()] == [DEVICE_KEY_NAME]
+
+
+def test_the_probe_is_another_device(tmp_path: Path) -> None:
+    own, probe = (DeviceIdentity.load_or_create(tmp_path / name) for name in (DEVICE_KEY_NAME, PROBE_KEY_NAME))
+    assert own.device_id != probe.device_id
+
+
+def test_it_does_not_show_its_key(tmp_path: Path) -> None:
+    path = tmp_path / DEVICE_KEY_NAME
+    identity = DeviceIdentity.load_or_create(path)
+    assert repr(identity) == f"DeviceIdentity(device_id='{identity.device_id}')"
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o644, 0o777])
+def test_a_key_others_can_touch_is_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / DEVICE_KEY_NAME
+    DeviceIdentity.load_or_create(path)
+    path.chmod(mode)
+    with pytest.raises(IdentityError) as caught:
+        DeviceIdentity.load_or_create(path)
+    assert str(caught.value) == f"{path}: others can read or write it (mode {mode:04o}); run: chmod 600 {path}."
+    assert isinstance(caught.value, WatchdogError)
+
+
+def other_key() -> bytes:
+    return generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"-----BEGIN PRIVATE KEY-----\nAA", b"\x00" * 50, other_key()])
+def test_a_damaged_or_foreign_key_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / DEVICE_KEY_NAME
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with pytest.raises(IdentityError, match="holds no ed25519 key; move it away"):
+        DeviceIdentity.load_or_create(path)
+    assert path.read_bytes() == content
+
+
+def test_a_link_a_folder_and_a_fifo_are_refused(tmp_path: Path) -> None:
+    DeviceIdentity.load_or_create(tmp_path / "real.pem")
+    (tmp_path / "link.pem").symlink_to(tmp_path / "real.pem")
+    (tmp_path / "folder.pem").mkdir(mode=0o700)
+    os.mkfifo(tmp_path / "fifo.pem", 0o600)
+    for name in ("link.pem", "folder.pem", "fifo.pem"):
+        with pytest.raises(IdentityError):
+            DeviceIdentity.load_or_create(tmp_path / name)
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(IdentityError, match=r"cannot be (opened|written) \("):
+        DeviceIdentity.load_or_create(tmp_path / "file" / "state" / DEVICE_KEY_NAME)
+
+
+def test_without_hard_links_it_still_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_args: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    path = tmp_path / DEVICE_KEY_NAME
+    identity = DeviceIdentity.load_or_create(path)
+    assert mode_of(path) == 0o600
+    assert DeviceIdentity.load_or_create(path) == identity
+    assert [child.name for child in tmp_path.iterdir()] == [DEVICE_KEY_NAME]
+
+
+CREATE = """
+import sys
+from pathlib import Path
+from watchdog.gateway.identity import DeviceIdentity
+print("ready", flush=True)
+sys.stdin.readline()
+print(DeviceIdentity.load_or_create(Path(sys.argv[1])).device_id)
+"""
+
+
+def test_processes_that_create_it_at_once_end_with_one_key(tmp_path: Path) -> None:
+    path = tmp_path / "state" / DEVICE_KEY_NAME
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-c", CREATE, str(path)]
+    racers = [
+        subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    ids = set()
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    for racer in racers:
+        out, _ = racer.communicate(timeout=60)
+        assert racer.returncode == 0
+        ids.add(out.strip())
+    assert ids == {DeviceIdentity.load_or_create(path).device_id}
+    assert [child.name for child in path.parent.iterdir()] == [DEVICE_KEY_NAME]
+
+
+# ---------------------------------------------------------------- device tokens
+
+URL = "ws://127.0.0.1:18789"
+
+
+def test_tokens_are_kept_per_gateway_device_role_and_scopes(tmp_path: Path) -> None:
+    path = tmp_path / "device-tokens.json"
+    tokens = DeviceTokens(path)
+    assert tokens.get(URL, "d", "operator", ADMIN) is None
+    tokens.save(URL, "d", "operator", ADMIN, Secret("one"))
+    tokens.save(URL, "d", "operator", ("operator.read",), Secret("two"))
+    tokens.save("ws://127.0.0.1:19001", "d", "operator", ADMIN, Secret("three"))
+    tokens.save(URL, "probe", "operator", ADMIN, Secret("four"))
+
+    again = DeviceTokens(path)
+    assert again.get(URL + "/", "d", "operator", ADMIN[::-1]) == Secret("one")
+    assert again.get(URL, "d", "operator", ["operator.read"]) == Secret("two")
+    assert again.get("ws://127.0.0.1:19001", "d", "operator", ADMIN) == Secret("three")
+    assert again.get(URL, "probe", "operator", ADMIN) == Secret("four")
+    assert again.get(URL, "d", "node", ADMIN) is None
+    assert mode_of(path) == 0o600
+    assert [child.name for child in tmp_path.iterdir()] == ["device-tokens.json"]
+    assert "one" not in repr(again)
+
+
+def test_a_token_is_replaced_and_forgotten(tmp_path: Path) -> None:
+    tokens = DeviceTokens(tmp_path / "device-tokens.json")
+    for value in ("old", "new"):
+        tokens.save(URL, "d", "operator", ADMIN, Secret(value))
+    assert tokens.get(URL, "d", "operator", ADMIN) == Secret("new")
+    assert tokens.forget(URL, "d", "operator", ADMIN)
+    assert not tokens.forget(URL, "d", "operator", ADMIN)
+    assert tokens.get(URL, "d", "operator", ADMIN) is None
+
+
+def test_the_same_token_is_not_written_twice(tmp_path: Path) -> None:
+    path = tmp_path / "device-tokens.json"
+    tokens = DeviceTokens(path)
+    tokens.save(URL, "d", "operator", ADMIN, Secret("tok"))
+    inode = path.stat().st_ino
+    tokens.save(URL, "d", "operator", ADMIN, Secret("tok"))
+    assert path.stat().st_ino == inode
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"tokens": 3}', '{"tokens": {"x": 5}}'])
+def test_a_damaged_token_file_counts_as_empty_and_heals(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "device-tokens.json"
+    path.write_text(content)
+    path.chmod(0o600)
+    tokens = DeviceTokens(path)
+    assert tokens.get(URL, "d", "operator", ADMIN) is None
+    tokens.save(URL, "d", "operator", ADMIN, Secret("tok"))
+    assert tokens.get(URL, "d", "operator", ADMIN) == Secret("tok")
+
+
+def test_a_token_file_others_can_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "device-tokens.json"
+    DeviceTokens(path).save(URL, "d", "operator", ADMIN, Secret("tok"))
+    path.chmod(0o644)
+    with pytest.raises(IdentityError, match="chmod 600"):
+        DeviceTokens(path).get(URL, "d", "operator", ADMIN)
+
+
+def test_an_old_file_survives_a_failed_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "device-tokens.json"
+    tokens = DeviceTokens(path)
+    tokens.save(URL, "d", "operator", ADMIN, Secret("old"))
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(IdentityError, match=r"cannot be written \(no space left on device\)"):
+        tokens.save(URL, "d", "operator", ADMIN, Secret("new"))
+    monkeypatch.undo()
+    assert tokens.get(URL, "d", "operator", ADMIN) == Secret("old")
+    assert [child.name for child in tmp_path.iterdir()] == ["device-tokens.json"]

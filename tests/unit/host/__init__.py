@@ -1,0 +1,1 @@
+"""The host adapter on real files and real processes."""

@@ -1,0 +1,182 @@
+"""Forward only, one transaction a step, each step on a file made by the one before."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from watchdog.adapters import ledger_schema as schema
+from watchdog.adapters.ledger import Ledger
+from watchdog.adapters.ledger_file import Access, LedgerFile
+from watchdog.core.policy import Step
+from watchdog.service.errors import LedgerTooNew, LedgerUnavailable
+
+from .support import T0, opened, query
+
+LATEST = len(schema.MIGRATIONS)
+ONE_MORE = (*schema.MIGRATIONS, ("ALTER TABLE incidents ADD COLUMN colour TEXT", "CREATE TABLE extra (a TEXT) STRICT"))
+ONE_TORN = (*schema.MIGRATIONS, ("CREATE TABLE extra (a TEXT) STRICT", "this is not SQL"))
+
+
+def made_by(path: Path, version: int) -> None:
+    """A file as a program of ``version`` left it."""
+    path.parent.mkdir(exist_ok=True, parents=True)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        schema.migrate(db, schema.MIGRATIONS[:version])
+        assert schema.version_of(db) == version
+
+
+def layout(path: Path) -> list[tuple[object, ...]]:
+    return query(path, "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name")
+
+
+@pytest.mark.parametrize("version", range(LATEST + 1))
+def test_each_step_leads_from_the_one_before_to_the_latest(tmp_path: Path, version: int) -> None:
+    old, fresh = tmp_path / "old" / "ledger.db", tmp_path / "fresh" / "ledger.db"
+    made_by(old, version)
+    for path in (old, fresh):
+        with Ledger.open(path, owner=True) as ledger:
+            assert opened(ledger).is_open
+    assert query(old, "PRAGMA user_version") == [(LATEST,)]
+    assert layout(old) == layout(fresh)
+
+
+@pytest.mark.parametrize("version", range(LATEST))
+def test_each_single_step_applies(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "ledger.db"
+    made_by(path, version)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        schema.migrate(db, schema.MIGRATIONS[: version + 1])
+        assert schema.version_of(db) == version + 1
+        assert db.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_every_table_is_strict(owned: Ledger, path: Path) -> None:
+    tables = query(
+        path, "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE 'sqlite_%'"
+    )
+    assert len(tables) >= 10
+    assert all(strict == 1 for _, strict in tables)
+
+
+def test_what_was_written_survives_a_migration(owned: Ledger, path: Path) -> None:
+    incident = opened(owned)
+    owned.close()
+    file = LedgerFile(path, Access.OWNER, migrations=ONE_MORE)
+    file.connect()
+    with file.reading() as transaction:
+        assert [row["id"] for row in transaction.execute("SELECT id, colour FROM incidents")] == [incident.id]
+    file.close()
+    assert query(path, "PRAGMA user_version") == [(LATEST + 1,)]
+
+
+def test_a_step_that_fails_leaves_the_file_as_it_was(owned: Ledger, path: Path) -> None:
+    owned.close()
+    before = layout(path)
+    file = LedgerFile(path, Access.OWNER, migrations=ONE_TORN)
+    with pytest.raises(LedgerUnavailable):
+        file.connect()
+    file.close()
+    assert layout(path) == before
+    assert query(path, "PRAGMA user_version") == [(LATEST,)]
+
+
+def test_only_the_owner_brings_an_old_ledger_up_to_date(owned: Ledger, path: Path) -> None:
+    owned.close()
+    for access in (Access.WRITER, Access.READER):
+        file = LedgerFile(path, access, migrations=ONE_MORE)
+        with pytest.raises(LedgerUnavailable, match="older version"):
+            file.connect()
+        file.close()
+    assert query(path, "PRAGMA user_version") == [(LATEST,)]
+
+
+def newer(path: Path, *, leaves_wal: bool) -> None:
+    """As a newer program would leave it; with ``leaves_wal`` the change stands in the -wal only (it was killed)."""
+    with Ledger.open(path, owner=True) as ledger:
+        opened(ledger)
+    if not leaves_wal:
+        with closing(sqlite3.connect(path)) as db:
+            db.execute(f"PRAGMA user_version = {LATEST + 1}")
+        return
+    pid = os.fork()
+    if pid == 0:
+        db = sqlite3.connect(path, isolation_level=None)
+        db.execute("PRAGMA wal_autocheckpoint = 0")
+        db.execute(f"PRAGMA user_version = {LATEST + 1}")
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert path.with_name("ledger.db-wal").stat().st_size > 0
+
+
+@pytest.mark.parametrize("leaves_wal", [False, True])
+def test_a_newer_ledger_is_refused_and_not_touched(path: Path, leaves_wal: bool) -> None:
+    newer(path, leaves_wal=leaves_wal)
+    files = [path, *([path.with_name("ledger.db-wal")] if leaves_wal else [])]
+    before = [(file.read_bytes(), file.stat().st_mtime_ns) for file in files]
+    for open_it in (
+        lambda: Ledger.open(path, owner=True),
+        lambda: Ledger.open(path, owner=True, tolerant=True),
+        lambda: Ledger.open(path),
+        lambda: Ledger.open_read_only(path),
+    ):
+        with pytest.raises(LedgerTooNew, match="newer version"):
+            open_it()
+    assert [(file.read_bytes(), file.stat().st_mtime_ns) for file in files] == before
+
+
+def test_another_programs_database_is_refused_and_not_touched(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE cookies (a)")
+        db.commit()
+    before = path.read_bytes()
+    for open_it in (lambda: Ledger.open(path, owner=True), lambda: Ledger.open_read_only(path)):
+        with pytest.raises(LedgerUnavailable, match="some other program"):
+            open_it()
+    assert path.read_bytes() == before
+
+
+def test_several_open_a_new_ledger_at_once(path: Path) -> None:
+    path.parent.mkdir()
+    go_read, go_write = os.pipe()
+    children = []
+    for n in range(4):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.close(go_write)
+                os.read(go_read, 1)
+                with Ledger.open(path, owner=n == 0) as mine:
+                    opened(mine, str(n))
+            except BaseException as error:
+                os.write(2, f"{error!r}\n".encode())
+                os._exit(1)
+            os._exit(0)
+        children.append(pid)
+    os.close(go_read)
+    os.close(go_write)
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0] * 4
+    with Ledger.open(path, owner=True) as ledger:
+        assert sorted(one.session for one in ledger.open_incidents()) == ["0", "1", "2", "3"]
+        assert ledger.lost_history_at is None
+
+
+def test_numbers_of_a_lost_ledger_name_nothing_in_its_successor(tmp_path: Path) -> None:
+    with (
+        Ledger.open(tmp_path / "a.db", wall=lambda: T0) as one,
+        Ledger.open(tmp_path / "b.db", wall=lambda: T0) as two,
+    ):
+        assert one.id[:6] != two.id[:6], "one in sixteen million"
+        ids = [
+            ledger.plan_attempt(opened(ledger).id, step, T0, before=None, before_tail=None).id
+            for ledger in (one, two)
+            for step in Step
+        ]
+        assert len(set(ids)) == len(ids)
+        assert one.created_at == T0

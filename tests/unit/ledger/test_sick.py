@@ -1,0 +1,436 @@
+"""Each way a ledger can be sick, for real: no deed, one clear sentence, and it comes back when the cause is gone."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from watchdog.adapters.ledger import Ledger, LedgerRefused
+from watchdog.core.recovery import AttemptState
+from watchdog.service.errors import LedgerUnavailable
+
+from .conftest import SmallDisk
+from .support import T0, at, in_child, opened, planned, query, started, stuck
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "no database at all": lambda content: b"<html>503</html>" * 400,
+    "header overwritten": lambda content: b"\0" * 100 + content[100:],
+    "middle overwritten": lambda content: content[:4096] + b"\xa5" * (len(content) - 4096),
+    "cut short": lambda content: content[: len(content) // 2],
+}
+
+
+@pytest.fixture(params=DAMAGES)
+def damaged(request: pytest.FixtureRequest, path: Path) -> bytes:
+    with Ledger.open(path, owner=True) as ledger:
+        for n in range(50):
+            started(ledger, opened(ledger, str(n)))
+    content = DAMAGES[request.param](path.read_bytes())
+    path.write_bytes(content)
+    return content
+
+
+# ---------------------------------------------------------------- damaged
+
+
+def test_a_damaged_ledger_is_explained_and_left_alone(damaged: bytes, path: Path) -> None:
+    for owner in (True, False):
+        with pytest.raises(LedgerUnavailable, match=r"damaged .*move it away with `mv .*ledger\.db\.damaged`"):
+            Ledger.open(path, owner=owner)
+    assert path.read_bytes() == damaged
+
+
+def test_a_damaged_ledger_moved_away_while_we_run_is_replaced_and_the_loss_is_told(damaged: bytes, path: Path) -> None:
+    with Ledger.open(path, owner=True, tolerant=True, wall=lambda: T0) as ledger:
+        assert not ledger.is_writable()
+        assert ledger.problem is not None
+        assert "damaged" in ledger.problem
+        with pytest.raises(LedgerUnavailable):
+            ledger.charges("home", T0)
+        path.rename(path.with_name("ledger.db.damaged"))
+        assert ledger.is_writable()
+        assert ledger.problem is None
+        assert ledger.lost_history_at == T0
+        assert opened(ledger).is_open
+    assert path.with_name("ledger.db.damaged").read_bytes() == damaged
+
+
+def test_damage_found_while_running(owned: Ledger, path: Path) -> None:
+    for n in range(50):
+        started(owned, opened(owned, str(n)))
+    content = path.read_bytes()
+    with path.open("r+b") as file:
+        file.write(b"\xa5" * 200_000)
+    wal = path.with_name("ledger.db-wal")
+    with wal.open("r+b") as file:
+        file.truncate(0)
+    with pytest.raises(LedgerUnavailable):
+        for n in range(50):
+            owned.open_incidents()
+            opened(owned, f"more-{n}")
+    assert not owned.is_writable()
+    assert owned.problem is not None
+    assert content[:4] == b"SQLi"
+
+
+def test_a_ledger_emptied_under_us_starts_afresh_and_says_so(owned: Ledger, path: Path) -> None:
+    started(owned, opened(owned))
+    owned.close()
+    path.write_bytes(b"")
+    with Ledger.open(path, owner=True, wall=lambda: T0) as ledger:
+        assert ledger.lost_history_at == T0
+
+
+def test_a_folder_in_the_place_of_the_ledger(path: Path) -> None:
+    path.mkdir(parents=True)
+    with pytest.raises(LedgerUnavailable, match="must be a file"):
+        Ledger.open(path, owner=True)
+    with pytest.raises(LedgerUnavailable, match="must be a file"):
+        Ledger.open_read_only(path)
+
+
+def test_a_file_in_the_place_of_the_folder(path: Path) -> None:
+    path.parent.write_text("in the way")
+    with pytest.raises(LedgerUnavailable, match=str(path)):
+        Ledger.open(path, owner=True)
+
+
+# ---------------------------------------------------------------- full
+
+
+def fill(folder: Path) -> Path:
+    """Until not one more byte fits."""
+    ballast = folder / "ballast"
+    fd = os.open(ballast, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        for size in (65536, 4096, 1):
+            while True:
+                try:
+                    os.write(fd, b"x" * size)
+                except OSError as error:
+                    assert error.errno == errno.ENOSPC
+                    break
+    finally:
+        os.close(fd)
+    return ballast
+
+
+def write_until_refused(ledger: Ledger) -> LedgerUnavailable:
+    with pytest.raises(LedgerUnavailable) as caught:
+        for n in range(10_000):
+            ledger.owe([stuck(f"key-{n}")], T0)
+    return caught.value
+
+
+def test_a_full_disk(small_disk: SmallDisk) -> None:
+    folder = small_disk("1m")
+    with Ledger.open(folder / "ledger.db", owner=True, wall=lambda: T0) as ledger:
+        incident = opened(ledger)
+        attempt = planned(ledger, incident)
+        ballast = fill(folder)
+
+        assert "full; make room below" in str(write_until_refused(ledger))
+
+        written = len(ledger.due_messages("phone", T0, limit=10_000))
+        assert ledger.incident(incident.id) is not None, "what is known can still be read"
+        assert ledger.problem is not None
+        for _ in range(3):
+            with pytest.raises(LedgerUnavailable, match="full"):
+                ledger.owe([stuck("key-x" + "y" * 20_000)], T0)
+        ballast.unlink()
+        assert ledger.is_writable()
+        assert ledger.problem is None
+        assert len(ledger.due_messages("phone", T0, limit=10_000)) == written, "nothing half written"
+        assert ledger.claim_attempt(attempt.id, at(9))
+        assert ledger.lost_history_at is None
+
+
+def test_a_disk_full_from_the_start(small_disk: SmallDisk) -> None:
+    folder = small_disk("1m")
+    ballast = fill(folder)
+    path = folder / "ledger.db"
+    with pytest.raises(LedgerUnavailable, match="full"):
+        Ledger.open(path, owner=True)
+    with Ledger.open(path, owner=True, tolerant=True) as ledger:
+        assert not ledger.is_writable()
+        assert ledger.problem is not None
+        assert "full" in ledger.problem
+        ballast.unlink()
+        assert ledger.is_writable()
+        assert ledger.lost_history_at is None, "there was none to lose"
+
+
+def test_every_size_of_disk(small_disk: SmallDisk) -> None:
+    """Wherever it hits (file, -wal, -shm, lock): a clear sentence or success, and no torn ledger."""
+    folder = small_disk("1m")
+    for kilobytes in range(0, 200, 8):
+        ballast = fill(folder)
+        with ballast.open("r+b") as file:
+            file.truncate(max(0, ballast.stat().st_size - kilobytes * 1024))
+        path = folder / f"{kilobytes}.db"
+        try:
+            with Ledger.open(path, owner=True) as ledger:
+                write_until_refused(ledger)
+        except LedgerUnavailable as error:
+            assert "full" in str(error)
+        ballast.unlink()
+        with Ledger.open(path, owner=True) as ledger:
+            assert ledger.is_writable()
+            assert ledger.lost_history_at is None
+        for file in folder.iterdir():
+            file.unlink()
+
+
+# ---------------------------------------------------------------- not writable
+
+
+def test_a_file_system_turned_read_only(small_disk: SmallDisk) -> None:
+    folder = small_disk("4m")
+
+    def remount(how: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
+
+    path = folder / "ledger.db"
+    with Ledger.open(path, owner=True) as ledger:
+        incident = opened(ledger)
+    remount("ro")
+    with pytest.raises(LedgerUnavailable, match="writable by uid"):
+        Ledger.open(path, owner=True)
+    with Ledger.open_read_only(path) as reader:
+        assert reader.open_incidents() == [incident]
+    with Ledger.open(path, owner=True, tolerant=True) as ledger:
+        assert not ledger.is_writable()
+        remount("rw")
+        assert ledger.is_writable()
+        assert ledger.open_incidents() == [incident]
+
+
+@pytest.fixture
+def nobodys() -> Iterator[Path]:
+    """A folder that uid 65534 can reach, also when the tests run as root."""
+    folder = Path(tempfile.mkdtemp(prefix="ocw-nobody-"))
+    if os.geteuid() == 0:
+        os.chown(folder, 65534, 65534)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def as_nobody(body: Callable[[], None]) -> int:
+    """Without root's right to write everywhere."""
+
+    def dropped() -> None:
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+        body()
+
+    return in_child(dropped)
+
+
+def test_a_read_only_file_and_folder(nobodys: Path) -> None:
+    path = nobodys / "state" / "ledger.db"
+
+    def body() -> None:
+        with Ledger.open(path, owner=True, wall=lambda: T0) as ledger:
+            incident = opened(ledger)
+        for sealed in (path, path.parent):
+            usual = sealed.stat().st_mode
+            sealed.chmod(usual & 0o555)
+            with pytest.raises(LedgerUnavailable, match=f"writable by uid {os.geteuid()}"):
+                Ledger.open(path).audit(T0, "x", "x", "x")
+            with Ledger.open(path, owner=True, tolerant=True) as ledger:
+                assert not ledger.is_writable()
+                assert ledger.problem is not None
+                sealed.chmod(usual)
+                assert ledger.is_writable()
+                assert ledger.problem is None
+                assert ledger.open_incidents() == [incident]
+                assert ledger.lost_history_at is None
+
+    assert as_nobody(body) == 0
+
+
+def test_a_ledger_of_somebody_else(nobodys: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs two users")
+    path = nobodys / "ledger.db"
+    with Ledger.open(path, owner=True):
+        pass
+
+    def body() -> None:
+        with pytest.raises(LedgerUnavailable, match="uid 65534"):
+            Ledger.open(path, owner=True)
+        with pytest.raises(LedgerUnavailable, match="uid 65534"):
+            Ledger.open_read_only(path)
+
+    assert as_nobody(body) == 0
+
+
+def test_locked_by_another_process_for_too_long(path: Path) -> None:
+    with (
+        Ledger.open(path, owner=True, busy_timeout=timedelta(milliseconds=30)) as ledger,
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+    ):
+        attempt = planned(ledger, opened(ledger))
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LedgerUnavailable, match="locked by another process"):
+            ledger.claim_attempt(attempt.id, at(2))
+        assert not ledger.is_writable()
+        assert ledger.charges("home", T0) == 0, "reading goes on"
+        other.execute("ROLLBACK")
+        assert ledger.is_writable()
+        assert ledger.claim_attempt(attempt.id, at(3))
+
+
+# ---------------------------------------------------------------- gone
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def remove_with_companions(path: Path) -> None:
+    for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm"):
+        path.with_name(name).unlink()
+
+
+def remove_folder(path: Path) -> None:
+    shutil.rmtree(path.parent)
+
+
+def replace_by_another(path: Path) -> None:
+    with Ledger.open(path.with_name("other.db")):
+        pass
+    path.with_name("other.db").replace(path)
+
+
+def replace_by_own_copy(path: Path) -> None:
+    copy = path.with_name("copy.db")
+    with closing(sqlite3.connect(path)) as live, closing(sqlite3.connect(copy)) as target:
+        live.backup(target)
+    copy.replace(path)
+
+
+GONE = [remove, remove_with_companions, remove_folder, replace_by_another, replace_by_own_copy]
+
+
+@pytest.mark.parametrize("vanish", GONE)
+def test_a_ledger_gone_while_we_run_is_remade_and_the_loss_is_told(
+    owned: Ledger, path: Path, vanish: Callable[[Path], None]
+) -> None:
+    incident = opened(owned)
+    attempt = started(owned, incident)
+    assert owned.lost_history_at is None
+    vanish(path)
+
+    with pytest.raises(LedgerUnavailable, match="history is lost"):
+        owned.claim_attempt(attempt.id, at(5))
+
+    assert owned.is_writable()
+    assert owned.lost_history_at == T0
+    if vanish is not replace_by_own_copy:
+        assert not owned.settle_attempt(attempt.id, AttemptState.SUCCEEDED, at(6), reason="x")
+        with pytest.raises(LedgerRefused, match="unknown"):
+            planned(owned, incident)
+    assert opened(owned, "next").is_open
+    assert query(path, "SELECT count(*) FROM incidents WHERE session = 'next'") == [(1,)]
+    owned.close()
+    with Ledger.open(path, owner=True) as later:
+        assert later.lost_history_at == T0, "a restart does not forget it"
+        assert later.accept_lost_history(at(100), "ann")
+        assert later.lost_history_at is None
+        assert not later.accept_lost_history(at(101), "ann")
+        assert later.audit_trail()[0].what == "accept_lost_history"
+    with Ledger.open(path, owner=True) as last:
+        assert last.lost_history_at is None
+
+
+def test_no_pass_that_began_before_the_loss_goes_on_after_it(owned: Ledger, path: Path) -> None:
+    """The first use raises, whatever it is; a caller who asked for ``lost_history_at`` has been told."""
+    uses: list[Callable[[], object]] = [
+        lambda: opened(owned),
+        lambda: owned.charges("home", T0),
+        lambda: owned.pauses(T0),
+        lambda: owned.quarantines(),
+    ]
+    for use in uses:
+        path.unlink()
+        with pytest.raises(LedgerUnavailable, match="budgets before this moment are unknown"):
+            use()
+        use()
+    path.unlink()
+    assert owned.is_writable()
+    assert owned.lost_history_at == T0
+    opened(owned, "told")
+
+
+def test_incident_ids_differ_before_and_after_a_loss(owned: Ledger, path: Path) -> None:
+    first = opened(owned)
+    path.unlink()
+    assert owned.is_writable()
+    assert owned.lost_history_at is not None
+    assert opened(owned).id != first.id
+
+
+def test_a_ledger_that_vanished_while_nobody_ran(path: Path) -> None:
+    with Ledger.open(path, owner=True) as ledger:
+        opened(ledger)
+    path.unlink()
+    with Ledger.open(path) as verb:  # an operator's verb makes a new one first
+        verb.audit(T0, "ann", "x", "y")
+    with Ledger.open(path, owner=True, wall=lambda: T0) as ledger:
+        assert ledger.lost_history_at == T0
+        opened(ledger)
+
+
+def test_gone_and_no_new_one_can_be_made(small_disk: SmallDisk) -> None:
+    folder = small_disk("1m")
+    path = folder / "ledger.db"
+    with Ledger.open(path, owner=True, wall=lambda: T0) as ledger:
+        opened(ledger)
+        path.unlink()
+        ballast = fill(folder)
+        assert not ledger.is_writable()
+        with pytest.raises(LedgerUnavailable, match="full"):
+            opened(ledger)
+        ballast.unlink()
+        assert ledger.is_writable()
+        assert ledger.lost_history_at == T0
+
+
+def test_deleted_in_the_middle_of_a_write(path: Path) -> None:
+    """Between BEGIN and COMMIT: the caller is not told that it was written."""
+    armed = False
+
+    def trace(statement: str) -> None:
+        if armed and statement == "COMMIT":
+            path.unlink()
+
+    with Ledger.open(path, owner=True, trace=trace) as ledger:
+        attempt = planned(ledger, opened(ledger))
+        armed = True
+        with pytest.raises(LedgerUnavailable, match="deleted or replaced while it was written"):
+            ledger.claim_attempt(attempt.id, at(2))
+        armed = False
+        assert ledger.is_writable()
+        assert ledger.lost_history_at is not None
+
+
+def test_without_a_clock_given_the_loss_is_dated_by_the_system(path: Path) -> None:
+    with Ledger.open(path, owner=True) as ledger:
+        path.unlink()
+        assert ledger.is_writable()
+        lost_at = ledger.lost_history_at
+        assert lost_at is not None
+        assert abs(lost_at.timestamp() - path.stat().st_ctime) < 5

@@ -1,0 +1,215 @@
+"""Incidents and the life of their attempts, as SQL.
+
+Invariants: an attempt changes state only by a statement that names the states it may come from (``recovery.LIFE``), and
+only if that statement changed exactly one row. A claim further needs its incident open and no other attempt of it in
+flight, so that two programs that planned for one session at once do not both act. Limit: these guards see one ledger;
+another watchdog's ledger is seen only through the session itself.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime
+
+from watchdog.adapters.ledger_file import Transaction
+from watchdog.adapters.ledger_rows import attempt_of, identity_to_json, incident_of, to_ms
+from watchdog.adapters.ledger_trouble import LedgerRefused
+from watchdog.core.policy import Step
+from watchdog.core.recovery import IN_FLIGHT, LIFE, Attempt, AttemptState
+from watchdog.core.tracking import RunIdentity
+from watchdog.service.ports import Incident, Outcome
+
+FOUND_STARTED = "FoundStartedAtStartUp"
+FOUND_PLANNED = "FoundPlannedAtStartUp"
+
+
+def opened(
+    transaction: Transaction, gateway: str, session: str, session_id: str | None, reason: str, at: datetime
+) -> tuple[Incident, bool]:
+    """The session's open incident, and whether it is new."""
+    found = select(transaction, "closed_at IS NULL AND gateway = ? AND session = ?", gateway, session)
+    if found:
+        return found[0], False
+    incident_id = _next_id(transaction, at)
+    transaction.execute(
+        "INSERT INTO incidents (id, gateway, session, session_id, opened_at, verdict_reason) VALUES (?, ?, ?, ?, ?, ?)",
+        incident_id,
+        gateway,
+        session,
+        session_id,
+        to_ms(at),
+        reason,
+    )
+    return select(transaction, "id = ?", incident_id)[0], True
+
+
+def _next_id(transaction: Transaction, at: datetime) -> str:
+    """``i20261120-0007-3fa9``: day (UTC), the how-manieth of that day in this ledger, and which ledger."""
+    day = f"{at:%Y%m%d}"
+    transaction.execute(
+        "INSERT INTO incident_days (day, last) VALUES (?, 1) ON CONFLICT (day) DO UPDATE SET last = last + 1", day
+    )
+    row = transaction.execute(
+        "SELECT last, substr(ledger_id, 1, 4) FROM incident_days, meta WHERE day = ?", day
+    ).fetchone()
+    return f"i{day}-{row[0]:04d}-{row[1]}"
+
+
+def closed(transaction: Transaction, incident_id: str, outcome: Outcome, at: datetime) -> bool:
+    if outcome is Outcome.OPEN:
+        raise LedgerRefused(f"Incident {incident_id} cannot be closed as open; this is a bug, please report it.")
+    return transaction.changes_one(
+        "UPDATE incidents SET outcome = ?, closed_at = ? WHERE id = ? AND closed_at IS NULL",
+        outcome,
+        to_ms(at),
+        incident_id,
+    )
+
+
+def select(
+    transaction: Transaction, where: str, *params: str | int | None, newest_first: bool = False
+) -> list[Incident]:
+    """Incidents with their attempts. ``where`` is SQL of ours over ``incidents``."""
+    rows = transaction.execute(
+        f"SELECT * FROM incidents WHERE {where} ORDER BY opened_at {'DESC' if newest_first else ''}, rowid"  # noqa: S608
+        f"{' DESC' if newest_first else ''}",
+        *params,
+    ).fetchall()
+    attempts: dict[str, list[Attempt]] = defaultdict(list)
+    for row in transaction.execute(
+        f"SELECT * FROM attempts WHERE incident IN (SELECT id FROM incidents WHERE {where}) ORDER BY incident, number",  # noqa: S608
+        *params,
+    ):
+        attempts[row["incident"]].append(attempt_of(row))
+    return [incident_of(row, attempts[row["id"]]) for row in rows]
+
+
+def planned(
+    transaction: Transaction,
+    incident_id: str,
+    step: Step,
+    at: datetime,
+    before: RunIdentity | None,
+    before_tail: str | None,
+) -> Attempt:
+    incident = transaction.one("SELECT closed_at FROM incidents WHERE id = ?", incident_id)
+    if incident is None or incident["closed_at"] is not None:
+        raise LedgerRefused(
+            f"Incident {incident_id} is {'unknown to this ledger' if incident is None else 'closed'}; "
+            "nothing can be planned for it, look at the session again."
+        )
+    row = transaction.execute("SELECT coalesce(max(number), 0) + 1 FROM attempts WHERE incident = ?", incident_id)
+    number = int(row.fetchone()[0])
+    cursor = transaction.execute(
+        """
+        INSERT INTO attempts (incident, number, step, idempotency_key, planned_at, before, before_tail)
+        VALUES (?, ?, ?, ?, ?, ?, ?)
+        """,
+        incident_id,
+        number,
+        step,
+        f"ocw-{incident_id}-{number}",
+        to_ms(at),
+        identity_to_json(before),
+        before_tail,
+    )
+    return attempt_of(transaction.execute("SELECT * FROM attempts WHERE id = ?", cursor.lastrowid).fetchone())
+
+
+def claimed(transaction: Transaction, attempt_id: int, at: datetime) -> bool:
+    return transaction.changes_one(
+        """
+        UPDATE attempts SET state = 'started', started_at = ?, is_charged = 1
+        WHERE id = ? AND state = 'planned'
+          AND EXISTS (SELECT 1 FROM incidents i WHERE i.id = attempts.incident AND i.closed_at IS NULL)
+          AND NOT EXISTS (SELECT 1 FROM attempts other
+                          WHERE other.incident = attempts.incident AND other.state IN ('started', 'indeterminate'))
+        """,
+        to_ms(at),
+        attempt_id,
+    )
+
+
+def settled(
+    transaction: Transaction,
+    attempt_id: int,
+    to: AttemptState,
+    at: datetime,
+    reason: str,
+    verified_by: str | None,
+    is_retryable: bool,
+) -> bool:
+    if to is AttemptState.STARTED:
+        return False  # only a claim starts, because only a claim charges
+    sources = [state for state, following in LIFE.items() if to in following]
+    if not sources:
+        return False
+    return transaction.changes_one(
+        f"""
+        UPDATE attempts SET state = ?, settled_at = ?, reason = ?, verified_by = coalesce(?, verified_by),
+            is_retryable = ?, is_charged = CASE WHEN ? THEN 0 ELSE is_charged END
+        WHERE id = ? AND state IN ({", ".join("?" * len(sources))})
+        """,  # noqa: S608 - question marks only
+        to,
+        to_ms(at) if to not in LIFE else None,
+        reason,
+        verified_by,
+        int(is_retryable),
+        int(to is AttemptState.REFUSED),
+        attempt_id,
+        *sources,
+    )
+
+
+def settled_at_start_up(transaction: Transaction, at: datetime) -> list[Attempt]:
+    transaction.execute(
+        "UPDATE attempts SET state = 'abandoned', settled_at = ?, reason = ? WHERE state = 'planned'",
+        to_ms(at),
+        FOUND_PLANNED,
+    )
+    transaction.execute(
+        "UPDATE attempts SET state = 'indeterminate', reason = ? WHERE state = 'started'", FOUND_STARTED
+    )
+    rows = transaction.execute("SELECT * FROM attempts WHERE state = 'indeterminate' ORDER BY id")
+    return [attempt_of(row) for row in rows]
+
+
+def in_flight(transaction: Transaction, gateway: str) -> list[tuple[Incident, Attempt]]:
+    """Oldest claim first; those of closed incidents too, somebody has to settle them."""
+    incidents = select(
+        transaction,
+        "gateway = ? AND id IN (SELECT incident FROM attempts WHERE state IN ('started', 'indeterminate'))",
+        gateway,
+    )
+    pairs = [
+        (incident, attempt) for incident in incidents for attempt in incident.attempts if attempt.state in IN_FLIGHT
+    ]
+    return sorted(pairs, key=lambda pair: pair[1].id)
+
+
+def charges(transaction: Transaction, gateway: str, since: datetime, session: str | None) -> int:
+    row = transaction.execute(
+        """
+        SELECT count(*) FROM attempts a JOIN incidents i ON i.id = a.incident
+        WHERE a.is_charged = 1 AND a.forgiven_at IS NULL AND a.started_at >= ?1
+          AND i.gateway = ?2 AND (?3 IS NULL OR i.session = ?3)
+        """,
+        to_ms(since),
+        gateway,
+        session,
+    )
+    return int(row.fetchone()[0])
+
+
+def prune(transaction: Transaction, before: datetime) -> int:
+    """Drop incidents closed before, with their attempts and notes. One that a quarantine names, or with an attempt
+    not yet settled, is an open matter."""
+    return transaction.execute(
+        """
+        DELETE FROM incidents
+        WHERE closed_at < ?
+          AND id NOT IN (SELECT incident FROM quarantines WHERE released_at IS NULL AND incident IS NOT NULL)
+          AND id NOT IN (SELECT incident FROM attempts WHERE state IN ('planned', 'started', 'indeterminate'))
+        """,
+        to_ms(before),
+    ).rowcount

@@ -1,0 +1,207 @@
+"""The ledger's tables, as the list of migrations that made them.
+
+Invariants the tables themselves keep, whoever writes: one open incident per (gateway, session); attempts unique by
+(incident, number); at most one attempt in flight per incident; one active quarantine per (gateway, session); one message
+per dedupe key; one delivery per (message, target). Limit: a migration already released is never edited, only followed
+by another; each runs in one transaction together with its ``user_version``, and only forward.
+
+Instants are INTEGER epoch milliseconds UTC; run identities are JSON.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+Migration = tuple[str, ...]
+
+APPLICATION_ID = 0x6F637764
+"""``ocwd`` in the file's header: tells our file from any other SQLite database."""
+
+_LEDGER_1: Migration = (
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    """
+    CREATE TABLE meta (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        ledger_id TEXT NOT NULL CHECK (length(ledger_id) >= 4),
+        created_at INTEGER NOT NULL,
+        lost_history_at INTEGER,
+        probes INTEGER NOT NULL DEFAULT 0
+    ) STRICT
+    """,
+    # One row a day with incidents, never pruned: an id is never given twice, not even after the clock was set back.
+    "CREATE TABLE incident_days (day TEXT PRIMARY KEY, last INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    """
+    CREATE TABLE incidents (
+        id TEXT PRIMARY KEY,
+        gateway TEXT NOT NULL,
+        session TEXT NOT NULL,
+        session_id TEXT,
+        opened_at INTEGER NOT NULL,
+        verdict_reason TEXT NOT NULL,
+        outcome TEXT NOT NULL DEFAULT 'open' CHECK (outcome IN ('open', 'recovered', 'cleared', 'quarantined')),
+        closed_at INTEGER,
+        CHECK ((outcome = 'open') = (closed_at IS NULL))
+    ) STRICT
+    """,
+    "CREATE UNIQUE INDEX one_open_incident ON incidents (gateway, session) WHERE closed_at IS NULL",
+    "CREATE INDEX incidents_by_opening ON incidents (opened_at)",
+    """
+    CREATE TABLE attempts (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        incident TEXT NOT NULL REFERENCES incidents (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL CHECK (number >= 1),
+        step TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'planned' CHECK (state IN
+            ('planned', 'started', 'indeterminate', 'succeeded', 'ineffective', 'refused', 'abandoned')),
+        idempotency_key TEXT NOT NULL UNIQUE,
+        planned_at INTEGER NOT NULL,
+        started_at INTEGER,
+        settled_at INTEGER,
+        reason TEXT,
+        verified_by TEXT,
+        run_id TEXT,
+        is_charged INTEGER NOT NULL DEFAULT 0 CHECK (is_charged IN (0, 1)),
+        forgiven_at INTEGER,
+        before TEXT CHECK (before IS NULL OR json_valid(before)),
+        before_tail TEXT,
+        is_retryable INTEGER NOT NULL DEFAULT 0 CHECK (is_retryable IN (0, 1)),
+        UNIQUE (incident, number),
+        CHECK (state NOT IN ('started', 'indeterminate', 'succeeded', 'ineffective', 'refused') OR started_at IS NOT NULL),
+        CHECK (is_charged = 0 OR started_at IS NOT NULL),
+        CHECK ((settled_at IS NULL) = (state IN ('planned', 'started', 'indeterminate')))
+    ) STRICT
+    """,
+    "CREATE UNIQUE INDEX one_attempt_in_flight ON attempts (incident) WHERE state IN ('started', 'indeterminate')",
+    "CREATE INDEX charges_by_start ON attempts (started_at) WHERE is_charged = 1 AND forgiven_at IS NULL",
+    """
+    CREATE TABLE quarantines (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        gateway TEXT NOT NULL,
+        session TEXT NOT NULL,
+        session_id TEXT,
+        since INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        incident TEXT,
+        released_at INTEGER,
+        released_by TEXT,
+        released_why TEXT
+    ) STRICT
+    """,
+    "CREATE UNIQUE INDEX one_active_quarantine ON quarantines (gateway, session) WHERE released_at IS NULL",
+    """
+    CREATE TABLE pauses (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        since INTEGER NOT NULL,
+        until INTEGER,
+        gateway TEXT,
+        session TEXT,
+        reason TEXT NOT NULL,
+        who TEXT NOT NULL,
+        ended_at INTEGER,
+        ended_by TEXT
+    ) STRICT
+    """,
+    """
+    CREATE TABLE messages (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        dedupe_key TEXT NOT NULL UNIQUE,
+        kind TEXT NOT NULL,
+        gateway TEXT NOT NULL,
+        title TEXT NOT NULL,
+        body TEXT NOT NULL,
+        session TEXT,
+        incident TEXT,
+        created_at INTEGER NOT NULL
+    ) STRICT
+    """,
+    # Since when a target is known: one added to the config later is not sent the messages of last month.
+    "CREATE TABLE targets (name TEXT PRIMARY KEY, owed_since INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    """
+    CREATE TABLE deliveries (
+        message INTEGER NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+        target TEXT NOT NULL,
+        tries INTEGER NOT NULL,
+        last_tried_at INTEGER NOT NULL,
+        next_try_at INTEGER,
+        last_error TEXT,
+        delivered_at INTEGER,
+        given_up_at INTEGER,
+        PRIMARY KEY (message, target)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE notes (
+        id INTEGER PRIMARY KEY,
+        incident TEXT NOT NULL REFERENCES incidents (id) ON DELETE CASCADE,
+        path TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        UNIQUE (incident, path)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE audit (
+        id INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL,
+        who TEXT NOT NULL,
+        what TEXT NOT NULL,
+        detail TEXT NOT NULL
+    ) STRICT
+    """,
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_LEDGER_1,)
+"""Entry n (from 0) leads from ``user_version`` n to n + 1."""
+
+SERIALS_PER_LEDGER = 1_000_000
+"""Row ids of attempts and messages start at a multiple of this, drawn from the ledger's id: a number remembered from a
+ledger that has since been lost then names nothing in the one that took its place."""
+
+
+def version_of(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def is_foreign(db: sqlite3.Connection) -> bool:
+    """It holds tables, and they are not ours."""
+    if db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
+        return False
+    return int(db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]) > 0
+
+
+def migrate(db: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    """Apply what is missing, one transaction per step; the version is read again inside each, so two may try at once."""
+    while version_of(db) < len(migrations):
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            version = version_of(db)
+            if version < len(migrations):
+                for statement in migrations[version]:
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {version + 1}")
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+
+def name_ledger(db: sqlite3.Connection, ledger_id: str, created_at_ms: int) -> str:
+    """Give a new ledger its id and the start of its serial numbers, once; returns the id it has."""
+    found = db.execute("SELECT ledger_id FROM meta").fetchone()
+    if found is not None:
+        return str(found[0])
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        found = db.execute("SELECT ledger_id FROM meta").fetchone()
+        if found is None:
+            db.execute("INSERT INTO meta (only, ledger_id, created_at) VALUES (1, ?, ?)", (ledger_id, created_at_ms))
+            first = int(ledger_id[:6], 16) * SERIALS_PER_LEDGER
+            for table in ("attempts", "messages"):
+                db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, first))
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    return ledger_id if found is None else str(found[0])

@@ -1,0 +1,217 @@
+"""``check`` and ``explain``: look, say, touch nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from watchdog.adapters.ledger import Ledger
+from watchdog.cli.describing import VERDICT_STYLES, explanation_lines, session_facts, span_words
+from watchdog.cli.shared import (
+    ConfigOption,
+    GatewayOption,
+    JsonOption,
+    Leave,
+    Setting,
+    SilentLog,
+    print_json,
+    read_setting,
+    say_error,
+)
+from watchdog.cli.unmetered import NoMeter
+from watchdog.core.verdict import Verdict
+from watchdog.daemon.assembly import Builder, Identity, ledger_path, make_state_folder, state_folder
+from watchdog.service import errors
+from watchdog.service.inspecting import Inspection, inspect
+from watchdog.service.observing import Judged
+
+_EXIT = {
+    Verdict.HEALTHY: 0,
+    Verdict.WAITING: 0,
+    Verdict.LONG_RUNNING: 1,
+    Verdict.SUSPECT: 1,
+    Verdict.STUCK: 2,
+    Verdict.UNKNOWN: 3,
+}
+_WORST_FIRST = (2, 3, 1, 0)
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command()
+    def check(config: ConfigOption = None, gateway: GatewayOption = None, as_json: JsonOption = False) -> None:
+        """Look at every session and say its verdict; never act.
+
+        Exit status as for Nagios: 0 ok, 1 something suspect or long, 2 stuck, 3 unknown.
+
+        Example: `openclaw-watchdog check --json | jq '.gateways[].sessions[] | select(.verdict=="stuck")'`
+        """
+        setting = read_setting(config)
+        found = asyncio.run(_inspect_all(setting, gateway, quiet=as_json))
+        code = _exit_code(found)
+        if as_json:
+            print_json(_document(found))
+        else:
+            _print(found)
+        if code:
+            raise Leave(code)
+
+    @app.command()
+    def explain(
+        key: str = typer.Argument(metavar="KEY", help="The session's key, for example agent:main:main."),
+        config: ConfigOption = None,
+        gateway: GatewayOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        """Every signal, blocker and threshold for one session, and what would happen next.
+
+        Example: `openclaw-watchdog explain agent:main:main`
+        """
+        setting = read_setting(config)
+        asyncio.run(_explain(setting, gateway, key, as_json=as_json))
+
+
+class Unreached:
+    """A gateway that could not be looked at, and why."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        self.name = name
+        self.problem = problem
+
+
+Found = Inspection | Unreached
+
+
+def chosen_sections(setting: Setting, gateway: str | None) -> list[Any]:
+    """The configured gateways, or the one asked for."""
+    sections = [section for section in setting.loaded.config.gateways if gateway is None or section.name == gateway]
+    if not sections:
+        names = ", ".join(section.name for section in setting.loaded.config.gateways)
+        say_error(f"no gateway is called {gateway}; configured: {names}.")
+        raise Leave(78)
+    return sections
+
+
+def identity_of(setting: Setting) -> Identity:
+    return Identity(make_state_folder(state_folder(setting.loaded, setting.env)))
+
+
+async def _inspect_all(setting: Setting, gateway: str | None, *, quiet: bool) -> list[Found]:
+    builder = Builder(setting.loaded, setting.env, SilentLog(), NoMeter(), on_secret=setting.secrets.add)
+    identity = identity_of(setting)
+    sections = chosen_sections(setting, gateway)
+    return list(await asyncio.gather(*(_inspect_one(builder, identity, section, quiet) for section in sections)))
+
+
+async def _inspect_one(builder: Builder, identity: Identity, section: Any, quiet: bool) -> Found:
+    client = builder.client(section, identity, frozenset())
+
+    async def progress(wait: timedelta, judged: Sequence[Judged]) -> None:
+        suspects = sum(item.judgement.verdict is Verdict.SUSPECT for item in judged)
+        if not quiet and sys.stderr.isatty():
+            typer.echo(
+                f"{section.name}: {len(judged)} sessions, {suspects} suspect; looking again in {span_words(wait)}…",
+                err=True,
+            )
+
+    try:
+        return await inspect(client, builder.loaded.policy_book, builder.clock, progress=progress)
+    except errors.GatewayError as problem:
+        return Unreached(section.name, str(problem))
+    finally:
+        await client.close()
+
+
+def _exit_code(found: Sequence[Found]) -> int:
+    codes = {3 for item in found if isinstance(item, Unreached)}
+    for item in found:
+        if isinstance(item, Inspection):
+            codes |= {_EXIT[judged.judgement.verdict] for judged in item.judged}
+            codes |= set() if item.snapshot.is_complete else {3}
+    return next(code for code in _WORST_FIRST if code in codes or code == 0)
+
+
+def _document(found: Sequence[Found]) -> dict[str, Any]:
+    words = {0: "ok", 1: "warning", 2: "stuck", 3: "unknown"}
+    gateways: list[dict[str, Any]] = []
+    for item in found:
+        if isinstance(item, Unreached):
+            gateways.append({"name": item.name, "reachable": False, "problem": item.problem, "sessions": []})
+            continue
+        gateways.append(
+            {
+                "name": item.facts.name,
+                "reachable": True,
+                "version": item.facts.version,
+                "booted_at": item.facts.booted_at.isoformat(),
+                "complete": item.snapshot.is_complete,
+                "malformed_rows": len(item.snapshot.malformed),
+                "sessions": [session_facts(judged) for judged in item.judged],
+            }
+        )
+    return {"status": words[_exit_code(found)], "exit_code": _exit_code(found), "gateways": gateways}
+
+
+def _print(found: Sequence[Found]) -> None:
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    for item in found:
+        if isinstance(item, Unreached):
+            say_error(item.problem)
+            continue
+        facts = item.facts
+        console.print(f"[bold]{facts.name}[/]  OpenClaw {facts.version}, {len(item.judged)} sessions")
+        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+        for judged in sorted(item.judged, key=lambda one: _WORST_FIRST.index(_EXIT[one.judgement.verdict])):
+            verdict = judged.judgement.verdict
+            spare = judged.judgement.unattended_for
+            table.add_row(
+                f"[{VERDICT_STYLES[verdict]}]{verdict.value}[/]",
+                judged.session.key,
+                span_words(spare) if spare is not None else "",
+                judged.judgement.message,
+            )
+        console.print(table)
+        for row in item.snapshot.malformed:
+            say_error(f"{facts.name}: row {row.position} of the list cannot be read ({row.reason}); it is left out.")
+        if not item.snapshot.is_complete:
+            say_error(f"{facts.name}: the list could not be read to its end; some sessions may be missing here.")
+
+
+async def _explain(setting: Setting, gateway: str | None, key: str, *, as_json: bool) -> None:
+    builder = Builder(setting.loaded, setting.env, SilentLog(), NoMeter(), on_secret=setting.secrets.add)
+    identity = identity_of(setting)
+    ledger = _readable_ledger(setting)
+    problems: list[str] = []
+    for section in chosen_sections(setting, gateway):
+        client = builder.client(section, identity, frozenset())
+        try:
+            found = await inspect(client, builder.loaded.policy_book, builder.clock, at_most=timedelta(seconds=2))
+            judged = found.find(key)
+            if judged is None:
+                problems.append(f"{section.name}: no session has the key {key}; `check` lists them all.")
+                continue
+            document, lines = explanation_lines(found, judged, client, ledger)
+            if as_json:
+                print_json(document)
+            else:
+                console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+                for line in lines:
+                    console.print(line)
+            return
+        except errors.GatewayError as problem:
+            problems.append(str(problem))
+        finally:
+            await client.close()
+    say_error("\n".join(problems))
+    raise Leave(1)
+
+
+def _readable_ledger(setting: Setting) -> Ledger:
+    path = ledger_path(state_folder(setting.loaded, setting.env))
+    return Ledger.open_read_only(path) if path.exists() else Ledger.in_memory()

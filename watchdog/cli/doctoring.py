@@ -1,0 +1,249 @@
+"""``doctor``: everything that can be wrong before it goes wrong at night; each line OK, WARN or FAIL with the way out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+
+import watchdog
+from watchdog.adapters.ledger import Ledger
+from watchdog.cli.checking import chosen_sections, identity_of
+from watchdog.cli.describing import span_words
+from watchdog.cli.shared import (
+    ConfigOption,
+    GatewayOption,
+    JsonOption,
+    Leave,
+    Setting,
+    SilentLog,
+    print_json,
+    read_setting,
+)
+from watchdog.cli.unmetered import NoMeter
+from watchdog.config import ConfigError, missing_secrets
+from watchdog.core.model import FlagWorth, GatewayFacts, LockWorth
+from watchdog.core.policy import Step
+from watchdog.daemon.assembly import Builder, ledger_path, state_folder
+from watchdog.gateway.capabilities import ADMIN, needs_of, parse_version
+from watchdog.gateway.client import GatewayClient
+from watchdog.service import errors
+from watchdog.service.ports import Clock
+from watchdog.service.watch import may_act
+
+
+class Grade(StrEnum):
+    OK = "OK"
+    WARN = "WARN"
+    FAIL = "FAIL"
+
+
+_STYLES = {Grade.OK: "green", Grade.WARN: "yellow", Grade.FAIL: "bold red"}
+CLOCK_SKEW = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor's report."""
+
+    subject: str
+    grade: Grade
+    text: str
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command()
+    def doctor(config: ConfigOption = None, gateway: GatewayOption = None, as_json: JsonOption = False) -> None:
+        """Examine configuration, gateways, sign-in, scopes, ledger and this installation.
+
+        Exit status: 0 when nothing FAILs, 1 otherwise.
+
+        Example: `openclaw-watchdog doctor`
+        """
+        findings = [_package()]
+        try:
+            setting = read_setting(config)
+        except ConfigError as problem:
+            findings.append(Finding("config", Grade.FAIL, str(problem)))
+        else:
+            findings += _config(setting)
+            findings += _ledger(setting)
+            findings += asyncio.run(_gateways(setting, gateway))
+        failed = any(finding.grade is Grade.FAIL for finding in findings)
+        if as_json:
+            print_json({"ok": not failed, "findings": [_facts(finding) for finding in findings]})
+        else:
+            console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+            for finding in findings:
+                console.print(
+                    f"[{_STYLES[finding.grade]}]{finding.grade.value:<5}[/]{finding.subject:<12}{finding.text}"
+                )
+        if failed:
+            raise Leave(1)
+
+
+def _facts(finding: Finding) -> dict[str, str]:
+    return {"subject": finding.subject, "grade": finding.grade.value, "text": finding.text}
+
+
+def _package() -> Finding:
+    place = Path(watchdog.__file__).parent
+    ours = (place / "core" / "verdict.py").exists()
+    if ours:
+        return Finding(
+            "package", Grade.OK, f"openclaw-watchdog {watchdog.__version__}, Python {sys.version.split()[0]}"
+        )
+    return Finding(
+        "package",
+        Grade.FAIL,
+        f"`import watchdog` finds another package at {place}: install openclaw-watchdog in an environment of its own "
+        "(`pipx install openclaw-watchdog`).",
+    )
+
+
+def _config(setting: Setting) -> list[Finding]:
+    source = setting.loaded.source
+    where = str(source) if source is not None else "no file found: built-in defaults, gateway discovered"
+    findings = [Finding("config", Grade.OK, where)]
+    findings += [Finding("config", Grade.WARN, str(warning)) for warning in setting.loaded.warnings]
+    findings += [
+        Finding("config", Grade.FAIL, str(problem)) for problem in missing_secrets(setting.loaded, setting.env)
+    ]
+    return findings
+
+
+def _ledger(setting: Setting) -> list[Finding]:
+    folder = state_folder(setting.loaded, setting.env)
+    path = ledger_path(folder)
+    if not path.exists():
+        parent = next((place for place in (folder, *folder.parents) if place.exists()), Path("/"))
+        if os.access(parent, os.W_OK):
+            return [Finding("ledger", Grade.OK, f"{path} will be made at the first run")]
+        return [Finding("ledger", Grade.FAIL, f"{parent} is not writable; set state_dir to a folder that is")]
+    try:
+        with Ledger.open_read_only(path) as ledger:
+            open_count = len(ledger.open_incidents())
+            loose = ledger.permission_problem()
+    except errors.LedgerError as problem:
+        return [Finding("ledger", Grade.FAIL, str(problem))]
+    findings = [Finding("ledger", Grade.OK, f"{path}, {open_count} open incident(s)")]
+    if loose is not None:
+        findings.append(Finding("ledger", Grade.WARN, loose))
+    return findings
+
+
+async def _gateways(setting: Setting, gateway: str | None) -> list[Finding]:
+    builder = Builder(setting.loaded, setting.env, SilentLog(), NoMeter(), on_secret=setting.secrets.add)
+    try:
+        identity = identity_of(setting)
+    except (errors.WatchdogError, OSError) as problem:
+        return [Finding("identity", Grade.FAIL, str(problem))]
+    steps = may_act(setting.loaded.policy_book)
+    findings: list[Finding] = []
+    for section in chosen_sections(setting, gateway):
+        client = builder.client(section, identity, steps)
+        try:
+            findings += await _gateway(client, section, steps, builder.clock)
+        except errors.GatewayError as problem:
+            findings.append(Finding(section.name, Grade.FAIL, str(problem)))
+        finally:
+            await client.close()
+    return findings
+
+
+async def _gateway(client: GatewayClient, section: Any, steps: frozenset[Step], clock: Clock) -> list[Finding]:
+    facts = await client.connect()
+    snapshot = await client.list_sessions()
+    name = section.name
+    up = clock.now().wall - facts.booted_at
+    findings = [
+        Finding(name, Grade.OK, f"connected to OpenClaw {facts.version}, up for {span_words(up)}"),
+        Finding(
+            name,
+            Grade.OK if snapshot.is_complete and not snapshot.malformed else Grade.WARN,
+            f"{len(snapshot.sessions)} sessions listed in {snapshot.latency.total_seconds() * 1000:.0f} ms"
+            + ("" if snapshot.is_complete else "; the list could not be read to its end")
+            + (f"; {len(snapshot.malformed)} row(s) cannot be read" if snapshot.malformed else ""),
+        ),
+        *_clock(name, client),
+        *_scopes(name, client, steps, facts),
+        *_signals(name, facts),
+    ]
+    problem = await client.health_problem()
+    if problem is not None:
+        findings.append(Finding(name, Grade.WARN, problem))
+    return findings
+
+
+def _clock(name: str, client: GatewayClient) -> Sequence[Finding]:
+    skew = client.clock_skew()
+    if skew is None:
+        return ()
+    if abs(skew) > CLOCK_SKEW:
+        words = "ahead of" if skew > timedelta(0) else "behind"
+        return (
+            Finding(name, Grade.WARN, f"the gateway's clock is {span_words(abs(skew))} {words} ours; set both by NTP"),
+        )
+    return (Finding(name, Grade.OK, f"clocks agree within {abs(skew).total_seconds():.1f} s"),)
+
+
+def _scopes(name: str, client: GatewayClient, steps: frozenset[Step], facts: GatewayFacts) -> list[Finding]:
+    version = parse_version(facts.version)
+    findings: list[Finding] = []
+    if not steps:
+        return [Finding(name, Grade.OK, "operator.read is enough: no policy does anything")]
+    for step in sorted(steps):
+        missing = client.missing_scope(step)
+        needs = needs_of(step, version)
+        if missing is not None:
+            findings.append(Finding(name, Grade.FAIL, missing))
+        elif needs.scope == ADMIN:
+            findings.append(Finding(name, Grade.OK, f"{needs.scope} granted: {needs.why}"))
+        else:
+            findings.append(Finding(name, Grade.OK, f"{needs.scope} granted for `{step.value}`"))
+    return findings
+
+
+def _signals(name: str, facts: GatewayFacts) -> list[Finding]:
+    worth = facts.capabilities
+    if parse_version(facts.version) is None:
+        return [
+            Finding(
+                name,
+                Grade.WARN,
+                f"the version {facts.version!r} is unknown here: sessions are told, not touched, unless a restart or an "
+                "idle gateway proves them orphaned",
+            )
+        ]
+    flags = {
+        FlagWorth.ABSENT: "has no hasActiveRun",
+        FlagWorth.PROVES_LIFE_ONLY: "hasActiveRun false also means live chat-app runs",
+        FlagWorth.TRUSTED: "hasActiveRun can be believed",
+    }
+    told = [flags[worth.active_run_flag]]
+    if worth.lock is LockWorth.WHOLE_RUN:
+        told.append(
+            "session locks prove life and death"
+            if facts.state_dir is not None
+            else "session locks would prove life and death, but no state_dir of this gateway is readable here"
+        )
+    if worth.has_preflight:
+        told.append("an idle gateway proves that nothing runs")
+    told.append("a start before the last boot proves an orphan")
+    blind = (
+        worth.active_run_flag is not FlagWorth.TRUSTED
+        and not worth.has_preflight
+        and (worth.lock is LockWorth.SAYS_NOTHING or facts.state_dir is None)
+    )
+    if blind:
+        told.append("without a restart in between, stuck sessions can only be told, not touched")
+    return [Finding(name, Grade.WARN if blind else Grade.OK, "signals: " + "; ".join(told))]

@@ -1,0 +1,171 @@
+"""``recover``: one deed by hand, through the same claim, fence and verification as the daemon's."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from watchdog.adapters.ledger import Ledger
+from watchdog.adapters.notes import HandoffNotes
+from watchdog.cli.checking import chosen_sections, identity_of
+from watchdog.cli.describing import span_words
+from watchdog.cli.shared import (
+    ConfigOption,
+    GatewayOption,
+    JsonOption,
+    Leave,
+    Setting,
+    SilentLog,
+    print_json,
+    read_setting,
+    say_error,
+)
+from watchdog.cli.unmetered import NoMeter
+from watchdog.core.evidence import Truth
+from watchdog.core.policy import Step
+from watchdog.core.recovery import Attempt, AttemptState
+from watchdog.core.verdict import Verdict
+from watchdog.daemon.assembly import Builder, ledger_path, make_state_folder, state_folder
+from watchdog.service import errors
+from watchdog.service.executor import Executor
+from watchdog.service.incidents import Incidents
+from watchdog.service.inspecting import Inspection, inspect, look_once_more
+from watchdog.service.observing import Judged
+from watchdog.service.planning import Action, Decision
+from watchdog.service.ports import Gateway, Incident
+
+_BY_HAND = (Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.ABORT)
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command()
+    def recover(
+        key: Annotated[str, typer.Argument(metavar="KEY", help="The session's key.")],
+        step: Annotated[Step, typer.Option("--step", help="Which deed.")],
+        yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+        config: ConfigOption = None,
+        gateway: GatewayOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        """Recover one session by hand: looked at first, done once, and proved by looking again.
+
+        A run that shows a sign of life is left alone (only `--step abort` ends one). Exit status: 0 recovered, 1 not.
+
+        Example: `openclaw-watchdog recover agent:main:main --step resume`
+        """
+        if step not in _BY_HAND:
+            raise typer.BadParameter("choose resume, new, reset, recover or abort", param_hint="--step")
+        setting = read_setting(config)
+        outcome = asyncio.run(_recover(setting, gateway, key, step, ask=not yes))
+        if as_json:
+            print_json(outcome)
+        elif outcome["recovered"]:
+            typer.echo(f"recovered: {outcome['reason']}")
+        else:
+            say_error(f"not recovered: {outcome['reason']}")
+        if not outcome["recovered"]:
+            raise Leave(1)
+
+
+async def _recover(setting: Setting, gateway: str | None, key: str, step: Step, *, ask: bool) -> dict[str, object]:
+    builder = Builder(setting.loaded, setting.env, SilentLog(), NoMeter(), on_secret=setting.secrets.add)
+    identity = identity_of(setting)
+    state_dir = make_state_folder(state_folder(setting.loaded, setting.env))
+    problems: list[str] = []
+    with Ledger.open(ledger_path(state_dir)) as ledger:
+        for section in chosen_sections(setting, gateway):
+            client = builder.client(section, identity, frozenset({step}))
+            try:
+                found = await inspect(client, builder.loaded.policy_book, builder.clock, at_most=timedelta(seconds=5))
+                judged = found.find(key)
+                if judged is None:
+                    problems.append(f"{section.name}: no session has the key {key}")
+                    continue
+                hand = _Hand(builder, client, ledger, HandoffNotes(state_dir), found)
+                return await hand.recover(judged, step, ask=ask)
+            except errors.GatewayError as problem:
+                problems.append(str(problem))
+            finally:
+                await client.close()
+    return {"session": key, "step": step.value, "recovered": False, "reason": "; ".join(problems)}
+
+
+class _Hand:
+    """One deed by hand on one gateway."""
+
+    def __init__(
+        self, builder: Builder, gateway: Gateway, ledger: Ledger, notes: HandoffNotes, found: Inspection
+    ) -> None:
+        self._clock = builder.clock
+        self._gateway = gateway
+        self._ledger = ledger
+        self._found = found
+        log, meter = SilentLog(), NoMeter()
+        self._incidents = Incidents(gateway, ledger, log, meter)
+        self._executor = Executor(gateway, found.observer, ledger, notes, builder.clock, log, meter)
+
+    async def recover(self, judged: Judged, step: Step, *, ask: bool) -> dict[str, object]:
+        key = judged.session.key
+        no = self._refusal(judged, step)
+        if no is not None:
+            return {"session": key, "step": step.value, "recovered": False, "reason": no}
+        if ask:
+            typer.echo(f"{key}: {judged.judgement.verdict.value}. {judged.judgement.message}", err=True)
+            if step.loses_context:
+                typer.echo("This starts a fresh session; a handoff note is saved first.", err=True)
+            typer.confirm(f"Do `{step.value}` now?", abort=True, err=True)
+        fresh = await look_once_more(self._found, self._gateway, self._clock)
+        again = fresh.find(key)
+        if again is None or again.case.track.identity != judged.case.track.identity:
+            return {"session": key, "step": step.value, "recovered": False, "reason": "it moved while we looked"}
+        incident = self._incidents.open_for(again, again.case.now)
+        if any(attempt.is_in_flight for attempt in incident.attempts):
+            return {
+                "session": key,
+                "step": step.value,
+                "recovered": False,
+                "reason": "another attempt on this session is still being verified",
+            }
+        attempt = await self._executor.act(Decision(again, Action.RECOVER, step, (), incident))
+        if attempt is None:
+            return {"session": key, "step": step.value, "recovered": False, "reason": "it could not be claimed"}
+        return await self._verify(incident, attempt, judged)
+
+    def _refusal(self, judged: Judged, step: Step) -> str | None:
+        alive = judged.judgement.owner is Truth.TRUE
+        if alive and step is not Step.ABORT:
+            return f"a run is alive there ({judged.judgement.message}) and is left alone"
+        if step is Step.ABORT and not alive:
+            return "there is no live run to abort"
+        if judged.judgement.verdict is Verdict.HEALTHY and not alive:
+            return f"it is not stuck: {judged.judgement.message}"
+        return self._gateway.missing_scope(step) or self._gateway.step_problem(step, judged.session)
+
+    async def _verify(self, incident: Incident, attempt: Attempt, judged: Judged) -> dict[str, object]:
+        limit = judged.policy.recovery.verify_within + timedelta(seconds=10)
+        began = self._clock.now()
+        while True:
+            found = await look_once_more(self._found, self._gateway, self._clock)
+            by_key = {item.session.key: item for item in found.judged}
+            await self._incidents.verify_attempts(by_key, self._clock.now(), is_complete=found.snapshot.is_complete)
+            now = self._ledger.incident(incident.id) or incident
+            state = next((one for one in now.attempts if one.id == attempt.id), attempt)
+            if not state.is_in_flight or self._clock.now().since(began) > limit:
+                break
+            await self._clock.sleep(1.0)
+        recovered = state.state is AttemptState.SUCCEEDED
+        if not recovered:
+            self._incidents.close_ended(by_key, self._clock.now(), is_complete=found.snapshot.is_complete)
+        return {
+            "session": judged.session.key,
+            "session_id": judged.session.session_id,
+            "incident": incident.id,
+            "attempt": state.number,
+            "step": state.step.value,
+            "state": state.state.value,
+            "recovered": recovered,
+            "reason": state.verified_by or state.reason or f"no proof within {span_words(limit)}",
+        }

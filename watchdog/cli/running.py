@@ -1,0 +1,40 @@
+"""``run``: the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from watchdog import __version__
+from watchdog.adapters.metrics import PrometheusMeter
+from watchdog.cli.shared import ConfigOption, Leave, read_setting, service_log
+from watchdog.daemon.assembly import Builder
+from watchdog.daemon.loop import Daemon
+from watchdog.service.events import Event
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command()
+    def run(
+        config: ConfigOption = None,
+        observe: Annotated[bool, typer.Option("--observe", help="Judge and tell, never act.")] = False,
+        log_format: Annotated[
+            str | None, typer.Option("--log-format", metavar="json|console", help="How log lines look.")
+        ] = None,
+    ) -> None:
+        """Watch the configured gateways until told to stop.
+
+        Example: `openclaw-watchdog run --observe --log-format json | jq .`
+        """
+        if log_format not in (None, "json", "console", "auto"):
+            raise typer.BadParameter("choose json or console", param_hint="--log-format")
+        setting = read_setting(config)
+        log = service_log(setting, log_format)
+        source = setting.loaded.source
+        log.event(Event.CONFIG_LOADED, source=str(source) if source is not None else "built-in defaults")
+        builder = Builder(setting.loaded, setting.env, log, PrometheusMeter(__version__), on_secret=setting.secrets.add)
+        code = asyncio.run(Daemon(builder.parts(is_observing=observe)).run())
+        if code:
+            raise Leave(code)

@@ -1,0 +1,216 @@
+"""What several settings must agree on: refused (``findings``) or only remarked on (``remarks``).
+
+Everything here reads a ``Config`` whose single values are already sound, and answers with places in the file; the
+caller turns places into lines. Remarks are things that load but probably do not do what was meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from fnmatch import fnmatchcase
+
+from watchdog.config import sections
+from watchdog.config.durations import spell
+from watchdog.config.models import Config, Gateway, is_loopback
+from watchdog.config.policybook import DEFAULT_POLICY, merged, policy_name
+from watchdog.config.problems import KeyPath, quoted, suggestion
+from watchdog.core import policy as core
+
+FLOORS = {
+    "stuck_after": timedelta(minutes=2),
+    "confirm_for": timedelta(seconds=5),
+    "startup_grace": timedelta(seconds=30),
+}
+MIN_DOWN_FLOOR = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something at ``path``."""
+
+    path: KeyPath
+    message: str
+    hint: str | None = None
+    related: tuple[KeyPath, ...] = ()
+    """Other settings it follows from: where to point when the file does not have ``path`` itself."""
+    rests_on: tuple[KeyPath, ...] = ()
+    """Further settings that must be sound for this to mean anything."""
+    at_key: bool = False
+    """Point at the key, because having it at all is what is wrong."""
+
+
+def findings(config: Config) -> Iterator[Finding]:
+    """Every disagreement that is refused."""
+    yield from _gateways(config.gateways)
+    yield from _timing(config)
+    yield from _recovery(config.recovery, ("recovery",))
+    for position, policy in enumerate(config.policies):
+        yield from _recovery(policy.recovery, ("policies", position, "recovery"))
+    yield from _policies(config.policies)
+    yield from _gateway_restart(config)
+
+
+def _gateways(gateways: Sequence[Gateway]) -> Iterator[Finding]:
+    if not gateways:
+        yield Finding(("gateways",), "gateways: the list is empty", "leave it out to discover the local gateway")
+    first: dict[str, int] = {}
+    for position, gateway in enumerate(gateways):
+        at: KeyPath = ("gateways", position)
+        if gateway.name in first:
+            message = f"two gateways are called {quoted(gateway.name)}"
+            others = tuple(("gateways", first[gateway.name], field) for field in ("name", "url"))
+            yield Finding((*at, "name"), message, "give each a name of its own", rests_on=(*others, (*at, "url")))
+        first.setdefault(gateway.name, position)
+        if gateway.url and gateway.discover:
+            yield Finding((*at, "discover"), "url and discover are both given", "keep one", at_key=True)
+        for one, other in (("token", "token_file"), ("password", "password_file")):
+            if getattr(gateway, one) and getattr(gateway, other):
+                yield Finding((*at, other), f"{one} and {other} are both given", "keep one", at_key=True)
+        if (gateway.token or gateway.token_file) and (gateway.password or gateway.password_file):
+            which = "password" if gateway.password else "password_file"
+            yield Finding((*at, which), "a token and a password are both given", "keep one", at_key=True)
+        address = gateway.address
+        if address and address.scheme == "ws" and not is_loopback(address.hostname) and not gateway.insecure:
+            message = "ws:// to another machine sends the token in the clear"
+            hint = "use wss://, or an ssh tunnel to 127.0.0.1, or say insecure: true"
+            yield Finding((*at, "url"), message, hint)
+        if address and address.scheme == "wss" and gateway.insecure:
+            message = "insecure has no effect on wss://: certificates are always checked"
+            yield Finding((*at, "insecure"), message, "leave it out")
+
+
+def _timing(config: Config) -> Iterator[Finding]:
+    yield from _thresholds(config, config.thresholds, ("thresholds",), is_top=True)
+    for position, policy in enumerate(config.policies):
+        yield from _thresholds(config, policy.thresholds, ("policies", position, "thresholds"), is_top=False)
+    if config.full_sweep_every < config.poll_every:
+        message = f"full_sweep_every ({spell(config.full_sweep_every)}) is shorter than poll_every"
+        hint = f"at least {spell(config.poll_every)}"
+        yield Finding(("full_sweep_every",), message, hint, related=(("poll_every",),))
+    longest, where = max(_windows(config), key=lambda window: window[0])
+    if config.ledger_retention < longest:
+        message = (
+            f"ledger_retention ({spell(config.ledger_retention)}) would forget attempts that a budget still counts"
+        )
+        yield Finding(("ledger_retention",), message, f"at least {spell(longest)}", related=(where,))
+
+
+def _thresholds(config: Config, section: sections.Thresholds, at: KeyPath, *, is_top: bool) -> Iterator[Finding]:
+    said = section.model_fields_set
+    for name, floor in FLOORS.items():
+        value: timedelta = getattr(section, name)
+        if name in said and value < floor and not config.allow_short_thresholds:
+            message = f"{name} ({spell(value)}) is below its floor of {spell(floor)}"
+            hint = "short thresholds touch sessions that are only slow; for tests: allow_short_thresholds: true"
+            yield Finding((*at, name), message, hint, related=(("allow_short_thresholds",),))
+    polls = 3 * config.poll_every
+    if (is_top or "stuck_after" in said) and section.stuck_after < polls:
+        message = f"stuck_after ({spell(section.stuck_after)}) is less than 3 x poll_every ({spell(config.poll_every)})"
+        hint = f"at least {spell(polls)}, or poll more often"
+        yield Finding((*at, "stuck_after"), message, hint, related=(("poll_every",),))
+
+
+def _windows(config: Config) -> Iterator[tuple[timedelta, KeyPath]]:
+    """The length of every budget's window, and where it is said."""
+    base = merged(core.Recovery(), config.recovery)
+    places: list[tuple[KeyPath, core.Recovery]] = [(("recovery",), base)]
+    for position, policy in enumerate(config.policies):
+        places.append((("policies", position, "recovery"), merged(base, policy.recovery)))
+    for at, recovery in places:
+        yield recovery.budget.per, (*at, "budget", "per")
+        yield recovery.gateway_budget.per, (*at, "gateway_budget", "per")
+
+
+def _recovery(recovery: sections.Recovery, at: KeyPath) -> Iterator[Finding]:
+    if not recovery.ladder:
+        yield Finding((*at, "ladder"), "ladder: the list is empty", "to only tell a person: [notify]")
+    if not recovery.backoff:
+        yield Finding((*at, "backoff"), "backoff: the list is empty", "at least one wait, e.g. [5m]")
+    if core.Step.NOTIFY in recovery.ladder[:-1]:
+        position = recovery.ladder.index(core.Step.NOTIFY) + 1
+        message = f"{quoted(recovery.ladder[position])} stands after 'notify', where the ladder ends"
+        yield Finding((*at, "ladder", position), message, "put notify last")
+
+
+def _policies(policies: Sequence[sections.Policy]) -> Iterator[Finding]:
+    taken: set[str] = set()
+    for position, policy in enumerate(policies):
+        name = policy_name(policy, position)
+        if name == DEFAULT_POLICY:
+            message = "'default' is what thresholds and recovery at the top are called"
+            yield Finding(("policies", position, "name"), message, "choose another name")
+        elif name in taken:
+            message = f"two policies are called {quoted(name)}"
+            yield Finding(("policies", position, "name"), message, "give each a name of its own")
+        taken.add(name)
+        if all(getattr(policy.match, field) is None for field in sections.Match.model_fields):
+            message = "this policy has no match, so it would be for every session"
+            hint = (
+                "for all: thresholds and recovery at the top; for some: match: {key, kind, agent, channel or gateway}"
+            )
+            yield Finding(("policies", position, "match"), message, hint)
+
+
+def _gateway_restart(config: Config) -> Iterator[Finding]:
+    restart, at = config.gateway_restart, "gateway_restart"
+    if restart is None:
+        return
+    ways = [way for way in ("command", "systemd_unit", "launchd_label") if getattr(restart, way) is not None]
+    one_of = "one of: command, systemd_unit, launchd_label"
+    if not ways:
+        yield Finding((at,), "gateway_restart does not say how", one_of, at_key=True)
+    elif len(ways) > 1:
+        yield Finding((at, ways[1]), f"{ways[0]} and {ways[1]} are both given", "keep one", at_key=True)
+    names = [gateway.name for gateway in config.gateways]
+    if restart.gateway is not None and restart.gateway not in names:
+        message = f"gateway_restart: no gateway is called {quoted(restart.gateway)}"
+        yield Finding((at, "gateway"), message, suggestion(restart.gateway, names), related=(("gateways",),))
+    elif restart.gateway is None and len(names) > 1:
+        message = "gateway_restart does not say which gateway it is for"
+        yield Finding((at,), message, f"gateway: one of {', '.join(names)}", related=(("gateways",),), at_key=True)
+    if restart.min_down < MIN_DOWN_FLOOR and not config.allow_short_thresholds:
+        message = f"min_down ({spell(restart.min_down)}) is below its floor of {spell(MIN_DOWN_FLOOR)}"
+        yield Finding((at, "min_down"), message, "a gateway that is only starting must not be restarted")
+
+
+def remarks(config: Config) -> Iterator[Finding]:
+    """What loads, and probably does not do what was meant."""
+    names = [gateway.name for gateway in config.gateways]
+    for position, policy in enumerate(config.policies):
+        at: KeyPath = ("policies", position)
+        name = quoted(policy_name(policy, position))
+        for pattern in policy.match.gateway or ():
+            if not any(fnmatchcase(gateway, pattern) for gateway in names):
+                message = f"policy {name} is for a gateway {quoted(pattern)}, and none is called so"
+                yield Finding((*at, "match", "gateway"), message, suggestion(pattern, names))
+        if _reaches_background(policy, merged(merged(core.Recovery(), config.recovery), policy.recovery)):
+            message = f"policy {name} also acts on the cron, subagent, acp and archived sessions it matches"
+            hint = "if that is meant, give it a ladder; if not, say which kind, and archived: false"
+            yield Finding(at, message, hint)
+    recovery = merged(core.Recovery(), config.recovery)
+    deeds = [step for step in recovery.ladder if step is not core.Step.NOTIFY]
+    if recovery.budget.attempts < len(deeds):
+        message = f"the budget of {recovery.budget.attempts} ends before the ladder's {len(deeds)} deeds do"
+        yield Finding(("recovery", "budget", "attempts"), message, related=(("recovery", "ladder"),))
+    for position, gateway in enumerate(config.gateways):
+        address = gateway.address
+        if address and not is_loopback(address.hostname) and gateway.state_dir not in (None, "none"):
+            message = "state_dir is read on this machine, and the url names another: lock files would mislead"
+            yield Finding(("gateways", position, "state_dir"), message, "state_dir: none")
+        if address and address.scheme == "ws" and address.port is None:
+            message = "this url has no port, so 80 is used"
+            yield Finding(("gateways", position, "url"), message, "OpenClaw's own is 18789")
+    page = config.status_page
+    if page is not None and not is_loopback(page.host):
+        message = "the status page has no password, and other machines can reach it there"
+        yield Finding(("status_page", "listen"), message)
+
+
+def _reaches_background(policy: sections.Policy, recovery: core.Recovery) -> bool:
+    """It takes background sessions away from the built-in policies, to act on them, without having said so."""
+    acts = recovery.mode is core.Mode.RECOVER and recovery.ladder[:1] != (core.Step.NOTIFY,)
+    match = policy.match
+    was_meant = "ladder" in policy.recovery.model_fields_set or match.kind or match.key or match.archived is True
+    return acts and not was_meant

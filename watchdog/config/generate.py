@@ -1,0 +1,35 @@
+"""Writes ``config/schema.json`` and ``config/watchdog.example.yaml``: ``python -m watchdog.config.generate [FOLDER]``.
+
+Run it after changing a model; a test holds the files and the models equal.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from watchdog.config.schema import json_schema
+from watchdog.config.template import render_example
+
+FOLDER = Path(__file__).parents[2] / "config"
+
+
+def generated() -> dict[str, str]:
+    """File name -> content."""
+    return {
+        "schema.json": json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n",
+        "watchdog.example.yaml": render_example(),
+    }
+
+
+def main(arguments: list[str]) -> int:
+    folder = Path(arguments[0]) if arguments else FOLDER
+    for name, content in generated().items():
+        (folder / name).write_text(content, encoding="utf-8")
+        sys.stdout.write(f"wrote {folder / name}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,265 @@
+"""The whole configuration file as frozen models. ``Config()`` is what the watchdog does without a file.
+
+Values are checked one by one here; what several values must agree on is checked in ``watchdog.config.checks``.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from watchdog.config.fields import (
+    Command,
+    Count,
+    DiscoverWord,
+    Events,
+    Flag,
+    Label,
+    LogFormat,
+    LogFormatWord,
+    LogLevel,
+    LogLevelWord,
+    NotifyEvent,
+    Span,
+    Text,
+    refusal,
+)
+from watchdog.config.references import FileText, PathOrNone, PathText, PingUrl, PlaceText, Secret, ServiceUrl
+from watchdog.config.sections import WHEN_EMPTY, Policy, Recovery, Section, Thresholds
+
+
+def _websocket_url(text: str) -> str:
+    example = "e.g. ws://127.0.0.1:18789"
+    try:
+        url = urlsplit(text)
+        host, port = url.hostname, url.port
+    except ValueError:
+        raise refusal("this is not a URL", example) from None
+    if url.scheme in ("http", "https"):
+        raise refusal(f"the gateway speaks websocket: {url.scheme}:// is not {_WS[url.scheme]}://", example)
+    if url.scheme not in ("ws", "wss") or not host or port == 0 or re.search(r"\s", text):
+        raise refusal("expected a URL that starts with ws:// or wss://", example)
+    if url.username is not None or url.password is not None:
+        raise refusal("a URL must not carry a user name or password", "use token, or password, of this gateway")
+    if url.query or url.fragment:
+        raise refusal("a URL must not carry anything after '?' or '#'", "a token belongs under token")
+    return text
+
+
+_WS = {"http": "ws", "https": "wss"}
+WebsocketUrl = Annotated[PlaceText, AfterValidator(_websocket_url)]
+
+
+def _listen(value: str) -> str:
+    parts = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})", value)
+    if not parts or int(parts[2]) > 65535:
+        raise refusal("expected host:port", "e.g. 127.0.0.1:18795 or [::1]:18795")
+    return value
+
+
+Listen = Annotated[Text, AfterValidator(_listen)]
+
+
+def _nobody(value: object) -> object:
+    return [] if value is None else value
+
+
+def _discovered(value: object) -> object:
+    return [{}] if value is None else value
+
+
+def _default_name(data: dict[str, Any]) -> str:
+    url = data.get("url")
+    host = urlsplit(url).hostname if url else None
+    label = re.sub(r"[^A-Za-z0-9._-]+", "-", host or "").strip("-._")[:64]
+    return "local" if not label or is_loopback(host) else label
+
+
+def is_loopback(host: str | None) -> bool:
+    """The host is this machine, by its name or address."""
+    if host is None:
+        return False
+    bare = host.lower().rstrip(".")
+    return bare in ("localhost", "::1", "::ffff:127.0.0.1") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", bare))
+
+
+class Gateway(Section):
+    """One OpenClaw gateway, by address or discovered."""
+
+    url: WebsocketUrl | None = Field(default=None, examples=["ws://127.0.0.1:18789"])
+    """Its address, ws:// or wss://. Default null: discovered."""
+
+    discover: DiscoverWord | None = Field(default=None, examples=["local"])
+    """local: the gateway this user runs on this machine, found by OPENCLAW_CONFIG_PATH, OPENCLAW_STATE_DIR,
+    ~/.openclaw/openclaw.json and its live lock file. Instead of url. Default null: the same as local when url is left
+    out."""
+
+    name: Label = Field(default_factory=_default_name)
+    """Its name in logs, metrics, messages and policies. Default: local, or the host of the url."""
+
+    token: Secret | None = Field(default=None, examples=["${OPENCLAW_GATEWAY_TOKEN}"])
+    """Its token; ${NAME} takes it from the environment. Default null: discovered."""
+
+    token_file: FileText | None = Field(default=None, examples=["/run/secrets/openclaw-token"])
+    """Or a file that holds the token and nothing else. Default null: none."""
+
+    password: Secret | None = Field(default=None, examples=["${OPENCLAW_GATEWAY_PASSWORD}"])
+    """Or its password, when the gateway asks for one. Default null: discovered."""
+
+    password_file: FileText | None = Field(default=None, examples=["/run/secrets/openclaw-password"])
+    """Or a file that holds the password and nothing else. Default null: none."""
+
+    state_dir: PathOrNone | None = Field(default=None, examples=["~/.openclaw"])
+    """The gateway's state folder, when it runs on this machine: lock files and transcripts are evidence too.
+    none: never look at files. Default null: discovered."""
+
+    insecure: Flag = False
+    """Allow ws:// (nothing encrypted, the token readable on the way) to another machine. Default false."""
+
+    @property
+    def address(self) -> SplitResult | None:
+        """``url`` in parts. ``None``: the gateway is discovered."""
+        return urlsplit(self.url) if self.url else None
+
+
+class NotifyTarget(Section):
+    """Where messages go: an apprise URL, and what it is told."""
+
+    url: ServiceUrl
+    """An apprise URL, e.g. ntfy://ntfy.sh/my-topic; ${NAME} takes it from the environment."""
+
+    on: Events = tuple(NotifyEvent)
+    """Events it is told about. Default [stuck, recovered, ineffective, quarantined, gateway_down, long_running]."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string"}, handler.resolve_ref_schema(handler(schema))]}
+
+
+def _just_a_url(value: object) -> object:
+    return {"url": value} if isinstance(value, str) else value
+
+
+class StatusPage(Section):
+    """A small web page, /metrics and /health, without a password."""
+
+    listen: Listen = "127.0.0.1:18795"
+    """host:port; port 0 takes any free one. Default 127.0.0.1:18795."""
+
+    @property
+    def host(self) -> str:
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.listen.rpartition(":")[2])
+
+
+class Log(Section):
+    """What is written to stderr, and how."""
+
+    format: LogFormatWord = LogFormat.AUTO
+    """auto (console on a terminal, else json), json (one object a line) or console. Default auto."""
+
+    level: LogLevelWord = LogLevel.INFO
+    """debug, info, warning or error. Default info."""
+
+
+class GatewayRestart(Section):
+    """How to restart a gateway that is down; exactly one of command, systemd_unit and launchd_label."""
+
+    gateway: Text | None = Field(default=None, examples=["local"])
+    """Name of the gateway this is for. Default null: the only one."""
+
+    command: Command | None = Field(default=None, examples=["openclaw gateway restart"])
+    """A command, as text or as a list of words; runs without a shell. Default null: none."""
+
+    systemd_unit: Text | None = Field(default=None, examples=["openclaw-gateway.service"])
+    """Or a systemd unit, e.g. openclaw-gateway.service. Default null: none."""
+
+    user: Flag = True
+    """The systemd unit is the user's own (systemctl --user); false: the system's. Default true."""
+
+    launchd_label: Text | None = Field(default=None, examples=["ai.openclaw.gateway"])
+    """Or a launchd label, e.g. ai.openclaw.gateway. Default null: none."""
+
+    after_failures: Count = 3
+    """Polls in a row that found it down. Default 3."""
+
+    min_down: Span = timedelta(minutes=5)
+    """And down for at least this long; a gateway may need 4 minutes to start. At least 2m. Default 5m."""
+
+    max_per_6h: Count = 2
+    """Restarts in any 6 hours; after that only a person is told. Default 2."""
+
+
+_POLICIES = [
+    {"name": "background", "match": {"kind": ["cron", "subagent", "acp"]}, "recovery": {"ladder": ["notify"]}},
+    {"name": "telegram", "match": {"channel": "telegram", "kind": "direct"}, "thresholds": {"stuck_after": "10m"}},
+]
+_TARGETS = [
+    "ntfy://ntfy.sh/my-topic",
+    {"url": "${WATCHDOG_MAIL_URL}", "on": ["stuck", "quarantined", "gateway_down"]},
+]
+
+
+class Config(Section):
+    """Configuration of openclaw-watchdog."""
+
+    model_config = ConfigDict(title="openclaw-watchdog configuration")
+
+    gateways: Annotated[tuple[Gateway, ...], BeforeValidator(_discovered)] = (Gateway(),)
+    """The gateways to watch. Default: the local one, discovered."""
+
+    poll_every: Span = timedelta(seconds=30)
+    """How often each gateway is asked for its sessions. Default 30s."""
+
+    thresholds: Annotated[Thresholds, WHEN_EMPTY] = Thresholds()
+    """When a session counts as what."""
+
+    recovery: Annotated[Recovery, WHEN_EMPTY] = Recovery()
+    """What may be done about a stuck session."""
+
+    policies: Annotated[tuple[Policy, ...], BeforeValidator(_nobody)] = Field(default=(), examples=[_POLICIES])
+    """Other thresholds or another ladder for some sessions: the first policy that matches decides, and overrides any of
+    thresholds and recovery. Built in, after yours: cron, subagent, acp and archived sessions are told, not touched."""
+
+    notify: Annotated[tuple[Annotated[NotifyTarget, BeforeValidator(_just_a_url)], ...], BeforeValidator(_nobody)] = (
+        Field(default=(), examples=[_TARGETS])
+    )
+    """Who is told: apprise URLs, or {url, on: [events]} to be told less. Default []: nobody."""
+
+    status_page: StatusPage | None = StatusPage()
+    """A small web page with /metrics and /health. null: off. Default {listen: 127.0.0.1:18795}."""
+
+    heartbeat_url: PingUrl | None = Field(default=None, examples=["https://hc-ping.com/your-id"])
+    """Pinged (HTTP GET) after every completed cycle, so that an outside monitor notices when the watchdog itself is
+    gone. ${NAME} takes the address from the environment. Default null: off."""
+
+    state_dir: PathText | None = Field(default=None, examples=["~/.local/state/openclaw-watchdog"])
+    """Folder of the ledger and the device key. Default null: $STATE_DIRECTORY under systemd, else the platform's state
+    folder."""
+
+    log: Annotated[Log, WHEN_EMPTY] = Log()
+    """What is written to stderr. format: auto (console on a terminal, else json), json (one object a line) or console.
+    level: debug, info, warning or error. Default {format: auto, level: info}."""
+
+    gateway_restart: GatewayRestart | None = None
+    """Restart a gateway that stays down. It hurts every session and a service manager does it better, so it is off.
+    Default null: never; a person is told."""
+
+    full_sweep_every: Span = timedelta(minutes=15)
+    """How often every session is read, not only the recently changed ones. At least poll_every. Default 15m."""
+
+    ledger_retention: Span = timedelta(days=90)
+    """How long closed incidents and their attempts are kept. At least every budget's per. Default 90d."""
+
+    allow_short_thresholds: Flag = False
+    """Accept thresholds below their floors (stuck_after 2m, confirm_for 5s, startup_grace 30s). For tests: short
+    thresholds touch sessions that are only slow. Default false."""

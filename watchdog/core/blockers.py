@@ -1,0 +1,233 @@
+"""Named reasons not to act now. All of them are collected, never just the first: a person wants to see them all.
+
+Each blocker says what holds, in one sentence, and where it is known until when. ``hold_reasons`` is pure; the caller
+brings the facts (budgets spent, pauses, attempts in flight) from the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from watchdog.core.evidence import Case
+from watchdog.core.model import Lock, Moment, TailKind
+from watchdog.core.policy import Mode, Recovery, Step, Thresholds
+
+
+class BlockerName(StrEnum):
+    """A closed set: it labels the metric ``held_total``."""
+
+    OBSERVE_MODE = "observe_mode"
+    PAUSED = "paused"
+    STARTUP_GRACE = "startup_grace"
+    GATEWAY_UNTRUSTED = "gateway_untrusted"
+    INCOMPLETE_LIST = "incomplete_list"
+    RECENTLY_TOUCHED = "recently_touched"
+    SESSION_LOCKED = "session_locked"
+    AMBIGUOUS_SESSION = "ambiguous_session"
+    NO_SESSION_ID = "no_session_id"
+    WORK_FINISHED = "work_finished"
+    FOREIGN_DEED = "foreign_deed"
+    COOL_DOWN = "cool_down"
+    SESSION_BUDGET = "session_budget"
+    GATEWAY_BUDGET = "gateway_budget"
+    QUARANTINED = "quarantined"
+    CONCURRENCY = "concurrency"
+    FLEET_BREAKER = "fleet_breaker"
+    SCOPE_MISSING = "scope_missing"
+    STEP_UNAVAILABLE = "step_unavailable"
+    LEDGER_UNAVAILABLE = "ledger_unavailable"
+    IN_FLIGHT = "in_flight"
+    PENDING_INPUT = "pending_input"
+    TRANSCRIPT_UNKNOWN = "transcript_unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """One reason to hold. ``until``: when it ends by itself, if that is known."""
+
+    name: BlockerName
+    message: str
+    until: Moment | None = None
+
+
+FOREIGN_DEED_HOLD = timedelta(minutes=15)
+"""How long another watchdog's deed in the same session is respected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the ledger and the gateway's condition say about acting on one session now."""
+
+    is_list_complete: bool = True
+    gateway_problem: str | None = None
+    """Why the gateway is not to be trusted now (slow, degraded, clock jump), or None."""
+    connected_for: timedelta | None = None
+    """Since our present connection (and the gateway's present life) began."""
+    paused: str | None = None
+    paused_until: datetime | None = None
+    is_quarantined: bool = False
+    attempts_in_incident: int = 0
+    last_settled_at: datetime | None = None
+    backoff: timedelta = timedelta(0)
+    session_charges: int = 0
+    gateway_charges: int = 0
+    in_flight_here: bool = False
+    in_flight_on_gateway: int = 0
+    is_fleet_open: bool = False
+    is_ledger_writable: bool = True
+    missing_scope: str | None = None
+    step_problem: str | None = None
+    alias_keys: tuple[str, ...] = field(default_factory=tuple)
+    own_marks: frozenset[str] = frozenset()
+    """``<incident>/<number>`` of every attempt of ours on this session."""
+
+
+def hold_reasons(
+    case: Case, thresholds: Thresholds, recovery: Recovery, step: Step, standing: Standing, *, is_proven: bool
+) -> tuple[Blocker, ...]:
+    """Every reason not to do ``step`` on this session now; empty means: go."""
+    found = [
+        *_operator(recovery, standing),
+        *_gateway(case, thresholds, standing, is_proven=is_proven),
+        *_session(case, thresholds, step, standing),
+        *_ledger(case, recovery, standing),
+    ]
+    return tuple(found)
+
+
+def _operator(recovery: Recovery, standing: Standing) -> Sequence[Blocker]:
+    found: list[Blocker] = []
+    if recovery.mode is Mode.OBSERVE:
+        found.append(Blocker(BlockerName.OBSERVE_MODE, "Observe mode: nothing is ever done."))
+    if standing.paused is not None:
+        until = f" until {standing.paused_until:%Y-%m-%d %H:%MZ}" if standing.paused_until else ""
+        found.append(Blocker(BlockerName.PAUSED, f"Paused{until}: {standing.paused}"))
+    if standing.is_quarantined:
+        found.append(
+            Blocker(BlockerName.QUARANTINED, "Quarantined: earlier attempts did not help; `release` lets us try again.")
+        )
+    return found
+
+
+def _gateway(case: Case, thresholds: Thresholds, standing: Standing, *, is_proven: bool) -> Sequence[Blocker]:
+    found: list[Blocker] = []
+    if standing.gateway_problem is not None:
+        found.append(Blocker(BlockerName.GATEWAY_UNTRUSTED, standing.gateway_problem))
+    known_for = standing.connected_for
+    ages = [age for age in (known_for, case.boot_age) if age is not None]
+    youngest = min(ages, default=None)
+    if youngest is None or youngest < thresholds.startup_grace:
+        left = thresholds.startup_grace - (youngest or timedelta(0))
+        found.append(
+            Blocker(
+                BlockerName.STARTUP_GRACE,
+                f"The gateway started, or we connected, less than {thresholds.startup_grace} ago.",
+                case.now.plus(left),
+            )
+        )
+    if not standing.is_list_complete:
+        found.append(Blocker(BlockerName.INCOMPLETE_LIST, "The list of sessions could not be read to its end."))
+    if standing.is_fleet_open and not is_proven:
+        found.append(
+            Blocker(
+                BlockerName.FLEET_BREAKER,
+                "Too many sessions turned stuck together without a proof of their own: that is the gateway's fault.",
+            )
+        )
+    if standing.missing_scope is not None:
+        found.append(Blocker(BlockerName.SCOPE_MISSING, standing.missing_scope))
+    if standing.step_problem is not None:
+        found.append(Blocker(BlockerName.STEP_UNAVAILABLE, standing.step_problem))
+    return found
+
+
+def _session(case: Case, thresholds: Thresholds, step: Step, standing: Standing) -> Sequence[Blocker]:
+    found: list[Blocker] = []
+    lock, tail = case.look.lock, case.look.tail
+    if lock is not None and lock.lock in (Lock.HELD_BY_OTHER, Lock.HELD_BY_GATEWAY):
+        found.append(
+            Blocker(
+                BlockerName.SESSION_LOCKED,
+                f"A live process (pid {lock.pid}) holds the session file's lock. Locks are never deleted here; "
+                "the session is recovered once that process lets go or ends.",
+            )
+        )
+    if lock is not None and lock.lock is Lock.UNREADABLE:
+        found.append(Blocker(BlockerName.SESSION_LOCKED, "The session file's lock is there and cannot be read."))
+    if case.session.session_id is None:
+        found.append(Blocker(BlockerName.NO_SESSION_ID, "The row has no session id, so the deed could not be fenced."))
+    if standing.alias_keys:
+        found.append(
+            Blocker(
+                BlockerName.AMBIGUOUS_SESSION,
+                f"The same session is listed under {len(standing.alias_keys)} other key(s); which one is right is unclear.",
+            )
+        )
+    touched = case.track.touched_at
+    if touched is not None and case.now.since(touched) < thresholds.confirm_for:
+        found.append(
+            Blocker(
+                BlockerName.RECENTLY_TOUCHED,
+                "The row was touched a moment ago: perhaps a person just wrote.",
+                touched.plus(thresholds.confirm_for),
+            )
+        )
+    if tail is None:
+        found.append(
+            Blocker(
+                BlockerName.TRANSCRIPT_UNKNOWN,
+                "The end of the transcript could not be read, so a run its user stopped cannot be ruled out.",
+            )
+        )
+    else:
+        if tail.kind is TailKind.ANSWERED and step is Step.RESUME:
+            found.append(
+                Blocker(BlockerName.WORK_FINISHED, "The last request was answered: there is nothing to resume.")
+            )
+        if tail.has_pending_input:
+            found.append(Blocker(BlockerName.PENDING_INPUT, "A person's message is waiting to be taken up."))
+        is_foreign = tail.deed_mark is not None and tail.deed_mark not in standing.own_marks
+        if is_foreign and tail.deed_at is not None and case.now.wall - tail.deed_at < FOREIGN_DEED_HOLD:
+            found.append(Blocker(BlockerName.FOREIGN_DEED, "Another watchdog acted on this session a moment ago."))
+    return found
+
+
+def _ledger(case: Case, recovery: Recovery, standing: Standing) -> Sequence[Blocker]:
+    found: list[Blocker] = []
+    if not standing.is_ledger_writable:
+        found.append(Blocker(BlockerName.LEDGER_UNAVAILABLE, "The ledger cannot be written, so nothing may be done."))
+    if standing.in_flight_here:
+        found.append(Blocker(BlockerName.IN_FLIGHT, "An attempt on this session is still being verified."))
+    elif standing.in_flight_on_gateway >= recovery.max_concurrent:
+        found.append(
+            Blocker(
+                BlockerName.CONCURRENCY,
+                f"{standing.in_flight_on_gateway} deeds are in flight on this gateway; the oldest go first.",
+            )
+        )
+    if standing.last_settled_at is not None:
+        wait = standing.last_settled_at + standing.backoff - case.now.wall
+        if wait > timedelta(0):
+            found.append(
+                Blocker(
+                    BlockerName.COOL_DOWN,
+                    f"Cooling down after attempt {standing.attempts_in_incident}.",
+                    case.now.plus(wait),
+                )
+            )
+    budget, gateway_budget = recovery.budget, recovery.gateway_budget
+    if standing.session_charges >= budget.attempts:
+        found.append(
+            Blocker(BlockerName.SESSION_BUDGET, f"{budget.attempts} attempts within {budget.per} are used up.")
+        )
+    if standing.gateway_charges >= gateway_budget.attempts:
+        found.append(
+            Blocker(
+                BlockerName.GATEWAY_BUDGET,
+                f"{gateway_budget.attempts} attempts on this gateway within {gateway_budget.per} are used up.",
+            )
+        )
+    return found

@@ -1,0 +1,290 @@
+"""What a gateway said, in our words: sessions, snapshots, and the gateway's own condition.
+
+Values only. Everything here is frozen; instants are aware UTC datetimes, spans are timedeltas, and ``None`` always
+means *the gateway did not say*, never *no*. Wire milliseconds become datetimes in ``watchdog.gateway`` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Moment:
+    """One reading of both clocks.
+
+    ``monotonic`` (seconds, never steps, may stop while the host sleeps) measures spans; ``wall`` (aware UTC) names
+    instants to people and compares with what gateways wrote down. Ages are always taken from ``monotonic``.
+    """
+
+    monotonic: float
+    wall: datetime = field(compare=False)
+
+    def since(self, earlier: Moment) -> timedelta:
+        """The span from ``earlier`` to here, on the monotonic clock."""
+        return timedelta(seconds=self.monotonic - earlier.monotonic)
+
+    def plus(self, span: timedelta) -> Moment:
+        """The moment that comes ``span`` later on both clocks."""
+        return Moment(self.monotonic + span.total_seconds(), self.wall + span)
+
+
+class Status(StrEnum):
+    """A row's ``status``. ``ABSENT``: the row has none (never ran, or was reset). ``OTHER``: a word we do not know."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    KILLED = "killed"
+    TIMEOUT = "timeout"
+    ABSENT = "absent"
+    OTHER = "other"
+
+    @property
+    def is_terminal(self) -> bool:
+        """The last run has ended, however it ended."""
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset({Status.DONE, Status.FAILED, Status.KILLED, Status.TIMEOUT})
+
+
+class SessionKind(StrEnum):
+    """What kind of conversation a session is, read from its key and the row's own classification."""
+
+    MAIN = "main"
+    DIRECT = "direct"
+    GROUP = "group"
+    CRON = "cron"
+    SUBAGENT = "subagent"
+    ACP = "acp"
+    HOOK = "hook"
+    OTHER = "other"
+
+    @property
+    def is_background(self) -> bool:
+        """Nobody is waiting in a chat for this one; its owner (scheduler, parent, editor) retries by itself."""
+        return self in (SessionKind.CRON, SessionKind.SUBAGENT, SessionKind.ACP)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyAddress:
+    """Where the person of this session reads: chat channel, recipient, and which of the bot's accounts."""
+
+    channel: str
+    to: str
+    account_id: str | None = None
+    thread_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One row of ``sessions.list`` as the gateway said it."""
+
+    key: str
+    status: Status
+    session_id: str | None = None
+    kind: SessionKind = SessionKind.OTHER
+    agent_id: str | None = None
+    channel: str | None = None
+    reply_address: ReplyAddress | None = None
+    started_at: datetime | None = None
+    updated_at: datetime | None = None
+    ended_at: datetime | None = None
+    has_active_run: bool | None = None
+    active_run_ids: tuple[str, ...] | None = None
+    aborted_last_run: bool | None = None
+    last_run_id: str | None = None
+    last_run_error: str | None = None
+    restart_recovery_status: str | None = None
+    lifecycle_revision: str | None = None
+    total_tokens: int | None = None
+    parent_key: str | None = None
+    child_keys: tuple[str, ...] = ()
+    has_active_subagent_run: bool | None = None
+    is_archived: bool = False
+    is_placed_elsewhere: bool = False
+    """The row's ``placement`` names a state other than ``local`` (2026.9.x cloud runs): we cannot see that run."""
+
+    @property
+    def is_main(self) -> bool:
+        return self.kind is SessionKind.MAIN
+
+
+@dataclass(frozen=True, slots=True)
+class MalformedRow:
+    """A row that could not be read. It is reported and never blinds the rest."""
+
+    position: int
+    reason: str
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All rows of one poll. ``is_complete`` is False when the list could not be read to its end."""
+
+    asked_at: Moment
+    answered_at: Moment
+    sessions: tuple[Session, ...]
+    is_complete: bool
+    malformed: tuple[MalformedRow, ...] = ()
+    size_bytes: int = 0
+    gateway_clock_stepped: bool = False
+    """The gateway's wall clock has moved against a monotonic one since we connected."""
+
+    @property
+    def latency(self) -> timedelta:
+        return self.answered_at.since(self.asked_at)
+
+
+class FlagWorth(StrEnum):
+    """What ``hasActiveRun: false`` proves on a gateway. ``true`` is a proof of life wherever the field exists."""
+
+    ABSENT = "absent"
+    PROVES_LIFE_ONLY = "proves_life_only"
+    """False is also shown on live chat-app runs (2026.5.12 until 2026.7.1; measured on 2026.5.18)."""
+    TRUSTED = "trusted"
+
+
+class LockWorth(StrEnum):
+    """What ``<sessionId>.jsonl.lock`` says. A lock with a live owner is a proof of life wherever it is found."""
+
+    SAYS_NOTHING = "says_nothing"
+    """No such file, or not held for the whole run: its absence means nothing (2026.5.18 and later)."""
+    WHOLE_RUN = "whole_run"
+    """Held from a run's start to its end: its absence proves that no run is going (measured: 3.24, 4.8, 4.14)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What one gateway's answers are worth. Computed in ``watchdog.gateway.capabilities`` from its hello."""
+
+    active_run_flag: FlagWorth
+    lock: LockWorth
+    has_preflight: bool
+    """``gateway.restart.preflight`` exists: all counts at zero mean that nothing at all is running."""
+    has_abort_probe: bool
+    """``sessions.abort`` from a second, write-only device answers ``unauthorized`` for a live web-started run and
+    harms nothing. Only where that was measured and read in the source (3.24 to 5.18); it kills on later ones."""
+    boot_recovery: timedelta
+    """How long after a boot the gateway may still be recovering interrupted sessions by itself (zero: it does not)."""
+    row_survives_stop: bool
+    """A run its user stopped leaves the row ``running`` (3.24, 4.14): the transcript's tail must be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayFacts:
+    """Who answered: what a gateway's hello said of itself."""
+
+    name: str
+    version: str
+    capabilities: Capabilities
+    booted_at: datetime
+    """When the gateway process started, on the *gateway's* clock (its time at the hello minus ``uptimeMs``)."""
+    boot_id: str | None = None
+    """Changes with every start, in-process restarts included (2026.9.x; None before)."""
+    methods: frozenset[str] = frozenset()
+    """Advertised methods: a lower bound, not all (2026.3.24 hides ``sessions.get``)."""
+    scopes: frozenset[str] = frozenset()
+    state_dir: str | None = None
+    main_session_key: str | None = None
+
+
+class Lock(StrEnum):
+    """What was found at a session's lock file."""
+
+    NONE = "none"
+    HELD_BY_GATEWAY = "held_by_gateway"
+    HELD_BY_OTHER = "held_by_other"
+    """A live process that is not the gateway holds it, for example the CLI (#62981)."""
+    OWNER_GONE = "owner_gone"
+    """The pid is dead or was reused by another process."""
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class LockSight:
+    """A look at one session's lock file on the gateway's own machine."""
+
+    lock: Lock
+    pid: int | None = None
+    created_at: datetime | None = None
+
+
+class TailKind(StrEnum):
+    """What the last entry of a transcript tells about how the run ended."""
+
+    EMPTY = "empty"
+    REQUEST = "request"
+    """A person's (or a tool's) words nobody answered: interrupted."""
+    TOOL_RESULT = "tool_result"
+    TOOL_CALL = "tool_call"
+    ANSWERED = "answered"
+    """A finished answer: the work was done, only the row was left behind."""
+    STOPPED = "stopped"
+    """The run was aborted on purpose; or timed out, where nothing tells the two apart (3.24 and 4.14)."""
+    TIMED_OUT = "timed_out"
+    """Aborted by its own time limit: it lasted exactly the configured ``agents.defaults.timeoutSeconds``."""
+    COMPACTION = "compaction"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptTail:
+    """The end of a session's transcript: enough to tell an interrupted turn from a finished or a stopped one."""
+
+    kind: TailKind
+    fingerprint: str
+    """Changes whenever the transcript does; carries no text."""
+    request: str | None = None
+    """The words of the last request, in full. Goes into the resume turn and the handoff note, never into a log."""
+    last_answer: str | None = None
+    at: datetime | None = None
+    has_run_in_flight: bool | None = None
+    """``chat.history`` says so (2026.9.x ``inFlightRun``); None where the version cannot tell."""
+    has_pending_input: bool | None = None
+    was_stopped_by_request: bool = False
+    """The transcript says that somebody asked for the stop (``openclawAbort``)."""
+    deed_at: datetime | None = None
+    """When a watchdog's turn, ours or another's, was last written here (its mark is in the text)."""
+    deed_mark: str | None = None
+    """``<incident>/<number>`` of that turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """``gateway.restart.preflight`` counts, all added up."""
+
+    total_active: int
+    asked_at: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was looked up about one suspect beyond its row. ``None``: not looked up, or no answer."""
+
+    lock: LockSight | None = None
+    tail: TranscriptTail | None = None
+    preflight: Preflight | None = None
+    abort_probe_unauthorized: bool | None = None
+    pending_approvals: int | None = None
+    pending_questions: int | None = None
+    problems: tuple[str, ...] = ()
+    """One short sentence per thing that could not be looked up."""
+
+
+class GatewayPhase(StrEnum):
+    """A gateway's own state, as far as an outside process can tell."""
+
+    CONNECTED = "connected"
+    STARTING = "starting"
+    DRAINING = "draining"
+    UNRESPONSIVE = "unresponsive"
+    """Connected or connectable, but it does not answer in time (hung, SIGSTOP, event loop blocked)."""
+    DOWN = "down"
+    REFUSED = "refused"
+    """It answers and does not let us in: token, scope, pairing, protocol."""

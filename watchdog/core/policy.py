@@ -1,0 +1,134 @@
+"""Rules: which thresholds and which ladder apply to which session. First match wins.
+
+Built by ``watchdog.config`` from the YAML file; plain frozen values here so that judging needs no configuration library.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from watchdog.core.model import Session
+
+
+class Step(StrEnum):
+    """One deed of the ladder, gentlest first. ``NOTIFY`` tells a person and touches nothing."""
+
+    RESUME = "resume"
+    NEW = "new"
+    RESET = "reset"
+    RECOVER = "recover"
+    ABORT = "abort"
+    NOTIFY = "notify"
+
+    @property
+    def loses_context(self) -> bool:
+        return self in (Step.NEW, Step.RESET)
+
+
+class Mode(StrEnum):
+    RECOVER = "recover"
+    OBSERVE = "observe"
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """When a session counts as what. All spans are observed by us on the monotonic clock."""
+
+    stuck_after: timedelta = timedelta(minutes=20)
+    confirm_for: timedelta = timedelta(seconds=60)
+    long_running_after: timedelta = timedelta(minutes=60)
+    startup_grace: timedelta = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """At most ``attempts`` in any window of length ``per``."""
+
+    attempts: int
+    per: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class FleetBreaker:
+    """That many sessions, and that share of the running ones, turning stuck together without a proof of their own."""
+
+    sessions: int = 10
+    share: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What may be done, how often, and how it is verified."""
+
+    mode: Mode = Mode.RECOVER
+    ladder: tuple[Step, ...] = (Step.RESUME, Step.NEW)
+    verify_within: timedelta = timedelta(seconds=90)
+    backoff: tuple[timedelta, ...] = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=30))
+    budget: Budget = Budget(3, timedelta(hours=72))
+    gateway_budget: Budget = Budget(20, timedelta(hours=1))
+    max_concurrent: int = 2
+    fleet_breaker: FleetBreaker = FleetBreaker()
+    resume_max_age: timedelta = timedelta(hours=2)
+    resume_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which sessions a policy is for. ``None``: any. Patterns of ``key`` are shell globs, case-sensitive."""
+
+    key: tuple[str, ...] | None = None
+    kind: tuple[str, ...] | None = None
+    agent: tuple[str, ...] | None = None
+    channel: tuple[str, ...] | None = None
+    gateway: tuple[str, ...] | None = None
+    archived: bool | None = None
+
+    def matches(self, gateway: str, session: Session) -> bool:
+        return (
+            (self.archived is None or self.archived == session.is_archived)
+            and _any_glob(self.key, session.key)
+            and _any_glob(self.kind, session.kind.value)
+            and _any_glob(self.agent, session.agent_id)
+            and _any_glob(self.channel, session.channel)
+            and _any_glob(self.gateway, gateway)
+        )
+
+
+def _any_glob(patterns: tuple[str, ...] | None, value: str | None) -> bool:
+    if patterns is None:
+        return True
+    return value is not None and any(fnmatchcase(value, pattern) for pattern in patterns)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A named rule with everything it decides already filled in (defaults and overrides merged by the config)."""
+
+    name: str
+    thresholds: Thresholds = Thresholds()
+    recovery: Recovery = Recovery()
+    match: Match = Match()
+
+
+BACKGROUND_MATCHES = (
+    Match(kind=("cron", "subagent", "acp")),
+    Match(archived=True),
+)
+"""Built in, after the user's own policies: background and archived sessions are told, not touched."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyBook:
+    """All policies in order; ``default`` for sessions none of them matches."""
+
+    policies: tuple[Policy, ...] = field(default_factory=tuple)
+    default: Policy = field(default_factory=lambda: Policy("default"))
+
+    def policy_for(self, gateway: str, session: Session) -> Policy:
+        for policy in self.policies:
+            if policy.match.matches(gateway, session):
+                return policy
+        return self.default

@@ -1,0 +1,196 @@
+"""The ladder, the plan, and the life of one attempt as a table.
+
+Limit first: an attempt is sent at most once. What is found ``started`` after a crash becomes ``indeterminate`` and is
+settled by looking, never by sending again. A state missing from ``LIFE`` is final.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from watchdog.core.model import Session, Status, TailKind, TranscriptTail
+from watchdog.core.policy import Step
+from watchdog.core.tracking import RunIdentity
+
+
+class AttemptState(StrEnum):
+    PLANNED = "planned"
+    STARTED = "started"
+    INDETERMINATE = "indeterminate"
+    SUCCEEDED = "succeeded"
+    INEFFECTIVE = "ineffective"
+    REFUSED = "refused"
+    ABANDONED = "abandoned"
+
+
+LIFE: dict[AttemptState, frozenset[AttemptState]] = {
+    AttemptState.PLANNED: frozenset({AttemptState.STARTED, AttemptState.ABANDONED}),
+    AttemptState.STARTED: frozenset(
+        {AttemptState.SUCCEEDED, AttemptState.INEFFECTIVE, AttemptState.REFUSED, AttemptState.INDETERMINATE}
+    ),
+    AttemptState.INDETERMINATE: frozenset({AttemptState.SUCCEEDED, AttemptState.INEFFECTIVE, AttemptState.ABANDONED}),
+}
+"""Which state may follow which. Charged: everything past ``planned`` except ``refused``."""
+
+IN_FLIGHT = frozenset({AttemptState.STARTED, AttemptState.INDETERMINATE})
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One execution of one step, unique by (incident, number)."""
+
+    id: int
+    incident: str
+    number: int
+    step: Step
+    state: AttemptState
+    idempotency_key: str
+    planned_at: datetime
+    started_at: datetime | None = None
+    settled_at: datetime | None = None
+    reason: str | None = None
+    verified_by: str | None = None
+    run_id: str | None = None
+    is_charged: bool = False
+    before: RunIdentity | None = None
+    before_tail: str | None = None
+    """Fingerprint of the transcript's tail before the deed."""
+    is_retryable: bool = False
+    """Refused for a reason that may pass: the same rung may be tried again."""
+
+    @property
+    def is_in_flight(self) -> bool:
+        return self.state in IN_FLIGHT
+
+
+REFUSED_FOR_GOOD = "RefusedForGood"
+"""Reason of an attempt after whose refusal no rung can help (``Refusal.STOP``)."""
+
+
+def next_step(ladder: Sequence[Step], attempts: Sequence[Attempt]) -> Step | None:
+    """The gentlest rung not yet shown to be useless in this incident; None when the ladder is used up, or when the
+    gateway said that nothing can help."""
+    if any(attempt.reason == REFUSED_FOR_GOOD for attempt in attempts):
+        return None
+    spent = {
+        attempt.step
+        for attempt in attempts
+        if attempt.state in (AttemptState.INEFFECTIVE, AttemptState.SUCCEEDED)
+        or (attempt.state is AttemptState.REFUSED and not attempt.is_retryable)
+    }
+    return next((step for step in ladder if step not in spent), None)
+
+
+def backoff_after(settled: int, backoff: Sequence[timedelta], jitter: float) -> timedelta:
+    """How long to wait after the ``settled``-th attempt of an incident: its entry of ``backoff`` (the last one repeats)
+    and up to a tenth more (``jitter`` in 0..1), so that many sessions do not come back at one instant."""
+    if settled <= 0 or not backoff:
+        return timedelta(0)
+    base = backoff[min(settled, len(backoff)) - 1]
+    return base * (1 + 0.1 * jitter)
+
+
+class Refusal(StrEnum):
+    """What a gateway's "no" means for the ladder."""
+
+    TRY_LATER = "try_later"
+    """It may pass: the same rung again after the back-off."""
+    NEXT_RUNG = "next_rung"
+    """This rung cannot work on this session; a harsher one may."""
+    STOP = "stop"
+    """No rung can help: a person must."""
+
+
+_STOP_WORDS = ("another openclaw process owns", "lease lost", "archived", "not found")
+_NEXT_WORDS = (
+    "session_work_start_changed",
+    "changed while starting work",
+    "claim changed before agent adoption",
+    "ended during restart recovery",
+    "tombstoned",
+    "requires a restart-tombstoned session",
+    "unknown method",
+    "invalid ",
+    "unauthorized",
+    "missing scope",
+)
+
+
+def meaning_of_refusal(code: str, detail: str, *, retryable: bool) -> Refusal:
+    """Read a refusal's own words (#146692, #117096, #140467; lease lost: measured on 2026.9.6). What we do not know
+    climbs the ladder instead of repeating itself."""
+    words = f"{code} {detail}".lower()
+    if any(word in words for word in _STOP_WORDS):
+        return Refusal.STOP
+    if any(word in words for word in _NEXT_WORDS):
+        return Refusal.NEXT_RUNG
+    return Refusal.TRY_LATER if retryable else Refusal.NEXT_RUNG
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a fresh look says about an attempt: settled as ``state`` for ``reason``, or not yet (state None)."""
+
+    state: AttemptState | None
+    reason: str
+
+
+NOT_YET = Proof(None, "NoChangeYet")
+
+
+def verify(
+    attempt: Attempt, session: Session | None, tail: TranscriptTail | None, *, is_overdue: bool, owner_alive: bool
+) -> Proof:
+    """Judge an attempt by what a *later* observation shows; an "ok" from the gateway is never enough.
+
+    ``session`` is None when the key is gone from a complete list. ``tail`` is the transcript after the deed.
+    Proofs of success: a run that started after the deed and ended well, a row that is terminal or cleared, an answer in
+    the transcript. A run that failed, or nothing new within ``verify_within`` (``is_overdue``), is ``ineffective``.
+    """
+    if session is None:
+        return Proof(AttemptState.INEFFECTIVE, "SessionGone") if is_overdue else NOT_YET
+    if attempt.step in (Step.NEW, Step.RESET):
+        return _verify_fresh(attempt, session, is_overdue=is_overdue)
+    if attempt.step is Step.ABORT:
+        if session.status.is_terminal or session.status is Status.ABSENT:
+            return Proof(AttemptState.SUCCEEDED, "RowTerminal")
+        return Proof(AttemptState.INEFFECTIVE, "StillRunning") if is_overdue else NOT_YET
+    return _verify_turn(attempt, session, tail, is_overdue=is_overdue, owner_alive=owner_alive)
+
+
+def _verify_turn(
+    attempt: Attempt, session: Session, tail: TranscriptTail | None, *, is_overdue: bool, owner_alive: bool
+) -> Proof:
+    moved = attempt.before is None or RunIdentity.of(session) != attempt.before
+    if moved and session.status is Status.DONE:
+        return Proof(AttemptState.SUCCEEDED, "NewRunDone")
+    if moved and session.status is Status.ABSENT:
+        return Proof(AttemptState.SUCCEEDED, "RowCleared")
+    if moved and session.status.is_terminal:
+        # The row is free again, but the turn did not do its work (2026.9.6: "restart recovery claim changed before
+        # agent adoption" fails the first turn of a lock-made stuck row).
+        return Proof(AttemptState.INEFFECTIVE, f"NewRun{session.status.value.capitalize()}")
+    grown = tail is not None and attempt.before_tail is not None and tail.fingerprint != attempt.before_tail
+    working = tail is not None and tail.kind in (TailKind.ANSWERED, TailKind.TOOL_CALL, TailKind.TOOL_RESULT)
+    if moved and owner_alive and grown and working:
+        return Proof(AttemptState.SUCCEEDED, "NewRunProgresses")
+    if is_overdue:
+        if moved and session.status is Status.RUNNING:
+            return Proof(AttemptState.INEFFECTIVE, "NewRunSilent")
+        return Proof(AttemptState.INEFFECTIVE, "NothingChanged")
+    return NOT_YET
+
+
+def _verify_fresh(attempt: Attempt, session: Session, *, is_overdue: bool) -> Proof:
+    before = attempt.before
+    if session.status is Status.ABSENT or session.status.is_terminal:
+        return Proof(AttemptState.SUCCEEDED, "RowCleared")
+    if before is not None and session.started_at is not None and session.started_at != before.started_at:
+        return Proof(AttemptState.SUCCEEDED, "FreshRunStarted")
+    if is_overdue:
+        # 2026.5.18 gives a new session id and leaves the row running with its old start.
+        return Proof(AttemptState.INEFFECTIVE, "StillRunning")
+    return NOT_YET

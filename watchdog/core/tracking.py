@@ -1,0 +1,123 @@
+"""What we observed of one session over time, on the monotonic clock.
+
+Row times lie: ``startedAt`` is re-stamped on provider retries (2026.9.6), ``updatedAt`` moves when a message is merely
+queued (#86056). So a session's age is how long *we* have seen the same run make no progress, and nothing else. A daemon
+that has just started knows nothing yet; that is on purpose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from watchdog.core.model import Moment, Session, Status
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """Which run of which conversation: the fence. A deed is done only while this is unchanged."""
+
+    session_id: str | None
+    started_at: datetime | None
+    status: Status
+    lifecycle_revision: str | None = None
+
+    @classmethod
+    def of(cls, session: Session) -> RunIdentity:
+        return cls(session.session_id, session.started_at, session.status, session.lifecycle_revision)
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One run as observed by us. Everything restarts when the identity changes."""
+
+    identity: RunIdentity
+    first_seen: Moment
+    last_seen: Moment
+    unchanged_since: Moment
+    """Since when neither identity nor any sign of progress changed."""
+    total_tokens: int | None = None
+    last_run_id: str | None = None
+    tail_fingerprint: str | None = None
+    updated_at: datetime | None = None
+    touched_at: Moment | None = None
+    """When ``updatedAt`` last moved while we watched: perhaps a person just wrote. Not progress, but a reason to wait."""
+    owner_gone_since: Moment | None = None
+    """First of the consecutive passes in which the owner was proven gone; a proof of life clears it."""
+    owner_gone_polls: int = 0
+    idle_proof_at: Moment | None = None
+    """When the gateway counted no work at all while this run was listed as running (5.18+): it cannot be alive since."""
+    polls: int = 1
+
+    def unattended_for(self, now: Moment) -> timedelta | None:
+        """How long the run has had neither progress nor an owner, as seen by us; None while an owner may exist."""
+        if self.owner_gone_since is None:
+            return None
+        return now.since(max(self.unchanged_since, self.owner_gone_since))
+
+    def quiet_for(self, now: Moment) -> timedelta:
+        """How long the run has shown no progress, owner or not."""
+        return now.since(self.unchanged_since)
+
+
+def observe(track: Track | None, session: Session, tail_fingerprint: str | None, now: Moment) -> Track:
+    """The track after one more good observation.
+
+    ``tail_fingerprint`` is None when the transcript was not looked at; a missing value is never a change, a value that
+    differs from a known one always is.
+    """
+    identity = RunIdentity.of(session)
+    if track is None or track.identity != identity:
+        return Track(
+            identity=identity,
+            first_seen=now,
+            last_seen=now,
+            unchanged_since=now,
+            total_tokens=session.total_tokens,
+            last_run_id=session.last_run_id,
+            tail_fingerprint=tail_fingerprint,
+            updated_at=session.updated_at,
+        )
+    moved = (
+        session.total_tokens != track.total_tokens
+        or session.last_run_id != track.last_run_id
+        or (None not in (tail_fingerprint, track.tail_fingerprint) and tail_fingerprint != track.tail_fingerprint)
+    )
+    touched = session.updated_at != track.updated_at
+    return replace(
+        track,
+        last_seen=now,
+        unchanged_since=now if moved else track.unchanged_since,
+        total_tokens=session.total_tokens,
+        last_run_id=session.last_run_id,
+        tail_fingerprint=tail_fingerprint if tail_fingerprint is not None else track.tail_fingerprint,
+        updated_at=session.updated_at,
+        touched_at=now if touched else track.touched_at,
+        idle_proof_at=None if moved else track.idle_proof_at,
+        polls=track.polls + 1,
+    )
+
+
+def note_owner(track: Track, *, owner_gone: bool, owner_alive: bool, gateway_idle: bool, now: Moment) -> Track:
+    """The track after this pass's judgement of the owner: life clears the count, a proof of death adds to it.
+
+    An unknown owner neither adds nor clears; it also never suffices for a verdict (see ``verdict``).
+    """
+    if owner_alive:
+        return replace(track, owner_gone_since=None, owner_gone_polls=0, idle_proof_at=None)
+    if gateway_idle and track.idle_proof_at is None:
+        track = replace(track, idle_proof_at=now)
+    if not owner_gone:
+        return track
+    return replace(
+        track,
+        owner_gone_since=track.owner_gone_since or now,
+        owner_gone_polls=track.owner_gone_polls + 1,
+    )
+
+
+def forget_spans(track: Track, now: Moment) -> Track:
+    """After a clock jump or a suspended host: keep who it was, drop how long it lasted."""
+    return replace(
+        track, first_seen=now, unchanged_since=now, owner_gone_since=None, owner_gone_polls=0, touched_at=None, polls=1
+    )

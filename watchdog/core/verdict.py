@@ -1,0 +1,107 @@
+"""The verdict on one session: healthy, waiting, long_running, suspect, stuck, unknown.
+
+*Stuck* is: marked running, proven without an owner, no progress for ``stuck_after``, seen so twice and ``confirm_for``
+apart, no innocent explanation. What this can get wrong is bounded by the signals (see ``evidence``): it never calls a
+session stuck on the absence of information.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from watchdog.core.evidence import Case, Evidence, Truth, gather, has_own_proof, innocence_of, owner_of
+from watchdog.core.model import Moment, Status
+from watchdog.core.policy import Thresholds
+
+
+class Verdict(StrEnum):
+    HEALTHY = "healthy"
+    WAITING = "waiting"
+    LONG_RUNNING = "long_running"
+    SUSPECT = "suspect"
+    STUCK = "stuck"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict with everything it rests on. ``changes_at``: when it would get worse if nothing moves."""
+
+    verdict: Verdict
+    reason: str
+    message: str
+    evidence: tuple[Evidence, ...] = ()
+    owner: Truth = Truth.UNKNOWN
+    unattended_for: timedelta | None = None
+    changes_at: Moment | None = None
+    is_proven: bool = False
+    """The run's death has a proof of its own (orphaned by a restart, no lock, nothing running)."""
+
+
+def gather_owner(case: Case) -> tuple[tuple[Evidence, ...], Truth]:
+    """Evidence and owner of a case; the caller notes the owner in the track before it asks for the verdict."""
+    evidence = gather(case)
+    return evidence, owner_of(evidence)
+
+
+def judge(case: Case, thresholds: Thresholds, evidence: tuple[Evidence, ...] | None = None) -> Judgement:
+    """Judge one session. ``case.track`` must already hold this pass's owner (``tracking.note_owner``)."""
+    status = case.session.status
+    if status is Status.QUEUED:
+        return Judgement(Verdict.WAITING, "Queued", "Its run waits for a free lane behind other runs.")
+    if status is not Status.RUNNING:
+        # A terminal status wins over a lingering hasActiveRun (#120321).
+        return Judgement(Verdict.HEALTHY, "NotRunning", f"Its row says {status.value}.")
+
+    if evidence is None:
+        evidence = gather(case)
+    owner = owner_of(evidence)
+    quiet = case.track.quiet_for(case.now)
+    ran_for = case.now.since(case.track.first_seen)
+
+    if owner is Truth.TRUE:
+        proof = next(item for item in evidence if item.is_about_owner and item.status is Truth.TRUE)
+        if ran_for >= thresholds.long_running_after:
+            return Judgement(Verdict.LONG_RUNNING, proof.reason, proof.message, evidence, owner)
+        due = case.track.first_seen.plus(thresholds.long_running_after)
+        return Judgement(Verdict.HEALTHY, proof.reason, proof.message, evidence, owner, changes_at=due)
+
+    innocent = innocence_of(evidence)
+    if innocent is not None:
+        return Judgement(Verdict.WAITING, innocent.reason, innocent.message, evidence, owner)
+
+    if owner is Truth.UNKNOWN:
+        if quiet >= thresholds.stuck_after:
+            return Judgement(
+                Verdict.UNKNOWN,
+                "OwnerUnknown",
+                "It has been running without a sign of progress, and nothing here can tell whether it is alive.",
+                evidence,
+                owner,
+            )
+        due = case.track.unchanged_since.plus(thresholds.stuck_after)
+        return Judgement(
+            Verdict.HEALTHY,
+            "OwnerUnknownYet",
+            "It is running; nothing suggests otherwise.",
+            evidence,
+            owner,
+            changes_at=due,
+        )
+
+    return _without_owner(case, thresholds, evidence)
+
+
+def _without_owner(case: Case, thresholds: Thresholds, evidence: tuple[Evidence, ...]) -> Judgement:
+    track, now = case.track, case.now
+    proof = next(item for item in evidence if item.is_about_owner and item.status is Truth.FALSE)
+    gone_since = track.owner_gone_since or now
+    counted_from = max(track.unchanged_since, gone_since)
+    due = max(counted_from.plus(thresholds.stuck_after), gone_since.plus(thresholds.confirm_for))
+    unattended = now.since(counted_from)
+    proven = has_own_proof(evidence)
+    if now >= due and track.owner_gone_polls >= 2:
+        return Judgement(Verdict.STUCK, proof.reason, proof.message, evidence, Truth.FALSE, unattended, None, proven)
+    return Judgement(Verdict.SUSPECT, proof.reason, proof.message, evidence, Truth.FALSE, unattended, due, proven)

@@ -1,0 +1,100 @@
+"""The rhythm of one gateway: a pass at every bell, sooner when something is due, later when the gateway is away.
+
+The scheduler only rings (APScheduler cancels running coroutines on shutdown); the pass itself runs here and is never
+cut in the middle: ``stop`` lets the pass that is going finish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import Random  # noqa: TID251 - handed in, seeded by whoever builds the daemon
+
+from watchdog.service import errors
+from watchdog.service.events import Event, Log
+from watchdog.service.ports import Clock
+from watchdog.service.watch import PassReport, Watch
+
+AfterPass = Callable[[PassReport], Awaitable[None]]
+
+_FIRST_RETRY = 1.0
+_LAST_RETRY = 60.0
+_SOONEST = 0.2
+"""Seconds between two passes at least, however much is due."""
+
+
+@dataclass(slots=True)
+class Runner:
+    """Runs passes of one watch until ``stop``. ``rng`` spreads retries; give each runner its own, seeded."""
+
+    watch: Watch
+    poll_every: timedelta
+    clock: Clock
+    log: Log
+    rng: Random
+    after_pass: AfterPass
+    bell: asyncio.Event = field(default_factory=asyncio.Event)
+    failures: int = 0
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _ledger_is_out: bool = False
+
+    def ring(self) -> None:
+        """A pass is wanted now. Ringing during a pass makes one more, never two at once."""
+        self.bell.set()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.bell.set()
+
+    async def run(self) -> None:
+        """Pass after pass. Returns after ``stop``, with the pass that was going finished."""
+        try:
+            while not self._stopping.is_set():
+                self.bell.clear()
+                report = await self._pass()
+                if report is not None:
+                    await self.after_pass(report)
+                await self._wait(report)
+        finally:
+            await self.watch.gateway.close()
+
+    async def _pass(self) -> PassReport | None:
+        try:
+            report = await self.watch.pass_once()
+        except errors.LedgerError as problem:
+            if not self._ledger_is_out:
+                self.log.event(Event.LEDGER_UNAVAILABLE, gateway=self.watch.gateway.name, reason=str(problem))
+            self._ledger_is_out = True
+            self.failures += 1
+            return None
+        if self._ledger_is_out:
+            self.log.event(Event.LEDGER_RESTORED, gateway=self.watch.gateway.name)
+            self._ledger_is_out = False
+        self.failures = 0 if report.is_good else self.failures + 1
+        return report
+
+    async def _wait(self, report: PassReport | None) -> None:
+        if report is None or not report.is_good:
+            await self._sleep(self.retry_after(), heed_bell=False)
+            return
+        wait = self.poll_every.total_seconds()
+        if report.next_due is not None:
+            due = report.next_due.monotonic - self.clock.now().monotonic
+            # A due moment that has passed is looked at again only with the next bell: nothing changed by waiting.
+            wait = min(wait, max(due, _SOONEST))
+        await self._sleep(wait, heed_bell=True)
+
+    def retry_after(self) -> float:
+        """Seconds until the next try: doubling from 1 s up to the poll interval (at most 60 s), half of it jitter."""
+        ceiling = min(self.poll_every.total_seconds(), _LAST_RETRY)
+        step: float = min(ceiling, _FIRST_RETRY * 2 ** min(self.failures - 1, 10))
+        return max(_SOONEST, step * (0.5 + 0.5 * self.rng.random()))
+
+    async def _sleep(self, seconds: float, *, heed_bell: bool) -> None:
+        event = self.bell if heed_bell else self._stopping
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await event.wait()

@@ -1,0 +1,103 @@
+"""What each gateway version's answers are worth, and what each step needs there.
+
+Measured on the real 2026.3.24, 2026.4.14, 2026.5.18 and 2026.9.6; versions in between get the weaker of their
+neighbours' guarantees, unknown ones the weakest of all. Method names in a hello are a lower bound (2026.3.24 hides
+some), so a missing one is only believed where the version is known to lack it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+
+from watchdog.core.model import Capabilities, FlagWorth, LockWorth
+from watchdog.core.policy import Step
+
+Version = tuple[int, int, int]
+
+READ, WRITE, ADMIN = "operator.read", "operator.write", "operator.admin"
+
+FIRST_WITH_STATUS: Version = (2026, 3, 24)
+LAST_LOCKING_WHOLE_RUN: Version = (2026, 4, 14)
+"""``<sessionId>.jsonl.lock`` is held from start to end of a run on 3.24, 4.8 and 4.14; on 5.18 it is not."""
+FIRST_WITH_FLAG: Version = (2026, 5, 12)
+FIRST_WITH_HONEST_FLAG: Version = (2026, 7, 1)
+"""``hasActiveRun`` counts channel and embedded runs since openclaw PR #98257 (in 2026.7.1-beta.1)."""
+FIRST_RECOVERING_AT_BOOT: Version = (2026, 4, 24)
+"""Some sessions are resumed by the gateway itself after a boot (subagents after 2026.4.23, main sessions later)."""
+FIRST_ENDING_ROW_ON_STOP: Version = (2026, 5, 18)
+FIRST_RESUMED_BY_AGENT: Version = (2026, 7, 1)
+"""``agent`` with ``deliver`` cures a row and proves its delivery (2026.9.6); on 3.24 it leaves the row running."""
+FIRST_WITH_SERVER_FENCE: Version = (2026, 9, 0)
+"""``sessions.reset`` takes ``expectedSessionId``: the gateway itself refuses when the session was replaced."""
+BOOT_RECOVERY = timedelta(minutes=5)
+
+
+def parse_version(text: str) -> Version | None:
+    """``2026.9.6``, ``2026.7.1-beta.1``, ``v2026.3.24`` -> the three numbers; None for anything else (``dev``)."""
+    match = re.match(r"v?(\d{4})\.(\d{1,2})\.(\d{1,2})(?!\d)", text)
+    return (int(match[1]), int(match[2]), int(match[3])) if match else None
+
+
+def capabilities_of(version_text: str, methods: frozenset[str]) -> Capabilities:
+    """What a gateway's answers are worth. An unreadable version trusts nothing but proofs of life."""
+    version = parse_version(version_text)
+    has_preflight = "gateway.restart.preflight" in methods
+    if version is None:
+        return Capabilities(
+            active_run_flag=FlagWorth.PROVES_LIFE_ONLY,
+            lock=LockWorth.SAYS_NOTHING,
+            has_preflight=has_preflight,
+            has_abort_probe=False,
+            boot_recovery=BOOT_RECOVERY,
+            row_survives_stop=True,
+        )
+    if version >= FIRST_WITH_HONEST_FLAG:
+        flag = FlagWorth.TRUSTED
+    elif version >= FIRST_WITH_FLAG:
+        flag = FlagWorth.PROVES_LIFE_ONLY
+    else:
+        flag = FlagWorth.ABSENT
+    locks = FIRST_WITH_STATUS <= version <= LAST_LOCKING_WHOLE_RUN
+    return Capabilities(
+        active_run_flag=flag,
+        lock=LockWorth.WHOLE_RUN if locks else LockWorth.SAYS_NOTHING,
+        has_preflight=has_preflight,
+        # Read in the source of 3.24: only runs with an owning connection are registered, so a stranger without admin
+        # is always refused. 5.18 registers runs without an owner too, and there the flag says the same anyway.
+        has_abort_probe=FIRST_WITH_STATUS <= version <= LAST_LOCKING_WHOLE_RUN,
+        boot_recovery=BOOT_RECOVERY if version >= FIRST_RECOVERING_AT_BOOT else timedelta(0),
+        row_survives_stop=version < FIRST_ENDING_ROW_ON_STOP,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StepNeeds:
+    """The scope a step needs on a version, and why, in words for ``doctor``."""
+
+    scope: str | None
+    why: str
+
+
+def needs_of(step: Step, version: Version | None) -> StepNeeds:
+    """The least scope with which ``step`` works here."""
+    if step is Step.NOTIFY:
+        return StepNeeds(None, "telling a person needs nothing of the gateway")
+    if step in (Step.NEW, Step.RESET):
+        return StepNeeds(
+            ADMIN,
+            f"`{step.value}` uses sessions.reset, which keeps the person's reply address and needs operator.admin"
+            + ("" if version is None else f" on {'.'.join(map(str, version))}"),
+        )
+    return StepNeeds(WRITE, f"`{step.value}` sends into the conversation")
+
+
+def scopes_for(steps: frozenset[Step], version: Version | None) -> tuple[str, ...]:
+    """Scopes of the connection that does the deeds: read, and only what ``steps`` need here."""
+    wanted = {needs_of(step, version).scope for step in steps}
+    return tuple(
+        scope
+        for scope in (READ, WRITE, ADMIN)
+        if scope == READ or scope in wanted or (scope == WRITE and ADMIN in wanted)
+    )

@@ -1,0 +1,456 @@
+"""One gateway as the service sees it (``service.ports.Gateway``), over as many links as harmlessness needs.
+
+- The *watching* link asks for ``operator.read`` and is kept open. It cannot do harm.
+- A *deed* link with exactly the scopes of the configured steps is opened for one deed and closed again.
+- A *probe* link, signed by a second device with ``operator.write`` alone, asks early gateways (3.24, 4.14) whether a
+  live web-started run refuses a stranger's abort. It is never opened on a version where that would kill the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from watchdog.core.model import (
+    GatewayFacts,
+    Look,
+    Moment,
+    Preflight,
+    Session,
+    Snapshot,
+    TailKind,
+    TranscriptTail,
+)
+from watchdog.core.policy import Step
+from watchdog.gateway import deeds
+from watchdog.gateway.capabilities import (
+    ADMIN,
+    READ,
+    WRITE,
+    Version,
+    capabilities_of,
+    needs_of,
+    parse_version,
+    scopes_for,
+)
+from watchdog.gateway.identity import DeviceIdentity
+from watchdog.gateway.link import AS_CLI, Credentials, Introduction, Link
+from watchdog.gateway.listing import Page, Pager, read_page
+from watchdog.gateway.transcript import read_tail
+from watchdog.service import errors
+from watchdog.service.ports import Clock, Deed, Host, Receipt, Wants
+
+HISTORY_SHORT, HISTORY_LONG = 30, 200
+_PENDING_SCOPES = {"exec.approval.list": "operator.approvals", "question.list": "operator.questions"}
+TELLING_TRIES, TELLING_PAUSE = 3, 3.0
+CLOCK_STEP = timedelta(seconds=5)
+TIMEOUT_SLACK = timedelta(seconds=2)
+"""A run that hit its limit ends 10 to 15 ms after it (3.24); a person who presses Stop does not hit these two seconds,
+because the run is over by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a gateway is and how to sign in, looked up afresh before every connect so that rotations are noticed."""
+
+    url: str
+    credentials: Credentials = Credentials()
+    state_dir: str | None = None
+    """The gateway's state folder when it is on this machine; None: never look at files."""
+    gateway_pid: int | None = None
+    insecure: bool = False
+
+
+class _Counts(msgspec.Struct):
+    counts: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class _RunAnswer(msgspec.Struct):
+    runId: str | None = None  # noqa: N815
+    status: str | None = None
+
+
+class _Delivery(msgspec.Struct):
+    status: str | None = None
+
+
+class _WaitAnswer(msgspec.Struct):
+    status: str | None = None
+    terminalDelivery: _Delivery | None = None  # noqa: N815
+
+
+class GatewayClient:
+    """See the module's docstring. Not safe for concurrent use by several tasks; one watch owns one client."""
+
+    def __init__(
+        self,
+        name: str,
+        endpoint: Callable[[], Endpoint],
+        *,
+        device: DeviceIdentity,
+        probe_device: DeviceIdentity,
+        clock: Clock,
+        host: Host,
+        steps: frozenset[Step] = frozenset(),
+        patience: float = 15.0,
+        on_device_token: Callable[[str, tuple[str, ...], str], None] | None = None,
+    ) -> None:
+        self._name = name
+        self._find = endpoint
+        self._device = device
+        self._probe_device = probe_device
+        self._clock = clock
+        self._host = host
+        self._steps = steps
+        self._patience = patience
+        self._on_device_token = on_device_token
+        self._endpoint: Endpoint | None = None
+        self._link: Link | None = None
+        self._facts: GatewayFacts | None = None
+        self._version: Version | None = None
+        self._clock_base: tuple[float, float] | None = None
+        self._scope_problems: dict[str, str] = {}
+        self._run_limit: timedelta | None = None
+        self._skew: timedelta | None = None
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    # ---------------------------------------------------------------- connecting
+
+    async def connect(self) -> GatewayFacts:
+        if self._link is not None and self._link.is_open and self._facts is not None:
+            return self._facts
+        await self.close()
+        self._endpoint = self._find()
+        link = await self._open((READ,))
+        self._link = link
+        self._facts = self._read_facts(link)
+        self._version = parse_version(self._facts.version)
+        await self._check_scopes()
+        self._run_limit = await self._read_run_limit() if self._facts.capabilities.row_survives_stop else None
+        return self._facts
+
+    async def close(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
+
+    async def _open(
+        self, scopes: tuple[str, ...], *, as_cli: bool = False, device: DeviceIdentity | None = None
+    ) -> Link:
+        endpoint = self._endpoint or self._find()
+        client_id, client_mode = AS_CLI if as_cli else ("gateway-client", "backend")
+        link = await Link.open(
+            self._name,
+            endpoint.url,
+            introduction=Introduction(scopes, client_id, client_mode),
+            credentials=endpoint.credentials,
+            device=device or self._device,
+            clock=self._clock,
+            patience=min(self._patience, 10.0),
+            insecure=endpoint.insecure,
+        )
+        issued = link.hello.auth.deviceToken if link.hello.auth is not None else None
+        if issued and device is None and self._on_device_token is not None:
+            self._on_device_token(endpoint.url, scopes, issued)
+        return link
+
+    def _read_facts(self, link: Link) -> GatewayFacts:
+        hello = link.hello
+        wall_ms = link.clock_ms if link.clock_ms is not None else self._clock.now().wall.timestamp() * 1000
+        self._clock_base = (wall_ms, self._clock.now().monotonic) if link.clock_ms is not None else None
+        if link.clock_ms is not None:
+            self._skew = datetime.fromtimestamp(wall_ms / 1000, UTC) - self._clock.now().wall
+        booted_ms = wall_ms - (hello.snapshot.uptimeMs or 0)
+        methods = frozenset(hello.features.methods)
+        return GatewayFacts(
+            name=self._name,
+            version=hello.server.version or "unknown",
+            capabilities=capabilities_of(hello.server.version, methods),
+            booted_at=datetime.fromtimestamp(booted_ms / 1000, UTC),
+            boot_id=hello.server.bootId,
+            methods=methods,
+            scopes=frozenset((hello.auth.scopes or ()) if hello.auth is not None else ()),
+            state_dir=self._endpoint.state_dir if self._endpoint is not None else None,
+            main_session_key=hello.snapshot.sessionDefaults.mainSessionKey,
+        )
+
+    def clock_skew(self) -> timedelta | None:
+        """How far the gateway's clock was ahead of ours at the last sign-in; None when it did not say (no ``ts``)."""
+        return self._skew
+
+    async def _check_scopes(self) -> None:
+        """Find out at connect time, not at three in the morning, whether the configured steps may be done here."""
+        self._scope_problems = {}
+        if not self._steps:
+            return
+        wanted = scopes_for(self._steps, self._version)
+        for scopes in (wanted, tuple(scope for scope in wanted if scope != ADMIN)):
+            missing = [scope for scope in wanted if scope not in scopes]
+            try:
+                link = await self._open(scopes)
+            except (errors.ScopeRefused, errors.PairingRequired) as problem:
+                for scope in scopes:
+                    self._scope_problems[scope] = str(problem)
+                continue
+            granted = link.hello.auth.scopes if link.hello.auth is not None else None
+            await link.close()
+            for scope in scopes:
+                self._scope_problems.pop(scope, None)
+                if granted is not None and scope not in granted:
+                    self._scope_problems[scope] = f"{self._name}: this sign-in is not granted {scope}."
+            self._scope_problems = {
+                scope: text for scope, text in self._scope_problems.items() if scope in missing or scope in scopes
+            }
+            return
+
+    def missing_scope(self, step: Step) -> str | None:
+        needs = needs_of(step, self._version)
+        if needs.scope is None or needs.scope not in self._scope_problems:
+            return None
+        return (
+            f"{needs.why}, which this sign-in was not granted. {self._scope_problems[needs.scope]} "
+            f"Or take `{step.value}` out of the ladder."
+        )
+
+    # ---------------------------------------------------------------- looking
+
+    async def list_sessions(self) -> Snapshot:
+        asked_at = self._clock.now()
+        pager = Pager(counts_pages=self._counts_pages)
+        size, stepped = 0, False
+        while (params := pager.next_request()) is not None:
+            payload = await self._ask("sessions.list", params, patience=max(self._patience, 30.0))
+            size += len(bytes(payload))
+            page = read_page(payload, self._facts.main_session_key if self._facts else None, pager.position)
+            stepped = stepped or self._has_stepped(page)
+            pager.take(page)
+        return Snapshot(
+            asked_at=asked_at,
+            answered_at=self._clock.now(),
+            sessions=pager.sessions,
+            is_complete=pager.is_complete,
+            malformed=pager.malformed,
+            size_bytes=size,
+            gateway_clock_stepped=stepped,
+        )
+
+    @property
+    def _counts_pages(self) -> bool:
+        # 3.24 and 4.14 send everything and know no totals: there a limit would cut rows silently.
+        return self._version is not None and self._version >= (2026, 5, 18)
+
+    def _has_stepped(self, page: Page) -> bool:
+        if self._clock_base is None or page.clock_ms is None:
+            return False
+        base_ms, base_monotonic = self._clock_base
+        expected = base_ms + (self._clock.now().monotonic - base_monotonic) * 1000
+        return abs(page.clock_ms - expected) > CLOCK_STEP.total_seconds() * 1000
+
+    async def look(self, session: Session, wants: Wants) -> Look:
+        look = Look()
+        problems: list[str] = []
+        if wants.lock and self._endpoint is not None and self._endpoint.state_dir and session.session_id:
+            sight = self._host.lock_sight(
+                self._endpoint.state_dir, session.agent_id, session.session_id, gateway_pid=self._endpoint.gateway_pid
+            )
+            look = replace(look, lock=sight)
+        if wants.preflight and self._facts is not None and self._facts.capabilities.has_preflight:
+            with _noting(problems, "gateway.restart.preflight"):
+                look = replace(look, preflight=await self._preflight())
+        if wants.tail:
+            with _noting(problems, "chat.history"):
+                look = replace(look, tail=await self._tail(session))
+        if wants.abort_probe and self._may_probe:
+            with _noting(problems, "sessions.abort probe"):
+                look = replace(look, abort_probe_unauthorized=await self._probe(session))
+        if wants.pending:
+            with _noting(problems, "exec.approval.list"):
+                look = replace(look, pending_approvals=await self._pending("exec.approval.list", session))
+            with _noting(problems, "question.list"):
+                look = replace(look, pending_questions=await self._pending("question.list", session))
+        return replace(look, problems=tuple(problems))
+
+    @property
+    def _may_probe(self) -> bool:
+        return bool(self._steps) and self._facts is not None and self._facts.capabilities.has_abort_probe
+
+    async def _preflight(self) -> Preflight:
+        asked_at: Moment = self._clock.now()
+        answer = msgspec.json.decode(await self._ask("gateway.restart.preflight", {}), type=_Counts)
+        counts = {name: value for name, value in answer.counts.items() if isinstance(value, int | float)}
+        if "totalActive" not in counts:
+            raise errors.RequestRefused(f"{self._name}: preflight has no totalActive.", code="SHAPE")
+        parts = sum(value for name, value in counts.items() if name != "totalActive")
+        return Preflight(int(max(counts["totalActive"], parts)), asked_at)
+
+    async def _tail(self, session: Session) -> TranscriptTail:
+        tail = read_tail(await self._ask("chat.history", {"sessionKey": session.key, "limit": HISTORY_SHORT}))
+        if tail.request is None and tail.kind not in (TailKind.EMPTY, TailKind.ANSWERED):
+            tail = read_tail(await self._ask("chat.history", {"sessionKey": session.key, "limit": HISTORY_LONG}))
+        if tail.kind is TailKind.STOPPED and not tail.was_stopped_by_request and self._hit_limit(session):
+            tail = replace(tail, kind=TailKind.TIMED_OUT)
+        return tail
+
+    def _hit_limit(self, session: Session) -> bool:
+        if self._run_limit is None or session.started_at is None or session.updated_at is None:
+            return False
+        lasted = session.updated_at - session.started_at
+        return self._run_limit <= lasted < self._run_limit + TIMEOUT_SLACK
+
+    async def _read_run_limit(self) -> timedelta | None:
+        """``agents.defaults.timeoutSeconds`` when set and no agent overrides it; 3.24 and 4.14 write a time-out and a
+        Stop alike, and only this tells them apart."""
+        try:
+            config = msgspec.json.decode(await self._ask("config.get", {}))
+            agents = config["parsed"]["agents"]
+            if any("timeoutSeconds" in agent for agent in agents.get("list", ())):
+                return None
+            return timedelta(seconds=float(agents["defaults"]["timeoutSeconds"]))
+        except (errors.GatewayError, msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError):
+            return None
+
+    async def _probe(self, session: Session) -> bool:
+        link = await self._open((WRITE,), device=self._probe_device)
+        try:
+            await link.call("sessions.abort", {"key": session.key}, patience=self._patience)
+        except errors.RequestRefused as refused:
+            return "unauthorized" in refused.detail
+        finally:
+            await link.close()
+        return False
+
+    async def _pending(self, method: str, session: Session) -> int | None:
+        # Both lists need scopes of their own, which a watchdog has no other use for: looked at only where granted.
+        scope = _PENDING_SCOPES[method]
+        if self._facts is None or method not in self._facts.methods or scope not in self._facts.scopes:
+            return None
+        answer = msgspec.json.decode(await self._ask(method, {}))
+        return _mentions(answer, session.key)
+
+    async def health_problem(self) -> str | None:
+        answer = msgspec.json.decode(await self._ask("health", {}))
+        loop = answer.get("eventLoop") if isinstance(answer, dict) else None
+        if isinstance(loop, dict) and loop.get("degraded") is True:
+            return "The gateway says its event loop is degraded; it may be too slow to tell the truth."
+        return None
+
+    # ---------------------------------------------------------------- doing
+
+    def step_problem(self, step: Step, session: Session) -> str | None:
+        methods = self._facts.methods if self._facts is not None else frozenset()
+        if step is Step.RECOVER and "sessions.recover" not in methods:
+            return "This gateway has no sessions.recover (it came with 2026.8)."
+        if step is Step.RECOVER and session.restart_recovery_status is None and session.aborted_last_run is not True:
+            return "sessions.recover only takes sessions that the gateway's own restart recovery gave up on."
+        return None
+
+    async def perform(self, deed: Deed) -> Receipt:
+        scopes = scopes_for(frozenset({deed.step}), self._version)
+        link = await self._open(scopes, as_cli=deeds.needs_cli(deed, self._version))
+        try:
+            return await self._perform(link, deed)
+        finally:
+            await link.close()
+
+    async def _perform(self, link: Link, deed: Deed) -> Receipt:
+        run_id: str | None = None
+        said: list[str] = []
+        for request in deeds.requests_for(deed, self._version):
+            try:
+                payload = await self._send(link, request)
+            except errors.GatewayError as problem:
+                if not request.is_telling:
+                    raise
+                said.append(f"not told: {problem}")
+                continue
+            with contextlib.suppress(msgspec.MsgspecError):
+                answer = msgspec.json.decode(payload, type=_RunAnswer)
+                run_id = run_id or answer.runId
+                said.append(f"{request.method}: {answer.status or 'ok'}")
+        return Receipt(run_id, "; ".join(said))
+
+    async def _send(self, link: Link, request: deeds.Request) -> msgspec.Raw:
+        """Once; a mere telling that the chat app refuses for a moment is repeated under the same idempotency key
+        (IRC: "Nickname already in use" while the previous short connection is still there, 3.24)."""
+        tries = TELLING_TRIES if request.is_telling else 1
+        for left in range(tries - 1, -1, -1):
+            try:
+                return await link.call(request.method, request.params, patience=self._patience)
+            except errors.RequestRefused as refused:
+                if not left or not refused.retryable:
+                    raise
+            await self._clock.sleep(TELLING_PAUSE)
+        raise AssertionError("unreachable")
+
+    async def delivered(self, run_id: str) -> bool | None:
+        if self._version is None or self._version < (2026, 9, 0):
+            return None
+        try:
+            link = await self._open((READ, WRITE))
+        except errors.GatewayError:
+            return None
+        try:
+            payload = await link.call("agent.wait", {"runId": run_id, "timeoutMs": 1000}, patience=self._patience)
+            answer = msgspec.json.decode(payload, type=_WaitAnswer)
+        except (errors.GatewayError, msgspec.MsgspecError):
+            return None
+        finally:
+            await link.close()
+        return answer.terminalDelivery.status == "sent" if answer.terminalDelivery is not None else None
+
+    async def _ask(self, method: str, params: dict[str, Any], *, patience: float | None = None) -> msgspec.Raw:
+        """A look on the watching link: no answer means that the gateway does not respond, nothing worse."""
+        if self._link is None:
+            raise errors.GatewayClosed(f"{self._name}: not connected.")
+        try:
+            return await self._link.call(method, params, patience=patience or self._patience)
+        except errors.OutcomeUnknown as lost:
+            if self._link.end is not None:
+                raise self._link.end from lost
+            await self.close()
+            raise errors.GatewayUnresponsive(
+                f"{self._name}: connected, but {method} is not answered; the gateway hangs or is overloaded."
+            ) from lost
+
+
+class _noting(contextlib.AbstractContextManager[None]):  # noqa: N801 - reads as a verb at its use
+    """Turn a failed look into one line of ``problems``; connection loss still ends the pass."""
+
+    def __init__(self, problems: list[str], what: str) -> None:
+        self._problems, self._what = problems, what
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, _trace: object) -> bool:
+        if isinstance(problem, errors.GatewayClosed | errors.GatewayUnresponsive | errors.GatewayDraining):
+            return False
+        if isinstance(problem, errors.GatewayError | msgspec.MsgspecError):
+            self._problems.append(f"{self._what}: {problem}")
+            return True
+        return False
+
+
+def _mentions(document: Any, key: str) -> int:
+    """How many items of a pending list belong to the session: its key may sit at any depth (shapes differ)."""
+    items = (
+        document
+        if isinstance(document, list)
+        else next((value for value in document.values() if isinstance(value, list)), [])
+        if isinstance(document, dict)
+        else []
+    )
+    return sum(_holds(item, key) for item in items)
+
+
+def _holds(value: Any, key: str) -> bool:
+    if isinstance(value, dict):
+        return any(_holds(inner, key) for inner in value.values())
+    if isinstance(value, list):
+        return any(_holds(inner, key) for inner in value)
+    return bool(value == key)

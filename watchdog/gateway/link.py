@@ -1,0 +1,415 @@
+"""One websocket to one gateway: handshake, then requests matched to answers until it ends.
+
+A link is granted its scopes once, at the handshake, and cannot gain more. The link that polls has ``operator.read`` and
+is thereby unable to do harm; deeds open their own (see ``client``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import ssl
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
+
+from watchdog import __version__
+from watchdog.gateway.frames import MAX_PROTOCOL, MIN_PROTOCOL, Conversation, Event, Malformed, Response
+from watchdog.gateway.identity import DeviceIdentity
+from watchdog.gateway.refusals import refusal
+from watchdog.gateway.rows import Millis
+from watchdog.gateway.secrets import Secret
+from watchdog.service import errors
+from watchdog.service.ports import Clock
+
+MAX_FRAME = 64 * 1024 * 1024
+"""The gateway's own policy is 25 MiB per payload (2026.9.6); the library's default of 1 MiB is too small for a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What to sign in with. At most one of ``token`` and ``password``; ``device_token`` was issued to us earlier."""
+
+    token: Secret | None = None
+    password: Secret | None = None
+    device_token: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """As whom to connect: client name and mode (they decide what a gateway lets through) and the scopes asked for."""
+
+    scopes: tuple[str, ...]
+    client_id: str = "gateway-client"
+    client_mode: str = "backend"
+
+
+AS_CLI = ("cli", "cli")
+"""Only this client reaches the main session's chat app with ``chat.send deliver:true`` (3.24 to 5.18)."""
+
+
+_PLATFORM = "darwin" if sys.platform == "darwin" else "linux"
+
+
+class _Server(msgspec.Struct):
+    version: str = ""
+    bootId: str | None = None  # noqa: N815
+    connId: str | None = None  # noqa: N815
+
+
+class _Features(msgspec.Struct):
+    methods: list[str] = msgspec.field(default_factory=list)
+
+
+class _SessionDefaults(msgspec.Struct):
+    mainSessionKey: str | None = None  # noqa: N815
+
+
+class _HelloSnapshot(msgspec.Struct):
+    uptimeMs: Millis = None  # noqa: N815
+    stateDir: str | None = None  # noqa: N815
+    configPath: str | None = None  # noqa: N815
+    sessionDefaults: _SessionDefaults = msgspec.field(default_factory=_SessionDefaults)  # noqa: N815
+
+
+class _Auth(msgspec.Struct):
+    deviceToken: str | None = None  # noqa: N815
+    scopes: list[str] | None = None
+    role: str | None = None
+
+
+class Hello(msgspec.Struct):
+    """The parts of ``hello-ok`` that matter here. ``auth`` is null on 3.24 and 4.14 for backend clients."""
+
+    type: str = ""
+    protocol: int = 0
+    server: _Server = msgspec.field(default_factory=_Server)
+    features: _Features = msgspec.field(default_factory=_Features)
+    snapshot: _HelloSnapshot = msgspec.field(default_factory=_HelloSnapshot)
+    auth: _Auth | None = None
+
+
+class _Challenge(msgspec.Struct):
+    nonce: str
+    ts: Millis = None
+
+
+@dataclass(slots=True)
+class LinkReport:
+    """What happened on a link that is worth telling: unreadable frames, a hole in the event numbering."""
+
+    malformed_frames: int = 0
+    missed_events: int = 0
+    last_seq: int | None = field(default=None)
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_url(name: str, url: str, *, insecure: bool) -> None:
+    """Refuse urls that cannot work or would show the token to a network."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+        raise errors.NotAGateway(f"{name}: the url must look like ws://127.0.0.1:18789 or wss://host.")
+    if parts.username or parts.password:
+        raise errors.InsecureTransport(f"{name}: credentials do not belong in the url; use gateways[].token.")
+    if parts.scheme == "ws" and not is_loopback(parts.hostname) and not insecure:
+        raise errors.InsecureTransport(
+            f"{name}: ws:// to {parts.hostname} would send the token unencrypted; use wss://, an SSH tunnel to "
+            "127.0.0.1, or set insecure: true for this gateway."
+        )
+
+
+class Link:
+    """An open, signed-in connection. Use ``Link.open``; every failure is an ``errors.GatewayError`` leaf."""
+
+    def __init__(self, name: str, socket: ClientConnection, conversation: Conversation) -> None:
+        self._name = name
+        self._socket = socket
+        self._conversation = conversation
+        self._waiting: dict[str, asyncio.Future[Response]] = {}
+        self._methods: dict[str, str] = {}
+        self._reader: asyncio.Task[None] | None = None
+        self._end: errors.GatewayError | None = None
+        self._shutdown_reason: str | None = None
+        self.report = LinkReport()
+        self.hello = Hello()
+        self.clock_ms: float | None = None
+        self.bytes_received = 0
+        self.on_event: Callable[[Event], None] | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        name: str,
+        url: str,
+        *,
+        introduction: Introduction,
+        credentials: Credentials,
+        device: DeviceIdentity,
+        clock: Clock,
+        patience: float = 10.0,
+        insecure: bool = False,
+        tls: ssl.SSLContext | None = None,
+    ) -> Link:
+        """Connect and sign in within ``patience`` seconds for each of the two."""
+        check_url(name, url, insecure=insecure)
+        socket = await _dial(name, url, patience, tls)
+        link = cls(name, socket, Conversation())
+        try:
+            async with asyncio.timeout(patience):
+                await link._sign_in(introduction, credentials, device, clock)
+        except TimeoutError:
+            await link._drop()
+            raise errors.GatewayUnresponsive(
+                f"{name}: it accepted the connection but did not finish the handshake within {patience:.0f} s; it hangs, "
+                "or its event loop is blocked."
+            ) from None
+        except BaseException:
+            await link._drop()
+            raise
+        link._reader = asyncio.create_task(link._read(), name=f"link-{name}")
+        return link
+
+    @property
+    def is_open(self) -> bool:
+        return self._end is None and self._reader is not None and not self._reader.done()
+
+    @property
+    def end(self) -> errors.GatewayError | None:
+        """Why the link ended, or None while it is open."""
+        return self._end
+
+    async def call(self, method: str, params: dict[str, Any] | None = None, *, patience: float = 15.0) -> msgspec.Raw:
+        """Send one request and return its payload.
+
+        Raises ``OutcomeUnknown`` when the request left this machine and no answer came: whoever asked for a deed must
+        not ask again. For mere looks that is as good as ``GatewayUnresponsive``.
+        """
+        if self._end is not None:
+            raise self._end
+        number, text = self._conversation.request(method, params or {})
+        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        try:
+            async with asyncio.timeout(patience):
+                await self._socket.send(text)
+                response = await future
+        except TimeoutError:
+            raise errors.OutcomeUnknown(
+                f"{self._name}: no answer to {method} within {patience:.0f} s; the gateway hangs or is overloaded."
+            ) from None
+        except ConnectionClosed as closed:
+            raise self._closed(closed) from closed
+        finally:
+            self._waiting.pop(number, None)
+            self._conversation.forget(number)
+        if response.error is not None:
+            raise refusal(self._name, method, response.error)
+        assert response.payload is not None
+        return response.payload
+
+    async def close(self) -> None:
+        """End the link politely; never raises."""
+        if self._end is None:
+            self._end = errors.GatewayClosed(f"{self._name}: closed by us.", 1000)
+        await self._drop()
+
+    # ---------------------------------------------------------------- inside
+
+    async def _drop(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reader
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(2):
+                await self._socket.close()
+        self._socket.transport.abort()
+
+    async def _sign_in(
+        self, introduction: Introduction, credentials: Credentials, device: DeviceIdentity, clock: Clock
+    ) -> None:
+        challenge = await self._challenge()
+        signed_at = int(challenge.ts if challenge.ts is not None else clock.now().wall.timestamp() * 1000)
+        self.clock_ms = challenge.ts
+        token = credentials.token or credentials.device_token
+        secret = token.reveal() if token is not None else None
+        auth: dict[str, str] = {}
+        if secret is not None:
+            auth["token"] = secret
+        if credentials.password is not None:
+            auth["password"] = credentials.password.reveal()
+        params = {
+            "minProtocol": MIN_PROTOCOL,
+            "maxProtocol": MAX_PROTOCOL,
+            "role": "operator",
+            "scopes": list(introduction.scopes),
+            "caps": [],
+            "auth": auth,
+            "client": {
+                "id": introduction.client_id,
+                "displayName": "openclaw-watchdog",
+                "version": __version__,
+                "platform": _PLATFORM,
+                "mode": introduction.client_mode,
+            },
+            "device": device.connect_device(
+                client_id=introduction.client_id,
+                client_mode=introduction.client_mode,
+                role="operator",
+                scopes=introduction.scopes,
+                signed_at_ms=signed_at,
+                token=token,
+                nonce=challenge.nonce,
+                platform=_PLATFORM,
+            ),
+            "userAgent": f"openclaw-watchdog/{__version__}",
+            "locale": "en-US",
+        }
+        number, text = self._conversation.request("connect", params)
+        await self._send_raw(text)
+        while True:
+            incoming = self._conversation.receive(await self._receive_raw())
+            if isinstance(incoming, Response) and incoming.id == number:
+                break
+        if incoming.error is not None:
+            raise refusal(self._name, "connect", incoming.error, scopes=", ".join(introduction.scopes))
+        try:
+            self.hello = msgspec.json.decode(incoming.payload or b"null", type=Hello)
+        except msgspec.MsgspecError as problem:
+            raise errors.NotAGateway(f"{self._name}: its hello cannot be read ({problem}).") from problem
+
+    async def _challenge(self) -> _Challenge:
+        while True:
+            incoming = self._conversation.receive(await self._receive_raw())
+            if isinstance(incoming, Malformed):
+                raise errors.NotAGateway(f"{self._name}: what answers there does not speak the gateway protocol.")
+            if isinstance(incoming, Event) and incoming.name == "connect.challenge":
+                try:
+                    return msgspec.json.decode(incoming.payload, type=_Challenge)
+                except msgspec.MsgspecError as problem:
+                    raise errors.NotAGateway(f"{self._name}: its challenge cannot be read.") from problem
+
+    async def _send_raw(self, text: str) -> None:
+        try:
+            await self._socket.send(text)
+        except ConnectionClosed as closed:
+            raise self._closed(closed) from closed
+
+    async def _receive_raw(self) -> str | bytes:
+        try:
+            return await self._socket.recv()
+        except ConnectionClosed as closed:
+            raise self._closed(closed) from closed
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                data = await self._socket.recv()
+                self.bytes_received += len(data)
+                self._take(self._conversation.receive(data))
+        except ConnectionClosed as closed:
+            self._fail(self._closed(closed))
+        except asyncio.CancelledError:
+            self._fail(self._end or errors.GatewayClosed(f"{self._name}: closed by us.", 1000))
+            raise
+
+    def _take(self, incoming: Response | Event | Malformed | None) -> None:
+        if isinstance(incoming, Response):
+            future = self._waiting.get(incoming.id)
+            if future is not None and not future.done():
+                future.set_result(incoming)
+        elif isinstance(incoming, Event):
+            self._note_event(incoming)
+        elif isinstance(incoming, Malformed):
+            self.report.malformed_frames += 1
+
+    def _note_event(self, event: Event) -> None:
+        if event.seq is not None:
+            last = self.report.last_seq
+            if last is not None and event.seq > last + 1:
+                self.report.missed_events += event.seq - last - 1
+            self.report.last_seq = event.seq
+        if event.name == "shutdown":
+            self._shutdown_reason = "the gateway said that it stops or restarts"
+        if self.on_event is not None:
+            self.on_event(event)
+
+    def _closed(self, closed: ConnectionClosed) -> errors.GatewayError:
+        code = closed.rcvd.code if closed.rcvd is not None else None
+        reason = closed.rcvd.reason if closed.rcvd is not None else ""
+        if self._shutdown_reason is not None or code == 1012:
+            return errors.GatewayDraining(f"{self._name}: the gateway closed the connection to restart or stop.")
+        if code is None:
+            return errors.GatewayClosed(
+                f"{self._name}: the connection broke without a goodbye; the gateway was killed or crashed.", 1006
+            )
+        if code == 1013:
+            return errors.GatewayStarting(f"{self._name}: the gateway is still starting; waiting for it.")
+        detail = f" ({reason[:80]})" if reason else ""
+        return errors.GatewayClosed(f"{self._name}: the gateway closed the connection with code {code}{detail}.", code)
+
+    def _fail(self, error: errors.GatewayError) -> None:
+        if self._end is None:
+            self._end = error
+        lost = errors.OutcomeUnknown(f"{self._name}: the connection ended before an answer came.")
+        lost.__cause__ = self._end
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(lost)
+
+
+async def _dial(name: str, url: str, patience: float, tls: ssl.SSLContext | None) -> ClientConnection:
+    host = urlsplit(url).netloc
+    try:
+        return await connect(
+            url,
+            max_size=MAX_FRAME,
+            max_queue=64,
+            open_timeout=patience,
+            close_timeout=2,
+            ping_interval=None,  # polls are our sign of life, and a hung gateway is told apart by them
+            compression=None,
+            proxy=None,
+            ssl=tls,
+            user_agent_header=f"openclaw-watchdog/{__version__}",
+        )
+    except InvalidStatus as refused:
+        status = refused.response.status_code
+        if status == 503:
+            raise errors.GatewayDraining(
+                f"{name}: {host} is draining or restarting (HTTP 503); waiting for it."
+            ) from refused
+        raise errors.NotAGateway(
+            f"{name}: {host} answered HTTP {status} instead of opening a WebSocket; check the url."
+        ) from refused
+    except (InvalidMessage, InvalidHandshake, InvalidURI) as problem:
+        raise errors.NotAGateway(
+            f"{name}: {host} does not answer like an OpenClaw gateway ({type(problem).__name__}); check the url."
+        ) from problem
+    except TimeoutError:
+        raise errors.GatewayUnresponsive(
+            f"{name}: {host} did not answer within {patience:.0f} s; the gateway hangs, or a firewall drops packets."
+        ) from None
+    except ssl.SSLError as problem:
+        raise errors.NotAGateway(
+            f"{name}: no TLS with {host} ({problem.reason or type(problem).__name__}); check wss:// and the certificate."
+        ) from problem
+    except OSError as problem:
+        raise errors.GatewayUnreachable(
+            f"{name}: cannot connect to {host} ({problem.strerror or type(problem).__name__}); is the gateway running?"
+        ) from problem

@@ -1,0 +1,90 @@
+"""A gateway's refusals as typed errors, each with the way out. Codes measured on 2026.3.24 to 2026.9.6."""
+
+from __future__ import annotations
+
+from watchdog.gateway.frames import WireError
+from watchdog.service import errors
+
+_CLIP = 160
+
+
+def refusal(name: str, method: str, error: WireError, *, scopes: str = "") -> errors.GatewayError:
+    """The error for a refused ``method`` on the gateway called ``name``."""
+    detail_code = error.detail("code") or ""
+    said = clip(error.message)
+    if method == "connect":
+        return _sign_in(name, error, detail_code, scopes)
+    if error.code == "UNAVAILABLE" and (away := _unavailable(name, error)) is not None:
+        return away
+    if detail_code == "MISSING_SCOPE" or said.startswith("missing scope"):
+        scope = error.detail("missingScope") or said.removeprefix("missing scope:").strip()
+        return errors.ScopeRefused(
+            f"{name}: {method} needs the scope {scope}, which this sign-in was not granted; "
+            "run `openclaw-watchdog doctor` to see which step needs it and why.",
+            scope,
+        )
+    if said.startswith("unknown method"):
+        return errors.UnknownMethod(f"{name}: this gateway has no method {method}.")
+    return errors.RequestRefused(
+        f"{name}: {method} was refused: {error.code}: {said}",
+        code=error.code,
+        detail=said,
+        retryable=bool(error.retryable) or error.code == "UNAVAILABLE",
+    )
+
+
+def _sign_in(name: str, error: WireError, detail_code: str, scopes: str) -> errors.GatewayError:
+    said = error.message.lower()
+    if error.code == "UNAVAILABLE" and (away := _unavailable(name, error)) is not None:
+        return away
+    if detail_code == "PROTOCOL_MISMATCH" or "protocol mismatch" in said:
+        return errors.ProtocolMismatch(
+            f"{name}: the gateway speaks none of our protocol versions (3 and 4); update openclaw-watchdog."
+        )
+    if detail_code in ("RATE_LIMITED", "AUTH_RATE_LIMITED") or "rate limit" in said or "too many" in said:
+        after = error.retryAfterMs / 1000 if error.retryAfterMs else None
+        wait = f"; it wants {after:.0f} s of quiet" if after else ""
+        return errors.RateLimited(
+            f"{name}: too many failed sign-ins from this machine{wait}; correct the token, then wait.", after
+        )
+    if detail_code == "AUTH_SCOPE_MISMATCH" or "scope mismatch" in said:
+        return errors.ScopeRefused(
+            f"{name}: this device's token does not cover the scopes {scopes}; approve them with "
+            "`openclaw devices approve`, or set gateways[].token to the gateway's shared token."
+        )
+    if detail_code in ("PAIRING_REQUIRED", "DEVICE_NOT_APPROVED") or "pairing required" in said:
+        return errors.PairingRequired(
+            f"{name}: the gateway wants this device approved first: run `openclaw devices list` and "
+            "`openclaw devices approve` on the gateway's machine."
+        )
+    if error.code == "NOT_PAIRED" and detail_code != "DEVICE_IDENTITY_REQUIRED":
+        return errors.PairingRequired(
+            f"{name}: this device is not paired with the gateway: run `openclaw devices approve` on the gateway's "
+            "machine, or set gateways[].token to its shared token."
+        )
+    if "AUTH" in detail_code or "unauthorized" in said or error.code in ("UNAUTHORIZED", "NOT_PAIRED"):
+        missing = detail_code in ("AUTH_TOKEN_MISSING", "AUTH_PASSWORD_MISSING", "DEVICE_IDENTITY_REQUIRED")
+        what = "a token is missing" if missing else "the token or password is wrong"
+        return errors.AuthenticationRefused(
+            f"{name}: sign-in refused, {what}: set gateways[].token (or token_file, password) to the gateway's "
+            "own gateway.auth value."
+        )
+    return errors.RequestRefused(
+        f"{name}: sign-in refused: {error.code}: {clip(error.message)}", code=error.code, detail=clip(error.message)
+    )
+
+
+def _unavailable(name: str, error: WireError) -> errors.GatewayError | None:
+    """The gateway itself is away; None when only a part of it is (a chat app that cannot be reached says the same)."""
+    reason = error.detail("reason") or ""
+    if reason in ("gateway-restarting", "gateway-draining", "gateway-suspending") or "during gateway" in error.message:
+        return errors.GatewayDraining(f"{name}: the gateway is draining or restarting; waiting for it.")
+    if reason.startswith("startup") or "starting" in error.message:
+        return errors.GatewayStarting(f"{name}: the gateway is still starting; waiting for it.")
+    return None
+
+
+def clip(text: str) -> str:
+    """A gateway's words, short enough for a log line and on one line."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _CLIP else flat[: _CLIP - 1] + "…"

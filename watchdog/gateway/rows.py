@@ -1,0 +1,204 @@
+"""Rows of ``sessions.list``, decoded one at a time: one malformed row is reported and never blinds the rest.
+
+Unknown fields are ignored; every field but the key may be missing. Times are epoch milliseconds on the wire
+(``int | float``) and datetimes from here on.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from watchdog.core.model import MalformedRow, ReplyAddress, Session, SessionKind, Status
+
+Millis = int | float | None
+
+_INTERNAL_CHANNELS = frozenset({"webchat", "internal", "system", "heartbeat", "cron-event"})
+
+
+class _DeliveryContext(msgspec.Struct):
+    channel: str | None = None
+    to: str | None = None
+    accountId: str | None = None  # noqa: N815
+    threadId: str | int | None = None  # noqa: N815
+
+
+class _Row(msgspec.Struct):
+    key: str
+    status: str | None = None
+    sessionId: str | None = None  # noqa: N815
+    kind: str | None = None
+    classification: str | None = None
+    agentId: str | None = None  # noqa: N815
+    channel: str | None = None
+    lastChannel: str | None = None  # noqa: N815
+    deliveryContext: _DeliveryContext | None = None  # noqa: N815
+    startedAt: Millis = None  # noqa: N815
+    updatedAt: Millis = None  # noqa: N815
+    endedAt: Millis = None  # noqa: N815
+    hasActiveRun: bool | None = None  # noqa: N815
+    activeRunIds: list[str] | None = None  # noqa: N815
+    abortedLastRun: bool | None = None  # noqa: N815
+    lastRunId: str | None = None  # noqa: N815
+    lastRunError: Any = None  # noqa: N815
+    restartRecoveryStatus: str | None = None  # noqa: N815
+    lifecycleRevision: Any = None  # noqa: N815
+    totalTokens: int | float | None = None  # noqa: N815
+    spawnedBy: str | None = None  # noqa: N815
+    childSessions: list[Any] | None = None  # noqa: N815
+    hasActiveSubagentRun: bool | None = None  # noqa: N815
+    spawnDepth: int | float | None = None  # noqa: N815
+    subagentRole: str | None = None  # noqa: N815
+    archived: bool | None = None
+    placement: Any = None
+    isMain: bool | None = None  # noqa: N815
+
+
+class _Key(msgspec.Struct):
+    key: Any = None
+
+
+class ListEnvelope(msgspec.Struct):
+    """The answer of ``sessions.list`` without its rows' insides. Paging fields: 2026.5.18 has ``totalCount`` and
+    ``hasMore``, 2026.9.6 adds ``nextOffset``; 2026.3.24 and 4.14 have none and send everything."""
+
+    sessions: list[msgspec.Raw] = msgspec.field(default_factory=list)
+    ts: Millis = None
+    totalCount: int | None = None  # noqa: N815
+    hasMore: bool | None = None  # noqa: N815
+    nextOffset: int | None = None  # noqa: N815
+
+
+_row_decoder = msgspec.json.Decoder(_Row)
+_key_decoder = msgspec.json.Decoder(_Key)
+
+
+def instant(millis: Millis) -> datetime | None:
+    """Epoch milliseconds as an aware UTC datetime; None for nonsense (negative, beyond year 9999, zero)."""
+    if millis is None or not 0 < millis < 253_402_300_799_000:
+        return None
+    return datetime.fromtimestamp(millis / 1000, UTC)
+
+
+def decode_rows(
+    raws: list[msgspec.Raw], main_key: str | None, *, first_position: int = 0
+) -> tuple[list[Session], list[MalformedRow]]:
+    """All rows that can be read, and a report of each that cannot."""
+    sessions: list[Session] = []
+    malformed: list[MalformedRow] = []
+    for position, raw in enumerate(raws, first_position):
+        try:
+            row = _row_decoder.decode(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+            malformed.append(MalformedRow(position, _shape_only(problem), _key_of(raw)))
+            continue
+        if not row.key:
+            malformed.append(MalformedRow(position, "the key is empty"))
+            continue
+        sessions.append(_session(row, main_key))
+    return sessions, malformed
+
+
+def _shape_only(problem: Exception) -> str:
+    """The problem's text: msgspec names types and paths, never values."""
+    return str(problem) if isinstance(problem, msgspec.ValidationError) else type(problem).__name__
+
+
+def _key_of(raw: msgspec.Raw) -> str | None:
+    try:
+        key = _key_decoder.decode(raw).key
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return key if isinstance(key, str) else None
+
+
+def _session(row: _Row, main_key: str | None) -> Session:
+    return Session(
+        key=row.key,
+        status=_status(row.status),
+        session_id=row.sessionId or None,
+        kind=kind_of(
+            row.key, main_key, row.classification, row.kind, is_subagent=bool(row.spawnDepth or row.subagentRole)
+        ),
+        agent_id=row.agentId or agent_of(row.key),
+        channel=row.channel or row.lastChannel,
+        reply_address=_reply_address(row.deliveryContext),
+        started_at=instant(row.startedAt),
+        updated_at=instant(row.updatedAt),
+        ended_at=instant(row.endedAt),
+        has_active_run=row.hasActiveRun,
+        active_run_ids=tuple(row.activeRunIds) if row.activeRunIds is not None else None,
+        aborted_last_run=row.abortedLastRun,
+        last_run_id=row.lastRunId,
+        last_run_error=row.lastRunError if isinstance(row.lastRunError, str) else None,
+        restart_recovery_status=row.restartRecoveryStatus,
+        lifecycle_revision=str(row.lifecycleRevision) if row.lifecycleRevision is not None else None,
+        total_tokens=int(row.totalTokens) if row.totalTokens is not None else None,
+        parent_key=row.spawnedBy,
+        child_keys=_child_keys(row.childSessions),
+        has_active_subagent_run=row.hasActiveSubagentRun,
+        is_archived=bool(row.archived),
+        is_placed_elsewhere=_is_placed_elsewhere(row.placement),
+    )
+
+
+def _status(word: str | None) -> Status:
+    if word is None:
+        return Status.ABSENT
+    try:
+        return Status(word)
+    except ValueError:
+        return Status.OTHER
+
+
+def agent_of(key: str) -> str | None:
+    """``agent:<id>:…`` -> ``<id>``."""
+    parts = key.split(":", 2)
+    return parts[1] if len(parts) > 2 and parts[0] == "agent" and parts[1] else None
+
+
+def kind_of(
+    key: str, main_key: str | None, classification: str | None, kind: str | None, *, is_subagent: bool
+) -> SessionKind:
+    """The session's kind from its key, its row's own words where the key is silent.
+
+    Keys: ``agent:<id>:main``, ``agent:<id>:<channel>:direct|group|channel:<peer>``, ``agent:<id>:cron:…``,
+    ``…:subagent:…``, ``…:acp:…``, ``…:hook:…``; ``classification`` exists from 2026.9.x on.
+    """
+    parts = key.split(":")
+    tail = parts[2:] if parts[0] == "agent" else parts
+    head = tail[0] if tail else ""
+    if is_subagent or "subagent" in tail[:2]:
+        return SessionKind.SUBAGENT
+    by_head = {"cron": SessionKind.CRON, "acp": SessionKind.ACP, "hook": SessionKind.HOOK}
+    if head in by_head:
+        return by_head[head]
+    if classification in ("cron", "acp", "subagent", "hook"):
+        return SessionKind(classification)
+    if key == main_key or (len(tail) == 1 and head == "main"):
+        return SessionKind.MAIN
+    if len(tail) > 1 and tail[1] in ("direct", "dm"):
+        return SessionKind.DIRECT
+    if (len(tail) > 1 and tail[1] in ("group", "channel")) or kind == "group":
+        return SessionKind.GROUP
+    return SessionKind.DIRECT if kind == "direct" else SessionKind.OTHER
+
+
+def _reply_address(context: _DeliveryContext | None) -> ReplyAddress | None:
+    if context is None or not context.channel or not context.to or context.channel in _INTERNAL_CHANNELS:
+        return None
+    if context.to.startswith("agent:"):
+        return None  # a ruined address: `sessions.send "/new"` on 2026.9.6 puts the session key here
+    thread = str(context.threadId) if context.threadId is not None else None
+    return ReplyAddress(context.channel, context.to, context.accountId, thread)
+
+
+def _child_keys(children: list[Any] | None) -> tuple[str, ...]:
+    keys = (child.get("key") if isinstance(child, dict) else child for child in children or ())
+    return tuple(key for key in keys if isinstance(key, str))
+
+
+def _is_placed_elsewhere(placement: Any) -> bool:
+    return isinstance(placement, dict) and placement.get("state") not in (None, "local")

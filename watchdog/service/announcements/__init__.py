@@ -1,0 +1,52 @@
+"""Every message the operator is owed, written for somebody who was woken by it.
+
+The title says what happened to whom; the first sentence says it again with since when; then what was done and whether it
+worked; the commands to type next stand alone at the end. Never a person's words from a conversation, never a secret: only
+keys, times, reasons and our own sentences go in. Times are UTC, and say so.
+
+Pure functions. ``dedupe_key`` makes each message once: opened and closed once per incident, quarantined once, an attempt's
+ending once, a hold once per incident and set of blockers, an outage once each way, long-running and unknown once per run.
+"""
+
+from watchdog.service.announcements.gateways import (
+    fleet_breaker_closed,
+    fleet_breaker_opened,
+    gateway_down,
+    gateway_left_alone,
+    gateway_restarted,
+    gateway_up,
+)
+from watchdog.service.announcements.ourselves import digest, ledger_restored, ledger_unavailable, trial
+from watchdog.service.announcements.sessions import (
+    cleared,
+    closed,
+    did_not_help,
+    held,
+    long_running,
+    quarantined,
+    recovered,
+    stuck,
+    unknown,
+)
+
+__all__ = [
+    "cleared",
+    "closed",
+    "did_not_help",
+    "digest",
+    "fleet_breaker_closed",
+    "fleet_breaker_opened",
+    "gateway_down",
+    "gateway_left_alone",
+    "gateway_restarted",
+    "gateway_up",
+    "held",
+    "ledger_restored",
+    "ledger_unavailable",
+    "long_running",
+    "quarantined",
+    "recovered",
+    "stuck",
+    "trial",
+    "unknown",
+]

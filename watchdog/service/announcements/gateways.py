@@ -1,0 +1,115 @@
+"""Messages about a whole gateway: away, back, restarted by us, and the fleet breaker."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from watchdog.core.model import GatewayPhase
+from watchdog.core.policy import Budget
+from watchdog.service.announcements.wording import (
+    command,
+    commands,
+    count,
+    lasting,
+    plain,
+    sentence,
+    span,
+    when,
+    write,
+)
+from watchdog.service.ports import Message, MessageKind
+
+_OUTAGES = {
+    GatewayPhase.DOWN: ("is down", "has not been reachable"),
+    GatewayPhase.UNRESPONSIVE: ("does not answer", "has not answered"),
+    GatewayPhase.STARTING: ("does not get up", "has been starting"),
+    GatewayPhase.DRAINING: ("does not finish stopping", "has been shutting down"),
+    GatewayPhase.REFUSED: ("locks us out", "has refused the watchdog"),
+    GatewayPhase.CONNECTED: ("is sick", "has answered too badly to be trusted"),
+}
+
+
+def gateway_down(
+    gateway: str, phase: GatewayPhase, *, since: datetime, now: datetime, problem: str, open_incidents: int = 0
+) -> Message:
+    """The gateway cannot be used, in whatever way ``phase`` says; CONNECTED means connected but sick.
+
+    Once per outage: ``since`` must stay the same from the first failure to ``gateway_up``."""
+    title, state = _OUTAGES[phase]
+    lines = [
+        f"The gateway {gateway} {state} {lasting(since, now)}.",
+        sentence(problem),
+        "",
+        "Until that changes its sessions are neither judged nor recovered." + _waiting(open_incidents),
+        *commands([command("doctor")]),
+    ]
+    key = f"gateway:{gateway}:down:{since.isoformat()}"
+    return write(MessageKind.GATEWAY_DOWN, gateway, f"Gateway {gateway} {title}", lines, key)
+
+
+def gateway_up(gateway: str, *, since: datetime, now: datetime, open_incidents: int = 0) -> Message:
+    """The outage that began at ``since`` is over."""
+    lines = [
+        f"The gateway {gateway} is back after {span(now - since)} (since {when(since, now)}).",
+        "Its sessions are watched again; none is touched during the grace after a start." + _waiting(open_incidents),
+        "",
+        "Nothing is left to do.",
+    ]
+    key = f"gateway:{gateway}:up:{since.isoformat()}"
+    return write(MessageKind.GATEWAY_UP, gateway, f"Gateway {gateway} is back", lines, key)
+
+
+def _waiting(open_incidents: int) -> str:
+    if not open_incidents:
+        return ""
+    return f" {count(open_incidents, 'stuck session')} there must wait."
+
+
+def gateway_restarted(gateway: str, *, since: datetime, now: datetime, how: str, number: int, limit: Budget) -> Message:
+    """We restarted it through its supervisor (``how``: ``systemd unit openclaw.service``), the ``number``-th time."""
+    lines = [
+        f"The gateway {gateway} had been away {lasting(since, now)}.",
+        f"It was restarted through {plain(how)}: restart {number} of {limit.attempts} allowed per {span(limit.per)}.",
+        "",
+        "You will hear when it is back.",
+        *commands([command("doctor")]),
+    ]
+    key = f"gateway:{gateway}:restart:{since.isoformat()}:{number}"
+    return write(MessageKind.GATEWAY_DOWN, gateway, f"Gateway {gateway} restarted", lines, key)
+
+
+def gateway_left_alone(gateway: str, *, since: datetime, now: datetime, limit: Budget) -> Message:
+    """All allowed restarts are used up and it is still away."""
+    lines = [
+        f"The gateway {gateway} has been away {lasting(since, now)}, and restarting it did not help.",
+        f"All {count(limit.attempts, 'restart')} allowed per {span(limit.per)} are used up, so it is left alone now.",
+        *commands([command("doctor")]),
+    ]
+    key = f"gateway:{gateway}:left_alone:{since.isoformat()}"
+    return write(MessageKind.GATEWAY_DOWN, gateway, f"Needs you: gateway {gateway}", lines, key)
+
+
+def fleet_breaker_opened(gateway: str, *, at: datetime, sessions: int, running: int) -> Message:
+    """Many turned stuck together without a proof of their own. Once per opening."""
+    lines = [
+        f"{sessions} of {running} running sessions on {gateway} turned stuck together at {when(at, at)}.",
+        "None of them has a proof of its own, so the fault is more likely the gateway's than theirs.",
+        "Sessions without such a proof are not touched until this is over.",
+        "",
+        "Look at the gateway first: its log, its load, its model provider.",
+        *commands([command("status"), command("doctor")]),
+    ]
+    key = f"gateway:{gateway}:fleet_opened:{at.isoformat()}"
+    return write(MessageKind.FLEET_BREAKER, gateway, f"Everything held on {gateway}", lines, key)
+
+
+def fleet_breaker_closed(gateway: str, *, opened_at: datetime, now: datetime, sessions: int) -> Message:
+    """The breaker opened at ``opened_at`` is closed; ``sessions`` are still stuck."""
+    if sessions:
+        verb = "is" if sessions == 1 else "are"
+        left = f"{count(sessions, 'session')} {verb} still stuck and will be recovered a few at a time, oldest first."
+    else:
+        left = "No session is stuck any more. Nothing is left to do."
+    lines = [f"Sessions on {gateway} may be recovered again, after {span(now - opened_at)} on hold.", left]
+    key = f"gateway:{gateway}:fleet_closed:{opened_at.isoformat()}"
+    return write(MessageKind.FLEET_BREAKER, gateway, f"Hold ended on {gateway}", lines, key)

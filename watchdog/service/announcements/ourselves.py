@@ -1,0 +1,94 @@
+"""Messages about the watchdog itself: its ledger, a test, and many messages as one."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from hashlib import sha256
+
+from watchdog.service.announcements.wording import because, command, commands, count, plain, span, when, write
+from watchdog.service.ports import Message, MessageKind
+
+
+def ledger_unavailable(path: str, *, since: datetime, problem: str) -> Message:
+    """Deeds stop, watching and telling go on. Once per failure; it cannot go through the outbox, which is in the ledger."""
+    lines = [
+        because(f"The watchdog's ledger has not been writable since {when(since, since)}", problem),
+        "No session is recovered without it, since nothing could then be done only once. All are still watched.",
+        "",
+        f"The file is {plain(path)}",
+        "Recovery goes on by itself once it can be written.",
+        *commands([command("doctor")]),
+    ]
+    title = "No recoveries: the ledger cannot be written"
+    return write(MessageKind.LEDGER, "", title, lines, f"ledger:down:{since.isoformat()}")
+
+
+def ledger_restored(*, since: datetime, now: datetime) -> Message:
+    lines = [
+        f"The watchdog's ledger can be written again, after {span(now - since)}.",
+        "Stuck sessions are recovered again. Nothing is left to do.",
+    ]
+    return write(MessageKind.LEDGER, "", "Recoveries go on", lines, f"ledger:up:{since.isoformat()}")
+
+
+def trial(*, now: datetime, host: str, version: str) -> Message:
+    """What ``notify test`` sends."""
+    lines = [
+        f"This is a test, sent by openclaw-watchdog {version} on {host} at {when(now, now)}.",
+        "Nothing is wrong. This is where you will hear of stuck sessions and of what was done about them.",
+        *commands([command("status")]),
+    ]
+    return write(MessageKind.TEST, "", "Test from openclaw-watchdog", lines, f"test:{now.isoformat()}")
+
+
+# ---------------------------------------------------------------- digest
+
+GRAVEST_FIRST: dict[MessageKind, str] = {
+    MessageKind.LEDGER: "ledger",
+    MessageKind.QUARANTINED: "given up",
+    MessageKind.FLEET_BREAKER: "fleet hold",
+    MessageKind.GATEWAY_DOWN: "gateway down",
+    MessageKind.STUCK: "stuck",
+    MessageKind.INEFFECTIVE: "not helped yet",
+    MessageKind.HELD: "held back",
+    MessageKind.UNKNOWN: "unclear",
+    MessageKind.LONG_RUNNING: "long-running",
+    MessageKind.GATEWAY_UP: "gateway back",
+    MessageKind.RECOVERED: "recovered",
+    MessageKind.CLEARED: "cleared",
+    MessageKind.TEST: "test",
+}
+DIGEST_LINES = 25
+_ENDS = re.compile(r":(up|down|fleet_opened|fleet_closed):")
+
+
+def digest(messages: Sequence[Message]) -> Message:
+    """Many messages, oldest first, as one: where each matter stands now, gravest first. Its kind is the gravest one's."""
+    latest = {_matter(message): message for message in messages}
+    order = list(GRAVEST_FIRST)
+    standing = sorted(latest.values(), key=lambda message: order.index(message.kind))
+    kinds = Counter(message.kind for message in standing)
+    more = len(standing) - DIGEST_LINES
+    lines = [
+        f"{count(len(messages), 'message')} came due together. Where things stand, gravest first:",
+        "",
+        *(f"- {message.title}" for message in standing[:DIGEST_LINES]),
+        *([f"- and {more} more"] if more > 0 else []),
+        *commands([command("status"), command("history")]),
+    ]
+    gateways = {message.gateway for message in standing} - {""}
+    return write(
+        standing[0].kind,
+        gateways.pop() if len(gateways) == 1 else "",
+        "Several at once: " + ", ".join(f"{number} {GRAVEST_FIRST[kind]}" for kind, number in kinds.items()),
+        lines,
+        "digest:" + sha256("\n".join(message.dedupe_key for message in messages).encode()).hexdigest()[:16],
+    )
+
+
+def _matter(message: Message) -> str:
+    """What a message is about: its incident, or an outage in both its directions."""
+    return message.incident or _ENDS.sub(":", message.dedupe_key)

@@ -1,0 +1,229 @@
+"""Messages about one session: an incident from opened to closed, and runs that are merely long or unclear."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from watchdog.core.blockers import Blocker
+from watchdog.core.policy import Budget, Step
+from watchdog.core.recovery import Attempt, AttemptState
+from watchdog.core.tracking import RunIdentity
+from watchdog.service.announcements.wording import (
+    DEEDS,
+    STEP_EFFECTS,
+    STEP_NAMES,
+    because,
+    clip,
+    command,
+    commands,
+    count,
+    lasting,
+    plain,
+    reason_words,
+    sentence,
+    short_key,
+    span,
+    tried,
+    when,
+    write,
+)
+from watchdog.service.ports import Incident, Message, MessageKind, Outcome
+
+
+def stuck(
+    incident: Incident,
+    *,
+    now: datetime,
+    unattended_for: timedelta,
+    explanation: str,
+    next_step: Step | None,
+    blockers: Sequence[Blocker] = (),
+) -> Message:
+    """The opened message. ``explanation`` is the judgement's sentence; ``next_step`` None or NOTIFY: only told.
+
+    With ``blockers`` it also says why nothing is done yet."""
+    lines = [
+        f"{_who(incident)} has been stuck {lasting(now - unattended_for, now)}.",
+        because("It is marked running, but nothing works on it", explanation),
+        "",
+        *_plan(next_step, blockers, now),
+    ]
+    return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened", "explain")
+
+
+def held(incident: Incident, step: Step, blockers: Sequence[Blocker], *, now: datetime) -> Message:
+    """A deed is due and is not done. Once per incident and set of blockers."""
+    names = "+".join(sorted({blocker.name.value for blocker in blockers}))
+    lines = [_found(incident, now), "", *_plan(step, blockers, now)]
+    return _about(incident, MessageKind.HELD, f"Held back: {_name(incident)}", lines, f"held:{names}", "explain")
+
+
+def did_not_help(
+    incident: Incident,
+    attempt: Attempt,
+    *,
+    now: datetime,
+    next_step: Step | None,
+    next_at: datetime | None = None,
+) -> Message:
+    """An attempt ended without success: ineffective, refused, indeterminate or abandoned, as its state says."""
+    title, ending = _ENDINGS.get(attempt.state, _ENDINGS[AttemptState.INEFFECTIVE])
+    done = f"{DEEDS[attempt.step]} at {when(attempt.started_at or now, now)}"
+    words = reason_words(attempt.reason)
+    lines = [
+        sentence(f"{done} {ending}{f': {words}' if words else ''}"),
+        _found(incident, now),
+        "",
+    ]
+    if attempt.state is AttemptState.INDETERMINATE:
+        lines += ["It will not be sent again. The next look at the session decides whether it worked."]
+    elif next_step is None:
+        lines += ["No step is left to try."]
+    elif next_step is Step.NOTIFY:
+        lines += ["Nothing more is done; it is up to you."]
+    else:
+        wait = f" in about {span(next_at - now)}" if next_at is not None and next_at > now else ""
+        lines += [f"Next{wait}: {DEEDS[next_step]}. {STEP_EFFECTS[next_step]}"]
+    heading = f"{STEP_NAMES[attempt.step]} {title}: {_name(incident)}"
+    key = f"attempt:{attempt.number}:{attempt.state.value}"
+    return _about(incident, MessageKind.INEFFECTIVE, heading, lines, key, "explain")
+
+
+_ENDINGS = {
+    AttemptState.INEFFECTIVE: ("did not help", "did not help"),
+    AttemptState.REFUSED: ("refused", "was refused by the gateway"),
+    AttemptState.INDETERMINATE: ("unclear", "may or may not have been done, because its answer never came"),
+    AttemptState.ABANDONED: ("given up", "was given up"),
+}
+
+
+def quarantined(incident: Incident, *, now: datetime, why: str, budget: Budget | None = None) -> Message:
+    """Hands off from now on. ``why`` is a sentence; ``budget`` is given when it is what ran out, and says it better."""
+    if budget is not None and "used up" in why:
+        why = f"All {count(budget.attempts, 'attempt')} allowed per {span(budget.per)} are used up."
+    lines = [_found(incident, now), f"The watchdog has given up on it. {sentence(why)}"]
+    attempts = tried(incident.attempts, now)
+    if attempts:
+        lines += ["", "Tried:", *attempts]
+    lines += [
+        "",
+        "Nothing more is done to it until you release it, a message to it is answered, or a new session replaces it.",
+    ]
+    title = f"Needs you: {_name(incident)}"
+    return _about(incident, MessageKind.QUARANTINED, title, lines, "quarantined", "explain", "release")
+
+
+def recovered(incident: Incident, attempt: Attempt, *, now: datetime, note_path: str | None = None) -> Message:
+    """The closed message after a deed proven to work. ``note_path``: the handoff note of a step that lost context."""
+    words = reason_words(attempt.verified_by or attempt.reason)
+    lines = [
+        f"{_who(incident)} works again, {_after(incident, now)}.",
+        f"What helped: {DEEDS[attempt.step]} (attempt {attempt.number}) at {when(attempt.started_at or now, now)}"
+        + (f"; {words}." if words else "."),
+    ]
+    if attempt.step.loses_context:
+        lines += ["", "It does not remember the conversation before, and the last request was not carried out."]
+        lines += [f"That request is kept in {plain(note_path)}"] if note_path else []
+    else:
+        lines += ["", "Nothing is left to do."]
+    return _about(incident, MessageKind.RECOVERED, f"Recovered: {_name(incident)}", lines, "closed")
+
+
+def cleared(incident: Incident, *, now: datetime) -> Message:
+    """The closed message of an incident that ended without a deed proven to be the cause."""
+    lines = [f"{_who(incident)} is no longer stuck, {_after(incident, now)}."]
+    attempts = tried(incident.attempts, now)
+    if attempts:
+        lines += ["None of these attempts is proven to be the cause:", *attempts]
+    else:
+        lines += ["It ended without us; the watchdog did nothing."]
+    lines += ["", "Nothing is left to do."]
+    return _about(incident, MessageKind.CLEARED, f"Cleared: {_name(incident)}", lines, "closed")
+
+
+def closed(incident: Incident, outcome: Outcome, *, now: datetime, note_path: str | None = None) -> Message:
+    """The closed message for RECOVERED (by the last successful attempt) or CLEARED."""
+    proven = [attempt for attempt in incident.attempts if attempt.state is AttemptState.SUCCEEDED]
+    if outcome is Outcome.RECOVERED and proven:
+        return recovered(incident, proven[-1], now=now, note_path=note_path)
+    return cleared(incident, now=now)
+
+
+# ---------------------------------------------------------------- runs without an incident
+
+
+def long_running(
+    gateway: str, session: str, run: RunIdentity, *, now: datetime, running_for: timedelta, explanation: str
+) -> Message:
+    """Alive but long: told, not touched. Once per run."""
+    lines = [
+        f"{plain(session)} on {gateway} has been working {lasting(now - running_for, now)}.",
+        because("It is alive, so it is left alone", explanation),
+        "",
+        "Should it not take this long, look at it or stop it:",
+        *commands([command("explain", session), command("recover", session, "--step", "abort")]),
+    ]
+    title = f"Long run: {short_key(session)} on {gateway}"
+    key = f"long_running:{_run(gateway, session, run)}"
+    return write(MessageKind.LONG_RUNNING, gateway, title, lines, key, session)
+
+
+def unknown(
+    gateway: str, session: str, run: RunIdentity, *, now: datetime, quiet_for: timedelta, explanation: str
+) -> Message:
+    """No sign of progress, and nothing can tell whether it lives. Once per run."""
+    lines = [
+        f"{plain(session)} on {gateway} has shown no progress {lasting(now - quiet_for, now)}.",
+        "Nothing is done, because whether it is alive cannot be told.",
+        sentence(explanation),
+        "",
+        "What each signal says, and what would make this gateway say more:",
+        *commands([command("explain", session), command("doctor")]),
+    ]
+    title = f"Cannot tell: {short_key(session)} on {gateway}"
+    key = f"unknown:{_run(gateway, session, run)}"
+    return write(MessageKind.UNKNOWN, gateway, title, lines, key, session)
+
+
+# ---------------------------------------------------------------- pieces
+
+
+def _who(incident: Incident) -> str:
+    return f"{plain(incident.session)} on {incident.gateway}"
+
+
+def _name(incident: Incident) -> str:
+    return f"{short_key(incident.session)} on {incident.gateway}"
+
+
+def _found(incident: Incident, now: datetime) -> str:
+    # ``opened_at`` is when the verdict fell, not when the run died: "found" is all it proves.
+    return f"{_who(incident)} was found stuck at {when(incident.opened_at, now)}, {span(now - incident.opened_at)} ago."
+
+
+def _after(incident: Incident, now: datetime) -> str:
+    end = incident.closed_at or now
+    return f"{span(end - incident.opened_at)} after it was found stuck at {when(incident.opened_at, now)}"
+
+
+def _plan(step: Step | None, blockers: Sequence[Blocker], now: datetime) -> list[str]:
+    if step is None or step is Step.NOTIFY:
+        return ["Its policy is to tell you and touch nothing."]
+    if not blockers:
+        return [f"Now: {DEEDS[step]}. {STEP_EFFECTS[step]} You will hear whether it worked."]
+    lines = [f"Next would be {DEEDS[step]}, but that is held back:"]
+    for blocker in blockers:
+        until = f" (until {when(blocker.until.wall, now)})" if blocker.until is not None else ""
+        lines.append(f"- {clip(blocker.message).rstrip('.')}{until}.")
+    return lines
+
+
+def _run(gateway: str, session: str, run: RunIdentity) -> str:
+    started = run.started_at.isoformat() if run.started_at else "-"
+    return f"{gateway}:{session}:{run.session_id or '-'}:{started}"
+
+
+def _about(incident: Incident, kind: MessageKind, title: str, lines: Sequence[str], key: str, *verbs: str) -> Message:
+    body = [*lines, *commands([command(verb, incident.session) for verb in verbs])]
+    return write(kind, incident.gateway, title, body, f"{incident.id}:{key}", incident.session, incident.id)

@@ -1,0 +1,122 @@
+"""The error tree. Every leaf says in its docstring what it means; every message is one sentence with the way out."""
+
+from __future__ import annotations
+
+
+class WatchdogError(Exception):
+    """Root of everything this program raises on purpose. ``str(error)`` is one clear sentence, free of secrets."""
+
+
+class GatewayError(WatchdogError):
+    """Something went wrong between us and one gateway.
+
+    ``can_wait``: trying again later may help without anybody changing anything.
+    """
+
+    can_wait = True
+
+
+class GatewayUnreachable(GatewayError):
+    """Nothing accepts connections at the url: the gateway is down, or the url is wrong."""
+
+
+class GatewayClosed(GatewayError):
+    """The connection ended. ``code`` 1012: the gateway restarts; 1006: it went away without a word (kill -9)."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class GatewayUnresponsive(GatewayError):
+    """Connected, or connecting, but no answer in time: hung, stopped, or its event loop is blocked."""
+
+
+class GatewayStarting(GatewayError):
+    """It listens and says that it is still starting (``UNAVAILABLE``, 2026.9.x)."""
+
+
+class GatewayDraining(GatewayError):
+    """It is shutting down or restarting and takes no new work (HTTP 503, or ``gateway-restarting``)."""
+
+
+class NotAGateway(GatewayError):
+    """Something answers at the url, but it is not an OpenClaw gateway."""
+
+
+class ProtocolMismatch(GatewayError):
+    """It speaks no protocol version that we speak (3 and 4)."""
+
+    can_wait = False
+
+
+class AuthenticationRefused(GatewayError):
+    """Wrong or missing token, password or device token. Waiting may help: tokens are rotated while we run."""
+
+
+class PairingRequired(GatewayError):
+    """The gateway wants this device approved first: ``openclaw devices approve``."""
+
+
+class ScopeRefused(GatewayError):
+    """A scope this device or token was not granted (``AUTH_SCOPE_MISMATCH``, ``MISSING_SCOPE``)."""
+
+    def __init__(self, message: str, scope: str | None = None) -> None:
+        super().__init__(message)
+        self.scope = scope
+
+
+class RateLimited(GatewayError):
+    """Too many failed sign-ins from here; ``retry_after`` seconds if it said so."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class UnknownMethod(GatewayError):
+    """This version has no such method."""
+
+    can_wait = False
+
+
+class RequestRefused(GatewayError):
+    """The gateway refused one request. ``code`` and ``detail`` are its own words, shortened; ``retryable`` its opinion."""
+
+    def __init__(self, message: str, *, code: str, detail: str = "", retryable: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.detail = detail
+        self.retryable = retryable
+
+
+class OutcomeUnknown(GatewayError):
+    """A request was sent and its answer never came: it may or may not have been carried out. Never sent again."""
+
+    can_wait = False
+
+
+class InsecureTransport(GatewayError):
+    """``ws://`` to another machine would show the token to the network."""
+
+    can_wait = False
+
+
+class LedgerError(WatchdogError):
+    """The ledger cannot be used now. No deeds until it can."""
+
+
+class LedgerUnavailable(LedgerError):
+    """Read-only, full disk, locked, corrupt or gone. Heals by itself when the cause is gone."""
+
+
+class LedgerTooNew(LedgerError):
+    """Written by a newer version of this program; never downgraded."""
+
+
+class LedgerInUse(LedgerError):
+    """Another watchdog owns this ledger. ``pid`` is that process."""
+
+    def __init__(self, message: str, pid: int | None) -> None:
+        super().__init__(message)
+        self.pid = pid

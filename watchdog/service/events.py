@@ -1,0 +1,159 @@
+"""What the daemon says of itself: a closed set of event names, each with its level, and the port they go through.
+
+Names are part of the contract with users (dashboards, ``journalctl | jq`` lines): add, never rename. Fields every event may
+carry: ``gateway``, ``session`` (the key), ``session_id``, ``incident``, ``attempt``, ``step``, ``reason``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+
+class Event(StrEnum):
+    """Every line the daemon can write to its log."""
+
+    DAEMON_STARTED = "daemon.started"
+    DAEMON_STOPPING = "daemon.stopping"
+    DAEMON_STOPPED = "daemon.stopped"
+    CONFIG_LOADED = "config.loaded"
+    CONFIG_REFUSED = "config.refused"
+
+    GATEWAY_CONNECTED = "gateway.connected"
+    GATEWAY_DISCONNECTED = "gateway.disconnected"
+    GATEWAY_RESTARTED = "gateway.restarted"
+    GATEWAY_UNHEALTHY = "gateway.unhealthy"
+
+    CYCLE_FINISHED = "cycle.finished"
+    CYCLE_FAILED = "cycle.failed"
+
+    SESSION_SUSPECT = "session.suspect"
+    SESSION_STUCK = "session.stuck"
+    SESSION_CLEARED = "session.cleared"
+    SESSION_LONG_RUNNING = "session.long_running"
+    SESSION_UNKNOWN = "session.unknown"
+    SESSION_QUARANTINED = "session.quarantined"
+    SESSION_RELEASED = "session.released"
+
+    RECOVERY_HELD = "recovery.held"
+    RECOVERY_STARTED = "recovery.started"
+    RECOVERY_SUCCEEDED = "recovery.succeeded"
+    RECOVERY_INEFFECTIVE = "recovery.ineffective"
+    RECOVERY_REFUSED = "recovery.refused"
+    RECOVERY_INDETERMINATE = "recovery.indeterminate"
+    RECOVERY_ABANDONED = "recovery.abandoned"
+
+    FLEET_BREAKER_OPENED = "fleet.breaker_opened"
+    FLEET_BREAKER_CLOSED = "fleet.breaker_closed"
+
+    OPERATOR_PAUSED = "operator.paused"
+    OPERATOR_UNPAUSED = "operator.unpaused"
+
+    LEDGER_UNAVAILABLE = "ledger.unavailable"
+    LEDGER_RESTORED = "ledger.restored"
+
+    NOTIFICATION_DELIVERED = "notification.delivered"
+    NOTIFICATION_FAILED = "notification.failed"
+    NOTIFICATION_GIVEN_UP = "notification.given_up"
+    HEARTBEAT_FAILED = "heartbeat.failed"
+    HEARTBEAT_RESTORED = "heartbeat.restored"
+
+    LIBRARY_WARNING = "library.warning"
+    """A library (apscheduler, websockets, uvicorn, asyncio) warned; ``logger`` says which."""
+    LIBRARY_ERROR = "library.error"
+
+
+class Level(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+    @property
+    def rank(self) -> int:
+        return {Level.DEBUG: 10, Level.INFO: 20, Level.WARNING: 30, Level.ERROR: 40}[self]
+
+
+LEVELS: Mapping[Event, Level] = {
+    Event.DAEMON_STARTED: Level.INFO,
+    Event.DAEMON_STOPPING: Level.INFO,
+    Event.DAEMON_STOPPED: Level.INFO,
+    Event.CONFIG_LOADED: Level.INFO,
+    Event.CONFIG_REFUSED: Level.ERROR,
+    Event.GATEWAY_CONNECTED: Level.INFO,
+    Event.GATEWAY_DISCONNECTED: Level.WARNING,
+    Event.GATEWAY_RESTARTED: Level.WARNING,
+    Event.GATEWAY_UNHEALTHY: Level.WARNING,
+    Event.CYCLE_FINISHED: Level.INFO,
+    Event.CYCLE_FAILED: Level.ERROR,
+    Event.SESSION_SUSPECT: Level.INFO,
+    Event.SESSION_STUCK: Level.WARNING,
+    Event.SESSION_CLEARED: Level.INFO,
+    Event.SESSION_LONG_RUNNING: Level.INFO,
+    Event.SESSION_UNKNOWN: Level.INFO,
+    Event.SESSION_QUARANTINED: Level.ERROR,
+    Event.SESSION_RELEASED: Level.INFO,
+    Event.RECOVERY_HELD: Level.INFO,
+    Event.RECOVERY_STARTED: Level.INFO,
+    Event.RECOVERY_SUCCEEDED: Level.INFO,
+    Event.RECOVERY_INEFFECTIVE: Level.WARNING,
+    Event.RECOVERY_REFUSED: Level.WARNING,
+    Event.RECOVERY_INDETERMINATE: Level.WARNING,
+    Event.RECOVERY_ABANDONED: Level.INFO,
+    Event.FLEET_BREAKER_OPENED: Level.ERROR,
+    Event.FLEET_BREAKER_CLOSED: Level.INFO,
+    Event.OPERATOR_PAUSED: Level.WARNING,
+    Event.OPERATOR_UNPAUSED: Level.INFO,
+    Event.LEDGER_UNAVAILABLE: Level.ERROR,
+    Event.LEDGER_RESTORED: Level.INFO,
+    Event.NOTIFICATION_DELIVERED: Level.INFO,
+    Event.NOTIFICATION_FAILED: Level.WARNING,
+    Event.NOTIFICATION_GIVEN_UP: Level.ERROR,
+    Event.HEARTBEAT_FAILED: Level.WARNING,
+    Event.HEARTBEAT_RESTORED: Level.INFO,
+    Event.LIBRARY_WARNING: Level.WARNING,
+    Event.LIBRARY_ERROR: Level.ERROR,
+}
+"""``warning``: look when you have time. ``error``: nothing more happens here until somebody does something."""
+
+
+class Delivery(StrEnum):
+    """How a try to deliver a message ended; a closed set: it labels the metric ``notifications_total``."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    GIVEN_UP = "given_up"
+
+
+class Log(Protocol):
+    """Where events go. Writing one never raises and never waits."""
+
+    def event(self, name: Event, /, **fields: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One event as it was logged."""
+
+    name: Event
+    fields: Mapping[str, object]
+
+
+@dataclass(slots=True)
+class RecordedLog:
+    """A ``Log`` that keeps what it is told, for tests and for ``replay``."""
+
+    lines: list[Recorded] = field(default_factory=list)
+
+    def event(self, name: Event, /, **fields: object) -> None:
+        self.lines.append(Recorded(name, fields))
+
+    @property
+    def names(self) -> list[Event]:
+        return [line.name for line in self.lines]
+
+    def of(self, name: Event) -> list[Mapping[str, object]]:
+        """The fields of every line with this name, in order."""
+        return [line.fields for line in self.lines if line.name is name]

@@ -1,0 +1,201 @@
+"""Carries out one decision: look again, commit the intent, claim it, send once, record what is known.
+
+Invariant: the gateway is asked at most once per attempt, and only after the ledger holds the claim. Whatever happens
+between claim and answer leaves the attempt ``started`` (a crash) or ``indeterminate`` (a lost answer); neither is ever
+sent again. Whether a deed helped is not decided here but by later observations (``incidents``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from watchdog.core.evidence import Truth, innocence_of, owner_of
+from watchdog.core.model import GatewayFacts, Session, TailKind, TranscriptTail
+from watchdog.core.policy import Step
+from watchdog.core.recovery import REFUSED_FOR_GOOD, Attempt, AttemptState, Refusal, meaning_of_refusal
+from watchdog.core.texts import Interruption, fresh_session_notice, handoff_note, resume_text
+from watchdog.core.tracking import RunIdentity
+from watchdog.core.verdict import Verdict
+from watchdog.service import errors
+from watchdog.service.events import Event, Log
+from watchdog.service.observing import Judged, Observer, look_wants
+from watchdog.service.planning import Action, Decision, GatewayStanding, decide
+from watchdog.service.ports import Clock, Deed, Gateway, HandoffNote, Incident, Ledger, Meter, Notes
+
+
+@dataclass(slots=True)
+class Executor:
+    """Acts on one gateway. One instance per watch; never two deeds at once."""
+
+    gateway: Gateway
+    observer: Observer
+    ledger: Ledger
+    notes: Notes
+    clock: Clock
+    log: Log
+    meter: Meter
+
+    async def look_again(self, decision: Decision, here: GatewayStanding, facts: GatewayFacts) -> Decision:
+        """The fence: a fresh, complete look; the same run, still without an owner, still nothing in the way.
+
+        Returns the decision as the fresh look makes it; anything but RECOVER means: not now.
+        """
+        before = decision.judged
+        snapshot = await self.gateway.list_sessions()
+        row = next((row for row in snapshot.sessions if row.key == before.session.key), None)
+        if row is None or RunIdentity.of(row) != before.case.track.identity:
+            return Decision(before, Action.NOTHING)
+        look = await self.gateway.look(row, look_wants(facts))
+        fresh = self.observer.rejudge(row, look, before.policy, facts, snapshot)
+        evidence = fresh.judgement.evidence
+        if (
+            fresh.judgement.verdict is not Verdict.STUCK
+            or owner_of(evidence) is not Truth.FALSE
+            or innocence_of(evidence)
+        ):
+            return Decision(fresh, Action.NOTHING)
+        problem = await self.gateway.health_problem()
+        standing = GatewayStanding(
+            now=snapshot.answered_at,
+            trust=here.trust,
+            is_list_complete=snapshot.is_complete,
+            is_ledger_writable=here.is_ledger_writable,
+            is_fleet_open=here.is_fleet_open,
+            gateway_problem=problem,
+        )
+        incident = self.ledger.incident(decision.incident.id) if decision.incident is not None else None
+        return decide(fresh, incident, standing, self.gateway, self.ledger)
+
+    async def act(self, decision: Decision) -> Attempt | None:
+        """Carry out a fresh RECOVER decision; the attempt as far as it got, or None when nothing was even planned."""
+        judged, step, incident = decision.judged, decision.step, decision.incident
+        assert step is not None
+        assert incident is not None
+        assert decision.action is Action.RECOVER
+        row, tail = judged.session, judged.case.look.tail
+        now = self.clock.now().wall
+        number = max((attempt.number for attempt in incident.attempts), default=0) + 1
+        if step.loses_context and not self._save_note(incident, number, row, tail, now):
+            return None
+        attempt = self.ledger.plan_attempt(
+            incident.id,
+            step,
+            now,
+            before=RunIdentity.of(row),
+            before_tail=tail.fingerprint if tail is not None else None,
+        )
+        if not self.ledger.claim_attempt(attempt.id, self.clock.now().wall):
+            return None
+        fields = self._fields(incident, attempt, row)
+        self.log.event(Event.RECOVERY_STARTED, **fields, reason=judged.judgement.reason)
+        self.meter.attempt(self.gateway.name, step.value, AttemptState.STARTED.value)
+        await self._send(incident, attempt, self._deed(incident, attempt, judged), fields)
+        return attempt
+
+    async def _send(self, incident: Incident, attempt: Attempt, deed: Deed, fields: dict[str, object]) -> None:
+        try:
+            receipt = await self.gateway.perform(deed)
+        except errors.OutcomeUnknown as unclear:
+            self._settle(incident, attempt, AttemptState.INDETERMINATE, "AnswerLost")
+            self.log.event(Event.RECOVERY_INDETERMINATE, **fields, reason=str(unclear))
+            return
+        except errors.GatewayError as refused:
+            # Every other error is raised before the request left, or is the gateway's own "no".
+            meaning = refusal_of(refused)
+            reason = REFUSED_FOR_GOOD if meaning is Refusal.STOP else type(refused).__name__
+            self._settle(
+                incident,
+                attempt,
+                AttemptState.REFUSED,
+                reason,
+                is_retryable=meaning is Refusal.TRY_LATER,
+            )
+            self.log.event(Event.RECOVERY_REFUSED, **fields, reason=str(refused))
+            return
+        if receipt.run_id is not None:
+            self.ledger.note_run(attempt.id, receipt.run_id)
+
+    def _settle(
+        self, incident: Incident, attempt: Attempt, to: AttemptState, reason: str, *, is_retryable: bool = False
+    ) -> None:
+        self.ledger.settle_attempt(attempt.id, to, self.clock.now().wall, reason=reason, is_retryable=is_retryable)
+        self.meter.attempt(incident.gateway, attempt.step.value, to.value)
+
+    def _deed(self, incident: Incident, attempt: Attempt, judged: Judged) -> Deed:
+        row, tail, recovery = judged.session, judged.case.look.tail, judged.policy.recovery
+        at = interrupted_at(row, tail)
+        message = notice = None
+        request = tail.request if tail is not None else None
+        if attempt.step is Step.RESUME:
+            message = resume_text(
+                Interruption(
+                    incident=incident.id,
+                    number=attempt.number,
+                    request=request,
+                    interrupted_at=at,
+                    is_long_ago=is_long_ago(at, self.clock.now().wall, recovery.resume_max_age),
+                    was_in_tools=tail is not None and tail.kind in (TailKind.TOOL_CALL, TailKind.TOOL_RESULT),
+                ),
+                recovery.resume_message,
+            )
+        elif attempt.step.loses_context:
+            notice = fresh_session_notice(request, at)
+        return Deed(attempt.step, row, attempt.idempotency_key, message, notice, row.reply_address)
+
+    def _save_note(
+        self, incident: Incident, number: int, row: Session, tail: TranscriptTail | None, now: datetime
+    ) -> bool:
+        """A step that loses context is only done once the note of what is lost lies safely on disk."""
+        text = handoff_note(
+            row.key,
+            row.session_id,
+            tail.request if tail is not None else None,
+            tail.last_answer if tail is not None else None,
+            incident.id,
+            now,
+        )
+        try:
+            path = self.notes.save(incident.id, number, text)
+            self.ledger.add_note(HandoffNote(incident.id, path, now))
+        except (errors.LedgerError, OSError) as problem:
+            self.log.event(
+                Event.RECOVERY_HELD,
+                gateway=self.gateway.name,
+                session=row.key,
+                incident=incident.id,
+                blockers=["handoff_note"],
+                reason=f"the handoff note could not be saved: {problem}",
+            )
+            return False
+        return True
+
+    def _fields(self, incident: Incident, attempt: Attempt, row: Session) -> dict[str, object]:
+        return {
+            "gateway": self.gateway.name,
+            "session": row.key,
+            "session_id": row.session_id,
+            "incident": incident.id,
+            "attempt": attempt.number,
+            "step": attempt.step.value,
+        }
+
+
+def refusal_of(error: errors.GatewayError) -> Refusal:
+    """What a failed deed means for the ladder."""
+    if isinstance(error, errors.RequestRefused):
+        return meaning_of_refusal(error.code, error.detail, retryable=error.retryable)
+    if isinstance(error, errors.UnknownMethod | errors.ScopeRefused):
+        return Refusal.NEXT_RUNG
+    return Refusal.TRY_LATER
+
+
+def interrupted_at(row: Session, tail: TranscriptTail | None) -> datetime | None:
+    """When the work was cut, as well as anybody knows: the last thing written, else the run's start."""
+    known = [at for at in (tail.at if tail is not None else None, row.started_at) if at is not None]
+    return max(known, default=None)
+
+
+def is_long_ago(at: datetime | None, now: datetime, limit: timedelta) -> bool:
+    """An unknown time counts as long ago: then the person is asked instead of the work going on."""
+    return at is None or now - at > limit

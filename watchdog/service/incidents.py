@@ -1,0 +1,253 @@
+"""The life of incidents: opened when a session is stuck, attempts verified by later observations, closed once.
+
+"ok" is not recovered: an attempt succeeds only when a later look shows it (``core.recovery.verify``). An incident stays
+open while one of our own turns is still running on it, so that a hanging resume turn climbs the ladder instead of
+starting over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from watchdog.core.evidence import Truth
+from watchdog.core.model import Moment, Session, Status, TranscriptTail
+from watchdog.core.policy import Step
+from watchdog.core.recovery import Attempt, AttemptState, Proof, next_step, verify
+from watchdog.core.verdict import Verdict
+from watchdog.service import announcements, errors
+from watchdog.service.events import Event, Log
+from watchdog.service.observing import Judged
+from watchdog.service.planning import Decision, was_sent
+from watchdog.service.ports import (
+    Gateway,
+    Incident,
+    Ledger,
+    Message,
+    Meter,
+    Outcome,
+    Quarantine,
+    Wants,
+)
+
+
+@dataclass(slots=True)
+class Incidents:
+    """Opens, verifies and closes the incidents of one gateway."""
+
+    gateway: Gateway
+    ledger: Ledger
+    log: Log
+    meter: Meter
+
+    def open_for(self, judged: Judged, now: Moment) -> Incident:
+        """The session's open incident; a new one is logged and its message owed in one transaction."""
+        row, judgement = judged.session, judged.judgement
+        known = {incident.session: incident for incident in self.ledger.open_incidents(self.gateway.name)}
+        if row.key in known:
+            return known[row.key]
+        incident = self.ledger.open_incident(
+            gateway=self.gateway.name,
+            session=row.key,
+            session_id=row.session_id,
+            reason=judgement.reason,
+            at=now.wall,
+        )
+        spare = judgement.unattended_for or judged.case.track.quiet_for(now)
+        self.log.event(
+            Event.SESSION_STUCK,
+            gateway=self.gateway.name,
+            session=row.key,
+            session_id=row.session_id,
+            incident=incident.id,
+            reason=judgement.reason,
+            unattended_seconds=round(spare.total_seconds(), 1),
+            policy=judged.policy.name,
+        )
+        due = judged.policy.thresholds.stuck_after
+        self.meter.detection_delay(max(0.0, (spare - due).total_seconds()))
+        return incident
+
+    def announce_opened(self, decision: Decision, now: Moment) -> None:
+        """Owe the opened message, which already says what is planned or what holds; written at most once."""
+        incident, judged = decision.incident, decision.judged
+        if incident is None:
+            return
+        step = decision.step if decision.step is not Step.NOTIFY else None
+        self.ledger.owe(
+            [
+                announcements.stuck(
+                    incident,
+                    now=now.wall,
+                    unattended_for=judged.judgement.unattended_for or timedelta(0),
+                    explanation=judged.judgement.message,
+                    next_step=step,
+                    blockers=decision.blockers,
+                )
+            ],
+            now.wall,
+        )
+
+    # ---------------------------------------------------------------- verification
+
+    async def verify_attempts(self, judged: Mapping[str, Judged], now: Moment, *, is_complete: bool) -> int:
+        """Settle what later looks prove; returns how many attempts are still in flight."""
+        still = 0
+        for incident, attempt in self.ledger.attempts_in_flight(self.gateway.name):
+            here = judged.get(incident.session)
+            if here is None and not is_complete:
+                still += 1
+                continue
+            proof = await self._prove(attempt, here, now)
+            if proof.state is None:
+                still += 1
+                continue
+            await self._settle(incident, attempt, proof, here, now)
+        return still
+
+    async def _prove(self, attempt: Attempt, here: Judged | None, now: Moment) -> Proof:
+        row = here.session if here is not None else None
+        tail: TranscriptTail | None = None
+        if row is not None and attempt.step in (Step.RESUME, Step.RECOVER):
+            look = await self.gateway.look(row, Wants(tail=True))
+            tail = look.tail
+        verify_within = here.policy.recovery.verify_within if here is not None else timedelta(seconds=90)
+        began = attempt.started_at or attempt.planned_at
+        return verify(
+            attempt,
+            row,
+            tail,
+            is_overdue=now.wall - began > verify_within,
+            owner_alive=here is not None and here.judgement.owner is Truth.TRUE,
+        )
+
+    async def _settle(
+        self, incident: Incident, attempt: Attempt, proof: Proof, here: Judged | None, now: Moment
+    ) -> None:
+        assert proof.state is not None
+        row = here.session if here is not None else None
+        verified_by = proof.reason
+        if proof.state is AttemptState.SUCCEEDED and attempt.run_id is not None and row is not None:
+            verified_by = await self._with_delivery(attempt, row, proof.reason)
+        settled = replace(attempt, state=proof.state, settled_at=now.wall, reason=proof.reason, verified_by=verified_by)
+        messages: list[Message] = []
+        if proof.state is AttemptState.INEFFECTIVE:
+            rest = next_step(here.policy.recovery.ladder, [*_others(incident, attempt), settled]) if here else None
+            messages = [announcements.did_not_help(incident, settled, now=now.wall, next_step=rest)]
+        done = self.ledger.settle_attempt(
+            attempt.id, proof.state, now.wall, reason=proof.reason, verified_by=verified_by, messages=messages
+        )
+        if not done:
+            return
+        event = Event.RECOVERY_SUCCEEDED if proof.state is AttemptState.SUCCEEDED else Event.RECOVERY_INEFFECTIVE
+        self.log.event(
+            event,
+            gateway=self.gateway.name,
+            session=incident.session,
+            session_id=row.session_id if row is not None else incident.session_id,
+            incident=incident.id,
+            attempt=attempt.number,
+            step=attempt.step.value,
+            reason=proof.reason,
+            verified_by=verified_by,
+            run_id=attempt.run_id,
+        )
+        self.meter.attempt(self.gateway.name, attempt.step.value, proof.state.value)
+        if proof.state is AttemptState.SUCCEEDED:
+            fresh = self.ledger.incident(incident.id) or incident
+            note = next(iter(self.ledger.notes(incident.id)), None)
+            message = announcements.recovered(
+                fresh, settled, now=now.wall, note_path=note.path if note is not None else None
+            )
+            self.ledger.close_incident(incident.id, Outcome.RECOVERED, now.wall, [message])
+
+    async def _with_delivery(self, attempt: Attempt, row: Session, reason: str) -> str:
+        if row.reply_address is None or attempt.run_id is None:
+            return reason
+        try:
+            delivered = await self.gateway.delivered(attempt.run_id)
+        except errors.GatewayError:
+            delivered = None
+        return f"{reason}, TerminalDeliverySent" if delivered else reason
+
+    # ---------------------------------------------------------------- endings
+
+    def close_ended(self, judged: Mapping[str, Judged], now: Moment, *, is_complete: bool) -> None:
+        """Close what healed, with or without us; leave open what is still stuck or still in our hands."""
+        in_flight = {incident.id for incident, _ in self.ledger.attempts_in_flight(self.gateway.name)}
+        for incident in self.ledger.open_incidents(self.gateway.name):
+            if incident.id in in_flight:
+                continue
+            here = judged.get(incident.session)
+            if here is None:
+                if is_complete:
+                    self._close(incident, Outcome.CLEARED, "SessionGone", now)
+                continue
+            outcome = _ending(incident, here)
+            if outcome is not None:
+                self._close(incident, outcome, here.judgement.reason, now, here.session)
+
+    def _close(
+        self, incident: Incident, outcome: Outcome, reason: str, now: Moment, row: Session | None = None
+    ) -> None:
+        message = announcements.closed(incident, outcome, now=now.wall)
+        if self.ledger.close_incident(incident.id, outcome, now.wall, [message]):
+            self.log.event(
+                Event.SESSION_CLEARED,
+                gateway=self.gateway.name,
+                session=incident.session,
+                session_id=row.session_id if row is not None else incident.session_id,
+                incident=incident.id,
+                outcome=outcome.value,
+                reason=reason,
+            )
+
+    def escalate(self, decision: Decision, now: Moment) -> None:
+        """The ladder or the budget is used up: quarantine, say so once, and leave the session alone."""
+        incident, judged = decision.incident, decision.judged
+        if incident is None:
+            return
+        budget = judged.policy.recovery.budget if decision.blockers else None
+        why = decision.blockers[0].message if decision.blockers else "Every step of the ladder was tried."
+        entry = Quarantine(self.gateway.name, incident.session, judged.session.session_id, now.wall, why, incident.id)
+        message = announcements.quarantined(incident, now=now.wall, why=why, budget=budget)
+        if self.ledger.quarantine(entry, [message]):
+            self.log.event(
+                Event.SESSION_QUARANTINED,
+                gateway=self.gateway.name,
+                session=incident.session,
+                session_id=judged.session.session_id,
+                incident=incident.id,
+                reason=why,
+            )
+        self.ledger.close_incident(incident.id, Outcome.QUARANTINED, now.wall)
+
+    def release_recovered(self, judged: Mapping[str, Judged], now: Moment) -> None:
+        """A quarantine ends by itself with a new session id, or with a run that completed after it began."""
+        for entry in self.ledger.quarantines(self.gateway.name):
+            here = judged.get(entry.session)
+            if here is None:
+                continue
+            row = here.session
+            reborn = row.session_id is not None and entry.session_id is not None and row.session_id != entry.session_id
+            finished = row.status is Status.DONE and row.started_at is not None and row.started_at > entry.since
+            if reborn or finished:
+                why = "a new session id" if reborn else "a run completed"
+                self.ledger.release(self.gateway.name, entry.session, now.wall, who="openclaw-watchdog", why=why)
+                self.log.event(Event.SESSION_RELEASED, gateway=self.gateway.name, session=entry.session, reason=why)
+
+
+def _others(incident: Incident, attempt: Attempt) -> list[Attempt]:
+    return [other for other in incident.attempts if other.id != attempt.id]
+
+
+def _ending(incident: Incident, here: Judged) -> Outcome | None:
+    row, verdict = here.session, here.judgement.verdict
+    sent = [attempt for attempt in incident.attempts if was_sent(attempt)]
+    if row.status is not Status.RUNNING:
+        late = row.status is Status.DONE and any(attempt.before is not None for attempt in sent)
+        return Outcome.RECOVERED if late else Outcome.CLEARED
+    if verdict in (Verdict.HEALTHY, Verdict.WAITING, Verdict.LONG_RUNNING) and not sent:
+        return Outcome.CLEARED
+    return None

@@ -1,0 +1,150 @@
+"""From a judgement to a decision: hold, recover or escalate, with every blocker named.
+
+Decisions are values. Nothing here does anything; the executor acts on a decision after one more look.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+
+from watchdog.core.blockers import Blocker, BlockerName, Standing, hold_reasons
+from watchdog.core.model import Moment, TailKind
+from watchdog.core.policy import Recovery, Step
+from watchdog.core.recovery import Attempt, AttemptState, backoff_after, next_step
+from watchdog.core.verdict import Verdict
+from watchdog.service.observing import Judged
+from watchdog.service.ports import Gateway, Incident, Ledger
+from watchdog.service.trust import Trust
+
+
+class Action(StrEnum):
+    NOTHING = "nothing"
+    HOLD = "hold"
+    RECOVER = "recover"
+    ESCALATE = "escalate"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do about one session now, and why. ``blockers`` is empty exactly when ``action`` is RECOVER."""
+
+    judged: Judged
+    action: Action
+    step: Step | None = None
+    blockers: tuple[Blocker, ...] = ()
+    incident: Incident | None = None
+
+    @property
+    def blocker_names(self) -> list[str]:
+        return [blocker.name.value for blocker in self.blockers]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayStanding:
+    """What holds for every session of one gateway in one pass."""
+
+    now: Moment
+    trust: Trust
+    is_list_complete: bool
+    is_ledger_writable: bool
+    is_fleet_open: bool
+    gateway_problem: str | None = None
+
+
+def fleet_is_suspicious(judged: Sequence[Judged], recovery: Recovery) -> bool:
+    """Many turning stuck together, none with a proof of its own: that is the gateway's fault, not the sessions'."""
+    running = [item for item in judged if item.judgement.verdict not in (Verdict.HEALTHY,) or item.judgement.evidence]
+    unproven = [item for item in judged if item.judgement.verdict is Verdict.STUCK and not item.judgement.is_proven]
+    breaker = recovery.fleet_breaker
+    return len(unproven) >= breaker.sessions and len(unproven) >= breaker.share * max(1, len(running))
+
+
+def decide(
+    judged: Judged, incident: Incident | None, here: GatewayStanding, gateway: Gateway, ledger: Ledger
+) -> Decision:
+    """The decision on one stuck session."""
+    if judged.judgement.verdict is not Verdict.STUCK:
+        return Decision(judged, Action.NOTHING)
+    recovery = judged.policy.recovery
+    attempts = incident.attempts if incident is not None else ()
+    step = next_step(_fitting(recovery.ladder, judged), attempts)
+    standing = standing_of(judged, incident, here, gateway, ledger, step)
+    if step is None:
+        return Decision(judged, Action.ESCALATE, None, (), incident)
+    if step is Step.NOTIFY:
+        return Decision(judged, Action.HOLD, Step.NOTIFY, (), incident)
+    blockers = hold_reasons(
+        judged.case, judged.policy.thresholds, recovery, step, standing, is_proven=judged.judgement.is_proven
+    )
+    if any(blocker.name is BlockerName.SESSION_BUDGET for blocker in blockers) and not standing.in_flight_here:
+        return Decision(judged, Action.ESCALATE, step, blockers, incident)
+    return Decision(judged, Action.HOLD if blockers else Action.RECOVER, step, blockers, incident)
+
+
+def _fitting(ladder: Sequence[Step], judged: Judged) -> tuple[Step, ...]:
+    """Rungs that can make sense here: no abort without a live run, no recover without the gateway's own mark."""
+    row, tail = judged.session, judged.case.look.tail
+    finished = tail is not None and tail.kind is TailKind.ANSWERED
+    return tuple(
+        step
+        for step in ladder
+        if step is not Step.ABORT
+        and (step is not Step.RECOVER or row.restart_recovery_status is not None or row.aborted_last_run is True)
+        and not (finished and step.loses_context)
+    )
+
+
+def standing_of(
+    judged: Judged,
+    incident: Incident | None,
+    here: GatewayStanding,
+    gateway: Gateway,
+    ledger: Ledger,
+    step: Step | None,
+) -> Standing:
+    """What ledger and gateway say about acting on this session."""
+    row, recovery, now = judged.session, judged.policy.recovery, here.now
+    attempts = incident.attempts if incident is not None else ()
+    pause = next((entry for entry in ledger.pauses(now.wall) if entry.covers(gateway.name, row.key, now.wall)), None)
+    in_flight = ledger.attempts_in_flight(gateway.name)
+    settled = [attempt for attempt in attempts if not attempt.is_in_flight and attempt.settled_at is not None]
+    last = settled[-1] if settled else None
+    standing = Standing(
+        is_list_complete=here.is_list_complete,
+        gateway_problem=here.gateway_problem or here.trust.problem(),
+        connected_for=here.trust.connected_for(now),
+        paused=pause.reason or "by an operator" if pause is not None else None,
+        paused_until=pause.until if pause is not None else None,
+        is_quarantined=any(
+            entry.session == row.key and entry.session_id in (None, row.session_id)
+            for entry in ledger.quarantines(gateway.name)
+        ),
+        attempts_in_incident=len(attempts),
+        last_settled_at=last.settled_at if last is not None else None,
+        backoff=backoff_after(len(settled), recovery.backoff, _jitter(last)) if last is not None else timedelta(0),
+        session_charges=ledger.charges(gateway.name, now.wall - recovery.budget.per, row.key),
+        gateway_charges=ledger.charges(gateway.name, now.wall - recovery.gateway_budget.per),
+        in_flight_here=any(other.session == row.key for other, _ in in_flight),
+        in_flight_on_gateway=len(in_flight),
+        is_fleet_open=here.is_fleet_open,
+        is_ledger_writable=here.is_ledger_writable,
+        alias_keys=tuple(other.key for other in judged.case.aliases),
+        own_marks=frozenset(f"{attempt.incident}/{attempt.number}" for attempt in attempts),
+    )
+    if step is None:
+        return standing
+    return replace(standing, missing_scope=gateway.missing_scope(step), step_problem=gateway.step_problem(step, row))
+
+
+def _jitter(attempt: Attempt | None) -> float:
+    """0..1, the same for one attempt in every life of the daemon."""
+    return zlib.crc32(attempt.idempotency_key.encode()) / 2**32 if attempt is not None else 0.0
+
+
+def was_sent(attempt: Attempt) -> bool:
+    """It left this machine, or may have."""
+    return attempt.started_at is not None and attempt.state not in (AttemptState.REFUSED, AttemptState.ABANDONED)

@@ -1,0 +1,109 @@
+"""May we believe what we see right now? Connections, boots, slow answers and clocks of one gateway.
+
+Invariant: whenever this says "no", nothing is judged worse than suspect and nothing is done. Limits: an in-process
+restart before our first connection cannot be told from a long uptime (gateways before 2026.9 have no ``bootId``).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from watchdog.core.model import GatewayFacts, Moment
+
+SLOW_ANSWER = timedelta(seconds=5)
+"""A list that takes longer says that the gateway's event loop is blocked (#76953: 16 to 66 s on sick ones)."""
+FAST_IN_A_ROW = 2
+"""How many answers in time it takes after a slow one until the gateway is believed again."""
+CLOCK_GAP = timedelta(seconds=5)
+"""Wall and monotonic clock apart by more than this since the last pass: suspended host, or a clock step."""
+BOOT_TOLERANCE = timedelta(seconds=10)
+"""Two readings of one boot differ by network and clock noise; two boots differ by more."""
+
+
+@dataclass(slots=True)
+class Trust:
+    """What we know of one gateway's present life. ``stall_after``: a pass later than this was not us being patient."""
+
+    stall_after: timedelta
+    connected_at: Moment | None = None
+    boot_seen_at: Moment | None = None
+    facts: GatewayFacts | None = None
+    slow_streak: int = 0
+    fast_streak: int = FAST_IN_A_ROW
+    clock_stepped: bool = False
+    last_pass: Moment | None = None
+    has_seen_restart: bool = False
+    """A restart happened while we watched: its age is ours to count (in-process restarts keep the uptime)."""
+    recent_latencies: deque[timedelta] = field(default_factory=lambda: deque(maxlen=20))
+
+    def begin_pass(self, now: Moment) -> str | None:
+        """Note a pass; the reason to drop every span observed so far, or None."""
+        last, self.last_pass = self.last_pass, now
+        if last is None:
+            return None
+        monotonic, wall = now.since(last), now.wall - last.wall
+        if abs(wall - monotonic) > CLOCK_GAP:
+            return f"the clocks moved apart by {abs(wall - monotonic)}: suspended host, or the time was set"
+        if monotonic > self.stall_after:
+            return f"{monotonic} passed since the last look: this process, or the whole machine, was stopped"
+        return None
+
+    def note_connection(self, facts: GatewayFacts, now: Moment, *, is_new: bool) -> str | None:
+        """Note who answered; how this life of the gateway differs from the last one we knew, or None."""
+        before, self.facts = self.facts, facts
+        if not is_new:
+            return None
+        self.connected_at = now
+        self.clock_stepped = False
+        if before is None:
+            self.boot_seen_at = now
+            return None
+        change = _boot_change(before, facts)
+        if change is not None:
+            self.boot_seen_at = now
+            self.has_seen_restart = True
+        return change
+
+    def note_answer(self, latency: timedelta, *, clock_stepped: bool) -> None:
+        self.recent_latencies.append(latency)
+        self.clock_stepped = self.clock_stepped or clock_stepped
+        if latency > SLOW_ANSWER:
+            self.slow_streak, self.fast_streak = self.slow_streak + 1, 0
+        else:
+            self.slow_streak, self.fast_streak = 0, min(self.fast_streak + 1, FAST_IN_A_ROW)
+
+    def note_silence(self) -> None:
+        """A request was not answered at all."""
+        self.slow_streak, self.fast_streak = self.slow_streak + 1, 0
+
+    def problem(self) -> str | None:
+        """Why this gateway is not to be believed now."""
+        if self.fast_streak < FAST_IN_A_ROW:
+            return "The gateway answers slowly; its event loop may be blocked, so what it says is not acted on."
+        return None
+
+    def boot_age(self, now: Moment, gateway_now: datetime | None = None) -> timedelta | None:
+        """How long ago the gateway (re)started, as far as we know."""
+        if self.facts is None or self.boot_seen_at is None:
+            return None
+        uptime = (gateway_now or now.wall) - self.facts.booted_at
+        if self.has_seen_restart:
+            return min(uptime, now.since(self.boot_seen_at))
+        return uptime
+
+    def boot_seen_age(self, now: Moment) -> timedelta | None:
+        return now.since(self.boot_seen_at) if self.boot_seen_at is not None else None
+
+    def connected_for(self, now: Moment) -> timedelta | None:
+        return now.since(self.connected_at) if self.connected_at is not None else None
+
+
+def _boot_change(before: GatewayFacts, after: GatewayFacts) -> str | None:
+    if before.boot_id is not None and after.boot_id is not None and before.boot_id != after.boot_id:
+        same_process = abs(after.booted_at - before.booted_at) <= BOOT_TOLERANCE
+        return "in_process" if same_process else "process"
+    if before.boot_id is None and abs(after.booted_at - before.booted_at) > BOOT_TOLERANCE:
+        return "process"
+    return None

@@ -1,0 +1,442 @@
+"""One gateway, pass by pass: observe, judge, verify what is in flight, decide, act, tell.
+
+Order within a pass: settle what earlier passes left open before looking for new work; decide on one ``now``; act on the
+oldest first, a few at a time, each after one more look. A pass never raises for what a gateway does; only a broken
+ledger reaches the caller, and then nothing was done.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from watchdog.core.blockers import BlockerName
+from watchdog.core.model import GatewayFacts, GatewayPhase, Moment, Snapshot, Status
+from watchdog.core.policy import Mode, PolicyBook, Step
+from watchdog.core.verdict import Verdict
+from watchdog.service import announcements, errors
+from watchdog.service.events import Event, Log
+from watchdog.service.executor import Executor
+from watchdog.service.incidents import Incidents
+from watchdog.service.observing import Judged, Observer
+from watchdog.service.planning import Action, Decision, GatewayStanding, decide, fleet_is_suspicious
+from watchdog.service.ports import Clock, Gateway, Ledger, Meter, Notes
+from watchdog.service.trust import Trust
+
+DOWN_TOLD_AFTER = timedelta(minutes=2)
+"""How long a gateway may be away before a person is told; ordinary restarts take 2 to 20 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassReport:
+    """What one pass saw and did. Feeds the log line, the metrics and the status."""
+
+    gateway: str
+    at: Moment
+    phase: GatewayPhase
+    problem: str | None = None
+    facts: GatewayFacts | None = None
+    judged: tuple[Judged, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    malformed: int = 0
+    is_complete: bool = True
+    latency: timedelta = timedelta(0)
+    size_bytes: int = 0
+    deeds: int = 0
+    in_flight: int = 0
+    next_due: Moment | None = None
+    """When a verdict or a hold could change if nothing moves; look again then."""
+
+    @property
+    def is_good(self) -> bool:
+        return self.phase is GatewayPhase.CONNECTED
+
+    def verdicts(self) -> dict[str, int]:
+        counts = Counter(item.judgement.verdict.value for item in self.judged)
+        return {verdict.value: counts.get(verdict.value, 0) for verdict in Verdict}
+
+
+@dataclass(slots=True)
+class _Outage:
+    since: Moment
+    phase: GatewayPhase
+    is_told: bool = False
+
+
+@dataclass(slots=True)
+class Watch:
+    """The watch over one gateway. Owns its tracks, its trust and its one client; shares the ledger."""
+
+    gateway: Gateway
+    book: PolicyBook
+    ledger: Ledger
+    notes: Notes
+    clock: Clock
+    log: Log
+    meter: Meter
+    poll_every: timedelta = timedelta(seconds=30)
+    is_observing: bool = False
+    """``run --observe``: judge and tell, never act."""
+    believes_rows: bool = False
+    trust: Trust = field(init=False)
+    observer: Observer = field(init=False)
+    incidents: Incidents = field(init=False)
+    executor: Executor = field(init=False)
+    last_report: PassReport | None = field(init=False, default=None)
+    _outage: _Outage | None = field(init=False, default=None)
+    _was_connected: bool = field(init=False, default=False)
+    _fleet_opened: tuple[Moment, int] | None = field(init=False, default=None)
+    _said: dict[tuple[str, str], object] = field(init=False, default_factory=dict)
+    _reported_rows: frozenset[str] = field(init=False, default=frozenset())
+
+    def __post_init__(self) -> None:
+        self.trust = Trust(stall_after=max(3 * self.poll_every, timedelta(seconds=60)))
+        self.observer = Observer(self.gateway, self.book, self.trust, believes_rows=self.believes_rows)
+        self.incidents = Incidents(self.gateway, self.ledger, self.log, self.meter)
+        self.executor = Executor(self.gateway, self.observer, self.ledger, self.notes, self.clock, self.log, self.meter)
+
+    async def pass_once(self) -> PassReport:
+        """One whole pass. Raises ``errors.LedgerError`` only."""
+        now = self.clock.now()
+        gap = self.trust.begin_pass(now)
+        if gap is not None:
+            self.observer.forget_spans(now)
+            self.trust.note_silence()
+            self.log.event(Event.GATEWAY_UNHEALTHY, gateway=self.gateway.name, reason=f"starting over: {gap}")
+        try:
+            facts = await self._connect(now)
+            snapshot = await self.gateway.list_sessions()
+            self.trust.note_answer(snapshot.latency, clock_stepped=snapshot.gateway_clock_stepped)
+            judged = await self.observer.judge_all(snapshot, facts)
+            report = await self._decide_and_act(facts, snapshot, judged)
+        except errors.LedgerError:
+            raise
+        except errors.GatewayError as problem:
+            report = self._gateway_failed(problem, now)
+        self._tell_gateway(report)
+        self._measure(report)
+        self.last_report = report
+        return report
+
+    # ---------------------------------------------------------------- the gateway itself
+
+    async def _connect(self, now: Moment) -> GatewayFacts:
+        before = self.trust.facts if self._was_connected else None
+        facts = await self.gateway.connect()
+        is_new = facts is not before
+        change = self.trust.note_connection(facts, self.clock.now(), is_new=is_new)
+        if is_new:
+            self._was_connected = True
+            if change is not None:
+                self.log.event(
+                    Event.GATEWAY_RESTARTED,
+                    gateway=self.gateway.name,
+                    reason=change,
+                    version=facts.version,
+                    booted_at=facts.booted_at.isoformat(timespec="seconds"),
+                )
+            away = now.since(self._outage.since).total_seconds() if self._outage is not None else None
+            fields = {} if away is None else {"away_seconds": round(away, 1)}
+            self.log.event(
+                Event.GATEWAY_CONNECTED,
+                gateway=self.gateway.name,
+                version=facts.version,
+                uptime_seconds=round((self.clock.now().wall - facts.booted_at).total_seconds()),
+                **fields,
+            )
+        return facts
+
+    def _gateway_failed(self, problem: errors.GatewayError, now: Moment) -> PassReport:
+        phase = phase_of(problem)
+        if phase is GatewayPhase.UNRESPONSIVE:
+            self.trust.note_silence()
+        was_connected, self._was_connected = self._was_connected, False
+        if self._outage is None:
+            self._outage = _Outage(now, phase)
+            self.log.event(
+                Event.GATEWAY_DISCONNECTED if was_connected else Event.GATEWAY_UNHEALTHY,
+                gateway=self.gateway.name,
+                phase=phase.value,
+                reason=str(problem),
+            )
+        elif self._outage.phase is not phase:
+            self._outage.phase = phase
+            self.log.event(Event.GATEWAY_UNHEALTHY, gateway=self.gateway.name, phase=phase.value, reason=str(problem))
+        return PassReport(self.gateway.name, now, phase, str(problem))
+
+    def _tell_gateway(self, report: PassReport) -> None:
+        outage = self._outage
+        if outage is None:
+            return
+        now = report.at
+        open_incidents = len(self.ledger.open_incidents(self.gateway.name))
+        if report.is_good:
+            if outage.is_told:
+                up = announcements.gateway_up(
+                    self.gateway.name, since=outage.since.wall, now=now.wall, open_incidents=open_incidents
+                )
+                self.ledger.owe([up], now.wall)
+            self._outage = None
+        elif not outage.is_told and now.since(outage.since) >= DOWN_TOLD_AFTER:
+            down = announcements.gateway_down(
+                self.gateway.name,
+                outage.phase,
+                since=outage.since.wall,
+                now=now.wall,
+                problem=report.problem or "",
+                open_incidents=open_incidents,
+            )
+            self.ledger.owe([down], now.wall)
+            outage.is_told = True
+
+    # ---------------------------------------------------------------- deciding and acting
+
+    async def _decide_and_act(self, facts: GatewayFacts, snapshot: Snapshot, judged: Sequence[Judged]) -> PassReport:
+        now = snapshot.answered_at
+        by_key = {item.session.key: item for item in judged}
+        self._report_rows(snapshot)
+        is_writable = self.ledger.is_writable()
+        in_flight = await self.incidents.verify_attempts(by_key, now, is_complete=snapshot.is_complete)
+        self.incidents.close_ended(by_key, now, is_complete=snapshot.is_complete)
+        self.incidents.release_recovered(by_key, now)
+        self._watch_fleet(judged, now)
+        here = GatewayStanding(
+            now=now,
+            trust=self.trust,
+            is_list_complete=snapshot.is_complete,
+            is_ledger_writable=is_writable,
+            is_fleet_open=self._fleet_opened is not None,
+        )
+        decisions, deeds = await self._work(judged, here, facts)
+        self._say_verdicts(judged)
+        return PassReport(
+            gateway=self.gateway.name,
+            at=now,
+            phase=GatewayPhase.CONNECTED,
+            facts=facts,
+            judged=tuple(judged),
+            decisions=tuple(decisions),
+            malformed=len(snapshot.malformed),
+            is_complete=snapshot.is_complete,
+            latency=snapshot.latency,
+            size_bytes=snapshot.size_bytes,
+            deeds=deeds,
+            in_flight=in_flight + deeds,
+            next_due=_next_due(judged, decisions, now, has_in_flight=bool(in_flight + deeds)),
+        )
+
+    async def _work(
+        self, judged: Sequence[Judged], here: GatewayStanding, facts: GatewayFacts
+    ) -> tuple[list[Decision], int]:
+        decisions: list[Decision] = []
+        deeds = 0
+        for item in sorted(judged, key=_oldest_first):
+            if item.judgement.verdict is not Verdict.STUCK:
+                continue
+            if self._is_quarantined(item):
+                decisions.append(Decision(item, Action.HOLD, None, (), None))
+                continue
+            incident = self.incidents.open_for(item, here.now)
+            decision = self._observed(decide(item, incident, here, self.gateway, self.ledger))
+            self.incidents.announce_opened(decision, here.now)
+            if decision.action is Action.RECOVER:
+                decision = self._observed(await self.executor.look_again(decision, here, facts))
+                if decision.action is Action.RECOVER and await self.executor.act(decision) is not None:
+                    deeds += 1
+            if decision.action is Action.ESCALATE:
+                self.incidents.escalate(decision, here.now)
+            if decision.action is Action.HOLD:
+                self._say_held(decision)
+            decisions.append(decision)
+        return decisions, deeds
+
+    def _observed(self, decision: Decision) -> Decision:
+        """In observe mode nothing is ever done, whatever else would allow it."""
+        if not self.is_observing or decision.action not in (Action.RECOVER, Action.ESCALATE):
+            return decision
+        return Decision(decision.judged, Action.HOLD, decision.step, decision.blockers, decision.incident)
+
+    def _is_quarantined(self, item: Judged) -> bool:
+        return any(
+            entry.session == item.session.key and entry.session_id in (None, item.session.session_id)
+            for entry in self.ledger.quarantines(self.gateway.name)
+        )
+
+    def _watch_fleet(self, judged: Sequence[Judged], now: Moment) -> None:
+        recovery = self.book.default.recovery
+        suspicious = fleet_is_suspicious(judged, recovery)
+        if suspicious and self._fleet_opened is None:
+            stuck = sum(item.judgement.verdict is Verdict.STUCK and not item.judgement.is_proven for item in judged)
+            running = sum(item.session.status is Status.RUNNING for item in judged)
+            self._fleet_opened = (now, stuck)
+            self.log.event(
+                Event.FLEET_BREAKER_OPENED,
+                gateway=self.gateway.name,
+                sessions=stuck,
+                running=running,
+                reason="many sessions turned stuck together without a proof of their own",
+            )
+            message = announcements.fleet_breaker_opened(
+                self.gateway.name, at=now.wall, sessions=stuck, running=running
+            )
+            self.ledger.owe([message], now.wall)
+        elif not suspicious and self._fleet_opened is not None:
+            opened, count = self._fleet_opened
+            self._fleet_opened = None
+            self.log.event(Event.FLEET_BREAKER_CLOSED, gateway=self.gateway.name, sessions=count)
+            message = announcements.fleet_breaker_closed(
+                self.gateway.name, opened_at=opened.wall, now=now.wall, sessions=count
+            )
+            self.ledger.owe([message], now.wall)
+
+    # ---------------------------------------------------------------- saying
+
+    def _say_held(self, decision: Decision) -> None:
+        """A hold is logged when its set of blockers changes, and metered every time."""
+        names = decision.blocker_names
+        if decision.step is Step.NOTIFY:
+            names = ["notify_only"]
+        elif decision.incident is None:
+            names = [BlockerName.QUARANTINED.value]
+        elif self.is_observing and BlockerName.OBSERVE_MODE.value not in names:
+            names = [BlockerName.OBSERVE_MODE.value, *names]
+        for name in names:
+            self.meter.held(self.gateway.name, name)
+        row, incident = decision.judged.session, decision.incident
+        if not self._is_news("held", row.key, tuple(names)):
+            return
+        self.log.event(
+            Event.RECOVERY_HELD,
+            gateway=self.gateway.name,
+            session=row.key,
+            session_id=row.session_id,
+            incident=incident.id if incident is not None else None,
+            step=decision.step.value if decision.step is not None else None,
+            blockers=names,
+            reason="; ".join(blocker.message for blocker in decision.blockers) or "the policy only tells",
+        )
+
+    def _say_verdicts(self, judged: Sequence[Judged]) -> None:
+        events = {
+            Verdict.SUSPECT: Event.SESSION_SUSPECT,
+            Verdict.LONG_RUNNING: Event.SESSION_LONG_RUNNING,
+            Verdict.UNKNOWN: Event.SESSION_UNKNOWN,
+        }
+        now = self.clock.now().wall
+        for item in judged:
+            verdict, row = item.judgement.verdict, item.session
+            if not self._is_news("verdict", row.key, (verdict, item.judgement.reason, item.case.track.identity)):
+                continue
+            is_glimpse = verdict is Verdict.SUSPECT and item.case.track.owner_gone_polls < 2
+            if is_glimpse:
+                # A terminal write may still be on its way (2026.9.6); one sight of it is not worth a line.
+                self._said.pop(("verdict", row.key), None)
+                continue
+            if verdict in events:
+                self.log.event(
+                    events[verdict],
+                    gateway=self.gateway.name,
+                    session=row.key,
+                    session_id=row.session_id,
+                    reason=item.judgement.reason,
+                )
+            self._owe_verdict(item, now)
+        present = {item.session.key for item in judged}
+        self._said = {key: value for key, value in self._said.items() if key[1] in present}
+
+    def _owe_verdict(self, item: Judged, now: datetime) -> None:
+        track, judgement = item.case.track, item.judgement
+        if judgement.verdict is Verdict.LONG_RUNNING:
+            message = announcements.long_running(
+                self.gateway.name,
+                item.session.key,
+                track.identity,
+                now=now,
+                running_for=item.case.now.since(track.first_seen),
+                explanation=judgement.message,
+            )
+        elif judgement.verdict is Verdict.UNKNOWN:
+            message = announcements.unknown(
+                self.gateway.name,
+                item.session.key,
+                track.identity,
+                now=now,
+                quiet_for=track.quiet_for(item.case.now),
+                explanation=judgement.message,
+            )
+        else:
+            return
+        self.ledger.owe([message], now)
+
+    def _report_rows(self, snapshot: Snapshot) -> None:
+        seen = frozenset(f"{row.position}:{row.reason}" for row in snapshot.malformed)
+        if seen and seen != self._reported_rows:
+            first = snapshot.malformed[0]
+            self.log.event(
+                Event.GATEWAY_UNHEALTHY,
+                gateway=self.gateway.name,
+                reason=f"{len(snapshot.malformed)} malformed row(s) left out of the list; the first: {first.reason}",
+                session=first.key,
+            )
+        self._reported_rows = seen
+
+    def _is_news(self, what: str, key: str, value: object) -> bool:
+        if self._said.get((what, key)) == value:
+            return False
+        self._said[what, key] = value
+        return True
+
+    def _measure(self, report: PassReport) -> None:
+        name = self.gateway.name
+        self.meter.gateway_up(name, is_up=report.is_good)
+        if not report.is_good:
+            return
+        self.meter.polled(name, report.latency.total_seconds(), report.size_bytes)
+        self.meter.sessions(name, report.verdicts())
+        self.meter.incidents_open(name, len(self.ledger.open_incidents(name)))
+        self.meter.quarantined(name, len(self.ledger.quarantines(name)))
+
+
+def phase_of(problem: errors.GatewayError) -> GatewayPhase:
+    """Which state of the gateway an error speaks of."""
+    phases: Mapping[type[errors.GatewayError], GatewayPhase] = {
+        errors.GatewayStarting: GatewayPhase.STARTING,
+        errors.GatewayDraining: GatewayPhase.DRAINING,
+        errors.GatewayUnresponsive: GatewayPhase.UNRESPONSIVE,
+        errors.OutcomeUnknown: GatewayPhase.UNRESPONSIVE,
+        errors.GatewayUnreachable: GatewayPhase.DOWN,
+        errors.GatewayClosed: GatewayPhase.DOWN,
+    }
+    return phases.get(type(problem), GatewayPhase.REFUSED)
+
+
+def may_act(book: PolicyBook) -> frozenset[Step]:
+    """Every step that some policy may ask for: what the sign-in must be good for."""
+    steps: set[Step] = set()
+    for policy in (*book.policies, book.default):
+        if policy.recovery.mode is Mode.RECOVER:
+            steps.update(policy.recovery.ladder)
+    return frozenset(steps - {Step.NOTIFY})
+
+
+def _oldest_first(item: Judged) -> float:
+    started = item.session.started_at
+    return started.timestamp() if started is not None else float("inf")
+
+
+_LOOK_BACK = timedelta(seconds=2)
+"""How soon to look again while a deed is in flight."""
+
+
+def _next_due(
+    judged: Sequence[Judged], decisions: Sequence[Decision], now: Moment, *, has_in_flight: bool
+) -> Moment | None:
+    due = [item.judgement.changes_at for item in judged if item.judgement.changes_at is not None]
+    for decision in decisions:
+        due += [blocker.until for blocker in decision.blockers if blocker.until is not None]
+    if has_in_flight:
+        due.append(now.plus(_LOOK_BACK))
+    later = [moment for moment in due if moment > now]
+    return min(later, default=None)

@@ -1,0 +1,321 @@
+"""A gateway's world, without any I/O: sessions, runs, people in chat apps, the process itself, and virtual time.
+
+Drive it with :meth:`World.advance`. Nothing in here reads a clock or a random source of its own: time comes from the
+caller, randomness from the seed. Two worlds with the same profile, seed and calls are equal event by event.
+
+A row may lie, :meth:`World.truth` does not: it, :attr:`World.deeds` and :attr:`World.stalls` are for those who check.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import TYPE_CHECKING
+
+from watchdog.core.model import SessionKind
+from watchdog.simulator.agenda import Agenda
+from watchdog.simulator.chatapps import ChatApps
+from watchdog.simulator.cron import Cron
+from watchdog.simulator.engine import Engine, stall_of
+from watchdog.simulator.process import Process
+from watchdog.simulator.profiles import Profile
+from watchdog.simulator.provider import Provider
+from watchdog.simulator.records import (
+    Cause,
+    Change,
+    ClientInfo,
+    Deed,
+    Heard,
+    ModelCall,
+    Stall,
+    Truth,
+    Waiting,
+)
+from watchdog.simulator.results import Results
+from watchdog.simulator.sessions import (
+    Address,
+    Entry,
+    EntryKind,
+    Message,
+    Origin,
+    Run,
+    SimSession,
+    Turn,
+    kind_of,
+)
+
+if TYPE_CHECKING:
+    from watchdog.simulator.actions import Actions
+
+KEPT_ENTRIES = 80
+"""Transcript entries kept per session; the count of all is kept apart."""
+KEPT_RECORDS = 10_000
+_FLUSHES = frozenset(EntryKind) - {EntryKind.USER}
+
+
+class World:
+    """One gateway and everybody around it."""
+
+    def __init__(self, profile: Profile, now: datetime, seed: int = 0) -> None:
+        self.profile = profile
+        self.rng = Random(seed)
+        self.agenda = Agenda(round(now.timestamp() * 1000))
+        self.skew_ms = 0
+        """The gateway's wall clock minus the true time (a stepped clock); spans are not affected."""
+        self.sessions: dict[str, SimSession] = {}
+        self.rows_version = 0
+        """Changes with every change of any row, so that an unchanged list need not be built again."""
+        self.provider = Provider()
+        self.results = Results()
+        self.run_timeout_seconds: float | None = None
+        """``agents.defaults.timeoutSeconds``; None: 48 hours, that is never here."""
+        self.store_locked_until_ms = 0
+        self.approvals: dict[str, Waiting] = {}
+        self.questions: dict[str, Waiting] = {}
+        self.listeners: list[Callable[[Change], None]] = []
+        self.model_calls: deque[ModelCall] = deque(maxlen=KEPT_RECORDS)
+        self.heard: deque[Heard] = deque(maxlen=KEPT_RECORDS)
+        self.deeds: list[Deed] = []
+        self.stalls: list[Stall] = []
+        self.engine = Engine(self)
+        self.chat = ChatApps(self)
+        self.cron = Cron(self)
+        self.process = Process(self)
+        self._actions: Actions | None = None
+
+    # ------------------------------------------------------------ time
+
+    @property
+    def now_ms(self) -> int:
+        """True time, epoch milliseconds."""
+        return self.agenda.now_ms
+
+    @property
+    def wall_ms(self) -> int:
+        """What the gateway's own clock says; rows carry this."""
+        return self.agenda.now_ms + self.skew_ms
+
+    @property
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.agenda.now_ms / 1000, UTC)
+
+    def advance(self, to: datetime | timedelta | float) -> None:
+        """Let time pass: until an instant, or by a span (seconds or timedelta)."""
+        if isinstance(to, datetime):
+            self.agenda.advance(round(to.timestamp() * 1000))
+        else:
+            seconds = to.total_seconds() if isinstance(to, timedelta) else to
+            self.agenda.advance(self.agenda.now_ms + round(seconds * 1000))
+
+    def advance_to_next(self) -> bool:
+        """Jump to the next event; False when nothing is going to happen by itself."""
+        due = self.agenda.next_at()
+        if due is None:
+            return False
+        self.agenda.advance(max(due, self.agenda.now_ms))
+        return True
+
+    # ------------------------------------------------------------ sessions
+
+    @property
+    def actions(self) -> Actions:
+        """What clients can do to sessions."""
+        if self._actions is None:
+            from watchdog.simulator.actions import Actions  # noqa: PLC0415  (it needs this module)
+
+            self._actions = Actions(self)
+        return self._actions
+
+    def session(
+        self,
+        key: str,
+        *,
+        address: Address | None = None,
+        spawned_by: str | None = None,
+        spawn_depth: int = 0,
+        label: str | None = None,
+    ) -> SimSession:
+        """The session of that key; created if it does not exist."""
+        found = self.sessions.get(key)
+        if found is not None:
+            return found
+        parts = key.split(":")
+        kind = kind_of(key)
+        made = SimSession(
+            key=key,
+            session_id=self.new_id(),
+            kind=kind,
+            created_ms=self.wall_ms,
+            updated_ms=self.wall_ms,
+            agent_id=parts[1] if parts[0] == "agent" and len(parts) > 1 else "main",
+            address=address,
+            label=label,
+            lifecycle_revision=self.new_id(),
+            spawned_by=spawned_by,
+            spawn_depth=max(spawn_depth, 1 if kind is SessionKind.SUBAGENT else 0),
+            parent_key=spawned_by,
+        )
+        if address is not None and address.reaches_a_person:
+            made.created_via = "channel"
+            made.origin_label = address.to
+        self.sessions[key] = made
+        self.touch(made)
+        self.tell(key, reason="create")
+        return made
+
+    def truth(self, key: str) -> Truth:
+        """What is really so with a session. Unknown keys are idle."""
+        session = self.sessions.get(key)
+        return session.truth if session is not None else Truth.IDLE
+
+    def touch(self, session: SimSession, *, moved: bool = False) -> None:
+        """Something about this row changed. ``moved``: a store write that also moves ``updatedAt``."""
+        if moved:
+            session.updated_ms = self.wall_ms
+        session.row = None
+        self.rows_version += 1
+
+    def write(
+        self,
+        session: SimSession,
+        kind: EntryKind,
+        text: str,
+        run: Run | None = None,
+        *,
+        is_internal: bool = False,
+        sender: str | None = None,
+    ) -> None:
+        """Append to a transcript. Before 9.6 the words of a first turn wait in memory for its first answer."""
+        entry = Entry(
+            kind, text, self.wall_ms, self.new_id(), run.run_id if run else None, sender, is_internal=is_internal
+        )
+        session.messages_total += 1
+        if not self.profile.keeps_first_words and not session.transcript and kind not in _FLUSHES:
+            session.unflushed.append(entry)
+            return
+        if session.unflushed:
+            session.transcript.extend(session.unflushed)
+            session.unflushed.clear()
+        session.transcript.append(entry)
+        if len(session.transcript) > 2 * KEPT_ENTRIES:
+            del session.transcript[:-KEPT_ENTRIES]
+
+    def new_id(self) -> str:
+        """A uuid from the seed."""
+        text = f"{self.rng.getrandbits(128):032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    # ------------------------------------------------------------ records
+
+    def tell(
+        self,
+        key: str,
+        *,
+        reason: str | None = None,
+        phase: str | None = None,
+        run_id: str | None = None,
+        stream: str | None = None,
+        data: dict[str, object] | None = None,
+    ) -> None:
+        """Let listeners (connections) know; costs nothing when nobody listens."""
+        if self.listeners:
+            change = Change(key, reason, phase, run_id, stream, data or {})
+            for listener in tuple(self.listeners):
+                listener(change)
+
+    def record(self, method: str, key: str, client: ClientInfo, text: str = "", run_id: str | None = None) -> Deed:
+        """Note what a client does, with the truth of this instant."""
+        session = self.sessions.get(key)
+        deed = Deed(len(self.deeds) + 1, self.now_ms, method, key, client, self.truth(key), text, run_id)
+        deed.session_id = session.session_id if session is not None else None
+        self.deeds.append(deed)
+        return deed
+
+    def stall(self, session: SimSession, run: Run, cause: Cause) -> Stall:
+        """A row is left ``running`` with nobody behind it."""
+        if session.stall is not None:
+            self.end_stall(session, "interrupted again")
+        made = stall_of(session, run, cause, self.now_ms)
+        session.stall = made
+        self.stalls.append(made)
+        self.touch(session)
+        return made
+
+    def end_stall(self, session: SimSession, by: str) -> None:
+        """The row is right again (or says at least nothing wrong)."""
+        found, session.stall = session.stall, None
+        session.is_deaf = False
+        if found is not None:
+            found.ended_ms, found.ended_by = self.now_ms, by
+            self.touch(session)
+        if session.spool:
+            self.agenda.after(4.0, self.chat.process_spool, session)
+
+    # ------------------------------------------------------------ shortcuts for scenarios and tests
+
+    def begin(
+        self,
+        key: str,
+        text: str,
+        turn: Turn | None = None,
+        *,
+        origin: Origin = Origin.WEB,
+        device_id: str | None = "somebody",
+    ) -> str:
+        """A person (or program) other than the watchdog starts a turn. Returns the run id."""
+        session = self.session(key)
+        run_id = self.new_id()
+        message = Message(text, origin, run_id, self.wall_ms, device_id=device_id, sender="control-ui", turn=turn)
+        if origin is Origin.CHANNEL:
+            message.route, message.device_id, message.sender = session.address, None, None
+        elif origin in (Origin.WEB, Origin.AGENT) and session.address is None and not self.profile.keeps_first_words:
+            session.address = Address("webchat", None, None)
+            session.origin_label = "control-ui"
+        self.engine.submit(session, message)
+        self.tell(key, reason="send")
+        return run_id
+
+    def finished_turn(self, key: str, text: str = "warm-up", seconds: float = 1.0) -> SimSession:
+        """A first turn that ends well, so that a transcript exists; time passes until it is over."""
+        self.begin(key, text, Turn((), answer=None) if seconds <= 0 else None)
+        for _ in range(10_000):
+            if self.sessions[key].run is None or not self.advance_to_next():
+                break
+        return self.sessions[key]
+
+    def lock_store(self, seconds: float) -> None:
+        """The store's write lock is held by somebody (9.6): runs that end meanwhile lose or delay their last write."""
+        self.store_locked_until_ms = self.now_ms + round(seconds * 1000)
+
+    def edit_row(self, key: str, *, hours: float = 3.0, spawn_depth: int = 0) -> None:
+        """The lab's mode ``edit``: the work was finished, the stored row is made to say ``running`` since ``hours``."""
+        session = self.sessions[key]
+        then = self.wall_ms - round(hours * 3600 * 1000)
+        session.status, session.started_ms, session.updated_ms = "running", then, then
+        session.ended_ms = session.runtime_ms = None
+        session.aborted_last_run = False
+        session.spawn_depth = spawn_depth
+        run = Run(Message("", Origin.WEB, self.new_id(), then), is_tracked=False, started_ms=then)
+        self.stall(session, run, Cause.FINISHED)
+
+    def tombstone(self, key: str) -> None:
+        """Restart recovery gave this session up for good (9.6): only ``sessions.recover`` or a reset help."""
+        session = self.sessions[key]
+        session.status, session.restart_recovery_status = "failed", "tombstoned"
+        session.aborted_last_run = False
+        self.end_stall(session, "tombstoned")
+        self.touch(session)
+
+    def person_approves(self, key: str) -> bool:
+        """A person approves what a session's run waits for."""
+        return self._answer(self.approvals, key)
+
+    def person_answers(self, key: str) -> bool:
+        """A person answers a session's question."""
+        return self._answer(self.questions, key)
+
+    def _answer(self, book: dict[str, Waiting], key: str) -> bool:
+        note = next((n for n, waiting in book.items() if waiting.key == key), None)
+        return note is not None and self.engine.answer_person(book, note)
