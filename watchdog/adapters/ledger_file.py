@@ -24,9 +24,9 @@ from pathlib import Path
 
 from watchdog.adapters import ledger_schema as schema
 from watchdog.adapters.ledger_lock import OwnerLock
-from watchdog.adapters.ledger_opening import Opening, identity_at, make_file, make_folder
+from watchdog.adapters.ledger_opening import Opening, beside, identity_at, make_file, make_folder
 from watchdog.adapters.ledger_rows import from_ms, to_ms
-from watchdog.adapters.ledger_trouble import LedgerRefused, code_of, explained, is_busy, is_damage
+from watchdog.adapters.ledger_trouble import LedgerRefused, code_of, explained, is_busy, needs_fresh_start
 from watchdog.service.errors import LedgerError, LedgerUnavailable
 
 BUSY_TIMEOUT = timedelta(seconds=1)
@@ -47,6 +47,7 @@ class Access(Enum):
 class _Handle:
     db: sqlite3.Connection
     identity: tuple[int, int] | None
+    wal: tuple[int, int] | None = None
 
 
 class Transaction:
@@ -162,7 +163,7 @@ class LedgerFile:
             self._lock.hold()
         if self._handle is None or is_gone or (self._is_suspect and for_writing):
             if is_gone:
-                self._drop()
+                self._part_from_lost_file()
             fresh = self._opened(is_replacement=is_gone)
             self._drop()  # only now: with the cause of a failed write still there, reading goes on through the old one
             self._handle = fresh
@@ -184,10 +185,19 @@ class LedgerFile:
             raise said from error
 
     def _doubt(self, error: sqlite3.Error) -> None:
-        if is_damage(error):
+        if needs_fresh_start(error):
             self._drop()
         elif not is_busy(error) and code_of(error) != sqlite3.SQLITE_CONSTRAINT:
             self._is_suspect = True
+
+    def _part_from_lost_file(self) -> None:
+        """Close it, and move its write-ahead log out of the way: SQLite would play it into whatever lies there now."""
+        wal = self._handle.wal if self._handle is not None else None
+        self._drop()
+        if self.path is not None and wal is not None:
+            left, _ = beside(self.path)
+            if identity_at(left) == wal:
+                left.rename(self.path.with_name(self.path.name + ".lost-wal"))
 
     def _drop(self) -> None:
         if self._handle is not None:
@@ -226,7 +236,7 @@ class LedgerFile:
         except BaseException:
             db.close()
             raise
-        return _Handle(db, identity)
+        return _Handle(db, identity, None if self.path is None else identity_at(beside(self.path)[0]))
 
     def _fresh_id(self) -> str:
         if self._wanted_id is not None:

@@ -9,7 +9,7 @@ another watchdog's ledger is seen only through the session itself.
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime
+from datetime import UTC, datetime
 
 from watchdog.adapters.ledger_file import Transaction
 from watchdog.adapters.ledger_rows import attempt_of, identity_to_json, incident_of, to_ms
@@ -45,7 +45,7 @@ def opened(
 
 def _next_id(transaction: Transaction, at: datetime) -> str:
     """``i20261120-0007-3fa9``: day (UTC), the how-manieth of that day in this ledger, and which ledger."""
-    day = f"{at:%Y%m%d}"
+    day = f"{at.astimezone(UTC):%Y%m%d}"
     transaction.execute(
         "INSERT INTO incident_days (day, last) VALUES (?, 1) ON CONFLICT (day) DO UPDATE SET last = last + 1", day
     )

@@ -58,6 +58,7 @@ class Opening:
         """The file at ``path``, made if missing. Without ``migrates`` only a new file gets its tables."""
         refuse_old_sqlite()
         make_file(path)
+        _tighten(path)
         if path.stat().st_size > 0:
             self._refuse_what_is_not_ours(path)
         db = self.connected(f"file:{quote(str(path))}?mode=rw")
@@ -67,8 +68,7 @@ class Opening:
                 raise self._too_old(path)
             schema.migrate(db, self.migrations)
             _check(db, path)
-            for name in (path, *_beside(path)):
-                _tighten(name)
+            _tighten(path)
         except BaseException:
             db.close()
             raise
@@ -76,6 +76,7 @@ class Opening:
 
     def for_reading(self, path: Path) -> sqlite3.Connection:
         refuse_old_sqlite()
+        _refuse_other_than_file(path)
         db = self._readable(path)
         try:
             self._refuse_foreign_or_newer(db, path)
@@ -91,7 +92,7 @@ class Opening:
         try:
             return self.connected(uri)
         except sqlite3.OperationalError as error:
-            wal, _ = _beside(path)
+            wal, _ = beside(path)
             if code_of(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY) or _has_content(wal):
                 raise
         # A folder we may not write to, and nobody has the ledger open: SQLite cannot make its -shm there.
@@ -150,6 +151,14 @@ def make_file(path: Path) -> None:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         os.close(fd)
         sync_folder(path.parent)
+    _refuse_other_than_file(path)
+
+
+def _refuse_other_than_file(path: Path) -> None:
+    if not path.is_file():
+        raise LedgerUnavailable(
+            f"The ledger {path} is not a file; move away what lies there, or name another state_dir."
+        )
 
 
 def sync_folder(folder: Path) -> None:
@@ -197,18 +206,23 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
         raise damaged(path, "; ".join(said)[:200])
 
 
-def _beside(path: Path) -> tuple[Path, Path]:
+def beside(path: Path) -> tuple[Path, Path]:
     return path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
 
 
 def _tighten(path: Path) -> None:
-    """0600 for what is ours, by name (see above)."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
+    """0600 for what is ours, by name (see above). A ledger made read-only by its owner stays so; a -shm that SQLite made
+    read-only in such a time does not, or the ledger would never be writable again."""
+    found = path.stat()
+    if found.st_uid != os.geteuid():
         return
-    if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) & 0o177:
-        path.chmod(0o600)
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        path.chmod(stat.S_IMODE(found.st_mode) & 0o600)
+    if found.st_mode & stat.S_IWUSR:
+        for name in beside(path):
+            with suppress(FileNotFoundError):
+                if stat.S_IMODE(name.stat().st_mode) != 0o600:
+                    name.chmod(0o600)
 
 
 def _has_content(path: Path) -> bool:

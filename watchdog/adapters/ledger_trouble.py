@@ -40,8 +40,9 @@ def is_busy(error: BaseException) -> bool:
     return code_of(error) in _BUSY
 
 
-def is_damage(error: BaseException) -> bool:
-    return code_of(error) in _DAMAGED
+def needs_fresh_start(error: BaseException) -> bool:
+    """Damage; or opened while nothing could be written, which SQLite does not take back for as long as it is open."""
+    return code_of(error) in _DAMAGED or code_of(error) == sqlite3.SQLITE_READONLY
 
 
 def explained(error: Exception, path: Path | None) -> LedgerError:

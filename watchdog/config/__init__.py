@@ -20,7 +20,7 @@ from watchdog.config.models import Config, Gateway, GatewayRestart, Log, NotifyT
 from watchdog.config.policybook import build_policy_book
 from watchdog.config.problems import ConfigError, Problem, SecretError
 from watchdog.config.schema import json_schema
-from watchdog.config.showing import effective
+from watchdog.config.showing import as_yaml, effective
 from watchdog.config.template import FoundGateway, render_example, render_template
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "SecretError",
     "StatusPage",
     "Why",
+    "as_yaml",
     "build_policy_book",
     "diff",
     "effective",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
+
+from ruamel.yaml import YAML
 
 from watchdog.config.durations import spell
 from watchdog.config.loading import LoadedConfig
@@ -56,3 +59,12 @@ def _policy(policy: core.Policy) -> dict[str, Any]:
 
 def _budget(budget: core.Budget) -> dict[str, Any]:
     return {"attempts": budget.attempts, "per": spell(budget.per)}
+
+
+def as_yaml(document: object) -> str:
+    """The same as YAML text."""
+    stream = io.StringIO()
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.dump(document, stream)
+    return stream.getvalue()

@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 from dataclasses import dataclass, field
-from random import Random  # noqa: TID251 - one seeded source per runner
+from random import Random
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 

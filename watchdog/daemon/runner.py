@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from random import Random  # noqa: TID251 - handed in, seeded by whoever builds the daemon
+from random import Random
 
 from watchdog.service import errors
 from watchdog.service.events import Event, Log

@@ -26,7 +26,7 @@ NO_SOURCE = "Session recovery source was not found."
 NO_CHANNEL = "Channel is required (no configured channels detected)."
 
 
-class Refused(Exception):  # noqa: N818  (an answer, not a fault)
+class Refused(Exception):
     """The gateway refuses a request with this code and these words."""
 
     def __init__(self, code: str, message: str) -> None:

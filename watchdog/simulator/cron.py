@@ -19,6 +19,7 @@ class Cron:
     def __init__(self, world: World) -> None:
         self.world = world
         self.entries: dict[str, CronEntry] = {}
+        self._by_key: dict[str, CronEntry] = {}
 
     def add(self, name: str, every_seconds: float, turn: Turn | None = None, *, agent_id: str = "main") -> CronEntry:
         """Enter a schedule whose session is ``agent:<agent>:cron:<id>``."""
@@ -34,7 +35,7 @@ class Cron:
             turn=turn or answers(20.0),
             message=f"scheduled: {name}",
         )
-        self.entries[entry_id] = entry
+        self.entries[entry_id] = self._by_key[entry.key] = entry
         world.agenda.after(every_seconds, self._due, entry)
         return entry
 
@@ -53,8 +54,7 @@ class Cron:
 
     def log(self, key: str, run_id: str, status: str, error: str | None) -> None:
         """A run of an entry ended."""
-        for entry in self.entries.values():
-            if entry.key == key:
-                entry.runs.append(CronRun(self.world.wall_ms, entry.id, key, run_id, status, error))
-                del entry.runs[:-KEPT_RUNS]
-                return
+        entry = self._by_key.get(key)
+        if entry is not None:
+            entry.runs.append(CronRun(self.world.wall_ms, entry.id, key, run_id, status, error))
+            del entry.runs[:-KEPT_RUNS]

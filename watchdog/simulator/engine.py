@@ -114,6 +114,8 @@ class Engine:
             elif manner is InterruptedWords.MERGED:
                 tail.is_forgotten = True
                 text = f"{MERGED_HEAD}{tail.text}\n\n\n{message.text}"
+            elif manner is InterruptedWords.REPLACED:
+                tail.is_hidden = True
         world.write(session, EntryKind.USER, text, run, is_internal=message.is_internal, sender=message.sender)
 
     # ------------------------------------------------------------ steps

@@ -156,6 +156,8 @@ class Entry:
     sender: str | None = None
     is_forgotten: bool = False
     """Shown in the history, never sent to the model again (3.24: "Removed orphaned user message")."""
+    is_hidden: bool = False
+    """Sent to the model, no longer shown in the history (5.18, once a new message has taken its place)."""
     is_internal: bool = False
     """A user turn the gateway itself wrote (restart recovery)."""
 

@@ -65,6 +65,8 @@ class World:
         self.skew_ms = 0
         """The gateway's wall clock minus the true time (a stepped clock); spans are not affected."""
         self.sessions: dict[str, SimSession] = {}
+        self.children: dict[str, list[str]] = {}
+        """Keys by parent. On 9.6 every session an operator created counts as a child of the main session."""
         self.rows_version = 0
         """Changes with every change of any row, so that an unchanged list need not be built again."""
         self.provider = Provider()
@@ -123,7 +125,7 @@ class World:
     def actions(self) -> Actions:
         """What clients can do to sessions."""
         if self._actions is None:
-            from watchdog.simulator.actions import Actions  # noqa: PLC0415  (it needs this module)
+            from watchdog.simulator.actions import Actions
 
             self._actions = Actions(self)
         return self._actions
@@ -160,8 +162,14 @@ class World:
         if address is not None and address.reaches_a_person:
             made.created_via = "channel"
             made.origin_label = address.to
+        elif made.parent_key is None and self.profile.shows_queued and kind is not SessionKind.MAIN:
+            made.parent_key = f"agent:{made.agent_id}:main"
         self.sessions[key] = made
         self.touch(made)
+        if made.parent_key is not None:
+            self.children.setdefault(made.parent_key, []).append(key)
+            if made.parent_key in self.sessions:
+                self.touch(self.sessions[made.parent_key])
         self.tell(key, reason="create")
         return made
 
@@ -176,6 +184,8 @@ class World:
             session.updated_ms = self.wall_ms
         session.row = None
         self.rows_version += 1
+        if session.spawned_by is not None and session.spawned_by in self.sessions:
+            self.sessions[session.spawned_by].row = None
 
     def write(
         self,

@@ -190,6 +190,52 @@ def test_blocks_that_are_off_can_be_turned_on() -> None:
     assert len(config.notify) == 2
 
 
+CONTRACT = """\
+gateways:
+  - name: home
+    url: ws://127.0.0.1:18789
+    token: ${OPENCLAW_GATEWAY_TOKEN}
+    state_dir: ~/.openclaw
+poll_every: 30s
+thresholds:
+  stuck_after: 20m
+  confirm_for: 60s
+  long_running_after: 60m
+  startup_grace: 5m
+recovery:
+  mode: recover
+  ladder: [resume, new]
+  verify_within: 90s
+  backoff: [1m, 5m, 30m]
+  budget: {attempts: 3, per: 72h}
+  gateway_budget: {attempts: 20, per: 1h}
+  max_concurrent: 2
+  fleet_breaker: {sessions: 10, share: 0.5}
+  resume_max_age: 2h
+  resume_message: null
+policies:
+  - name: background
+    match: {kind: [cron, subagent, acp]}
+    recovery: {ladder: [notify]}
+notify: []
+status_page: {listen: 127.0.0.1:18795}
+heartbeat_url: null
+state_dir: null
+log: {format: auto, level: info}
+allow_short_thresholds: false
+"""
+
+
+def test_the_contracts_own_example_is_the_defaults() -> None:
+    loaded = parse(CONTRACT, env={"HOME": "/home/me"})
+    ours, theirs = effective(loaded), effective(parse("", env={}))
+    assert ours.pop("gateways")[0]["token"] == "${OPENCLAW_GATEWAY_TOKEN}"
+    theirs.pop("gateways")
+    assert ours.pop("policies")[0] == theirs.pop("policies")[0]
+    assert ours == theirs
+    assert schema_accepts(CONTRACT)
+
+
 # --- the template --------------------------------------------------------------------------------------------------
 
 

@@ -71,17 +71,25 @@ def quarantine_of(session: str = "main", gateway: str = "home", incident: str | 
 
 
 def in_child(body: Callable[[], None]) -> int:
-    """Run ``body`` in a real process of its own; its exit code, negative when a signal ended it."""
+    """Run ``body`` in a real process of its own to its end; its exit code, negative when a signal ended it."""
+    return exit_code(child(body))
+
+
+def child(body: Callable[[], None]) -> int:
+    """Start ``body`` in a process of its own; its pid."""
     pid = os.fork()
     if pid == 0:
         try:
             body()
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - a child must never go on as a second test run
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
+    return pid
+
+
+def exit_code(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def die() -> None:

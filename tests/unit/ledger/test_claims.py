@@ -9,7 +9,7 @@ from pathlib import Path
 from watchdog.adapters.ledger import Ledger
 from watchdog.core.recovery import AttemptState
 
-from .support import T0, at, attempt_now, opened, planned
+from .support import T0, at, attempt_now, child, exit_code, opened, planned
 
 ATTEMPTS = 40
 CLAIMANTS = 3
@@ -30,27 +30,22 @@ def test_processes_racing_for_the_same_attempts(path: Path) -> None:
         ids = [planned(ledger, opened(ledger, str(n))).id for n in range(ATTEMPTS)]
     go_read, go_write = os.pipe()
     won_read, won_write = os.pipe()
-    children = []
-    for _ in range(CLAIMANTS):
-        pid = os.fork()
-        if pid == 0:
-            try:
-                os.close(go_write)
-                with Ledger.open(path) as mine:
-                    os.read(go_read, 1)  # until the starter closes its end: all begin together
-                    for attempt_id in ids:
-                        if mine.claim_attempt(attempt_id, at(5)):
-                            os.write(won_write, f"{attempt_id}\n".encode())
-            except BaseException:
-                os._exit(1)
-            os._exit(0)
-        children.append(pid)
+
+    def claim_all() -> None:
+        os.close(go_write)
+        with Ledger.open(path) as mine:
+            os.read(go_read, 1)  # until the starter closes its end: all begin together
+            for attempt_id in ids:
+                if mine.claim_attempt(attempt_id, at(5)):
+                    os.write(won_write, f"{attempt_id}\n".encode())
+
+    children = [child(claim_all) for _ in range(CLAIMANTS)]
     os.close(go_read)
     os.close(won_write)
     os.close(go_write)
     with os.fdopen(won_read) as won:
         winners = [int(line) for line in won]
-    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+    codes = [exit_code(pid) for pid in children]
 
     assert codes == [0] * CLAIMANTS
     assert sorted(winners) == sorted(ids), "each attempt was won once, and none twice"

@@ -12,6 +12,7 @@ from watchdog.adapters.notes import HandoffNotes
 from watchdog.core.policy import Step
 from watchdog.core.recovery import IN_FLIGHT, LIFE, AttemptState
 from watchdog.service import ports
+from watchdog.service.errors import LedgerUnavailable
 from watchdog.service.ports import HandoffNote, Outcome
 
 from .support import RUN, T0, at, attempt_now, brought_to, opened, planned, quarantine_of, started, stuck
@@ -376,14 +377,8 @@ def test_a_closed_ledger_says_so(ledger: Ledger) -> None:
     ledger.close()
     ledger.close()
     assert not ledger.is_writable()
-    with pytest.raises(ports_error(), match="closed"):
+    with pytest.raises(LedgerUnavailable, match="closed"):
         ledger.open_incidents()
-
-
-def ports_error() -> type[Exception]:
-    from watchdog.service.errors import LedgerUnavailable
-
-    return LedgerUnavailable
 
 
 def test_an_in_memory_ledger_repeats_itself() -> None:

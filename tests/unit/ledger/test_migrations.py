@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from watchdog.adapters.ledger_file import Access, LedgerFile
 from watchdog.core.policy import Step
 from watchdog.service.errors import LedgerTooNew, LedgerUnavailable
 
-from .support import T0, opened, query
+from .support import T0, child, die, exit_code, in_child, opened, query
 
 LATEST = len(schema.MIGRATIONS)
 ONE_MORE = (*schema.MIGRATIONS, ("ALTER TABLE incidents ADD COLUMN colour TEXT", "CREATE TABLE extra (a TEXT) STRICT"))
@@ -104,13 +106,14 @@ def newer(path: Path, *, leaves_wal: bool) -> None:
         with closing(sqlite3.connect(path)) as db:
             db.execute(f"PRAGMA user_version = {LATEST + 1}")
         return
-    pid = os.fork()
-    if pid == 0:
+
+    def killed() -> None:
         db = sqlite3.connect(path, isolation_level=None)
         db.execute("PRAGMA wal_autocheckpoint = 0")
         db.execute(f"PRAGMA user_version = {LATEST + 1}")
-        os._exit(0)
-    os.waitpid(pid, 0)
+        die()
+
+    assert in_child(killed) == -9
     assert path.with_name("ledger.db-wal").stat().st_size > 0
 
 
@@ -119,12 +122,13 @@ def test_a_newer_ledger_is_refused_and_not_touched(path: Path, leaves_wal: bool)
     newer(path, leaves_wal=leaves_wal)
     files = [path, *([path.with_name("ledger.db-wal")] if leaves_wal else [])]
     before = [(file.read_bytes(), file.stat().st_mtime_ns) for file in files]
-    for open_it in (
+    ways: list[Callable[[], Ledger]] = [
         lambda: Ledger.open(path, owner=True),
         lambda: Ledger.open(path, owner=True, tolerant=True),
         lambda: Ledger.open(path),
         lambda: Ledger.open_read_only(path),
-    ):
+    ]
+    for open_it in ways:
         with pytest.raises(LedgerTooNew, match="newer version"):
             open_it()
     assert [(file.read_bytes(), file.stat().st_mtime_ns) for file in files] == before
@@ -136,7 +140,8 @@ def test_another_programs_database_is_refused_and_not_touched(path: Path) -> Non
         db.execute("CREATE TABLE cookies (a)")
         db.commit()
     before = path.read_bytes()
-    for open_it in (lambda: Ledger.open(path, owner=True), lambda: Ledger.open_read_only(path)):
+    ways: list[Callable[[], Ledger]] = [lambda: Ledger.open(path, owner=True), lambda: Ledger.open_read_only(path)]
+    for open_it in ways:
         with pytest.raises(LedgerUnavailable, match="some other program"):
             open_it()
     assert path.read_bytes() == before
@@ -145,23 +150,17 @@ def test_another_programs_database_is_refused_and_not_touched(path: Path) -> Non
 def test_several_open_a_new_ledger_at_once(path: Path) -> None:
     path.parent.mkdir()
     go_read, go_write = os.pipe()
-    children = []
-    for n in range(4):
-        pid = os.fork()
-        if pid == 0:
-            try:
-                os.close(go_write)
-                os.read(go_read, 1)
-                with Ledger.open(path, owner=n == 0) as mine:
-                    opened(mine, str(n))
-            except BaseException as error:
-                os.write(2, f"{error!r}\n".encode())
-                os._exit(1)
-            os._exit(0)
-        children.append(pid)
+
+    def open_and_write(n: int) -> None:
+        os.close(go_write)
+        os.read(go_read, 1)
+        with Ledger.open(path, owner=n == 0) as mine:
+            opened(mine, str(n))
+
+    children = [child(partial(open_and_write, n)) for n in range(4)]
     os.close(go_read)
     os.close(go_write)
-    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0] * 4
+    assert [exit_code(pid) for pid in children] == [0] * 4
     with Ledger.open(path, owner=True) as ledger:
         assert sorted(one.session for one in ledger.open_incidents()) == ["0", "1", "2", "3"]
         assert ledger.lost_history_at is None

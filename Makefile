@@ -1,0 +1,49 @@
+# Everything a developer or an operator types. `make help` lists it.
+# `make demo` and `make test` set up all they need in .venv; only Python 3.11+ and make must be there.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check e2e bench fmt clean
+
+help: ## show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "openclaw-watchdog needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 <target>")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made; on Debian: apt install python3-venv" >&2; exit 1; }
+	@echo "installing into $(VENV) (once)…"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(STAMP)
+
+run: $(STAMP) ## watch the gateway of this machine (ARGS="--observe" to only look)
+	@$(BIN)/openclaw-watchdog run $(ARGS)
+
+demo: $(STAMP) ## see it work: the real daemon against a simulated gateway, about half a minute
+	@$(BIN)/openclaw-watchdog demo $(ARGS)
+
+test: $(STAMP) ## all hermetic tests
+	@$(BIN)/pytest $(ARGS)
+
+check: $(STAMP) ## ruff, mypy --strict on package and tests, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+e2e: $(STAMP) ## real OpenClaw gateways from npm, four versions, a real chat channel (Linux)
+	@$(BIN)/pytest -m e2e tests/e2e --timeout=1800 -p no:cacheprovider $(ARGS)
+
+bench: $(STAMP) ## what watching costs, measured on a real gateway
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+fmt: $(STAMP) ## format and sort imports
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## remove the environment and caches
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
