@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from random import Random  # noqa: TID251 - the type only; the seeded instance comes from the caller
+from random import Random
 from urllib.parse import SplitResult, urlsplit
 
 import httpx

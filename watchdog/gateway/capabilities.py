@@ -84,6 +84,8 @@ def needs_of(step: Step, version: Version | None) -> StepNeeds:
     """The least scope with which ``step`` works here."""
     if step is Step.NOTIFY:
         return StepNeeds(None, "telling a person needs nothing of the gateway")
+    if step is Step.NEW and version == FIRST_WITH_STATUS:
+        return StepNeeds(WRITE, "`new` sends /new into the conversation, which 2026.3.24 takes with operator.write")
     if step in (Step.NEW, Step.RESET):
         return StepNeeds(
             ADMIN,

@@ -46,6 +46,10 @@ from watchdog.service import errors
 from watchdog.service.ports import Clock, Deed, Host, Receipt, Wants
 
 HISTORY_SHORT, HISTORY_LONG = 30, 200
+QUIET_AFTER_SIGN_IN_UNTIL: Version = (2026, 5, 0)
+SIGN_IN_SETTLES = 2.0
+"""3.24 probes its chat apps whenever an operator signs in, and a delivery in that moment is lost (IRC error 433):
+wait these seconds between signing in and a deed whose answer has to reach a chat app."""
 _PENDING_SCOPES = {"exec.approval.list": "operator.approvals", "question.list": "operator.questions"}
 TELLING_TRIES, TELLING_PAUSE = 3, 3.0
 CLOCK_STEP = timedelta(seconds=5)
@@ -117,6 +121,8 @@ class GatewayClient:
         self._scope_problems: dict[str, str] = {}
         self._run_limit: timedelta | None = None
         self._skew: timedelta | None = None
+        self._loss: errors.GatewayError | None = None
+        self._prepared: tuple[Step, str, Link] | None = None
 
     @property
     def name(self) -> str:
@@ -137,10 +143,18 @@ class GatewayClient:
         self._run_limit = await self._read_run_limit() if self._facts.capabilities.row_survives_stop else None
         return self._facts
 
+    def take_loss(self) -> errors.GatewayError | None:
+        if self._link is not None and self._link.end is not None:
+            self._loss = self._link.end
+        loss, self._loss = self._loss, None
+        return loss
+
     async def close(self) -> None:
         link, self._link = self._link, None
         if link is not None:
+            self._loss = link.end or self._loss
             await link.close()
+        await self._close_prepared()
 
     async def _open(
         self, scopes: tuple[str, ...], *, as_cli: bool = False, device: DeviceIdentity | None = None
@@ -352,13 +366,27 @@ class GatewayClient:
             return "sessions.recover only takes sessions that the gateway's own restart recovery gave up on."
         return None
 
+    async def prepare(self, step: Step, session: Session) -> None:
+        await self._close_prepared()
+        as_cli = deeds.needs_cli(step, session, self._version)
+        link = await self._open(scopes_for(frozenset({step}), self._version), as_cli=as_cli)
+        self._prepared = (step, session.key, link)
+        if session.reply_address is not None and (self._version is None or self._version < QUIET_AFTER_SIGN_IN_UNTIL):
+            await self._clock.sleep(SIGN_IN_SETTLES)
+
     async def perform(self, deed: Deed) -> Receipt:
-        scopes = scopes_for(frozenset({deed.step}), self._version)
-        link = await self._open(scopes, as_cli=deeds.needs_cli(deed, self._version))
+        if self._prepared is None or self._prepared[:2] != (deed.step, deed.session.key):
+            await self.prepare(deed.step, deed.session)
+        assert self._prepared is not None
         try:
-            return await self._perform(link, deed)
+            return await self._perform(self._prepared[2], deed)
         finally:
-            await link.close()
+            await self._close_prepared()
+
+    async def _close_prepared(self) -> None:
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            await prepared[2].close()
 
     async def _perform(self, link: Link, deed: Deed) -> Receipt:
         run_id: str | None = None

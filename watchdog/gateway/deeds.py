@@ -6,7 +6,9 @@ Measured with a real chat channel (IRC) on 2026.3.24, 5.18 and 9.6:
 - up to 5.18 ``chat.send deliver:true`` is heard and cures the row; the main session's chat app is reached only by the
   client ``cli``. ``agent`` on 3.24 is heard but leaves the row running.
 - on 9.6 a lock-made stuck row fails the first ``chat.send``; ``agent deliver:true`` runs, is heard and cures.
-- ``sessions.reset`` keeps the address everywhere and clears the row; ``/new`` leaves the 5.18 row running.
+- ``sessions.reset`` keeps the address everywhere and clears the row; ``/new`` leaves the 5.18 row running. After it the
+  person is told with ``send``: literally, without a model, and the fresh session's model sees it too. ``to`` must be
+  exactly what the row says, or 9.6 rewrites the row's address.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from watchdog.core.model import ReplyAddress
+from watchdog.core.model import ReplyAddress, Session
 from watchdog.core.policy import Step
 from watchdog.gateway.capabilities import FIRST_RESUMED_BY_AGENT, FIRST_WITH_SERVER_FENCE, Version
 from watchdog.service.ports import Deed
@@ -39,6 +41,8 @@ def requests_for(deed: Deed, version: Version | None) -> tuple[Request, ...]:
         if version is not None and version >= FIRST_WITH_SERVER_FENCE and deed.session.session_id:
             params["expectedSessionId"] = deed.session.session_id
         reset = Request("sessions.reset", params)
+        if deed.step is Step.NEW and starts_by_word(version):
+            reset = _say(deed, "/new", "chat.send")
         if deed.notice and deed.reply_address is not None:
             return reset, _tell(deed, deed.reply_address, deed.notice)
         return (reset,)
@@ -49,14 +53,17 @@ def requests_for(deed: Deed, version: Version | None) -> tuple[Request, ...]:
     raise ValueError(f"{deed.step.value} asks nothing of a gateway")
 
 
-def needs_cli(deed: Deed, version: Version | None) -> bool:
+def needs_cli(step: Step, session: Session, version: Version | None) -> bool:
     """Only as ``cli`` does ``chat.send`` reach the main session's chat app (3.24 to 5.18)."""
-    return (
-        deed.step is Step.RESUME
-        and deed.session.is_main
-        and deed.reply_address is not None
-        and not _resumes_by_agent(version)
-    )
+    talks = step is Step.RESUME or (step is Step.NEW and starts_by_word(version))
+    return talks and session.is_main and session.reply_address is not None and not _resumes_by_agent(version)
+
+
+def starts_by_word(version: Version | None) -> bool:
+    """On 2026.3.24 the word ``/new`` starts a fresh session with ``operator.write`` alone, keeps the reply address when
+    it is sent with ``deliver`` and clears the row (measured in direct, group and main sessions). Later versions ignore
+    it without ``operator.admin`` (5.18, 9.6), leave the row running (5.18), or were not measured (4.14)."""
+    return version == (2026, 3, 24)
 
 
 def _resumes_by_agent(version: Version | None) -> bool:
@@ -64,14 +71,19 @@ def _resumes_by_agent(version: Version | None) -> bool:
 
 
 def _resume(deed: Deed, version: Version | None) -> Request:
+    return _say(deed, deed.message or "", "agent" if _resumes_by_agent(version) else "chat.send")
+
+
+def _say(deed: Deed, message: str, method: str) -> Request:
+    """A turn whose answer goes to the person's chat app, when there is one."""
     params: dict[str, Any] = {
         "sessionKey": deed.session.key,
-        "message": deed.message or "",
+        "message": message,
         "idempotencyKey": deed.idempotency_key,
     }
     if deed.reply_address is not None:
         params["deliver"] = True
-    return Request("agent" if _resumes_by_agent(version) else "chat.send", params)
+    return Request(method, params)
 
 
 def _tell(deed: Deed, address: ReplyAddress, text: str) -> Request:

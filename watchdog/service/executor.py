@@ -7,9 +7,10 @@ sent again. Whether a deed helped is not decided here but by later observations 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.evidence import Truth, innocence_of, owner_of
 from watchdog.core.model import GatewayFacts, Session, TailKind, TranscriptTail
 from watchdog.core.policy import Step
@@ -35,6 +36,16 @@ class Executor:
     clock: Clock
     log: Log
     meter: Meter
+
+    async def fence(self, decision: Decision, here: GatewayStanding, facts: GatewayFacts) -> Decision:
+        """Sign in for the deed, then look again: nothing but the claim lies between that look and the sending."""
+        assert decision.step is not None
+        try:
+            await self.gateway.prepare(decision.step, decision.judged.session)
+        except (errors.ScopeRefused, errors.PairingRequired, errors.AuthenticationRefused) as refused:
+            blocker = Blocker(BlockerName.SCOPE_MISSING, str(refused))
+            return replace(decision, action=Action.HOLD, blockers=(blocker,))
+        return await self.look_again(decision, here, facts)
 
     async def look_again(self, decision: Decision, here: GatewayStanding, facts: GatewayFacts) -> Decision:
         """The fence: a fresh, complete look; the same run, still without an owner, still nothing in the way.

@@ -20,6 +20,7 @@ from watchdog.core.model import (
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
+from watchdog.service.errors import GatewayError
 
 
 class Clock(Protocol):
@@ -100,6 +101,10 @@ class Gateway(Protocol):
         """Connect if not connected; return who answered. Idempotent while the connection lives."""
         ...
 
+    def take_loss(self) -> GatewayError | None:
+        """Why the last connection ended, said once; None when it has not ended since last asked."""
+        ...
+
     async def list_sessions(self) -> Snapshot:
         """Every row, paged to the end."""
         ...
@@ -114,6 +119,10 @@ class Gateway(Protocol):
 
     def missing_scope(self, step: Step) -> str | None:
         """The sentence to say when the configured credentials lack what ``step`` needs on this version, or None."""
+        ...
+
+    async def prepare(self, step: Step, session: Session) -> None:
+        """Sign in for the step now, so that nothing but the deed itself lies between the last look and the sending."""
         ...
 
     async def perform(self, deed: Deed) -> Receipt:

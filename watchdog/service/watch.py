@@ -124,6 +124,11 @@ class Watch:
 
     async def _connect(self, now: Moment) -> GatewayFacts:
         before = self.trust.facts if self._was_connected else None
+        lost = self.gateway.take_loss() if self._was_connected else None
+        if lost is not None:
+            # It may be back before we look: a connection that ended is told even when the next one succeeds at once.
+            self._note_outage(lost, now, was_connected=True)
+            self._was_connected = False
         facts = await self.gateway.connect()
         is_new = facts is not before
         change = self.trust.note_connection(facts, self.clock.now(), is_new=is_new)
@@ -153,18 +158,22 @@ class Watch:
         if phase is GatewayPhase.UNRESPONSIVE:
             self.trust.note_silence()
         was_connected, self._was_connected = self._was_connected, False
+        self._note_outage(problem, now, was_connected=was_connected)
+        return PassReport(self.gateway.name, now, phase, str(problem))
+
+    def _note_outage(self, problem: errors.GatewayError, now: Moment, *, was_connected: bool) -> None:
+        phase = phase_of(problem)
+        if self._outage is not None and self._outage.phase is phase:
+            return
         if self._outage is None:
             self._outage = _Outage(now, phase)
-            self.log.event(
-                Event.GATEWAY_DISCONNECTED if was_connected else Event.GATEWAY_UNHEALTHY,
-                gateway=self.gateway.name,
-                phase=phase.value,
-                reason=str(problem),
-            )
-        elif self._outage.phase is not phase:
-            self._outage.phase = phase
-            self.log.event(Event.GATEWAY_UNHEALTHY, gateway=self.gateway.name, phase=phase.value, reason=str(problem))
-        return PassReport(self.gateway.name, now, phase, str(problem))
+        self._outage.phase = phase
+        self.log.event(
+            Event.GATEWAY_DISCONNECTED if was_connected else Event.GATEWAY_UNHEALTHY,
+            gateway=self.gateway.name,
+            phase=phase.value,
+            reason=str(problem),
+        )
 
     def _tell_gateway(self, report: PassReport) -> None:
         outage = self._outage
@@ -242,7 +251,7 @@ class Watch:
             decision = self._observed(decide(item, incident, here, self.gateway, self.ledger))
             self.incidents.announce_opened(decision, here.now)
             if decision.action is Action.RECOVER:
-                decision = self._observed(await self.executor.look_again(decision, here, facts))
+                decision = self._observed(await self.executor.fence(decision, here, facts))
                 if decision.action is Action.RECOVER and await self.executor.act(decision) is not None:
                     deeds += 1
             if decision.action is Action.ESCALATE:

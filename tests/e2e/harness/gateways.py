@@ -129,7 +129,9 @@ class Gateway:
         """Start it on its home and wait until it serves sessions."""
         if self.is_running:
             raise HarnessError("the gateway already runs")
-        until("the gateway's ports are free", lambda: not is_taken(self.port) and not is_taken(self.port + 2), within=20)
+        until(
+            "the gateway's ports are free", lambda: not is_taken(self.port) and not is_taken(self.port + 2), within=20
+        )
         environment = {
             **self.environment,
             "PATH": f"{self.installation.node.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
@@ -140,7 +142,14 @@ class Gateway:
             environment["OPENCLAW_SKIP_CHANNELS"] = "1"
         self._close_output()
         self._output = self._output_path.open("ab")
-        command = [str(self.installation.node), str(self.installation.script), "gateway", "run", "--port", str(self.port)]
+        command = [
+            str(self.installation.node),
+            str(self.installation.script),
+            "gateway",
+            "run",
+            "--port",
+            str(self.port),
+        ]
         self._process = subprocess.Popen(
             command,
             cwd=self.home,

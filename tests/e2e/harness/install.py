@@ -83,7 +83,9 @@ def ngircd() -> Path:
         if candidate and Path(candidate).exists():
             return Path(candidate)
     if not shutil.which("apt-get"):
-        raise InstallError("the IRC tests need ngircd on PATH (Debian: apt-get install ngircd, macOS: brew install ngircd)")
+        raise InstallError(
+            "the IRC tests need ngircd on PATH (Debian: apt-get install ngircd, macOS: brew install ngircd)"
+        )
     target = cache_root() / "ngircd"
     with _one_at_a_time(target):
         if os.geteuid() == 0:
@@ -152,7 +154,6 @@ def _path_with(node: Path) -> str:
     return f"{node.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
 
 
-
 # ---------------------------------------------------------------- Debian
 
 
@@ -182,7 +183,9 @@ def _checked(command: list[str], log: Path, environment: Mapping[str, str], cwd:
         try:
             code = subprocess.run(command, env=environment, cwd=cwd, stdout=out, stderr=out, timeout=600).returncode
         except (OSError, subprocess.TimeoutExpired) as problem:
-            raise InstallError(f"{' '.join(command)}: {problem}; install ngircd by hand (apt-get install ngircd)") from None
+            raise InstallError(
+                f"{' '.join(command)}: {problem}; install ngircd by hand (apt-get install ngircd)"
+            ) from None
     if code:
         raise InstallError(
             f"{' '.join(command)} failed with {code}, see {log}; install ngircd by hand (apt-get install ngircd)"

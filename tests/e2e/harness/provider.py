@@ -1,7 +1,7 @@
 """A model of the tests' own: an OpenAI-compatible endpoint in this process that behaves as told and forgets nothing.
 
 How it behaves is chosen by words in the turn: `provider.on("MARKER", Stream(600))` rules every request whose turn (the
-person's texts since the last finished answer) contains MARKER; the longest matching marker wins; anything else gets
+person's texts since the last finished answer) contains MARKER; of several the one said last; anything else gets
 `provider.default`. Every request is kept as a `Call`, with all its messages, while it is open and after.
 
 Chosen by words and not by request number, because gateways make calls of their own (greetings after `/new`, slugs for
@@ -46,10 +46,11 @@ class Silence:
 
 @dataclass(frozen=True)
 class Tools:
-    """Asks for `exec` of a shell command, until the turn holds `times` results; then the answer."""
+    """Asks for `exec` of a shell command until the turn holds `times` results; then goes on as `then` says."""
 
     command: str = "sleep 1; echo looped"
     times: int = 1_000_000
+    then: Answer | Silence | Stream = Answer()
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Call:
     outcome: str = "open"
     """`open`, then `answered`, `tool call`, `status N`, or `client gone`."""
     answer: str | None = None
+    pieces: int = 0
+    """Words streamed so far."""
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -140,7 +143,7 @@ class _Book:
         with self.lock:
             call = Call(next(self.numbers), epoch_ms(), body, self.default)
             said = call.turn_text
-            matching = max((marker for marker in self.rules if marker in said), key=len, default=None)
+            matching = max((marker for marker in self.rules if marker in said), key=said.rfind, default=None)
             if matching is not None:
                 call.mode = self.rules[matching]
             self.calls.append(call)
@@ -288,6 +291,8 @@ class Provider:
 async def _play(call: Call, writer: asyncio.StreamWriter) -> str:
     """Behave as the call's mode says; answer what became of it."""
     mode = call.mode
+    if isinstance(mode, Tools) and len(call.tool_results) >= mode.times:
+        mode = mode.then
     if isinstance(mode, Status):
         error = {"error": {"message": f"mock status {mode.code}", "type": "server_error"}}
         await _respond(writer, mode.code, error)
@@ -312,8 +317,9 @@ async def _play(call: Call, writer: asyncio.StreamWriter) -> str:
     if isinstance(mode, Stream):
         for number in range(max(1, round(mode.seconds / mode.every))):
             await _piece(writer, {"content": f"word{number} "})
+            call.pieces += 1
             await asyncio.sleep(mode.every)
-    if isinstance(mode, Tools) and len(call.tool_results) < mode.times:
+    if isinstance(mode, Tools):
         # yieldMs: else the gateway lets a slow command go on in the background after 10 s and the turn moves on.
         arguments = json.dumps({"command": mode.command, "yieldMs": 600_000})
         function = {"name": "exec", "arguments": arguments}

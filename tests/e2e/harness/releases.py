@@ -38,10 +38,20 @@ _GONE = (("linkedom", "0.18.12"), ("libsignal", "npm:empty-npm-package@1.0.0"))
 _NO_PEERS = ("--omit=peer", "--legacy-peer-deps")
 
 V3_24 = Release(
-    "2026.3.24", 22, _GONE, _NO_PEERS, tells_active_runs=False, locks_transcripts=True,
+    "2026.3.24",
+    22,
+    _GONE,
+    _NO_PEERS,
+    tells_active_runs=False,
+    locks_transcripts=True,
 )
 V4_14 = Release(
-    "2026.4.14", 22, _GONE, _NO_PEERS, tells_active_runs=False, locks_transcripts=True,
+    "2026.4.14",
+    22,
+    _GONE,
+    _NO_PEERS,
+    tells_active_runs=False,
+    locks_transcripts=True,
 )
 V5_18 = Release("2026.5.18", 22, _GONE, agents_without_skills=True)
 V9_6 = Release(

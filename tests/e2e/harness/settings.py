@@ -47,7 +47,14 @@ def settings_for(
     if release.agents_without_skills:
         defaults["skills"] = []
     return {
-        "gateway": {"mode": "local", "bind": "loopback", "port": port, "auth": {"mode": "token", "token": token}},
+        "gateway": {
+            "mode": "local",
+            "bind": "loopback",
+            "port": port,
+            "auth": {"mode": "token", "token": token},
+            # How long a restart by signal waits for live runs; 2026.3.24 drains 90 s more whatever it says.
+            "reload": {"deferralTimeoutMs": 5000},
+        },
         "agents": {"defaults": defaults},
         "models": {
             "mode": "replace",

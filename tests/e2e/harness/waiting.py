@@ -46,5 +46,7 @@ def stays(what: str, probe: Callable[[], object], *, for_seconds: float, every: 
     limit = monotonic() + for_seconds
     while monotonic() < limit:
         if not probe():
-            raise HarnessError(f"{what}: no longer so {for_seconds - (limit - monotonic()):.1f} s into {for_seconds:g} s")
+            raise HarnessError(
+                f"{what}: no longer so {for_seconds - (limit - monotonic()):.1f} s into {for_seconds:g} s"
+            )
         time.sleep(every)

@@ -1,7 +1,7 @@
 """One gateway and all that belongs to it: a model, an operator who watches, and if wanted a chat network with a person.
 
-    with World.make(V3_24, tmp_path) as world:
-        session = stuck.killed_in_model_call(world, "agent:main:lost")
+with World.make(V3_24, tmp_path) as world:
+    session = stuck.killed_in_model_call(world, "agent:main:lost")
 """
 
 from __future__ import annotations

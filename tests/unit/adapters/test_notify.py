@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -151,7 +152,7 @@ async def test_a_dead_target_is_asked_ever_more_rarely_and_given_up_after_a_day(
         if bench.sender().tries > before:
             tries_at.append(bench.clock.now().wall - START)
         bench.clock.advance(timedelta(seconds=5))
-    waits = [later - earlier for earlier, later in zip(tries_at, tries_at[1:], strict=False)]
+    waits = [later - earlier for earlier, later in pairwise(tries_at)]
     for place, wait in enumerate(waits):
         base = min(FIRST_WAIT * 2**place, LONGEST_WAIT)
         assert base <= wait <= base * (1 + JITTER) + timedelta(seconds=5)
@@ -195,7 +196,7 @@ async def test_a_message_the_target_cannot_take_does_not_block_the_others() -> N
 
 async def test_a_failing_or_hanging_target_never_blocks_another() -> None:
     bench = Bench(Target("webhook-1", "http://a"), Target("webhook-2", "http://b"), Target("ntfy-1", "ntfy://c"))
-    bench.sender(0).gate = asyncio.Event()
+    gate = bench.sender(0).gate = asyncio.Event()
     bench.sender(1).trouble = RuntimeError("a plugin's own bug, with a token in it")
     bench.outbox.put(told(1))
     first = asyncio.create_task(bench.round())
@@ -206,7 +207,7 @@ async def test_a_failing_or_hanging_target_never_blocks_another() -> None:
     await bench.round(timedelta(seconds=1))  # a second round while the first still hangs on webhook-1
     assert bench.sender(2).titles == ["Title 1", "Title 2"]
     assert bench.sender(0).tries == 1
-    bench.sender(0).gate.set()
+    gate.set()
     await first
     assert bench.sender(0).titles == ["Title 1"]
     assert bench.outbox.failed[1, "webhook-2"].last_error == "sending failed (RuntimeError)"

@@ -155,7 +155,7 @@ def inbox() -> Iterator[Inbox]:
     inbox = Inbox()
 
     class Answer(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 - the library's name
+        def do_POST(self) -> None:
             inbox.bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
             self.send_response(int(self.path.rstrip("/").rpartition("/")[2]))
             self.end_headers()

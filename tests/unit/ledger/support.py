@@ -66,6 +66,15 @@ def brought_to(ledger: Ledger, attempt: Attempt, state: AttemptState) -> None:
         assert ledger.settle_attempt(attempt.id, state, at(6), reason="Seen")
 
 
+def problem_of(ledger: Ledger) -> str:
+    """What it says is wrong with it; empty when nothing is. (A call: a type checker takes a property for constant.)"""
+    return ledger.problem or ""
+
+
+def lost_at(ledger: Ledger) -> datetime | None:
+    return ledger.lost_history_at
+
+
 def quarantine_of(session: str = "main", gateway: str = "home", incident: str | None = None) -> Quarantine:
     return Quarantine(gateway, session, "sid-1", at(50), "BudgetExhausted", incident)
 

@@ -71,7 +71,20 @@ def test_what_looks_like_a_secret(text: str, clean: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    "token gatewayToken auth_token PASSWORD api_key apiKey client-secret message resume_message text texts cookie".split(),
+    [
+        "token",
+        "gatewayToken",
+        "auth_token",
+        "PASSWORD",
+        "api_key",
+        "apiKey",
+        "client-secret",
+        "message",
+        "resume_message",
+        "text",
+        "texts",
+        "cookie",
+    ],
 )
 def test_names_that_hide_their_value(name: str) -> None:
     assert is_secret_name(name)
@@ -79,7 +92,19 @@ def test_names_that_hide_their_value(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", "token_file total session_key key reason context message_kind password_file secretary textual".split()
+    "name",
+    [
+        "token_file",
+        "total",
+        "session_key",
+        "key",
+        "reason",
+        "context",
+        "message_kind",
+        "password_file",
+        "secretary",
+        "textual",
+    ],
 )
 def test_names_that_do_not(name: str) -> None:
     assert may_show(name, "x")

@@ -1,0 +1,65 @@
+"""A gateway's own files, read only: whether what the wire says has reached the disk, where a kill -9 finds it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .gateways import Gateway
+
+Entry = dict[str, Any]
+
+
+def agent_folder(gateway: Gateway, key: str) -> Path:
+    agent = key.split(":")[1] if key.startswith("agent:") else "main"
+    return gateway.state_dir / "agents" / agent
+
+
+def stored_entry(gateway: Gateway, key: str) -> Entry:
+    """The session as stored; empty when it is not (yet) there or just being written."""
+    if gateway.release.keeps_sessions_in_sqlite:
+        return _from_sqlite(database_path(gateway, key), key)
+    try:
+        entries = json.loads((agent_folder(gateway, key) / "sessions" / "sessions.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return dict(entries.get(key) or {})
+
+
+def transcript_path(gateway: Gateway, session_id: str, key: str) -> Path:
+    """The transcript file; before 2026.9 only."""
+    return agent_folder(gateway, key) / "sessions" / f"{session_id}.jsonl"
+
+
+def lock_path(gateway: Gateway, session_id: str, key: str) -> Path:
+    """The lock of a session's transcript; before 2026.9 only."""
+    path = transcript_path(gateway, session_id, key)
+    return path.with_name(path.name + ".lock")
+
+
+def database_path(gateway: Gateway, key: str) -> Path:
+    """The session store; from 2026.9 on."""
+    return agent_folder(gateway, key) / "agent" / "openclaw-agent.sqlite"
+
+
+@contextlib.contextmanager
+def write_lock(gateway: Gateway, key: str) -> Iterator[None]:
+    """Hold the session store's write lock: whatever the gateway wants to write waits, and is given up after a while."""
+    with contextlib.closing(sqlite3.connect(database_path(gateway, key), timeout=10, isolation_level=None)) as store:
+        store.execute("begin immediate")
+        try:
+            yield
+        finally:
+            store.execute("rollback")
+
+
+def _from_sqlite(path: Path, key: str) -> Entry:
+    if not path.exists():
+        return {}
+    with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as store:
+        found = store.execute("select entry_json from session_nodes where session_key = ?", (key,)).fetchone()
+    return dict(json.loads(found[0])) if found else {}

@@ -1,0 +1,246 @@
+"""Sessions that say `running` while nothing runs, each made by what really makes them, each proved before it is given out.
+
+A recipe has two halves: begin one turn or several (`runs.py`), then do to the gateway what leaves them stuck:
+
+    runs = [in_model_call(world, Web("agent:main:a")), after_tool_results(world, GroupChat())]
+    stuck = by_kill(world, runs)
+
+so that many sessions of several kinds share one crash, as they do in life. A kill or restart ends every other run of that
+gateway as well: make healthy ones afterwards.
+
+Which recipes work where, as seen on real gateways:
+
+                          2026.3.24   2026.4.14   2026.5.18            2026.9.6
+    by_kill               yes         yes         yes                  background keys (`cron`) only: resumes the others
+    by_termination        yes         yes         yes                  no: drains, then resumes
+    by_restart_in_place   95 s        13 s        no: status `timeout` no: SIGUSR1 opens a debugger
+    by_run_timeout        yes         yes         no: status `timeout` no: status `timeout`
+    by_freeze             yes         yes         yes                  background keys only
+    by_lost_write         -           -           -                    yes
+    lock_transcript       yes         yes         -                    -
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil
+
+from .failures import HarnessError
+from .provider import Silence, Stream
+from .routes import Route
+from .runs import PATIENCE, Run, begin, warm_up
+from .stores import lock_path, stored_entry, write_lock
+from .waiting import epoch_ms, stays, until
+from .witness import WRITE, DeviceKey, Row
+from .world import World
+
+CRON_KEY = "agent:main:cron:nightly"
+"""2026.9 leaves interrupted sessions of such keys alone at boot."""
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """A proved stuck session."""
+
+    run: Run
+    row: Row
+    """The row as it was when proved."""
+    cause: str
+
+    @property
+    def key(self) -> str:
+        return self.run.key
+
+    @property
+    def marker(self) -> str:
+        return self.run.marker
+
+    @property
+    def request(self) -> str:
+        return self.run.request
+
+
+# ------------------------------------------------------------ what leaves runs stuck
+
+
+def by_kill(world: World, runs: Sequence[Run]) -> list[Stuck]:
+    """kill -9, and started again."""
+    world.kill()
+    return _come_back(world, runs, "kill -9")
+
+
+def by_termination(world: World, runs: Sequence[Run]) -> list[Stuck]:
+    """SIGTERM (killed after 20 s of draining), and started again."""
+    ended_itself = world.terminate()
+    return _come_back(world, runs, "SIGTERM" if ended_itself else "SIGTERM, then kill -9")
+
+
+def by_restart_in_place(world: World, runs: Sequence[Run]) -> list[Stuck]:
+    """SIGUSR1: the gateway waits a little for its runs, drains (5 s on 2026.4.14, always 90 s on 2026.3.24), aborts them
+    and starts again in the same process.
+
+    Seen: no transcript lock is left behind, `snapshot.uptimeMs` goes on counting, `updatedAt` is the moment of the
+    restart, and the transcripts end as if the user had pressed Stop (assistant, `stopReason` aborted).
+    """
+    world.restart_in_place()
+    for run in runs:
+        world.provider.forget(run.marker)
+    return [_prove(world, run, "SIGUSR1") for run in runs]
+
+
+def by_freeze(world: World, runs: Sequence[Run], *, seconds: float = 6) -> list[Stuck]:
+    """The gateway hangs for a while (SIGSTOP: connections are accepted by the kernel, handshakes time out), until
+    somebody kills and starts it."""
+    with frozen(world):
+        stays("the gateway answers nobody", lambda: not _lets_in(world), for_seconds=seconds, every=1)
+        world.kill()
+    return _come_back(world, runs, "frozen, then kill -9")
+
+
+def by_run_timeout(world: World, route: Route, *, streaming: bool = False) -> Stuck:
+    """The run hits its own time limit; the gateway was never restarted. Needs a world with a short `run_timeout_seconds`.
+
+    Seen on 2026.3.24 and 2026.4.14: `updatedAt - startedAt` of the row is the limit plus some 10 ms, and the transcript
+    ends like one whose user pressed Stop.
+    """
+    run = begin(world, route, Stream(7200) if streaming else Silence())
+    until(f"the run of {run.marker} times out", lambda: not world.provider.open_calls(run.marker), within=PATIENCE)
+    world.provider.forget(run.marker)
+    return _prove(world, run, "run timeout", row_moved=True)
+
+
+def by_lost_write(world: World, route: Route, *, limit: float = 55) -> Stuck:
+    """The store's SQLite write lock is held by somebody else while the run ends, so its last write is given up.
+
+    The gateway waits in steps of 5 s with its only thread, so everything is slow meanwhile. `limit`: a lock of 139 s made
+    a gateway lose its own lease, and every later turn failed.
+    """
+    warm_up(world, route)
+    run = begin(world, route, Stream(6))
+    with write_lock(world.gateway, run.key):
+        until(
+            f"the end of {run.marker} is not written", lambda: _is_ownerless(world.row(run.key)), within=limit, every=1
+        )
+    world.provider.forget(run.marker)
+    return _prove(world, run, "lost write", row_moved=True)
+
+
+@contextlib.contextmanager
+def frozen(world: World) -> Iterator[None]:
+    """The gateway is stopped (SIGSTOP) inside; goes on afterwards unless it was killed."""
+    world.gateway.freeze()
+    try:
+        yield
+    finally:
+        if world.gateway.is_running:
+            world.gateway.thaw()
+
+
+@dataclass(frozen=True)
+class ForeignLock:
+    """A transcript lock that names a living process which is not the gateway."""
+
+    path: Path
+    pid: int
+
+
+@contextlib.contextmanager
+def lock_transcript(world: World, session: Stuck, *, age: timedelta = timedelta(0)) -> Iterator[ForeignLock]:
+    """Somebody else holds the session's transcript, and lives. Ends with the holder's death; the lock file stays, as it
+    does in life. Past 30 minutes of `age` gateways take such a lock away from its holder."""
+    holder = subprocess.Popen(["sleep", "3600"], stdin=subprocess.DEVNULL)
+    try:
+        path = lock_path(world.gateway, str(session.row["sessionId"]), session.key)
+        created = datetime.fromtimestamp(epoch_ms() / 1000, UTC) - age
+        owner = {
+            "pid": holder.pid,
+            "createdAt": created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "starttime": _kernel_start_time(holder.pid),
+        }
+        with path.open("x") as lock:
+            json.dump(owner, lock, indent=2)
+        yield ForeignLock(path, holder.pid)
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+# ------------------------------------------------------------ proving it
+
+
+def _come_back(world: World, runs: Sequence[Run], cause: str) -> list[Stuck]:
+    for run in runs:
+        world.provider.forget(run.marker)
+    world.start()
+    return [_prove(world, run, cause) for run in runs]
+
+
+def _prove(world: World, run: Run, cause: str, *, row_moved: bool = False) -> Stuck:
+    """Nothing runs, and the row says otherwise, and that stays so for longer than a gateway's own recovery takes.
+
+    Whether anything runs is asked of the model, not of the gateway: no call of this turn is open, and none comes.
+    """
+    calls = len(world.provider.calls_showing(run.marker))
+
+    def stuck() -> bool:
+        row = world.row(run.key)
+        return (
+            _is_ownerless(row)
+            and row.get("sessionId") == run.session_id
+            and (row_moved or row.get("startedAt") == run.row.get("startedAt"))
+            and not world.provider.open_calls(run.marker)
+            and len(world.provider.calls_showing(run.marker)) == calls
+        )
+
+    what = f"{run.key} ({run.marker}) is stuck after {cause}"
+    until(what, lambda: stuck() or _complain(world, run), within=30)
+    stays(what, stuck, for_seconds=_own_recovery_takes(world), every=1)
+    row = world.row(run.key)
+    if stored_entry(world.gateway, run.key).get("status") != "running":
+        raise HarnessError(f"{what}: but its stored entry says {stored_entry(world.gateway, run.key).get('status')}")
+    if not world.release.keeps_sessions_in_sqlite:
+        # Harmless on these: a second device without admin scope may not stop anything, and there is nothing to stop.
+        with world.gateway.witness(scopes=WRITE, key=DeviceKey()) as stranger:
+            if (answer := stranger.abort(run.key)) != "no-active-run":
+                raise HarnessError(f"{what}: but sessions.abort answers {answer}")
+        row = world.row(run.key)
+    return Stuck(run, row, cause)
+
+
+def _is_ownerless(row: Row) -> bool:
+    return row.get("status") == "running" and not row.get("hasActiveRun") and not row.get("abortedLastRun")
+
+
+def _complain(world: World, run: Run) -> bool:
+    raise HarnessError(f"row {json.dumps(world.row(run.key))[:600]}, open {world.provider.open_calls(run.marker)}")
+
+
+def _own_recovery_takes(world: World) -> float:
+    """2026.9 resumes 2 to 9 s after it is ready, 2026.5 fails what it found locked after 5 s, older ones do nothing."""
+    if world.release.resumes_on_boot:
+        return 14
+    return 8 if world.release.tells_active_runs else 2
+
+
+def _lets_in(world: World) -> bool:
+    try:
+        world.gateway.witness(patience=1.5).close()
+    except HarnessError:
+        return False
+    return True
+
+
+def _kernel_start_time(pid: int) -> int:
+    """As the gateway writes it: clock ticks since boot on Linux."""
+    stat = Path(f"/proc/{pid}/stat")
+    if stat.exists():
+        return int(stat.read_text().rpartition(")")[2].split()[19])
+    return int(psutil.Process(pid).create_time() * os.sysconf("SC_CLK_TCK"))

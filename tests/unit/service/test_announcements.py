@@ -1,0 +1,386 @@
+"""Every message as a person reads it (``announcements.txt``), and the rules they all keep.
+
+After a deliberate change of words: ``WRITE_GOLDEN=1 pytest tests/unit/service/test_announcements.py``, then read the diff.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from inspect import getsource
+from pathlib import Path
+
+import pytest
+
+from watchdog.core import recovery
+from watchdog.core.blockers import Blocker, BlockerName
+from watchdog.core.model import GatewayPhase, Moment, Status
+from watchdog.core.policy import Budget, Step
+from watchdog.core.recovery import Attempt, AttemptState
+from watchdog.core.tracking import RunIdentity
+from watchdog.service import announcements as say
+from watchdog.service.announcements import wording
+from watchdog.service.announcements.ourselves import GRAVEST_FIRST
+from watchdog.service.ports import Incident, Message, MessageKind, Outcome
+
+GOLDEN = Path(__file__).with_name("announcements.txt")
+NOW = datetime(2026, 9, 14, 14, 3, 20, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+KEY = "agent:main:whatsapp:direct:+491511234567"
+
+
+def _attempt(number: int, step: Step, state: AttemptState, reason: str, minutes: int) -> Attempt:
+    at = NOW + minutes * MINUTE
+    return Attempt(number, "i-7", number, step, state, f"i-7/{number}", at, at, at + MINUTE, reason)
+
+
+INCIDENT = Incident("i-7", "home", KEY, "0b6e", NOW, "StartedBeforeBoot")
+RESUMED = _attempt(1, Step.RESUME, AttemptState.INEFFECTIVE, "NewRunSilent", 1)
+RENEWED = _attempt(2, Step.NEW, AttemptState.SUCCEEDED, "FreshRunStarted", 7)
+RUN = RunIdentity("0b6e", NOW - 2 * HOUR, Status.RUNNING)
+GRACE = Blocker(
+    BlockerName.STARTUP_GRACE,
+    "The gateway started, or we connected, less than 5 minutes ago.",
+    Moment(0, NOW + 5 * MINUTE),
+)
+PAUSED = Blocker(BlockerName.PAUSED, "Paused: upgrading the machine")
+IDLE = "The gateway says no run is active."
+RESTARTS = Budget(2, 6 * HOUR)
+
+
+def _all() -> dict[str, Message]:
+    return {
+        "stuck, with a deed": say.stuck(
+            INCIDENT,
+            now=NOW,
+            unattended_for=21 * MINUTE,
+            explanation="The run started at 2026-09-14 12:01:00Z, before this gateway process did (2026-09-14 13:40:00Z).",
+            next_step=Step.RESUME,
+        ),
+        "stuck, held": say.stuck(
+            INCIDENT,
+            now=NOW,
+            unattended_for=21 * MINUTE,
+            explanation=IDLE,
+            next_step=Step.NEW,
+            blockers=[GRACE, PAUSED],
+        ),
+        "stuck, only told": say.stuck(
+            INCIDENT, now=NOW, unattended_for=14 * HOUR + 5 * MINUTE, explanation=IDLE, next_step=Step.NOTIFY
+        ),
+        "held": say.held(INCIDENT, Step.NEW, [PAUSED], now=NOW + 3 * MINUTE),
+        "ineffective, next": say.did_not_help(
+            INCIDENT, RESUMED, now=NOW + 3 * MINUTE, next_step=Step.NEW, next_at=NOW + 8 * MINUTE
+        ),
+        "ineffective, last": say.did_not_help(
+            INCIDENT,
+            replace(RENEWED, state=AttemptState.INEFFECTIVE, reason="StillRunning"),
+            now=NOW + 9 * MINUTE,
+            next_step=None,
+        ),
+        "refused": say.did_not_help(
+            INCIDENT,
+            replace(RESUMED, state=AttemptState.REFUSED, reason="This chat's sendPolicy denies it."),
+            now=NOW + 3 * MINUTE,
+            next_step=Step.NOTIFY,
+        ),
+        "indeterminate": say.did_not_help(
+            INCIDENT,
+            replace(RESUMED, state=AttemptState.INDETERMINATE, reason="ConnectionLost"),
+            now=NOW + 3 * MINUTE,
+            next_step=None,
+        ),
+        "recovered by resume": say.closed(
+            replace(
+                INCIDENT,
+                attempts=(
+                    replace(
+                        RESUMED,
+                        state=AttemptState.SUCCEEDED,
+                        reason="NewRunDone",
+                        verified_by="NewRunDone, TerminalDeliverySent",
+                    ),
+                ),
+            ),
+            Outcome.RECOVERED,
+            now=NOW + 2 * MINUTE,
+        ),
+        "recovered by new": say.closed(
+            replace(INCIDENT, attempts=(RESUMED, RENEWED)),
+            Outcome.RECOVERED,
+            now=NOW + 9 * MINUTE,
+            note_path="/var/lib/openclaw-watchdog/notes/i-7-2.md",
+        ),
+        "cleared by itself": say.closed(INCIDENT, Outcome.CLEARED, now=NOW + 30 * MINUTE),
+        "cleared, perhaps by us": say.closed(
+            replace(INCIDENT, attempts=(RESUMED,)), Outcome.CLEARED, now=NOW + 30 * MINUTE
+        ),
+        "quarantined, budget": say.quarantined(
+            replace(
+                INCIDENT,
+                attempts=(RESUMED, replace(RENEWED, state=AttemptState.REFUSED, reason="SESSION_WORK_START_CHANGED")),
+            ),
+            now=NOW + 20 * HOUR,
+            why="3 attempts within 3 days are used up.",
+            budget=Budget(3, 72 * HOUR),
+        ),
+        "quarantined, ladder": say.quarantined(
+            INCIDENT, now=NOW + 40 * MINUTE, why="Every step of the ladder was tried."
+        ),
+        "long running": say.long_running(
+            "home",
+            KEY,
+            RUN,
+            now=NOW,
+            running_for=65 * MINUTE,
+            explanation="The gateway holds the session file's lock: a run is going.",
+        ),
+        "unknown": say.unknown(
+            "home",
+            KEY,
+            RUN,
+            now=NOW,
+            quiet_for=20 * MINUTE,
+            explanation="The row says no run is active, but 2026.5.18 says so of live chat-app runs too.",
+        ),
+        "gateway down": say.gateway_down(
+            "home",
+            GatewayPhase.DOWN,
+            since=NOW,
+            now=NOW + 2 * MINUTE,
+            problem="Nothing accepts connections at ws://127.0.0.1:18789",
+            open_incidents=2,
+        ),
+        "gateway sick": say.gateway_down(
+            "home", GatewayPhase.CONNECTED, since=NOW, now=NOW + 90 * MINUTE, problem="sessions.list took 14 seconds."
+        ),
+        "gateway up": say.gateway_up("home", since=NOW - 20 * HOUR, now=NOW, open_incidents=1),
+        "gateway restarted": say.gateway_restarted(
+            "home",
+            since=NOW,
+            now=NOW + 5 * MINUTE,
+            how="the systemd user unit openclaw-gateway.service",
+            number=1,
+            limit=RESTARTS,
+        ),
+        "gateway left alone": say.gateway_left_alone("home", since=NOW, now=NOW + 50 * MINUTE, limit=RESTARTS),
+        "fleet breaker opened": say.fleet_breaker_opened("home", at=NOW, sessions=34, running=60),
+        "fleet breaker closed": say.fleet_breaker_closed("home", opened_at=NOW, now=NOW + 9 * MINUTE, sessions=3),
+        "fleet breaker closed, all well": say.fleet_breaker_closed(
+            "home", opened_at=NOW, now=NOW + 9 * MINUTE, sessions=0
+        ),
+        "ledger unavailable": say.ledger_unavailable(
+            "/var/lib/openclaw-watchdog/ledger.sqlite", since=NOW, problem="The disk is full."
+        ),
+        "ledger restored": say.ledger_restored(since=NOW, now=NOW + 9 * MINUTE),
+        "test": say.trial(now=NOW, host="nas", version="0.1.0"),
+        "digest": _digest(),
+    }
+
+
+def _digest() -> Message:
+    """Three sessions stuck and two of them recovered while the gateway went down and came back."""
+    incidents = [replace(INCIDENT, id=f"i-{number}", session=f"agent:main:direct:{number}") for number in (1, 2, 3)]
+    opened = [
+        say.stuck(incident, now=NOW, unattended_for=21 * MINUTE, explanation=IDLE, next_step=Step.RESUME)
+        for incident in incidents
+    ]
+    recovered = [
+        say.recovered(incident, replace(RESUMED, reason="NewRunDone"), now=NOW + HOUR) for incident in incidents[:2]
+    ]
+    outage = [
+        say.gateway_down("home", GatewayPhase.DOWN, since=NOW, now=NOW, problem="Nothing listens."),
+        say.gateway_up("home", since=NOW, now=NOW + MINUTE),
+    ]
+    return say.digest([*outage, *opened, *recovered])
+
+
+def _page(messages: dict[str, Message]) -> str:
+    return "".join(
+        f"{'=' * 20} {name}  [{message.kind.value}]\n{message.title}\n\n{message.body}\n\n"
+        for name, message in messages.items()
+    )
+
+
+def test_the_texts_read_as_they_should() -> None:
+    page = _page(_all())
+    if os.environ.get("WRITE_GOLDEN"):
+        GOLDEN.write_text(page, encoding="utf-8")
+    assert page == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_every_kind_is_written_and_has_its_place_in_a_digest() -> None:
+    assert {message.kind for message in _all().values()} == set(MessageKind)
+    assert set(GRAVEST_FIRST) == set(MessageKind)
+
+
+@pytest.mark.parametrize("name", _all())
+def test_manners(name: str) -> None:
+    message = _all()[name]
+    assert len(message.title) <= 100
+    assert message.title.isprintable()
+    assert not re.search(
+        r"  (?!openclaw-watchdog )|\.\.(?!\.)| ,| \.|\n\n\n|\bNone\b(?! of)|datetime|timedelta", message.body
+    )
+    assert message.body == message.body.strip()
+    for line in message.body.splitlines():
+        assert line == line.rstrip()
+        if line.startswith("  "):
+            assert shlex.split(line)[0] == "openclaw-watchdog"
+        elif line and not line.startswith(("-", *"123456789", "That request", "The file", "Tried")):
+            assert line[-1] in ".:", line
+    assert not re.search(r"(?<!\d)\d:\d\d:\d\d", message.body)  # a bare timedelta
+
+
+# ---------------------------------------------------------------- once
+
+
+def test_opened_and_closed_are_each_told_once() -> None:
+    texts = _all()
+    assert {texts[name].dedupe_key for name in texts if name.startswith("stuck")} == {"i-7:opened"}
+    closings = [name for name in texts if name.startswith(("recovered", "cleared"))]
+    assert {texts[name].dedupe_key for name in closings} == {"i-7:closed"}
+    assert texts["quarantined, ladder"].dedupe_key == "i-7:quarantined"
+
+
+def test_a_hold_is_told_once_per_set_of_blockers_in_any_order() -> None:
+    later = NOW + HOUR
+    both = say.held(INCIDENT, Step.NEW, [PAUSED, GRACE], now=NOW)
+    again = say.held(INCIDENT, Step.NEW, [replace(GRACE, message="Otherwise put."), PAUSED], now=later)
+    assert both.dedupe_key == again.dedupe_key
+    assert say.held(INCIDENT, Step.NEW, [PAUSED], now=NOW).dedupe_key != both.dedupe_key
+
+
+def test_each_ending_of_each_attempt_is_told_once() -> None:
+    texts = _all()
+    keys = [texts[name].dedupe_key for name in ("ineffective, next", "ineffective, last", "refused", "indeterminate")]
+    assert keys == [
+        "i-7:attempt:1:ineffective",
+        "i-7:attempt:2:ineffective",
+        "i-7:attempt:1:refused",
+        "i-7:attempt:1:indeterminate",
+    ]
+
+
+def test_an_outage_is_told_once_each_way() -> None:
+    down = say.gateway_down("home", GatewayPhase.DOWN, since=NOW, now=NOW, problem="x")
+    worse = say.gateway_down("home", GatewayPhase.REFUSED, since=NOW, now=NOW + HOUR, problem="y")
+    up = say.gateway_up("home", since=NOW, now=NOW + HOUR)
+    again = say.gateway_down("home", GatewayPhase.DOWN, since=NOW + 2 * HOUR, now=NOW + 2 * HOUR, problem="x")
+    assert down.dedupe_key == worse.dedupe_key
+    assert len({down.dedupe_key, up.dedupe_key, again.dedupe_key}) == 3
+
+
+def test_long_and_unknown_are_told_once_per_run() -> None:
+    def key(run: RunIdentity, hours: int = 1) -> str:
+        return say.long_running("home", KEY, run, now=NOW, running_for=hours * HOUR, explanation=IDLE).dedupe_key
+
+    assert key(RUN) == key(RUN, 5)
+    assert key(RUN) == key(replace(RUN, lifecycle_revision="2"))
+    assert key(RUN) != key(replace(RUN, started_at=NOW))
+    assert key(RUN) != key(replace(RUN, session_id=None))
+    unclear = say.unknown("home", KEY, RUN, now=NOW, quiet_for=HOUR, explanation=IDLE)
+    assert unclear.dedupe_key not in {key(RUN), ""}
+
+
+def test_a_digest_shows_where_each_matter_stands_now() -> None:
+    body = _digest().body
+    assert "Recovered: agent:main:direct:1 on home" in body
+    assert "Stuck: agent:main:direct:1 on home" not in body
+    assert "Stuck: agent:main:direct:3 on home" in body
+    assert "Gateway home is down" not in body
+    assert _digest().kind is MessageKind.STUCK
+    assert _digest().dedupe_key == _digest().dedupe_key
+
+
+def test_a_long_digest_is_cut_and_says_so() -> None:
+    many = [
+        say.long_running("home", f"agent:main:{number}", RUN, now=NOW, running_for=HOUR, explanation=IDLE)
+        for number in range(60)
+    ]
+    message = say.digest(many)
+    assert "- and 35 more" in message.body
+    assert message.title == "Several at once: 60 long-running"
+    assert message.gateway == "home"
+    assert say.digest([*many, _all()["test"], replace(many[0], gateway="office", dedupe_key="o")]).gateway == ""
+
+
+# ---------------------------------------------------------------- words
+
+
+def test_every_reason_of_the_core_has_words() -> None:
+    coined = set(re.findall(r'Proof\(AttemptState\.\w+, "(\w+)"\)', getsource(recovery)))
+    coined |= {f"NewRun{status.value.capitalize()}" for status in Status if status.is_terminal}
+    assert coined <= set(wording.REASONS)
+
+
+def test_every_step_has_words() -> None:
+    assert set(wording.STEP_NAMES) == set(wording.DEEDS) == set(wording.STEP_EFFECTS) == set(Step)
+
+
+@pytest.mark.parametrize("phase", GatewayPhase)
+def test_every_phase_of_a_gateway_has_words(phase: GatewayPhase) -> None:
+    message = say.gateway_down("home", phase, since=NOW, now=NOW, problem="it hangs")
+    assert "since 14:03 UTC.\nIt hangs." in message.body
+
+
+@pytest.mark.parametrize(
+    ("length", "words"),
+    [
+        (timedelta(), "a moment"),
+        (timedelta(seconds=1), "1 second"),
+        (MINUTE, "1 minute"),
+        (timedelta(seconds=90), "90 seconds"),
+        (timedelta(minutes=21, seconds=59), "21 minutes"),
+        (HOUR, "1 hour"),
+        (timedelta(hours=1, minutes=5), "1 hour 5 minutes"),
+        (72 * HOUR, "3 days"),
+        (timedelta(days=1, hours=1, minutes=59), "1 day 1 hour"),
+    ],
+)
+def test_spans(length: timedelta, words: str) -> None:
+    assert wording.span(length) == words
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        (NOW, "14:03 UTC"),
+        (NOW - timedelta(days=1), "13 Sep 14:03 UTC"),
+        (NOW - timedelta(days=365), "14 Sep 2025 14:03 UTC"),
+    ],
+)
+def test_instants(at: datetime, words: str) -> None:
+    assert wording.when(at, NOW) == words
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (None, ""),
+        ("NewRunDone", "a new run finished"),
+        ("NewRunDone, TerminalDeliverySent", "a new run finished and its answer was delivered"),
+        ("GatewayWentAway", "gateway went away"),
+        ("SESSION_WORK_START_CHANGED", "SESSION_WORK_START_CHANGED"),
+        ("It said no.\nTwice.", "It said no. Twice"),
+        ("x" * 900, "x" * 299 + "…"),
+    ],
+)
+def test_reasons(reason: str | None, words: str) -> None:
+    assert wording.reason_words(reason) == words
+
+
+def test_keys_of_others_cannot_break_a_message_or_a_shell() -> None:
+    key = "agent:main:x'; rm -rf ~ #\n\x1b[31m\u202e" + "y" * 80
+    message = say.stuck(
+        replace(INCIDENT, session=key), now=NOW, unattended_for=HOUR, explanation=IDLE, next_step=Step.RESUME
+    )
+    assert message.title.isprintable()
+    assert len(message.title) < 70
+    prose, _, command = message.body.partition("\n\n  ")
+    assert "\x1b" not in prose
+    assert shlex.split(command) == ["openclaw-watchdog", "explain", key]
