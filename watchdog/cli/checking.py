@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from watchdog.adapters.ledger import Ledger
-from watchdog.cli.describing import VERDICT_STYLES, explanation_lines, session_facts, span_words
+from watchdog.cli.describing import VERDICT_STYLES, explanation_lines, session_facts
 from watchdog.cli.shared import (
     ConfigOption,
     GatewayOption,
@@ -26,6 +26,7 @@ from watchdog.cli.shared import (
     say_error,
 )
 from watchdog.cli.unmetered import NoMeter
+from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
 from watchdog.daemon.assembly import Builder, Identity, ledger_path, make_state_folder, state_folder
 from watchdog.service import errors
@@ -103,7 +104,7 @@ def identity_of(setting: Setting) -> Identity:
 
 
 async def _inspect_all(setting: Setting, gateway: str | None, *, quiet: bool) -> list[Found]:
-    builder = Builder(setting.loaded, setting.env, SilentLog(), NoMeter(), on_secret=setting.secrets.add)
+    builder = Builder(setting.loaded, setting.env, SilentLog(), NoMeter(), secrets=setting.secrets)
     identity = identity_of(setting)
     sections = chosen_sections(setting, gateway)
     return list(await asyncio.gather(*(_inspect_one(builder, identity, section, quiet) for section in sections)))
@@ -184,7 +185,7 @@ def _print(found: Sequence[Found]) -> None:
 
 
 async def _explain(setting: Setting, gateway: str | None, key: str, *, as_json: bool) -> None:
-    builder = Builder(setting.loaded, setting.env, SilentLog(), NoMeter(), on_secret=setting.secrets.add)
+    builder = Builder(setting.loaded, setting.env, SilentLog(), NoMeter(), secrets=setting.secrets)
     identity = identity_of(setting)
     ledger = _readable_ledger(setting)
     problems: list[str] = []

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from watchdog.core.evidence import Truth
 from watchdog.core.policy import Mode
+from watchdog.core.spans import span_words
 from watchdog.core.verdict import Judgement, Verdict
 from watchdog.service.inspecting import Inspection
 from watchdog.service.observing import Judged
@@ -22,21 +22,6 @@ VERDICT_STYLES = {
     Verdict.UNKNOWN: "magenta",
 }
 _TRUTH_STYLES = {Truth.TRUE: "green", Truth.FALSE: "red", Truth.UNKNOWN: "dim"}
-
-
-def span_words(span: timedelta) -> str:
-    """``3m12s``, ``2h05m``, ``4d03h``: two units are enough for a person."""
-    seconds = int(span.total_seconds())
-    if seconds < 60:
-        return f"{max(seconds, 0)}s"
-    minutes, seconds = divmod(seconds, 60)
-    if minutes < 60:
-        return f"{minutes}m{seconds:02d}s"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours}h{minutes:02d}m"
-    days, hours = divmod(hours, 24)
-    return f"{days}d{hours:02d}h"
 
 
 def session_facts(judged: Judged) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from rich.console import Console
 import watchdog
 from watchdog.adapters.ledger import Ledger
 from watchdog.cli.checking import chosen_sections, identity_of
-from watchdog.cli.describing import span_words
 from watchdog.cli.shared import (
     ConfigOption,
     GatewayOption,
@@ -33,6 +32,7 @@ from watchdog.cli.unmetered import NoMeter
 from watchdog.config import ConfigError, missing_secrets
 from watchdog.core.model import FlagWorth, GatewayFacts, LockWorth
 from watchdog.core.policy import Step
+from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import Builder, ledger_path, state_folder
 from watchdog.gateway.capabilities import ADMIN, needs_of, parse_version
 from watchdog.gateway.client import GatewayClient
@@ -142,7 +142,7 @@ def _ledger(setting: Setting) -> list[Finding]:
 
 
 async def _gateways(setting: Setting, gateway: str | None) -> list[Finding]:
-    builder = Builder(setting.loaded, setting.env, SilentLog(), NoMeter(), on_secret=setting.secrets.add)
+    builder = Builder(setting.loaded, setting.env, SilentLog(), NoMeter(), secrets=setting.secrets)
     try:
         identity = identity_of(setting)
     except (errors.WatchdogError, OSError) as problem:

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from watchdog.adapters.clock import SystemClock
 from watchdog.adapters.ledger import Ledger
-from watchdog.cli.describing import span_words
 from watchdog.cli.shared import ConfigOption, GatewayOption, JsonOption, print_json, read_setting
 from watchdog.config import durations
+from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import ledger_path, state_folder
 from watchdog.service.ports import Incident, Outcome
 

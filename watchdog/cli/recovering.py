@@ -11,7 +11,6 @@ import typer
 from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.notes import HandoffNotes
 from watchdog.cli.checking import chosen_sections, identity_of
-from watchdog.cli.describing import span_words
 from watchdog.cli.shared import (
     ConfigOption,
     GatewayOption,
@@ -27,6 +26,7 @@ from watchdog.cli.unmetered import NoMeter
 from watchdog.core.evidence import Truth
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState
+from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
 from watchdog.daemon.assembly import Builder, ledger_path, make_state_folder, state_folder
 from watchdog.service import errors
@@ -71,7 +71,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 async def _recover(setting: Setting, gateway: str | None, key: str, step: Step, *, ask: bool) -> dict[str, object]:
-    builder = Builder(setting.loaded, setting.env, SilentLog(), NoMeter(), on_secret=setting.secrets.add)
+    builder = Builder(setting.loaded, setting.env, SilentLog(), NoMeter(), secrets=setting.secrets)
     identity = identity_of(setting)
     state_dir = make_state_folder(state_folder(setting.loaded, setting.env))
     problems: list[str] = []

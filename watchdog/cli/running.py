@@ -34,7 +34,7 @@ def add_to(app: typer.Typer) -> None:
         log = service_log(setting, log_format)
         source = setting.loaded.source
         log.event(Event.CONFIG_LOADED, source=str(source) if source is not None else "built-in defaults")
-        builder = Builder(setting.loaded, setting.env, log, PrometheusMeter(__version__), on_secret=setting.secrets.add)
+        builder = Builder(setting.loaded, setting.env, log, PrometheusMeter(__version__), secrets=setting.secrets)
         code = asyncio.run(Daemon(builder.parts(is_observing=observe)).run())
         if code:
             raise Leave(code)

@@ -14,6 +14,7 @@ from enum import StrEnum
 from watchdog.core.evidence import Case
 from watchdog.core.model import Lock, Moment, TailKind
 from watchdog.core.policy import Mode, Recovery, Step, Thresholds
+from watchdog.core.spans import span_words
 
 
 class BlockerName(StrEnum):
@@ -124,7 +125,7 @@ def _gateway(case: Case, thresholds: Thresholds, standing: Standing, *, is_prove
         found.append(
             Blocker(
                 BlockerName.STARTUP_GRACE,
-                f"The gateway started, or we connected, less than {thresholds.startup_grace} ago.",
+                f"The gateway started, or we connected, less than {span_words(thresholds.startup_grace)} ago.",
                 case.now.plus(left),
             )
         )
@@ -221,13 +222,15 @@ def _ledger(case: Case, recovery: Recovery, standing: Standing) -> Sequence[Bloc
     budget, gateway_budget = recovery.budget, recovery.gateway_budget
     if standing.session_charges >= budget.attempts:
         found.append(
-            Blocker(BlockerName.SESSION_BUDGET, f"{budget.attempts} attempts within {budget.per} are used up.")
+            Blocker(
+                BlockerName.SESSION_BUDGET, f"{budget.attempts} attempts within {span_words(budget.per)} are used up."
+            )
         )
     if standing.gateway_charges >= gateway_budget.attempts:
         found.append(
             Blocker(
                 BlockerName.GATEWAY_BUDGET,
-                f"{gateway_budget.attempts} attempts on this gateway within {gateway_budget.per} are used up.",
+                f"{gateway_budget.attempts} attempts on this gateway within {span_words(gateway_budget.per)} are used up.",
             )
         )
     return found

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from random import Random
 
 import platformdirs
 
@@ -14,40 +13,19 @@ from watchdog.adapters.clock import SystemClock
 from watchdog.adapters.host import Host
 from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.notes import HandoffNotes
+from watchdog.adapters.supervisor import Supervisor
 from watchdog.config import Gateway as GatewaySection
-from watchdog.config import LoadedConfig
-from watchdog.core.policy import PolicyBook, Step
-from watchdog.daemon.endpoints import EndpointFinder, KeepSecret
+from watchdog.config import LoadedConfig, load
+from watchdog.core.policy import Step
+from watchdog.daemon.endpoints import EndpointFinder
+from watchdog.daemon.telling import Teller
 from watchdog.gateway.client import GatewayClient
 from watchdog.gateway.identity import DeviceIdentity, DeviceTokens
 from watchdog.gateway.secrets import Secret
 from watchdog.service.events import Log
 from watchdog.service.ports import Clock, Meter, Notes
+from watchdog.service.redaction import Secrets
 from watchdog.service.watch import PassReport, Watch, may_act
-
-
-class Supervisor(Protocol):
-    """The service manager, or nobody."""
-
-    def ready(self) -> None: ...
-
-    def stopping(self) -> None: ...
-
-    def watchdog_ping(self) -> None: ...
-
-    def status(self, text: str) -> None: ...
-
-
-class Unsupervised:
-    """No service manager: every word goes nowhere."""
-
-    def ready(self) -> None: ...
-
-    def stopping(self) -> None: ...
-
-    def watchdog_ping(self) -> None: ...
-
-    def status(self, text: str) -> None: ...
 
 
 async def _nothing(_report: PassReport) -> None: ...
@@ -57,17 +35,20 @@ async def _nothing(_report: PassReport) -> None: ...
 class Parts:
     """A whole watchdog, ready to run."""
 
+    loaded: LoadedConfig
     watches: Sequence[Watch]
     ledger: Ledger
     clock: Clock
     log: Log
     meter: Meter
-    poll_every: timedelta
+    teller: Teller
+    supervisor: Supervisor
+    build_watches: Callable[[LoadedConfig, set[str]], Sequence[Watch]]
+    """Watches for the named gateways of a configuration read later."""
+    read_again: Callable[[], LoadedConfig]
+    """The configuration as it is on disk now. Raises ``ConfigError``."""
     is_observing: bool = False
-    supervisor: Supervisor = field(default_factory=Unsupervised)
-    side_jobs: Sequence[Callable[[], Coroutine[None, None, None]]] = ()
     after_pass: Callable[[PassReport], Awaitable[None]] = _nothing
-    reload: Callable[[], None] = lambda: None
 
     def close(self) -> None:
         self.ledger.close()
@@ -115,7 +96,8 @@ class Builder:
     meter: Meter
     clock: Clock = field(default_factory=SystemClock)
     host: Host = field(default_factory=Host)
-    on_secret: KeepSecret = lambda _secret: None
+    secrets: Secrets = field(default_factory=Secrets)
+    """What must never be shown; every secret is added as it is read."""
 
     @property
     def home(self) -> Path:
@@ -129,7 +111,7 @@ class Builder:
             host=self.host,
             device=identity.device,
             tokens=identity.tokens,
-            on_secret=self.on_secret,
+            on_secret=self.secrets.add,
         )
 
     def client(self, section: GatewaySection, identity: Identity, steps: frozenset[Step]) -> GatewayClient:
@@ -147,15 +129,16 @@ class Builder:
 
     def watches(
         self,
+        loaded: LoadedConfig,
         identity: Identity,
         ledger: Ledger,
         notes: Notes,
         *,
         is_observing: bool = False,
-        believes_rows: bool = False,
-        only: str | None = None,
+        only: Collection[str] | None = None,
     ) -> list[Watch]:
-        book: PolicyBook = self.loaded.policy_book
+        """One watch per configured gateway, or for those in ``only``."""
+        book = loaded.policy_book
         steps = frozenset[Step]() if is_observing else may_act(book)
         return [
             Watch(
@@ -166,12 +149,11 @@ class Builder:
                 clock=self.clock,
                 log=self.log,
                 meter=self.meter,
-                poll_every=self.loaded.config.poll_every,
+                poll_every=loaded.config.poll_every,
                 is_observing=is_observing,
-                believes_rows=believes_rows,
             )
-            for section in self.loaded.config.gateways
-            if only is None or section.name == only
+            for section in loaded.config.gateways
+            if only is None or section.name in only
         ]
 
     def parts(self, *, is_observing: bool) -> Parts:
@@ -179,13 +161,20 @@ class Builder:
         state_dir = make_state_folder(state_folder(self.loaded, self.env))
         identity = Identity(state_dir)
         ledger = Ledger.open(ledger_path(state_dir), owner=True)
-        watches = self.watches(identity, ledger, HandoffNotes(state_dir), is_observing=is_observing)
+        notes = HandoffNotes(state_dir)
+        source = self.loaded.source
         return Parts(
-            watches=watches,
+            loaded=self.loaded,
+            watches=self.watches(self.loaded, identity, ledger, notes, is_observing=is_observing),
             ledger=ledger,
             clock=self.clock,
             log=self.log,
             meter=self.meter,
-            poll_every=self.loaded.config.poll_every,
+            teller=Teller(ledger, self.clock, self.log, self.meter, self.secrets, self.env, Random()),
+            supervisor=Supervisor(self.clock, self.env),
+            build_watches=lambda loaded, names: self.watches(
+                loaded, identity, ledger, notes, is_observing=is_observing, only=names
+            ),
+            read_again=lambda: load(source, env=dict(self.env)),
             is_observing=is_observing,
         )

@@ -1,7 +1,8 @@
 """The daemon: start, watch, reload, drain, stop.
 
 Order of a start: open the ledger and settle what an earlier life left open, before the first look at a gateway. Order
-of a stop: no new passes, the ones going finish (they may be about to record a deed), then connections and ledger close.
+of a stop: no new passes, the ones going finish (they may be about to record a deed), what is owed is delivered once
+more, then connections and ledger close.
 """
 
 from __future__ import annotations
@@ -10,19 +11,28 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from datetime import datetime
 from random import Random
+from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from watchdog import __version__
+from watchdog.config import ConfigError, LoadedConfig, diff
 from watchdog.daemon.assembly import Parts
 from watchdog.daemon.runner import Runner
+from watchdog.service import announcements
+from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event
-from watchdog.service.watch import PassReport
+from watchdog.service.watch import PassReport, Watch
 
 DRAIN_LIMIT = 60.0
 """Seconds a pass may take to finish after SIGTERM; a deed's answer is waited for at most 15 s."""
+LAST_DELIVERY = 10.0
+"""Seconds for the messages owed at the end; what is not delivered then is delivered by the next life."""
+DAY = 24 * 3600
 
 
 @dataclass(slots=True)
@@ -31,9 +41,21 @@ class Daemon:
 
     parts: Parts
     seed: int | None = None
-    _runners: list[Runner] = field(default_factory=list)
+    _runners: dict[str, Runner] = field(default_factory=dict)
+    _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _scheduler: AsyncIOScheduler = field(init=False)
+    _rng: Random = field(init=False)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _why: str = "asked to stop"
+    _ledger_out_since: datetime | None = None
+    _errands: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._rng = Random(self.seed)
+        self._scheduler = AsyncIOScheduler(
+            timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+        )
 
     async def run(self) -> int:
         """Run until SIGTERM or SIGINT; 0 after an orderly stop."""
@@ -48,69 +70,159 @@ class Daemon:
             mode="observe" if parts.is_observing else "recover",
             unsettled_attempts=len(left),
         )
-        scheduler = AsyncIOScheduler(
-            timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
-        )
-        rng = Random(self.seed)
+        await parts.teller.configure(parts.loaded)
         for watch in parts.watches:
-            runner = Runner(watch, parts.poll_every, parts.clock, parts.log, Random(rng.random()), self._after_pass)
-            self._runners.append(runner)
-            scheduler.add_job(runner.ring, "interval", seconds=parts.poll_every.total_seconds())
-        scheduler.start()
+            self._start(watch)
+        self._scheduler.add_job(self._prune, "interval", seconds=DAY)
+        self._scheduler.start()
+        side = asyncio.create_task(parts.teller.run(), name="messages")
         parts.supervisor.ready()
-        tasks = [asyncio.create_task(runner.run(), name=runner.watch.gateway.name) for runner in self._runners]
-        tasks += [asyncio.create_task(job(), name="side job") for job in parts.side_jobs]
         try:
-            await self._until_stopped(tasks)
+            await self._until_stopped(side)
         finally:
             parts.supervisor.stopping()
             parts.log.event(Event.DAEMON_STOPPING, reason=self._why)
-            scheduler.shutdown(wait=False)
-            await self._drain(tasks)
+            self._scheduler.shutdown(wait=False)
+            await self._drain(side)
+            await parts.teller.close()
             parts.close()
             parts.log.event(Event.DAEMON_STOPPED)
         return 0
 
-    async def _until_stopped(self, tasks: list[asyncio.Task[None]]) -> None:
-        waiter = asyncio.create_task(self._stop.wait())
-        try:
-            done, _ = await asyncio.wait({waiter, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-            for task in done - {waiter}:
-                # A runner only ends by itself through a defect: better to die loudly and be restarted.
-                self._why = f"{task.get_name()} ended"
-                task.result()
-        finally:
-            waiter.cancel()
+    # ---------------------------------------------------------------- runners
 
-    async def _drain(self, tasks: list[asyncio.Task[None]]) -> None:
-        for runner in self._runners:
+    def _start(self, watch: Watch) -> None:
+        name = watch.gateway.name
+        every = self.parts.loaded.config.poll_every
+        runner = Runner(
+            watch,
+            every,
+            self.parts.clock,
+            self.parts.log,
+            Random(self._rng.random()),
+            self._after_pass,
+            self._ledger_failed,
+        )
+        self._runners[name] = runner
+        self._scheduler.add_job(runner.ring, "interval", seconds=every.total_seconds(), id=name)
+        self._tasks[name] = asyncio.create_task(runner.run(), name=name)
+        self._changed.set()
+
+    async def _end(self, name: str) -> None:
+        runner, task = self._runners.pop(name), self._tasks.pop(name)
+        self._scheduler.remove_job(name)
+        runner.stop()
+        await task
+
+    async def _until_stopped(self, side: asyncio.Task[None]) -> None:
+        while not self._stop.is_set():
+            self._changed.clear()
+            waiters = {asyncio.create_task(event.wait()) for event in (self._stop, self._changed)}
+            tasks = {side, *self._tasks.values()}
+            try:
+                done, _ = await asyncio.wait(waiters | tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for waiter in waiters:
+                    waiter.cancel()
+            for task in done & {side, *self._tasks.values()}:
+                # A runner only ends by itself through a defect: better to die loudly and be started again.
+                self._why = f"{task.get_name()} ended by itself"
+                task.result()
+
+    async def _drain(self, side: asyncio.Task[None]) -> None:
+        for runner in self._runners.values():
             runner.stop()
-        side = tasks[len(self._runners) :]
-        for task in side:
-            task.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_LIMIT):
-                await asyncio.gather(*tasks[: len(self._runners)], return_exceptions=True)
-        for task in tasks:
+                await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        for task in (side, *self._tasks.values()):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(side, *self._tasks.values(), return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_DELIVERY):
+                await self.parts.teller.deliver(self.parts.clock.now())
+
+    # ---------------------------------------------------------------- after a pass
 
     async def _after_pass(self, report: PassReport) -> None:
         parts = self.parts
+        if self._ledger_out_since is not None:
+            now = parts.clock.now().wall
+            await parts.teller.shout(announcements.ledger_restored(since=self._ledger_out_since, now=now))
+            self._ledger_out_since = None
+        # The loop works, whatever the gateway does: an outage of theirs must not get us restarted.
+        parts.supervisor.watchdog_ping()
+        parts.supervisor.status(self._status_line())
+        parts.teller.wake()
+        await parts.after_pass(report)
         if report.is_good:
             parts.meter.cycle_completed(report.at.wall)
-            parts.supervisor.watchdog_ping()
-        await parts.after_pass(report)
+            await parts.teller.ping()
+
+    async def _ledger_failed(self, problem: LedgerError) -> None:
+        if self._ledger_out_since is None:
+            self._ledger_out_since = self.parts.clock.now().wall
+            path = str(self.parts.ledger.path or "in memory")
+            await self.parts.teller.shout(
+                announcements.ledger_unavailable(path, since=self._ledger_out_since, problem=str(problem))
+            )
+
+    def _status_line(self) -> str:
+        reports = [runner.watch.last_report for runner in self._runners.values()]
+        good = [report for report in reports if report is not None and report.is_good]
+        sessions = sum(len(report.judged) for report in good)
+        stuck = sum(report.verdicts()["stuck"] for report in good)
+        flight = sum(report.in_flight for report in good)
+        return f"{len(good)}/{len(reports)} gateways up, {sessions} sessions, {stuck} stuck, {flight} in recovery"
+
+    def _prune(self) -> None:
+        with contextlib.suppress(LedgerError):
+            self.parts.ledger.prune(self.parts.clock.now().wall - self.parts.loaded.config.ledger_retention)
+
+    # ---------------------------------------------------------------- signals
 
     def _heed_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask_to_stop, number.name)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, self._spawn, self.reload)
+
+    def _spawn(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = asyncio.get_running_loop().create_task(job(), name="reload")
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
 
     def _ask_to_stop(self, why: str) -> None:
         self._why = why
         self._stop.set()
 
-    def _reload(self) -> None:
-        self.parts.reload()
+    async def reload(self) -> None:
+        """Read the configuration again; a broken one is refused whole and the old one stays in force."""
+        parts = self.parts
+        parts.supervisor.reloading()
+        try:
+            loaded: LoadedConfig = parts.read_again()
+        except ConfigError as refused:
+            for problem in refused.problems:
+                parts.log.event(Event.CONFIG_REFUSED, reason=str(problem), in_force="the old configuration")
+            parts.supervisor.ready()
+            return
+        before, changes = parts.loaded, diff(parts.loaded.config, loaded.config)
+        parts.loaded = loaded
+        parts.log.event(Event.CONFIG_LOADED, source=str(loaded.source), changes=changes)
+        if changes:
+            await self._apply(before, loaded)
+        parts.supervisor.ready()
+
+    async def _apply(self, before: LoadedConfig, loaded: LoadedConfig) -> None:
+        old = {section.name: section for section in before.config.gateways}
+        new = {section.name: section for section in loaded.config.gateways}
+        same_pace = before.config.poll_every == loaded.config.poll_every
+        kept = {name for name in new if new[name] == old.get(name) and same_pace and name in self._runners}
+        for name in [name for name in self._runners if name not in kept]:
+            await self._end(name)
+        for name in kept:
+            self._runners[name].watch.take_book(loaded.policy_book)
+        for watch in self.parts.build_watches(loaded, set(new) - kept):
+            self._start(watch)
+        await self.parts.teller.configure(loaded)

@@ -19,6 +19,7 @@ from watchdog.service.ports import Clock
 from watchdog.service.watch import PassReport, Watch
 
 AfterPass = Callable[[PassReport], Awaitable[None]]
+OnLedgerFailure = Callable[[errors.LedgerError], Awaitable[None]]
 
 _FIRST_RETRY = 1.0
 _LAST_RETRY = 60.0
@@ -36,6 +37,7 @@ class Runner:
     log: Log
     rng: Random
     after_pass: AfterPass
+    on_ledger_failure: OnLedgerFailure
     bell: asyncio.Event = field(default_factory=asyncio.Event)
     failures: int = 0
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -69,6 +71,7 @@ class Runner:
                 self.log.event(Event.LEDGER_UNAVAILABLE, gateway=self.watch.gateway.name, reason=str(problem))
             self._ledger_is_out = True
             self.failures += 1
+            await self.on_ledger_failure(problem)
             return None
         if self._ledger_is_out:
             self.log.event(Event.LEDGER_RESTORED, gateway=self.watch.gateway.name)

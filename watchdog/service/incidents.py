@@ -208,6 +208,7 @@ class Incidents:
         incident, judged = decision.incident, decision.judged
         if incident is None:
             return
+        incident = self.ledger.incident(incident.id) or incident
         budget = judged.policy.recovery.budget if decision.blockers else None
         why = decision.blockers[0].message if decision.blockers else "Every step of the ladder was tried."
         entry = Quarantine(self.gateway.name, incident.session, judged.session.session_id, now.wall, why, incident.id)

@@ -97,6 +97,11 @@ class Watch:
         self.incidents = Incidents(self.gateway, self.ledger, self.log, self.meter)
         self.executor = Executor(self.gateway, self.observer, self.ledger, self.notes, self.clock, self.log, self.meter)
 
+    def take_book(self, book: PolicyBook) -> None:
+        """Use other policies from the next pass on; what was observed so far stays."""
+        self.book = book
+        self.observer.book = book
+
     async def pass_once(self) -> PassReport:
         """One whole pass. Raises ``errors.LedgerError`` only."""
         now = self.clock.now()

@@ -199,7 +199,9 @@ def _pending(session: SimSession | None) -> Shape:
     """Queued words, and those an abort cancelled. What a deaf session spools is not shown (channels.md 3)."""
     if session is None:
         return {"items": [], "total": 0}
-    items = [_pending_item(m, "queued") for m in session.queue] + [_pending_item(m, "cancelled") for m in session.cancelled]
+    items = [_pending_item(m, "queued") for m in session.queue] + [
+        _pending_item(m, "cancelled") for m in session.cancelled
+    ]
     return {"items": items, "total": len(items)}
 
 

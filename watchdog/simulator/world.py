@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from watchdog.core.model import SessionKind
 from watchdog.simulator.agenda import Agenda
@@ -69,6 +69,12 @@ class World:
         """Keys by parent. On 9.6 every session an operator created counts as a child of the main session."""
         self.rows_version = 0
         """Changes with every change of any row, so that an unchanged list need not be built again."""
+        self.sorted_rows: tuple[int, list[dict[str, Any]]] | None = None
+        """The last list built, with the ``rows_version`` it was built for."""
+        self.agents = {"main"}
+        self.channels = {"irc"}
+        self.event_loop_delay_ms = 0
+        """A blocked event loop, as health tells it (5.18, 9.6)."""
         self.provider = Provider()
         self.results = Results()
         self.run_timeout_seconds: float | None = None

@@ -386,7 +386,7 @@ def is_due(fate: Fate, now: datetime) -> bool:
 
 TestAgainstAModel = AgainstAModel.TestCase
 TestAgainstAModel.settings = settings(
-    max_examples=1500,
+    max_examples=40,
     stateful_step_count=40,
     deadline=None,
     database=None,

@@ -1,0 +1,64 @@
+"""Event frames of a subscribed connection: ``sessions.changed`` and ``agent``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from watchdog.simulator.profiles import ActiveFlag
+from watchdog.simulator.records import Change
+from watchdog.simulator.rows import is_modern, row_of
+
+if TYPE_CHECKING:
+    from watchdog.simulator.world import World
+
+_FLAT = (
+    "updatedAt",
+    "sessionId",
+    "kind",
+    "systemSent",
+    "abortedLastRun",
+    "totalTokens",
+    "totalTokensFresh",
+    "status",
+    "startedAt",
+    "endedAt",
+    "runtimeMs",
+    "hasActiveRun",
+    "activeRunIds",
+    "deliveryContext",
+    "lastChannel",
+)
+
+
+def event_frames(world: World, change: Change) -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """(event name, payload, does the frame carry a ``seq``) for one change.
+
+    5.18 was never seen to send ``agent`` events to a subscribed operator, only ``sessions.changed`` (channels.md 2);
+    before 9.6 ``sessions.changed`` frames carry no ``seq``.
+    """
+    session = world.sessions.get(change.key)
+    if session is None:
+        return
+    modern = is_modern(world)
+    if change.stream is not None:
+        if world.profile.active_flag is not ActiveFlag.TRACKED_ONLY:
+            payload: dict[str, Any] = {"runId": change.run_id, "stream": change.stream, "data": dict(change.data)}
+            payload |= {"sessionKey": change.key, "ts": world.wall_ms}
+            if modern:
+                payload |= {"sessionId": session.session_id, "agentId": session.agent_id, "isHeartbeat": False}
+            yield "agent", payload, True
+        return
+    row = row_of(world, session)
+    payload = {"sessionKey": change.key}
+    if modern:
+        payload["agentId"] = session.agent_id
+    if change.reason is not None:
+        payload["reason"] = change.reason
+    else:
+        payload |= {"phase": change.phase, "runId": change.run_id}
+    payload["ts"] = world.wall_ms
+    if change.reason is None or modern:
+        payload["session"] = row
+    payload |= {name: row[name] for name in _FLAT if name in row}
+    yield "sessions.changed", payload, modern

@@ -1,0 +1,267 @@
+"""Payloads that are more shape than substance: health, counts, lists, results (fields as seen on the wire)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from watchdog.simulator.profiles import Paging
+from watchdog.simulator.records import ClientInfo
+from watchdog.simulator.results import RunResult
+from watchdog.simulator.rows import is_modern
+from watchdog.simulator.sessions import Origin, SimSession
+
+if TYPE_CHECKING:
+    from watchdog.simulator.world import World
+
+Shape = dict[str, Any]
+
+
+def event_loop(world: World) -> Shape:
+    """The event-loop figures of 5.18's and 9.6's health; degraded while somebody blocks the loop (#107415, #76041)."""
+    delay = world.event_loop_delay_ms
+    is_degraded = delay > 1000
+    return {
+        "degraded": is_degraded,
+        "degradedSinceMs": 5000 if is_degraded else None,
+        "reasons": ["event_loop_delay"] if is_degraded else [],
+        "intervalMs": 1004.6,
+        "delayP99Ms": max(21.7, float(delay)),
+        "delayMaxMs": max(21.7, float(delay)),
+        "utilization": 1 if is_degraded else 0.005,
+        "cpuCoreRatio": 0.95 if is_degraded else 0.006,
+    }
+
+
+def health(world: World, state_dir: str) -> Shape:
+    newest = sorted(world.sessions.values(), key=lambda s: s.updated_ms, reverse=True)[:5]
+    recent = [{"key": s.key, "updatedAt": s.updated_ms, "age": world.wall_ms - s.updated_ms} for s in newest]
+    sessions = {"path": f"{state_dir}/agents/main/sessions", "count": len(world.sessions), "recent": recent}
+    answer: Shape = {
+        "ok": True,
+        "ts": world.wall_ms,
+        "durationMs": 0,
+        "channels": {name: {"configured": True, "running": True} for name in sorted(world.channels)},
+        "channelOrder": sorted(world.channels),
+        "channelLabels": {name: name.upper() for name in sorted(world.channels)},
+        "heartbeatSeconds": 0,
+        "defaultAgentId": "main",
+        "agents": [
+            {"agentId": name, "isDefault": name == "main", "sessions": sessions} for name in sorted(world.agents)
+        ],
+        "sessions": sessions,
+    }
+    if world.profile.paging is not Paging.NONE:
+        answer |= {"eventLoop": event_loop(world), "plugins": {"loaded": [], "errors": []}}
+    return answer
+
+
+def status(world: World, state_dir: str) -> Shape:
+    """``status``. The task counters did not mention stuck sessions on any version."""
+    answer: Shape = {
+        "runtimeVersion": world.profile.version,
+        "heartbeat": {"defaultAgentId": "main", "agents": []},
+        "channelSummary": [],
+        "queuedSystemEvents": [],
+        "sessions": {"paths": [f"{state_dir}/agents/main/sessions"], "count": len(world.sessions), "recent": []},
+    }
+    if world.profile.paging is not Paging.NONE:
+        kinds = ("queued", "running", "succeeded", "failed", "timed_out", "cancelled", "lost")
+        answer["tasks"] = {"total": 0, "active": 0, "terminal": 0, "failures": 0, "byStatus": dict.fromkeys(kinds, 0)}
+        answer["eventLoop"] = event_loop(world)
+    return answer
+
+
+def config(world: World, state_dir: str) -> Shape:
+    parsed: Shape = {
+        "gateway": {"mode": "local", "bind": "loopback", "auth": {"mode": "token", "token": "__OPENCLAW_REDACTED__"}},
+        "agents": {"defaults": {"timeoutSeconds": world.run_timeout_seconds or 172800}},
+    }
+    return {
+        "path": f"{state_dir}/openclaw.json",
+        "exists": True,
+        "raw": None,
+        "parsed": parsed,
+        "resolved": parsed,
+        "valid": True,
+        "config": parsed,
+        "hash": "0" * 64,
+        "issues": [],
+        "warnings": [],
+        "legacyIssues": [],
+    }
+
+
+def preflight(world: World) -> Shape:
+    """``gateway.restart.preflight``: every live run counts, whatever started it; words waiting behind one count on 9.6.
+
+    Measured: per run two queue operations, one reply, one embedded run, and on 9.6 one root request per web run.
+    """
+    runs = [s for s in world.sessions.values() if s.run is not None]
+    counts = {"queueSize": 2 * len(runs), "pendingReplies": len(runs), "embeddedRuns": len(runs)}
+    if is_modern(world):
+        queued = sum(len(s.queue) for s in runs)
+        web = sum(1 for s in runs if s.run is not None and s.run.message.origin is Origin.WEB)
+        cron = sum(1 for s in runs if s.run is not None and s.run.message.origin is Origin.CRON)
+        counts["pendingReplies"] += queued
+        counts |= {"cronRuns": cron, "backgroundExecSessions": 0, "rootRequests": web + queued}
+    counts["activeTasks"] = 0
+    counts["totalActive"] = sum(counts.values())
+    words = {
+        "queueSize": ("queue", "queued or active operation(s)"),
+        "pendingReplies": ("reply", "pending reply delivery operation(s)"),
+        "embeddedRuns": ("embedded-run", "active embedded run(s)"),
+        "cronRuns": ("cron-run", "active cron run(s)"),
+        "rootRequests": ("root-request", "active gateway request(s)"),
+    }
+    blockers = [
+        {"kind": kind, "count": counts[name], "message": f"{counts[name]} {text}"}
+        for name, (kind, text) in words.items()
+        if counts.get(name)
+    ]
+    is_safe = counts["totalActive"] == 0
+    listed = "; ".join(str(blocker["message"]) for blocker in blockers)
+    summary = "safe to restart now" if is_safe else f"restart deferred: {listed}"
+    return {"safe": is_safe, "counts": counts, "blockers": blockers, "summary": summary}
+
+
+def approvals(world: World, client: ClientInfo) -> list[Shape]:
+    """Pending exec approvals. From 5.18 on only an admin sees those that others asked for (read in the source)."""
+    if world.profile.paging is not Paging.NONE and not client.is_admin:
+        return []
+    return [
+        {
+            "id": waiting.id,
+            "request": {
+                "command": waiting.text,
+                "cwd": None,
+                "host": "gateway",
+                "agentId": waiting.agent_id,
+                "sessionKey": waiting.key,
+                "turnSourceChannel": None,
+            },
+            "createdAtMs": waiting.created_ms,
+            "expiresAtMs": waiting.expires_ms,
+        }
+        for waiting in world.approvals.values()
+    ]
+
+
+def questions(world: World) -> Shape:
+    """Pending questions to a person (9.6)."""
+    return {
+        "questions": [
+            {
+                "id": waiting.id,
+                "questions": [{"id": "q1", "header": "Question", "question": waiting.text, "options": []}],
+                "agentId": waiting.agent_id,
+                "sessionKey": waiting.key,
+                "runId": waiting.run_id,
+                "createdAtMs": waiting.created_ms,
+                "expiresAtMs": waiting.expires_ms,
+                "status": "pending",
+            }
+            for waiting in world.questions.values()
+        ]
+    }
+
+
+def _page(items: list[Shape], name: str, limit: int, offset: int) -> Shape:
+    shown = items[offset : offset + limit]
+    has_more = offset + len(shown) < len(items)
+    page: Shape = {name: shown, "total": len(items), "offset": offset, "limit": limit, "hasMore": has_more}
+    page["nextOffset"] = offset + len(shown) if has_more else None
+    return page
+
+
+def cron_list(world: World) -> Shape:
+    items = [
+        {
+            "id": entry.id,
+            "name": entry.name,
+            "agentId": entry.agent_id,
+            "enabled": True,
+            "createdAtMs": entry.created_ms,
+            "updatedAtMs": entry.created_ms,
+            "schedule": {"kind": "every", "everyMs": round(entry.every_seconds * 1000), "anchorMs": entry.created_ms},
+            "sessionTarget": "isolated",
+            "wakeMode": "now",
+            "payload": {"kind": "agentTurn", "message": entry.message},
+            "state": {"lastStatus": entry.runs[-1].status} if entry.runs else {},
+        }
+        for entry in world.cron.entries.values()
+    ]
+    return _page(items, "jobs", 50, 0)
+
+
+def cron_runs(world: World, entry_id: str | None, limit: int, offset: int) -> Shape:
+    items = []
+    for entry in world.cron.entries.values():
+        if entry_id in (None, entry.id):
+            for run in entry.runs:
+                line: Shape = {"ts": run.at_ms, "jobId": run.entry_id, "action": "finished", "status": run.status}
+                line |= {"runId": run.run_id, "sessionKey": run.key}
+                if run.error is not None:
+                    line["error"] = run.error
+                items.append(line)
+    items.sort(key=lambda line: line["ts"], reverse=True)
+    return _page(items, "entries", limit, offset)
+
+
+def reset(world: World, session: SimSession) -> Shape:
+    entry: Shape = {
+        "sessionId": session.session_id,
+        "updatedAt": session.updated_ms,
+        "systemSent": False,
+        "abortedLastRun": False,
+        "inputTokens": 0,
+        "outputTokens": 0,
+        "totalTokens": 0,
+        "totalTokensFresh": True,
+    }
+    answer: Shape = {"ok": True, "key": session.key, "entry": entry}
+    if is_modern(world):
+        entry["lifecycleRevision"] = session.lifecycle_revision
+        answer["resolved"] = {"modelProvider": "mock", "model": "mock-1"}
+    return answer
+
+
+def agent_result(result: RunResult) -> Shape:
+    """The second answer of ``agent``."""
+    if result.status != "done":
+        return {"runId": result.run_id, "status": "error", "summary": result.error or result.status}
+    duration = result.ended_ms - (result.started_ms or result.ended_ms)
+    return {
+        "runId": result.run_id,
+        "status": "ok",
+        "summary": "completed",
+        "result": {
+            "payloads": [{"text": result.text, "mediaUrl": None}],
+            "meta": {"durationMs": duration, "aborted": False, "stopReason": "stop"},
+        },
+    }
+
+
+def wait_result(world: World, run_id: str, result: RunResult | None) -> Shape:
+    """``agent.wait``. Stopped: 3.24/4.14 ``ok``, 5.18 ``timeout``, 9.6 ``error`` (measured)."""
+    if result is None:
+        return {"runId": run_id, "status": "timeout"}
+    modern = is_modern(world)
+    answer: Shape = {"runId": run_id, "status": "ok", "endedAt": result.ended_ms}
+    if result.status == "stopped":
+        if world.profile.paging is not Paging.NONE:
+            answer |= {"status": "error" if modern else "timeout", "stopReason": result.error}
+        if modern:
+            answer["error"] = "aborted"
+    elif result.status in ("failed", "timeout"):
+        answer |= {"status": "timeout" if result.status == "timeout" else "error", "error": result.error}
+        if modern and result.status == "timeout":
+            answer |= {"livenessState": "paused", "timeoutPhase": "provider", "terminalReply": {"disposition": "empty"}}
+    else:
+        if result.origin is Origin.AGENT and world.profile.paging is not Paging.NONE:
+            answer |= {"stopReason": "stop", "livenessState": "working"}
+        if modern:
+            answer["terminalReply"] = {"disposition": "visible", "text": result.text}
+            if result.is_delivered is not None and result.origin is Origin.AGENT:
+                outcome = {"status": "sent", "resultCount": 1} if result.is_delivered else {"status": "failed"}
+                answer["terminalDelivery"] = outcome
+    return answer
