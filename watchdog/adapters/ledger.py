@@ -177,13 +177,14 @@ class Ledger:
 
     def incident(self, incident_id: str) -> Incident | None:
         with self._file.reading() as transaction:
-            found = ledger_incidents.select(transaction, "id = ?", incident_id)
+            found = ledger_incidents.select(transaction, "id = :id", id=incident_id)
         return found[0] if found else None
 
     def open_incidents(self, gateway: str | None = None) -> Sequence[Incident]:
         """Oldest first."""
         with self._file.reading() as transaction:
-            return ledger_incidents.select(transaction, "closed_at IS NULL AND (?1 IS NULL OR gateway = ?1)", gateway)
+            where = "closed_at IS NULL AND (:gateway IS NULL OR gateway = :gateway)"
+            return ledger_incidents.select(transaction, where, gateway=gateway)
 
     def close_incident(
         self, incident_id: str, outcome: Outcome, at: datetime, messages: Sequence[Message] = ()
@@ -201,11 +202,12 @@ class Ledger:
         with self._file.reading() as transaction:
             return ledger_incidents.select(
                 transaction,
-                "(closed_at IS NULL OR closed_at >= ?1) AND (?2 IS NULL OR session = ?2) AND (?3 IS NULL OR gateway = ?3)",
-                0 if since is None else to_ms(since),
-                session,
-                gateway,
+                "(closed_at IS NULL OR closed_at >= :since) AND (:session IS NULL OR session = :session)"
+                " AND (:gateway IS NULL OR gateway = :gateway)",
                 newest_first=True,
+                since=0 if since is None else to_ms(since),
+                session=session,
+                gateway=gateway,
             )
 
     # ------------------------------------------------------------ attempts

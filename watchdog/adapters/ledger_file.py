@@ -56,7 +56,10 @@ class Transaction:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
-    def execute(self, sql: str, *params: str | int | None) -> sqlite3.Cursor:
+    def execute(self, sql: str, *params: str | int | None, **named: str | int | None) -> sqlite3.Cursor:
+        """``?`` takes ``params`` in order, ``:word`` takes ``named``; a statement uses one or the other."""
+        if named:
+            return self._db.execute(sql, {name: _storable(value) for name, value in named.items()})
         return self._db.execute(sql, [_storable(param) for param in params])
 
     def one(self, sql: str, *params: str | int | None) -> sqlite3.Row | None:

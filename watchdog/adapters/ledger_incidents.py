@@ -27,7 +27,9 @@ def opened(
     transaction: Transaction, gateway: str, session: str, session_id: str | None, reason: str, at: datetime
 ) -> tuple[Incident, bool]:
     """The session's open incident, and whether it is new."""
-    found = select(transaction, "closed_at IS NULL AND gateway = ? AND session = ?", gateway, session)
+    found = select(
+        transaction, "closed_at IS NULL AND gateway = :gateway AND session = :session", gateway=gateway, session=session
+    )
     if found:
         return found[0], False
     incident_id = _next_id(transaction, at)
@@ -40,7 +42,7 @@ def opened(
         to_ms(at),
         reason,
     )
-    return select(transaction, "id = ?", incident_id)[0], True
+    return select(transaction, "id = :id", id=incident_id)[0], True
 
 
 def _next_id(transaction: Transaction, at: datetime) -> str:
@@ -67,18 +69,15 @@ def closed(transaction: Transaction, incident_id: str, outcome: Outcome, at: dat
 
 
 def select(
-    transaction: Transaction, where: str, *params: str | int | None, newest_first: bool = False
+    transaction: Transaction, where: str, *, newest_first: bool = False, **named: str | int | None
 ) -> list[Incident]:
-    """Incidents with their attempts. ``where`` is SQL of ours over ``incidents``."""
-    rows = transaction.execute(
-        f"SELECT * FROM incidents WHERE {where} ORDER BY opened_at {'DESC' if newest_first else ''}, rowid"  # noqa: S608
-        f"{' DESC' if newest_first else ''}",
-        *params,
-    ).fetchall()
+    """Incidents with their attempts. ``where`` is SQL of ours over ``incidents``, its values are in ``named``."""
+    order = "opened_at DESC, rowid DESC" if newest_first else "opened_at, rowid"
+    rows = transaction.execute(f"SELECT * FROM incidents WHERE {where} ORDER BY {order}", **named).fetchall()  # noqa: S608
     attempts: dict[str, list[Attempt]] = defaultdict(list)
     for row in transaction.execute(
         f"SELECT * FROM attempts WHERE incident IN (SELECT id FROM incidents WHERE {where}) ORDER BY incident, number",  # noqa: S608
-        *params,
+        **named,
     ):
         attempts[row["incident"]].append(attempt_of(row))
     return [incident_of(row, attempts[row["id"]]) for row in rows]
@@ -178,8 +177,8 @@ def in_flight(transaction: Transaction, gateway: str) -> list[tuple[Incident, At
     """Oldest claim first; those of closed incidents too, somebody has to settle them."""
     incidents = select(
         transaction,
-        "gateway = ? AND id IN (SELECT incident FROM attempts WHERE state IN ('started', 'indeterminate'))",
-        gateway,
+        "gateway = :gateway AND id IN (SELECT incident FROM attempts WHERE state IN ('started', 'indeterminate'))",
+        gateway=gateway,
     )
     pairs = [
         (incident, attempt) for incident in incidents for attempt in incident.attempts if attempt.state in IN_FLIGHT
@@ -191,12 +190,12 @@ def charges(transaction: Transaction, gateway: str, since: datetime, session: st
     row = transaction.execute(
         """
         SELECT count(*) FROM attempts a JOIN incidents i ON i.id = a.incident
-        WHERE a.is_charged = 1 AND a.forgiven_at IS NULL AND a.started_at >= ?1
-          AND i.gateway = ?2 AND (?3 IS NULL OR i.session = ?3)
+        WHERE a.is_charged = 1 AND a.forgiven_at IS NULL AND a.started_at >= :since
+          AND i.gateway = :gateway AND (:session IS NULL OR i.session = :session)
         """,
-        to_ms(since),
-        gateway,
-        session,
+        since=to_ms(since),
+        gateway=gateway,
+        session=session,
     )
     return int(row.fetchone()[0])
 

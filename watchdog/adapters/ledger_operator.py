@@ -56,10 +56,12 @@ def quarantines(transaction: Transaction, gateway: str | None, session: str | No
     rows = transaction.execute(
         """
         SELECT gateway, session, session_id, since, reason, incident FROM quarantines
-        WHERE released_at IS NULL AND (?1 IS NULL OR gateway = ?1) AND (?2 IS NULL OR session = ?2) ORDER BY id
+        WHERE released_at IS NULL
+          AND (:gateway IS NULL OR gateway = :gateway) AND (:session IS NULL OR session = :session)
+        ORDER BY id
         """,
-        gateway,
-        session,
+        gateway=gateway,
+        session=session,
     )
     return [quarantine_of(row) for row in rows]
 
@@ -71,24 +73,25 @@ def release(
     lifted = quarantines(transaction, gateway, session)
     transaction.execute(
         """
-        UPDATE quarantines SET released_at = ?3, released_by = ?4, released_why = ?5
-        WHERE released_at IS NULL AND session = ?2 AND (?1 IS NULL OR gateway = ?1)
+        UPDATE quarantines SET released_at = :at, released_by = :who, released_why = :why
+        WHERE released_at IS NULL AND session = :session AND (:gateway IS NULL OR gateway = :gateway)
         """,
-        gateway,
-        session,
-        to_ms(at),
-        who,
-        why,
+        gateway=gateway,
+        session=session,
+        at=to_ms(at),
+        who=who,
+        why=why,
     )
     transaction.execute(
         """
-        UPDATE attempts SET forgiven_at = ?3
+        UPDATE attempts SET forgiven_at = :at
         WHERE is_charged = 1 AND forgiven_at IS NULL
-          AND incident IN (SELECT id FROM incidents WHERE session = ?2 AND (?1 IS NULL OR gateway = ?1))
+          AND incident IN (SELECT id FROM incidents WHERE session = :session
+                           AND (:gateway IS NULL OR gateway = :gateway))
         """,
-        gateway,
-        session,
-        to_ms(at),
+        gateway=gateway,
+        session=session,
+        at=to_ms(at),
     )
     audit(transaction, at, who, "release", f"{_scope(gateway, session)}: {why}")
     return lifted
@@ -138,13 +141,12 @@ def unpause(transaction: Transaction, at: datetime, gateway: str | None, session
 
 def prune(transaction: Transaction, before: datetime) -> int:
     """Drop what is over: ended or expired pauses, released quarantines, old lines of the trail."""
-    limit = to_ms(before)
     return sum(
-        transaction.execute(sql, limit).rowcount
+        transaction.execute(sql, before=to_ms(before)).rowcount
         for sql in (
-            "DELETE FROM pauses WHERE ended_at < ?1 OR until < ?1",
-            "DELETE FROM quarantines WHERE released_at < ?1",
-            "DELETE FROM audit WHERE at < ?1",
+            "DELETE FROM pauses WHERE ended_at < :before OR until < :before",
+            "DELETE FROM quarantines WHERE released_at < :before",
+            "DELETE FROM audit WHERE at < :before",
         )
     )
 

@@ -24,6 +24,7 @@ class Interruption:
     request: str | None
     interrupted_at: datetime | None
     is_long_ago: bool
+    """Too long ago, or perhaps stopped on purpose: the person is asked instead of the work going on."""
     was_in_tools: bool = False
 
 
@@ -57,7 +58,7 @@ def resume_text(interruption: Interruption, template: str | None = None) -> str:
     quoted = quote(interruption.request)
     if interruption.is_long_ago:
         return (
-            f"Your previous turn in this conversation was interrupted at {at}, a long while ago. "
+            f"Your previous turn in this conversation was interrupted at {at} and may no longer be wanted. "
             "Do not carry the request out now. Tell the person in one or two sentences what was interrupted and ask "
             f"whether they still want it done.\n\nThe interrupted request:\n{quoted}\n\n{tail}"
         )

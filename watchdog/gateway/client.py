@@ -43,7 +43,7 @@ from watchdog.gateway.link import AS_CLI, Credentials, Introduction, Link
 from watchdog.gateway.listing import Page, Pager, read_page
 from watchdog.gateway.transcript import read_tail
 from watchdog.service import errors
-from watchdog.service.ports import Clock, Deed, Host, Receipt, Wants
+from watchdog.service.ports import Clock, Deed, Host, Loss, Receipt, Wants
 
 HISTORY_SHORT, HISTORY_LONG = 30, 200
 QUIET_AFTER_SIGN_IN_UNTIL: Version = (2026, 5, 0)
@@ -121,7 +121,7 @@ class GatewayClient:
         self._scope_problems: dict[str, str] = {}
         self._run_limit: timedelta | None = None
         self._skew: timedelta | None = None
-        self._loss: errors.GatewayError | None = None
+        self._loss: Loss | None = None
         self._prepared: tuple[Step, str, Link] | None = None
 
     @property
@@ -143,18 +143,22 @@ class GatewayClient:
         self._run_limit = await self._read_run_limit() if self._facts.capabilities.row_survives_stop else None
         return self._facts
 
-    def take_loss(self) -> errors.GatewayError | None:
-        if self._link is not None and self._link.end is not None:
-            self._loss = self._link.end
+    def take_loss(self) -> Loss | None:
+        self._note_loss()
         loss, self._loss = self._loss, None
         return loss
 
     async def close(self) -> None:
         link, self._link = self._link, None
         if link is not None:
-            self._loss = link.end or self._loss
+            self._note_loss(link)
             await link.close()
         await self._close_prepared()
+
+    def _note_loss(self, link: Link | None = None) -> None:
+        ended = link or self._link
+        if ended is not None and ended.end is not None:
+            self._loss = Loss(ended.end, ended.ended_at or self._clock.now())
 
     async def _open(
         self, scopes: tuple[str, ...], *, as_cli: bool = False, device: DeviceIdentity | None = None

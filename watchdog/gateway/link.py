@@ -21,6 +21,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
 
 from watchdog import __version__
+from watchdog.core.model import Moment
 from watchdog.gateway.frames import MAX_PROTOCOL, MIN_PROTOCOL, Conversation, Event, Malformed, Response
 from watchdog.gateway.identity import DeviceIdentity
 from watchdog.gateway.refusals import refusal
@@ -136,8 +137,9 @@ def check_url(name: str, url: str, *, insecure: bool) -> None:
 class Link:
     """An open, signed-in connection. Use ``Link.open``; every failure is an ``errors.GatewayError`` leaf."""
 
-    def __init__(self, name: str, socket: ClientConnection, conversation: Conversation) -> None:
+    def __init__(self, name: str, socket: ClientConnection, conversation: Conversation, clock: Clock) -> None:
         self._name = name
+        self._clock = clock
         self._socket = socket
         self._conversation = conversation
         self._waiting: dict[str, asyncio.Future[Response]] = {}
@@ -145,6 +147,8 @@ class Link:
         self._reader: asyncio.Task[None] | None = None
         self._end: errors.GatewayError | None = None
         self._shutdown_reason: str | None = None
+        self.ended_at: Moment | None = None
+        """When the link ended, or None while it is open."""
         self.report = LinkReport()
         self.hello = Hello()
         self.clock_ms: float | None = None
@@ -168,7 +172,7 @@ class Link:
         """Connect and sign in within ``patience`` seconds for each of the two."""
         check_url(name, url, insecure=insecure)
         socket = await _dial(name, url, patience, tls)
-        link = cls(name, socket, Conversation())
+        link = cls(name, socket, Conversation(), clock)
         try:
             async with asyncio.timeout(patience):
                 await link._sign_in(introduction, credentials, device, clock)
@@ -366,6 +370,7 @@ class Link:
     def _fail(self, error: errors.GatewayError) -> None:
         if self._end is None:
             self._end = error
+        self.ended_at = self.ended_at or self._clock.now()
         lost = errors.OutcomeUnknown(f"{self._name}: the connection ended before an answer came.")
         lost.__cause__ = self._end
         for future in self._waiting.values():

@@ -145,7 +145,9 @@ class Executor:
                     number=attempt.number,
                     request=request,
                     interrupted_at=at,
-                    is_long_ago=is_long_ago(at, self.clock.now().wall, recovery.resume_max_age),
+                    # What may have been stopped on purpose is asked about, like what was cut long ago.
+                    is_long_ago=is_long_ago(at, self.clock.now().wall, recovery.resume_max_age)
+                    or (tail is not None and tail.kind is TailKind.STOPPED),
                     was_in_tools=tail is not None and tail.kind in (TailKind.TOOL_CALL, TailKind.TOOL_RESULT),
                 ),
                 recovery.resume_message,

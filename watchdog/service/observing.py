@@ -128,6 +128,7 @@ class Observer:
             boot_age=self._trust.boot_age(now),
             boot_seen_age=self._trust.boot_seen_age(now),
             recovery_window=min(policy.thresholds.startup_grace, timedelta(minutes=5)),
+            cut_at=self._trust.cut_at,
             gateway_clock_stepped=self._trust.clock_stepped,
         )
         evidence, owner = gather_owner(case)

@@ -91,6 +91,14 @@ class Receipt:
     said: str
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The end of a connection that we had not ended ourselves."""
+
+    error: GatewayError
+    at: Moment
+
+
 class Gateway(Protocol):
     """One gateway, connected or not. Every method raises ``errors.GatewayError`` leaves and nothing else."""
 
@@ -101,8 +109,8 @@ class Gateway(Protocol):
         """Connect if not connected; return who answered. Idempotent while the connection lives."""
         ...
 
-    def take_loss(self) -> GatewayError | None:
-        """Why the last connection ended, said once; None when it has not ended since last asked."""
+    def take_loss(self) -> Loss | None:
+        """Why and when the last connection ended, said once; None when it has not ended since last asked."""
         ...
 
     async def list_sessions(self) -> Snapshot:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from watchdog.core.model import GatewayFacts, Moment
+from watchdog.service import errors
+from watchdog.service.ports import Loss
 
 SLOW_ANSWER = timedelta(seconds=5)
 """A list that takes longer says that the gateway's event loop is blocked (#76953: 16 to 66 s on sick ones)."""
@@ -36,6 +38,9 @@ class Trust:
     last_pass: Moment | None = None
     has_seen_restart: bool = False
     """A restart happened while we watched: its age is ours to count (in-process restarts keep the uptime)."""
+    cut_at: Moment | None = None
+    """When the gateway last restarted inside its process, as seen by the end of our connection: the runs it cut then
+    look like runs their users stopped (3.24, 4.14)."""
     recent_latencies: deque[timedelta] = field(default_factory=lambda: deque(maxlen=20))
 
     def begin_pass(self, now: Moment) -> str | None:
@@ -65,6 +70,13 @@ class Trust:
             self.boot_seen_at = now
             self.has_seen_restart = True
         return change
+
+    def note_loss(self, loss: Loss | None, facts: GatewayFacts) -> None:
+        """The connection ended with ``loss`` and ``facts`` answered afterwards: was that an in-process restart?"""
+        if loss is None or self.facts is None or not isinstance(loss.error, errors.GatewayDraining):
+            return
+        if abs(facts.booted_at - self.facts.booted_at) <= BOOT_TOLERANCE:
+            self.cut_at = loss.at
 
     def note_answer(self, latency: timedelta, *, clock_stepped: bool) -> None:
         self.recent_latencies.append(latency)

@@ -22,7 +22,7 @@ from watchdog.service.executor import Executor
 from watchdog.service.incidents import Incidents
 from watchdog.service.observing import Judged, Observer
 from watchdog.service.planning import Action, Decision, GatewayStanding, decide, fleet_is_suspicious
-from watchdog.service.ports import Clock, Gateway, Ledger, Meter, Notes
+from watchdog.service.ports import Clock, Gateway, Ledger, Loss, Meter, Notes
 from watchdog.service.trust import Trust
 
 DOWN_TOLD_AFTER = timedelta(minutes=2)
@@ -86,6 +86,7 @@ class Watch:
     executor: Executor = field(init=False)
     last_report: PassReport | None = field(init=False, default=None)
     _outage: _Outage | None = field(init=False, default=None)
+    _lost: Loss | None = field(init=False, default=None)
     _was_connected: bool = field(init=False, default=False)
     _fleet_opened: tuple[Moment, int] | None = field(init=False, default=None)
     _said: dict[tuple[str, str], object] = field(init=False, default_factory=dict)
@@ -132,9 +133,12 @@ class Watch:
         lost = self.gateway.take_loss() if self._was_connected else None
         if lost is not None:
             # It may be back before we look: a connection that ended is told even when the next one succeeds at once.
-            self._note_outage(lost, now, was_connected=True)
+            self._note_outage(lost.error, now, was_connected=True)
             self._was_connected = False
+            self._lost = lost
         facts = await self.gateway.connect()
+        self.trust.note_loss(self._lost, facts)
+        self._lost = None
         is_new = facts is not before
         change = self.trust.note_connection(facts, self.clock.now(), is_new=is_new)
         if is_new:
@@ -246,8 +250,9 @@ class Watch:
     ) -> tuple[list[Decision], int]:
         decisions: list[Decision] = []
         deeds = 0
+        being_verified = {incident.session for incident, _ in self.ledger.attempts_in_flight(self.gateway.name)}
         for item in sorted(judged, key=_oldest_first):
-            if item.judgement.verdict is not Verdict.STUCK:
+            if item.judgement.verdict is not Verdict.STUCK or item.session.key in being_verified:
                 continue
             if self._is_quarantined(item):
                 decisions.append(Decision(item, Action.HOLD, None, (), None))
@@ -339,12 +344,13 @@ class Watch:
             Verdict.UNKNOWN: Event.SESSION_UNKNOWN,
         }
         now = self.clock.now().wall
+        being_verified = {incident.session for incident, _ in self.ledger.attempts_in_flight(self.gateway.name)}
         for item in judged:
             verdict, row = item.judgement.verdict, item.session
             if not self._is_news("verdict", row.key, (verdict, item.judgement.reason, item.case.track.identity)):
                 continue
             is_glimpse = verdict is Verdict.SUSPECT and item.case.track.owner_gone_polls < 2
-            if is_glimpse:
+            if is_glimpse or row.key in being_verified:
                 # A terminal write may still be on its way (2026.9.6); one sight of it is not worth a line.
                 self._said.pop(("verdict", row.key), None)
                 continue

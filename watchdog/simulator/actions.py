@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from watchdog.simulator.engine import CLAIM_CHANGED, NO_REPLY
+from watchdog.simulator.endings import NO_REPLY
 from watchdog.simulator.profiles import AfterAbort, NewEffect, NewWithoutAdmin
 from watchdog.simulator.records import ClientInfo, Deed
 from watchdog.simulator.results import RunResult
@@ -14,6 +14,7 @@ from watchdog.simulator.sessions import Address, EntryKind, Message, Origin, Run
 if TYPE_CHECKING:
     from watchdog.simulator.world import World
 
+CLAIM_CHANGED = "Error: restart recovery claim changed before agent adoption"
 NEW_STARTED = "✅ New session started."
 GREETING = "A new session was started via /new or /reset. Greet the user in your configured persona."
 NOT_ALLOWED = (
@@ -89,14 +90,14 @@ class Actions:
         else:
             if interrupts and session.run is not None:
                 deed.killed_run = session.run.run_id
-                world.engine.stop(session, session.run, reason="interrupt")
+                world.endings.stop(session, session.run, reason="interrupt")
             message = Message(
                 text, Origin.WEB, run_id, world.wall_ms, route=route, device_id=client.device_id, via="deliver"
             )
             message.sender = self._sender(client)
             message.timeout_seconds = timeout_seconds
             has_begun = world.engine.submit(session, message)
-            deed.effect = deed.effect or ("started a turn" if has_begun else "queued behind a live run")
+            deed.effect = "started a turn" if has_begun else "queued behind a live run"
         world.tell(session.key, reason="send")
         return deed
 
@@ -192,7 +193,7 @@ class Actions:
                 reported = None
         if run.message.origin is Origin.CHANNEL:
             world.chat.say(run.message.route, NO_REPLY, session.key, run.run_id, "notice")
-        world.engine.stop(session, run)
+        world.endings.stop(session, run)
         return Aborted("aborted", reported)
 
     # ------------------------------------------------------------ fresh sessions
@@ -245,7 +246,7 @@ class Actions:
             world.engine.submit(session, words)
             return
         if is_live and session.run is not None:
-            world.engine.stop(session, session.run, reason="new")
+            world.endings.stop(session, session.run, reason="new")
         self._empty(session, fresh_id=effect is NewEffect.LEAVES_ROW)
         if effect is NewEffect.CLEARS_ROW:
             self._clear_row(session, "new")
@@ -274,7 +275,7 @@ class Actions:
         run = session.run
         if run is not None:
             deed.killed_run = run.run_id
-            world.engine.stop(session, run, reason="reset")
+            world.endings.stop(session, run, reason="reset")
             self._say_cut(session, run)
         session.queue.clear()
         self._empty(session, fresh_id=world.profile.new_effect is not NewEffect.CLEARS_ROW)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from watchdog.simulator import answers
+from watchdog.simulator import payloads
 from watchdog.simulator.actions import Refused
 from watchdog.simulator.history import history_of
 from watchdog.simulator.methods import QUESTIONS
@@ -42,15 +42,15 @@ class Call:
 
 
 def _health(call: Call) -> object:
-    return answers.health(call.world, call.peer.access.state_dir)
+    return payloads.health(call.world, call.peer.access.state_dir)
 
 
 def _status(call: Call) -> object:
-    return answers.status(call.world, call.peer.access.state_dir)
+    return payloads.status(call.world, call.peer.access.state_dir)
 
 
 def _config_get(call: Call) -> object:
-    return answers.config(call.world, call.peer.access.state_dir)
+    return payloads.config(call.world, call.peer.access.state_dir)
 
 
 def _sessions_list(call: Call) -> object:
@@ -116,28 +116,28 @@ def _chat_history(call: Call) -> object:
 
 
 def _preflight(call: Call) -> object:
-    return answers.preflight(call.world)
+    return payloads.preflight(call.world)
 
 
 def _approvals(call: Call) -> object:
-    return answers.approvals(call.world, call.client)
+    return payloads.approvals(call.world, call.client)
 
 
 def _questions(call: Call) -> object:
     if not call.client.is_admin and QUESTIONS not in call.client.scopes:
         raise Refused("FORBIDDEN", "Session-scoped access requires a verified user profile.")
-    return answers.questions(call.world)
+    return payloads.questions(call.world)
 
 
 def _cron_list(call: Call) -> object:
-    return answers.cron_list(call.world)
+    return payloads.cron_list(call.world)
 
 
 def _cron_runs(call: Call) -> object:
     wanted = call.params.get("id") or call.params.get("jobId")
     if wanted is not None and wanted not in call.world.cron.entries and is_modern(call.world):
         raise Refused("INVALID_REQUEST", f"Automation not found: {wanted}.")
-    return answers.cron_runs(call.world, wanted, call.params.get("limit", 50), call.params.get("offset", 0))
+    return payloads.cron_runs(call.world, wanted, call.params.get("limit", 50), call.params.get("offset", 0))
 
 
 def _subscribe(call: Call) -> object:
@@ -263,7 +263,7 @@ def _chat_abort(call: Call) -> object:
 def _sessions_reset(call: Call) -> object:
     key = call.text("key")
     session = call.world.actions.reset(key, call.client, call.text("reason", "reset"))
-    return answers.reset(call.world, session)
+    return payloads.reset(call.world, session)
 
 
 def _sessions_recover(call: Call) -> object:
@@ -291,7 +291,7 @@ def _agent(call: Call) -> object:
     if is_modern(world):
         accepted |= {"sessionKey": key, "agentId": session.agent_id}
     call.peer.answer(call.request_id, accepted | {"status": "accepted", "acceptedAt": world.wall_ms})
-    call.peer.answer_when_ended(call.request_id, run_id, answers.agent_result)
+    call.peer.answer_when_ended(call.request_id, run_id, payloads.agent_result)
     return LATER
 
 
@@ -299,7 +299,9 @@ def _agent_wait(call: Call) -> object:
     """``timeout`` also for a run nobody ever heard of (older.md 3)."""
     world, run_id = call.world, call.text("runId")
     seconds = call.params.get("timeoutMs", 30_000) / 1000
-    call.peer.answer_within(call.request_id, run_id, seconds, lambda result: answers.wait_result(world, run_id, result))
+    call.peer.answer_within(
+        call.request_id, run_id, seconds, lambda result: payloads.wait_result(world, run_id, result)
+    )
     return LATER
 
 

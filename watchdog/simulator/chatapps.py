@@ -54,7 +54,7 @@ class ChatApps:
             session.address = home  # a human message restores a ruined address
         if text.startswith("/stop"):
             if session.run is not None:
-                world.engine.stop(session, session.run, reason="stop")
+                world.endings.stop(session, session.run, reason="stop")
             return
         if text.startswith(("/new", "/reset")):
             client = ClientInfo(device_id=None, client_id="chat-app", scopes=frozenset({"operator.admin"}))

@@ -32,7 +32,6 @@ class Endings:
         self.world = world
         self.engine = engine
 
-
     def finish(self, session: SimSession, run: Run, *, status: str, error: str | None = None) -> None:
         """The run comes to an end of its own: answer, row, lane, then the next queued message."""
         world = self.world
@@ -40,7 +39,7 @@ class Endings:
         turn = run.turn
         assert turn is not None
         text = ""
-        is_delivered = False
+        is_delivered: bool | None = False
         lost, late_ms = self._fate_of_write(run, turn)
         if status == "done" and not lost:
             text = world.provider.words(turn, run.answers_to)
@@ -98,7 +97,7 @@ class Endings:
             if not run.restores:
                 session.status = session.started_ms = session.ended_ms = session.runtime_ms = None
         if session.status != "running":
-            world.end_stall(session, self._ender(run))
+            world.end_stall(session, self._ender(run) if status == "done" else f"{status}:{run.run_id}")
         world.touch(session)
         world.tell(session.key, phase="end" if status == "done" else "error", run_id=run.run_id)
         world.tell(
@@ -183,7 +182,6 @@ class Endings:
             run.started_ms = run.started_ms or run.message.at_ms
             self._write_row(session, run, status, None)
             session.aborted_last_run = status == "killed"
-            world.end_stall(session, "stopped")
         elif had_begun:
             world.stall(session, run, Cause.STOPPED)
         world.tell(session.key, reason="abort")
@@ -217,8 +215,10 @@ class Endings:
         session.unflushed.clear()
         session.queue.clear()
         session.cancelled.clear()
-        if session.settling is not None:
-            session.settles_at_ms = None
+        session.is_in_boot_recovery = False
+        settling, session.settling = session.settling, None
+        if settling is not None:
+            world.stall(session, settling, Cause.FINISHED)
         if run is None:
             return
         run.is_over = True

@@ -235,6 +235,7 @@ class Engine:
         self.world.touch(session)
 
     def go_on(self, session: SimSession) -> None:
+        """A run has ended: start the next queued message, if there is one (3.24, 4.14: as a run no abort finds)."""
         is_tracked = self.world.profile.after_abort is not AfterAbort.RUNS_UNTRACKED
         if session.run is None and session.settling is None and session.queue:
             self._admit(session, session.queue.popleft(), is_tracked=is_tracked)

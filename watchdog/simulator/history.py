@@ -70,8 +70,12 @@ def _message(world: World, entry: Entry, seq: int, *, modern: bool) -> Shape:
         mark["recordTimestampMs"] = entry.at_ms
         if entry.run_id is not None and entry.kind is not EntryKind.USER:
             mark["runId"] = entry.run_id
-    make = _SHAPES[entry.kind]
-    message = make(entry, modern=modern)
+    if entry.kind is EntryKind.USER:
+        message = _user(entry, modern=modern)
+    elif entry.kind is EntryKind.ABORTED:
+        message = _aborted(entry, modern=modern)
+    else:
+        message = _SHAPES[entry.kind](entry)
     if entry.kind is EntryKind.TOOL_CALL and world.profile.paging is Paging.LIMIT:
         message["content"][0]["partialArgs"] = '{"command": "sleep 1"}'
     message["timestamp"] = entry.at_ms
@@ -95,18 +99,18 @@ def _user(entry: Entry, *, modern: bool) -> Shape:
     return message
 
 
-def _answer(entry: Entry, *, modern: bool) -> Shape:
+def _answer(entry: Entry) -> Shape:
     return {"role": "assistant", "content": _text(entry.text), **_MODEL, "stopReason": "stop"}
 
 
-def _tool_call(entry: Entry, *, modern: bool) -> Shape:
+def _tool_call(entry: Entry) -> Shape:
     call: Shape = {"type": "toolCall", "id": f"call_{entry.id[:6]}", "name": entry.text, "arguments": {}}
     if entry.text == "exec":
         call["arguments"] = {"command": "sleep 1"}
     return {"role": "assistant", "content": [call], **_MODEL, "stopReason": "toolUse"}
 
 
-def _tool_result(entry: Entry, *, modern: bool) -> Shape:
+def _tool_result(entry: Entry) -> Shape:
     return {
         "role": "toolResult",
         "toolCallId": f"call_{entry.id[:6]}",
@@ -116,7 +120,7 @@ def _tool_result(entry: Entry, *, modern: bool) -> Shape:
     }
 
 
-def _partial(entry: Entry, *, modern: bool) -> Shape:
+def _partial(entry: Entry) -> Shape:
     return {
         "role": "assistant",
         "content": _text(entry.text),
@@ -145,11 +149,11 @@ def _aborted(entry: Entry, *, modern: bool) -> Shape:
     }
 
 
-def _error(entry: Entry, *, modern: bool) -> Shape:
+def _error(entry: Entry) -> Shape:
     return {"role": "assistant", "content": [], **_MODEL, "stopReason": "error", "errorMessage": entry.text}
 
 
-def _failed_before_reply(entry: Entry, *, modern: bool) -> Shape:
+def _failed_before_reply(entry: Entry) -> Shape:
     return {
         "role": "custom",
         "customType": "run-failed-before-reply",
@@ -158,21 +162,19 @@ def _failed_before_reply(entry: Entry, *, modern: bool) -> Shape:
     }
 
 
-def _reset(entry: Entry, *, modern: bool) -> Shape:
+def _reset(_: Entry) -> Shape:
     return {"role": "system", "content": _text("Reset"), "__openclaw": {"kind": "reset"}}
 
 
-def _compaction(entry: Entry, *, modern: bool) -> Shape:
+def _compaction(_: Entry) -> Shape:
     return {"role": "system", "content": _text("Compaction"), "__openclaw": {"kind": "compaction"}}
 
 
 _SHAPES = {
-    EntryKind.USER: _user,
     EntryKind.ANSWER: _answer,
     EntryKind.TOOL_CALL: _tool_call,
     EntryKind.TOOL_RESULT: _tool_result,
     EntryKind.PARTIAL: _partial,
-    EntryKind.ABORTED: _aborted,
     EntryKind.ERROR: _error,
     EntryKind.FAILED_BEFORE_REPLY: _failed_before_reply,
     EntryKind.RESET: _reset,
@@ -234,7 +236,7 @@ def _in_flight(world: World, session: SimSession) -> Shape:
     if session.queue:
         queued = session.queue[-1]
         return {"runId": queued.run_id, "text": "", "startedAt": queued.at_ms}
-    flight: Shape = {"runId": run.run_id, "text": world.engine.streamed(run), "startedAt": run.message.at_ms}
+    flight: Shape = {"runId": run.run_id, "text": world.endings.streamed(run), "startedAt": run.message.at_ms}
     if run.message.origin in (Origin.CHANNEL, Origin.AGENT):
         flight["sessionAbortable"] = True
     elif run.current is not None and run.current.activity is Activity.SILENT:

@@ -96,7 +96,7 @@ class Process:
         world.agenda.end_life()
         self._hang_up(code, reason, shutdown)
         for session in world.sessions.values():
-            world.engine.orphan(session, cause)
+            world.endings.orphan(session, cause)
         world.engine.forget_all()
         world.results.forget()
 
@@ -154,7 +154,7 @@ class Process:
         if manner is InProcessRestart.TIMES_OUT:
             for session in live:
                 if session.run is not None:
-                    world.engine.stop(session, session.run, reason="restart")
+                    world.endings.stop(session, session.run, reason="restart")
         self._die(
             Cause.IN_PROCESS_RESTART,
             1012,

@@ -18,7 +18,8 @@ from watchdog.core.model import SessionKind
 from watchdog.simulator.agenda import Agenda
 from watchdog.simulator.chatapps import ChatApps
 from watchdog.simulator.cron import Cron
-from watchdog.simulator.engine import Engine, stall_of
+from watchdog.simulator.endings import Endings, stall_of
+from watchdog.simulator.engine import Engine
 from watchdog.simulator.process import Process
 from watchdog.simulator.profiles import Profile
 from watchdog.simulator.provider import Provider
@@ -88,6 +89,7 @@ class World:
         self.deeds: list[Deed] = []
         self.stalls: list[Stall] = []
         self.engine = Engine(self)
+        self.endings = Endings(self, self.engine)
         self.chat = ChatApps(self)
         self.cron = Cron(self)
         self.process = Process(self)

@@ -93,7 +93,7 @@ def by_restart_in_place(world: World, runs: Sequence[Run]) -> list[Stuck]:
     world.restart_in_place()
     for run in runs:
         world.provider.forget(run.marker)
-    return [_prove(world, run, "SIGUSR1") for run in runs]
+    return _prove(world, runs, "SIGUSR1")
 
 
 def by_freeze(world: World, runs: Sequence[Run], *, seconds: float = 6) -> list[Stuck]:
@@ -114,7 +114,7 @@ def by_run_timeout(world: World, route: Route, *, streaming: bool = False) -> St
     run = begin(world, route, Stream(7200) if streaming else Silence())
     until(f"the run of {run.marker} times out", lambda: not world.provider.open_calls(run.marker), within=PATIENCE)
     world.provider.forget(run.marker)
-    return _prove(world, run, "run timeout", row_moved=True)
+    return _prove(world, [run], "run timeout")[0]
 
 
 def by_lost_write(world: World, route: Route, *, limit: float = 55) -> Stuck:
@@ -130,7 +130,7 @@ def by_lost_write(world: World, route: Route, *, limit: float = 55) -> Stuck:
             f"the end of {run.marker} is not written", lambda: _is_ownerless(world.row(run.key)), within=limit, every=1
         )
     world.provider.forget(run.marker)
-    return _prove(world, run, "lost write", row_moved=True)
+    return _prove(world, [run], "lost write")[0]
 
 
 @contextlib.contextmanager
@@ -180,47 +180,47 @@ def _come_back(world: World, runs: Sequence[Run], cause: str) -> list[Stuck]:
     for run in runs:
         world.provider.forget(run.marker)
     world.start()
-    return [_prove(world, run, cause) for run in runs]
+    return _prove(world, runs, cause)
 
 
-def _prove(world: World, run: Run, cause: str, *, row_moved: bool = False) -> Stuck:
-    """Nothing runs, and the row says otherwise, and that stays so for longer than a gateway's own recovery takes.
+def _prove(world: World, runs: Sequence[Run], cause: str) -> list[Stuck]:
+    """Nothing runs, and the rows say otherwise, and that stays so for longer than a gateway's own recovery takes.
 
-    Whether anything runs is asked of the model, not of the gateway: no call of this turn is open, and none comes.
+    Whether anything runs is asked of the model, not of the gateway: no call of such a turn is open, and none comes.
     """
-    calls = len(world.provider.calls_showing(run.marker))
+    calls = {run.marker: len(world.provider.calls_showing(run.marker)) for run in runs}
 
-    def stuck() -> bool:
-        row = world.row(run.key)
-        return (
-            _is_ownerless(row)
-            and row.get("sessionId") == run.session_id
-            and (row_moved or row.get("startedAt") == run.row.get("startedAt"))
-            and not world.provider.open_calls(run.marker)
-            and len(world.provider.calls_showing(run.marker)) == calls
-        )
+    def all_stuck() -> bool:
+        rows = {row["key"]: row for row in world.witness.rows()}
+        for run in runs:
+            row = rows.get(run.key, {})
+            as_left = row.get("sessionId") == run.session_id and row.get("startedAt") == run.row.get("startedAt")
+            more_calls = len(world.provider.calls_showing(run.marker)) - calls[run.marker]
+            if not _is_ownerless(row) or not as_left or more_calls or world.provider.open_calls(run.marker):
+                facts = f"{more_calls} more model calls, row {json.dumps(row)[:700]}"
+                raise HarnessError(f"{run.key} ({run.marker}) is not stuck after {cause}: {facts}")
+        return True
 
-    what = f"{run.key} ({run.marker}) is stuck after {cause}"
-    until(what, lambda: stuck() or _complain(world, run), within=30)
-    stays(what, stuck, for_seconds=_own_recovery_takes(world), every=1)
-    row = world.row(run.key)
-    if stored_entry(world.gateway, run.key).get("status") != "running":
-        raise HarnessError(f"{what}: but its stored entry says {stored_entry(world.gateway, run.key).get('status')}")
+    until(f"{len(runs)} sessions are stuck after {cause}", all_stuck, within=30)
+    stays("so they stay", all_stuck, for_seconds=_own_recovery_takes(world), every=1)
+    for run in runs:
+        if (stored := stored_entry(world.gateway, run.key).get("status")) != "running":
+            raise HarnessError(f"{run.key} is not stuck after {cause}: its stored status is {stored}")
     if not world.release.keeps_sessions_in_sqlite:
-        # Harmless on these: a second device without admin scope may not stop anything, and there is nothing to stop.
-        with world.gateway.witness(scopes=WRITE, key=DeviceKey()) as stranger:
+        _require_nothing_to_abort(world, runs)
+    return [Stuck(run, world.row(run.key), cause) for run in runs]
+
+
+def _require_nothing_to_abort(world: World, runs: Sequence[Run]) -> None:
+    """Harmless before 2026.9: a second device without admin scope may not stop anything, and there is nothing to stop."""
+    with world.gateway.witness(scopes=WRITE, key=DeviceKey()) as stranger:
+        for run in runs:
             if (answer := stranger.abort(run.key)) != "no-active-run":
-                raise HarnessError(f"{what}: but sessions.abort answers {answer}")
-        row = world.row(run.key)
-    return Stuck(run, row, cause)
+                raise HarnessError(f"{run.key} is not stuck: sessions.abort answers {answer}")
 
 
 def _is_ownerless(row: Row) -> bool:
     return row.get("status") == "running" and not row.get("hasActiveRun") and not row.get("abortedLastRun")
-
-
-def _complain(world: World, run: Run) -> bool:
-    raise HarnessError(f"row {json.dumps(world.row(run.key))[:600]}, open {world.provider.open_calls(run.marker)}")
 
 
 def _own_recovery_takes(world: World) -> float:
