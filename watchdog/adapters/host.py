@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # its stubs are not among our tools
+import psutil
 
 from watchdog.core.model import Lock, LockSight
 

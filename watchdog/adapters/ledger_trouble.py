@@ -105,6 +105,7 @@ def _explained_system(error: OSError, path: Path | None) -> LedgerError:
 
 def damaged(path: Path, what: str) -> LedgerUnavailable:
     """Corrupt, or not a database at all. The file stays where it is until a person moves it."""
+    what = " ".join(what.replace("*** in database main ***", "").split())
     quoted, away = shlex.quote(str(path)), shlex.quote(f"{path}.damaged")
     wal, wal_away = shlex.quote(f"{path}-wal"), shlex.quote(f"{path}.damaged-wal")
     return LedgerUnavailable(

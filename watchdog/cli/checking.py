@@ -150,7 +150,7 @@ def _document(found: Sequence[Found]) -> dict[str, Any]:
                 "name": item.facts.name,
                 "reachable": True,
                 "version": item.facts.version,
-                "booted_at": item.facts.booted_at.isoformat(),
+                "booted_at": item.facts.booted_at.isoformat() if item.facts.booted_at is not None else None,
                 "complete": item.snapshot.is_complete,
                 "malformed_rows": len(item.snapshot.malformed),
                 "sessions": [session_facts(judged) for judged in item.judged],

@@ -164,9 +164,9 @@ async def _gateway(client: GatewayClient, section: Any, steps: frozenset[Step], 
     facts = await client.connect()
     snapshot = await client.list_sessions()
     name = section.name
-    up = clock.now().wall - facts.booted_at
+    up = f", up for {span_words(clock.now().wall - facts.booted_at)}" if facts.booted_at is not None else ""
     findings = [
-        Finding(name, Grade.OK, f"connected to OpenClaw {facts.version}, up for {span_words(up)}"),
+        Finding(name, Grade.OK, f"connected to OpenClaw {facts.version}{up}"),
         Finding(
             name,
             Grade.OK if snapshot.is_complete and not snapshot.malformed else Grade.WARN,

@@ -150,7 +150,7 @@ class _Hand:
         while True:
             found = await look_once_more(self._found, self._gateway, self._clock)
             by_key = {item.session.key: item for item in found.judged}
-            await self._incidents.verify_attempts(by_key, self._clock.now(), is_complete=found.snapshot.is_complete)
+            await self._incidents.verify_attempts(by_key, self._clock.now(), found.snapshot)
             now = self._ledger.incident(incident.id) or incident
             state = next((one for one in now.attempts if one.id == attempt.id), attempt)
             if not state.is_in_flight or self._clock.now().since(began) > limit:
@@ -158,7 +158,7 @@ class _Hand:
             await self._clock.sleep(1.0)
         recovered = state.state is AttemptState.SUCCEEDED
         if not recovered:
-            self._incidents.close_ended(by_key, self._clock.now(), is_complete=found.snapshot.is_complete)
+            self._incidents.close_ended(by_key, self._clock.now(), found.snapshot)
         return {
             "session": judged.session.key,
             "session_id": judged.session.session_id,

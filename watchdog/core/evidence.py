@@ -199,14 +199,16 @@ def _run_in_flight(case: Case) -> Evidence | None:
 
 
 def _started_before_boot(case: Case) -> bool:
-    started = case.session.started_at
-    return started is not None and started < case.facts.booted_at - BOOT_MARGIN
+    started, booted = case.session.started_at, case.facts.booted_at
+    return started is not None and booted is not None and started < booted - BOOT_MARGIN
 
 
 def _boot_orphan(case: Case) -> Evidence | None:
-    started = case.session.started_at
+    started, booted = case.session.started_at, case.facts.booted_at
     if started is None:
         return Evidence(Signal.BOOT_ORPHAN, Truth.UNKNOWN, "NoStartTime", "The row does not say when its run started.")
+    if booted is None:
+        return Evidence(Signal.BOOT_ORPHAN, Truth.UNKNOWN, "NoBootTime", "The gateway does not say when it started.")
     if not _started_before_boot(case):
         return None
     if case.gateway_clock_stepped:
@@ -217,7 +219,7 @@ def _boot_orphan(case: Case) -> Evidence | None:
         Signal.BOOT_ORPHAN,
         Truth.FALSE,
         "StartedBeforeBoot",
-        f"The run started at {_clock(started)}, before this gateway process did ({_clock(case.facts.booted_at)}).",
+        f"The run started at {_clock(started)}, before this gateway process did ({_clock(booted)}).",
     )
 
 

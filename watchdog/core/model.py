@@ -140,6 +140,14 @@ class Snapshot:
     def latency(self) -> timedelta:
         return self.answered_at.since(self.asked_at)
 
+    def lacks(self, key: str) -> bool:
+        """The session is surely gone: the list is whole, and no row that could not be read may be its."""
+        return (
+            self.is_complete
+            and all(row.key != key for row in self.sessions)
+            and all(row.key not in (None, key) for row in self.malformed)
+        )
+
 
 class FlagWorth(StrEnum):
     """What ``hasActiveRun: false`` proves on a gateway. ``true`` is a proof of life wherever the field exists."""
@@ -183,7 +191,7 @@ class GatewayFacts:
     name: str
     version: str
     capabilities: Capabilities
-    booted_at: datetime
+    booted_at: datetime | None
     """When the gateway process started, on the *gateway's* clock (its time at the hello minus ``uptimeMs``)."""
     boot_id: str | None = None
     """Changes with every start, in-process restarts included (2026.9.x; None before)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from watchdog.core.model import Moment, Session, Status
 
@@ -64,7 +65,7 @@ def observe(track: Track | None, session: Session, tail_fingerprint: str | None,
     """The track after one more good observation.
 
     ``tail_fingerprint`` is None when the transcript was not looked at; a missing value is never a change, a value that
-    differs from a known one always is.
+    differs from a known one always is, and so is a row's first value where it had none.
     """
     identity = RunIdentity.of(session)
     if track is None or track.identity != identity:
@@ -79,23 +80,34 @@ def observe(track: Track | None, session: Session, tail_fingerprint: str | None,
             updated_at=session.updated_at,
         )
     moved = (
-        session.total_tokens != track.total_tokens
-        or session.last_run_id != track.last_run_id
-        or (None not in (tail_fingerprint, track.tail_fingerprint) and tail_fingerprint != track.tail_fingerprint)
+        _differs(session.total_tokens, track.total_tokens)
+        or _differs(session.last_run_id, track.last_run_id)
+        or (track.tail_fingerprint is not None and _differs(tail_fingerprint, track.tail_fingerprint))
     )
-    touched = session.updated_at != track.updated_at
+    touched = _differs(session.updated_at, track.updated_at)
     return replace(
         track,
         last_seen=now,
         unchanged_since=now if moved else track.unchanged_since,
-        total_tokens=session.total_tokens,
-        last_run_id=session.last_run_id,
-        tail_fingerprint=tail_fingerprint if tail_fingerprint is not None else track.tail_fingerprint,
-        updated_at=session.updated_at,
+        total_tokens=_known(session.total_tokens, track.total_tokens),
+        last_run_id=_known(session.last_run_id, track.last_run_id),
+        tail_fingerprint=_known(tail_fingerprint, track.tail_fingerprint),
+        updated_at=_known(session.updated_at, track.updated_at),
         touched_at=now if touched else track.touched_at,
         idle_proof_at=None if moved else track.idle_proof_at,
         polls=track.polls + 1,
     )
+
+
+_Value = TypeVar("_Value")
+
+
+def _differs(now: object, before: object) -> bool:
+    return now is not None and now != before
+
+
+def _known(now: _Value | None, before: _Value | None) -> _Value | None:
+    return now if now is not None else before
 
 
 def note_owner(track: Track, *, owner_gone: bool, owner_alive: bool, gateway_idle: bool, now: Moment) -> Track:

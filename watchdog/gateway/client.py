@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -38,9 +38,11 @@ from watchdog.gateway.capabilities import (
     parse_version,
     scopes_for,
 )
+from watchdog.gateway.frames import UNREADABLE
 from watchdog.gateway.identity import DeviceIdentity
 from watchdog.gateway.link import AS_CLI, Credentials, Introduction, Link
 from watchdog.gateway.listing import Page, Pager, read_page
+from watchdog.gateway.rows import Millis, instant
 from watchdog.gateway.transcript import read_tail
 from watchdog.service import errors
 from watchdog.service.ports import Clock, Deed, Host, Loss, Receipt, Wants
@@ -68,6 +70,9 @@ class Endpoint:
     """The gateway's state folder when it is on this machine; None: never look at files."""
     gateway_pid: int | None = None
     insecure: bool = False
+
+
+_Shape = TypeVar("_Shape")
 
 
 class _Counts(msgspec.Struct):
@@ -122,6 +127,7 @@ class GatewayClient:
         self._run_limit: timedelta | None = None
         self._skew: timedelta | None = None
         self._loss: Loss | None = None
+        self._lost_link: Link | None = None
         self._prepared: tuple[Step, str, Link] | None = None
 
     @property
@@ -157,7 +163,8 @@ class GatewayClient:
 
     def _note_loss(self, link: Link | None = None) -> None:
         ended = link or self._link
-        if ended is not None and ended.end is not None:
+        if ended is not None and ended.end is not None and ended is not self._lost_link:
+            self._lost_link = ended
             self._loss = Loss(ended.end, ended.ended_at or self._clock.now())
 
     async def _open(
@@ -181,18 +188,16 @@ class GatewayClient:
         return link
 
     def _read_facts(self, link: Link) -> GatewayFacts:
-        hello = link.hello
-        wall_ms = link.clock_ms if link.clock_ms is not None else self._clock.now().wall.timestamp() * 1000
-        self._clock_base = (wall_ms, self._clock.now().monotonic) if link.clock_ms is not None else None
-        if link.clock_ms is not None:
-            self._skew = datetime.fromtimestamp(wall_ms / 1000, UTC) - self._clock.now().wall
-        booted_ms = wall_ms - (hello.snapshot.uptimeMs or 0)
+        hello, now = link.hello, self._clock.now()
+        wall = instant(link.clock_ms)
+        self._clock_base = (float(link.clock_ms), now.monotonic) if wall is not None and link.clock_ms else None
+        self._skew = wall - now.wall if wall is not None else None
         methods = frozenset(hello.features.methods)
         return GatewayFacts(
             name=self._name,
             version=hello.server.version or "unknown",
             capabilities=capabilities_of(hello.server.version, methods),
-            booted_at=datetime.fromtimestamp(booted_ms / 1000, UTC),
+            booted_at=_booted_at(link.clock_ms, hello.snapshot.uptimeMs),
             boot_id=hello.server.bootId,
             methods=methods,
             scopes=frozenset((hello.auth.scopes or ()) if hello.auth is not None else ()),
@@ -302,7 +307,7 @@ class GatewayClient:
 
     async def _preflight(self) -> Preflight:
         asked_at: Moment = self._clock.now()
-        answer = msgspec.json.decode(await self._ask("gateway.restart.preflight", {}), type=_Counts)
+        answer = _decoded(await self._ask("gateway.restart.preflight", {}), _Counts)
         counts = {name: value for name, value in answer.counts.items() if isinstance(value, int | float)}
         if "totalActive" not in counts:
             raise errors.RequestRefused(f"{self._name}: preflight has no totalActive.", code="SHAPE")
@@ -327,12 +332,12 @@ class GatewayClient:
         """``agents.defaults.timeoutSeconds`` when set and no agent overrides it; 3.24 and 4.14 write a time-out and a
         Stop alike, and only this tells them apart."""
         try:
-            config = msgspec.json.decode(await self._ask("config.get", {}))
+            config: Any = _decoded(await self._ask("config.get", {}), object)
             agents = config["parsed"]["agents"]
             if any("timeoutSeconds" in agent for agent in agents.get("list", ())):
                 return None
             return timedelta(seconds=float(agents["defaults"]["timeoutSeconds"]))
-        except (errors.GatewayError, msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError):
+        except (errors.GatewayError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
             return None
 
     async def _probe(self, session: Session) -> bool:
@@ -350,11 +355,11 @@ class GatewayClient:
         scope = _PENDING_SCOPES[method]
         if self._facts is None or method not in self._facts.methods or scope not in self._facts.scopes:
             return None
-        answer = msgspec.json.decode(await self._ask(method, {}))
+        answer = _decoded(await self._ask(method, {}), object)
         return _mentions(answer, session.key)
 
     async def health_problem(self) -> str | None:
-        answer = msgspec.json.decode(await self._ask("health", {}))
+        answer = _decoded(await self._ask("health", {}), object)
         loop = answer.get("eventLoop") if isinstance(answer, dict) else None
         if isinstance(loop, dict) and loop.get("degraded") is True:
             return "The gateway says its event loop is degraded; it may be too slow to tell the truth."
@@ -403,8 +408,8 @@ class GatewayClient:
                     raise
                 said.append(f"not told: {problem}")
                 continue
-            with contextlib.suppress(msgspec.MsgspecError):
-                answer = msgspec.json.decode(payload, type=_RunAnswer)
+            with contextlib.suppress(errors.RequestRefused):  # it was taken, whatever its answer looks like
+                answer = _decoded(payload, _RunAnswer)
                 run_id = run_id or answer.runId
                 said.append(f"{request.method}: {answer.status or 'ok'}")
         return Receipt(run_id, "; ".join(said))
@@ -423,16 +428,16 @@ class GatewayClient:
         raise AssertionError("unreachable")
 
     async def delivered(self, run_id: str) -> bool | None:
-        if self._version is None or self._version < (2026, 9, 0):
-            return None
+        if not self._steps or self._version is None or self._version < (2026, 9, 0):
+            return None  # with no steps we only watch, and agent.wait needs operator.write
         try:
             link = await self._open((READ, WRITE))
         except errors.GatewayError:
             return None
         try:
             payload = await link.call("agent.wait", {"runId": run_id, "timeoutMs": 1000}, patience=self._patience)
-            answer = msgspec.json.decode(payload, type=_WaitAnswer)
-        except (errors.GatewayError, msgspec.MsgspecError):
+            answer = _decoded(payload, _WaitAnswer)
+        except errors.GatewayError:
             return None
         finally:
             await link.close()
@@ -462,10 +467,25 @@ class _noting(contextlib.AbstractContextManager[None]):  # noqa: N801 - reads as
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, _trace: object) -> bool:
         if isinstance(problem, errors.GatewayClosed | errors.GatewayUnresponsive | errors.GatewayDraining):
             return False
-        if isinstance(problem, errors.GatewayError | msgspec.MsgspecError):
+        if isinstance(problem, errors.GatewayError):
             self._problems.append(f"{self._what}: {problem}")
             return True
         return False
+
+
+def _decoded(payload: msgspec.Raw, shape: type[_Shape]) -> _Shape:
+    """An answer in the shape we need. Raises ``RequestRefused`` when it has another one."""
+    try:
+        return msgspec.json.decode(payload, type=shape)
+    except UNREADABLE as problem:
+        raise errors.RequestRefused(f"the answer cannot be read ({type(problem).__name__}).", code="SHAPE") from problem
+
+
+def _booted_at(clock_ms: Millis, uptime_ms: Millis) -> datetime | None:
+    """The gateway's boot on its own clock; None when it does not say both (never ours in its place: clocks differ)."""
+    if clock_ms is None or uptime_ms is None or uptime_ms < 0:
+        return None
+    return instant(clock_ms - uptime_ms)
 
 
 def _mentions(document: Any, key: str) -> int:

@@ -13,6 +13,9 @@ from typing import Any
 
 import msgspec
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What reading somebody else's JSON can raise."""
+
 MIN_PROTOCOL = 3
 MAX_PROTOCOL = 4
 
@@ -95,11 +98,11 @@ class Conversation:
 
     def receive(self, data: str | bytes) -> Incoming | None:
         """Decode one frame; None for frames that concern nobody (late answers, unknown types)."""
-        raw = data.encode() if isinstance(data, str) else data
         try:
+            raw = data.encode() if isinstance(data, str) else data
             frame = _decoder.decode(raw)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
-            return Malformed(f"unreadable frame of {len(raw)} bytes ({type(problem).__name__})")
+        except UNREADABLE as problem:
+            return Malformed(f"unreadable frame of {len(data)} bytes ({type(problem).__name__})")
         if frame.type == "res":
             return self._response(frame, len(raw))
         if frame.type == "event" and frame.event:

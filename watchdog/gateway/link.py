@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
+from websockets.protocol import State
 
 from watchdog import __version__
 from watchdog.core.model import Moment
@@ -122,9 +123,14 @@ def is_loopback(host: str) -> bool:
 
 def check_url(name: str, url: str, *, insecure: bool) -> None:
     """Refuse urls that cannot work or would show the token to a network."""
-    parts = urlsplit(url)
+    way_out = f"{name}: the url must look like ws://127.0.0.1:18789 or wss://host."
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # out of range, or no number
+    except ValueError:
+        raise errors.NotAGateway(way_out) from None
     if parts.scheme not in ("ws", "wss") or not parts.hostname:
-        raise errors.NotAGateway(f"{name}: the url must look like ws://127.0.0.1:18789 or wss://host.")
+        raise errors.NotAGateway(way_out)
     if parts.username or parts.password:
         raise errors.InsecureTransport(f"{name}: credentials do not belong in the url; use gateways[].token.")
     if parts.scheme == "ws" and not is_loopback(parts.hostname) and not insecure:
@@ -208,6 +214,7 @@ class Link:
         number, text = self._conversation.request(method, params or {})
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
+        could_leave = self._socket.state is State.OPEN
         try:
             async with asyncio.timeout(patience):
                 await self._socket.send(text)
@@ -217,10 +224,15 @@ class Link:
                 f"{self._name}: no answer to {method} within {patience:.0f} s; the gateway hangs or is overloaded."
             ) from None
         except ConnectionClosed as closed:
+            self._fail(self._closed(closed))
+            if could_leave:  # it broke while we wrote: the other side may have it all
+                raise self._lost() from closed
             raise self._closed(closed) from closed
         finally:
             self._waiting.pop(number, None)
             self._conversation.forget(number)
+            if future.done() and not future.cancelled():
+                future.exception()  # nobody else waits for it
         if response.error is not None:
             raise refusal(self._name, method, response.error)
         assert response.payload is not None
@@ -371,17 +383,27 @@ class Link:
         if self._end is None:
             self._end = error
         self.ended_at = self.ended_at or self._clock.now()
-        lost = errors.OutcomeUnknown(f"{self._name}: the connection ended before an answer came.")
-        lost.__cause__ = self._end
         for future in self._waiting.values():
             if not future.done():
-                future.set_exception(lost)
+                future.set_exception(self._lost())
+
+    def _lost(self) -> errors.OutcomeUnknown:
+        lost = errors.OutcomeUnknown(f"{self._name}: the connection ended before an answer came.")
+        lost.__cause__ = self._end
+        return lost
+
+
+class _Connect(connect):
+    """Follows no redirects: what was checked, and what the token is for, is the configured url and nothing else."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        return exc
 
 
 async def _dial(name: str, url: str, patience: float, tls: ssl.SSLContext | None) -> ClientConnection:
     host = urlsplit(url).netloc
     try:
-        return await connect(
+        return await _Connect(
             url,
             max_size=MAX_FRAME,
             max_queue=64,
@@ -390,7 +412,7 @@ async def _dial(name: str, url: str, patience: float, tls: ssl.SSLContext | None
             ping_interval=None,  # polls are our sign of life, and a hung gateway is told apart by them
             compression=None,
             proxy=None,
-            ssl=tls,
+            ssl=tls if tls is not None or not url.lower().startswith("wss:") else True,
             user_agent_header=f"openclaw-watchdog/{__version__}",
         )
     except InvalidStatus as refused:
@@ -402,7 +424,7 @@ async def _dial(name: str, url: str, patience: float, tls: ssl.SSLContext | None
         raise errors.NotAGateway(
             f"{name}: {host} answered HTTP {status} instead of opening a WebSocket; check the url."
         ) from refused
-    except (InvalidMessage, InvalidHandshake, InvalidURI) as problem:
+    except (InvalidMessage, InvalidHandshake, InvalidURI, UnicodeError) as problem:
         raise errors.NotAGateway(
             f"{name}: {host} does not answer like an OpenClaw gateway ({type(problem).__name__}); check the url."
         ) from problem

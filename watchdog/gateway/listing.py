@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from watchdog.core.model import MalformedRow, Session
+from watchdog.gateway.frames import UNREADABLE
 from watchdog.gateway.rows import ListEnvelope, decode_rows
 from watchdog.service import errors
 
@@ -34,10 +35,10 @@ class Page:
 
 
 def read_page(payload: msgspec.Raw, main_key: str | None, position: int) -> Page:
-    """One answer of ``sessions.list``. Raises ``NotAGateway`` when it is no such answer at all."""
+    """One answer of ``sessions.list``. Raises ``RequestRefused`` (code SHAPE) when it is no such answer at all."""
     try:
         envelope = msgspec.json.decode(payload, type=ListEnvelope)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+    except UNREADABLE as problem:
         raise errors.RequestRefused("sessions.list gave an answer that cannot be read.", code="SHAPE") from problem
     sessions, malformed = decode_rows(envelope.sessions, main_key, first_position=position)
     return Page(

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from watchdog.core.model import MalformedRow, ReplyAddress, Session, SessionKind, Status
+from watchdog.gateway.frames import UNREADABLE
 
 Millis = int | float | None
 
@@ -62,9 +63,10 @@ class _Key(msgspec.Struct):
 
 class ListEnvelope(msgspec.Struct):
     """The answer of ``sessions.list`` without its rows' insides. Paging fields: 2026.5.18 has ``totalCount`` and
-    ``hasMore``, 2026.9.6 adds ``nextOffset``; 2026.3.24 and 4.14 have none and send everything."""
+    ``hasMore``, 2026.9.6 adds ``nextOffset``; 2026.3.24 and 4.14 have none and send everything. An answer without
+    ``sessions`` is no answer: an empty list would say that every session is gone."""
 
-    sessions: list[msgspec.Raw] = msgspec.field(default_factory=list)
+    sessions: list[msgspec.Raw]
     ts: Millis = None
     totalCount: int | None = None  # noqa: N815
     hasMore: bool | None = None  # noqa: N815
@@ -91,7 +93,7 @@ def decode_rows(
     for position, raw in enumerate(raws, first_position):
         try:
             row = _row_decoder.decode(raw)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+        except UNREADABLE as problem:
             malformed.append(MalformedRow(position, _shape_only(problem), _key_of(raw)))
             continue
         if not row.key:
@@ -109,7 +111,7 @@ def _shape_only(problem: Exception) -> str:
 def _key_of(raw: msgspec.Raw) -> str | None:
     try:
         key = _key_decoder.decode(raw).key
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     return key if isinstance(key, str) else None
 

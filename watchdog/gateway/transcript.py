@@ -15,7 +15,11 @@ import msgspec
 
 from watchdog.core.model import TailKind, TranscriptTail
 from watchdog.core.texts import MARK
+from watchdog.gateway.frames import UNREADABLE
 from watchdog.gateway.rows import Millis, instant
+from watchdog.service import errors
+
+_UNREADABLE_ROLE = "unreadable"
 
 
 class _Meta(msgspec.Struct):
@@ -49,10 +53,11 @@ class _Info(msgspec.Struct):
 
 
 class History(msgspec.Struct):
-    """The answer of ``chat.history``. ``inFlightRun``, ``pendingInputs`` and ``sessionInfo`` exist on 2026.9.6 only."""
+    """The answer of ``chat.history``. ``inFlightRun``, ``pendingInputs`` and ``sessionInfo`` exist on 2026.9.6 only.
+    An answer without ``messages`` is no answer: an empty list would say that nothing was ever asked."""
 
+    messages: list[msgspec.Raw]
     sessionId: str | None = None  # noqa: N815
-    messages: list[msgspec.Raw] = msgspec.field(default_factory=list)
     totalMessages: int | None = None  # noqa: N815
     inFlightRun: Any = None  # noqa: N815
     pendingInputs: _PendingInputs | None = None  # noqa: N815
@@ -64,9 +69,18 @@ _history_decoder = msgspec.json.Decoder(History)
 
 
 def read_tail(payload: msgspec.Raw) -> TranscriptTail:
-    """Judge the end of a transcript. Raises ``msgspec.MsgspecError`` when the envelope itself is unreadable."""
-    history = _history_decoder.decode(payload)
+    """Judge the end of a transcript.
+
+    Raises ``RequestRefused`` (code SHAPE) when the envelope is unreadable, or the last entry: it may be the one that
+    says that a person stopped the run.
+    """
+    try:
+        history = _history_decoder.decode(payload)
+    except UNREADABLE as problem:
+        raise errors.RequestRefused("chat.history gave an answer that cannot be read.", code="SHAPE") from problem
     everything = [_readable(raw) for raw in history.messages]
+    if everything and everything[-1].role == _UNREADABLE_ROLE:
+        raise errors.RequestRefused("the last entry of the transcript cannot be read.", code="SHAPE")
     # A delivered text is mirrored into the transcript as an answer nobody's model gave (3.24, 5.18): not an answer.
     messages = [message for message in everything if message.model != "delivery-mirror"]
     in_flight: bool | None = None
@@ -96,8 +110,8 @@ def read_tail(payload: msgspec.Raw) -> TranscriptTail:
 def _readable(raw: msgspec.Raw) -> _Message:
     try:
         return _message_decoder.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _Message(role="unreadable")
+    except UNREADABLE:
+        return _Message(role=_UNREADABLE_ROLE)
 
 
 def _kind(messages: Sequence[_Message]) -> TailKind:
@@ -153,10 +167,11 @@ def _text(message: _Message) -> str:
 
 
 def _interrupted_request(messages: Sequence[_Message]) -> str | None:
-    """The person's words since the last finished answer, ours left out, in order."""
+    """The person's words since the last finished answer or stop, ours left out, in order."""
     words: list[str] = []
     for message in reversed(messages):
-        if message.role == "assistant" and _assistant_kind(message) is TailKind.ANSWERED and words:
+        # What was stopped on purpose before the interrupted request must not come back with it.
+        if message.role == "assistant" and _assistant_kind(message) in (TailKind.ANSWERED, TailKind.STOPPED) and words:
             break
         if message.role == "user" and (text := _text(message).strip()) and not MARK.search(text):
             words.append(text)

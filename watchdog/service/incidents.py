@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from watchdog.core.evidence import Truth
-from watchdog.core.model import Moment, Session, Status, TranscriptTail
+from watchdog.core.model import Moment, Session, Snapshot, Status, TranscriptTail
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState, Proof, next_step, verify
 from watchdog.core.verdict import Verdict
@@ -91,12 +91,12 @@ class Incidents:
 
     # ---------------------------------------------------------------- verification
 
-    async def verify_attempts(self, judged: Mapping[str, Judged], now: Moment, *, is_complete: bool) -> int:
+    async def verify_attempts(self, judged: Mapping[str, Judged], now: Moment, snapshot: Snapshot) -> int:
         """Settle what later looks prove; returns how many attempts are still in flight."""
         still = 0
         for incident, attempt in self.ledger.attempts_in_flight(self.gateway.name):
             here = judged.get(incident.session)
-            if here is None and not is_complete:
+            if here is None and not snapshot.lacks(incident.session):
                 still += 1
                 continue
             proof = await self._prove(attempt, here, now)
@@ -173,7 +173,7 @@ class Incidents:
 
     # ---------------------------------------------------------------- endings
 
-    def close_ended(self, judged: Mapping[str, Judged], now: Moment, *, is_complete: bool) -> None:
+    def close_ended(self, judged: Mapping[str, Judged], now: Moment, snapshot: Snapshot) -> None:
         """Close what healed, with or without us; leave open what is still stuck or still in our hands."""
         in_flight = {incident.id for incident, _ in self.ledger.attempts_in_flight(self.gateway.name)}
         for incident in self.ledger.open_incidents(self.gateway.name):
@@ -181,7 +181,7 @@ class Incidents:
                 continue
             here = judged.get(incident.session)
             if here is None:
-                if is_complete:
+                if snapshot.lacks(incident.session):
                     self._close(incident, Outcome.CLEARED, "SessionGone", now)
                 continue
             outcome = _ending(incident, here)
@@ -249,6 +249,8 @@ def _ending(incident: Incident, here: Judged) -> Outcome | None:
     if row.status is not Status.RUNNING:
         late = row.status is Status.DONE and any(attempt.before is not None for attempt in sent)
         return Outcome.RECOVERED if late else Outcome.CLEARED
+    if verdict is Verdict.HEALTHY and here.judgement.owner is Truth.UNKNOWN:
+        return None  # it looks healthy because we have not looked for long, after a restart of ours for example
     if verdict in (Verdict.HEALTHY, Verdict.WAITING, Verdict.LONG_RUNNING) and not sent:
         return Outcome.CLEARED
     return None

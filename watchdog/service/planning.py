@@ -8,10 +8,10 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from watchdog.core.blockers import Blocker, BlockerName, Standing, hold_reasons
+from watchdog.core.blockers import FOREIGN_DEED_HOLD, Blocker, BlockerName, Standing, hold_reasons
 from watchdog.core.model import Moment, TailKind
 from watchdog.core.policy import Recovery, Step
 from watchdog.core.recovery import Attempt, AttemptState, backoff_after, next_step
@@ -133,11 +133,17 @@ def standing_of(
         is_fleet_open=here.is_fleet_open,
         is_ledger_writable=here.is_ledger_writable,
         alias_keys=tuple(other.key for other in judged.case.aliases),
-        own_marks=frozenset(f"{attempt.incident}/{attempt.number}" for attempt in attempts),
+        own_marks=_own_marks(ledger, gateway.name, row.key, now.wall),
     )
     if step is None:
         return standing
     return replace(standing, missing_scope=gateway.missing_scope(step), step_problem=gateway.step_problem(step, row))
+
+
+def _own_marks(ledger: Ledger, gateway: str, key: str, now: datetime) -> frozenset[str]:
+    """The marks of every attempt of ours that may still count as somebody's recent deed, closed incidents included."""
+    recent = ledger.history(since=now - FOREIGN_DEED_HOLD, session=key, gateway=gateway)
+    return frozenset(f"{attempt.incident}/{attempt.number}" for incident in recent for attempt in incident.attempts)
 
 
 def _jitter(attempt: Attempt | None) -> float:

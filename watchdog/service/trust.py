@@ -75,7 +75,7 @@ class Trust:
         """The connection ended with ``loss`` and ``facts`` answered afterwards: was that an in-process restart?"""
         if loss is None or self.facts is None or not isinstance(loss.error, errors.GatewayDraining):
             return
-        if abs(facts.booted_at - self.facts.booted_at) <= BOOT_TOLERANCE:
+        if _same_process(self.facts, facts):
             self.cut_at = loss.at
 
     def note_answer(self, latency: timedelta, *, clock_stepped: bool) -> None:
@@ -100,10 +100,12 @@ class Trust:
         """How long ago the gateway (re)started, as far as we know."""
         if self.facts is None or self.boot_seen_at is None:
             return None
-        uptime = (gateway_now or now.wall) - self.facts.booted_at
+        known = []
+        if self.facts.booted_at is not None:
+            known.append((gateway_now or now.wall) - self.facts.booted_at)
         if self.has_seen_restart:
-            return min(uptime, now.since(self.boot_seen_at))
-        return uptime
+            known.append(now.since(self.boot_seen_at))
+        return min(known, default=None)
 
     def boot_seen_age(self, now: Moment) -> timedelta | None:
         return now.since(self.boot_seen_at) if self.boot_seen_at is not None else None
@@ -114,8 +116,14 @@ class Trust:
 
 def _boot_change(before: GatewayFacts, after: GatewayFacts) -> str | None:
     if before.boot_id is not None and after.boot_id is not None and before.boot_id != after.boot_id:
-        same_process = abs(after.booted_at - before.booted_at) <= BOOT_TOLERANCE
-        return "in_process" if same_process else "process"
-    if before.boot_id is None and abs(after.booted_at - before.booted_at) > BOOT_TOLERANCE:
+        return "in_process" if _same_process(before, after) else "process"
+    if before.boot_id is None and _same_process(before, after) is False:
         return "process"
     return None
+
+
+def _same_process(before: GatewayFacts, after: GatewayFacts) -> bool | None:
+    """Did the same process answer both times? None when either did not say when it started."""
+    if before.booted_at is None or after.booted_at is None:
+        return None
+    return abs(after.booted_at - before.booted_at) <= BOOT_TOLERANCE

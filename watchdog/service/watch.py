@@ -90,6 +90,7 @@ class Watch:
     _was_connected: bool = field(init=False, default=False)
     _fleet_opened: tuple[Moment, int] | None = field(init=False, default=None)
     _said: dict[tuple[str, str], object] = field(init=False, default_factory=dict)
+    _cycle_line: object = field(init=False, default=None)
     _reported_rows: frozenset[str] = field(init=False, default=frozenset())
 
     def __post_init__(self) -> None:
@@ -122,6 +123,7 @@ class Watch:
         except errors.GatewayError as problem:
             report = self._gateway_failed(problem, now)
         self._tell_gateway(report)
+        self._say_cycle(report)
         self._measure(report)
         self.last_report = report
         return report
@@ -130,11 +132,12 @@ class Watch:
 
     async def _connect(self, now: Moment) -> GatewayFacts:
         before = self.trust.facts if self._was_connected else None
-        lost = self.gateway.take_loss() if self._was_connected else None
+        lost = self.gateway.take_loss()
         if lost is not None:
-            # It may be back before we look: a connection that ended is told even when the next one succeeds at once.
-            self._note_outage(lost.error, now, was_connected=True)
-            self._was_connected = False
+            if self._was_connected:
+                # It may be back before we look: a connection that ended is told even when the next one succeeds at once.
+                self._note_outage(lost.error, now, was_connected=True)
+                self._was_connected = False
             self._lost = lost
         facts = await self.gateway.connect()
         self.trust.note_loss(self._lost, facts)
@@ -149,15 +152,17 @@ class Watch:
                     gateway=self.gateway.name,
                     reason=change,
                     version=facts.version,
-                    booted_at=facts.booted_at.isoformat(timespec="seconds"),
+                    booted_at=facts.booted_at.isoformat(timespec="seconds") if facts.booted_at is not None else None,
                 )
-            away = now.since(self._outage.since).total_seconds() if self._outage is not None else None
-            fields = {} if away is None else {"away_seconds": round(away, 1)}
+            fields = {}
+            if self._outage is not None:
+                fields["away_seconds"] = round(now.since(self._outage.since).total_seconds(), 1)
+            if facts.booted_at is not None:
+                fields["uptime_seconds"] = round((self.clock.now().wall - facts.booted_at).total_seconds())
             self.log.event(
                 Event.GATEWAY_CONNECTED,
                 gateway=self.gateway.name,
                 version=facts.version,
-                uptime_seconds=round((self.clock.now().wall - facts.booted_at).total_seconds()),
                 **fields,
             )
         return facts
@@ -216,8 +221,8 @@ class Watch:
         by_key = {item.session.key: item for item in judged}
         self._report_rows(snapshot)
         is_writable = self.ledger.is_writable()
-        in_flight = await self.incidents.verify_attempts(by_key, now, is_complete=snapshot.is_complete)
-        self.incidents.close_ended(by_key, now, is_complete=snapshot.is_complete)
+        in_flight = await self.incidents.verify_attempts(by_key, now, snapshot)
+        self.incidents.close_ended(by_key, now, snapshot)
         self.incidents.release_recovered(by_key, now)
         self._watch_fleet(judged, now)
         here = GatewayStanding(
@@ -389,6 +394,27 @@ class Watch:
         else:
             return
         self.ledger.owe([message], now)
+
+    def _say_cycle(self, report: PassReport) -> None:
+        """The canonical line of a pass, written when it differs from the one before: silent while nothing changes."""
+        if not report.is_good:
+            self._cycle_line = None
+            return
+        counts = {verdict: number for verdict, number in report.verdicts().items() if number}
+        running = sum(item.session.status is Status.RUNNING for item in report.judged)
+        line = (len(report.judged), running, tuple(counts.items()), report.is_complete, report.malformed)
+        if line == self._cycle_line:
+            return
+        self._cycle_line = line
+        self.log.event(
+            Event.CYCLE_FINISHED,
+            gateway=self.gateway.name,
+            sessions=len(report.judged),
+            running=running,
+            **counts,
+            complete=report.is_complete,
+            poll_ms=round(report.latency.total_seconds() * 1000, 1),
+        )
 
     def _report_rows(self, snapshot: Snapshot) -> None:
         seen = frozenset(f"{row.position}:{row.reason}" for row in snapshot.malformed)

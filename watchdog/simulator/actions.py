@@ -75,7 +75,7 @@ class Actions:
         world = self.world
         deed = world.record(method, session.key, client, text, run_id)
         if session.restart_recovery_status == "tombstoned" and not _command(text)[0]:
-            deed.effect = "refused: tombstoned"
+            deed.came_to_nothing("refused: tombstoned")
             raise Refused("INVALID_REQUEST", TOMBSTONED.format(key=session.key))
         if not world.profile.keeps_first_words and session.address is None:
             session.address = Address("webchat", None, None)
@@ -96,8 +96,7 @@ class Actions:
             )
             message.sender = self._sender(client)
             message.timeout_seconds = timeout_seconds
-            has_begun = world.engine.submit(session, message)
-            deed.effect = "started a turn" if has_begun else "queued behind a live run"
+            deed.effect = world.engine.submit(session, message)
         world.tell(session.key, reason="send")
         return deed
 
@@ -120,12 +119,12 @@ class Actions:
             self.start_new(session, client, run_id, text, route=route, keeps_address=True, deed=deed)
             return deed
         if deliver and explicit is None and (session.address is None or session.address.channel == "webchat"):
-            deed.effect = "refused: no channel"
+            deed.came_to_nothing("refused: no channel")
             if world.profile.new_effect is NewEffect.CLEARS_ROW and session.run is None:
                 session.status = session.started_ms = session.ended_ms = session.runtime_ms = None
                 session.aborted_last_run = None
                 world.end_stall(session, "refused agent")
-                deed.effect = "refused: no channel, and the row lost its status"
+                deed.effect, deed.changed = "refused: no channel, and the row lost its status", True
             world.touch(session, moved=True)
             prefix = "" if world.profile.keeps_first_words else "Error: "
             raise Refused("INVALID_REQUEST", prefix + NO_CHANNEL)
@@ -133,8 +132,7 @@ class Actions:
         message = Message(
             text, Origin.AGENT, run_id, world.wall_ms, route=route, device_id=client.device_id, via="deliver"
         )
-        has_begun = world.engine.submit(session, message)
-        deed.effect = "started a turn" if has_begun else "queued behind a live run"
+        deed.effect = world.engine.submit(session, message)
         return deed
 
     @staticmethod
@@ -178,10 +176,10 @@ class Actions:
         deed = world.record(method, key, client)
         run = session.run if session is not None else None
         if session is None or run is None or not run.is_tracked:
-            deed.effect = "no active run" if run is None else "did not find the live run"
+            deed.came_to_nothing("no active run" if run is None else "did not find the live run")
             return Aborted("no-active-run")
         if profile.abort_needs_owner and not client.is_admin and client.device_id != run.message.device_id:
-            deed.effect = "refused: unauthorized"
+            deed.came_to_nothing("refused: unauthorized")
             raise Refused("INVALID_REQUEST", "unauthorized")
         deed.killed_run = run.run_id
         deed.effect = "killed the live run"
@@ -329,10 +327,10 @@ class Actions:
         deed = world.record("sessions.recover", key, client)
         source = world.sessions.get(key)
         if source is None:
-            deed.effect = "refused: no such session"
+            deed.came_to_nothing("refused: no such session")
             raise Refused("INVALID_REQUEST", NO_SOURCE)
         if source.restart_recovery_status != "tombstoned":
-            deed.effect = "refused: not tombstoned"
+            deed.came_to_nothing("refused: not tombstoned")
             raise Refused("INVALID_REQUEST", NEEDS_TOMBSTONE)
         follower = world.session(f"agent:{source.agent_id}:dashboard:{world.new_id()}", address=source.address)
         follower.transcript = list(source.transcript)

@@ -25,19 +25,19 @@ class Agenda:
         self.is_frozen = False
         self.happened = 0
         """How many events took place: the cost of a simulation, and part of its fingerprint."""
-        self._heap: list[tuple[int, int, int, Callable[..., None], tuple[object, ...]]] = []
-        self._held: list[tuple[int, Callable[..., None], tuple[object, ...]]] = []
+        self._heap: list[tuple[int, int, int, Callable[..., object], tuple[object, ...]]] = []
+        self._held: list[tuple[int, Callable[..., object], tuple[object, ...]]] = []
         self._entered = 0
 
-    def after(self, seconds: float, do: Callable[..., None], *args: object) -> None:
+    def after(self, seconds: float, do: Callable[..., object], *args: object) -> None:
         """Enter something the gateway process itself will do."""
         self._enter(self.now_ms + round(seconds * 1000), self.life, do, args)
 
-    def outside(self, seconds: float, do: Callable[..., None], *args: object) -> None:
+    def outside(self, seconds: float, do: Callable[..., object], *args: object) -> None:
         """Enter something that happens to the gateway from outside, in whatever state it will be."""
         self._enter(self.now_ms + round(seconds * 1000), OUTSIDE, do, args)
 
-    def _enter(self, when_ms: int, life: int, do: Callable[..., None], args: tuple[object, ...]) -> None:
+    def _enter(self, when_ms: int, life: int, do: Callable[..., object], args: tuple[object, ...]) -> None:
         self._entered += 1
         heappush(self._heap, (when_ms, self._entered, life, do, args))
 

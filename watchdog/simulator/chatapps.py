@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from watchdog.simulator.profiles import NewEffect
 from watchdog.simulator.records import ClientInfo, Heard
-from watchdog.simulator.sessions import Address, Message, Origin, Run, SimSession
+from watchdog.simulator.sessions import Address, Message, Origin, Run, SimSession, Turn
 
 if TYPE_CHECKING:
     from watchdog.simulator.world import World
@@ -35,7 +35,7 @@ class ChatApps:
         self.world.touch(session)
         return session
 
-    def person_writes(self, key: str, text: str) -> str | None:
+    def person_writes(self, key: str, text: str, turn: Turn | None = None) -> str | None:
         """A person writes. Returns the run id, None when the words are lost (gateway down: channels.md 3).
 
         A frozen gateway reads it when it is thawed. A deaf session (9.6) spools it.
@@ -43,10 +43,10 @@ class ChatApps:
         if not self.world.process.hears_people:
             return None
         run_id = self.world.new_id()
-        self.world.agenda.after(0.0, self._take_in, key, text, run_id)
+        self.world.agenda.after(0.0, self._take_in, key, text, run_id, turn)
         return run_id
 
-    def _take_in(self, key: str, text: str, run_id: str) -> None:
+    def _take_in(self, key: str, text: str, run_id: str, turn: Turn | None) -> None:
         world = self.world
         session = world.session(key)
         home = self.homes.get(key)
@@ -60,11 +60,11 @@ class ChatApps:
             client = ClientInfo(device_id=None, client_id="chat-app", scopes=frozenset({"operator.admin"}))
             world.actions.start_new(session, client, run_id, text, route=session.address, keeps_address=True)
             return
+        message = Message(text, Origin.CHANNEL, run_id, world.wall_ms, route=session.address, turn=turn)
         if session.is_deaf:
-            session.spool.append(Message(text, Origin.CHANNEL, run_id, world.wall_ms, route=session.address))
-            return
-        message = Message(text, Origin.CHANNEL, run_id, world.wall_ms, route=session.address)
-        world.engine.submit(session, message)
+            session.spool.append(message)
+        else:
+            world.engine.submit(session, message)
 
     def process_spool(self, session: SimSession) -> None:
         """What was written to a deaf session is answered once it hears again (channels.md 3: within about 4 s)."""

@@ -40,7 +40,7 @@ class Endings:
         assert turn is not None
         text = ""
         is_delivered: bool | None = False
-        lost, late_ms = self._fate_of_write(run, turn)
+        lost, late_ms = self._fate_of_write(turn)
         if status == "done" and not lost:
             text = world.provider.words(turn, run.answers_to)
             world.write(session, EntryKind.ANSWER, text, run)
@@ -56,7 +56,7 @@ class Endings:
         self._report(session, run, status, error, text, is_delivered=is_delivered)
         self.engine.go_on(session)
 
-    def _fate_of_write(self, run: Run, turn: Turn) -> tuple[bool, int | None]:
+    def _fate_of_write(self, turn: Turn) -> tuple[bool, int | None]:
         """(is the terminal write lost, when does a late one settle)."""
         world = self.world
         if not world.profile.goes_deaf:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from watchdog.simulator.profiles import AfterAbort, InterruptedWords
 from watchdog.simulator.provider import visible_words
 from watchdog.simulator.records import ModelCall, Waiting
+from watchdog.simulator.results import RunResult
 from watchdog.simulator.sessions import Activity, EntryKind, Message, Origin, Run, SimSession, Turn
 
 if TYPE_CHECKING:
     from watchdog.simulator.world import World
 
 STEERED_SECONDS = 3.0
+LOCK_SECONDS = 10.0
 MERGED_HEAD = "[Queued user message that arrived while the previous turn was still active]\n\n"
 _MAIN_LANE = (Origin.WEB, Origin.AGENT, Origin.CHANNEL, Origin.RECOVERY)
 _CALLS_THE_MODEL = (Activity.SILENT, Activity.STREAM, Activity.RETRY)
@@ -33,16 +35,29 @@ class Engine:
 
     # ------------------------------------------------------------ admission
 
-    def submit(self, session: SimSession, message: Message, *, is_tracked: bool = True) -> bool:
-        """Take a message in: start a run, or queue it behind the one that lives. True if a run was started."""
+    def submit(self, session: SimSession, message: Message, *, is_tracked: bool = True) -> str:
+        """Take a message in: start a run, or queue it behind the one that lives. Returns what happened, in words."""
         world = self.world
+        if session.foreign_lock_pid is not None and world.profile.has_lock_files:
+            world.touch(session, moved=True)
+            world.agenda.after(LOCK_SECONDS, self._locked_out, session, message)
+            return "met a foreign lock"
         if session.run is not None or session.settling is not None or session.is_in_boot_recovery:
             message.pending_id = world.new_id()
             session.queue.append(message)
             world.touch(session, moved=True)
-            return False
+            return "queued behind a live run"
         self._admit(session, message, is_tracked=is_tracked)
-        return True
+        return "started a turn"
+
+    def _locked_out(self, session: SimSession, message: Message) -> None:
+        """Log: "session file locked (timeout 10000ms)": no run, no error to anybody (#62981, older.md Locks)."""
+        self.world.results.put(
+            RunResult(
+                message.run_id, session.key, session.session_id, "failed", self.world.wall_ms, None, "",
+                "session file locked (timeout 10000ms)", message.origin, False,
+            )
+        )  # fmt: skip
 
     def _admit(self, session: SimSession, message: Message, *, is_tracked: bool) -> None:
         world, profile = self.world, self.world.profile
@@ -52,7 +67,7 @@ class Engine:
             run.restores = session.row_state()
         if profile.keeps_first_words:
             self._write_words(session, run)
-        if message.origin in _MAIN_LANE and len(self.lane) >= profile.lane_width:
+        if message.origin in _MAIN_LANE and len(self.lane) >= world.lane_width:
             run.is_waiting_for_lane = True
             self.waiting.append((session, run))
         else:

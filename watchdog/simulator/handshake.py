@@ -17,7 +17,6 @@ Verify = Callable[[str, str, str], bool]
 """(public key base64url, signature base64url, signed text) -> is it genuine."""
 
 CLIENT_IDS = ("gateway-client", "cli", "openclaw-control-ui", "webchat", "openclaw-probe", "node-host", "test")
-STALE_SIGNATURE_MS = 600_000
 EVENTS = (
     "connect.challenge",
     "agent",
@@ -47,6 +46,8 @@ class Access:
     is_rate_limited: bool = False
     device_tokens: dict[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
     """Issued device tokens: token -> (device id, scopes)."""
+    stale_after_ms: int | None = 600_000
+    """How old a device signature may be; None: the world's clock and the client's are not the same."""
     state_dir: str = "/simulated/.openclaw"
 
 
@@ -157,7 +158,8 @@ def _check_device(world: World, access: Access, nonce: str, params: Mapping[str,
     def refuse(message: str, code: str, reason: str) -> ConnectRefused:
         return ConnectRefused("INVALID_REQUEST", message, details={"code": code, "reason": reason})
 
-    if abs(world.wall_ms - int(device.get("signedAt", 0))) > STALE_SIGNATURE_MS:
+    age = abs(world.wall_ms - int(device.get("signedAt", 0)))
+    if access.stale_after_ms is not None and age > access.stale_after_ms:
         raise refuse("device signature expired", "DEVICE_AUTH_SIGNATURE_EXPIRED", "device-signature-stale")
     if device.get("nonce") != nonce:
         raise refuse("device nonce mismatch", "DEVICE_AUTH_NONCE_MISMATCH", "device-nonce-mismatch")

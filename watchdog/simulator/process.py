@@ -59,6 +59,10 @@ class Process:
         return self.phase in (Phase.UP, Phase.DRAINING)
 
     @property
+    def is_answering(self) -> bool:
+        return self.phase is Phase.UP and not self.is_frozen
+
+    @property
     def uptime_ms(self) -> int:
         return self.world.now_ms - self.booted_ms
 

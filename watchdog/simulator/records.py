@@ -108,15 +108,22 @@ class Deed:
     """The live run this deed ended: the worst thing a watchdog can do."""
     effect: str = ""
     """What it did, in plain words."""
+    changed: bool = True
+    """False: it came to nothing (refused, or an abort that found no run), and no session noticed."""
+
+    def came_to_nothing(self, effect: str) -> None:
+        """Note that nothing happened: a refusal, or a probe."""
+        self.effect, self.changed = effect, False
 
     @property
     def hit_an_owner(self) -> bool:
-        return self.truth.has_owner
+        """Somebody's live (or waiting) run felt it."""
+        return self.changed and self.truth.has_owner
 
     @property
     def is_wrong(self) -> bool:
         """It touched a session nobody should have touched."""
-        return self.truth.has_owner or self.truth in (Truth.STOPPED, Truth.FINISHED)
+        return self.changed and (self.truth.has_owner or self.truth in (Truth.STOPPED, Truth.FINISHED))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from watchdog.core.model import SessionKind
+from watchdog.simulator.actions import Actions
 from watchdog.simulator.agenda import Agenda
 from watchdog.simulator.chatapps import ChatApps
 from watchdog.simulator.cron import Cron
@@ -47,9 +48,6 @@ from watchdog.simulator.sessions import (
     kind_of,
 )
 
-if TYPE_CHECKING:
-    from watchdog.simulator.actions import Actions
-
 KEPT_ENTRIES = 80
 """Transcript entries kept per session; the count of all is kept apart."""
 KEPT_RECORDS = 10_000
@@ -76,6 +74,8 @@ class World:
         self.channels = {"irc"}
         self.event_loop_delay_ms = 0
         """A blocked event loop, as health tells it (5.18, 9.6)."""
+        self.lane_width = profile.lane_width
+        """``agents.defaults.maxConcurrent``: runs at once; set it before the first one starts."""
         self.provider = Provider()
         self.results = Results()
         self.run_timeout_seconds: float | None = None
@@ -93,7 +93,7 @@ class World:
         self.chat = ChatApps(self)
         self.cron = Cron(self)
         self.process = Process(self)
-        self._actions: Actions | None = None
+        self.actions = Actions(self)
 
     # ------------------------------------------------------------ time
 
@@ -128,15 +128,6 @@ class World:
         return True
 
     # ------------------------------------------------------------ sessions
-
-    @property
-    def actions(self) -> Actions:
-        """What clients can do to sessions."""
-        if self._actions is None:
-            from watchdog.simulator.actions import Actions
-
-            self._actions = Actions(self)
-        return self._actions
 
     def session(
         self,

@@ -59,7 +59,6 @@ class Gateway:
         self.home = root.resolve()
         self.state_dir = self.home / ".openclaw"
         self.config_path = self.state_dir / "openclaw.json"
-        self.log_path = self.home / "gateway.log"
         self._output_path = self.home / "gateway.out"
         self._channels = channels
         self._process: subprocess.Popen[bytes] | None = None
@@ -261,16 +260,15 @@ class Gateway:
         return Witness(self.url, self.token, scopes=scopes, client=client, key=key, patience=patience)
 
     def logged(self, text: str) -> bool:
-        """Whether the gateway ever logged this."""
-        return any(text in content for content in self._logs())
+        """Whether the gateway ever said this."""
+        return text in self._said()
 
     def report(self, lines: int = 40) -> str:
-        """The end of what the gateway said, for a failure's text."""
-        tails = ("\n".join(content.splitlines()[-lines:]) for content in self._logs())
-        return f"--- gateway {self.release.version}, {self.home} ---\n" + "\n--- log ---\n".join(tails)
+        """The end of what the gateway said, for a failure's text. (Its log file has the same lines, as JSON.)"""
+        return "\n".join([f"--- gateway {self.release.version}, {self.home} ---", *self._said().splitlines()[-lines:]])
 
-    def _logs(self) -> list[str]:
-        return [path.read_text(errors="replace") for path in (self._output_path, self.log_path) if path.exists()]
+    def _said(self) -> str:
+        return self._output_path.read_text(errors="replace") if self._output_path.exists() else ""
 
     # ------------------------------------------------------------ below
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .failures import HarnessError
-from .provider import Silence, Stream, Tools
+from .provider import Silence, Stream
 from .routes import GroupChat, PrivateChat, Route, Web
-from .runs import PATIENCE, Run, begin, in_model_call, in_stream, in_tool, over_agent_rpc
-from .waiting import until
+from .runs import PATIENCE, Run, begin, finished, in_model_call, in_stream, in_tool, over_agent_rpc
+from .waiting import stays, until
 from .witness import ADMIN, DeviceKey, Row
 from .world import World
 
@@ -50,6 +50,16 @@ class Bystander:
 def require_untouched(world: World, bystanders: list[Bystander]) -> None:
     if found := [each for bystander in bystanders for each in bystander.disturbances(world)]:
         raise HarnessError("touched:\n" + "\n".join(found))
+
+
+def stay_untouched(world: World, bystanders: list[Bystander], *, for_seconds: float) -> None:
+    """Look again and again for so long."""
+
+    def untouched() -> bool:
+        require_untouched(world, bystanders)
+        return True
+
+    stays("nobody is disturbed", untouched, for_seconds=for_seconds, every=3)
 
 
 # ------------------------------------------------------------ makers
@@ -108,7 +118,7 @@ def stopped_by_user(world: World, route: Route, *, streaming: bool = True) -> By
         ear = route.listen(world)
         route.say(world, "/stop")
         if ear is not None:
-            until("the person is told that it was stopped", lambda: ear.hears("aborted"), within=PATIENCE)
+            ear.wait_for("aborted", within=PATIENCE)
     if world.release.tells_active_runs:
         until(f"{run.key} has ended", lambda: world.row(run.key).get("status") != "running", within=PATIENCE)
     world.provider.forget(run.marker)
@@ -117,9 +127,7 @@ def stopped_by_user(world: World, route: Route, *, streaming: bool = True) -> By
 
 def idle(world: World, route: Route) -> Bystander:
     """Answered, and done."""
-    run = begin(world, route, Tools("echo quick", 1), word="DONE")
-    world.await_status(run.key, "done")
-    return _settled(world, "idle", run, lives=False)
+    return _settled(world, "idle", finished(world, route), lives=False)
 
 
 def _settled(world: World, name: str, run: Run, *, lives: bool = True) -> Bystander:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from .irc import Heard
+from .irc import Heard, Human
 
 if TYPE_CHECKING:
     from .world import World
@@ -28,9 +27,18 @@ class Route(Protocol):
 
 @dataclass(frozen=True)
 class Listener:
-    """`hears(text)`: what arrived there since, or None."""
+    """A person's ear at one place, for what is said there from now on."""
 
-    hears: Callable[[str], Heard | None]
+    person: Human
+    place: str
+    already: int
+    """Lines heard before."""
+
+    def hears(self, text: str) -> Heard | None:
+        return self.person.hears(text, place=self.place, after=self.already)
+
+    def wait_for(self, text: str, *, within: float = 90) -> Heard:
+        return self.person.wait_for(text, place=self.place, after=self.already, within=within)
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,8 @@ class Web:
     key: str
 
     def say(self, world: World, text: str) -> str | None:
+        if not world.row(self.key):
+            world.witness.create(self.key)
         return world.witness.send(self.key, text)
 
     def listen(self, world: World) -> Listener | None:
@@ -92,5 +102,4 @@ class PrivateChat:
 
 
 def _ear(world: World, place: str) -> Listener:
-    person, already = world.human, len(world.human.heard)
-    return Listener(lambda text: person.hears(text, place=place, after=already))
+    return Listener(world.human, place, len(world.human.heard))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from .provider import Call, Mode, Silence, Stream, Tools
 from .releases import Release
-from .routes import AgentRpc, Route, Web
+from .routes import AgentRpc, Route
 from .stores import stored_entry, transcript_path
 from .waiting import until
 from .witness import Row
@@ -40,21 +40,29 @@ class Run:
         return str(self.row["sessionId"])
 
 
-def warm_up(world: World, route: Route) -> Row:
-    """A session with one finished turn: from then on there is a transcript, and in chat a known way back."""
-    known = world.row(route.key)
-    if known.get("status") == "done":
-        return known
-    if isinstance(route, Web) and not known:
-        world.witness.create(route.key)
-    marker = world.fresh_marker("WARMUP")
+def finished(world: World, route: Route, *, word: str = "DONE") -> Run:
+    """A turn that was answered: in the row, and where there is a chat app, heard."""
+    marker = world.fresh_marker(word)
+    request = f"Hello, are you there? {marker}"
+    before = int(world.row(route.key).get("startedAt") or 0)
     ear = route.listen(world)
-    route.say(world, f"hello, are you there? {marker}")
+    run_id = route.say(world, request)
     call = world.provider.await_call(marker, within=PATIENCE)
-    row = world.await_status(route.key, "done", within=PATIENCE)
+
+    def done() -> Row | None:
+        row = world.row(route.key)
+        return row if row.get("status") == "done" and int(row.get("startedAt") or 0) > before else None
+
+    row = until(f"{marker} is answered", done, within=PATIENCE)
     if ear is not None:
-        until(f"the answer to {marker} is heard", lambda: ear.hears(str(call.answer)), within=PATIENCE)
-    return row
+        ear.wait_for(str(call.answer), within=PATIENCE)
+    return Run(route, marker, request, run_id, call, row)
+
+
+def warm_up(world: World, route: Route) -> None:
+    """A session with one finished turn: from then on there is a transcript, and in chat a known way back."""
+    if world.row(route.key).get("status") != "done":
+        finished(world, route, word="WARMUP")
 
 
 def begin(
@@ -62,9 +70,7 @@ def begin(
 ) -> Run:
     """Say something the model answers in the given mode; returns once the run is seen at the model (after `results` tool
     results), in the row, and in the gateway's files."""
-    if first_turn and isinstance(route, Web):
-        world.witness.create(route.key)
-    elif not first_turn:
+    if not first_turn:
         warm_up(world, route)
     before = int(world.row(route.key).get("startedAt") or 0)
     marker = world.fresh_marker(word)

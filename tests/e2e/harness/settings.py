@@ -67,7 +67,9 @@ def settings_for(
                 }
             },
         },
-        "tools": {"exec": {"host": "gateway", "security": "full", "ask": "off"}},
+        # Without the `process` tool commands run in the foreground, however long; with it they go to the background
+        # after two minutes at most, and the turn moves on.
+        "tools": {"deny": ["process"], "exec": {"host": "gateway", "security": "full", "ask": "off"}},
         "logging": {"file": str(home / "gateway.log")},
         "discovery": {"mdns": {"mode": "off"}},
         "update": {"checkOnStart": False},

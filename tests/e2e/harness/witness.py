@@ -84,9 +84,11 @@ class Witness:
         self._patience = patience
         asked = tuple(scopes)
         device = key or DeviceKey()
+        self._connection = contextlib.ExitStack()
         with _as_harness_error(f"connecting to {url}"):
             # Gateways announce themselves with frames of several MB when they hold many sessions.
-            self._socket = connect(url, open_timeout=patience, close_timeout=2, max_size=None, proxy=None)
+            opening = connect(url, open_timeout=patience, close_timeout=2, max_size=None, proxy=None)
+            self._socket = self._connection.enter_context(opening)
         try:
             challenge = self._receive(monotonic() + patience)
             nonce = str(challenge["payload"]["nonce"])
@@ -115,7 +117,7 @@ class Witness:
 
     def close(self) -> None:
         with contextlib.suppress(WebSocketException, OSError):
-            self._socket.close()
+            self._connection.close()
 
     @property
     def is_closed(self) -> bool:

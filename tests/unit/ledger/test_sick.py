@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.adapters.ledger import Ledger
+from watchdog.adapters.ledger import Ledger, LedgerRefused
 from watchdog.service.errors import LedgerUnavailable
 
 from .conftest import SmallDisk
@@ -24,6 +24,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "no database at all": lambda content: b"<html>503</html>" * 400,
     "header overwritten": lambda content: b"\0" * 100 + content[100:],
     "middle overwritten": lambda content: content[:4096] + b"\xa5" * (len(content) - 4096),
+    "one page far from the header": lambda content: content[:-4096] + b"\xa5" * 4096,
     "cut short": lambda content: content[: len(content) // 2],
 }
 
@@ -101,6 +102,15 @@ def test_a_file_in_the_place_of_the_folder(path: Path) -> None:
     path.parent.write_text("in the way")
     with pytest.raises(LedgerUnavailable, match=str(path)):
         Ledger.open(path, owner=True)
+
+
+def test_a_word_that_this_version_does_not_know(owned: Ledger, path: Path) -> None:
+    started(owned, opened(owned))
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("UPDATE attempts SET step = 'dance'")
+    with pytest.raises(LedgerRefused, match="dance"):
+        owned.open_incidents()
+    assert owned.is_writable()
 
 
 # ---------------------------------------------------------------- full
