@@ -84,7 +84,10 @@ def _sessions_list(call: Call) -> object:
 def _sorted_rows(world: World) -> list[dict[str, Any]]:
     """All rows in order; rebuilt only when some row changed."""
     if world.sorted_rows is None or world.sorted_rows[0] != world.rows_version:
-        rows = [row_of(world, s) for s in world.sessions.values() if is_listed(world, s) and not s.is_archived]
+        listed = (s for s in world.sessions.values() if not s.is_archived)
+        if world.profile.paging is Paging.NONE:
+            listed = (s for s in listed if is_listed(s))
+        rows = [s.row or row_of(world, s) for s in listed]
         rows.sort(key=lambda row: row["updatedAt"], reverse=True)
         world.sorted_rows = (world.rows_version, rows)
     return world.sorted_rows[1]

@@ -42,7 +42,7 @@ class Endings:
         is_delivered: bool | None = False
         lost, late_ms = self._fate_of_write(turn)
         if status == "done" and not lost:
-            text = world.provider.words(turn, run.answers_to)
+            text = world.provider.words(run.answers_to, None if run.is_steered else turn.answer)
             world.write(session, EntryKind.ANSWER, text, run)
             session.total_tokens = (session.total_tokens or 0) + 15
             is_delivered = world.chat.answer(session, run, text)
@@ -103,7 +103,7 @@ class Endings:
         world.tell(
             session.key,
             stream="lifecycle",
-            run_id=run.run_id,
+            run=run,
             data={"phase": "end", "startedAt": started, "endedAt": wall},
         )
 

@@ -103,7 +103,7 @@ class Engine:
             world.agenda.after(limit, world.endings.time_out, session, run)
         world.touch(session)
         world.tell(session.key, phase="start", run_id=run.run_id)
-        world.tell(session.key, stream="lifecycle", run_id=run.run_id, data={"phase": "start", "startedAt": wall})
+        world.tell(session.key, stream="lifecycle", run=run, data={"phase": "start", "startedAt": wall})
         self._enter(session, run, 0)
 
     def _write_words(self, session: SimSession, run: Run) -> None:
@@ -154,7 +154,7 @@ class Engine:
     def _call_tool(self, session: SimSession, run: Run, name: str) -> None:
         run.tool_calls += 1
         self.world.write(session, EntryKind.TOOL_CALL, name, run)
-        self.world.tell(session.key, stream="tool", run_id=run.run_id, data={"phase": "start", "name": name})
+        self.world.tell(session.key, stream="tool", run=run, data={"phase": "start", "name": name})
 
     def _wait_for_person(self, session: SimSession, run: Run, book: dict[str, Waiting], tool: str, text: str) -> None:
         self._call_tool(session, run, tool)
@@ -181,7 +181,7 @@ class Engine:
         activity = turn.steps[number % len(turn.steps)].activity
         if activity in (Activity.TOOL, Activity.APPROVAL, Activity.QUESTION, Activity.CHILDREN):
             world.write(session, EntryKind.TOOL_RESULT, f"result {run.tool_calls}", run)
-            world.tell(session.key, stream="tool", run_id=run.run_id, data={"phase": "end"})
+            world.tell(session.key, stream="tool", run=run, data={"phase": "end"})
         elif activity is Activity.COMPACTION:
             world.write(session, EntryKind.COMPACTION, "", run)
         elif activity is Activity.RETRY:
@@ -214,6 +214,7 @@ class Engine:
             message = session.queue.popleft()
             world.write(session, EntryKind.USER, message.text, run, sender=message.sender)
             run.answers_to = message.text
+            run.is_steered = True
             world.results.alias(message.run_id, run.run_id)
         self._call_model(session, run)
         world.agenda.after(STEERED_SECONDS, self._finish_steered, session, run)

@@ -34,19 +34,21 @@ _FLAT = (
 def event_frames(world: World, change: Change) -> Iterator[tuple[str, dict[str, Any], bool]]:
     """(event name, payload, does the frame carry a ``seq``) for one change.
 
-    5.18 was never seen to send ``agent`` events to a subscribed operator, only ``sessions.changed`` (channels.md 2);
-    before 9.6 ``sessions.changed`` frames carry no ``seq``.
+    5.18 sends no ``agent`` events for chat-app runs, only ``sessions.changed`` (channels.md 2; web runs measured
+    2026-11-20); before 9.6 ``sessions.changed`` frames carry no ``seq``.
     """
     session = world.sessions.get(change.key)
     if session is None:
         return
     modern = is_modern(world)
     if change.stream is not None:
-        if world.profile.active_flag is not ActiveFlag.TRACKED_ONLY:
+        if change.is_tracked or world.profile.active_flag is not ActiveFlag.TRACKED_ONLY:
             payload: dict[str, Any] = {"runId": change.run_id, "stream": change.stream, "data": dict(change.data)}
             payload |= {"sessionKey": change.key, "ts": world.wall_ms}
+            if world.profile.protocol >= 4:
+                payload["isHeartbeat"] = False
             if modern:
-                payload |= {"sessionId": session.session_id, "agentId": session.agent_id, "isHeartbeat": False}
+                payload |= {"sessionId": session.session_id, "agentId": session.agent_id}
             yield "agent", payload, True
         return
     row = row_of(world, session)

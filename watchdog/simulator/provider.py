@@ -44,7 +44,7 @@ class Provider:
                     return turn
         return self.usual
 
-    def words(self, turn: Turn, request: str) -> str:
-        """What the model answers."""
+    def words(self, request: str, answer: str | None) -> str:
+        """What the model answers: the turn's own words, or some that quote the request."""
         self.answered += 1
-        return turn.answer if turn.answer is not None else f"reply {self.answered} to: {request[:80]}"
+        return answer if answer is not None else f"reply {self.answered} to: {request[:80]}"

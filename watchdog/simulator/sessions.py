@@ -214,7 +214,8 @@ class Run:
     children: list[str] = field(default_factory=list)
     tool_calls: int = 0
     answers_to: str = ""
-    lock_released: bool = False
+    is_steered: bool = False
+    """Queued words were taken in: whatever it was going to answer, it answers those instead."""
 
     @property
     def run_id(self) -> str:

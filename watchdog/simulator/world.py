@@ -225,12 +225,16 @@ class World:
         reason: str | None = None,
         phase: str | None = None,
         run_id: str | None = None,
+        run: Run | None = None,
         stream: str | None = None,
         data: dict[str, object] | None = None,
     ) -> None:
         """Let listeners (connections) know; costs nothing when nobody listens."""
         if self.listeners:
-            change = Change(key, reason, phase, run_id, stream, data or {})
+            if run is not None:
+                run_id = run.run_id
+            is_tracked = run is None or run.is_tracked
+            change = Change(key, reason, phase, run_id, stream, is_tracked, data or {})
             for listener in tuple(self.listeners):
                 listener(change)
 

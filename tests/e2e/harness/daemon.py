@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 from ruamel.yaml import YAML
 
-from .failures import HarnessError
+from .failures import HarnessError, Hopeless
 from .gateways import Gateway
 from .settings import merged
 from .waiting import until
@@ -179,7 +179,7 @@ class Watchdog:
             if len(found) >= count:
                 return found[count - 1]
             if self._process is not None and self._process.poll() is not None:
-                raise HarnessError(f"the watchdog ended with {self._process.returncode}:\n{self.report()}")
+                raise Hopeless(f"the watchdog ended with {self._process.returncode}:\n{self.report()}")
             return None
 
         try:

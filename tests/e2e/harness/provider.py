@@ -70,7 +70,7 @@ class Call:
     number: int
     at: int
     """Epoch milliseconds, to be compared with a row's instants."""
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] = field(repr=False)
     mode: Mode
     outcome: str = "open"
     """`open`, then `answered`, `tool call`, `status N`, or `client gone`."""

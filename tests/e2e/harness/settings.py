@@ -46,15 +46,17 @@ def settings_for(
     }
     if release.agents_without_skills:
         defaults["skills"] = []
+    gateway: Settings = {
+        "mode": "local",
+        "bind": "loopback",
+        "port": port,
+        "auth": {"mode": "token", "token": token},
+    }
+    if release.restarts_on_sigusr1:
+        # How long such a restart waits for live runs; 2026.3.24 drains 90 s more whatever it says.
+        gateway["reload"] = {"deferralTimeoutMs": 5000}
     return {
-        "gateway": {
-            "mode": "local",
-            "bind": "loopback",
-            "port": port,
-            "auth": {"mode": "token", "token": token},
-            # How long a restart by signal waits for live runs; 2026.3.24 drains 90 s more whatever it says.
-            "reload": {"deferralTimeoutMs": 5000},
-        },
+        "gateway": gateway,
         "agents": {"defaults": defaults},
         "models": {
             "mode": "replace",

@@ -477,6 +477,7 @@ async def envelope(gateway: GatewayUnderTest) -> Facts:
     """The list's envelope when there is more than one page."""
     for number in range(3):
         await gateway.call("sessions.create", {"key": f"agent:main:page{number}"})
+        await gateway.wait(0.3)
     page = await gateway.call("sessions.list", {"limit": 2})
     payload = page.payload
     return {

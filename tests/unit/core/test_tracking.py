@@ -1,0 +1,200 @@
+"""What we observe ourselves: spans on the monotonic clock, of an unchanged run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watchdog.core.model import Moment, Session, Status
+from watchdog.core.tracking import RunIdentity, Track, forget_spans, note_owner, observe
+
+from .support import T0, at, fresh_track, orphan, running
+
+
+def test_a_first_sight_knows_no_age() -> None:
+    """A daemon that has just started knows nothing yet, however old the row says it is."""
+    track = observe(None, orphan(total_tokens=7), "tail-1", T0)
+    assert (track.first_seen, track.last_seen, track.unchanged_since) == (T0, T0, T0)
+    assert track.quiet_for(T0) == timedelta(0)
+    assert track.unattended_for(T0) is None
+    assert (track.polls, track.owner_gone_polls) == (1, 0)
+    assert (track.total_tokens, track.tail_fingerprint) == (7, "tail-1")
+
+
+def test_an_unchanged_run_grows_old() -> None:
+    track = observe(fresh_track(running()), running(), None, at(90))
+    assert track.first_seen == track.unchanged_since == T0
+    assert track.last_seen == at(90)
+    assert track.quiet_for(at(100)) == timedelta(seconds=100)
+    assert track.polls == 2
+
+
+IDENTITY_CHANGES: list[dict[str, Any]] = [
+    {"session_id": "sid-2"},
+    {"session_id": None},
+    {"started_at": T0.wall},
+    {"started_at": None},
+    {"status": Status.QUEUED},
+    {"lifecycle_revision": "rev-2"},
+]
+
+
+@pytest.mark.parametrize("change", IDENTITY_CHANGES, ids=str)
+def test_another_run_restarts_everything(change: dict[str, Any]) -> None:
+    row = running(total_tokens=5, last_run_id="r1")
+    track = observe(None, row, "tail-1", T0)
+    track = note_owner(track, owner_gone=True, owner_alive=False, gateway_idle=True, now=T0)
+    track = observe(track, replace(row, updated_at=at(1).wall), "tail-1", at(30))
+    assert track.touched_at is not None
+    assert track.idle_proof_at is not None
+    other = replace(row, **change)
+    assert observe(track, other, "tail-1", at(60)) == observe(None, other, "tail-1", at(60))
+
+
+def test_every_part_of_the_identity_is_tried() -> None:
+    assert {name for change in IDENTITY_CHANGES for name in change} == set(RunIdentity.__slots__)
+
+
+PROGRESS: list[tuple[dict[str, Any], str | None]] = [
+    ({"total_tokens": 6}, None),
+    ({"total_tokens": 4}, None),
+    ({"last_run_id": "r2"}, None),
+    ({}, "tail-2"),
+]
+
+
+@pytest.mark.parametrize(("change", "fingerprint"), PROGRESS, ids=str)
+def test_a_different_value_is_progress(change: dict[str, Any], fingerprint: str | None) -> None:
+    row = running(total_tokens=5, last_run_id="r1")
+    track = note_owner(observe(None, row, "tail-1", T0), owner_gone=True, owner_alive=False, gateway_idle=True, now=T0)
+    moved = observe(track, replace(row, **change), fingerprint, at(60))
+    assert moved.unchanged_since == at(60)
+    assert moved.first_seen == T0
+    assert moved.idle_proof_at is None, "what moved after the gateway was idle was not dead then"
+
+
+@pytest.mark.parametrize("field", ["total_tokens", "last_run_id", "updated_at"])
+def test_a_missing_value_is_no_change_and_forgets_nothing(field: str) -> None:
+    row = running(total_tokens=5, last_run_id="r1")
+    without: dict[str, Any] = {field: None}
+    track = observe(None, row, "tail-1", T0)
+    gap = observe(track, replace(row, **without), None, at(30))
+    again = observe(gap, row, "tail-1", at(60))
+    assert (gap.unchanged_since, gap.touched_at) == (T0, None)
+    assert (again.unchanged_since, again.touched_at) == (T0, None)
+
+
+def test_what_changed_during_a_gap_is_noticed_after_it() -> None:
+    track = fresh_track(running(total_tokens=5))
+    gap = observe(track, running(total_tokens=None), None, at(30))
+    assert observe(gap, running(total_tokens=6), None, at(60)).unchanged_since == at(60)
+
+
+def test_first_tokens_are_progress() -> None:
+    assert observe(fresh_track(running()), running(total_tokens=1), None, at(30)).unchanged_since == at(30)
+
+
+def test_the_first_look_at_a_transcript_is_no_change() -> None:
+    track = observe(fresh_track(running()), running(), "tail-1", at(30))
+    assert track.unchanged_since == T0
+    assert observe(track, running(), "tail-2", at(60)).unchanged_since == at(60)
+
+
+def test_a_touched_row_is_no_progress_but_is_remembered() -> None:
+    """#86056: ``updatedAt`` moves when a message is merely queued."""
+    track = observe(fresh_track(running()), running(updated_at=at(40).wall), None, at(45))
+    assert track.unchanged_since == T0
+    assert track.touched_at == at(45)
+    assert observe(track, running(updated_at=at(40).wall), None, at(75)).touched_at == at(45)
+
+
+# ---------------------------------------------------------------- owners
+
+
+def _noted(track: Track, now: Moment, *, gone: bool = False, alive: bool = False, idle: bool = False) -> Track:
+    return note_owner(track, owner_gone=gone, owner_alive=alive, gateway_idle=idle, now=now)
+
+
+def test_passes_without_an_owner_are_counted_from_the_first() -> None:
+    track = _noted(fresh_track(running()), at(30), gone=True)
+    track = _noted(track, at(60), gone=True)
+    assert (track.owner_gone_since, track.owner_gone_polls) == (at(30), 2)
+    assert track.unattended_for(at(90)) == timedelta(seconds=60)
+
+
+def test_life_clears_the_count_and_the_old_proof() -> None:
+    track = _noted(fresh_track(running()), at(30), gone=True, idle=True)
+    track = _noted(track, at(60), alive=True, idle=True)
+    assert (track.owner_gone_since, track.owner_gone_polls, track.idle_proof_at) == (None, 0, None)
+
+
+def test_an_unknown_owner_neither_adds_nor_clears() -> None:
+    track = _noted(fresh_track(running()), at(30), gone=True)
+    assert _noted(track, at(60)) == track
+
+
+def test_the_first_idle_moment_is_kept() -> None:
+    track = _noted(fresh_track(running()), at(30), gone=True, idle=True)
+    assert _noted(track, at(60), gone=True, idle=True).idle_proof_at == at(30)
+
+
+def test_unattended_counts_from_the_later_of_silence_and_loss() -> None:
+    track = _noted(fresh_track(running(total_tokens=1)), at(10), gone=True)
+    moved = observe(track, running(total_tokens=2), None, at(40))
+    assert moved.unattended_for(at(100)) == timedelta(seconds=60)
+
+
+# ---------------------------------------------------------------- clock gaps
+
+
+def test_forgetting_spans_keeps_who_it_was() -> None:
+    row = running(total_tokens=5)
+    track = _noted(observe(None, row, "tail-1", T0), T0, gone=True)
+    track = observe(track, replace(row, updated_at=at(5).wall), None, at(30))
+    forgotten = forget_spans(track, at(40_000))
+    assert forgotten.identity == track.identity
+    assert (forgotten.total_tokens, forgotten.tail_fingerprint) == (5, "tail-1")
+    assert forgotten.quiet_for(at(40_000)) == timedelta(0)
+    assert forgotten.unattended_for(at(40_000)) is None
+    assert (forgotten.owner_gone_polls, forgotten.polls, forgotten.touched_at) == (0, 1, None)
+
+
+@given(
+    rows=st.lists(
+        st.builds(
+            running,
+            session_id=st.sampled_from(["sid-1", "sid-2"]),
+            total_tokens=st.none() | st.integers(0, 2),
+            last_run_id=st.none() | st.sampled_from(["r1", "r2"]),
+            updated_at=st.none() | st.just(T0.wall),
+        ),
+        min_size=1,
+    ),
+    gap=st.floats(0, 3600),
+)
+def test_no_span_is_longer_than_we_have_watched(rows: list[Session], gap: float) -> None:
+    track: Track | None = None
+    now = T0
+    for row in rows:
+        track = _noted(observe(track, row, None, now), now, gone=True)
+        assert T0 <= track.first_seen <= track.unchanged_since <= track.last_seen == now
+        assert track.owner_gone_since is not None
+        assert track.first_seen <= track.owner_gone_since <= now
+        assert track.identity == RunIdentity.of(row)
+        now = now.plus(timedelta(seconds=gap))
+
+
+# ---------------------------------------------------------------- both clocks
+
+
+def test_spans_come_from_the_monotonic_clock() -> None:
+    later = Moment(T0.monotonic + 60, T0.wall + timedelta(days=1))
+    assert later.since(T0) == timedelta(minutes=1)
+    assert T0.plus(timedelta(seconds=5)) == Moment(T0.monotonic + 5, T0.wall)
+    assert T0.plus(timedelta(seconds=5)).wall == T0.wall + timedelta(seconds=5)
+    assert later > T0
