@@ -7,7 +7,7 @@ import sys
 import typer
 
 from watchdog import __version__
-from watchdog.cli import checking, configuring, demonstrating, doctoring, recording, recovering, running
+from watchdog.cli import checking, configuring, demonstrating, doctoring, recording, recovering, running, switching
 from watchdog.cli.shared import Leave, say_error
 from watchdog.config import ConfigError
 from watchdog.service.errors import LedgerError, WatchdogError
@@ -42,6 +42,7 @@ running.add_to(app)
 checking.add_to(app)
 recovering.add_to(app)
 recording.add_to(app)
+switching.add_to(app)
 doctoring.add_to(app)
 configuring.add_to(app)
 demonstrating.add_to(app)

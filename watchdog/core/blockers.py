@@ -43,6 +43,7 @@ class BlockerName(StrEnum):
     IN_FLIGHT = "in_flight"
     PENDING_INPUT = "pending_input"
     TRANSCRIPT_UNKNOWN = "transcript_unknown"
+    HISTORY_LOST = "history_lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,8 @@ class Standing:
     in_flight_on_gateway: int = 0
     is_fleet_open: bool = False
     is_ledger_writable: bool = True
+    lost_history: str | None = None
+    """Why what was done before is unknown, or None."""
     missing_scope: str | None = None
     step_problem: str | None = None
     alias_keys: tuple[str, ...] = field(default_factory=tuple)
@@ -200,6 +203,8 @@ def _ledger(case: Case, recovery: Recovery, standing: Standing) -> Sequence[Bloc
     found: list[Blocker] = []
     if not standing.is_ledger_writable:
         found.append(Blocker(BlockerName.LEDGER_UNAVAILABLE, "The ledger cannot be written, so nothing may be done."))
+    if standing.lost_history is not None:
+        found.append(Blocker(BlockerName.HISTORY_LOST, standing.lost_history))
     if standing.in_flight_here:
         found.append(Blocker(BlockerName.IN_FLIGHT, "An attempt on this session is still being verified."))
     elif standing.in_flight_on_gateway >= recovery.max_concurrent:

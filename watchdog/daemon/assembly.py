@@ -151,6 +151,7 @@ class Builder:
                 meter=self.meter,
                 poll_every=loaded.config.poll_every,
                 is_observing=is_observing,
+                spare_ledger=Ledger.in_memory(wall=lambda: self.clock.now().wall),
             )
             for section in loaded.config.gateways
             if only is None or section.name in only
@@ -160,7 +161,7 @@ class Builder:
         """The daemon's parts. Raises ``LedgerError`` leaves and ``OSError`` when the state folder cannot be used."""
         state_dir = make_state_folder(state_folder(self.loaded, self.env))
         identity = Identity(state_dir)
-        ledger = Ledger.open(ledger_path(state_dir), owner=True)
+        ledger = Ledger.open(ledger_path(state_dir), owner=True, tolerant=True, wall=lambda: self.clock.now().wall)
         notes = HandoffNotes(state_dir)
         source = self.loaded.source
         return Parts(

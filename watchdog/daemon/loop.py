@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
@@ -21,6 +21,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from watchdog import __version__
 from watchdog.config import ConfigError, LoadedConfig, diff
+from watchdog.core.recovery import Attempt
 from watchdog.daemon.assembly import Parts
 from watchdog.daemon.runner import Runner
 from watchdog.service import announcements
@@ -61,7 +62,7 @@ class Daemon:
         """Run until SIGTERM or SIGINT; 0 after an orderly stop."""
         parts = self.parts
         self._heed_signals()
-        left = parts.ledger.settle_start_up(parts.clock.now().wall)
+        left = self._settle_earlier_life()
         parts.log.event(
             Event.DAEMON_STARTED,
             version=__version__,
@@ -88,6 +89,12 @@ class Daemon:
             parts.close()
             parts.log.event(Event.DAEMON_STOPPED)
         return 0
+
+    def _settle_earlier_life(self) -> Sequence[Attempt]:
+        try:
+            return self.parts.ledger.settle_start_up(self.parts.clock.now().wall)
+        except LedgerError:
+            return ()  # the passes find out, say so, and watch without it
 
     # ---------------------------------------------------------------- runners
 
@@ -146,7 +153,8 @@ class Daemon:
 
     async def _after_pass(self, report: PassReport) -> None:
         parts = self.parts
-        if self._ledger_out_since is not None:
+        is_out = any(runner.watch.ledger_problem is not None for runner in self._runners.values())
+        if self._ledger_out_since is not None and not is_out:
             now = parts.clock.now().wall
             await parts.teller.shout(announcements.ledger_restored(since=self._ledger_out_since, now=now))
             self._ledger_out_since = None

@@ -73,7 +73,13 @@ class Runner:
             self.failures += 1
             await self.on_ledger_failure(problem)
             return None
-        if self._ledger_is_out:
+        trouble = self.watch.ledger_problem
+        if trouble is not None:
+            if not self._ledger_is_out:
+                self._ledger_is_out = True
+                self.log.event(Event.LEDGER_UNAVAILABLE, gateway=self.watch.gateway.name, reason=trouble)
+                await self.on_ledger_failure(errors.LedgerUnavailable(trouble))
+        elif self._ledger_is_out:
             self.log.event(Event.LEDGER_RESTORED, gateway=self.watch.gateway.name)
             self._ledger_is_out = False
         self.failures = 0 if report.is_good else self.failures + 1

@@ -15,6 +15,7 @@ from watchdog.core.blockers import FOREIGN_DEED_HOLD, Blocker, BlockerName, Stan
 from watchdog.core.model import Moment, TailKind
 from watchdog.core.policy import Recovery, Step
 from watchdog.core.recovery import Attempt, AttemptState, backoff_after, next_step
+from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
 from watchdog.service.observing import Judged
 from watchdog.service.ports import Gateway, Incident, Ledger
@@ -132,6 +133,7 @@ def standing_of(
         in_flight_on_gateway=len(in_flight),
         is_fleet_open=here.is_fleet_open,
         is_ledger_writable=here.is_ledger_writable,
+        lost_history=_lost_history(ledger, recovery, now),
         alias_keys=tuple(other.key for other in judged.case.aliases),
         own_marks=_own_marks(ledger, gateway.name, row.key, now.wall),
     )
@@ -144,6 +146,17 @@ def _own_marks(ledger: Ledger, gateway: str, key: str, now: datetime) -> frozens
     """The marks of every attempt of ours that may still count as somebody's recent deed, closed incidents included."""
     recent = ledger.history(since=now - FOREIGN_DEED_HOLD, session=key, gateway=gateway)
     return frozenset(f"{attempt.incident}/{attempt.number}" for incident in recent for attempt in incident.attempts)
+
+
+def _lost_history(ledger: Ledger, recovery: Recovery, now: Moment) -> str | None:
+    """What the budget window cannot remember might have been spent: hold until that window has passed."""
+    lost_at = ledger.lost_history_at
+    if lost_at is None or now.wall - lost_at > recovery.budget.per:
+        return None
+    return (
+        f"The ledger was lost at {lost_at:%Y-%m-%d %H:%M}Z, and with it what was done before; deeds go on after "
+        f"{span_words(recovery.budget.per)}, or at once with `openclaw-watchdog release --lost-history`."
+    )
 
 
 def _jitter(attempt: Attempt | None) -> float:

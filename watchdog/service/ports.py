@@ -280,6 +280,17 @@ class Ledger(Protocol):
         """Try a real write; heals by itself (reopens) when the cause of an earlier failure is gone."""
         ...
 
+    @property
+    def problem(self) -> str | None:
+        """Why it cannot be written now, as far as was noticed; None when all is well."""
+        ...
+
+    @property
+    def lost_history_at(self) -> datetime | None:
+        """When the ledger's history was lost (deleted, replaced): budgets, pauses and quarantines are unknown since.
+        Deeds are held until an operator accepts that (``release --lost-history``) or the longest budget has passed."""
+        ...
+
     def settle_start_up(self, at: datetime) -> Sequence[Attempt]:
         """Turn every attempt found ``started`` into ``indeterminate``, every ``planned`` one into ``abandoned``.
         Returns those now indeterminate. Called once, before any look."""

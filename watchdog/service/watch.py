@@ -79,12 +79,16 @@ class Watch:
     poll_every: timedelta = timedelta(seconds=30)
     is_observing: bool = False
     """``run --observe``: judge and tell, never act."""
-    believes_rows: bool = False
+    spare_ledger: Ledger | None = None
+    """Kept in memory: watching and telling go on with it while the real one cannot be used, and no deed is done."""
     trust: Trust = field(init=False)
     observer: Observer = field(init=False)
     incidents: Incidents = field(init=False)
     executor: Executor = field(init=False)
     last_report: PassReport | None = field(init=False, default=None)
+    ledger_problem: str | None = field(init=False, default=None)
+    """Why the real ledger is out of use, or None."""
+    _real_ledger: Ledger = field(init=False)
     _outage: _Outage | None = field(init=False, default=None)
     _lost: Loss | None = field(init=False, default=None)
     _was_connected: bool = field(init=False, default=False)
@@ -94,8 +98,9 @@ class Watch:
     _reported_rows: frozenset[str] = field(init=False, default=frozenset())
 
     def __post_init__(self) -> None:
+        self._real_ledger = self.ledger
         self.trust = Trust(stall_after=max(3 * self.poll_every, timedelta(seconds=60)))
-        self.observer = Observer(self.gateway, self.book, self.trust, believes_rows=self.believes_rows)
+        self.observer = Observer(self.gateway, self.book, self.trust)
         self.incidents = Incidents(self.gateway, self.ledger, self.log, self.meter)
         self.executor = Executor(self.gateway, self.observer, self.ledger, self.notes, self.clock, self.log, self.meter)
 
@@ -105,7 +110,24 @@ class Watch:
         self.observer.book = book
 
     async def pass_once(self) -> PassReport:
-        """One whole pass. Raises ``errors.LedgerError`` only."""
+        """One whole pass. Raises ``errors.LedgerError`` only, and only where there is no spare ledger."""
+        if self.spare_ledger is None:
+            return await self._pass()
+        if self.ledger_problem is not None and self._real_ledger.is_writable():
+            self._use(self._real_ledger, None)
+        try:
+            return await self._pass()
+        except errors.LedgerError as problem:
+            if self.ledger_problem is not None:
+                raise
+            self._use(self.spare_ledger, str(problem))
+            return await self._pass()
+
+    def _use(self, ledger: Ledger, problem: str | None) -> None:
+        self.ledger = self.incidents.ledger = self.executor.ledger = ledger
+        self.ledger_problem = problem
+
+    async def _pass(self) -> PassReport:
         now = self.clock.now()
         gap = self.trust.begin_pass(now)
         if gap is not None:
@@ -220,7 +242,7 @@ class Watch:
         now = snapshot.answered_at
         by_key = {item.session.key: item for item in judged}
         self._report_rows(snapshot)
-        is_writable = self.ledger.is_writable()
+        is_writable = self.ledger_problem is None and self.ledger.is_writable()
         in_flight = await self.incidents.verify_attempts(by_key, now, snapshot)
         self.incidents.close_ended(by_key, now, snapshot)
         self.incidents.release_recovered(by_key, now)

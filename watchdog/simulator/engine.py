@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 STEERED_SECONDS = 3.0
 LOCK_SECONDS = 10.0
+DELTA_SECONDS = 5.0
+"""How often a streaming run tells listeners of new text. Nothing is entered when nobody listens."""
 MERGED_HEAD = "[Queued user message that arrived while the previous turn was still active]\n\n"
 _MAIN_LANE = (Origin.WEB, Origin.AGENT, Origin.CHANNEL, Origin.RECOVERY)
 _CALLS_THE_MODEL = (Activity.SILENT, Activity.STREAM, Activity.RETRY)
@@ -135,6 +137,7 @@ class Engine:
         run.step_began_ms = world.now_ms
         if step.activity in _CALLS_THE_MODEL:
             self._call_model(session, run)
+            self.tell_of_text(session)
         elif step.activity is Activity.TOOL:
             self._call_tool(session, run, "exec")
         elif step.activity is Activity.APPROVAL:
@@ -150,6 +153,22 @@ class Engine:
     def _call_model(self, session: SimSession, run: Run) -> None:
         said, tool_results = visible_words(session)
         self.world.model_calls.append(ModelCall(self.world.now_ms, session.key, run.run_id, said, tool_results))
+
+    def tell_of_text(self, session: SimSession) -> None:
+        """Begin to send ``assistant`` events for a streaming run, if somebody listens."""
+        run = session.run
+        if run is None or run.is_telling or not self.world.listeners:
+            return
+        if run.current is not None and run.current.activity is Activity.STREAM:
+            run.is_telling = True
+            self.world.agenda.after(DELTA_SECONDS, self._delta, session, run)
+
+    def _delta(self, session: SimSession, run: Run) -> None:
+        run.is_telling = False
+        text = "" if run.is_over else self.world.endings.streamed(run)
+        if text:
+            self.world.tell(session.key, stream="assistant", run=run, data={"text": text, "delta": text.split()[-1]})
+            self.tell_of_text(session)
 
     def _call_tool(self, session: SimSession, run: Run, name: str) -> None:
         run.tool_calls += 1

@@ -139,6 +139,8 @@ class Connection:
         self._requests = 0
         self.last_request_id = ""
         self._closed: Close | None = None
+        self._collect()
+        self.events.clear()  # the challenge has been seen
 
     @property
     def is_open(self) -> bool:

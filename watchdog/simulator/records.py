@@ -187,7 +187,7 @@ class Change:
     phase: str | None = None
     run_id: str | None = None
     stream: str | None = None
-    """Set for ``agent`` events: ``lifecycle``, ``tool``."""
+    """Set for ``agent`` events: ``lifecycle``, ``assistant``, ``tool``."""
     is_tracked: bool = True
     """The run has a registered controller; 5.18 sends ``agent`` events for no other."""
     data: dict[str, object] = field(default_factory=dict)

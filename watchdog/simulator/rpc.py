@@ -177,6 +177,8 @@ class Peer:
         if on and not self._listens:
             self.world.listeners.append(self._heard)
             self._listens = True
+            for session in self.world.sessions.values():
+                self.world.engine.tell_of_text(session)
         elif not on and self._listens:
             self.world.listeners.remove(self._heard)
             self._listens = False

@@ -240,15 +240,29 @@ def _healthy(stage: _Stage) -> None:
     world = stage.world
     untouched = Expected.UNTOUCHED
     healthy: list[tuple[str, str, Turn, Origin, str]] = [
-        ("agent:main:dashboard:essay", "write a long essay", turns.streams(7200), Origin.WEB, "streaming a long answer"),
+        (
+            "agent:main:dashboard:essay",
+            "write a long essay",
+            turns.streams(7200),
+            Origin.WEB,
+            "streaming a long answer",
+        ),
         ("agent:main:dashboard:thinking", "prove the lemma", turns.stays_silent(), Origin.WEB, "silent provider"),
-        ("agent:main:dashboard:build", "build the project", turns.runs_long_tool(), Origin.WEB, "tool running for minutes"),
+        (
+            "agent:main:dashboard:build",
+            "build the project",
+            turns.runs_long_tool(),
+            Origin.WEB,
+            "tool running for minutes",
+        ),
         ("agent:main:dashboard:deploy", "deploy it", turns.waits_for_approval(), Origin.WEB, "waiting for an approval"),
         ("agent:main:agent-live", "crawl the site", turns.streams(7200), Origin.AGENT, "run of a program, alive"),
         ("agent:main:dashboard:compacting", "go on", turns.compacts(7200), Origin.WEB, "compacting its context"),
     ]
     if world.profile.recovers_at_boot:
-        healthy.append(("agent:main:dashboard:ask", "book a table", turns.asks_question(), Origin.WEB, "waiting for an answer"))
+        healthy.append(
+            ("agent:main:dashboard:ask", "book a table", turns.asks_question(), Origin.WEB, "waiting for an answer")
+        )
     for key, text, turn, origin, label in healthy:
         stage.warm(key)
         world.advance(3)

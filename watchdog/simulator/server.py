@@ -268,5 +268,3 @@ def _response(status: HTTPStatus, kind: str, text: str) -> Response:
 
 def _json(status: HTTPStatus, body: object) -> Response:
     return _response(status, "application/json; charset=utf-8", json.dumps(body, separators=(",", ":")))
-
-

@@ -214,6 +214,8 @@ class Run:
     children: list[str] = field(default_factory=list)
     tool_calls: int = 0
     answers_to: str = ""
+    is_telling: bool = False
+    """Its text is on its way to listeners."""
     is_steered: bool = False
     """Queued words were taken in: whatever it was going to answer, it answers those instead."""
 

@@ -1,0 +1,236 @@
+"""Every reason to hold, one by one: each alone produces exactly itself, and together they are all named."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watchdog.core.blockers import FOREIGN_DEED_HOLD, Blocker, BlockerName, Standing, hold_reasons
+from watchdog.core.evidence import Case
+from watchdog.core.model import Lock, LockSight, Look, Moment, TailKind
+from watchdog.core.policy import Budget, Mode, Recovery, Step, Thresholds
+
+from .support import T0, V96, at, case, fresh_track, orphan, tail
+
+THRESHOLDS = Thresholds(confirm_for=timedelta(minutes=1), startup_grace=timedelta(minutes=5))
+RECOVERY = Recovery(
+    budget=Budget(3, timedelta(hours=72)), gateway_budget=Budget(20, timedelta(hours=1)), max_concurrent=2
+)
+FREE = Standing(connected_for=timedelta(hours=1))
+
+
+class Situation:
+    """A stuck session that may be acted on, until something is changed."""
+
+    def __init__(self) -> None:
+        self.case: Case = case(orphan(), look=Look(tail=tail(), lock=LockSight(Lock.NONE)))
+        self.recovery = RECOVERY
+        self.standing = FREE
+        self.step = Step.RESUME
+        self.is_proven = False
+
+    def look(self, **changes: Any) -> None:
+        self.case = replace(self.case, look=replace(self.case.look, **changes))
+
+    def stand(self, **changes: Any) -> None:
+        self.standing = replace(self.standing, **changes)
+
+    def row(self, **changes: Any) -> None:
+        self.case = replace(self.case, session=replace(self.case.session, **changes))
+
+    def touched(self, when: Moment) -> None:
+        self.case = replace(self.case, track=replace(fresh_track(self.case.session), touched_at=when))
+
+    def blockers(self) -> tuple[Blocker, ...]:
+        return hold_reasons(self.case, THRESHOLDS, self.recovery, self.step, self.standing, is_proven=self.is_proven)
+
+    def names(self) -> list[BlockerName]:
+        return [blocker.name for blocker in self.blockers()]
+
+
+Change = Callable[[Situation], None]
+
+
+def _observe_mode(s: Situation) -> None:
+    s.recovery = replace(s.recovery, mode=Mode.OBSERVE)
+
+
+CHANGES: dict[BlockerName, list[Change]] = {
+    BlockerName.OBSERVE_MODE: [_observe_mode],
+    BlockerName.PAUSED: [
+        lambda s: s.stand(paused="deploying"),
+        lambda s: s.stand(paused="", paused_until=at(600).wall),
+    ],
+    BlockerName.STARTUP_GRACE: [
+        lambda s: s.stand(connected_for=timedelta(minutes=4, seconds=59)),
+        lambda s: setattr(s, "case", replace(s.case, boot_age=timedelta(minutes=4, seconds=59))),
+        lambda s: (s.stand(connected_for=None), setattr(s, "case", replace(s.case, boot_age=None)))[0],
+        lambda s: setattr(s, "case", replace(s.case, boot_age=timedelta(hours=-1))),
+    ],
+    BlockerName.GATEWAY_UNTRUSTED: [lambda s: s.stand(gateway_problem="It answers slowly.")],
+    BlockerName.INCOMPLETE_LIST: [lambda s: s.stand(is_list_complete=False)],
+    BlockerName.RECENTLY_TOUCHED: [lambda s: s.touched(T0), lambda s: s.touched(at(-59.999))],
+    BlockerName.SESSION_LOCKED: [
+        lambda s: s.look(lock=LockSight(Lock.HELD_BY_OTHER, pid=4)),
+        lambda s: s.look(lock=LockSight(Lock.HELD_BY_GATEWAY, pid=4)),
+        lambda s: s.look(lock=LockSight(Lock.UNREADABLE)),
+    ],
+    BlockerName.AMBIGUOUS_SESSION: [lambda s: s.stand(alias_keys=("agent:main:b",))],
+    BlockerName.NO_SESSION_ID: [lambda s: s.row(session_id=None)],
+    BlockerName.WORK_FINISHED: [lambda s: s.look(tail=tail(TailKind.ANSWERED))],
+    BlockerName.FOREIGN_DEED: [
+        lambda s: s.look(tail=tail(deed_mark="other/1", deed_at=T0.wall)),
+        lambda s: s.look(
+            tail=tail(deed_mark="other/1", deed_at=(T0.plus(-FOREIGN_DEED_HOLD).wall + timedelta(seconds=1)))
+        ),
+    ],
+    BlockerName.COOL_DOWN: [lambda s: s.stand(last_settled_at=at(-59).wall, backoff=timedelta(minutes=1))],
+    BlockerName.SESSION_BUDGET: [lambda s: s.stand(session_charges=3), lambda s: s.stand(session_charges=4)],
+    BlockerName.GATEWAY_BUDGET: [lambda s: s.stand(gateway_charges=20)],
+    BlockerName.QUARANTINED: [lambda s: s.stand(is_quarantined=True)],
+    BlockerName.CONCURRENCY: [lambda s: s.stand(in_flight_on_gateway=2), lambda s: s.stand(in_flight_on_gateway=9)],
+    BlockerName.FLEET_BREAKER: [lambda s: s.stand(is_fleet_open=True)],
+    BlockerName.SCOPE_MISSING: [lambda s: s.stand(missing_scope="It needs operator.admin.")],
+    BlockerName.STEP_UNAVAILABLE: [lambda s: s.stand(step_problem="No such method here.")],
+    BlockerName.LEDGER_UNAVAILABLE: [lambda s: s.stand(is_ledger_writable=False)],
+    BlockerName.IN_FLIGHT: [lambda s: s.stand(in_flight_here=True, in_flight_on_gateway=1)],
+    BlockerName.PENDING_INPUT: [lambda s: s.look(tail=tail(has_pending_input=True))],
+    BlockerName.TRANSCRIPT_UNKNOWN: [lambda s: s.look(tail=None)],
+}
+EACH = [(name, change) for name, changes in CHANGES.items() for change in changes]
+
+
+def test_nothing_in_the_way_means_go() -> None:
+    assert Situation().blockers() == ()
+
+
+def test_every_blocker_is_tried() -> None:
+    assert set(CHANGES) == set(BlockerName)
+
+
+@pytest.mark.parametrize(("name", "change"), EACH)
+def test_each_alone_produces_exactly_itself(name: BlockerName, change: Change) -> None:
+    situation = Situation()
+    change(situation)
+    (blocker,) = situation.blockers()
+    assert blocker.name is name
+    assert blocker.message.strip()
+
+
+INNOCENT: dict[str, Change] = {
+    "an ended pause is no pause": lambda s: s.stand(paused=None, paused_until=T0.wall),
+    "exactly past the grace": lambda s: s.stand(connected_for=timedelta(minutes=5)),
+    "boot unknown, connected for long": lambda s: setattr(s, "case", replace(s.case, boot_age=None)),
+    "touched a whole confirm_for ago": lambda s: s.touched(at(-60)),
+    "a lock nobody holds": lambda s: s.look(lock=LockSight(Lock.OWNER_GONE, pid=4)),
+    "locks not looked at": lambda s: s.look(lock=None),
+    "an answered request before a fresh session": lambda s: (
+        s.look(tail=tail(TailKind.ANSWERED)),
+        setattr(s, "step", Step.NEW),
+    )[0],
+    "our own mark": lambda s: (
+        s.look(tail=tail(deed_mark="mine/1", deed_at=T0.wall)),
+        s.stand(own_marks=frozenset({"mine/1"})),
+    )[0],
+    "a foreign mark of long ago": lambda s: s.look(
+        tail=tail(deed_mark="other/1", deed_at=T0.plus(-FOREIGN_DEED_HOLD).wall)
+    ),
+    "cooled down to the second": lambda s: s.stand(last_settled_at=at(-60).wall, backoff=timedelta(minutes=1)),
+    "one attempt left": lambda s: s.stand(session_charges=2, gateway_charges=19),
+    "room for one more": lambda s: s.stand(in_flight_on_gateway=1),
+    "nothing pending": lambda s: s.look(tail=tail(has_pending_input=False)),
+    "a proof of its own": lambda s: (s.stand(is_fleet_open=True), setattr(s, "is_proven", True))[0],
+}
+
+
+@pytest.mark.parametrize("change", INNOCENT.values(), ids=INNOCENT)
+def test_what_does_not_hold(change: Change) -> None:
+    situation = Situation()
+    change(situation)
+    assert situation.names() == []
+
+
+SHADOWS = {
+    BlockerName.CONCURRENCY: {BlockerName.IN_FLIGHT},
+    BlockerName.PENDING_INPUT: set(),
+    BlockerName.WORK_FINISHED: set(),
+}
+"""A deed in flight on this very session says more than that some are in flight."""
+TAILS = {
+    BlockerName.TRANSCRIPT_UNKNOWN,
+    BlockerName.WORK_FINISHED,
+    BlockerName.PENDING_INPUT,
+    BlockerName.FOREIGN_DEED,
+}
+"""These replace the whole tail: at most one of them at a time here."""
+
+
+@given(names=st.sets(st.sampled_from(sorted(set(BlockerName) - TAILS))), last=st.sampled_from(sorted(TAILS)))
+def test_all_of_them_are_named_never_just_the_first(names: set[BlockerName], last: BlockerName) -> None:
+    situation = Situation()
+    for name in sorted(names - {BlockerName.RECENTLY_TOUCHED}) + [last]:
+        CHANGES[name][0](situation)
+    if BlockerName.RECENTLY_TOUCHED in names:
+        CHANGES[BlockerName.RECENTLY_TOUCHED][0](situation)
+    expected = names | {last}
+    if BlockerName.IN_FLIGHT in expected:
+        expected -= {BlockerName.CONCURRENCY}
+    assert sorted(situation.names()) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "until"),
+    [
+        (BlockerName.STARTUP_GRACE, at(1)),
+        (BlockerName.RECENTLY_TOUCHED, at(60)),
+        (BlockerName.COOL_DOWN, at(1)),
+        (BlockerName.PAUSED, None),
+        (BlockerName.SESSION_LOCKED, None),
+    ],
+)
+def test_it_is_said_until_when_where_that_is_known(name: BlockerName, until: Moment | None) -> None:
+    situation = Situation()
+    CHANGES[name][0](situation)
+    (blocker,) = situation.blockers()
+    assert blocker.until == until
+
+
+def test_a_pause_says_why_and_until_when() -> None:
+    situation = Situation()
+    situation.stand(paused="deploying", paused_until=at(600).wall)
+    assert [blocker.message for blocker in situation.blockers()] == ["Paused until 2026-11-20 12:10Z: deploying"]
+
+
+def test_a_held_lock_names_its_process_and_is_never_ours_to_delete() -> None:
+    situation = Situation()
+    situation.look(lock=LockSight(Lock.HELD_BY_OTHER, pid=4711))
+    (blocker,) = situation.blockers()
+    assert "4711" in blocker.message
+    assert "never deleted" in blocker.message
+
+
+@pytest.mark.parametrize("step", [step for step in Step if step is not Step.RESUME])
+def test_finished_work_only_blocks_a_resume(step: Step) -> None:
+    situation = Situation()
+    situation.look(tail=tail(TailKind.ANSWERED))
+    situation.step = step
+    assert situation.names() == []
+
+
+def test_no_sentence_repeats_a_persons_words() -> None:
+    words = functools.reduce(lambda text, pair: text + _messages(pair[1]), EACH, "")
+    assert "do the long task" not in words
+
+
+def _messages(change: Change) -> str:
+    situation = Situation()
+    change(situation)
+    assert situation.case.facts.version == V96
+    return "".join(blocker.message for blocker in situation.blockers())

@@ -1,0 +1,262 @@
+""" "ok" is not recovered: what a later look must show, with the shapes measured on each version."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watchdog.core.model import Session, Status, TailKind, TranscriptTail
+from watchdog.core.policy import Step
+from watchdog.core.recovery import NOT_YET, Attempt, AttemptState, Proof, verify
+from watchdog.core.tracking import RunIdentity
+
+from .support import T0, at, orphan, tail
+
+BEFORE = orphan()
+AFTER = T0.wall + timedelta(seconds=3)
+"""When the turn that the deed made started."""
+SUCCEEDED, INEFFECTIVE = AttemptState.SUCCEEDED, AttemptState.INEFFECTIVE
+
+
+def _attempt(step: Step, **changes: Any) -> Attempt:
+    made = Attempt(
+        1,
+        "i1",
+        1,
+        step,
+        AttemptState.STARTED,
+        "ocw-i1-1",
+        T0.wall,
+        started_at=T0.wall,
+        before=RunIdentity.of(BEFORE),
+        before_tail="tail-1",
+    )
+    return replace(made, **changes)
+
+
+def _row(**changes: Any) -> Session:
+    return replace(BEFORE, **changes)
+
+
+OURS = tail(TailKind.REQUEST, fingerprint="tail-2")
+"""Our own turn's words are the last thing in the transcript."""
+ANSWERED = tail(TailKind.ANSWERED, fingerprint="tail-3")
+
+
+def _early(step: Step, row: Session | None, seen: TranscriptTail | None = None, *, alive: bool = False) -> Proof:
+    return verify(_attempt(step), row, seen, is_overdue=False, owner_alive=alive)
+
+
+def _late(step: Step, row: Session | None, seen: TranscriptTail | None = None, *, alive: bool = False) -> Proof:
+    return verify(_attempt(step), row, seen, is_overdue=True, owner_alive=alive)
+
+
+CASES: dict[str, tuple[Step, Session | None, Proof, Proof]] = {
+    # name: step, the row afterwards, the proof within verify_within, and past it
+    "3.24, 4.14, 5.18 resume: done with a new start": (
+        Step.RESUME,
+        _row(status=Status.DONE, started_at=AFTER),
+        Proof(SUCCEEDED, "NewRunDone"),
+        Proof(SUCCEEDED, "NewRunDone"),
+    ),
+    "3.24 resume: acknowledged, the row still old": (
+        Step.RESUME,
+        _row(),
+        NOT_YET,
+        Proof(INEFFECTIVE, "NothingChanged"),
+    ),
+    "4.14 resume against a foreign lock: only updatedAt moves": (
+        Step.RESUME,
+        _row(updated_at=AFTER),
+        NOT_YET,
+        Proof(INEFFECTIVE, "NothingChanged"),
+    ),
+    "resume that hangs: running with a new start": (
+        Step.RESUME,
+        _row(started_at=AFTER),
+        NOT_YET,
+        Proof(INEFFECTIVE, "NewRunSilent"),
+    ),
+    "9.6 resume of a lock-made row: failed": (
+        Step.RESUME,
+        _row(
+            status=Status.FAILED,
+            started_at=AFTER,
+            last_run_error="Error: restart recovery claim changed before agent adoption",
+        ),
+        Proof(INEFFECTIVE, "NewRunFailed"),
+        Proof(INEFFECTIVE, "NewRunFailed"),
+    ),
+    "9.6 resume after the gateway lost its lease: failed with the old start": (
+        Step.RESUME,
+        _row(status=Status.FAILED),
+        Proof(INEFFECTIVE, "NewRunFailed"),
+        Proof(INEFFECTIVE, "NewRunFailed"),
+    ),
+    "5.18 resume: timed out": (
+        Step.RESUME,
+        _row(status=Status.TIMEOUT, started_at=AFTER),
+        Proof(INEFFECTIVE, "NewRunTimeout"),
+        Proof(INEFFECTIVE, "NewRunTimeout"),
+    ),
+    "9.6 resume: stopped by the person": (
+        Step.RESUME,
+        _row(status=Status.KILLED, started_at=AFTER, aborted_last_run=True),
+        Proof(INEFFECTIVE, "NewRunKilled"),
+        Proof(INEFFECTIVE, "NewRunKilled"),
+    ),
+    "resume, and the person reset the session meanwhile": (
+        Step.RESUME,
+        _row(status=Status.ABSENT, started_at=None),
+        Proof(SUCCEEDED, "RowCleared"),
+        Proof(SUCCEEDED, "RowCleared"),
+    ),
+    "9.6 recover: done": (
+        Step.RECOVER,
+        _row(status=Status.DONE, started_at=AFTER),
+        Proof(SUCCEEDED, "NewRunDone"),
+        Proof(SUCCEEDED, "NewRunDone"),
+    ),
+    "3.24 /new: a new session id, greeting done": (
+        Step.NEW,
+        _row(session_id="sid-2", status=Status.DONE, started_at=AFTER),
+        Proof(SUCCEEDED, "RowCleared"),
+        Proof(SUCCEEDED, "RowCleared"),
+    ),
+    "3.24 /new while the old run is live: new session id, old start": (
+        Step.NEW,
+        _row(session_id="sid-2"),
+        NOT_YET,
+        Proof(INEFFECTIVE, "StillRunning"),
+    ),
+    "5.18 /new: a new session id, the row stays running with its old start": (
+        Step.NEW,
+        _row(session_id="sid-2", has_active_run=False),
+        NOT_YET,
+        Proof(INEFFECTIVE, "StillRunning"),
+    ),
+    "5.18, 9.6 /new without operator.admin: nothing happens": (
+        Step.NEW,
+        _row(),
+        NOT_YET,
+        Proof(INEFFECTIVE, "StillRunning"),
+    ),
+    "every version sessions.reset: status and times gone": (
+        Step.RESET,
+        _row(status=Status.ABSENT, started_at=None),
+        Proof(SUCCEEDED, "RowCleared"),
+        Proof(SUCCEEDED, "RowCleared"),
+    ),
+    "9.6 sessions.reset: same session id, new lifecycle revision": (
+        Step.NEW,
+        _row(status=Status.ABSENT, started_at=None, lifecycle_revision="rev-2"),
+        Proof(SUCCEEDED, "RowCleared"),
+        Proof(SUCCEEDED, "RowCleared"),
+    ),
+    "reset, and somebody already works in the fresh session": (
+        Step.RESET,
+        _row(session_id="sid-2", started_at=AFTER),
+        Proof(SUCCEEDED, "FreshRunStarted"),
+        Proof(SUCCEEDED, "FreshRunStarted"),
+    ),
+    "3.24, 4.14 abort: the row stays running": (
+        Step.ABORT,
+        _row(),
+        NOT_YET,
+        Proof(INEFFECTIVE, "StillRunning"),
+    ),
+    "9.6 abort: killed": (
+        Step.ABORT,
+        _row(status=Status.KILLED, aborted_last_run=True),
+        Proof(SUCCEEDED, "RowTerminal"),
+        Proof(SUCCEEDED, "RowTerminal"),
+    ),
+    "the key is gone": (Step.RESUME, None, NOT_YET, Proof(INEFFECTIVE, "SessionGone")),
+    "the key is gone after a reset": (Step.RESET, None, NOT_YET, Proof(INEFFECTIVE, "SessionGone")),
+}
+
+
+@pytest.mark.parametrize(("step", "row", "early", "late"), CASES.values(), ids=CASES)
+def test_measured_endings(step: Step, row: Session | None, early: Proof, late: Proof) -> None:
+    assert _early(step, row, OURS) == early
+    assert _late(step, row, OURS) == late
+
+
+MOVING = _row(started_at=AFTER)
+
+
+@pytest.mark.parametrize("kind", [TailKind.ANSWERED, TailKind.TOOL_CALL, TailKind.TOOL_RESULT])
+def test_a_run_that_writes_more_than_our_words_progresses(kind: TailKind) -> None:
+    seen = tail(kind, fingerprint="tail-3")
+    assert _early(Step.RESUME, MOVING, seen, alive=True) == Proof(SUCCEEDED, "NewRunProgresses")
+
+
+@pytest.mark.parametrize(
+    ("row", "seen", "alive"),
+    [
+        (_row(), ANSWERED, True),
+        (MOVING, OURS, True),
+        (MOVING, None, True),
+        (MOVING, replace(ANSWERED, fingerprint="tail-1"), True),
+        (MOVING, ANSWERED, False),
+        (MOVING, tail(TailKind.STOPPED, fingerprint="tail-3"), True),
+        (MOVING, tail(TailKind.EMPTY, fingerprint="tail-3"), True),
+    ],
+    ids=["old run", "only our words", "no look", "nothing written", "nobody alive", "stopped", "empty"],
+)
+def test_progress_needs_a_new_run_alive_that_wrote_something(
+    row: Session, seen: TranscriptTail | None, alive: bool
+) -> None:
+    assert _early(Step.RESUME, row, seen, alive=alive) == NOT_YET
+
+
+def test_growth_cannot_be_claimed_without_a_look_before_the_deed() -> None:
+    attempt = _attempt(Step.RESUME, before_tail=None)
+    assert verify(attempt, MOVING, ANSWERED, is_overdue=False, owner_alive=True) == NOT_YET
+
+
+def test_a_proof_in_time_counts_even_when_it_is_seen_late() -> None:
+    assert _late(Step.RESUME, MOVING, ANSWERED, alive=True) == Proof(SUCCEEDED, "NewRunProgresses")
+
+
+rows = st.none() | st.builds(
+    _row,
+    status=st.sampled_from(Status),
+    started_at=st.sampled_from([None, BEFORE.started_at, AFTER]),
+    session_id=st.sampled_from(["sid-1", "sid-2"]),
+)
+tails = st.none() | st.builds(tail, st.sampled_from(TailKind), fingerprint=st.sampled_from(["tail-1", "tail-2"]))
+steps = st.sampled_from([Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.ABORT])
+
+
+@given(step=steps, row=rows, seen=tails, alive=st.booleans())
+def test_an_overdue_attempt_is_always_settled_and_only_by_looking(
+    step: Step, row: Session | None, seen: TranscriptTail | None, alive: bool
+) -> None:
+    assert _late(step, row, seen, alive=alive).state in (SUCCEEDED, INEFFECTIVE)
+
+
+@given(step=steps, seen=tails, alive=st.booleans())
+def test_an_unchanged_row_is_never_a_success(step: Step, seen: TranscriptTail | None, alive: bool) -> None:
+    assert _early(step, BEFORE, seen, alive=alive) == NOT_YET
+    assert _late(step, BEFORE, seen, alive=alive).state is INEFFECTIVE
+
+
+@given(step=steps, row=rows, seen=tails, alive=st.booleans())
+def test_waiting_longer_never_turns_success_into_failure(
+    step: Step, row: Session | None, seen: TranscriptTail | None, alive: bool
+) -> None:
+    early = _early(step, row, seen, alive=alive)
+    if early.state is not None:
+        assert _late(step, row, seen, alive=alive) == early
+
+
+def test_the_answer_to_the_request_is_no_part_of_the_judgement() -> None:
+    """``verify`` takes no receipt: what the gateway said to the deed cannot make it a success."""
+    assert _early(Step.RESUME, _row(last_run_id="ocw-i1-1"), OURS) == NOT_YET
+    assert at(0) == T0

@@ -1,0 +1,31 @@
+"""Every scenario of the contract against the simulator, compared with what real gateways answered."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.simulator.contract import SCENARIOS, GatewayUnderTest
+from tests.unit.simulator.simulated import SimulatedUnderTest
+from watchdog.simulator.profiles import PROFILES
+
+MEASURED: dict[str, dict[str, Any]] = json.loads(
+    Path(__file__).with_name("measured.json").read_text(encoding="utf-8")
+)
+"""version -> scenario -> facts, written down from real gateways on 2026-11-20."""
+
+
+@pytest.mark.parametrize("version", list(PROFILES))
+@pytest.mark.parametrize("name", list(SCENARIOS))
+async def test_the_simulator_answers_as_the_real_one(version: str, name: str) -> None:
+    gateway: GatewayUnderTest = SimulatedUnderTest(version)
+    facts = json.loads(json.dumps(await SCENARIOS[name](gateway)))
+    assert facts == MEASURED[version][name]
+
+
+def test_nothing_measured_is_left_unasked() -> None:
+    assert all(set(facts) == set(SCENARIOS) for facts in MEASURED.values())
+    assert set(MEASURED) == set(PROFILES)
