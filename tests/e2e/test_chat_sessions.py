@@ -62,7 +62,7 @@ def require_answered(world: World, watchdog: Watchdog, session: Stuck, ear: List
 @releases
 def test_group_and_main_session_are_answered_a_healthy_run_is_left_alone(release: Release, tmp_path: Path) -> None:
     with World(release, tmp_path / "gateway", chat=True, groups=GROUPS) as world:
-        routes = [TEAM, PrivateChat()]
+        routes: list[Route] = [TEAM, PrivateChat()]
         stuck = strand(world, routes)
         busy = healthy.from_chat(world, BUSY)
         ears = ears_at(world, routes)

@@ -19,7 +19,7 @@ from tests.e2e.harness.world import World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-GROUPS = ("#team", "#ops")
+GROUPS = ("#team", "#ops", "#deaf")
 
 
 def ids(release: Release) -> str:
@@ -85,9 +85,11 @@ def test_many_kinds_stuck_by_one_kill(world: World) -> None:
 def test_ordinary_sessions_are_resumed_by_the_gateway_itself(world: World) -> None:
     only(world, V9_6)
     run = in_model_call(world, Web("agent:main:ordinary"))
-    with pytest.raises(HarnessError, match="not stuck"):
-        stuck.by_kill(world, [run])
-    assert world.await_status(run.key, "done")
+    world.kill()
+    world.provider.forget(run.marker)
+    world.start()
+    assert world.await_status(run.key, "done")["sessionId"] == run.session_id
+    assert world.provider.calls[-1].shows(run.marker)
 
 
 def test_stuck_by_termination(world: World) -> None:
@@ -104,7 +106,8 @@ def test_stuck_by_a_hanging_gateway(world: World) -> None:
 
 def test_stuck_by_a_lost_write(world: World) -> None:
     only(world, V9_6)
-    for route in (Web("agent:main:lost"), GroupChat("#ops")):
+    # On 2026.9.6 such a group no longer hears what is said in it, so this one is of no use to other tests.
+    for route in (Web("agent:main:lost"), GroupChat("#deaf")):
         assert stuck.by_lost_write(world, route).row["hasActiveRun"] is False
 
 

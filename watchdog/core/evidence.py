@@ -395,7 +395,14 @@ def _question_pending(case: Case) -> Evidence | None:
 def _children_running(case: Case) -> Evidence | None:
     if case.session.has_active_subagent_run:
         return Evidence(Signal.CHILDREN_RUNNING, Truth.TRUE, "SubagentActive", "A subagent of this session is running.")
-    busy = [row for row in case.relatives if row.status in (Status.RUNNING, Status.QUEUED)]
+    trusts_flag = case.facts.capabilities.active_run_flag is FlagWorth.TRUSTED
+    busy = [
+        row
+        for row in case.relatives
+        if row.status in (Status.RUNNING, Status.QUEUED)
+        # A child that died with its row running must not hold its parent for ever (#71252).
+        and not (trusts_flag and row.status is Status.RUNNING and row.has_active_run is False)
+    ]
     if busy:
         return Evidence(
             Signal.CHILDREN_RUNNING,

@@ -192,7 +192,7 @@ class Daemon:
     def _heed_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ask_to_stop, number.name)
+            loop.add_signal_handler(number, self.stop, number.name)
         loop.add_signal_handler(signal.SIGHUP, self._spawn, self.reload)
 
     def _spawn(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -200,7 +200,8 @@ class Daemon:
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
 
-    def _ask_to_stop(self, why: str) -> None:
+    def stop(self, why: str) -> None:
+        """Ask for an orderly stop."""
         self._why = why
         self._stop.set()
 

@@ -62,6 +62,7 @@ class Pager:
         self._pages = 0
         self._restarts = 0
         self._total: int | None = None
+        self._has_shrunk = False
         self._is_whole = False
         self.position = 0
 
@@ -87,6 +88,8 @@ class Pager:
             self._rows[session.key] = session
         self._malformed.extend(page.malformed)
         self.position += page.count
+        if page.total is not None and self._total is not None and page.total < self._total:
+            self._has_shrunk = True  # rows behind a vanished one moved up, over a border that we had passed already
         self._total = page.total
         if page.has_more and page.next_offset is not None and page.count and self._pages < MAX_PAGES:
             self._next = {**_BASE, "limit": PAGE_SIZE, "offset": page.next_offset}
@@ -106,14 +109,16 @@ class Pager:
 
     def _start_over(self, request: dict[str, Any]) -> None:
         self._rows, self._malformed, self.position = {}, [], 0
+        self._total, self._has_shrunk = None, False
         self._next = request
 
     def _finish(self) -> None:
         seen = len(self._rows) + len(self._malformed)
-        if self._total is not None and seen < self._total and self._restarts < 1:
+        is_whole = (self._total is None or seen >= self._total) and not self._has_shrunk
+        if not is_whole and self._restarts < 1:
             # A row moved across a page border while we read: read once more.
             self._restarts += 1
             self._start_over({**_BASE, "limit": PAGE_SIZE})
             return
         self._next = None
-        self._is_whole = self._total is None or seen >= self._total
+        self._is_whole = is_whole

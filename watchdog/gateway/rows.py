@@ -50,7 +50,6 @@ class _Row(msgspec.Struct):
     spawnedBy: str | None = None  # noqa: N815
     childSessions: list[Any] | None = None  # noqa: N815
     hasActiveSubagentRun: bool | None = None  # noqa: N815
-    spawnDepth: int | float | None = None  # noqa: N815
     subagentRole: str | None = None  # noqa: N815
     archived: bool | None = None
     placement: Any = None
@@ -121,9 +120,7 @@ def _session(row: _Row, main_key: str | None) -> Session:
         key=row.key,
         status=_status(row.status),
         session_id=row.sessionId or None,
-        kind=kind_of(
-            row.key, main_key, row.classification, row.kind, is_subagent=bool(row.spawnDepth or row.subagentRole)
-        ),
+        kind=kind_of(row.key, main_key, row.classification, row.kind, is_subagent=bool(row.subagentRole)),
         agent_id=row.agentId or agent_of(row.key),
         channel=row.channel or row.lastChannel,
         reply_address=_reply_address(row.deliveryContext),

@@ -213,9 +213,12 @@ def _relations(snapshot: Snapshot) -> tuple[dict[str, list[Session]], dict[str, 
             by_id[row.session_id].append(row)
         if row.parent_key is not None and row.kind in (SessionKind.SUBAGENT, SessionKind.ACP):
             relatives[row.parent_key].append(row)
-        for child in row.child_keys:
-            if child in by_key:
-                relatives[row.key].append(by_key[child])
+        # 2026.9.6 lists every session ever made through the main one as its child: only spawned kinds are waited for.
+        relatives[row.key] += [
+            by_key[child]
+            for child in row.child_keys
+            if child in by_key and by_key[child].kind in (SessionKind.SUBAGENT, SessionKind.ACP)
+        ]
     aliases = {
         row.key: [other for other in rows if other.key != row.key]
         for rows in by_id.values()

@@ -72,7 +72,7 @@ def decide(
         return Decision(judged, Action.NOTHING)
     recovery = judged.policy.recovery
     attempts = incident.attempts if incident is not None else ()
-    step = next_step(_fitting(recovery.ladder, judged), attempts)
+    step = next_step(fitting_steps(recovery.ladder, judged), attempts)
     standing = standing_of(judged, incident, here, gateway, ledger, step)
     if step is None:
         return Decision(judged, Action.ESCALATE, None, (), incident)
@@ -86,7 +86,7 @@ def decide(
     return Decision(judged, Action.HOLD if blockers else Action.RECOVER, step, blockers, incident)
 
 
-def _fitting(ladder: Sequence[Step], judged: Judged) -> tuple[Step, ...]:
+def fitting_steps(ladder: Sequence[Step], judged: Judged) -> tuple[Step, ...]:
     """Rungs that can make sense here: no abort without a live run, no recover without the gateway's own mark."""
     row, tail = judged.session, judged.case.look.tail
     finished = tail is not None and tail.kind is TailKind.ANSWERED

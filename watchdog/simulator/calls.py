@@ -166,6 +166,8 @@ def _check_agent(call: Call, key: str) -> None:
 def _sessions_create(call: Call) -> object:
     world = call.world
     key = call.text("key") or f"agent:main:dashboard:{world.new_id()}"
+    deed = world.record("sessions.create", key, call.client)
+    deed.effect = "adopted a session" if key in world.sessions else "created a session"
     session = world.session(key, label=call.params.get("label"))
     world.touch(session, moved=True)
     entry = {"sessionId": session.session_id, "updatedAt": session.updated_ms}

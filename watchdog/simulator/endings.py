@@ -50,6 +50,7 @@ class Endings:
             self._lose_write(session, run)
         elif late_ms is not None:
             session.settling = run
+            world.touch(session)
             world.agenda.after((late_ms - world.now_ms) / 1000, self._settle, session, run, status, error)
         else:
             self._write_row(session, run, status, error)
@@ -83,7 +84,9 @@ class Endings:
         self._write_row(session, run, status, error)
         self.engine.go_on(session)
 
-    def _write_row(self, session: SimSession, run: Run, status: str, error: str | None) -> None:
+    def _write_row(
+        self, session: SimSession, run: Run, status: str, error: str | None, *, is_aborted: bool = False
+    ) -> None:
         world = self.world
         wall = world.wall_ms
         started = run.started_ms or wall
@@ -91,6 +94,7 @@ class Endings:
         session.runtime_ms = wall - started
         session.updated_ms = wall
         session.last_run_id, session.last_run_error = run.run_id, error
+        session.aborted_last_run = is_aborted
         if run.restores is not None:
             for name, value in run.restores.items():
                 setattr(session, name, value)
@@ -157,8 +161,7 @@ class Endings:
         if status is not None:
             self._write_row(session, run, status, error)
         elif run.restores is not None:
-            self._write_row(session, run, "running", None)
-            session.aborted_last_run = True
+            self._write_row(session, run, "running", None, is_aborted=True)
         else:
             world.stall(session, run, Cause.TIMEOUT)
         self._report(session, run, "timeout", error, "", is_delivered=False)
@@ -168,30 +171,31 @@ class Endings:
         """Somebody stopped the run on purpose: what that leaves in transcript, row and queue is each version's own."""
         world, profile = self.world, self.world.profile
         had_begun = run.started_ms is not None
+        streamed = self.streamed(run)
         self.engine.retire(session, run)
         if had_begun:
-            self._write_stop(session, run)
+            self._write_stop(session, run, streamed)
         status = profile.status_after_abort
-        if profile.after_abort is AfterAbort.DROPPED and session.queue:
-            status = "failed"
+        if profile.after_abort is AfterAbort.DROPPED:
+            if session.queue or (streamed and run.message.origin is Origin.WEB):
+                status = "failed"  # 5.18: ``timeout`` at first, ``failed`` a moment later (measured)
             session.queue.clear()
         elif profile.after_abort is AfterAbort.CANCELLED:
             session.cancelled.extend(session.queue)
             session.queue.clear()
         if status is not None:
-            run.started_ms = run.started_ms or run.message.at_ms
-            self._write_row(session, run, status, None)
-            session.aborted_last_run = status == "killed"
+            if not had_begun or run.message.origin is Origin.AGENT or profile.after_abort is AfterAbort.DROPPED:
+                run.started_ms = run.message.at_ms  # stamped back to when it was accepted (measured)
+            self._write_row(session, run, status, None, is_aborted=status == "killed")
         elif had_begun:
             world.stall(session, run, Cause.STOPPED)
         world.tell(session.key, reason="abort")
         self._report(session, run, "stopped", reason, "", is_delivered=False)
         self.engine.go_on(session)
 
-    def _write_stop(self, session: SimSession, run: Run) -> None:
+    def _write_stop(self, session: SimSession, run: Run, streamed: str) -> None:
         """3.24/4.14: an ``aborted`` entry always. 5.18/9.6: only streamed text leaves a mark (measured 2026-11-20)."""
         world = self.world
-        streamed = self.streamed(run)
         if streamed:
             world.write(session, EntryKind.PARTIAL, streamed, run)
         if world.profile.status_after_abort is not None:
@@ -212,6 +216,7 @@ class Endings:
         """The process ended under this session: its run is gone without a word, what was only in memory with it."""
         world = self.world
         run = session.run
+        world.touch(session)
         session.unflushed.clear()
         session.queue.clear()
         session.cancelled.clear()

@@ -80,6 +80,7 @@ class Engine:
         if run.message.origin in _MAIN_LANE:
             self.lane.add(run)
         run.is_waiting_for_lane = False
+        self.world.touch(session)
         self.world.agenda.after(self.world.profile.start_lag, self._begin, session, run)
 
     def _begin(self, session: SimSession, run: Run) -> None:

@@ -204,6 +204,7 @@ class Process:
     def _rerun(self, session: SimSession) -> None:
         world = self.world
         session.is_in_boot_recovery = False
+        world.touch(session)
         if session.run is not None or session.status != "running":
             return
         session.aborted_last_run = False

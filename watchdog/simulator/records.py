@@ -104,6 +104,8 @@ class Deed:
     text: str = ""
     run_id: str | None = None
     session_id: str | None = None
+    owner_run: str | None = None
+    """The run that owned the session at that instant."""
     killed_run: str | None = None
     """The live run this deed ended: the worst thing a watchdog can do."""
     effect: str = ""

@@ -35,13 +35,21 @@ class Close:
     reason: str = ""
 
 
+TICK_SECONDS = 30.0
+"""``policy.tickIntervalMs``: a sign of life on every connection."""
+
+
 class Peer:
     """One client's connection to the simulated gateway."""
 
-    def __init__(self, world: World, access: Access, *, on_output: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, world: World, access: Access, *, on_output: Callable[[], None] | None = None, ticks: bool = False
+    ) -> None:
         self.world = world
         self.access = access
         self.on_output = on_output
+        self.ticks = ticks
+        """Send ``tick`` events (the socket server does; in virtual time they would cost more than they tell)."""
         self.outbox: deque[Frame | Close] = deque()
         self.client: ClientInfo | None = None
         """Who it is, once it has been let in."""
@@ -141,6 +149,13 @@ class Peer:
             self.close(1008, words)
             return
         self.answer(request_id, hello)
+        if self.ticks:
+            self.world.agenda.after(TICK_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        if self.is_open:
+            self.event("tick", {"ts": self.world.wall_ms})
+            self.world.agenda.after(TICK_SECONDS, self._tick)
 
     def _call(self, request_id: object, name: str, params: Mapping[str, Any]) -> None:
         world = self.world

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Callable
 from http import HTTPStatus
 from random import Random
 from types import TracebackType
@@ -49,6 +50,7 @@ class SimulatedGateway:
         wire: Wire | None = None,
         pace: float = 1.0,
         locks: LockFiles | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.world = world
         self.port = port
@@ -57,9 +59,11 @@ class SimulatedGateway:
         self.wire = wire or Wire(Random(0))
         self.pace = pace
         self.locks = locks
+        self._clock = clock
         if pace != 1.0:
             self.access.stale_after_ms = None
         self._server: Server | None = None
+        self._retired: list[Server] = []
         self._links: set[_Link] = set()
         self._began = 0.0
         self._world_began = world.now_ms
@@ -76,7 +80,9 @@ class SimulatedGateway:
         return f"http://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
-        self._began = asyncio.get_running_loop().time()
+        if self._clock is None:
+            self._clock = asyncio.get_running_loop().time
+        self._began = self._clock()
         self._world_began = self.world.now_ms
         self._thawed.set()
         await self._listen()
@@ -93,7 +99,9 @@ class SimulatedGateway:
                 await self._pump
         for link in tuple(self._links):
             link.peer.close(1001, "simulation over")
-        await self._unlisten()
+        self._unlisten()
+        for server in self._retired:
+            await server.wait_closed()
         if self.locks is not None:
             self.locks.clear()
 
@@ -101,7 +109,8 @@ class SimulatedGateway:
 
     def catch_up(self) -> None:
         """Bring the world to the present."""
-        elapsed = asyncio.get_running_loop().time() - self._began
+        assert self._clock is not None
+        elapsed = self._clock() - self._began
         due_ms = self._world_began + round(elapsed * self.pace * 1000)
         self.world.advance((due_ms - self.world.now_ms) / 1000)
         if self.locks is not None:
@@ -130,7 +139,7 @@ class SimulatedGateway:
         if should_listen and self._server is None:
             await self._listen()
         elif not should_listen and self._server is not None:
-            await self._unlisten()
+            self._unlisten()
         if process.is_frozen and self._thawed.is_set():
             self._thawed.clear()
             for link in self._links:
@@ -155,13 +164,12 @@ class SimulatedGateway:
         )
         self.port = next(iter(self._server.sockets)).getsockname()[1]
 
-    async def _unlisten(self) -> None:
-        server, self._server = self._server, None
-        if server is not None:
-            server.close(close_connections=False)
-            for link in tuple(self._links):
-                link.peer.close(None)
-            await server.wait_closed()
+    def _unlisten(self) -> None:
+        """Shut the port. Sockets that are open live on, unless the process has died under them."""
+        if self._server is not None:
+            self._server.close(close_connections=False)
+            self._retired.append(self._server)
+            self._server = None
 
     async def _http(self, connection: ServerConnection, request: Request) -> Response | None:
         """Health checks and refusals; None lets the upgrade go on."""
@@ -225,7 +233,7 @@ class _Link:
         self.gateway = gateway
         self.connection = connection
         self._ready = asyncio.Event()
-        self.peer = Peer(gateway.world, gateway.access, on_output=self._ready.set)
+        self.peer = Peer(gateway.world, gateway.access, on_output=self._ready.set, ticks=True)
 
     def pause(self) -> None:
         """A stopped process reads nothing, so not even a ping is answered."""

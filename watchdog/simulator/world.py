@@ -242,7 +242,9 @@ class World:
         """Note what a client does, with the truth of this instant."""
         session = self.sessions.get(key)
         deed = Deed(len(self.deeds) + 1, self.now_ms, method, key, client, self.truth(key), text, run_id)
-        deed.session_id = session.session_id if session is not None else None
+        if session is not None:
+            deed.session_id = session.session_id
+            deed.owner_run = session.run.run_id if session.run is not None else None
         self.deeds.append(deed)
         return deed
 

@@ -87,7 +87,10 @@ class Witness:
         self._connection = contextlib.ExitStack()
         with _as_harness_error(f"connecting to {url}"):
             # Gateways announce themselves with frames of several MB when they hold many sessions.
-            opening = connect(url, open_timeout=patience, close_timeout=2, max_size=None, proxy=None)
+            # No pings: a gateway may hang, and be found where it was.
+            opening = connect(
+                url, open_timeout=patience, close_timeout=2, max_size=None, proxy=None, ping_interval=None
+            )
             self._socket = self._connection.enter_context(opening)
         try:
             challenge = self._receive(monotonic() + patience)

@@ -36,17 +36,30 @@ class Situation:
         self.step = Step.RESUME
         self.is_proven = False
 
-    def look(self, **changes: Any) -> None:
-        self.case = replace(self.case, look=replace(self.case.look, **changes))
+    def look(self, **changes: Any) -> Situation:
+        return self.see(look=replace(self.case.look, **changes))
 
-    def stand(self, **changes: Any) -> None:
+    def row(self, **changes: Any) -> Situation:
+        return self.see(session=replace(self.case.session, **changes))
+
+    def touched(self, when: Moment) -> Situation:
+        return self.see(track=replace(fresh_track(self.case.session), touched_at=when))
+
+    def see(self, **changes: Any) -> Situation:
+        self.case = replace(self.case, **changes)
+        return self
+
+    def stand(self, **changes: Any) -> Situation:
         self.standing = replace(self.standing, **changes)
+        return self
 
-    def row(self, **changes: Any) -> None:
-        self.case = replace(self.case, session=replace(self.case.session, **changes))
+    def plan(self, step: Step, *, is_proven: bool = False) -> Situation:
+        self.step, self.is_proven = step, is_proven
+        return self
 
-    def touched(self, when: Moment) -> None:
-        self.case = replace(self.case, track=replace(fresh_track(self.case.session), touched_at=when))
+    def observe_only(self) -> Situation:
+        self.recovery = replace(self.recovery, mode=Mode.OBSERVE)
+        return self
 
     def blockers(self) -> tuple[Blocker, ...]:
         return hold_reasons(self.case, THRESHOLDS, self.recovery, self.step, self.standing, is_proven=self.is_proven)
@@ -55,24 +68,20 @@ class Situation:
         return [blocker.name for blocker in self.blockers()]
 
 
-Change = Callable[[Situation], None]
-
-
-def _observe_mode(s: Situation) -> None:
-    s.recovery = replace(s.recovery, mode=Mode.OBSERVE)
+Change = Callable[[Situation], Situation]
 
 
 CHANGES: dict[BlockerName, list[Change]] = {
-    BlockerName.OBSERVE_MODE: [_observe_mode],
+    BlockerName.OBSERVE_MODE: [lambda s: s.observe_only()],
     BlockerName.PAUSED: [
         lambda s: s.stand(paused="deploying"),
         lambda s: s.stand(paused="", paused_until=at(600).wall),
     ],
     BlockerName.STARTUP_GRACE: [
         lambda s: s.stand(connected_for=timedelta(minutes=4, seconds=59)),
-        lambda s: setattr(s, "case", replace(s.case, boot_age=timedelta(minutes=4, seconds=59))),
-        lambda s: (s.stand(connected_for=None), setattr(s, "case", replace(s.case, boot_age=None)))[0],
-        lambda s: setattr(s, "case", replace(s.case, boot_age=timedelta(hours=-1))),
+        lambda s: s.see(boot_age=timedelta(minutes=4, seconds=59)),
+        lambda s: s.stand(connected_for=None).see(boot_age=None),
+        lambda s: s.see(boot_age=timedelta(hours=-1)),
     ],
     BlockerName.GATEWAY_UNTRUSTED: [lambda s: s.stand(gateway_problem="It answers slowly.")],
     BlockerName.INCOMPLETE_LIST: [lambda s: s.stand(is_list_complete=False)],
@@ -103,6 +112,7 @@ CHANGES: dict[BlockerName, list[Change]] = {
     BlockerName.IN_FLIGHT: [lambda s: s.stand(in_flight_here=True, in_flight_on_gateway=1)],
     BlockerName.PENDING_INPUT: [lambda s: s.look(tail=tail(has_pending_input=True))],
     BlockerName.TRANSCRIPT_UNKNOWN: [lambda s: s.look(tail=None)],
+    BlockerName.HISTORY_LOST: [lambda s: s.stand(lost_history="The ledger was replaced.")],
 }
 EACH = [(name, change) for name, changes in CHANGES.items() for change in changes]
 
@@ -127,18 +137,14 @@ def test_each_alone_produces_exactly_itself(name: BlockerName, change: Change) -
 INNOCENT: dict[str, Change] = {
     "an ended pause is no pause": lambda s: s.stand(paused=None, paused_until=T0.wall),
     "exactly past the grace": lambda s: s.stand(connected_for=timedelta(minutes=5)),
-    "boot unknown, connected for long": lambda s: setattr(s, "case", replace(s.case, boot_age=None)),
+    "boot unknown, connected for long": lambda s: s.see(boot_age=None),
     "touched a whole confirm_for ago": lambda s: s.touched(at(-60)),
     "a lock nobody holds": lambda s: s.look(lock=LockSight(Lock.OWNER_GONE, pid=4)),
     "locks not looked at": lambda s: s.look(lock=None),
-    "an answered request before a fresh session": lambda s: (
-        s.look(tail=tail(TailKind.ANSWERED)),
-        setattr(s, "step", Step.NEW),
-    )[0],
-    "our own mark": lambda s: (
-        s.look(tail=tail(deed_mark="mine/1", deed_at=T0.wall)),
-        s.stand(own_marks=frozenset({"mine/1"})),
-    )[0],
+    "an answered request before a fresh session": lambda s: s.look(tail=tail(TailKind.ANSWERED)).plan(Step.NEW),
+    "our own mark": lambda s: s.look(tail=tail(deed_mark="mine/1", deed_at=T0.wall)).stand(
+        own_marks=frozenset({"mine/1"})
+    ),
     "a foreign mark of long ago": lambda s: s.look(
         tail=tail(deed_mark="other/1", deed_at=T0.plus(-FOREIGN_DEED_HOLD).wall)
     ),
@@ -146,7 +152,7 @@ INNOCENT: dict[str, Change] = {
     "one attempt left": lambda s: s.stand(session_charges=2, gateway_charges=19),
     "room for one more": lambda s: s.stand(in_flight_on_gateway=1),
     "nothing pending": lambda s: s.look(tail=tail(has_pending_input=False)),
-    "a proof of its own": lambda s: (s.stand(is_fleet_open=True), setattr(s, "is_proven", True))[0],
+    "a proof of its own": lambda s: s.stand(is_fleet_open=True).plan(Step.RESUME, is_proven=True),
 }
 
 
@@ -157,12 +163,6 @@ def test_what_does_not_hold(change: Change) -> None:
     assert situation.names() == []
 
 
-SHADOWS = {
-    BlockerName.CONCURRENCY: {BlockerName.IN_FLIGHT},
-    BlockerName.PENDING_INPUT: set(),
-    BlockerName.WORK_FINISHED: set(),
-}
-"""A deed in flight on this very session says more than that some are in flight."""
 TAILS = {
     BlockerName.TRANSCRIPT_UNKNOWN,
     BlockerName.WORK_FINISHED,
@@ -175,11 +175,12 @@ TAILS = {
 @given(names=st.sets(st.sampled_from(sorted(set(BlockerName) - TAILS))), last=st.sampled_from(sorted(TAILS)))
 def test_all_of_them_are_named_never_just_the_first(names: set[BlockerName], last: BlockerName) -> None:
     situation = Situation()
-    for name in sorted(names - {BlockerName.RECENTLY_TOUCHED}) + [last]:
+    for name in [*sorted(names - {BlockerName.RECENTLY_TOUCHED}), last]:
         CHANGES[name][0](situation)
     if BlockerName.RECENTLY_TOUCHED in names:
         CHANGES[BlockerName.RECENTLY_TOUCHED][0](situation)
     expected = names | {last}
+    # A deed in flight on this very session says more than that some are in flight.
     if BlockerName.IN_FLIGHT in expected:
         expected -= {BlockerName.CONCURRENCY}
     assert sorted(situation.names()) == sorted(expected)

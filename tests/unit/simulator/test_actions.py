@@ -57,7 +57,13 @@ class TestDelivery:
     @pytest.mark.parametrize("version", ["2026.3.24", "2026.4.14", "2026.5.18"])
     @pytest.mark.parametrize(
         ("key", "client", "is_heard"),
-        [(GROUP, BACKEND, True), (DIRECT, BACKEND, True), (MAIN, BACKEND, False), (MAIN, CLI, True), (GROUP, CLI, True)],
+        [
+            (GROUP, BACKEND, True),
+            (DIRECT, BACKEND, True),
+            (MAIN, BACKEND, False),
+            (MAIN, CLI, True),
+            (GROUP, CLI, True),
+        ],
     )
     def test_chat_send_deliver(self, version: str, key: str, client: ClientInfo, is_heard: bool) -> None:
         world = stuck_chat(version, key)
@@ -192,13 +198,19 @@ class TestNew:
         assert heard_by(world, GROUP)
 
     def test_main_loses_its_address_altogether(self) -> None:
-        for version, left in (("2026.3.24", {"channel": "webchat"}), ("2026.5.18", {"channel": "webchat"}), ("2026.9.6", None)):
+        for version, left in (
+            ("2026.3.24", {"channel": "webchat"}),
+            ("2026.5.18", {"channel": "webchat"}),
+            ("2026.9.6", None),
+        ):
             world = stuck_chat(version, MAIN)
             world.actions.send(world.sessions[MAIN], BACKEND, "/new", "r1", method="sessions.send")
             world.advance(30)
             assert row_of(world, world.sessions[MAIN]).get("deliveryContext") == left
 
-    @pytest.mark.parametrize(("version", "status"), [("2026.3.24", "done"), ("2026.5.18", "running"), ("2026.9.6", None)])
+    @pytest.mark.parametrize(
+        ("version", "status"), [("2026.3.24", "done"), ("2026.5.18", "running"), ("2026.9.6", None)]
+    )
     def test_chat_send_new_deliver_is_heard_and_keeps_the_address(self, version: str, status: str | None) -> None:
         world = stuck_chat(version, GROUP)
         chat_send(world, GROUP, BACKEND, "/new")
@@ -241,7 +253,9 @@ class TestReset:
         world.advance(30)
         assert len(heard_by(world, GROUP)) == 1
 
-    @pytest.mark.parametrize(("version", "words"), [("2026.3.24", "reply 1 to: hello"), ("2026.5.18", "Request was aborted.")])
+    @pytest.mark.parametrize(
+        ("version", "words"), [("2026.3.24", "reply 1 to: hello"), ("2026.5.18", "Request was aborted.")]
+    )
     def test_it_kills_a_healthy_run_and_the_person_reads_nonsense(self, version: str, words: str) -> None:
         """channels.md 6: the cost of a false positive."""
         world = make_world(version)

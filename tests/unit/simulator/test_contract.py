@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.unit.simulator.contract import SCENARIOS, GatewayUnderTest
+from tests.unit.simulator.contract import GatewayUnderTest
+from tests.unit.simulator.contract_scenarios import SCENARIOS
 from tests.unit.simulator.simulated import SimulatedUnderTest
 from watchdog.simulator.profiles import PROFILES
 
-MEASURED: dict[str, dict[str, Any]] = json.loads(
-    Path(__file__).with_name("measured.json").read_text(encoding="utf-8")
-)
+MEASURED: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("measured.json").read_text(encoding="utf-8"))
 """version -> scenario -> facts, written down from real gateways on 2026-11-20."""
 
 

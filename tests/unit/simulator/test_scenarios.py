@@ -10,7 +10,15 @@ from watchdog.simulator.inprocess import InProcessGateway
 from watchdog.simulator.profiles import PROFILES, Profile
 from watchdog.simulator.records import Truth
 from watchdog.simulator.rows import row_of
-from watchdog.simulator.scenarios import SCENARIOS, Expected, Scenario, Standing, demo_world, founding_incident, traps_world
+from watchdog.simulator.scenarios import (
+    SCENARIOS,
+    Expected,
+    Scenario,
+    Standing,
+    demo_world,
+    founding_incident,
+    traps_world,
+)
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 

@@ -10,8 +10,9 @@ import pytest
 from tests.unit.simulator.simulated import NOW, make_world
 from watchdog.simulator import sessions as turns
 from watchdog.simulator.agenda import Agenda
+from watchdog.simulator.faults import Armed, Wire, schedule
 from watchdog.simulator.profiles import PROFILES
-from watchdog.simulator.records import Cause, ClientInfo, Truth
+from watchdog.simulator.records import Cause, Change, ClientInfo, Truth
 from watchdog.simulator.rows import row_of
 from watchdog.simulator.sessions import Address, Origin
 from watchdog.simulator.traffic import Habits, Traffic
@@ -167,112 +168,6 @@ class TestWaiting:
         assert world.sessions[KEY].status == "done"
 
 
-class TestProcess:
-    def test_a_host_that_slept_finds_its_work_where_it_was(self) -> None:
-        world = make_world("2026.9.6")
-        world.begin(KEY, "go", turns.answers(60))
-        world.advance(5)
-        world.process.host_sleeps(3600)
-        assert world.truth(KEY) is Truth.LIVE
-        world.advance(1)
-        assert world.sessions[KEY].status == "done"
-
-    def test_boot_recovery_shows_aborted_last_run_until_its_turn(self) -> None:
-        """2026.9.6.md 7: running, no active run, ``abortedLastRun`` true for some seconds, one after the other."""
-        world = make_world("2026.9.6")
-        for number in range(4):
-            world.begin(f"agent:main:dashboard:{number}", "go", turns.answers(20))
-        world.advance(5)
-        world.process.restart(1)
-        world.advance(1 + world.profile.start_seconds + 0.5)
-        rows = [row_of(world, session) for session in world.sessions.values()]
-        assert {(r["status"], r["hasActiveRun"], r["abortedLastRun"]) for r in rows} == {("running", False, True)}
-        assert {world.truth(key) for key in world.sessions} == {Truth.RECOVERING}
-        world.advance(4)
-        assert [world.truth(key) for key in world.sessions].count(Truth.RECOVERING) == 1
-        world.advance(60)
-        assert {session.status for session in world.sessions.values()} == {"done"}
-        assert all(stall.ended_by == "gateway" for stall in world.stalls)
-
-    @pytest.mark.parametrize(
-        ("version", "status"), [("2026.3.24", "running"), ("2026.4.14", "running"), ("2026.5.18", "timeout"), ("2026.9.6", "done")]
-    )
-    def test_an_in_process_restart(self, version: str, status: str) -> None:
-        """#3245 and older.md 5: orphans, time-outs, or the gateway's own recovery; ``uptimeMs`` is not reset."""
-        world = make_world(version)
-        world.begin(KEY, "go", turns.answers(20))
-        world.advance(10)
-        boot, uptime = world.process.boot_id, world.process.uptime_ms
-        world.process.restart_in_process()
-        world.advance(60)
-        assert world.sessions[KEY].status == status
-        assert world.process.boot_id != boot
-        assert world.process.uptime_ms > uptime
-
-    def test_sigterm_drains_on_96_and_orphans_before(self) -> None:
-        for version, is_draining in (("2026.5.18", False), ("2026.9.6", True)):
-            world = make_world(version)
-            world.begin(KEY, "go", turns.answers(60))
-            world.advance(5)
-            world.process.terminate()
-            assert (world.process.phase.value == "draining") is is_draining
-            world.advance(120)
-            assert world.process.phase.value == "down"
-            assert world.sessions[KEY].status == ("done" if is_draining else "running")
-
-    def test_a_drain_gives_up_after_its_budget(self) -> None:
-        world = make_world("2026.9.6")
-        world.begin(KEY, "go", turns.stays_silent())
-        world.advance(5)
-        world.process.terminate()
-        world.advance(310)
-        assert world.process.phase.value == "draining"
-        world.advance(10)
-        assert world.process.phase.value == "down"
-
-    def test_a_stepped_clock_moves_rows_and_not_spans(self) -> None:
-        world = make_world("2026.9.6")
-        world.skew_ms = -3_600_000
-        world.begin(KEY, "go", turns.stays_silent())
-        world.advance(5)
-        row = row_of(world, world.sessions[KEY])
-        assert row["startedAt"] < round(NOW.timestamp() * 1000) - 3_500_000
-        assert world.process.uptime_ms == 5000
-
-
-class TestStore:
-    def test_a_long_lock_loses_the_row_of_a_run_that_ends_under_it(self) -> None:
-        world = make_world("2026.9.6")
-        world.begin(KEY, "go", turns.answers(5))
-        world.advance(2)
-        world.lock_store(40)
-        world.advance(60)
-        row = row_of(world, world.sessions[KEY])
-        assert (row["status"], row["hasActiveRun"], row["activeRunIds"]) == ("running", False, [])
-        assert (world.stalls[-1].cause, world.truth(KEY)) == (Cause.LOST_WRITE, Truth.STUCK)
-        world.advance(86_400)
-        assert world.truth(KEY) is Truth.STUCK, "nothing heals it by itself"
-
-    def test_a_short_lock_only_delays_it_and_looks_the_same_meanwhile(self) -> None:
-        world = make_world("2026.9.6")
-        world.begin(KEY, "go", turns.answers(5))
-        world.advance(2)
-        world.lock_store(12)
-        world.advance(6)
-        row = row_of(world, world.sessions[KEY])
-        assert (row["status"], row["hasActiveRun"], world.truth(KEY)) == ("running", False, Truth.LIVE)
-        world.advance(10)
-        assert row_of(world, world.sessions[KEY])["status"] == "done"
-        assert world.stalls == []
-
-    def test_the_files_of_older_versions_know_no_such_lock(self) -> None:
-        world = make_world("2026.5.18")
-        world.begin(KEY, "go", turns.answers(5))
-        world.lock_store(600)
-        world.advance(30)
-        assert world.sessions[KEY].status == "done"
-
-
 class TestDeeds:
     def test_every_effect_is_recorded_with_the_truth_of_its_instant(self) -> None:
         world = make_world("2026.9.6")
@@ -290,7 +185,9 @@ class TestDeeds:
         world.chat.join("agent:main:irc:direct:bob", Address("irc", "irc:bob"))
         world.chat.person_writes("agent:main:irc:direct:bob", "go", turns.stays_silent())
         world.advance(5)
-        aborted = world.actions.abort(world.sessions["agent:main:irc:direct:bob"], SOMEBODY, "agent:main:irc:direct:bob")
+        aborted = world.actions.abort(
+            world.sessions["agent:main:irc:direct:bob"], SOMEBODY, "agent:main:irc:direct:bob"
+        )
         assert aborted.status == "no-active-run", "channels.md 2: a live chat-app run is not found"
         assert (world.deeds[-1].changed, world.deeds[-1].is_wrong) == (False, False)
         assert world.truth("agent:main:irc:direct:bob") is Truth.LIVE
@@ -319,6 +216,30 @@ class TestDeterminism:
 
     def test_another_seed_gives_another(self) -> None:
         assert self._fingerprint(3) != self._fingerprint(4)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_cached_row_is_never_stale(version: str) -> None:
+    """Rows are cached until something changes; after any amount of life each equals a freshly built one."""
+    world = World(PROFILES[version], NOW, 5)
+
+    def listen(change: Change) -> None:
+        row_of(world, world.sessions[change.key])
+
+    world.listeners.append(listen)
+    keys = Traffic(world, Random(5), Habits(turns_per_hour=10, stops=0.2)).populate(30)
+    Armed(world, Wire(Random(1))).arm(schedule(Random(6), 12, per_hour=3))
+    rng = Random(7)
+    for step in range(300):
+        world.advance(60)
+        session = world.sessions[rng.choice(keys)]
+        if step % 7 == 0 and world.process.is_answering:
+            world.actions.send(session, SOMEBODY, rng.choice(("go on", "/new")), world.new_id(), method="chat.send")
+        for one in world.sessions.values():
+            cached = {name: value for name, value in row_of(world, one).items() if name != "snapshotAt"}
+            one.row = None
+            fresh = {name: value for name, value in row_of(world, one).items() if name != "snapshotAt"}
+            assert cached == fresh, one.key
 
 
 class TestCost:

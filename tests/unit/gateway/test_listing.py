@@ -1,0 +1,304 @@
+"""``sessions.list`` to its end: three styles of paging, and lists that move while they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watchdog.gateway.listing import MAX_PAGES, PAGE_SIZE, Pager, read_page
+from watchdog.service import errors
+
+from .shapes import raw
+
+Params = dict[str, Any]
+Answer = dict[str, Any]
+
+
+def _rows(first: int, last: int) -> list[dict[str, Any]]:
+    return [{"key": f"k{number}"} for number in range(first, last)]
+
+
+def _read(answer: Callable[[Params], Answer], *, counts_pages: bool = True) -> tuple[Pager, list[Params]]:
+    """Page through what ``answer`` says until the pager is done."""
+    pager, asked = Pager(counts_pages=counts_pages), []
+    while (params := pager.next_request()) is not None:
+        asked.append(params)
+        assert len(asked) <= MAX_PAGES + 1, "it never ends"
+        pager.take(read_page(raw(answer(params)), None, pager.position))
+    return pager, asked
+
+
+def _by_offset(rows: list[dict[str, Any]], params: Params) -> Answer:
+    """2026.9.6."""
+    first = params.get("offset", 0)
+    page = rows[first : first + params["limit"]]
+    end = first + len(page)
+    more = end < len(rows)
+    return {
+        "ts": 1795164548269,
+        "path": "(multiple)",
+        "count": len(page),
+        "totalCount": len(rows),
+        "limitApplied": params["limit"],
+        "nextOffset": end if more else None,
+        "hasMore": more,
+        "sessions": page,
+    }
+
+
+def _by_limit(rows: list[dict[str, Any]], params: Params) -> Answer:
+    """2026.5.18: 100 unless a limit is given, and no offset."""
+    assert "offset" not in params, "5.18 refuses it"
+    page = rows[: params.get("limit", 100)]
+    return {"ts": 1, "count": len(page), "totalCount": len(rows), "hasMore": len(page) < len(rows), "sessions": page}
+
+
+# ---------------------------------------------------------------- the three styles
+
+
+@pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 5000])
+def test_324_and_414_send_everything_at_once(count: int) -> None:
+    pager, asked = _read(lambda _: {"ts": 1, "count": count, "sessions": _rows(0, count)}, counts_pages=False)
+    assert pager.is_complete
+    assert len(pager.sessions) == count
+    assert asked == [{"includeGlobal": True, "includeUnknown": True}], "a limit would cut rows silently"
+
+
+@pytest.mark.parametrize("count", [0, 1, PAGE_SIZE - 1, PAGE_SIZE, PAGE_SIZE + 1, 1000, 3333])
+def test_518_is_asked_again_with_a_larger_limit(count: int) -> None:
+    pager, asked = _read(lambda params: _by_limit(_rows(0, count), params))
+    assert pager.is_complete
+    assert [row.key for row in pager.sessions] == [f"k{number}" for number in range(count)]
+    assert len(asked) == (1 if count <= PAGE_SIZE else 2)
+
+
+@pytest.mark.parametrize("count", [0, 1, PAGE_SIZE - 1, PAGE_SIZE, PAGE_SIZE + 1, 1000, 3333])
+def test_96_is_paged_by_offset(count: int) -> None:
+    pager, asked = _read(lambda params: _by_offset(_rows(0, count), params))
+    assert pager.is_complete
+    assert len(pager.sessions) == count
+    assert len(asked) == max(1, -(-count // PAGE_SIZE))
+    assert [params.get("offset", 0) for params in asked] == [PAGE_SIZE * number for number in range(len(asked))]
+
+
+def test_what_would_hide_old_rows_is_never_asked_for() -> None:
+    for counts_pages in (True, False):
+        _, asked = _read(lambda params: _by_offset(_rows(0, 600), {"limit": 100} | params), counts_pages=counts_pages)
+        assert not {"activeMinutes", "search", "agentId", "configuredAgentsOnly"} & set().union(*asked)
+
+
+def test_an_unknown_version_that_cuts_at_100_and_says_so_is_read_whole() -> None:
+    pager, _ = _read(lambda params: _by_limit(_rows(0, 450), params), counts_pages=False)
+    assert pager.is_complete
+    assert len(pager.sessions) == 450
+
+
+# ---------------------------------------------------------------- lists that move
+
+
+def test_a_row_that_moves_to_the_front_while_we_read_is_seen_and_counted_once() -> None:
+    rows = _rows(0, 600)
+    asked_before: list[Params] = []
+
+    def answer(params: Params) -> Answer:
+        page = _by_offset(rows, params)
+        if not asked_before:
+            rows.insert(0, rows.pop(400))
+        asked_before.append(params)
+        return page
+
+    pager, asked = _read(answer)
+    assert pager.is_complete
+    assert len({row.key for row in pager.sessions}) == len(pager.sessions) == 600
+    assert len(asked) == 6, "k400 was on no page, the total said so, and the list was read once more"
+
+
+def test_a_list_that_moves_all_the_time_is_not_called_whole() -> None:
+    rows = _rows(0, 600)
+
+    def answer(params: Params) -> Answer:
+        page = _by_offset(rows, params)
+        rows.insert(0, rows.pop(-1))
+        return page
+
+    pager, asked = _read(answer)
+    assert not pager.is_complete
+    assert len(asked) == 6
+
+
+def test_a_short_page_is_made_good_by_reading_once_more() -> None:
+    rows = _rows(0, 400)
+    asked_before: list[Params] = []
+
+    def answer(params: Params) -> Answer:
+        page = _by_offset(rows, params)
+        if not asked_before:
+            del page["sessions"][-1]
+        asked_before.append(params)
+        return page
+
+    pager, asked = _read(answer)
+    assert pager.is_complete
+    assert len(pager.sessions) == 400
+    assert len(asked) <= 4
+
+
+def test_a_list_that_keeps_losing_rows_is_not_whole() -> None:
+    def answer(params: Params) -> Answer:
+        page = _by_offset(_rows(0, 400), params)
+        page["sessions"] = page["sessions"][:-1]
+        return page
+
+    pager, asked = _read(answer)
+    assert not pager.is_complete
+    assert len(asked) <= 6
+
+
+def test_a_growing_total_is_followed() -> None:
+    rows = _rows(0, 300)
+
+    def answer(params: Params) -> Answer:
+        page = _by_offset(rows, params)
+        rows.extend(_rows(len(rows), min(900, len(rows) + 300)))
+        return page
+
+    pager, _ = _read(answer)
+    assert pager.is_complete
+    assert len(pager.sessions) == 900
+
+
+def test_rows_that_vanish_while_we_read_do_not_hide_those_behind_them() -> None:
+    """The last total is reached all the same: by rows that are gone, in place of some that were passed over."""
+    rows = _rows(0, 800)
+    asked_before: list[Params] = []
+
+    def answer(params: Params) -> Answer:
+        page = _by_offset(rows, params)
+        if not asked_before:
+            del rows[:10]
+        asked_before.append(params)
+        return page
+
+    pager, _ = _read(answer)
+    assert pager.is_complete
+    assert {row.key for row in pager.sessions} == {f"k{number}" for number in range(10, 800)}
+
+
+def test_a_list_that_shrinks_all_the_time_is_not_called_whole() -> None:
+    rows = _rows(0, 2000)
+
+    def answer(params: Params) -> Answer:
+        page = _by_offset(rows, params)
+        del rows[:20]
+        return page
+
+    pager, asked = _read(answer)
+    assert not pager.is_complete
+    assert len(asked) < 20
+
+
+# ---------------------------------------------------------------- lies
+
+
+LIES: dict[str, Callable[[Params], Answer]] = {
+    "more, always, somewhere": lambda params: {
+        "sessions": _rows(params.get("offset", 0), params.get("offset", 0) + 1),
+        "hasMore": True,
+        "nextOffset": params.get("offset", 0) + 1,
+        "totalCount": 10**9,
+    },
+    "more, always, at the same place": lambda _: {"sessions": _rows(0, 5), "hasMore": True, "nextOffset": 5},
+    "more, and an empty page": lambda _: {"sessions": [], "hasMore": True, "nextOffset": 0},
+    "more, and no way to get it": lambda _: {"sessions": _rows(0, 5), "hasMore": True},
+    "no more, but the total says so": lambda _: {"sessions": _rows(0, 5), "hasMore": False, "totalCount": 50},
+    "a total that is never reached": lambda _: {"sessions": _rows(0, 5), "totalCount": 6},
+    "a total that runs away": lambda params: {
+        "sessions": _rows(0, min(params["limit"], 2000)),
+        "hasMore": True,
+        "totalCount": params["limit"] * 2,
+    },
+}
+
+
+@pytest.mark.parametrize("answer", LIES.values(), ids=LIES)
+def test_a_list_that_lies_is_given_up_and_called_incomplete(answer: Callable[[Params], Answer]) -> None:
+    pager, asked = _read(answer)
+    assert not pager.is_complete
+    assert len(asked) <= MAX_PAGES + 1
+
+
+def test_no_more_said_on_a_full_list_is_believed() -> None:
+    pager, _ = _read(lambda _: {"sessions": _rows(0, 5), "hasMore": False, "totalCount": 3})
+    assert pager.is_complete, "a total smaller than what we hold hides nothing from us"
+
+
+# ---------------------------------------------------------------- malformed rows and answers
+
+
+def test_a_malformed_row_is_reported_at_its_place_and_counts_as_read() -> None:
+    rows: list[Any] = _rows(0, 300)
+    rows[260] = {"key": "k260", "status": 7}
+    pager, _ = _read(lambda params: _by_offset(rows, params))
+    assert pager.is_complete
+    assert len(pager.sessions) == 299
+    assert [(row.position, row.key) for row in pager.malformed] == [(260, "k260")]
+
+
+def test_reading_again_reports_a_malformed_row_once() -> None:
+    rows: list[Any] = [{"key": 7}, *_rows(0, 900)]
+    pager, _ = _read(lambda params: _by_limit(rows, params))
+    assert len(pager.malformed) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, [], 5, "text", {}, {"ok": True}, {"sessions": None}, {"sessions": {}}, {"sessions": [], "totalCount": "x"}],
+)
+def test_an_answer_that_is_no_list_is_refused_and_never_an_empty_list(answer: object) -> None:
+    with pytest.raises(errors.RequestRefused) as refused:
+        read_page(raw(answer), None, 0)
+    assert refused.value.code == "SHAPE"
+
+
+def test_bytes_that_are_no_document() -> None:
+    for data in (b"{", b'{"sessions":[],"ts":"\xff"}', b"[" * 100_000):
+        with pytest.raises(errors.RequestRefused):
+            read_page(msgspec.Raw(data), None, 0)
+
+
+def test_the_gateways_clock_travels_along() -> None:
+    assert read_page(raw({"sessions": [], "ts": 17.5}), None, 0).clock_ms == 17.5
+    assert read_page(raw({"sessions": []}), None, 0).clock_ms is None
+
+
+@given(
+    pages=st.lists(
+        st.fixed_dictionaries(
+            {"sessions": st.lists(st.sampled_from([{"key": "a"}, {"key": "b"}, {"key": 7}, None]), max_size=4)},
+            optional={
+                "hasMore": st.none() | st.booleans(),
+                "nextOffset": st.none() | st.integers(-5, 10),
+                "totalCount": st.none() | st.integers(-5, 20),
+            },
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_whatever_it_says_reading_ends_and_a_whole_list_has_its_total(pages: list[Answer]) -> None:
+    said: list[Answer] = []
+
+    def answer(_: Params) -> Answer:
+        said.append(pages[len(said) % len(pages)])
+        return said[-1]
+
+    pager, _asked = _read(answer)
+    if pager.is_complete:
+        total = said[-1].get("totalCount")
+        assert not said[-1].get("hasMore")
+        assert total is None or len(pager.sessions) + len(pager.malformed) >= total

@@ -1,0 +1,373 @@
+"""What every gateway under test is asked. Each scenario returns flat facts, to be compared between gateways.
+
+``measured.json`` holds the facts seen on real 2026.3.24, 4.14, 5.18 and 9.6 gateways on 2026-11-20: the simulator must
+return the same ones, and a conformance suite may run these functions against real gateways again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from tests.unit.simulator.contract import (
+    READ,
+    WRITE,
+    Facts,
+    GatewayUnderTest,
+    live,
+    messages_of,
+    row_of,
+    stuck,
+    tail_of,
+    until,
+    warm,
+)
+
+
+async def finished_turn(gateway: GatewayUnderTest) -> Facts:
+    """A turn that ends well, and the same idempotency key sent again."""
+    key = "agent:main:c1"
+    row = await warm(gateway, key)
+    again = await gateway.call("sessions.send", {"key": key, "message": "warm-up c1", "idempotencyKey": f"warm-{key}"})
+    waited = await gateway.call("agent.wait", {"runId": f"warm-{key}", "timeoutMs": 500})
+    described = await gateway.call("sessions.describe", {"key": key})
+    return {
+        "status": row["status"],
+        "has ended": "endedAt" in row and "runtimeMs" in row,
+        "hasActiveRun": row.get("hasActiveRun"),
+        "activeRunIds": row.get("activeRunIds"),
+        "sent again": again.payload["status"],
+        "waited": waited.payload["status"],
+        "tail": await tail_of(gateway, key),
+        "describe": "hasActiveRun" in described.payload["session"] if described.ok else described.words,
+    }
+
+
+async def live_web_run(gateway: GatewayUnderTest) -> Facts:
+    """A live run started by ``sessions.send``, as every signal shows it; another device may not abort it."""
+    key = "agent:main:c2"
+    row = await live(gateway, key, run_id="c2-run")
+    preflight = await gateway.call("gateway.restart.preflight")
+    history = await gateway.call("chat.history", {"sessionKey": key})
+    waited = await gateway.call("agent.wait", {"runId": "c2-run", "timeoutMs": 200})
+    other = None
+    if gateway.version < "2026.9":
+        other = await gateway.call("sessions.abort", {"key": key}, scopes=(READ, WRITE), device="two")
+    after = await row_of(gateway, key)
+    return {
+        "status": row["status"],
+        "hasActiveRun": row.get("hasActiveRun"),
+        "activeRunIds": row.get("activeRunIds", "absent"),
+        "preflight": preflight.payload["counts"]["embeddedRuns"] if preflight.ok else preflight.words,
+        "safe": preflight.payload["safe"] if preflight.ok else None,
+        "inFlightRun": history.payload.get("inFlightRun", {}).get("runId"),
+        "waited": waited.payload["status"],
+        "abort by another device": other and other.words,
+        "still": after["status"],
+    }
+
+
+async def live_agent_run(gateway: GatewayUnderTest) -> Facts:
+    """A live run started by the ``agent`` method: 3.24 and 4.14 do not see it."""
+    key = "agent:main:c3"
+    row = await live(gateway, key, "slow:600", method="agent")
+    chat = await gateway.call("chat.abort", {"sessionKey": key})
+    await gateway.wait(2)
+    after = await row_of(gateway, key)
+    return {
+        "status": row["status"],
+        "hasActiveRun": row.get("hasActiveRun"),
+        "chat.abort": chat.payload["aborted"],
+        "status after": after["status"],
+        "tail": await tail_of(gateway, key),
+    }
+
+
+async def stopped_while_streaming(gateway: GatewayUnderTest) -> Facts:
+    """The person's own Stop: what it answers, and what it leaves."""
+    key = "agent:main:c4"
+    before = await live(gateway, key, "slow:600", run_id="c4-run")
+    abort = await gateway.call("sessions.abort", {"key": key})
+    await gateway.wait(4)
+    row = await row_of(gateway, key)
+    waited = await gateway.call("agent.wait", {"runId": "c4-run", "timeoutMs": 200})
+    return {
+        "answer": abort.payload["status"],
+        "run": abort.payload["abortedRunId"],
+        "status": row["status"],
+        "startedAt kept": row["startedAt"] == before["startedAt"],
+        "abortedLastRun": row["abortedLastRun"],
+        "hasActiveRun": row.get("hasActiveRun"),
+        "tail": await tail_of(gateway, key),
+        "waited": waited.payload["status"],
+    }
+
+
+async def stopped_while_silent(gateway: GatewayUnderTest) -> Facts:
+    """A Stop before a word was streamed: 5.18 and 9.6 leave no mark in the transcript."""
+    key = "agent:main:c5"
+    await live(gateway, key)
+    await gateway.call("sessions.abort", {"key": key})
+    await gateway.wait(4)
+    row = await row_of(gateway, key)
+    again = await gateway.call("sessions.abort", {"key": key})
+    return {"status": row["status"], "tail": await tail_of(gateway, key), "abort again": again.payload["status"]}
+
+
+async def queued_behind_live(gateway: GatewayUnderTest) -> Facts:
+    """A second message behind a live run, and what an abort does to it."""
+    key = "agent:main:c6"
+    before = await live(gateway, key, run_id="c6-first")
+    second = await gateway.call("sessions.send", {"key": key, "message": "second c6", "idempotencyKey": "c6-second"})
+    await gateway.wait(2)
+    row = await row_of(gateway, key)
+    history = await gateway.call("chat.history", {"sessionKey": key})
+    abort = await gateway.call("sessions.abort", {"key": key})
+    await gateway.wait(6)
+    return {
+        "answer": second.payload["status"],
+        "updatedAt moved": row["updatedAt"] > before["updatedAt"],
+        "startedAt kept": row["startedAt"] == before["startedAt"],
+        "pending": [item["state"] for item in history.payload.get("pendingInputs", {}).get("items", [])],
+        "aborted run": abort.payload["abortedRunId"],
+        "second ran": any("second c6" in words for words in await gateway.model_saw(key)),
+    }
+
+
+async def killed_in_a_call(gateway: GatewayUnderTest) -> Facts:
+    """kill -9 in the middle of a model call, start again, wait out any recovery of the gateway's own."""
+    key = "agent:main:c7"
+    before = await stuck(gateway, key)
+    await gateway.wait(20)
+    row = await row_of(gateway, key)
+    abort = await gateway.call("sessions.abort", {"key": key})
+    preflight = await gateway.call("gateway.restart.preflight")
+    return {
+        "status": row["status"],
+        "startedAt kept": row["startedAt"] == before["startedAt"],
+        "hasActiveRun": row.get("hasActiveRun"),
+        "abortedLastRun": row["abortedLastRun"],
+        "abort": abort.payload["status"],
+        "all zero": preflight.payload["safe"] if preflight.ok else None,
+        "tail": await tail_of(gateway, key),
+    }
+
+
+async def killed_on_cron_key(gateway: GatewayUnderTest) -> Facts:
+    """The same on a cron key: stuck for good on every version, and a plain message cures it."""
+    key = "agent:main:cron:c8"
+    before = await stuck(gateway, key)
+    await gateway.wait(20)
+    row = await row_of(gateway, key)
+    resumed = await gateway.call("sessions.send", {"key": key, "message": "go on c8", "idempotencyKey": "c8-resume"})
+    cured = await until(
+        gateway, key, lambda r: r.get("startedAt", 0) > before["startedAt"] and r.get("status") == "done"
+    )
+    return {
+        "status": row["status"],
+        "startedAt kept": row["startedAt"] == before["startedAt"],
+        "hasActiveRun": row.get("hasActiveRun"),
+        "resume answer": resumed.payload["status"],
+        "cured": cured["status"],
+        "session kept": cured["sessionId"] == row["sessionId"],
+        "model saw the interrupted words": "TASK-c8" in (await gateway.model_saw(key))[-1],
+        "model saw the new words": "go on" in (await gateway.model_saw(key))[-1],
+    }
+
+
+async def killed_in_a_tool(gateway: GatewayUnderTest) -> Facts:
+    """kill -9 in a tool loop (on a cron key, so that no version recovers it): the resumed turn sees the words."""
+    key = "agent:main:cron:c9"
+    await stuck(gateway, key, "tool")
+    await gateway.wait(10)
+    tail = await tail_of(gateway, key)
+    roles = {message["role"] for message in await messages_of(gateway, key)}
+    await gateway.call("sessions.send", {"key": key, "message": "go on c9", "idempotencyKey": "c9-resume"})
+    await gateway.wait(8)
+    saw = (await gateway.model_saw(key))[-1]
+    return {
+        "tail is a tool's": tail in ("tool call", "toolResult"),
+        "has tool results": "toolResult" in roles,
+        "model saw the interrupted words": "TASK-c9" in saw,
+    }
+
+
+async def killed_in_first_turn(gateway: GatewayUnderTest) -> Facts:
+    """The first turn of a session: before 9.6 nothing of it is on disk (on a cron key, as above)."""
+    key = "agent:main:cron:c10"
+    await gateway.call("sessions.create", {"key": key})
+    await gateway.provider("hang", "TASK-c10")
+    await gateway.call("sessions.send", {"key": key, "message": "please do TASK-c10", "idempotencyKey": "c10"})
+    await until(gateway, key, lambda row: row.get("status") == "running" and "startedAt" in row)
+    await gateway.wait(3)
+    await gateway.kill()
+    await gateway.provider("none", "TASK-c10")
+    await gateway.start()
+    await gateway.wait(5)
+    return {"status": (await row_of(gateway, key)).get("status"), "tail": await tail_of(gateway, key)}
+
+
+async def resumed_by_agent(gateway: GatewayUnderTest) -> Facts:
+    """An ``agent`` turn on a stuck row: it runs everywhere, and cures nothing on 3.24 and 4.14."""
+    key = "agent:main:cron:c11"
+    before = await stuck(gateway, key)
+    await gateway.wait(5)
+    accepted = await gateway.call("agent", {"sessionKey": key, "message": "go on c11", "idempotencyKey": "c11-resume"})
+    await gateway.wait(10)
+    row = await row_of(gateway, key)
+    waited = await gateway.call("agent.wait", {"runId": "c11-resume", "timeoutMs": 200})
+    return {
+        "accepted": accepted.payload["status"],
+        "names the session": accepted.payload.get("sessionKey") == key,
+        "status": row["status"],
+        "startedAt kept": row["startedAt"] == before["startedAt"],
+        "has ended": "endedAt" in row,
+        "waited": waited.payload["status"],
+        "tail": await tail_of(gateway, key),
+    }
+
+
+async def fresh_by_new(gateway: GatewayUnderTest) -> Facts:
+    """``sessions.send "/new"`` with admin on a stuck row."""
+    key = "agent:main:cron:c12"
+    before = await stuck(gateway, key)
+    await gateway.wait(5)
+    calls = len(await gateway.model_saw(key))
+    await gateway.call("sessions.send", {"key": key, "message": "/new", "idempotencyKey": "c12-new"})
+    await gateway.wait(8)
+    row = await row_of(gateway, key)
+    return {
+        "status": row.get("status"),
+        "new sessionId": row["sessionId"] != before["sessionId"],
+        "startedAt kept": row.get("startedAt") == before["startedAt"],
+        "greeted by the model": len(await gateway.model_saw(key)) > calls,
+    }
+
+
+async def new_without_admin(gateway: GatewayUnderTest) -> Facts:
+    """``/new`` from a client with read and write only."""
+    key = "agent:main:c13"
+    before = await warm(gateway, key)
+    calls = len(await gateway.model_saw(key))
+    params = {"key": key, "message": "/new", "idempotencyKey": "c13-new"}
+    sent = await gateway.call("sessions.send", params, scopes=(READ, WRITE))
+    await gateway.wait(8)
+    row = await row_of(gateway, key)
+    messages = await messages_of(gateway, key)
+    return {
+        "answer": sent.payload["status"],
+        "new sessionId": row["sessionId"] != before["sessionId"],
+        "model called": len(await gateway.model_saw(key)) > calls,
+        "told in the transcript": "not authorized" in str(messages[-1]["content"]) if messages else False,
+    }
+
+
+async def reset(gateway: GatewayUnderTest) -> Facts:
+    """``sessions.reset`` on a stuck row, without admin, and on a key nobody knows."""
+    key = "agent:main:cron:c14"
+    before = await stuck(gateway, key)
+    await gateway.wait(5)
+    refused = await gateway.call("sessions.reset", {"key": key, "reason": "new"}, scopes=(READ, WRITE))
+    done = await gateway.call("sessions.reset", {"key": key, "reason": "new"})
+    row = await row_of(gateway, key)
+    await gateway.call("sessions.reset", {"key": "agent:main:unknown", "reason": "new"})
+    return {
+        "without admin": (refused.code, refused.words),
+        "ok": done.payload["ok"],
+        "status": row.get("status"),
+        "startedAt": row.get("startedAt"),
+        "new sessionId": row["sessionId"] != before["sessionId"],
+        "creates unknown keys": bool(await row_of(gateway, "agent:main:unknown")),
+    }
+
+
+async def agent_without_address(gateway: GatewayUnderTest) -> Facts:
+    """``agent`` with ``deliver: true`` where no chat app is configured: refused, and 9.6 drops the row's status."""
+    key = "agent:main:c15"
+    await warm(gateway, key)
+    sent = await gateway.call("agent", {"sessionKey": key, "message": "hi", "deliver": True, "idempotencyKey": "c15"})
+    await gateway.wait(2)
+    row = await row_of(gateway, key)
+    return {"code": sent.code, "channel needed": "Channel is required" in sent.words, "status": row.get("status")}
+
+
+async def full_lane(gateway: GatewayUnderTest) -> Facts:
+    """More runs than the main lane takes: the last one waits."""
+    width = 8 if gateway.version >= "2026.9" else 4
+    await gateway.provider("hang", "LANE")
+    keys = [f"agent:main:lane{number}" for number in range(width + 1)]
+    for key in keys:
+        await gateway.call("sessions.create", {"key": key})
+        await gateway.call("sessions.send", {"key": key, "message": "LANE", "idempotencyKey": key})
+    await gateway.wait(15)
+    row = await row_of(gateway, keys[-1])
+    running = [key for key in keys if (await row_of(gateway, key)).get("status") == "running"]
+    abort = await gateway.call("sessions.abort", {"key": keys[-1]})
+    return {
+        "running": len(running),
+        "status of the last": row.get("status"),
+        "startedAt of the last": row.get("startedAt"),
+        "hasActiveRun of the last": row.get("hasActiveRun"),
+        "abort of the last": abort.payload["status"],
+    }
+
+
+async def refusals(gateway: GatewayUnderTest) -> Facts:
+    """Parameters, methods and scopes that are not right."""
+    unknown = await gateway.call("nosuch.method")
+    unknown_plain = await gateway.call("nosuch.method", scopes=(READ, WRITE))
+    bogus = await gateway.call("sessions.list", {"bogus": 1})
+    zero = await gateway.call("sessions.list", {"limit": 0})
+    offset = await gateway.call("sessions.list", {"limit": 1, "offset": 0})
+    nokey = await gateway.call("chat.send", {"sessionKey": "agent:main:x"})
+    lost = await gateway.call("sessions.send", {"key": "agent:main:nobody", "message": "x"})
+    readonly = await gateway.call("sessions.abort", {"key": "agent:main:x"}, scopes=(READ,))
+    writes = await gateway.call("sessions.list", {"limit": 1}, scopes=(WRITE,))
+    command = await gateway.call(
+        "agent", {"sessionKey": "agent:main:x", "message": "/new", "idempotencyKey": "x"}, scopes=(READ, WRITE)
+    )
+    never = await gateway.call("agent.wait", {"runId": "never", "timeoutMs": 50})
+    idle = await gateway.call("sessions.abort", {"key": "agent:main:never"})
+    return {
+        "unknown method": unknown.words,
+        "unknown method, no admin": unknown_plain.words,
+        "unexpected": bogus.words,
+        "least": zero.words,
+        "offset": offset.words,
+        "missing": nokey.words,
+        "no session": lost.words,
+        "scope": (readonly.code, readonly.words),
+        "scope details": bool(readonly.error and "details" in readonly.error),
+        "write reads": writes.ok,
+        "agent /new": command.words,
+        "unknown run": never.payload["status"],
+        "unknown key": idle.payload["status"],
+    }
+
+
+async def envelope(gateway: GatewayUnderTest) -> Facts:
+    """The list's envelope when there is more than one page."""
+    for number in range(3):
+        await gateway.call("sessions.create", {"key": f"agent:main:page{number}"})
+        await gateway.wait(0.3)
+    page = await gateway.call("sessions.list", {"limit": 2})
+    payload = page.payload
+    return {
+        "fields": sorted(payload),
+        "count": payload["count"],
+        "hasMore": payload.get("hasMore"),
+        "limitApplied": payload.get("limitApplied"),
+        "nextOffset": payload.get("nextOffset"),
+        "newest first": [row["key"] for row in payload["sessions"]] == ["agent:main:page2", "agent:main:page1"],
+    }
+
+
+Scenario = Callable[[GatewayUnderTest], Awaitable[Facts]]
+
+SCENARIOS: dict[str, Scenario] = {
+    scenario.__name__: scenario
+    for scenario in (
+        finished_turn, live_web_run, live_agent_run, stopped_while_streaming, stopped_while_silent, queued_behind_live,
+        killed_in_a_call, killed_on_cron_key, killed_in_a_tool, killed_in_first_turn, resumed_by_agent, fresh_by_new,
+        new_without_admin, reset, agent_without_address, full_lane, refusals, envelope,
+    )
+}  # fmt: skip
