@@ -33,6 +33,8 @@ from .harness.world import World
 
 pytestmark = pytest.mark.e2e
 
+PATIENT = {"thresholds": {"startup_grace": "45s"}}
+"""For a daemon that watches while the makers still prove their sessions stuck: it must not be quicker than they are."""
 QUIET_AFTER = 12.0
 """Seconds in which bystanders are watched once more after the last recovery; a dozen polls."""
 
@@ -139,7 +141,7 @@ def test_2026_4_14_restarted_mid_run_in_the_same_process(tmp_path: Path) -> None
     """#3245: an in-process restart (a config change) cuts the runs; pid and uptime go on, transcripts look stopped."""
     with World(V4_14, tmp_path / "gateway") as world:
         runs = [in_model_call(world, web("call")), in_stream(world, web("stream"))]
-        with Watchdog(world.gateway, tmp_path / "watchdog") as watchdog:
+        with Watchdog(world.gateway, tmp_path / "watchdog", extra=PATIENT) as watchdog:
             watchdog.wait_for("cycle.finished", running=2)
             stuck = by_restart_in_place(world, runs)
             watchdog.wait_for("gateway.disconnected")
@@ -174,7 +176,7 @@ def test_2026_5_18_hung_for_a_while_then_stale_rows(tmp_path: Path) -> None:
             in_stream(world, web("stream")),
             in_first_turn(world, web("first-turn")),
         ]
-        with Watchdog(world.gateway, tmp_path / "watchdog") as watchdog:
+        with Watchdog(world.gateway, tmp_path / "watchdog", extra=PATIENT) as watchdog:
             watchdog.wait_for("cycle.finished", running=4)
             stuck = by_freeze(world, runs, seconds=40)
             unwell = watchdog.wait_for("gateway.disconnected", phase="unresponsive")

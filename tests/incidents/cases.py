@@ -109,6 +109,8 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     restart: str | None = None
     """``in_process``, ``process`` (orderly) or ``crash``."""
     away: str | int = "10s"
+    drops: bool = False
+    """The connection breaks; the gateway goes on."""
     phase: str | None = None
     """``up``, ``down``, ``starting``, ``draining``, ``hung``."""
     gateway_clock: str | int | None = None
@@ -136,7 +138,6 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """The watchdog's own configuration, as in its file."""
     booted: str | int = "-3d"
     boot_id: str | None = None
-    starts_connected: str | int = 0
     methods_without: tuple[str, ...] = ()
     granted: tuple[str, ...] = ("operator.read", "operator.write", "operator.admin")
     is_local: bool = True

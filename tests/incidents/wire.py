@@ -137,8 +137,6 @@ def change_row(row: Json, changes: Mapping[str, Any], origin_ms: int, now_ms: in
     row.update(changes)
     if changes.get("hasActiveRun") is True and "activeRunIds" not in changes:
         row.pop("activeRunIds", None)
-    if changes.get("hasActiveRun") is False and "activeRunIds" not in changes and "activeRunIds" not in row:
-        pass  # 2026.9.6 shows [] again; a case that cares says so
     for name, value in list(row.items()):
         if value == ABSENT:
             del row[name]

@@ -1,0 +1,53 @@
+"""What the link's and the client's tests share: a still clock, two devices, a host that is told what it sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from watchdog.core.model import Lock, LockSight, Moment
+from watchdog.gateway.identity import DeviceIdentity
+from watchdog.gateway.secrets import Secret
+
+TOKEN = "tok-test-0123456789abcdef"
+PASSWORD = "hunter2-hunter2"
+OURS = DeviceIdentity.of(Ed25519PrivateKey.from_private_bytes(b"\1" * 32))
+STRANGER = DeviceIdentity.of(Ed25519PrivateKey.from_private_bytes(b"\2" * 32))
+
+
+def secret() -> Secret:
+    return Secret(TOKEN)
+
+
+@dataclass
+class StillClock:
+    """Moves only when told, or when somebody sleeps."""
+
+    at: Moment = field(default_factory=lambda: Moment(1000.0, datetime(2026, 11, 20, 12, 0, tzinfo=UTC)))
+    slept: list[float] = field(default_factory=list)
+
+    def now(self) -> Moment:
+        return self.at
+
+    def pass_(self, seconds: float) -> None:
+        self.at = self.at.plus(timedelta(seconds=seconds))
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.pass_(seconds)
+
+
+@dataclass
+class ToldHost:
+    """Sees the lock that it was told to see."""
+
+    sight: LockSight = LockSight(Lock.NONE)
+    asked: list[tuple[str, str | None, str, int | None]] = field(default_factory=list)
+
+    def lock_sight(
+        self, state_dir: str, agent_id: str | None, session_id: str, *, gateway_pid: int | None
+    ) -> LockSight:
+        self.asked.append((state_dir, agent_id, session_id, gateway_pid))
+        return self.sight

@@ -1,0 +1,57 @@
+"""The status page's HTML, put together from ``page.html``, ``page.css`` and the scripts of this folder.
+
+One file without anything outside it; the policy that goes with it allows exactly this style and this script, by hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib.resources import files
+
+SCRIPTS = ("words.js", "timeline.js", "page.js")
+
+
+@cache
+def _part(name: str) -> str:
+    return files(__name__).joinpath(name).read_text("utf-8")
+
+
+@cache
+def _style() -> str:
+    return _part("page.css")
+
+
+@cache
+def _script() -> str:
+    body = "\n".join(_part(name) for name in SCRIPTS)
+    return f'"use strict";\n(() => {{\n{body}\n}})();\n'
+
+
+def page_html() -> bytes:
+    """The page as it is sent."""
+    text = _part("page.html").replace("{{style}}", _style()).replace("{{script}}", _script())
+    return text.encode("utf-8")
+
+
+def content_security_policy() -> str:
+    """Only this page's own style and script, and only connections back to where it came from."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"style-src {_hash(_style())}",
+            f"script-src {_hash(_script())}",
+            "connect-src 'self'",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+            "require-trusted-types-for 'script'",
+            "trusted-types 'none'",
+        )
+    )
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"
