@@ -111,6 +111,13 @@ def test_stuck_by_a_lost_write(world: World) -> None:
         assert stuck.by_lost_write(world, route).row["hasActiveRun"] is False
 
 
+def test_stuck_by_the_run_timeout(world: World) -> None:
+    only(world, V3_24, V4_14)
+    for streaming in (False, True):
+        made = stuck.by_run_timeout(world, Web(f"agent:main:late-{streaming}"), streaming=streaming)
+        assert 8000 <= made.row["updatedAt"] - made.row["startedAt"] < 9500
+
+
 def test_a_transcript_locked_by_a_living_stranger(world: World) -> None:
     only(world, V3_24, V4_14)
     (made,) = stuck.by_kill(world, [in_model_call(world, Web("agent:main:locked"))])
@@ -150,14 +157,6 @@ def test_a_disturbed_bystander_is_noticed(world: World) -> None:
     until("one more answer", lambda: bystander.disturbances(world), within=60)
     with pytest.raises(HarnessError, match="touched"):
         healthy.require_untouched(world, [bystander])
-
-
-@pytest.mark.parametrize("release", [V3_24, V4_14], ids=ids)
-def test_stuck_by_the_run_timeout(release: Release, make_world: MakeWorld) -> None:
-    world = make_world(release, run_timeout_seconds=8)
-    for streaming in (False, True):
-        made = stuck.by_run_timeout(world, Web(f"agent:main:late-{streaming}"), streaming=streaming)
-        assert 8000 <= made.row["updatedAt"] - made.row["startedAt"] < 9000
 
 
 @pytest.mark.parametrize("release", [V4_14, V3_24], ids=ids)

@@ -15,6 +15,7 @@ from itertools import count
 from typing import Any
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.incidents import wire
 from tests.incidents.cases import Case, Change, span
@@ -550,8 +551,8 @@ class ScriptedHost:
         return LockSight(_LOCKS[here.lock], _PIDS.get(here.lock))
 
 
-_DEVICE = DeviceIdentity.generate()
-_PROBE_DEVICE = DeviceIdentity.generate()
+_DEVICE = DeviceIdentity.of(Ed25519PrivateKey.from_private_bytes(bytes(32)))
+_PROBE_DEVICE = DeviceIdentity.of(Ed25519PrivateKey.from_private_bytes(bytes([1] * 32)))
 
 
 class ScriptedGateway(GatewayClient):

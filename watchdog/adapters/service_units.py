@@ -122,8 +122,10 @@ _SYSTEM_HARDENING = f"""\
 # all of the file system, homes included, is read-only to it (ProtectSystem, ProtectHome) but its own state folder.
 # /tmp stays the real one, read-only as well: gateways before 2026.9 keep their lock in /tmp/openclaw-<uid>, which
 # PrivateTmp would hide. No ProcSubset=pid: when a process was born is reckoned from /proc/stat. No PrivateUsers: it
-# would hide which ports the gateway's process holds. The network stays open: gateways and messages may be anywhere.
-# `gateway_restart`, if configured, runs in here as well: a command that needs more (sudo, polkit) belongs in the user unit.
+# would hide which ports the gateway's process holds. No RemoveIPC: it would take away the shared memory of the gateway,
+# which is the same account. The network stays open: gateways and messages may be anywhere.
+# `gateway_restart`, if configured, runs in here as well: a command that needs more (sudo, polkit) belongs in the user
+# unit.
 ProtectSystem=strict
 ProtectHome=read-only
 {{writes_to}}PrivateDevices=yes
@@ -137,7 +139,6 @@ ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
 KeyringMode=private
-RemoveIPC=yes
 AmbientCapabilities=
 CapabilityBoundingSet=
 {_SECCOMP}"""
@@ -161,7 +162,9 @@ def system_unit(service: Service) -> str:
 def _unit(service: Service, owner: str, after: str, place: str, hardening: str, wanted_by: str) -> str:
     program, *arguments = service.command
     assignments = (f"{name}={value}" for name, value in sorted(service.environment.items()))
-    head = f"# Written by `openclaw-watchdog service install{' --system' if owner == 'root' else ''}`. Your own changes: "
+    head = (
+        f"# Written by `openclaw-watchdog service install{' --system' if owner == 'root' else ''}`. Your own changes: "
+    )
     return head + (
         f"`systemctl {'' if owner == 'root' else '--user '}edit {UNIT.removesuffix('.service')}`.\n"
         + _UNIT.format(

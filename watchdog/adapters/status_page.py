@@ -329,5 +329,3 @@ def _quiet_server(app: ASGIApp) -> Any:
             timeout_graceful_shutdown=2,
         )
     )
-
-

@@ -7,7 +7,19 @@ import sys
 import typer
 
 from watchdog import __version__
-from watchdog.cli import checking, configuring, demonstrating, doctoring, recording, recovering, running, switching
+from watchdog.cli import (
+    checking,
+    configuring,
+    demonstrating,
+    doctoring,
+    notifying,
+    recording,
+    recovering,
+    running,
+    serving,
+    starting,
+    switching,
+)
 from watchdog.cli.shared import Leave, say_error
 from watchdog.config import ConfigError
 from watchdog.service.errors import LedgerError, WatchdogError
@@ -45,6 +57,9 @@ recording.add_to(app)
 switching.add_to(app)
 doctoring.add_to(app)
 configuring.add_to(app)
+starting.add_to(app)
+serving.add_to(app)
+notifying.add_to(app)
 demonstrating.add_to(app)
 
 

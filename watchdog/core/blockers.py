@@ -151,7 +151,8 @@ def _gateway(case: Case, thresholds: Thresholds, standing: Standing, *, is_prove
 def _session(case: Case, thresholds: Thresholds, step: Step, standing: Standing) -> Sequence[Blocker]:
     found: list[Blocker] = []
     lock, tail = case.look.lock, case.look.tail
-    if lock is not None and lock.lock in (Lock.HELD_BY_OTHER, Lock.HELD_BY_GATEWAY):
+    ends_live_run = step is Step.ABORT  # its own lock is no reason not to end it
+    if not ends_live_run and lock is not None and lock.lock in (Lock.HELD_BY_OTHER, Lock.HELD_BY_GATEWAY):
         found.append(
             Blocker(
                 BlockerName.SESSION_LOCKED,
@@ -159,7 +160,7 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: Standing)
                 "the session is recovered once that process lets go or ends.",
             )
         )
-    if lock is not None and lock.lock is Lock.UNREADABLE:
+    if not ends_live_run and lock is not None and lock.lock is Lock.UNREADABLE:
         found.append(Blocker(BlockerName.SESSION_LOCKED, "The session file's lock is there and cannot be read."))
     if case.session.session_id is None:
         found.append(Blocker(BlockerName.NO_SESSION_ID, "The row has no session id, so the deed could not be fenced."))

@@ -157,6 +157,8 @@ def verify(
     if attempt.step is Step.ABORT:
         if session.status.is_terminal or session.status is Status.ABSENT:
             return Proof(AttemptState.SUCCEEDED, "RowTerminal")
+        if not owner_alive:
+            return Proof(AttemptState.SUCCEEDED, "RunEnded")  # 3.24 and 4.14 leave the row of an aborted run running
         return Proof(AttemptState.INEFFECTIVE, "StillRunning") if is_overdue else NOT_YET
     return _verify_turn(attempt, session, tail, is_overdue=is_overdue, owner_alive=owner_alive)
 

@@ -18,6 +18,7 @@ from watchdog.config import Gateway as GatewaySection
 from watchdog.config import LoadedConfig, load
 from watchdog.core.policy import Step
 from watchdog.daemon.endpoints import EndpointFinder
+from watchdog.daemon.page import Page
 from watchdog.daemon.telling import Teller
 from watchdog.gateway.client import GatewayClient
 from watchdog.gateway.identity import DeviceIdentity, DeviceTokens
@@ -43,6 +44,7 @@ class Parts:
     meter: Meter
     teller: Teller
     supervisor: Supervisor
+    page: Page
     build_watches: Callable[[LoadedConfig, set[str]], Sequence[Watch]]
     """Watches for the named gateways of a configuration read later."""
     read_again: Callable[[], LoadedConfig]
@@ -173,6 +175,7 @@ class Builder:
             meter=self.meter,
             teller=Teller(ledger, self.clock, self.log, self.meter, self.secrets, self.env, Random()),
             supervisor=Supervisor(self.clock, self.env),
+            page=Page(self.loaded, ledger, self.clock, self.log, self.meter, self.secrets, is_observing=is_observing),
             build_watches=lambda loaded, names: self.watches(
                 loaded, identity, ledger, notes, is_observing=is_observing, only=names
             ),

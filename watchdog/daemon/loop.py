@@ -74,6 +74,7 @@ class Daemon:
         await parts.teller.configure(parts.loaded)
         for watch in parts.watches:
             self._start(watch)
+        await parts.page.open(lambda: [runner.watch for runner in self._runners.values()])
         self._scheduler.add_job(self._prune, "interval", seconds=DAY)
         self._scheduler.start()
         side = asyncio.create_task(parts.teller.run(), name="messages")
@@ -86,6 +87,7 @@ class Daemon:
             self._scheduler.shutdown(wait=False)
             await self._drain(side)
             await parts.teller.close()
+            await parts.page.close()
             parts.close()
             parts.log.event(Event.DAEMON_STOPPED)
         return 0
@@ -162,6 +164,7 @@ class Daemon:
         parts.supervisor.watchdog_ping()
         parts.supervisor.status(self._status_line())
         parts.teller.wake()
+        parts.page.note(report)
         await parts.after_pass(report)
         if report.is_good:
             parts.meter.cycle_completed(report.at.wall)
@@ -235,3 +238,4 @@ class Daemon:
         for watch in self.parts.build_watches(loaded, set(new) - kept):
             self._start(watch)
         await self.parts.teller.configure(loaded)
+        await self.parts.page.configure(loaded)

@@ -60,6 +60,9 @@ class Event(StrEnum):
     HEARTBEAT_FAILED = "heartbeat.failed"
     HEARTBEAT_RESTORED = "heartbeat.restored"
 
+    STATUS_PAGE_LISTENING = "status_page.listening"
+    STATUS_PAGE_UNAVAILABLE = "status_page.unavailable"
+
     LIBRARY_WARNING = "library.warning"
     """A library (apscheduler, websockets, uvicorn, asyncio) warned; ``logger`` says which."""
     LIBRARY_ERROR = "library.error"
@@ -113,6 +116,8 @@ LEVELS: Mapping[Event, Level] = {
     Event.NOTIFICATION_GIVEN_UP: Level.ERROR,
     Event.HEARTBEAT_FAILED: Level.WARNING,
     Event.HEARTBEAT_RESTORED: Level.INFO,
+    Event.STATUS_PAGE_LISTENING: Level.INFO,
+    Event.STATUS_PAGE_UNAVAILABLE: Level.WARNING,
     Event.LIBRARY_WARNING: Level.WARNING,
     Event.LIBRARY_ERROR: Level.ERROR,
 }

@@ -21,7 +21,7 @@ from watchdog.core.verdict import Verdict
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
 from watchdog.service.observing import Judged, Observer, look_wants
-from watchdog.service.planning import Action, Decision, GatewayStanding, decide
+from watchdog.service.planning import Action, Decision, GatewayStanding, decide, hangs_alive
 from watchdog.service.ports import Clock, Deed, Gateway, HandoffNote, Incident, Ledger, Meter, Notes
 
 
@@ -59,12 +59,7 @@ class Executor:
             return Decision(before, Action.NOTHING)
         look = await self.gateway.look(row, look_wants(facts))
         fresh = self.observer.rejudge(row, look, before.policy, facts, snapshot)
-        evidence = fresh.judgement.evidence
-        if (
-            fresh.judgement.verdict is not Verdict.STUCK
-            or owner_of(evidence) is not Truth.FALSE
-            or innocence_of(evidence)
-        ):
+        if not _still_so(fresh, decision.step):
             return Decision(fresh, Action.NOTHING)
         problem = await self.gateway.health_problem()
         standing = GatewayStanding(
@@ -192,6 +187,18 @@ class Executor:
             "attempt": attempt.number,
             "step": attempt.step.value,
         }
+
+
+def _still_so(fresh: Judged, step: Step | None) -> bool:
+    """The fresh look says the same: dead without an excuse, or for ``abort`` alive without progress."""
+    if step is Step.ABORT:
+        return hangs_alive(fresh) and fresh.judgement.owner is Truth.TRUE
+    evidence = fresh.judgement.evidence
+    return (
+        fresh.judgement.verdict is Verdict.STUCK
+        and owner_of(evidence) is Truth.FALSE
+        and innocence_of(evidence) is None
+    )
 
 
 def refusal_of(error: errors.GatewayError) -> Refusal:

@@ -24,7 +24,7 @@ from watchdog.core.model import (
     Snapshot,
     Status,
 )
-from watchdog.core.policy import Policy, PolicyBook
+from watchdog.core.policy import Policy, PolicyBook, Step
 from watchdog.core.tracking import Track, forget_spans, note_owner, observe
 from watchdog.core.verdict import Judgement, gather_owner, judge
 from watchdog.service.ports import Gateway, Wants
@@ -159,6 +159,9 @@ class Observer:
         look = await self._gateway.look(row, Wants(lock=True)) if has_locks else Look()
         # Asked after the list in which the row was running: whatever it counts, it counts this run too if it lives.
         look = replace(look, preflight=preflight)
+        if self._may_be_aborted(row, policy, now):
+            closer = await self._gateway.look(row, Wants(tail=True))
+            return replace(closer, lock=look.lock, preflight=look.preflight)
         if row.has_active_run or not self._is_near_due(row, policy, now):
             return look
         needs_probe = facts.capabilities.has_abort_probe and (look.lock is None or look.lock.lock is Lock.UNREADABLE)
@@ -166,6 +169,13 @@ class Observer:
             return look
         closer = await self._gateway.look(row, Wants(tail=True, abort_probe=needs_probe, pending=True))
         return replace(closer, lock=look.lock, preflight=look.preflight)
+
+    def _may_be_aborted(self, row: Session, policy: Policy, now: Moment) -> bool:
+        """A policy asks for ``abort``: then the transcript is watched from half way to the ceiling on."""
+        track = self.tracks.get(row.key)
+        if Step.ABORT not in policy.recovery.ladder or track is None:
+            return False
+        return now.since(track.first_seen) >= policy.thresholds.long_running_after / 2
 
     def _is_near_due(self, row: Session, policy: Policy, now: Moment) -> bool:
         if self._believes_rows:

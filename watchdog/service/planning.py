@@ -68,7 +68,7 @@ def decide(
     judged: Judged, incident: Incident | None, here: GatewayStanding, gateway: Gateway, ledger: Ledger
 ) -> Decision:
     """The decision on one stuck session."""
-    if judged.judgement.verdict is not Verdict.STUCK:
+    if judged.judgement.verdict is not Verdict.STUCK and not hangs_alive(judged):
         return Decision(judged, Action.NOTHING)
     recovery = judged.policy.recovery
     attempts = incident.attempts if incident is not None else ()
@@ -86,8 +86,21 @@ def decide(
     return Decision(judged, Action.HOLD if blockers else Action.RECOVER, step, blockers, incident)
 
 
+def hangs_alive(judged: Judged) -> bool:
+    """A run whose owner is alive, without any progress for ``long_running_after``, under a policy that asks for abort.
+
+    The one case in which a living run may be ended; without that policy it is only told."""
+    if judged.judgement.verdict is not Verdict.LONG_RUNNING or Step.ABORT not in judged.policy.recovery.ladder:
+        return False
+    # Without a look at the transcript nothing is known about progress.
+    has_looked = judged.case.look.tail is not None
+    return has_looked and judged.case.track.quiet_for(judged.case.now) >= judged.policy.thresholds.long_running_after
+
+
 def fitting_steps(ladder: Sequence[Step], judged: Judged) -> tuple[Step, ...]:
     """Rungs that can make sense here: no abort without a live run, no recover without the gateway's own mark."""
+    if judged.judgement.verdict is not Verdict.STUCK:
+        return tuple(step for step in ladder if step is Step.ABORT)
     row, tail = judged.session, judged.case.look.tail
     finished = tail is not None and tail.kind is TailKind.ANSWERED
     return tuple(

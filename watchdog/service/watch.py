@@ -21,7 +21,7 @@ from watchdog.service.events import Event, Log
 from watchdog.service.executor import Executor
 from watchdog.service.incidents import Incidents
 from watchdog.service.observing import Judged, Observer
-from watchdog.service.planning import Action, Decision, GatewayStanding, decide, fleet_is_suspicious
+from watchdog.service.planning import Action, Decision, GatewayStanding, decide, fleet_is_suspicious, hangs_alive
 from watchdog.service.ports import Clock, Gateway, Ledger, Loss, Meter, Notes
 from watchdog.service.trust import Trust
 
@@ -279,7 +279,8 @@ class Watch:
         deeds = 0
         being_verified = {incident.session for incident, _ in self.ledger.attempts_in_flight(self.gateway.name)}
         for item in sorted(judged, key=_oldest_first):
-            if item.judgement.verdict is not Verdict.STUCK or item.session.key in being_verified:
+            is_case = item.judgement.verdict is Verdict.STUCK or hangs_alive(item)
+            if not is_case or item.session.key in being_verified:
                 continue
             if self._is_quarantined(item):
                 decisions.append(Decision(item, Action.HOLD, None, (), None))

@@ -116,11 +116,18 @@ class Gateway:
         return dict(json.loads(self.config_path.read_text()))
 
     def reconfigure(self, extra: Mapping[str, Any]) -> None:
-        """Lay `extra` over the config file as it is now (2026.9 adds a `meta` key and wants it kept). The gateway may be
-        running: then it reloads the file by itself, a moment later, if it heeds that part of it at all."""
+        """Lay `extra` over the config file as it is now (2026.9 adds a `meta` key and wants it kept), in one move: a file
+        seen half-written is not reloaded."""
         fresh = self.config_path.with_suffix(".new")
         fresh.write_text(json.dumps(merged(self.settings(), extra), indent=1))
         fresh.replace(self.config_path)
+
+    def reload(self, extra: Mapping[str, Any]) -> None:
+        """The same while it runs, for what it reads anew without a restart; waits until it says so."""
+        applied = "config change applied"
+        before = self._said().count(applied)
+        self.reconfigure(extra)
+        until("the gateway has reloaded its config", lambda: self._said().count(applied) > before, within=60)
 
     # ------------------------------------------------------------ life
 

@@ -105,14 +105,23 @@ def by_freeze(world: World, runs: Sequence[Run], *, seconds: float = 6) -> list[
     return _come_back(world, runs, "frozen, then kill -9")
 
 
-def by_run_timeout(world: World, route: Route, *, streaming: bool = False) -> Stuck:
-    """The run hits its own time limit; the gateway was never restarted. Needs a world with a short `run_timeout_seconds`.
+def by_run_timeout(world: World, route: Route, *, streaming: bool = False, seconds: int = 8) -> Stuck:
+    """The run hits its own time limit; the gateway was never restarted.
+
+    The limit is set for this run only (the gateway reloads its config): with such a limit for all, the first turn of a
+    fresh gateway on a busy machine hits it as well.
 
     Seen on 2026.3.24 and 2026.4.14: `updatedAt - startedAt` of the row is the limit plus some 10 ms, and the transcript
     ends like one whose user pressed Stop.
     """
-    run = begin(world, route, Stream(7200) if streaming else Silence())
-    until(f"the run of {run.marker} times out", lambda: not world.provider.open_calls(run.marker), within=PATIENCE)
+    warm_up(world, route)
+    before = world.gateway.settings()["agents"]["defaults"]["timeoutSeconds"]
+    world.gateway.reload({"agents": {"defaults": {"timeoutSeconds": seconds}}})
+    try:
+        run = begin(world, route, Stream(7200) if streaming else Silence())
+        until(f"the run of {run.marker} times out", lambda: not world.provider.open_calls(run.marker), within=PATIENCE)
+    finally:
+        world.gateway.reload({"agents": {"defaults": {"timeoutSeconds": before}}})
     world.provider.forget(run.marker)
     return _prove(world, [run], "run timeout")[0]
 

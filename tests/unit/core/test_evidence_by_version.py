@@ -260,6 +260,14 @@ def test_a_parent_waits_for_its_child(status: Status, waits: bool) -> None:
     assert _of(Signal.CHILDREN_RUNNING, case(relatives=(child,))) == ((TRUE, "ChildRowsRunning") if waits else None)
 
 
+@pytest.mark.parametrize(("version", "waits"), [(V324, True), (V414, True), (V518, True), (V96, False)])
+def test_a_child_that_is_itself_stuck_holds_its_parent_only_where_nobody_can_tell(version: str, waits: bool) -> None:
+    """#71252: a child that died with its row running must not hold its parent for ever."""
+    child = running(key="agent:main:subagent:1", kind=SessionKind.SUBAGENT, has_active_run=False)
+    says = _of(Signal.CHILDREN_RUNNING, case(version=version, relatives=(child,)))
+    assert says == ((TRUE, "ChildRowsRunning") if waits else None)
+
+
 @pytest.mark.parametrize(("active", "says"), [(True, (TRUE, "SubagentActive")), (False, None), (None, None)])
 def test_a_row_that_names_a_running_subagent(active: bool | None, says: Found) -> None:
     assert _of(Signal.CHILDREN_RUNNING, case(running(has_active_subagent_run=active))) == says

@@ -164,11 +164,11 @@ CASES: dict[str, tuple[Step, Session | None, Proof, Proof]] = {
         Proof(SUCCEEDED, "FreshRunStarted"),
         Proof(SUCCEEDED, "FreshRunStarted"),
     ),
-    "3.24, 4.14 abort: the row stays running": (
+    "3.24, 4.14 abort: the row stays running, its run is gone": (
         Step.ABORT,
         _row(),
-        NOT_YET,
-        Proof(INEFFECTIVE, "StillRunning"),
+        Proof(SUCCEEDED, "RunEnded"),
+        Proof(SUCCEEDED, "RunEnded"),
     ),
     "9.6 abort: killed": (
         Step.ABORT,
@@ -185,6 +185,11 @@ CASES: dict[str, tuple[Step, Session | None, Proof, Proof]] = {
 def test_measured_endings(step: Step, row: Session | None, early: Proof, late: Proof) -> None:
     assert _early(step, row, OURS) == early
     assert _late(step, row, OURS) == late
+
+
+def test_an_abort_that_ends_nothing_is_ineffective() -> None:
+    assert _early(Step.ABORT, _row(), OURS, alive=True) == NOT_YET
+    assert _late(Step.ABORT, _row(), OURS, alive=True) == Proof(INEFFECTIVE, "StillRunning")
 
 
 MOVING = _row(started_at=AFTER)
@@ -243,6 +248,7 @@ def test_an_overdue_attempt_is_always_settled_and_only_by_looking(
 
 @given(step=steps, seen=tails, alive=st.booleans())
 def test_an_unchanged_row_is_never_a_success(step: Step, seen: TranscriptTail | None, alive: bool) -> None:
+    alive = alive or step is Step.ABORT  # ending a run may leave its row as it is (3.24, 4.14)
     assert _early(step, BEFORE, seen, alive=alive) == NOT_YET
     assert _late(step, BEFORE, seen, alive=alive).state is INEFFECTIVE
 

@@ -57,6 +57,7 @@ REASONS = {
     "NewRunKilled": "the new run was killed",
     "NewRunTimeout": "the new run timed out",
     "NothingChanged": "nothing changed",
+    "RunEnded": "its run has ended",
     "StillRunning": "the session is still marked running",
     "SessionGone": "the session is no longer listed",
     "TerminalDeliverySent": "its answer was delivered",

@@ -1,0 +1,109 @@
+// Seven days, one row each, drawn as SVG. The list of incidents below says the same in words.
+
+const LANE = 11;
+const MOST_LANES = 6;
+
+function days() {
+  const found = [];
+  for (let back = 6; back >= 0; back -= 1) {
+    const start = new Date(now());
+    start.setHours(0, 0, 0, 0);
+    start.setDate(start.getDate() - back);
+    const end = new Date(start);
+    end.setDate(end.getDate() + 1);
+    found.push({ start: start.getTime(), end: end.getTime() });
+  }
+  return found;
+}
+
+// Bars of one day, each on the first lane that is free where it begins.
+function laid(incidents, day, widthOf) {
+  const lanes = [];
+  const bars = [];
+  for (const incident of incidents) {
+    const opened = Date.parse(incident.opened_at);
+    const closed = incident.closed_at ? Date.parse(incident.closed_at) : now();
+    if (opened >= day.end || closed < day.start) continue;
+    const left = widthOf(Math.max(opened, day.start));
+    const right = Math.max(widthOf(Math.min(closed, day.end)), left + 5);
+    let lane = lanes.findIndex((end) => end + 2 <= left);
+    if (lane < 0) lane = lanes.push(0) - 1;
+    lanes[lane] = right;
+    bars.push({ incident, left, right, lane });
+  }
+  return { bars, lanes: Math.min(lanes.length, MOST_LANES) };
+}
+
+const COUNTED = ["recovered", "cleared", "quarantined", "open"];
+function tally(incidents) {
+  const counts = COUNTED.map((outcome) => [outcome, incidents.filter((one) => one.outcome === outcome).length]);
+  return counts.filter(([, count]) => count).map(([outcome, count]) => `${count} ${OUTCOMES[outcome]}`).join(", ");
+}
+
+function drawTimeline(incidents, width) {
+  const label = width < 500 ? 52 : 64;
+  const inner = Math.max(120, width - label - 8);
+  const oldestFirst = [...incidents].sort((one, other) => Date.parse(one.opened_at) - Date.parse(other.opened_at));
+  const parts = [];
+  const said = [];
+  let y = 20;
+  const top = y;
+  for (const day of days()) {
+    const x = (at) => label + ((at - day.start) / (day.end - day.start)) * inner;
+    const { bars, lanes } = laid(oldestFirst, day, x);
+    const height = Math.max(2, lanes) * LANE + 6;
+    const isToday = day.end > now();
+    parts.push(
+      s("rect", { x: label, y, width: inner, height: height - 2, rx: 4, class: "day" }),
+      s("text", { x: 0, y: y + height / 2 + 3, class: isToday ? "label today" : "label" }, DAY_SHORT.format(day.start)),
+    );
+    if (isToday) {
+      const at = x(now());
+      parts.push(s("rect", { x: at, y, width: Math.max(0, label + inner - at), height: height - 2, rx: 4, class: "future" }));
+      parts.push(s("line", { x1: at, x2: at, y1: y - 1, y2: y + height - 1, class: "now" }));
+    }
+    const shown = bars.filter((bar) => bar.lane < MOST_LANES);
+    for (const bar of shown) parts.push(drawBar(bar, day, x, y + 2 + bar.lane * LANE));
+    if (bars.length) said.push(`${DAY.format(day.start)}: ${tally(bars.map((bar) => bar.incident))}`);
+    y += height;
+  }
+  for (let hour = 0; hour <= 24; hour += 6) {
+    const at = label + (hour / 24) * inner;
+    const anchor = hour === 0 ? "start" : hour === 24 ? "end" : "middle";
+    parts.unshift(s("line", { x1: at, x2: at, y1: top - 3, y2: y, class: "hour" }));
+    parts.push(s("text", { x: at, y: 11, class: "label", "text-anchor": anchor }, `${String(hour).padStart(2, "0")}:00`));
+  }
+  const text = said.length ? `${said.join("; ")}.` : "Nothing was stuck.";
+  return s(
+    "svg",
+    { viewBox: `0 0 ${width} ${y}`, width, height: y, role: "img", "aria-labelledby": "timeline-name timeline-text", class: "chart" },
+    s("title", { id: "timeline-name" }, "Incidents and deeds of the last 7 days, one row a day"),
+    s("desc", { id: "timeline-text" }, text),
+    parts,
+  );
+}
+
+function drawBar({ incident, left, right }, day, x, y) {
+  const lasted = span((incident.closed_at ? Date.parse(incident.closed_at) : now()) - Date.parse(incident.opened_at));
+  const group = s(
+    "g",
+    { class: `bar ${incident.outcome}` },
+    s("title", {}, `${incident.session}: ${OUTCOMES[incident.outcome]}, ${when(incident.opened_at)}, ${lasted}`),
+    s("rect", { x: left, y, width: right - left, height: LANE - 3, rx: 2.5 }),
+  );
+  for (const attempt of incident.attempts) {
+    if (!attempt.started_at) continue;
+    const at = Date.parse(attempt.started_at);
+    if (at < day.start || at >= day.end) continue;
+    const worked = attempt.state === "succeeded";
+    group.append(s("circle", { cx: x(at), cy: y + (LANE - 3) / 2, r: 3.2, class: worked ? "deed worked" : "deed" }));
+  }
+  return group;
+}
+
+function legend() {
+  const key = (kind, text) => h("li", { class: `key ${kind}` }, text);
+  return h("ul", { class: "legend", "aria-label": "Legend" },
+    key("recovered", "recovered"), key("cleared", "cleared by itself"), key("quarantined", "quarantined"), key("open", "open"),
+    key("deed worked", "deed that worked"), key("deed", "deed that did not"));
+}

@@ -1,0 +1,82 @@
+// Elements, instants and spans. Text only ever goes in as text: nothing here takes HTML.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function fill(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes || {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name === "onclick") element.addEventListener("click", value);
+    else element.setAttribute(name, value === true ? "" : String(value));
+  }
+  element.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+const h = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
+const s = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+
+let clockAhead = 0; // the daemon's clock minus this browser's, in milliseconds
+const now = () => Date.now() + clockAhead;
+
+function span(milliseconds) {
+  let seconds = Math.max(0, Math.floor(milliseconds / 1000));
+  if (seconds < 60) return `${seconds}s`;
+  let minutes = Math.floor(seconds / 60);
+  seconds %= 60;
+  if (minutes < 60) return seconds ? `${minutes}m${String(seconds).padStart(2, "0")}s` : `${minutes}m`;
+  let hours = Math.floor(minutes / 60);
+  minutes %= 60;
+  if (hours < 48) return minutes ? `${hours}h${String(minutes).padStart(2, "0")}m` : `${hours}h`;
+  const days = Math.floor(hours / 24);
+  hours %= 24;
+  return hours ? `${days}d${String(hours).padStart(2, "0")}h` : `${days}d`;
+}
+
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const CLOCK_SECONDS = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const DAY = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short" });
+const DAY_SHORT = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric" });
+const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "local time";
+
+const sameDay = (one, other) => new Date(one).toDateString() === new Date(other).toDateString();
+
+// "14:03" today, "Thu 19 Nov 14:03" otherwise.
+function when(iso, format = CLOCK) {
+  const at = new Date(iso);
+  return sameDay(at, now()) ? format.format(at) : `${DAY.format(at)} ${format.format(at)}`;
+}
+const instant = (iso, format) => h("time", { datetime: iso, title: iso }, when(iso, format));
+
+// Spans that go on by themselves: the text is renewed every second, outside of any live region.
+const since = (iso) => h("span", { "data-since": iso, class: "ticking" }, span(now() - Date.parse(iso)));
+const until = (iso) => h("span", { "data-until": iso, class: "ticking" }, countdown(iso));
+function countdown(iso) {
+  const left = Date.parse(iso) - now();
+  return left > 0 ? `in ${span(left)}` : "any moment";
+}
+
+const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+const VERDICTS = { stuck: "stuck", unknown: "unclear", suspect: "suspect", long_running: "long-running", waiting: "waiting", healthy: "healthy" };
+const LASTED = { no_owner: "Nothing works on it for", silent: "No sign of progress for", running: "Working for" };
+const LIMITS = { no_owner: "stuck from", silent: "unclear from", running: "long from" };
+const OUTCOMES = { recovered: "recovered", cleared: "cleared by itself", quarantined: "quarantined", open: "open" };
+const STEPS = { resume: "Resume", new: "Fresh session", reset: "Reset", recover: "Gateway’s recovery", abort: "Stop", notify: "Message" };
+const ENDINGS = { planned: "planned", started: "under way", indeterminate: "unclear", succeeded: "worked", ineffective: "did not help", refused: "refused", abandoned: "given up" };
+const PHASES = { connected: "connected", starting: "starting", draining: "shutting down", unresponsive: "does not answer", down: "down", refused: "refuses us", unseen: "first look" };
+
+const words = (camel) => camel.replace(/([a-z0-9])([A-Z])/g, "$1 $2").toLowerCase();
+const quoted = (text) => (/^[A-Za-z0-9_@%+=:,.\/-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`);
+
+function command(...parts) {
+  const line = ["openclaw-watchdog", ...parts.map(quoted)].join(" ");
+  const button = h("button", { type: "button", class: "copy", "aria-label": `Copy: ${line}`, "data-key": `copy ${line}`, onclick: () => copy(line, button) }, "Copy");
+  return h("p", { class: "command" }, h("code", {}, line), button);
+}
+async function copy(line, button) {
+  try {
+    await navigator.clipboard.writeText(line);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Select it";
+  }
+  setTimeout(() => { button.textContent = "Copy"; }, 1500);
+}

@@ -1,0 +1,147 @@
+"""``init``: a commented configuration out of what is found on this machine, and the next command to type."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from watchdog.adapters.host import Host
+from watchdog.cli.shared import Leave, say_error
+from watchdog.config import FoundGateway, json_schema, render_template, search_paths, user_folder
+from watchdog.gateway.discovery import DiscoveredGateway, DiscoveryError, discover, discover_all
+
+FILE_NAME = "watchdog.yaml"
+SCHEMA_NAME = "watchdog.schema.json"
+VARIABLE = "OPENCLAW_WATCHDOG_CONFIG"
+PLACEHOLDER = "ws://127.0.0.1:18789"
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What ``init`` found: entries for the file, and sentences for the person."""
+
+    gateways: tuple[FoundGateway, ...]
+    told: tuple[str, ...]
+    to_set: tuple[str, ...] = ()
+    """Environment variables the file refers to and nobody has set yet."""
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command()
+    def init(
+        output: Annotated[
+            Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; default: your config folder.")
+        ] = None,
+        force: Annotated[bool, typer.Option("--force", help="Replace a file; the old one is kept as .bak.")] = False,
+        only_print: Annotated[bool, typer.Option("--print", help="Only show the file.")] = False,
+    ) -> None:
+        """Write a commented configuration with the gateways of this machine filled in.
+
+        Example: `openclaw-watchdog init && openclaw-watchdog doctor`
+        """
+        env = dict(os.environ)
+        findings = look_around(env, Path(env.get("HOME") or Path.home()))
+        for line in findings.told:
+            typer.echo(line, err=True)
+        if only_print:
+            typer.echo(render_template(findings.gateways), nl=False)
+            return
+        path = _target(output, env)
+        if not force and (path.exists() or path.is_symlink()):
+            say_error(f"{path} exists and is left alone; --force replaces it, --print shows what would be written.")
+            raise Leave(1)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (path.parent / SCHEMA_NAME).write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
+        write_private(path, render_template(findings.gateways, schema=f"./{SCHEMA_NAME}"))
+        typer.echo(f"wrote {path}")
+        for line in _next(path, env, findings):
+            typer.echo(line)
+
+
+def look_around(env: Mapping[str, str], home: Path) -> Findings:
+    """Every gateway of this user, the one this environment means first."""
+    host = Host()
+    found = discover_all(env, home, host, uid=os.getuid())
+    told = [f"problem: {problem}" for problem in found.problems] if found.gateways else []
+    if not found.gateways:
+        told += [f"No gateway was found: {problem}" for problem in found.problems]
+        told.append(
+            "Looked for: $OPENCLAW_CONFIG_PATH, $OPENCLAW_STATE_DIR, ~/.openclaw/openclaw.json, ~/.openclaw-<profile>, "
+            "and the lock files of running gateways."
+        )
+        placeholder = FoundGateway(url=PLACEHOLDER, note="nothing. Fill in url (and token) of your gateway.")
+        return Findings((placeholder,), tuple(told))
+    meant: DiscoveredGateway | None = None
+    with suppress(DiscoveryError):
+        meant = discover(env, home, host, uid=os.getuid())
+    entries = [_entry(gateway, meant) for gateway in found.gateways]
+    for gateway, entry in zip(found.gateways, entries, strict=True):
+        running = f"running, pid {gateway.pid}" if gateway.pid is not None else "not running"
+        told.append(f"Found {entry.name}: {gateway.url}, {running}, configured by {gateway.config_path}.")
+        told += [f"  {note}" for note in gateway.notes]
+    names = [entry.token[2:-1] for entry in entries if entry.token]
+    return Findings(tuple(entries), tuple(told), tuple(name for name in names if not env.get(name)))
+
+
+def _entry(gateway: DiscoveredGateway, meant: DiscoveredGateway | None) -> FoundGateway:
+    note = f"configured by {gateway.config_path}" + (f", running as pid {gateway.pid}" if gateway.pid else "")
+    if meant is not None and gateway.config_path == meant.config_path:
+        # Left to discovery: a moved port and a rotated token are found at every connection. The name is the one it
+        # has without a file, so that its history goes on.
+        return FoundGateway(name="local" if gateway.name == "default" else gateway.name, note=note)
+    variable = f"OPENCLAW_{re.sub(r'[^A-Z0-9]+', '_', gateway.name.upper())}_TOKEN"
+    return FoundGateway(
+        name=gateway.name,
+        url=gateway.url,
+        state_dir=str(gateway.state_dir) if gateway.state_dir is not None else None,
+        token=f"${{{variable}}}" if gateway.token_source is not None else None,
+        note=note,
+    )
+
+
+def _target(output: Path | None, env: Mapping[str, str]) -> Path:
+    if output is not None:
+        path = output.expanduser().absolute()
+        return path / FILE_NAME if path.is_dir() else path
+    folder = user_folder(env)
+    if folder is None:
+        raise typer.BadParameter("no home folder is known: name a file", param_hint="--output")
+    return folder / FILE_NAME
+
+
+def write_private(path: Path, text: str) -> None:
+    """0600 from its first byte on; what was there before is kept beside it."""
+    if path.is_file():
+        path.replace(path.with_name(path.name + ".bak"))
+    draft = path.with_name(f".{path.name}.new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(path)
+
+
+def _next(path: Path, env: Mapping[str, str], findings: Findings) -> Iterator[str]:
+    places = (Path(env[VARIABLE]).absolute(),) if env.get(VARIABLE) else search_paths(env, Path.cwd())
+    first = next((place for place in places if place.exists()), None)
+    option = ""
+    if first is None or os.path.realpath(first) != os.path.realpath(path):
+        option = f" --config {path}"
+        if first is not None:
+            yield f"note: {first} comes before it; name this one with --config, or remove the other"
+    if any(gateway.url == PLACEHOLDER for gateway in findings.gateways):
+        yield "fill in: gateways[0].url (and token, if it needs one)"
+    for name in findings.to_set:
+        yield f"set:  {name} (the gateway's token)"
+    yield f"next: openclaw-watchdog doctor{option}"
+    yield f"then: openclaw-watchdog run{option} --observe     (watches and tells, does nothing)"
+    yield f"  or: openclaw-watchdog service install{option}   (in the background, from now on)"
