@@ -288,6 +288,8 @@ async def _listener(host: str, port: int) -> socket.socket:
         family, _, _, _, address = found[0]
         both = host == "::" and socket.has_dualstack_ipv6()
         listener = socket.create_server(address[:2], family=family, dualstack_ipv6=both)
+    except UnicodeError as problem:
+        raise PageUnavailable(f"{where} is not an address; correct status_page.listen") from problem
     except OSError as problem:
         raise PageUnavailable(_why(where, problem)) from problem
     listener.setblocking(False)

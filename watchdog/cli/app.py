@@ -13,6 +13,7 @@ from watchdog.cli import (
     demonstrating,
     doctoring,
     notifying,
+    observing,
     recording,
     recovering,
     running,
@@ -52,6 +53,7 @@ def _root(
 
 running.add_to(app)
 checking.add_to(app)
+observing.add_to(app)
 recovering.add_to(app)
 recording.add_to(app)
 switching.add_to(app)

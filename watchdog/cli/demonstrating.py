@@ -91,6 +91,8 @@ class _Story(SilentLog):
             Event.RECOVERY_HELD: "held       {session}  ({blockers})",
             Event.RECOVERY_INEFFECTIVE: "no effect  {session}",
         }
+        if name is Event.RECOVERY_HELD and fields.get("blockers") == ["concurrency"]:
+            return  # waiting for its turn, not worth a line here
         if name in told:
             self.lines.append(told[name].format_map({"blockers": "", "verified_by": "", **fields}))
 
@@ -177,11 +179,15 @@ def _frame(findings: list[Finding], story: _Story, took: str) -> Table:
         show_header=False,
         padding=(0, 2, 0, 0),
     )
-    for finding in findings:
+    for finding in _stuck_first(findings):
         table.add_row(*_row(finding))
     for line in story.lines[-6:]:
         table.add_row("", Text(line, style="dim"), "")
     return table
+
+
+def _stuck_first(findings: list[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda one: one.case.expected is not Expected.RECOVERED)
 
 
 def _row(finding: Finding) -> tuple[Text, Text, Text]:
@@ -192,7 +198,7 @@ def _row(finding: Finding) -> tuple[Text, Text, Text]:
 
 def _conclude(console: Console, version: str, scenario: Scenario, findings: list[Finding], took: timedelta) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for finding in findings:
+    for finding in _stuck_first(findings):
         table.add_row(*_row(finding))
     console.print(table)
     stuck = sum(one.case.expected is Expected.RECOVERED for one in findings)

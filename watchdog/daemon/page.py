@@ -105,7 +105,7 @@ class Page:
     async def _run(self) -> None:
         while True:
             if self._feed.listeners:
-                self._feed.publish(self.document())
+                self._publish()
             if self._server is not None and (problem := self._server.problem) is not None:
                 await self._end_serving()
                 self._say_unavailable(problem)
@@ -115,6 +115,12 @@ class Page:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RENEW_EVERY):
                     await self._bell.wait()
+
+    def _publish(self) -> None:
+        try:
+            self._feed.publish(self.document())
+        except Exception as defect:  # noqa: BLE001 - a defect in showing must not stop what is shown
+            self._say_unavailable(f"the state could not be put together ({type(defect).__name__}: {defect})")
 
     # ------------------------------------------------------------ serving
 

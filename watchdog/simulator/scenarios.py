@@ -179,7 +179,7 @@ def demo_world(
         _lock_store(stage)
     for key, _person, _text, _turn, _origin, label in _STUCK:
         cut = "its last write lost" if is_modern and world.sessions[key].kind.value in _LOCKED else "cut by a crash"
-        stage.expect(key, Expected.RECOVERED, f"{label} {cut}")
+        stage.expect(key, Expected.RECOVERED, f"{label}, {cut}")
     stage.expect(_FIRST_TURN[0], Expected.RECOVERED, "first turn of a session cut by a crash")
     cron = Expected.RECOVERED if recovers_background else Expected.UNTOUCHED
     stage.expect(_CRON_KEY[0], cron, "cron session cut by a crash")

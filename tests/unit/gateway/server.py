@@ -95,6 +95,12 @@ class WireGateway:
             self._bell.clear()
             await self._bell.wait()
 
+    async def until_open(self, count: int) -> None:
+        """Wait until only so many connections are left; the other end notices a close a moment after ours."""
+        while self.open_now > count:
+            self._bell.clear()
+            await self._bell.wait()
+
     async def say(self, frame: dict[str, Any] | str) -> None:
         """Send an event, or anything, on every open connection."""
         for connection in self._sockets:
@@ -129,6 +135,7 @@ class WireGateway:
         finally:
             self.open_now -= 1
             self._sockets.remove(connection)
+            self._bell.set()
 
     async def _converse(self, connection: ServerConnection) -> None:
         if isinstance(self.challenge, Raw):
