@@ -152,7 +152,8 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """How the gateway takes each step, in order; the last one repeats. Default: it helps."""
     known_gap: str | None = None
     """What the code gets wrong here, and why; the case counts as lost until it is mended."""
-    touches_later: bool = False
+    tries_first: bool = False
+    """Only trying shows that nothing helps: the gentle deeds are expected, and then a person is told."""
     cls: str = msgspec.field(default="", name="class")
 
     @property
@@ -213,7 +214,7 @@ def _check(case: Case) -> None:
         if (change.at is None) == (change.when is None):
             raise ValueError("a change needs either `at` or `when`")
     recovers = any(line.see is See.RECOVER for line in case.expect)
-    if recovers and case.right is not Right.RECOVER and not case.touches_later:
+    if recovers and case.right is not Right.RECOVER and not case.tries_first:
         raise ValueError("a session that must not be touched cannot expect a deed")
     if not recovers and case.right is Right.RECOVER:
         raise ValueError("a recoverable session must expect a deed")

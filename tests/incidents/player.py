@@ -87,7 +87,9 @@ class Played:
     @property
     def is_won(self) -> bool:
         """The bar of the scoreboard: the right first step where one is due, hands off where none is."""
-        return self.first_step_is_right if self.case.right is Right.RECOVER else self.is_untouched
+        if self.case.right is Right.RECOVER or self.case.tries_first:
+            return self.first_step_is_right
+        return self.is_untouched
 
     def course(self, name: str) -> list[str]:
         """What was seen of one session, equal passes put together."""
@@ -265,6 +267,8 @@ def _differs(played: Played, name: str, line: Expect) -> list[str]:
 def _fits(seen: Seen, line: Expect) -> bool:
     if line.see is See.HOLD:
         return seen.see is See.HOLD and set(seen.detail) == set(line.blockers)
+    if line.see is See.NOTHING:
+        return seen.see in (See.NOTHING, See.AWAY)
     return seen.see is line.see
 
 

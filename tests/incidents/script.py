@@ -407,6 +407,8 @@ class World:
             self._run_turn(name, message, 12.0)
         elif what == "hangs":
             self._run_turn(name, message, None)
+        elif what == "times_out":
+            self._run_turn(name, message, span(how or "60s"), "timeout")
         elif what == "fails":
             self.after(0.1, lambda: self._fail(name, str(how)))
         elif what == "clears":
@@ -420,7 +422,7 @@ class World:
         if what.startswith("lost"):
             raise errors.OutcomeUnknown(f"{NAME}: the connection ended before an answer came.")
 
-    def _run_turn(self, name: str, message: str, lasts: float | None) -> None:
+    def _run_turn(self, name: str, message: str, lasts: float | None, ending: str = "done") -> None:
         era = wire.era_of(self.case.version)
 
         def begin() -> float:
@@ -435,8 +437,9 @@ class World:
             return 0.0
 
         def end() -> float:
-            self._say(name, [{"answer": "done"}])
-            return self._end(name, "done")
+            if ending == "done":
+                self._say(name, [{"answer": "done"}])
+            return self._end(name, ending)
 
         self.after(2.0, begin)
         if lasts is not None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import getpass
+import grp
 import os
 import pwd
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -26,7 +28,7 @@ from watchdog.adapters.service_control import (
 )
 from watchdog.adapters.service_units import SYSTEM_STATE, Service, launchd_job, logs_of, system_unit, user_unit
 from watchdog.cli.shared import ConfigOption, JsonOption, Setting, print_json, read_setting, say_error
-from watchdog.config import missing_secrets
+from watchdog.config import ConfigError, missing_secrets
 from watchdog.daemon.assembly import state_folder
 
 PLACES = (
@@ -78,7 +80,7 @@ def add_to(app: typer.Typer) -> None:
         if only_print:
             typer.echo(plan.text, nl=False)
             return
-        _refuse_impossible(plan, is_system=system)
+        _refuse_impossible(setting, plan, is_system=system)
         plan.control.check()
         before = installed_text(plan.control)
         if before is not None and before != plan.text:
@@ -205,7 +207,7 @@ def _account(is_system: bool, account: str | None) -> str | None:
     return name
 
 
-def _refuse_impossible(plan: Plan, *, is_system: bool) -> None:
+def _refuse_impossible(setting: Setting, plan: Plan, *, is_system: bool) -> None:
     if not is_system:
         return
     if os.geteuid() != 0:
@@ -218,6 +220,26 @@ def _refuse_impossible(plan: Plan, *, is_system: bool) -> None:
             f"state_dir {folder} does not exist; make it first: "
             f"`install -d -m 0700 -o {plan.service.account or 'root'} {folder}`"
         )
+    source, who = setting.loaded.source, plan.service.account
+    if source is not None and who is not None and not _may_read(source, who):
+        raise ServiceTrouble(
+            f"{who} may not read {source}; let it: `chgrp -R {_group_of(who)} {source.parent} && "
+            f"chmod -R u=rwX,g=rX,o= {source.parent}`, or keep the file in /etc/openclaw-watchdog"
+        )
+
+
+def _may_read(path: Path, account: str) -> bool:
+    """Tried as that account: a file's own mode says nothing of the folders above it."""
+    entry = pwd.getpwnam(account)
+    groups = os.getgrouplist(account, entry.pw_gid)
+    done = subprocess.run(
+        ["test", "-r", str(path)], user=entry.pw_uid, group=entry.pw_gid, extra_groups=groups, check=False
+    )
+    return done.returncode == 0
+
+
+def _group_of(account: str) -> str:
+    return grp.getgrgid(pwd.getpwnam(account).pw_gid).gr_name
 
 
 def _say_next(setting: Setting, plan: Plan, *, is_system: bool) -> None:
@@ -257,8 +279,6 @@ def _lingers() -> bool:
 
 def _kept_state(config: Path | None, *, is_system: bool) -> Path | None:
     """Where the ledger is, as far as the configuration can still be read."""
-    from watchdog.config import ConfigError
-
     try:
         setting = read_setting(config)
     except ConfigError:

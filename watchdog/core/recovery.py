@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from watchdog.core.evidence import Truth
 from watchdog.core.model import Session, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Step
 from watchdog.core.tracking import RunIdentity
@@ -142,7 +143,7 @@ NOT_YET = Proof(None, "NoChangeYet")
 
 
 def verify(
-    attempt: Attempt, session: Session | None, tail: TranscriptTail | None, *, is_overdue: bool, owner_alive: bool
+    attempt: Attempt, session: Session | None, tail: TranscriptTail | None, *, is_overdue: bool, owner: Truth
 ) -> Proof:
     """Judge an attempt by what a *later* observation shows; an "ok" from the gateway is never enough.
 
@@ -157,14 +158,14 @@ def verify(
     if attempt.step is Step.ABORT:
         if session.status.is_terminal or session.status is Status.ABSENT:
             return Proof(AttemptState.SUCCEEDED, "RowTerminal")
-        if not owner_alive:
+        if owner is Truth.FALSE:
             return Proof(AttemptState.SUCCEEDED, "RunEnded")  # 3.24 and 4.14 leave the row of an aborted run running
         return Proof(AttemptState.INEFFECTIVE, "StillRunning") if is_overdue else NOT_YET
-    return _verify_turn(attempt, session, tail, is_overdue=is_overdue, owner_alive=owner_alive)
+    return _verify_turn(attempt, session, tail, is_overdue=is_overdue, owner=owner)
 
 
 def _verify_turn(
-    attempt: Attempt, session: Session, tail: TranscriptTail | None, *, is_overdue: bool, owner_alive: bool
+    attempt: Attempt, session: Session, tail: TranscriptTail | None, *, is_overdue: bool, owner: Truth
 ) -> Proof:
     moved = attempt.before is None or RunIdentity.of(session) != attempt.before
     if moved and session.status is Status.DONE:
@@ -177,7 +178,7 @@ def _verify_turn(
         return Proof(AttemptState.INEFFECTIVE, f"NewRun{session.status.value.capitalize()}")
     grown = tail is not None and attempt.before_tail is not None and tail.fingerprint != attempt.before_tail
     working = tail is not None and tail.kind in (TailKind.ANSWERED, TailKind.TOOL_CALL, TailKind.TOOL_RESULT)
-    if moved and owner_alive and grown and working:
+    if moved and owner is Truth.TRUE and grown and working:
         return Proof(AttemptState.SUCCEEDED, "NewRunProgresses")
     if is_overdue:
         if moved and session.status is Status.RUNNING:

@@ -40,6 +40,8 @@ class Track:
     total_tokens: int | None = None
     last_run_id: str | None = None
     tail_fingerprint: str | None = None
+    tail_unchanged_since: Moment | None = None
+    """Since when we have seen the transcript end like this; None: never looked at it."""
     updated_at: datetime | None = None
     touched_at: Moment | None = None
     """When ``updatedAt`` last moved while we watched: perhaps a person just wrote. Not progress, but a reason to wait."""
@@ -77,6 +79,7 @@ def observe(track: Track | None, session: Session, tail_fingerprint: str | None,
             total_tokens=session.total_tokens,
             last_run_id=session.last_run_id,
             tail_fingerprint=tail_fingerprint,
+            tail_unchanged_since=now if tail_fingerprint is not None else None,
             updated_at=session.updated_at,
         )
     moved = (
@@ -92,6 +95,7 @@ def observe(track: Track | None, session: Session, tail_fingerprint: str | None,
         total_tokens=_known(session.total_tokens, track.total_tokens),
         last_run_id=_known(session.last_run_id, track.last_run_id),
         tail_fingerprint=_known(tail_fingerprint, track.tail_fingerprint),
+        tail_unchanged_since=now if _differs(tail_fingerprint, track.tail_fingerprint) else track.tail_unchanged_since,
         updated_at=_known(session.updated_at, track.updated_at),
         touched_at=now if touched else track.touched_at,
         idle_proof_at=None if moved else track.idle_proof_at,
@@ -131,5 +135,12 @@ def note_owner(track: Track, *, owner_gone: bool, owner_alive: bool, gateway_idl
 def forget_spans(track: Track, now: Moment) -> Track:
     """After a clock jump or a suspended host: keep who it was, drop how long it lasted."""
     return replace(
-        track, first_seen=now, unchanged_since=now, owner_gone_since=None, owner_gone_polls=0, touched_at=None, polls=1
+        track,
+        first_seen=now,
+        unchanged_since=now,
+        tail_unchanged_since=now if track.tail_fingerprint is not None else None,
+        owner_gone_since=None,
+        owner_gone_polls=0,
+        touched_at=None,
+        polls=1,
     )

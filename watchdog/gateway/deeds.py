@@ -83,6 +83,9 @@ def _say(deed: Deed, message: str, method: str) -> Request:
     }
     if deed.reply_address is not None:
         params["deliver"] = True
+        if method == "agent":
+            # Without it 9.6 refuses the turn when the chat app is down, and the session stays stuck for that.
+            params["bestEffortDeliver"] = True
     return Request(method, params)
 
 

@@ -19,7 +19,7 @@ from watchdog.core.verdict import Verdict
 from watchdog.service import announcements, errors
 from watchdog.service.events import Event, Log
 from watchdog.service.observing import Judged
-from watchdog.service.planning import Decision, was_sent
+from watchdog.service.planning import Decision, hangs_alive, was_sent
 from watchdog.service.ports import (
     Gateway,
     Incident,
@@ -119,7 +119,7 @@ class Incidents:
             row,
             tail,
             is_overdue=now.wall - began > verify_within,
-            owner_alive=here is not None and here.judgement.owner is Truth.TRUE,
+            owner=here.judgement.owner if here is not None else Truth.UNKNOWN,
         )
 
     async def _settle(
@@ -249,6 +249,8 @@ def _ending(incident: Incident, here: Judged) -> Outcome | None:
     if row.status is not Status.RUNNING:
         late = row.status is Status.DONE and any(attempt.before is not None for attempt in sent)
         return Outcome.RECOVERED if late else Outcome.CLEARED
+    if hangs_alive(here):
+        return None
     if verdict is Verdict.HEALTHY and here.judgement.owner is Truth.UNKNOWN:
         return None  # it looks healthy because we have not looked for long, after a restart of ours for example
     if verdict in (Verdict.HEALTHY, Verdict.WAITING, Verdict.LONG_RUNNING) and not sent:

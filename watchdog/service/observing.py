@@ -159,8 +159,8 @@ class Observer:
         look = await self._gateway.look(row, Wants(lock=True)) if has_locks else Look()
         # Asked after the list in which the row was running: whatever it counts, it counts this run too if it lives.
         look = replace(look, preflight=preflight)
-        if self._may_be_aborted(row, policy, now):
-            closer = await self._gateway.look(row, Wants(tail=True))
+        if self._may_be_aborted(row, policy):
+            closer = await self._gateway.look(row, Wants(tail=True, pending=True))
             return replace(closer, lock=look.lock, preflight=look.preflight)
         if row.has_active_run or not self._is_near_due(row, policy, now):
             return look
@@ -170,12 +170,10 @@ class Observer:
         closer = await self._gateway.look(row, Wants(tail=True, abort_probe=needs_probe, pending=True))
         return replace(closer, lock=look.lock, preflight=look.preflight)
 
-    def _may_be_aborted(self, row: Session, policy: Policy, now: Moment) -> bool:
-        """A policy asks for ``abort``: then the transcript is watched from half way to the ceiling on."""
-        track = self.tracks.get(row.key)
-        if Step.ABORT not in policy.recovery.ladder or track is None:
-            return False
-        return now.since(track.first_seen) >= policy.thresholds.long_running_after / 2
+    def _may_be_aborted(self, row: Session, policy: Policy) -> bool:
+        """A policy asks for ``abort``: then the transcript is watched all the time, because silence that nobody
+        watched is no silence."""
+        return Step.ABORT in policy.recovery.ladder and row.key in self.tracks
 
     def _is_near_due(self, row: Session, policy: Policy, now: Moment) -> bool:
         if self._believes_rows:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from watchdog.core.blockers import FOREIGN_DEED_HOLD, Blocker, BlockerName, Standing, hold_reasons
+from watchdog.core.evidence import innocence_of
 from watchdog.core.model import Moment, TailKind
 from watchdog.core.policy import Recovery, Step
 from watchdog.core.recovery import Attempt, AttemptState, backoff_after, next_step
@@ -89,12 +90,19 @@ def decide(
 def hangs_alive(judged: Judged) -> bool:
     """A run whose owner is alive, without any progress for ``long_running_after``, under a policy that asks for abort.
 
-    The one case in which a living run may be ended; without that policy it is only told."""
+    The one case in which a living run may be ended; without that policy it is only told. What waits for a child, an
+    approval or a compaction is not hung."""
     if judged.judgement.verdict is not Verdict.LONG_RUNNING or Step.ABORT not in judged.policy.recovery.ladder:
         return False
-    # Without a look at the transcript nothing is known about progress.
-    has_looked = judged.case.look.tail is not None
-    return has_looked and judged.case.track.quiet_for(judged.case.now) >= judged.policy.thresholds.long_running_after
+    track, now, ceiling = judged.case.track, judged.case.now, judged.policy.thresholds.long_running_after
+    # Without looks at the transcript, all that time long, nothing is known about progress.
+    return (
+        judged.case.look.tail is not None
+        and track.tail_unchanged_since is not None
+        and now.since(track.tail_unchanged_since) >= ceiling
+        and track.quiet_for(now) >= ceiling
+        and innocence_of(judged.judgement.evidence) is None
+    )
 
 
 def fitting_steps(ladder: Sequence[Step], judged: Judged) -> tuple[Step, ...]:

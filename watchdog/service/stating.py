@@ -281,13 +281,14 @@ def _next(
         return say.NextDeed(in_flight.step.value, by, f"waiting for proof that {DEEDS[in_flight.step]} worked")
     if is_quarantined:
         return say.NextDeed(None, None, "nothing, until it is released")
-    if verdict is Verdict.LONG_RUNNING:
+    if verdict is Verdict.LONG_RUNNING and decision is None:
         return say.NextDeed(None, None, "nothing: somebody works on it")
     if verdict is Verdict.UNKNOWN:
         return say.NextDeed(None, None, "nothing: what cannot be told is not touched")
-    if verdict not in (Verdict.STUCK, Verdict.SUSPECT):
+    if verdict not in (Verdict.STUCK, Verdict.SUSPECT, Verdict.LONG_RUNNING):
         return say.NextDeed(None, None, "nothing: there is no reason to")
-    step = decision.step if decision is not None else next_step(fitting_steps(recovery.ladder, item), attempts)
+    as_stuck = replace(item, judgement=replace(item.judgement, verdict=Verdict.STUCK))
+    step = decision.step if decision is not None else next_step(fitting_steps(recovery.ladder, as_stuck), attempts)
     if step is Step.NOTIFY:
         return say.NextDeed(step.value, None, "nothing: its policy is to tell you and touch nothing")
     if sight.is_observing or recovery.mode is Mode.OBSERVE:

@@ -109,31 +109,36 @@ class Actions:
         *,
         deliver: bool,
         explicit: Address | None,
+        is_best_effort: bool = False,
     ) -> Deed:
-        """``agent``. With ``deliver`` and no reply address it is refused; 9.6 then also loses the row's status
-        (measured 2026-11-20: ``killed`` became absent)."""
+        """``agent``. With ``deliver`` and no reply address it is refused, unless ``bestEffortDeliver`` is set."""
         world = self.world
         deed = world.record("agent", session.key, client, text, run_id)
+        route = world.chat.route_of_agent(session, deliver=deliver, explicit=explicit)
         if _command(text)[0]:
-            route = world.chat.route_of_agent(session, deliver=deliver, explicit=explicit)
             self.start_new(session, client, run_id, text, route=route, keeps_address=True, deed=deed)
             return deed
-        if deliver and explicit is None and (session.address is None or session.address.channel == "webchat"):
-            deed.came_to_nothing("refused: no channel")
-            if world.profile.new_effect is NewEffect.CLEARS_ROW and session.run is None:
-                session.status = session.started_ms = session.ended_ms = session.runtime_ms = None
-                session.aborted_last_run = None
-                world.end_stall(session, "refused agent")
-                deed.effect, deed.changed = "refused: no channel, and the row lost its status", True
-            world.touch(session, moved=True)
-            prefix = "" if world.profile.keeps_first_words else "Error: "
-            raise Refused("INVALID_REQUEST", prefix + NO_CHANNEL)
-        route = world.chat.route_of_agent(session, deliver=deliver, explicit=explicit)
+        if deliver and route is None and not is_best_effort:
+            self._refuse_agent(session, deed)
         message = Message(
             text, Origin.AGENT, run_id, world.wall_ms, route=route, device_id=client.device_id, via="deliver"
         )
+        message.wants_delivery = deliver
         deed.effect = world.engine.submit(session, message)
         return deed
+
+    def _refuse_agent(self, session: SimSession, deed: Deed) -> None:
+        """No chat app to deliver to. On 9.6 the refusal has a side effect: a row whose last run was aborted loses its
+        status (measured 2026-11-20: ``killed`` became absent; ``running`` and ``done`` stayed)."""
+        world = self.world
+        deed.came_to_nothing("refused: no channel")
+        if world.profile.new_effect is NewEffect.CLEARS_ROW and session.run is None and session.aborted_last_run:
+            session.status = session.started_ms = session.ended_ms = session.runtime_ms = None
+            session.aborted_last_run = None
+            deed.effect, deed.changed = "refused: no channel, and the row lost its status", True
+        world.touch(session, moved=True)
+        prefix = "" if world.profile.keeps_first_words else "Error: "
+        raise Refused("INVALID_REQUEST", prefix + NO_CHANNEL)
 
     @staticmethod
     def _sender(client: ClientInfo) -> str:

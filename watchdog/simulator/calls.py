@@ -290,7 +290,13 @@ def _agent(call: Call) -> object:
         call, "replyChannel", "replyTo", "replyAccountId"
     )
     world.actions.run_agent(
-        session, call.client, text, run_id, deliver=bool(call.params.get("deliver")), explicit=explicit
+        session,
+        call.client,
+        text,
+        run_id,
+        deliver=bool(call.params.get("deliver")),
+        explicit=explicit,
+        is_best_effort=bool(call.params.get("bestEffortDeliver")),
     )
     accepted: dict[str, Any] = {"runId": run_id}
     if is_modern(world):

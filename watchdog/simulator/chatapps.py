@@ -78,7 +78,7 @@ class ChatApps:
         """Bring a run's answer to where it belongs. None: nobody was to hear it."""
         route = run.message.route
         if route is None:
-            return None
+            return False if run.message.wants_delivery else None
         is_heard = self.say(route, self._signed(run, text), session.key, run.run_id, run.message.via)
         if is_heard:
             self.last_reply[session.key] = text

@@ -128,6 +128,15 @@ def _check_shape(params: Mapping[str, Any]) -> None:
     ]
     if missing:
         raise ConnectRefused("INVALID_REQUEST", "invalid connect params: " + "; ".join(missing))
+    for name, kind, word in (
+        ("minProtocol", int, "integer"),
+        ("maxProtocol", int, "integer"),
+        ("auth", Mapping, "object"),
+        ("device", Mapping, "object"),
+        ("scopes", list, "array"),
+    ):
+        if params.get(name) is not None and not isinstance(params[name], kind):
+            raise ConnectRefused("INVALID_REQUEST", f"invalid connect params: at /{name}: must be {word}")
     client = params["client"]
     if not isinstance(client, Mapping) or client.get("id") not in CLIENT_IDS or not client.get("mode"):
         raise ConnectRefused(

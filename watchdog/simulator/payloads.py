@@ -94,17 +94,19 @@ def config(world: World, state_dir: str) -> Shape:
 def preflight(world: World) -> Shape:
     """``gateway.restart.preflight``: every live run counts, whatever started it; words waiting behind one count on 9.6.
 
-    Measured: per run two queue operations, one reply, one embedded run, and on 9.6 one root request per web run.
+    Measured: per run two queue operations, one reply, one embedded run, and on 9.6 one root request per client's run;
+    an ``agent`` run counts as a task instead of a reply.
     """
     runs = [s for s in world.sessions.values() if s.run is not None]
-    counts = {"queueSize": 2 * len(runs), "pendingReplies": len(runs), "embeddedRuns": len(runs)}
+    origins = [s.run.message.origin for s in runs if s.run is not None]
+    tasks = origins.count(Origin.AGENT)
+    counts = {"queueSize": 2 * len(runs), "pendingReplies": len(runs) - tasks, "embeddedRuns": len(runs)}
     if is_modern(world):
         queued = sum(len(s.queue) for s in runs)
-        web = sum(1 for s in runs if s.run is not None and s.run.message.origin is Origin.WEB)
-        cron = sum(1 for s in runs if s.run is not None and s.run.message.origin is Origin.CRON)
         counts["pendingReplies"] += queued
-        counts |= {"cronRuns": cron, "backgroundExecSessions": 0, "rootRequests": web + queued}
-    counts["activeTasks"] = 0
+        counts |= {"cronRuns": origins.count(Origin.CRON), "backgroundExecSessions": 0}
+        counts["rootRequests"] = origins.count(Origin.WEB) + tasks + queued
+    counts["activeTasks"] = tasks
     counts["totalActive"] = sum(counts.values())
     words = {
         "queueSize": ("queue", "queued or active operation(s)"),
@@ -112,6 +114,7 @@ def preflight(world: World) -> Shape:
         "embeddedRuns": ("embedded-run", "active embedded run(s)"),
         "cronRuns": ("cron-run", "active cron run(s)"),
         "rootRequests": ("root-request", "active gateway request(s)"),
+        "activeTasks": ("task", "active task(s)"),
     }
     blockers = [
         {"kind": kind, "count": counts[name], "message": f"{counts[name]} {text}"}
@@ -262,6 +265,10 @@ def wait_result(world: World, run_id: str, result: RunResult | None) -> Shape:
         if modern:
             answer["terminalReply"] = {"disposition": "visible", "text": result.text}
             if result.is_delivered is not None and result.origin is Origin.AGENT:
-                outcome = {"status": "sent", "resultCount": 1} if result.is_delivered else {"status": "failed"}
+                outcome = (
+                    {"status": "sent", "resultCount": 1}
+                    if result.is_delivered
+                    else {"status": "failed", "resultCount": 0}
+                )
                 answer["terminalDelivery"] = outcome
     return answer

@@ -190,6 +190,8 @@ class Message:
     is_internal: bool = False
     timeout_seconds: float | None = None
     via: str = "reply"
+    wants_delivery: bool = False
+    """Somebody asked for a delivery, whether or not there is a route (``bestEffortDeliver``)."""
     turn: Turn | None = None
     """What to do, where the caller knows; None: the provider decides when it sees the words."""
     pending_id: str = ""

@@ -28,6 +28,7 @@ from .waiting import monotonic
 RETRIES = 2
 PATIENCE = 1800.0
 IRC_PLUGIN = "@openclaw/irc@2026.9.5"
+AXE = "4.10.3"
 _DEBIAN_NGIRCD = Path("/usr/sbin/ngircd")
 
 
@@ -89,11 +90,36 @@ def ngircd() -> Path:
     target = cache_root() / "ngircd"
     with _one_at_a_time(target):
         if os.geteuid() == 0:
-            _install_debian_package(_log_of(target))
+            _install_debian_package("ngircd", _log_of(target))
+            if not _DEBIAN_NGIRCD.exists():
+                raise InstallError(f"apt-get installed ngircd, but there is no {_DEBIAN_NGIRCD}")
             return _DEBIAN_NGIRCD
         if not unpacked.exists():
             _unpack_debian_package(target)
     return unpacked
+
+
+def chromium() -> Path:
+    """The browser, from Debian; root installs it."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        found = shutil.which(name)
+        if found is not None:
+            return Path(found)
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise InstallError("the page's tests need Chromium on PATH (Debian: apt-get install chromium)")
+    with _one_at_a_time(cache_root() / "chromium"):
+        if not Path("/usr/bin/chromium").exists():
+            _install_debian_package("chromium", _log_of(cache_root() / "chromium"))
+    return Path("/usr/bin/chromium")
+
+
+def axe_core() -> Path:
+    """axe-core's one script, which finds what hinders people with a screen reader or a keyboard."""
+    folder = cache_root() / "axe-core" / AXE
+    script = folder / "node_modules" / "axe-core" / "axe.min.js"
+    path = os.environ.get("PATH", os.defpath)
+    _ensure_npm_install(f"axe-core {AXE}", folder, script, {"dependencies": {"axe-core": AXE}}, (), path)
+    return script
 
 
 def main(arguments: list[str]) -> int:
@@ -157,14 +183,12 @@ def _path_with(node: Path) -> str:
 # ---------------------------------------------------------------- Debian
 
 
-def _install_debian_package(log: Path) -> None:
-    _say("ngircd: apt-get install")
+def _install_debian_package(name: str, log: Path) -> None:
+    _say(f"{name}: apt-get install")
     # policy-rc.d and the like are not ours to set: the package may start a server on 6667, the tests use their own ports.
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "ngircd"]):
+    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", name]):
         _checked(command, log, environment)
-    if not _DEBIAN_NGIRCD.exists():
-        raise InstallError(f"apt-get installed ngircd, but there is no {_DEBIAN_NGIRCD}")
 
 
 def _unpack_debian_package(target: Path) -> None:
@@ -183,13 +207,9 @@ def _checked(command: list[str], log: Path, environment: Mapping[str, str], cwd:
         try:
             code = subprocess.run(command, env=environment, cwd=cwd, stdout=out, stderr=out, timeout=600).returncode
         except (OSError, subprocess.TimeoutExpired) as problem:
-            raise InstallError(
-                f"{' '.join(command)}: {problem}; install ngircd by hand (apt-get install ngircd)"
-            ) from None
+            raise InstallError(f"{' '.join(command)}: {problem}; install it by hand") from None
     if code:
-        raise InstallError(
-            f"{' '.join(command)} failed with {code}, see {log}; install ngircd by hand (apt-get install ngircd)"
-        )
+        raise InstallError(f"{' '.join(command)} failed with {code}, see {log}; install it by hand")
 
 
 # ---------------------------------------------------------------- common to all

@@ -28,6 +28,8 @@ class Release:
     restarts_on_sigusr1: bool = True
     agents_without_skills: bool = False
     """With skills, every second turn of a session fails."""
+    needless_plugins: tuple[str, ...] = ()
+    """Bundled, on by default, and busy at start (this one has npm fetch a program from the network)."""
     bundles_irc: bool = True
     lock_under_state_dir: bool = False
     """The gateway's own lock file; otherwise it lies in the temporary folder of the system."""
@@ -50,6 +52,7 @@ V4_14 = Release(
     22,
     _GONE,
     _NO_PEERS,
+    needless_plugins=("acpx",),
     tells_active_runs=False,
     locks_transcripts=True,
 )

@@ -47,6 +47,10 @@ class Web:
 
     key: str
 
+    def __post_init__(self) -> None:
+        if self.key != self.key.lower():
+            raise ValueError(f"gateways keep their keys in lower case, nobody would find {self.key}")
+
     def say(self, world: World, text: str) -> str | None:
         if not world.row(self.key):
             world.witness.create(self.key)

@@ -72,6 +72,7 @@ def settings_for(
         # Without the `process` tool commands run in the foreground, however long; with it they go to the background
         # after two minutes at most, and the turn moves on.
         "tools": {"deny": ["process"], "exec": {"host": "gateway", "security": "full", "ask": "off"}},
+        "plugins": {"entries": {name: {"enabled": False} for name in release.needless_plugins}},
         "logging": {"file": str(home / "gateway.log")},
         "discovery": {"mdns": {"mode": "off"}},
         "update": {"checkOnStart": False},

@@ -38,7 +38,7 @@ if [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then
 fi
 mount -t tmpfs -o mode=755 tmpfs /run/systemd
 mkdir /run/systemd/system
-"$SYSTEMD" --user --log-target=console --log-level=info &
+"$SYSTEMD" --user &
 trap "" TERM
 wait
 '
@@ -51,7 +51,7 @@ def missing() -> str | None:
         return "needs root, for namespaces and a control group"
     if not SYSTEMD.exists() or shutil.which("systemctl") is None:
         return "needs the Debian package systemd"
-    if shutil.which("unshare") is None:
+    if shutil.which("unshare") is None or shutil.which("nsenter") is None:
         return "needs util-linux"
     if not os.access(_group_root() / "cgroup.procs", os.W_OK):
         return "needs a control-group hierarchy that can be written"
@@ -115,6 +115,15 @@ class UserManager:
             )
         until("the user manager answers", self._answers, within=20)
 
+    @property
+    def _first(self) -> int:
+        """Process 1 of the namespace, as it is called outside."""
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        if len(children) != 1:
+            raise HarnessError("the namespace is not there yet")
+        return int(children[0])
+
     def _answers(self) -> bool:
         if self._process is not None and self._process.poll() is not None:
             raise HarnessError(f"the user manager ended: {self.log.read_text(errors='replace')[-2000:]}")
@@ -124,11 +133,10 @@ class UserManager:
         return self.run("systemctl", "--user", "--no-pager", *arguments)
 
     def run(self, *command: str, within: float = 60) -> subprocess.CompletedProcess[str]:
-        """A command as this manager's user types it."""
+        """A command as this manager's user types it, in the manager's own world."""
         return subprocess.run(
-            command,
+            ["nsenter", "--target", str(self._first), "--mount", "--pid", "--wd=" + str(self.home), *command],
             env=self.environment,
-            cwd=self.home,
             capture_output=True,
             text=True,
             timeout=within,

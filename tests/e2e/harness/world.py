@@ -107,9 +107,7 @@ class World:
 
     def start(self) -> None:
         self.gateway.start()
-        if self._human is not None:
-            for group in self.groups:
-                self._human.find_bot(group)
+        self._await_bot()
 
     def kill(self) -> None:
         self._drop_witness()
@@ -123,6 +121,12 @@ class World:
     def restart_in_place(self) -> None:
         self._drop_witness()
         self.gateway.restart_in_place()
+        self._await_bot()
+
+    def _await_bot(self) -> None:
+        if self._human is not None:
+            for group in self.groups:
+                self._human.find_bot(group)
 
     # ------------------------------------------------------------ looking
 

@@ -142,6 +142,9 @@ INNOCENT: dict[str, Change] = {
     "a lock nobody holds": lambda s: s.look(lock=LockSight(Lock.OWNER_GONE, pid=4)),
     "locks not looked at": lambda s: s.look(lock=None),
     "an answered request before a fresh session": lambda s: s.look(tail=tail(TailKind.ANSWERED)).plan(Step.NEW),
+    "its own lock, when the run is to be ended": lambda s: s.look(lock=LockSight(Lock.HELD_BY_GATEWAY, pid=4)).plan(
+        Step.ABORT
+    ),
     "our own mark": lambda s: s.look(tail=tail(deed_mark="mine/1", deed_at=T0.wall)).stand(
         own_marks=frozenset({"mine/1"})
     ),

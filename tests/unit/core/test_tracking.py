@@ -105,6 +105,22 @@ def test_the_first_look_at_a_transcript_is_no_change() -> None:
     assert observe(track, running(), "tail-2", at(60)).unchanged_since == at(60)
 
 
+def test_silence_that_nobody_watched_is_no_silence() -> None:
+    """How long a transcript has not grown counts from the first look at it, not from the first sight of the row."""
+    track = fresh_track(running())
+    assert track.tail_unchanged_since is None
+    track = observe(track, running(), "tail-1", at(30))
+    assert track.tail_unchanged_since == at(30)
+    track = observe(track, running(), None, at(60))
+    assert track.tail_unchanged_since == at(30)
+    track = observe(track, running(), "tail-1", at(90))
+    assert track.tail_unchanged_since == at(30)
+    track = observe(track, running(), "tail-2", at(120))
+    assert track.tail_unchanged_since == at(120)
+    assert forget_spans(track, at(9000)).tail_unchanged_since == at(9000)
+    assert forget_spans(fresh_track(running()), at(9000)).tail_unchanged_since is None
+
+
 def test_a_touched_row_is_no_progress_but_is_remembered() -> None:
     """#86056: ``updatedAt`` moves when a message is merely queued."""
     track = observe(fresh_track(running()), running(updated_at=at(40).wall), None, at(45))

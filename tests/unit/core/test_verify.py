@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watchdog.core.evidence import Truth
 from watchdog.core.model import Session, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Step
 from watchdog.core.recovery import NOT_YET, Attempt, AttemptState, Proof, verify
@@ -48,12 +49,15 @@ OURS = tail(TailKind.REQUEST, fingerprint="tail-2")
 ANSWERED = tail(TailKind.ANSWERED, fingerprint="tail-3")
 
 
-def _early(step: Step, row: Session | None, seen: TranscriptTail | None = None, *, alive: bool = False) -> Proof:
-    return verify(_attempt(step), row, seen, is_overdue=False, owner_alive=alive)
+UNKNOWN, ALIVE, GONE = Truth.UNKNOWN, Truth.TRUE, Truth.FALSE
 
 
-def _late(step: Step, row: Session | None, seen: TranscriptTail | None = None, *, alive: bool = False) -> Proof:
-    return verify(_attempt(step), row, seen, is_overdue=True, owner_alive=alive)
+def _early(step: Step, row: Session | None, seen: TranscriptTail | None = None, *, owner: Truth = UNKNOWN) -> Proof:
+    return verify(_attempt(step), row, seen, is_overdue=False, owner=owner)
+
+
+def _late(step: Step, row: Session | None, seen: TranscriptTail | None = None, *, owner: Truth = UNKNOWN) -> Proof:
+    return verify(_attempt(step), row, seen, is_overdue=True, owner=owner)
 
 
 CASES: dict[str, tuple[Step, Session | None, Proof, Proof]] = {
@@ -188,8 +192,8 @@ def test_measured_endings(step: Step, row: Session | None, early: Proof, late: P
 
 
 def test_an_abort_that_ends_nothing_is_ineffective() -> None:
-    assert _early(Step.ABORT, _row(), OURS, alive=True) == NOT_YET
-    assert _late(Step.ABORT, _row(), OURS, alive=True) == Proof(INEFFECTIVE, "StillRunning")
+    assert _early(Step.ABORT, _row(), OURS, owner=ALIVE) == NOT_YET
+    assert _late(Step.ABORT, _row(), OURS, owner=ALIVE) == Proof(INEFFECTIVE, "StillRunning")
 
 
 MOVING = _row(started_at=AFTER)
@@ -198,35 +202,36 @@ MOVING = _row(started_at=AFTER)
 @pytest.mark.parametrize("kind", [TailKind.ANSWERED, TailKind.TOOL_CALL, TailKind.TOOL_RESULT])
 def test_a_run_that_writes_more_than_our_words_progresses(kind: TailKind) -> None:
     seen = tail(kind, fingerprint="tail-3")
-    assert _early(Step.RESUME, MOVING, seen, alive=True) == Proof(SUCCEEDED, "NewRunProgresses")
+    assert _early(Step.RESUME, MOVING, seen, owner=ALIVE) == Proof(SUCCEEDED, "NewRunProgresses")
 
 
 @pytest.mark.parametrize(
-    ("row", "seen", "alive"),
+    ("row", "seen", "owner"),
     [
-        (_row(), ANSWERED, True),
-        (MOVING, OURS, True),
-        (MOVING, None, True),
-        (MOVING, replace(ANSWERED, fingerprint="tail-1"), True),
-        (MOVING, ANSWERED, False),
-        (MOVING, tail(TailKind.STOPPED, fingerprint="tail-3"), True),
-        (MOVING, tail(TailKind.EMPTY, fingerprint="tail-3"), True),
+        (_row(), ANSWERED, ALIVE),
+        (MOVING, OURS, ALIVE),
+        (MOVING, None, ALIVE),
+        (MOVING, replace(ANSWERED, fingerprint="tail-1"), ALIVE),
+        (MOVING, ANSWERED, GONE),
+        (MOVING, ANSWERED, UNKNOWN),
+        (MOVING, tail(TailKind.STOPPED, fingerprint="tail-3"), ALIVE),
+        (MOVING, tail(TailKind.EMPTY, fingerprint="tail-3"), ALIVE),
     ],
-    ids=["old run", "only our words", "no look", "nothing written", "nobody alive", "stopped", "empty"],
+    ids=["old run", "our words", "no look", "nothing written", "nobody alive", "perhaps nobody", "stopped", "empty"],
 )
 def test_progress_needs_a_new_run_alive_that_wrote_something(
-    row: Session, seen: TranscriptTail | None, alive: bool
+    row: Session, seen: TranscriptTail | None, owner: Truth
 ) -> None:
-    assert _early(Step.RESUME, row, seen, alive=alive) == NOT_YET
+    assert _early(Step.RESUME, row, seen, owner=owner) == NOT_YET
 
 
 def test_growth_cannot_be_claimed_without_a_look_before_the_deed() -> None:
     attempt = _attempt(Step.RESUME, before_tail=None)
-    assert verify(attempt, MOVING, ANSWERED, is_overdue=False, owner_alive=True) == NOT_YET
+    assert verify(attempt, MOVING, ANSWERED, is_overdue=False, owner=ALIVE) == NOT_YET
 
 
 def test_a_proof_in_time_counts_even_when_it_is_seen_late() -> None:
-    assert _late(Step.RESUME, MOVING, ANSWERED, alive=True) == Proof(SUCCEEDED, "NewRunProgresses")
+    assert _late(Step.RESUME, MOVING, ANSWERED, owner=ALIVE) == Proof(SUCCEEDED, "NewRunProgresses")
 
 
 rows = st.none() | st.builds(
@@ -239,27 +244,27 @@ tails = st.none() | st.builds(tail, st.sampled_from(TailKind), fingerprint=st.sa
 steps = st.sampled_from([Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.ABORT])
 
 
-@given(step=steps, row=rows, seen=tails, alive=st.booleans())
+@given(step=steps, row=rows, seen=tails, owner=st.sampled_from(Truth))
 def test_an_overdue_attempt_is_always_settled_and_only_by_looking(
-    step: Step, row: Session | None, seen: TranscriptTail | None, alive: bool
+    step: Step, row: Session | None, seen: TranscriptTail | None, owner: Truth
 ) -> None:
-    assert _late(step, row, seen, alive=alive).state in (SUCCEEDED, INEFFECTIVE)
+    assert _late(step, row, seen, owner=owner).state in (SUCCEEDED, INEFFECTIVE)
 
 
-@given(step=steps, seen=tails, alive=st.booleans())
-def test_an_unchanged_row_is_never_a_success(step: Step, seen: TranscriptTail | None, alive: bool) -> None:
+@given(step=steps, seen=tails, owner=st.sampled_from(Truth))
+def test_an_unchanged_row_is_never_a_success(step: Step, seen: TranscriptTail | None, owner: Truth) -> None:
     alive = alive or step is Step.ABORT  # ending a run may leave its row as it is (3.24, 4.14)
-    assert _early(step, BEFORE, seen, alive=alive) == NOT_YET
-    assert _late(step, BEFORE, seen, alive=alive).state is INEFFECTIVE
+    assert _early(step, BEFORE, seen, owner=owner) == NOT_YET
+    assert _late(step, BEFORE, seen, owner=owner).state is INEFFECTIVE
 
 
-@given(step=steps, row=rows, seen=tails, alive=st.booleans())
+@given(step=steps, row=rows, seen=tails, owner=st.sampled_from(Truth))
 def test_waiting_longer_never_turns_success_into_failure(
-    step: Step, row: Session | None, seen: TranscriptTail | None, alive: bool
+    step: Step, row: Session | None, seen: TranscriptTail | None, owner: Truth
 ) -> None:
-    early = _early(step, row, seen, alive=alive)
+    early = _early(step, row, seen, owner=owner)
     if early.state is not None:
-        assert _late(step, row, seen, alive=alive) == early
+        assert _late(step, row, seen, owner=owner) == early
 
 
 def test_the_answer_to_the_request_is_no_part_of_the_judgement() -> None:

@@ -220,7 +220,6 @@ async def resumed_by_agent(gateway: GatewayUnderTest) -> Facts:
         "names the session": accepted.payload.get("sessionKey") == key,
         "status": row["status"],
         "startedAt kept": row["startedAt"] == before["startedAt"],
-        "has ended": "endedAt" in row,
         "waited": waited.payload["status"],
         "tail": await tail_of(gateway, key),
     }

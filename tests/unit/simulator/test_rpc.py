@@ -12,6 +12,7 @@ from tests.unit.simulator.peers import call, connect, drain
 from tests.unit.simulator.simulated import make_world
 from watchdog.simulator import sessions as turns
 from watchdog.simulator.profiles import PROFILES
+from watchdog.simulator.rows import row_of
 from watchdog.simulator.rpc import Close, Peer
 from watchdog.simulator.sessions import Address
 
@@ -244,6 +245,28 @@ class TestCalls:
         assert [(f["id"], f["payload"]["status"]) for f in drain(peer)] == [(5_000, "timeout")]
         world.advance(10)
         assert [(f["id"], f["payload"]["status"]) for f in drain(peer)] == [(60_000, "ok")]
+
+    def test_best_effort_delivery_runs_without_an_address(self) -> None:
+        """Measured on 9.6: ``deliver`` alone is refused there; with ``bestEffortDeliver`` the turn runs unheard."""
+        world = make_world("2026.9.6")
+        peer, _, _ = connect(world)
+        params = {"sessionKey": KEY, "message": "hi", "deliver": True}
+        assert "Channel is required" in call(peer, "agent", {**params, "idempotencyKey": "a"})["error"]["message"]
+        assert call(peer, "agent", {**params, "bestEffortDeliver": True, "idempotencyKey": "b"})["ok"]
+        world.advance(30)
+        drain(peer)
+        payload = call(peer, "agent.wait", {"runId": "b", "timeoutMs": 10})["payload"]
+        assert payload["terminalDelivery"] == {"status": "failed", "resultCount": 0}
+
+    def test_a_refused_delivery_takes_the_status_of_a_killed_row_along(self) -> None:
+        world = make_world("2026.9.6")
+        peer, _, _ = connect(world)
+        world.begin(KEY, "go", turns.stays_silent())
+        world.advance(5)
+        call(peer, "sessions.abort", {"key": KEY})
+        assert row_of(world, world.sessions[KEY])["status"] == "killed"
+        call(peer, "agent", {"sessionKey": KEY, "message": "hi", "deliver": True, "idempotencyKey": "a"})
+        assert "status" not in row_of(world, world.sessions[KEY])
 
     def test_a_literal_message_goes_to_the_chat_app(self) -> None:
         world = make_world("2026.9.6")

@@ -28,9 +28,9 @@ function show() {
   if (!state) return;
   draw("headline", state.headline, () => h("p", { class: `banner ${state.headline.level}` }, state.headline.text));
   document.title = `${state.headline.level === "ok" ? "" : state.headline.level === "notice" ? "• " : "▲ "}${state.headline.text} OpenClaw watchdog`;
-  draw("holds", [state.pauses, state.quarantines, state.undelivered, state.ledger, state.mode], holds);
+  draw("holds", [state.pauses, state.quarantines, state.undelivered, state.ledger, state.mode, state.gateways.map((one) => one.sessions.map((session) => session.key))], holds);
   draw("gateways", [state.gateways.map(({ sessions, ...rest }) => rest), state.mode], () => state.gateways.map(gatewayCard));
-  draw("sessions", state.gateways.map((one) => [one.name, one.phase, one.sessions, one.sessions_left_out]), sessions);
+  draw("sessions", [state.quarantines, state.gateways.map((one) => [one.name, one.phase, one.sessions, one.sessions_left_out])], sessions);
   drawnTimeline(false);
   draw("incidents", [state.incidents, showsAll, state.incidents_left_out], incidentList);
   draw("deeds", state.deeds, deedList);
@@ -57,7 +57,9 @@ function holds() {
     const flags = [...(pause.gateway ? ["--gateway", pause.gateway] : []), ...(pause.session ? ["--session", pause.session] : [])];
     note("notice", "Paused", [scope, " is paused", end, ", by ", pause.who, pause.reason ? `: ${pause.reason}` : "", ". Watching and telling go on."], command("unpause", ...flags));
   }
+  const listed = new Set(state.gateways.flatMap((gateway) => gateway.sessions.map((one) => `${gateway.name} ${one.key}`)));
   for (const one of state.quarantines) {
+    if (listed.has(`${one.gateway} ${one.session}`)) continue; // its own card says so
     note("trouble", "Quarantined", [h("span", { class: "sessionkey" }, one.session), ` on ${one.gateway}, `, since(one.since), " ago. ", one.reason], command("explain", one.session), command("release", one.session));
   }
   if (state.ledger.problem) note("trouble", "Ledger", [state.ledger.problem, " Nothing is done until it can be used."]);
@@ -110,16 +112,18 @@ function sessionCard(session, gateway) {
   const about = [state.gateways.length > 1 ? gateway.name : null, session.kind, session.channel, session.agent && `agent ${session.agent}`, `policy ${session.policy}`].filter(Boolean);
   const limit = session.limit_seconds ? `, ${LIMITS[session.since_what]} ${span(session.limit_seconds * 1000)}` : "";
   const left = session.budget.left;
+  const quarantine = state.quarantines.find((one) => one.gateway === gateway.name && one.session === session.key);
   return h("article", { class: `session ${verdict}` },
     h("header", {}, h("span", { class: `badge ${verdict}` }, label), h("h3", { class: "sessionkey" }, session.key)),
     h("p", { class: "muted about" }, about.join(" · ")),
     h("p", {}, session.message),
+    quarantine && h("p", {}, h("b", {}, "In quarantine "), "for ", since(quarantine.since), ": ", quarantine.reason),
     h("div", { class: "age" },
       session.limit_seconds ? h("div", { class: "track", "aria-hidden": "true" }, h("div", { class: "level", "data-since-bar": session.since, "data-limit": session.limit_seconds })) : null,
       h("p", {}, `${LASTED[session.since_what]} `, since(session.since), limit)),
-    session.blockers.length ? h("div", { class: "held" }, h("h4", {}, "Held back by"), h("ul", {}, session.blockers.map((one) => h("li", {}, one.message, one.until ? [" Ends ", until(one.until), "."] : "")))) : null,
+    session.blockers.length ? h("div", { class: "held" }, h("h4", {}, "Held back by"), h("ul", {}, session.blockers.map((one) => h("li", {}, one.message, one.until ? [" (ends ", until(one.until), ")"] : "")))) : null,
     session.attempts.length ? h("ol", { class: "attempts" }, session.attempts.map(attemptLine)) : null,
-    h("p", { class: "next" }, h("b", {}, "Next: "), session.next.words, session.next.at ? [", ", session.is_in_recovery ? "given up on " : "", until(session.next.at)] : "", "."),
+    h("p", { class: "next" }, h("b", {}, "Next: "), session.next.words, session.next.at ? [session.is_in_recovery ? ", given up after " : ", ", session.is_in_recovery ? instant(session.next.at, CLOCK_SECONDS) : until(session.next.at)] : "", "."),
     left < session.budget.attempts ? h("p", { class: "muted" }, `${left} of ${plural(session.budget.attempts, "attempt")} left per ${span(session.budget.per_seconds * 1000)}.`) : null,
     command(...(session.is_quarantined ? ["release"] : ["explain"]), session.key));
 }

@@ -1,7 +1,8 @@
 // Seven days, one row each, drawn as SVG. The list of incidents below says the same in words.
 
-const LANE = 11;
+const LANE = 15;
 const MOST_LANES = 6;
+const BAR = 7;
 
 function days() {
   const found = [];
@@ -25,7 +26,7 @@ function laid(incidents, day, widthOf) {
     const closed = incident.closed_at ? Date.parse(incident.closed_at) : now();
     if (opened >= day.end || closed < day.start) continue;
     const left = widthOf(Math.max(opened, day.start));
-    const right = Math.max(widthOf(Math.min(closed, day.end)), left + 5);
+    const right = Math.max(widthOf(Math.min(closed, day.end)), left + 6);
     let lane = lanes.findIndex((end) => end + 2 <= left);
     if (lane < 0) lane = lanes.push(0) - 1;
     lanes[lane] = right;
@@ -44,34 +45,35 @@ function drawTimeline(incidents, width) {
   const label = width < 500 ? 52 : 64;
   const inner = Math.max(120, width - label - 8);
   const oldestFirst = [...incidents].sort((one, other) => Date.parse(one.opened_at) - Date.parse(other.opened_at));
-  const parts = [];
+  const ground = [];
+  const bars = [];
   const said = [];
   let y = 20;
   const top = y;
   for (const day of days()) {
     const x = (at) => label + ((at - day.start) / (day.end - day.start)) * inner;
-    const { bars, lanes } = laid(oldestFirst, day, x);
-    const height = Math.max(2, lanes) * LANE + 6;
+    const { bars: placed, lanes } = laid(oldestFirst, day, x);
+    const height = Math.max(1, lanes) * LANE + 8;
     const isToday = day.end > now();
-    parts.push(
+    ground.push(
       s("rect", { x: label, y, width: inner, height: height - 2, rx: 4, class: "day" }),
-      s("text", { x: 0, y: y + height / 2 + 3, class: isToday ? "label today" : "label" }, DAY_SHORT.format(day.start)),
+      s("text", { x: 0, y: y + height / 2 + 3, class: isToday ? "label today" : "label" }, `${WEEKDAY.format(day.start)} ${new Date(day.start).getDate()}`),
     );
     if (isToday) {
       const at = x(now());
-      parts.push(s("rect", { x: at, y, width: Math.max(0, label + inner - at), height: height - 2, rx: 4, class: "future" }));
-      parts.push(s("line", { x1: at, x2: at, y1: y - 1, y2: y + height - 1, class: "now" }));
+      ground.push(s("rect", { x: at, y, width: Math.max(0, label + inner - at), height: height - 2, rx: 4, class: "future" }));
+      ground.push(s("line", { x1: at, x2: at, y1: y - 1, y2: y + height - 1, class: "now" }));
     }
-    const shown = bars.filter((bar) => bar.lane < MOST_LANES);
-    for (const bar of shown) parts.push(drawBar(bar, day, x, y + 2 + bar.lane * LANE));
-    if (bars.length) said.push(`${DAY.format(day.start)}: ${tally(bars.map((bar) => bar.incident))}`);
+    const shown = placed.filter((bar) => bar.lane < MOST_LANES);
+    for (const bar of shown) bars.push(drawBar(bar, day, x, y + 4 + bar.lane * LANE));
+    if (placed.length) said.push(`${DAY.format(day.start)}: ${tally(placed.map((bar) => bar.incident))}`);
     y += height;
   }
   for (let hour = 0; hour <= 24; hour += 6) {
     const at = label + (hour / 24) * inner;
     const anchor = hour === 0 ? "start" : hour === 24 ? "end" : "middle";
-    parts.unshift(s("line", { x1: at, x2: at, y1: top - 3, y2: y, class: "hour" }));
-    parts.push(s("text", { x: at, y: 11, class: "label", "text-anchor": anchor }, `${String(hour).padStart(2, "0")}:00`));
+    ground.push(s("line", { x1: at, x2: at, y1: top - 3, y2: y, class: "hour" }));
+    ground.push(s("text", { x: at, y: 11, class: "label", "text-anchor": anchor }, `${String(hour).padStart(2, "0")}:00`));
   }
   const text = said.length ? `${said.join("; ")}.` : "Nothing was stuck.";
   return s(
@@ -79,7 +81,8 @@ function drawTimeline(incidents, width) {
     { viewBox: `0 0 ${width} ${y}`, width, height: y, role: "img", "aria-labelledby": "timeline-name timeline-text", class: "chart" },
     s("title", { id: "timeline-name" }, "Incidents and deeds of the last 7 days, one row a day"),
     s("desc", { id: "timeline-text" }, text),
-    parts,
+    ground,
+    bars,
   );
 }
 
@@ -89,14 +92,14 @@ function drawBar({ incident, left, right }, day, x, y) {
     "g",
     { class: `bar ${incident.outcome}` },
     s("title", {}, `${incident.session}: ${OUTCOMES[incident.outcome]}, ${when(incident.opened_at)}, ${lasted}`),
-    s("rect", { x: left, y, width: right - left, height: LANE - 3, rx: 2.5 }),
+    s("rect", { x: left, y, width: right - left, height: BAR, rx: 2.5 }),
   );
   for (const attempt of incident.attempts) {
     if (!attempt.started_at) continue;
     const at = Date.parse(attempt.started_at);
     if (at < day.start || at >= day.end) continue;
     const worked = attempt.state === "succeeded";
-    group.append(s("circle", { cx: x(at), cy: y + (LANE - 3) / 2, r: 3.2, class: worked ? "deed worked" : "deed" }));
+    group.append(s("circle", { cx: x(at), cy: y + BAR + 3.6, r: 2.1, class: worked ? "deed worked" : "deed" }));
   }
   return group;
 }

@@ -34,7 +34,7 @@ function span(milliseconds) {
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const CLOCK_SECONDS = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const DAY = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short" });
-const DAY_SHORT = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric" });
+const WEEKDAY = new Intl.DateTimeFormat(undefined, { weekday: "short" });
 const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "local time";
 
 const sameDay = (one, other) => new Date(one).toDateString() === new Date(other).toDateString();
