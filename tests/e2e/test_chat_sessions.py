@@ -34,6 +34,12 @@ START_AFRESH = {
 releases = pytest.mark.parametrize("release", [V3_24, V5_18, V9_6], ids=lambda release: release.version)
 
 
+def place_of(address: dict[str, str]) -> tuple[str, str, str]:
+    """Where an address leads. 2026.9.6 writes the one it has just used back without its ``channel:``; the person is
+    reached by either form, which the test goes on to prove by being heard."""
+    return address["channel"], address["accountId"], address["to"].removeprefix("channel:")
+
+
 def strand(world: World, routes: Sequence[Route]) -> list[Stuck]:
     """Leave a run of each route stuck, in the way of this release."""
     if world.release.resumes_on_boot:
@@ -93,7 +99,7 @@ def test_after_a_fresh_session_the_person_knows_and_can_be_reached(release: Rele
             said = watchdog.wait_for("recovery.succeeded", session=stuck.key, within=300)
             assert said["step"] == "new"
             ear.wait_for("a fresh session was started")
-            assert world.row(FRESH.key)["deliveryContext"] == address
+            assert place_of(world.row(FRESH.key)["deliveryContext"]) == place_of(address)
             (note,) = (tmp_path / "watchdog" / "state" / "handoff").iterdir()
             assert stuck.request in note.read_text()
 

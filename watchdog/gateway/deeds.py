@@ -8,7 +8,7 @@ Measured with a real chat channel (IRC) on 2026.3.24, 5.18 and 9.6:
 - on 9.6 a lock-made stuck row fails the first ``chat.send``; ``agent deliver:true`` runs, is heard and cures.
 - ``sessions.reset`` keeps the address everywhere and clears the row; ``/new`` leaves the 5.18 row running. After it the
   person is told with ``send``: literally, without a model, and the fresh session's model sees it too. ``to`` must be
-  exactly what the row says, or 9.6 rewrites the row's address.
+  what the row says: 9.6 writes it back as the row's address, at most without its ``channel:`` (both forms reach).
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
 """One real gateway process on loopback, with a home of its own, to be started and hurt.
 
-The lock file of a gateway lies in `$TMPDIR/openclaw-<uid>/` before 2026.9 and under the state folder from then on; every
-gateway here has a TMPDIR of its own, so that nothing of a killed one is left behind for the next test to find. Whoever
-wants to discover the gateway by its lock file needs the same TMPDIR: `environment` has all of it.
+The lock file of a gateway lies in `$TMPDIR/openclaw-<uid>/` before 2026.9 (seen to heed TMPDIR on all three) and under the
+state folder from then on; every gateway here has a TMPDIR of its own, so that nothing of a killed one is left behind for
+the next test to find. Whoever wants to discover the gateway by its lock file needs the same TMPDIR: `environment` has it.
+
+NODE_COMPILE_CACHE must not be set: 2026.5.18 then runs as the child of a launcher, which dies of kill -9 and leaves the
+gateway alive.
 """
 
 from __future__ import annotations

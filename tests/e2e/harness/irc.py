@@ -1,4 +1,9 @@
-"""A real chat network on loopback: ngircd, and a person on it who writes and listens."""
+"""A real chat network on loopback: ngircd, and a person on it who writes and listens.
+
+A trap for tests on 2026.3.24: each operator that connects makes the gateway probe its channels, with a short IRC connection
+as `claw_`. It delivers under the same second nick and knows no third, so what is to be delivered in that moment fails
+("IRC login failed (433)"). Keep one witness open and do not connect another while an answer is on its way.
+"""
 
 from __future__ import annotations
 

@@ -105,25 +105,32 @@ def by_freeze(world: World, runs: Sequence[Run], *, seconds: float = 6) -> list[
     return _come_back(world, runs, "frozen, then kill -9")
 
 
-def by_run_timeout(world: World, route: Route, *, streaming: bool = False, seconds: int = 8) -> Stuck:
+def by_run_timeout(world: World, route: Route, *, streaming: bool = False) -> Stuck:
     """The run hits its own time limit; the gateway was never restarted.
 
-    The limit is set for this run only (the gateway reloads its config): with such a limit for all, the first turn of a
-    fresh gateway on a busy machine hits it as well.
+    The limit is the world's own if that is short. Otherwise it is 8 s for this run only (the gateway reloads its config,
+    which says afterwards what it said before).
 
     Seen on 2026.3.24 and 2026.4.14: `updatedAt - startedAt` of the row is the limit plus some 10 ms, and the transcript
     ends like one whose user pressed Stop.
     """
     warm_up(world, route)
-    before = world.gateway.settings()["agents"]["defaults"]["timeoutSeconds"]
-    world.gateway.reload({"agents": {"defaults": {"timeoutSeconds": seconds}}})
-    try:
+    usual = int(world.gateway.settings()["agents"]["defaults"]["timeoutSeconds"])
+    with _run_limit(world, 8) if usual > 60 else contextlib.nullcontext():
         run = begin(world, route, Stream(7200) if streaming else Silence())
         until(f"the run of {run.marker} times out", lambda: not world.provider.open_calls(run.marker), within=PATIENCE)
-    finally:
-        world.gateway.reload({"agents": {"defaults": {"timeoutSeconds": before}}})
     world.provider.forget(run.marker)
     return _prove(world, [run], "run timeout")[0]
+
+
+@contextlib.contextmanager
+def _run_limit(world: World, seconds: int) -> Iterator[None]:
+    usual = world.gateway.settings()["agents"]["defaults"]["timeoutSeconds"]
+    world.gateway.reload({"agents": {"defaults": {"timeoutSeconds": seconds}}})
+    try:
+        yield
+    finally:
+        world.gateway.reload({"agents": {"defaults": {"timeoutSeconds": usual}}})
 
 
 def by_lost_write(world: World, route: Route, *, limit: float = 55) -> Stuck:

@@ -2,7 +2,17 @@
 
 Blocking, one connection, calls answered in order. Events that arrive in between are kept in `events`.
 
-Seen on the wire, beyond the shared notes: see `wire_notes.md` beside this file.
+Seen on the wire:
+
+- `chat.history`: the user's text is a list of parts before 2026.9 and a plain string from then on; only then messages name
+  their run (`__openclaw.runId`, on the user's `idempotencyKey` "<run>:user").
+- A user's `timestamp` is the row's `startedAt` to the millisecond on 2026.3.24 and 2026.4.14 (one less at times), up to
+  1.5 s after it on 2026.5.18, 0.1 to 0.4 s before it on 2026.9.6.
+- What is delivered to a chat app is mirrored in the transcript as an assistant message of provider `openclaw`, model
+  `delivery-mirror`: no sign of a run.
+- `timeoutMs` of `sessions.send` is heeded by 2026.9.6 only.
+- `send` (write) says a text in a chat without a model call. 2026.9.6 then takes the `to` it was given as the session's
+  address ("#team" for "channel:#team"), so give it `deliveryContext.to` as it is.
 """
 
 from __future__ import annotations

@@ -168,11 +168,11 @@ CASES: dict[str, tuple[Step, Session | None, Proof, Proof]] = {
         Proof(SUCCEEDED, "FreshRunStarted"),
         Proof(SUCCEEDED, "FreshRunStarted"),
     ),
-    "3.24, 4.14 abort: the row stays running, its run is gone": (
+    "3.24, 4.14 abort: the row stays running, and nobody can tell": (
         Step.ABORT,
         _row(),
-        Proof(SUCCEEDED, "RunEnded"),
-        Proof(SUCCEEDED, "RunEnded"),
+        NOT_YET,
+        Proof(INEFFECTIVE, "StillRunning"),
     ),
     "9.6 abort: killed": (
         Step.ABORT,
@@ -253,7 +253,8 @@ def test_an_overdue_attempt_is_always_settled_and_only_by_looking(
 
 @given(step=steps, seen=tails, owner=st.sampled_from(Truth))
 def test_an_unchanged_row_is_never_a_success(step: Step, seen: TranscriptTail | None, owner: Truth) -> None:
-    alive = alive or step is Step.ABORT  # ending a run may leave its row as it is (3.24, 4.14)
+    if step is Step.ABORT and owner is GONE:
+        return  # ending a run may leave its row as it is (3.24, 4.14)
     assert _early(step, BEFORE, seen, owner=owner) == NOT_YET
     assert _late(step, BEFORE, seen, owner=owner).state is INEFFECTIVE
 

@@ -1,0 +1,90 @@
+"""Completion in bash, zsh and fish: the scripts are printed, answer, and are accepted by the shells that are here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(sys.executable).parent / "openclaw-watchdog"
+SHELLS = ("bash", "zsh", "fish")
+pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="the console script is not installed")
+
+
+def run(*arguments: str, **more: str) -> str:
+    environment = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1", **more}
+    environment["PATH"] = f"{PROGRAM.parent}{os.pathsep}{environment['PATH']}"
+    done = subprocess.run(arguments, capture_output=True, text=True, env=environment, check=False, timeout=30)
+    return done.stdout
+
+
+def script(shell: str) -> str:
+    return run(str(PROGRAM), "--show-completion", shell)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_script_is_printed(shell: str) -> None:
+    text = script(shell)
+    assert "openclaw-watchdog" in text
+    assert "_OPENCLAW_WATCHDOG_COMPLETE" in text
+
+
+@pytest.mark.parametrize(
+    ("shell", "asked"),
+    [
+        ("bash", {"COMP_WORDS": "openclaw-watchdog service in", "COMP_CWORD": "2"}),
+        ("zsh", {"_TYPER_COMPLETE_ARGS": "openclaw-watchdog service in"}),
+        ("fish", {"_TYPER_COMPLETE_ARGS": "openclaw-watchdog service in", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}),
+    ],
+)
+def test_verbs_are_completed(shell: str, asked: dict[str, str]) -> None:
+    answer = run(str(PROGRAM), _OPENCLAW_WATCHDOG_COMPLETE=f"complete_{shell}", **asked)
+    assert "install" in answer
+    assert "uninstall" not in answer
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_shell_accepts_the_script(shell: str, tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here")
+    path = tmp_path / "completion"
+    path.write_text(script(shell))
+    done = subprocess.run([shell, "-n", str(path)], capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_bash_completes_for_real(tmp_path: Path) -> None:
+    if shutil.which("bash") is None:
+        pytest.skip("no bash here")
+    path = tmp_path / "completion"
+    path.write_text(script("bash"))
+    ask = f'source {path}; COMP_WORDS=(openclaw-watchdog serv); COMP_CWORD=1; _openclaw_watchdog_completion openclaw-watchdog; echo "${{COMPREPLY[@]}}"'
+    assert run("bash", "--norc", "-c", ask).split() == ["service"]
+
+
+def test_fish_completes_for_real(tmp_path: Path) -> None:
+    if shutil.which("fish") is None:
+        pytest.skip("no fish here")
+    path = tmp_path / "completion.fish"
+    path.write_text(script("fish"))
+    answer = run("fish", "--no-config", "-c", f"source {path}; complete -C 'openclaw-watchdog service in'")
+    assert [line.split("\t")[0] for line in answer.splitlines()] == ["install"]
+
+
+def test_zsh_completes_for_real(tmp_path: Path) -> None:
+    """The script's own function, with zsh's two completion builtins standing in to show what they are given."""
+    if shutil.which("zsh") is None:
+        pytest.skip("no zsh here")
+    path = tmp_path / "completion.zsh"
+    path.write_text(script("zsh"))
+    ask = (
+        "compdef() { : }; _arguments() { print -r -- $@ }; _describe() { print -r -- $@ }; "
+        f"source {path}; words=(openclaw-watchdog service in); CURRENT=3; _openclaw_watchdog_completion"
+    )
+    answer = run("zsh", "-f", "-c", ask)
+    assert "install" in answer
+    assert "uninstall" not in answer

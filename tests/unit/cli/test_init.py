@@ -1,0 +1,133 @@
+"""``init``: what is found goes into the file, nothing is overwritten, and the next command is told."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from watchdog.cli.app import app
+from watchdog.cli.shared import Leave
+from watchdog.config import load
+from watchdog.gateway import discovery
+
+
+class Desk:
+    """A home folder and the command line in it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.default = home / ".config/openclaw-watchdog/watchdog.yaml"
+
+    def type(self, *arguments: str) -> Result:
+        return CliRunner().invoke(app, list(arguments))
+
+    def gateway(self, folder: str = ".openclaw", port: int = 18999) -> Path:
+        path = self.home / folder / "openclaw.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"gateway": {"port": port, "auth": {"mode": "token", "token": "s3cret-token"}}}))
+        return path
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("XDG_CONFIG_HOME", "OPENCLAW_WATCHDOG_CONFIG", "OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(home)
+    # Lock files of gateways that happen to run on this machine are not part of the test.
+    monkeypatch.setattr(discovery, "gateway_locks", lambda _folders, _processes: [])
+    return Desk(home)
+
+
+def test_what_is_found_goes_into_the_file(desk: Desk) -> None:
+    desk.gateway()
+    done = desk.type("init")
+    assert done.exit_code == 0, done.output
+    assert "Found local: ws://127.0.0.1:18999, not running" in done.stderr
+    assert f"wrote {desk.default}" in done.stdout
+    assert "next: openclaw-watchdog doctor\n" in done.stdout
+    assert "service install" in done.stdout
+    assert stat.S_IMODE(desk.default.stat().st_mode) == 0o600
+    text = desk.default.read_text()
+    assert "s3cret-token" not in text + done.output
+    loaded = load(desk.default, env={"HOME": str(desk.home)})
+    (gateway,) = loaded.config.gateways
+    assert (gateway.name, gateway.url, gateway.discover) == ("local", None, "local")
+
+
+def test_editors_find_the_schema(desk: Desk) -> None:
+    desk.type("init")
+    first = desk.default.read_text().splitlines()[0]
+    assert first == "# yaml-language-server: $schema=./watchdog.schema.json"
+    assert json.loads((desk.default.parent / "watchdog.schema.json").read_text())["$schema"]
+
+
+def test_every_profile_gets_its_entry(desk: Desk) -> None:
+    desk.gateway()
+    desk.gateway(".openclaw-work", 19500)
+    done = desk.type("init")
+    assert "set:  OPENCLAW_WORK_TOKEN" in done.stdout
+    local, work = load(desk.default, env={"HOME": str(desk.home)}).config.gateways
+    assert (local.name, local.url) == ("local", None)
+    assert (work.name, work.url) == ("work", "ws://127.0.0.1:19500")
+    assert str(work.state_dir) == str(desk.home / ".openclaw-work")
+    assert work.token is not None
+    assert work.token.get_secret_value() == "${OPENCLAW_WORK_TOKEN}"
+
+
+def test_nothing_found_says_what_was_looked_for(desk: Desk) -> None:
+    done = desk.type("init")
+    assert done.exit_code == 0
+    assert "No gateway was found" in done.stderr
+    assert "$OPENCLAW_STATE_DIR" in done.stderr
+    assert "fill in: gateways[0].url" in done.stdout
+    (gateway,) = load(desk.default, env={"HOME": str(desk.home)}).config.gateways
+    assert gateway.url == "ws://127.0.0.1:18789"
+
+
+def test_a_broken_openclaw_config_is_told(desk: Desk) -> None:
+    desk.gateway().write_text("{ gateway: ")
+    done = desk.type("init")
+    assert done.exit_code == 0
+    assert "openclaw.json" in done.stderr
+
+
+def test_nothing_is_overwritten_without_force(desk: Desk) -> None:
+    desk.default.parent.mkdir(parents=True)
+    desk.default.write_text("poll_every: 45s\n")
+    done = desk.type("init")
+    assert isinstance(done.exception, Leave)
+    assert done.exception.code == 1
+    assert "--force" in done.stderr
+    assert desk.default.read_text() == "poll_every: 45s\n"
+    assert desk.type("init", "--force").exit_code == 0
+    assert "gateways:" in desk.default.read_text()
+    assert desk.default.with_name("watchdog.yaml.bak").read_text() == "poll_every: 45s\n"
+
+
+def test_print_writes_nothing(desk: Desk) -> None:
+    done = desk.type("init", "--print")
+    assert done.stdout.startswith("# Configuration of openclaw-watchdog.")
+    assert not desk.default.parent.exists()
+
+
+def test_another_place(desk: Desk, tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    done = desk.type("init", "--output", str(folder))
+    assert (folder / "watchdog.yaml").exists()
+    assert f"next: openclaw-watchdog doctor --config {folder / 'watchdog.yaml'}" in done.stdout
+
+
+def test_a_file_that_comes_first_is_told(desk: Desk) -> None:
+    nearer = desk.home / "watchdog.yaml"
+    nearer.write_text("poll_every: 45s\n")
+    done = desk.type("init")
+    assert f"note: {nearer} comes before it" in done.stdout
+    assert f"doctor --config {desk.default}" in done.stdout
