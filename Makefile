@@ -35,8 +35,9 @@ check: $(STAMP) ## ruff, mypy --strict on package and tests, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-e2e: $(STAMP) ## real OpenClaw gateways from npm, four versions, a real chat channel (Linux)
-	@$(BIN)/pytest -m e2e tests/e2e --timeout=1800 -p no:cacheprovider $(ARGS)
+e2e: $(STAMP) ## real OpenClaw gateways from npm, four versions, a real chat network (Linux)
+	@$(BIN)/python -m tests.e2e.harness.install
+	@$(BIN)/pytest -m e2e tests/e2e -v -n 2 --dist loadfile --timeout=1200 -p no:cacheprovider $(ARGS)
 
 bench: $(STAMP) ## what watching costs, measured on a real gateway
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import FrameType
@@ -20,10 +19,10 @@ _OPEN: list[World] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A test run that is told to stop still stops its gateways (they are ended at exit)."""
+    """A test run that is told to stop still stops what it started."""
 
     def leave(number: int, frame: FrameType | None) -> None:
-        sys.exit(128 + number)
+        pytest.exit("told to stop", returncode=128 + number)
 
     signal.signal(signal.SIGTERM, leave)
 

@@ -38,6 +38,13 @@ class Supervisor:
     def watchdog_ping(self) -> None:
         self._tell("WATCHDOG=1")
 
+    def expect_ping_within(self, span: timedelta) -> None:
+        """Ask for more time between pings than the unit says: a reload may have made the passes rarer. Never less,
+        never where there was no limit."""
+        limit = self.watchdog_interval()
+        if limit is not None and span > limit:
+            self._tell(f"WATCHDOG_USEC={int(span.total_seconds() * 1_000_000)}")
+
     def stopping(self) -> None:
         self._tell("STOPPING=1")
 

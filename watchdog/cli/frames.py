@@ -53,6 +53,11 @@ _WORDS = {
 }
 _LASTED = {"no_owner": "nothing works on it", "silent": "no sign of progress", "running": "working"}
 _BAR = 10
+_WIDE = 110
+"""Columns of a terminal from which on everything is shown."""
+_NARROWEST = 14
+"""Characters left at least to every column that gives way, where the terminal is not too small for that."""
+_WORST_FIRST = ("stuck", "unknown", "suspect", "long_running", "waiting", "healthy")
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _MOST_SESSIONS_IN_STATUS = 50
 
@@ -82,16 +87,22 @@ def status_lines(state: Document, now: datetime) -> Iterator[Text]:
 
 def top_frame(state: Document, now: datetime, size: ConsoleDimensions, *, is_once: bool = False) -> RenderableType:
     """``top``: one picture that fits the terminal (``is_once``: as long as it must be)."""
-    matters = list(_matters(state, now))
-    rows = 1000 if is_once else max(6, size.height - 12 - len(state["gateways"]) - len(matters))
+    head = [_title(state, now), _headline(state), *_matters(state, now), Text()]
+    for line in head:
+        line.no_wrap, line.overflow = True, "ellipsis"
     sessions = [(gateway, one) for gateway in state["gateways"] for one in gateway["sessions"]]
+    incidents, deeds = state["incidents"], state["deeds"]
+    around = len(head) + 1 + sum(2 if one["problem"] else 1 for one in state["gateways"]) + 8
+    rows = 1000 if is_once else max(3, size.height - around)
     for_sessions = min(len(sessions), max(3, rows // 2))
-    for_incidents = min(len(state["incidents"]), max(2, (rows - for_sessions) // 2), 8)
-    for_deeds = min(len(state["deeds"]), max(2, rows - for_sessions - for_incidents), 8)
-    parts: list[RenderableType] = [_title(state, now), _headline(state), *matters, Text(), _gateways(state, now)]
-    parts += [Text(), _sessions(sessions[:for_sessions], len(sessions) - for_sessions, now, wide=size.width >= 110)]
-    parts += [Text(), _incidents(state["incidents"][:for_incidents], now)]
-    parts += [Text(), _deeds(state["deeds"][:for_deeds], now)]
+    for_incidents = min(len(incidents), 8, max(0, rows - for_sessions) // 2)
+    for_deeds = min(len(deeds), 8, max(0, rows - for_sessions - for_incidents))
+    parts: list[RenderableType] = [*head, *_gateways(state, now, size.width)]
+    parts += [Text(), _sessions(sessions[:for_sessions], len(sessions) - for_sessions, now, size.width)]
+    if for_incidents or not incidents:
+        parts += [Text(), _incidents(incidents[:for_incidents], now, size.width)]
+    if for_deeds or not deeds:
+        parts += [Text(), _deeds(deeds[:for_deeds], now, size.width)]
     if not is_once:
         parts.append(Text("q leaves", "dim"))
     return Group(*parts)
@@ -128,7 +139,8 @@ def _gateway_line(gateway: Document, now: datetime) -> Text:
 
 
 def _counts(gateway: Document) -> str:
-    found = [f"{count} {_WORDS.get(name, name)}" for name, count in gateway["verdicts"].items() if count]
+    counts = gateway["verdicts"]
+    found = [f"{counts[name]} {_WORDS.get(name, name)}" for name in _WORST_FIRST if counts.get(name)]
     total = gateway["session_count"]
     return f"{total} session{'' if total == 1 else 's'}" + (f" ({', '.join(found)})" if found else "")
 
@@ -191,47 +203,56 @@ def _title(state: Document, now: datetime) -> Text:
     )
 
 
-def _gateways(state: Document, now: datetime) -> Table:
-    table = _table("gateway", "state", "version", "sessions", "polled", "answer", "deeds left")
+def _gateways(state: Document, now: datetime, width: int) -> Iterator[RenderableType]:
+    wide = width >= _WIDE
+    columns = ["gateway", "state", "sessions", "polled", *(["version", "answer", "deeds left"] if wide else [])]
+    rows: list[list[Text]] = []
+    problems: list[Text] = []
     for gateway in state["gateways"]:
         latency, budget = gateway["latency_seconds"], gateway["budget"]
-        table.add_row(
-            Text(visible(gateway["name"]), "bold"),
-            _word(gateway["phase"]),
-            visible(gateway["version"] or "-"),
-            _counts(gateway),
-            f"{_since(gateway['last_poll_at'], now)} ago" if gateway["last_poll_at"] else "-",
-            f"{latency * 1000:.0f} ms" if latency is not None else "-",
-            f"{budget['left']}/{budget['attempts']} per {_seconds(budget['per_seconds'])}" if budget else "-",
+        more = [
+            Text(visible(gateway["version"] or "-")),
+            Text(f"{latency * 1000:.0f} ms" if latency is not None else "-"),
+            Text(f"{budget['left']}/{budget['attempts']} per {_seconds(budget['per_seconds'])}" if budget else "-"),
+        ]
+        rows.append(
+            [
+                Text(visible(gateway["name"]), "bold"),
+                _word(gateway["phase"]),
+                Text(_counts(gateway)),
+                Text(f"{_since(gateway['last_poll_at'], now)} ago" if gateway["last_poll_at"] else "-"),
+                *(more if wide else []),
+            ]
         )
         if gateway["problem"]:
-            table.add_row("", Text("└", "dim"), "", Text(visible(gateway["problem"]), "red"), "", "", "")
-    return table
+            style = "yellow" if gateway["phase"] == "connected" else "red"
+            said = f"{visible(gateway['name'])}: {visible(gateway['problem'].removeprefix(gateway['name'] + ': '))}"
+            problems.append(Text(said, style, no_wrap=True, overflow="ellipsis"))
+    yield _table(width, columns, rows, flexible=(2,))
+    yield from problems
 
 
-def _sessions(
-    shown: Sequence[tuple[Document, Document]], left_out: int, now: datetime, *, wide: bool
-) -> RenderableType:
+def _sessions(shown: Sequence[tuple[Document, Document]], left_out: int, now: datetime, width: int) -> RenderableType:
     if not shown:
         return Text("Every session is healthy.", "green")
-    columns = ["verdict", "session", "age", "", "next"]
-    table = _table(*columns, *(["why"] if wide else []))
-    for column, ratio in ((1, 3), (4, 3), (5, 3)):
-        if column < len(table.columns):
-            table.columns[column].ratio = ratio
+    wide = width >= _WIDE
+    rows: list[list[Text]] = []
     for _, session in shown:
         why = session["blockers"][0]["message"] if session["blockers"] else session["message"]
-        row: list[RenderableType] = [
-            _word(_standing(session)),
-            Text(visible(session["key"]), "bold"),
-            _bar(session, now),
-            _since(session["since"], now),
-            _next(session, now),
-        ]
-        table.add_row(*row, *([Text(visible(why), "dim")] if wide else []))
-    if left_out > 0:
-        return Group(table, Text(f"and {left_out} more", "dim"))
-    return table
+        rows.append(
+            [
+                _word(_standing(session)),
+                Text(visible(session["key"]), "bold"),
+                _bar(session, now),
+                Text(_since(session["since"], now)),
+                Text(_due(session, now)),
+                Text(visible(session["next"]["words"])),
+                *([Text(visible(why), "dim")] if wide else []),
+            ]
+        )
+    columns = ["verdict", "session", "age", "", "due", "next", *(["why"] if wide else [])]
+    table = _table(width, columns, rows, flexible=(1, 5, 6) if wide else (1, 5))
+    return Group(table, Text(f"and {left_out} more", "dim")) if left_out > 0 else table
 
 
 def _bar(session: Document, now: datetime) -> Text:
@@ -245,42 +266,57 @@ def _bar(session: Document, now: datetime) -> Text:
     return Text.assemble((filled, _STYLES.get(_standing(session), "")), ("─" * (_BAR - len(filled)), "dim"))
 
 
-def _incidents(incidents: Sequence[Document], now: datetime) -> RenderableType:
+def _incidents(incidents: Sequence[Document], now: datetime, width: int) -> RenderableType:
     if not incidents:
         return Text("No incidents in the last 7 days.", "dim")
-    table = _table("incidents", "session", "found", "lasted", "attempts")
-    table.columns[1].ratio = 1
+    rows: list[list[Text]] = []
     for one in incidents:
         end = datetime.fromisoformat(one["closed_at"]) if one["closed_at"] else now
-        table.add_row(
-            _word(one["outcome"]),
-            visible(one["session"]),
-            _clock(one["opened_at"], now),
-            span_words(end - datetime.fromisoformat(one["opened_at"])),
-            ", ".join(attempt["step"] for attempt in one["attempts"]) or "-",
+        rows.append(
+            [
+                _word(one["outcome"]),
+                Text(visible(one["session"])),
+                Text(_clock(one["opened_at"], now)),
+                Text(span_words(end - datetime.fromisoformat(one["opened_at"]))),
+                Text(", ".join(attempt["step"] for attempt in one["attempts"]) or "-"),
+            ]
         )
-    return table
+    return _table(width, ["incidents", "session", "found", "lasted", "attempts"], rows, flexible=(1,))
 
 
-def _deeds(deeds: Sequence[Document], now: datetime) -> RenderableType:
+def _deeds(deeds: Sequence[Document], now: datetime, width: int) -> RenderableType:
     if not deeds:
         return Text("No deeds in the last 7 days.", "dim")
-    table = _table("last deeds", "session", "at", "outcome")
-    for column in (1, 3):
-        table.columns[column].ratio = 1
+    rows: list[list[Text]] = []
     for deed in deeds:
         attempt = deed["attempt"]
         outcome = _word(attempt["state"])
         if attempt["words"]:
-            outcome = Text.assemble(outcome, f": {visible(attempt['words'])}")
-        table.add_row(attempt["step"], visible(deed["session"]), _clock(attempt["started_at"], now), outcome)
-    return table
+            outcome.append(f": {visible(attempt['words'])}", "default")
+        rows.append(
+            [
+                Text(attempt["step"]),
+                Text(visible(deed["session"])),
+                Text(_clock(attempt["started_at"], now)),
+                outcome,
+            ]
+        )
+    return _table(width, ["last deeds", "session", "at", "outcome"], rows, flexible=(1, 3))
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", expand=True)
-    for column in columns:
-        table.add_column(column, no_wrap=True, overflow="ellipsis")
+def _table(width: int, columns: Sequence[str], rows: Sequence[Sequence[Text]], *, flexible: Sequence[int]) -> Table:
+    """A table as wide as the terminal at most: only the ``flexible`` columns give way, the last one first."""
+    widths = [max([len(name), *(row[place].cell_len for row in rows)]) for place, name in enumerate(columns)]
+    left = width - sum(size + 2 for place, size in enumerate(widths) if place not in flexible) - 2 * len(flexible)
+    for count, place in enumerate(flexible, start=1):
+        kept_back = _NARROWEST * (len(flexible) - count)
+        widths[place] = max(4, min(widths[place], left - kept_back))
+        left -= widths[place]
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name, size in zip(columns, widths, strict=True):
+        table.add_column(name, width=size, no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
@@ -295,6 +331,12 @@ def _standing(session: Document) -> str:
 
 def _word(name: str, width: int = 0) -> Text:
     return Text(f"{_WORDS.get(name, name):<{width}}", _STYLES.get(name, "red"))
+
+
+def _due(session: Document, now: datetime) -> str:
+    """The countdown to the next deed."""
+    at = session["next"]["at"]
+    return _until(at, now).removeprefix("in ") if at else "-"
 
 
 def _next(session: Document, now: datetime) -> str:

@@ -9,6 +9,7 @@ import termios
 import tty
 from collections.abc import Iterator
 from datetime import datetime
+from types import TracebackType
 from typing import Annotated, Any
 
 import httpx
@@ -46,8 +47,8 @@ def add_to(app: typer.Typer) -> None:
 
         Example: `openclaw-watchdog status --json | jq .headline`
         """
-        asker = Asker(read_setting(config))
-        document = _ask_or_leave(asker)
+        with Asker(read_setting(config)) as asker:
+            document = _ask_or_leave(asker)
         if as_json:
             print_json(document)
             return
@@ -66,23 +67,31 @@ def add_to(app: typer.Typer) -> None:
 
         Example: `openclaw-watchdog top`
         """
-        asker = Asker(read_setting(config))
-        document = _ask_or_leave(asker)
         console = Console(highlight=False)
-        if once or not console.is_terminal:
-            console.print(top_frame(document, SystemClock().now().wall, console.size, is_once=True))
-            return
-        with contextlib.suppress(KeyboardInterrupt):
-            _live(asker, document, console)
+        with Asker(read_setting(config)) as asker:
+            document = _ask_or_leave(asker)
+            if once or not console.is_terminal:
+                console.print(top_frame(document, SystemClock().now().wall, console.size, is_once=True))
+                return
+            with contextlib.suppress(KeyboardInterrupt):
+                _live(asker, document, console)
 
 
 class Asker:
-    """Asks the daemon of one configuration."""
+    """Asks the daemon of one configuration. A context manager."""
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         # No proxy and no .netrc: the daemon is on this machine, or where the file says.
         self._client = httpx.Client(trust_env=False, timeout=PATIENCE)
+
+    def __enter__(self) -> Asker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
 
     @property
     def url(self) -> str:

@@ -224,7 +224,7 @@ def _refuse_impossible(setting: Setting, plan: Plan, *, is_system: bool) -> None
     if source is not None and who is not None and not _may_read(source, who):
         raise ServiceTrouble(
             f"{who} may not read {source}; let it: `chgrp -R {_group_of(who)} {source.parent} && "
-            f"chmod -R u=rwX,g=rX,o= {source.parent}`, or keep the file in /etc/openclaw-watchdog"
+            f"chmod -R u=rwX,g=rX,o= {source.parent}`"
         )
 
 

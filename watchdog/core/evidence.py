@@ -31,6 +31,8 @@ from watchdog.core.tracking import Track
 BOOT_SLACK = timedelta(seconds=1)
 """A run that started before the gateway's boot, or up to this long after it, is an orphan: no gateway takes work in its
 first two seconds (measured: 2 to 14 s), and a slow handshake makes the boot look that much earlier than it was."""
+COMPACTION_LIMIT = timedelta(minutes=20)
+"""A compaction times out after 15 minutes (source of 3.24 and 5.18); after that and some grace it explains nothing."""
 CUT_WINDOW = timedelta(seconds=10)
 """Rows cut by an in-process restart are touched 4 s around the end of the connections (measured on 3.24 and 4.14)."""
 
@@ -196,8 +198,8 @@ def _run_in_flight(case: Case) -> Evidence | None:
     return None
 
 
-def _started_before_boot(case: Case) -> bool:
-    started, booted = case.session.started_at, case.facts.booted_at
+def _started_before_boot(case: Case, row: Session | None = None) -> bool:
+    started, booted = (row or case.session).started_at, case.facts.booted_at
     return started is not None and booted is not None and started < booted + BOOT_SLACK
 
 
@@ -395,13 +397,8 @@ def _question_pending(case: Case) -> Evidence | None:
 def _children_running(case: Case) -> Evidence | None:
     if case.session.has_active_subagent_run:
         return Evidence(Signal.CHILDREN_RUNNING, Truth.TRUE, "SubagentActive", "A subagent of this session is running.")
-    trusts_flag = case.facts.capabilities.active_run_flag is FlagWorth.TRUSTED
     busy = [
-        row
-        for row in case.relatives
-        if row.status in (Status.RUNNING, Status.QUEUED)
-        # A child that died with its row running must not hold its parent for ever (#71252).
-        and not (trusts_flag and row.status is Status.RUNNING and row.has_active_run is False)
+        row for row in case.relatives if row.status in (Status.RUNNING, Status.QUEUED) and not _is_dead_child(case, row)
     ]
     if busy:
         return Evidence(
@@ -413,8 +410,20 @@ def _children_running(case: Case) -> Evidence | None:
     return None
 
 
+def _is_dead_child(case: Case, child: Session) -> bool:
+    """A child that died with its row running must not hold its parent for ever (#71252)."""
+    if child.status is not Status.RUNNING or child.has_active_run or child.active_run_ids:
+        return False
+    is_denied = case.facts.capabilities.active_run_flag is FlagWorth.TRUSTED and child.has_active_run is False
+    return is_denied or (_started_before_boot(case, child) and not case.gateway_clock_stepped)
+
+
 def _compacting(case: Case) -> Evidence | None:
-    if case.look.tail is not None and case.look.tail.kind is TailKind.COMPACTION:
+    tail = case.look.tail
+    if tail is not None and tail.kind is TailKind.COMPACTION:
+        is_over = tail.at is not None and case.now.wall - tail.at > COMPACTION_LIMIT
+        if is_over or (_started_before_boot(case) and not case.gateway_clock_stepped):
+            return None  # nothing compacts for so long, or over a restart (#70334, #76467)
         return Evidence(
             Signal.COMPACTING, Truth.TRUE, "CompactionLast", "The last thing in the transcript is a compaction."
         )

@@ -13,7 +13,7 @@ import os
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -34,6 +34,8 @@ DRAIN_LIMIT = 60.0
 LAST_DELIVERY = 10.0
 """Seconds for the messages owed at the end; what is not delivered then is delivered by the next life."""
 DAY = 24 * 3600
+PASS_LIMIT = timedelta(minutes=3)
+"""A pass on a gateway that answers nothing: connecting, listing and looking each run into their time-outs."""
 
 
 @dataclass(slots=True)
@@ -161,7 +163,8 @@ class Daemon:
             await parts.teller.shout(announcements.ledger_restored(since=self._ledger_out_since, now=now))
             self._ledger_out_since = None
         # The loop works, whatever the gateway does: an outage of theirs must not get us restarted.
-        parts.supervisor.watchdog_ping()
+        if self._all_are_passing():
+            parts.supervisor.watchdog_ping()
         parts.supervisor.status(self._status_line())
         parts.teller.wake()
         parts.page.note(report)
@@ -177,6 +180,15 @@ class Daemon:
             await self.parts.teller.shout(
                 announcements.ledger_unavailable(path, since=self._ledger_out_since, problem=str(problem))
             )
+
+    def _all_are_passing(self) -> bool:
+        """One gateway's hanging runner must not hide behind the others' pings."""
+        now, limit = self.parts.clock.now(), self._longest_pass()
+        return all(now.since(runner.last_finished_at) <= limit for runner in self._runners.values())
+
+    def _longest_pass(self) -> timedelta:
+        """How long a runner may go without finishing a pass: its interval, and every time-out of one pass."""
+        return 3 * self.parts.loaded.config.poll_every + PASS_LIMIT
 
     def _status_line(self) -> str:
         reports = [runner.watch.last_report for runner in self._runners.values()]
@@ -238,4 +250,5 @@ class Daemon:
         for watch in self.parts.build_watches(loaded, set(new) - kept):
             self._start(watch)
         await self.parts.teller.configure(loaded)
+        self.parts.supervisor.expect_ping_within(self._longest_pass())
         await self.parts.page.configure(loaded)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
 
+from watchdog.core.model import Moment
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
 from watchdog.service.ports import Clock
@@ -40,8 +41,13 @@ class Runner:
     on_ledger_failure: OnLedgerFailure
     bell: asyncio.Event = field(default_factory=asyncio.Event)
     failures: int = 0
+    last_finished_at: Moment = field(init=False)
+    """When the last pass ended, however it ended."""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _ledger_is_out: bool = False
+
+    def __post_init__(self) -> None:
+        self.last_finished_at = self.clock.now()
 
     def ring(self) -> None:
         """A pass is wanted now. Ringing during a pass makes one more, never two at once."""
@@ -57,6 +63,7 @@ class Runner:
             while not self._stopping.is_set():
                 self.bell.clear()
                 report = await self._pass()
+                self.last_finished_at = self.clock.now()
                 if report is not None:
                     await self.after_pass(report)
                 await self._wait(report)

@@ -7,6 +7,7 @@ with World.make(V3_24, tmp_path) as world:
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,9 @@ class World:
     def __enter__(self) -> World:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            print(self.report(), file=sys.stderr)
         self.close()
 
     # ------------------------------------------------------------ the parts

@@ -9,6 +9,7 @@ import pytest
 
 from watchdog.core.evidence import (
     BOOT_SLACK,
+    COMPACTION_LIMIT,
     CUT_WINDOW,
     OWN_PROOFS,
     OWNER_SIGNALS,
@@ -260,12 +261,34 @@ def test_a_parent_waits_for_its_child(status: Status, waits: bool) -> None:
     assert _of(Signal.CHILDREN_RUNNING, case(relatives=(child,))) == ((TRUE, "ChildRowsRunning") if waits else None)
 
 
+def _child(**changes: Any) -> Session:
+    return running(key="agent:main:subagent:1", kind=SessionKind.SUBAGENT, **changes)
+
+
+BEFORE_BOOT = BOOT - timedelta(hours=1)
+
+
 @pytest.mark.parametrize(("version", "waits"), [(V324, True), (V414, True), (V518, True), (V96, False)])
 def test_a_child_that_is_itself_stuck_holds_its_parent_only_where_nobody_can_tell(version: str, waits: bool) -> None:
     """#71252: a child that died with its row running must not hold its parent for ever."""
-    child = running(key="agent:main:subagent:1", kind=SessionKind.SUBAGENT, has_active_run=False)
-    says = _of(Signal.CHILDREN_RUNNING, case(version=version, relatives=(child,)))
+    says = _of(Signal.CHILDREN_RUNNING, case(version=version, relatives=(_child(has_active_run=False),)))
     assert says == ((TRUE, "ChildRowsRunning") if waits else None)
+
+
+@pytest.mark.parametrize("version", MEASURED)
+@pytest.mark.parametrize(
+    ("child", "stepped", "waits"),
+    [
+        (_child(started_at=BEFORE_BOOT), False, False),
+        (_child(started_at=BEFORE_BOOT), True, True),
+        (_child(started_at=BEFORE_BOOT, has_active_run=True), False, True),
+        (_child(started_at=BEFORE_BOOT, status=Status.QUEUED), False, True),
+        (_child(started_at=None), False, True),
+    ],
+)
+def test_a_child_from_before_the_boot_is_gone(version: str, child: Session, stepped: bool, waits: bool) -> None:
+    subject = case(version=version, relatives=(child,), gateway_clock_stepped=stepped)
+    assert (_of(Signal.CHILDREN_RUNNING, subject) is not None) is waits
 
 
 @pytest.mark.parametrize(("active", "says"), [(True, (TRUE, "SubagentActive")), (False, None), (None, None)])
@@ -273,8 +296,26 @@ def test_a_row_that_names_a_running_subagent(active: bool | None, says: Found) -
     assert _of(Signal.CHILDREN_RUNNING, case(running(has_active_subagent_run=active))) == says
 
 
-def test_compaction_and_other_places() -> None:
-    assert _of(Signal.COMPACTING, case(look=Look(tail=tail(TailKind.COMPACTION)))) == (TRUE, "CompactionLast")
+@pytest.mark.parametrize(
+    ("row", "age", "stepped", "waits"),
+    [
+        (running(), timedelta(0), False, True),
+        (running(), COMPACTION_LIMIT, False, True),
+        (running(), COMPACTION_LIMIT + timedelta(milliseconds=1), False, False),
+        (running(), None, False, True),
+        (running(started_at=BEFORE_BOOT), timedelta(0), False, False),
+        (running(started_at=BEFORE_BOOT), timedelta(0), True, True),
+    ],
+)
+def test_a_compaction_explains_silence_for_as_long_as_one_can_take(
+    row: Session, age: timedelta | None, stepped: bool, waits: bool
+) -> None:
+    end = tail(TailKind.COMPACTION, at=T0.wall - age if age is not None else None)
+    says = _of(Signal.COMPACTING, case(row, look=Look(tail=end), gateway_clock_stepped=stepped))
+    assert says == ((TRUE, "CompactionLast") if waits else None)
+
+
+def test_runs_placed_elsewhere() -> None:
     assert _of(Signal.PLACED_ELSEWHERE, case(running(is_placed_elsewhere=True))) == (TRUE, "PlacedElsewhere")
     assert _of(Signal.COMPACTING, case(look=Look(tail=tail()))) is None
     assert _of(Signal.PLACED_ELSEWHERE, case()) is None

@@ -143,7 +143,9 @@ def full_ledger() -> Ledger:
              outcome=Outcome.QUARANTINED)  # fmt: skip
     ledger.quarantine(Quarantine("home", BOB, "sid-1", NOW.wall - 9 * HOUR, "Every step of the ladder was tried."))
     incident(ledger, OPS, MINUTE, SENT)
-    ledger.pause(at=NOW.wall - HOUR, until=NOW.wall + HOUR, gateway=None, session=ALICE, reason="moving house", who="ada")
+    ledger.pause(
+        at=NOW.wall - HOUR, until=NOW.wall + HOUR, gateway=None, session=ALICE, reason="moving house", who="ada"
+    )
     message = Message(MessageKind.STUCK, "home", "Stuck: secret title", "secret body", "k", ALICE)
     ledger.owe([message], NOW.wall - 10 * MINUTE)
     owed = ledger.due_messages("ntfy-1", NOW.wall)

@@ -190,7 +190,9 @@ def test_a_session_is_counted_once_in_the_headline(ledger: Ledger) -> None:
 def test_budgets_count_what_was_charged(ledger: Ledger) -> None:
     for _ in range(2):
         world.incident(ledger, ALICE, MINUTE * 5, world.WORKED, lasted=MINUTE, outcome=Outcome.RECOVERED)
-    gateway = shown(world.sight(world.report([world.seen(world.row(ALICE), 24 * MINUTE)])), ledger=ledger)["gateways"][0]
+    gateway = shown(world.sight(world.report([world.seen(world.row(ALICE), 24 * MINUTE)])), ledger=ledger)["gateways"][
+        0
+    ]
     assert gateway["budget"] == {"attempts": 20, "used": 2, "left": 18, "per_seconds": 3600.0}
     assert gateway["sessions"][0]["budget"]["left"] == 1
 

@@ -1,0 +1,225 @@
+"""The status page in a real Chromium: clean, live, readable on a phone and with a screen reader. No gateway is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.e2e.harness.browser import Browser, Tab
+from tests.e2e.harness.install import axe_core
+from tests.unit.status_page import support as world
+from tests.unit.status_page.support import ALICE, BOB, MINUTE, Scripted
+from watchdog.adapters.status_page import Document, Feed, StatusServer
+from watchdog.service.state import document
+from watchdog.service.stating import build, read_record
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+
+DESK, PHONE = 1200, 390
+
+
+class Site:
+    """The page, served from a thread of its own, showing what it is told."""
+
+    def __init__(self, shown: Document, port: int = 0) -> None:
+        self.facts, self.feed = Scripted(shown), Feed()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        starting = StatusServer.start("127.0.0.1", port, self.facts, self.feed)
+        self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(10)
+        self.url, self.port = self._server.url, self._server.port
+
+    def show(self, shown: Document) -> None:
+        self.facts.shown = shown
+        self._loop.call_soon_threadsafe(self.feed.publish, shown)
+
+    def close(self) -> None:
+        if self._loop.is_running():
+            asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result(10)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(10)
+            self._loop.close()
+
+
+MakeSite = Callable[..., Site]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with Browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def serve() -> Iterator[MakeSite]:
+    made: list[Site] = []
+
+    def make(shown: Document, port: int = 0) -> Site:
+        made.append(Site(shown, port))
+        return made[-1]
+
+    yield make
+    for site in made:
+        if not site._loop.is_closed():
+            site.close()
+
+
+def quiet() -> Document:
+    with world.memory() as ledger:
+        home = [world.sight(world.report([world.at_rest(ALICE), world.at_rest(BOB)]))]
+        return document(build(world.life(), home, read_record(ledger, home, world.NOW.wall), world.NOW.wall))
+
+
+def stuck(*steps: Any, is_over: bool = False) -> Document:
+    """Alice stuck for 24 minutes; with what was done about it so far."""
+    with world.memory() as ledger:
+        world.incident(ledger, ALICE, MINUTE, *steps, lasted=MINUTE if is_over else None)
+        alice = world.at_rest(ALICE) if is_over else world.seen(world.row(ALICE), 24 * MINUTE)
+        home = [world.sight(world.report([alice, world.at_rest(BOB)]))]
+        return document(build(world.life(), home, read_record(ledger, home, world.NOW.wall), world.NOW.wall))
+
+
+def opened(tab: Tab, site: Site) -> None:
+    tab.open(site.url)
+    tab.wait_for("document.querySelector('.banner') && document.querySelector('svg.chart')")
+
+
+def has_clean_record(tab: Tab, site: Site) -> bool:
+    assert tab.errors == []
+    assert {urlsplit(url).netloc for url in tab.requests} == {f"127.0.0.1:{site.port}"}
+    return True
+
+
+def test_it_loads_without_an_error_or_a_request_to_anybody_else(browser: Browser, serve: MakeSite) -> None:
+    site = serve(world.full_document())
+    with browser.tab() as tab:
+        opened(tab, site)
+        tab.wait_for("document.getElementById('live-text').textContent === 'live'")
+        assert has_clean_record(tab, site)
+        assert {urlsplit(url).path for url in tab.requests} == {"/", "/api/events"}
+        assert "Gateway office is down" in tab.text()
+        assert tab.run("document.title").startswith("▲ Gateway office is down")
+
+
+def test_a_session_goes_stuck_and_is_recovered_live(browser: Browser, serve: MakeSite) -> None:
+    site = serve(quiet())
+    with browser.tab() as tab:
+        opened(tab, site)
+        assert "All is well: 2 sessions, none of them stuck." in tab.text()
+        tab.run("window.isTheSamePage = true")
+
+        site.show(stuck())
+        tab.wait_for("document.querySelector('.banner.trouble')?.textContent === '1 stuck.'")
+        assert tab.run("document.querySelector('.session.stuck .sessionkey').textContent") == ALICE
+        assert "Nothing works on it for 24m" in tab.text()
+        assert "openclaw-watchdog explain agent:main:irc:direct:alice" in tab.text()
+
+        site.show(stuck(world.SENT))
+        tab.wait_for("document.querySelector('.session.recovering')")
+        assert "Next: waiting for proof that resuming it worked" in tab.text()
+
+        site.show(stuck(world.WORKED, is_over=True))
+        tab.wait_for("document.querySelector('.banner.ok')")
+        tab.wait_for("document.querySelector('svg.chart .bar.recovered .deed.worked')")
+        assert tab.run("document.getElementById('sessions').hidden")
+        assert "Resume worked: a new run finished" in tab.text()
+        assert "1 recovered" in tab.run("document.getElementById('timeline-text').textContent")
+        assert tab.run("window.isTheSamePage")
+        assert has_clean_record(tab, site)
+
+
+def test_a_lost_connection_is_said_and_comes_back(browser: Browser, serve: MakeSite) -> None:
+    site = serve(quiet())
+    with browser.tab() as tab:
+        opened(tab, site)
+        site.close()
+        tab.wait_for("document.getElementById('live-text').textContent.startsWith('no connection')")
+        again = serve(stuck(), site.port)
+        tab.wait_for("document.querySelector('.session.stuck')")
+        tab.wait_for("document.getElementById('live-text').textContent === 'live'")
+        again.close()
+
+
+def test_ages_grow_and_countdowns_fall_by_themselves(browser: Browser, serve: MakeSite) -> None:
+    site = serve(world.full_document())
+    with browser.tab() as tab:
+        opened(tab, site)
+        due = "document.querySelector('.session.suspect .next [data-until]').textContent"
+        before = tab.run(due)
+        tab.wait_for(f"{due} !== {before!r}", 5)
+        assert tab.run(due).startswith("in 11m5")
+        width = float(tab.run("document.querySelector('.session.suspect .level').style.width").rstrip("%"))
+        assert 39 < width < 42
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_it_fits_a_phone(browser: Browser, serve: MakeSite, dark: bool) -> None:
+    site = serve(json.loads(json.dumps(world.full_document()).replace(BOB, "agent:main:" + "x" * 180)))
+    with browser.tab(width=PHONE, dark=dark) as tab:
+        opened(tab, site)
+        tab.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        assert tab.run("document.documentElement.scrollWidth") <= PHONE
+        too_wide = f"[...document.querySelectorAll('body *')].filter((one) => one.getBoundingClientRect().right > {PHONE} + 0.5).map((one) => one.outerHTML.slice(0, 90))"
+        assert tab.run(too_wide) == []
+        _keep_picture(tab, f"phone-{'dark' if dark else 'light'}")
+        assert has_clean_record(tab, site)
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_axe_finds_nothing_serious(browser: Browser, serve: MakeSite, width: int, dark: bool) -> None:
+    site = serve(world.full_document())
+    with browser.tab(width=width, dark=dark) as tab:
+        opened(tab, site)
+        tab.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        tab.run(axe_core().read_text("utf-8") + "; true")
+        assert tab.run("axe.run().then((result) => result.passes.map((one) => one.id))").count("color-contrast") == 1
+        found = tab.run("axe.run().then((result) => result.violations)")
+        told = [(one["id"], one["impact"], [node["html"][:120] for node in one["nodes"][:3]]) for one in found]
+        assert told == []
+        _keep_picture(tab, f"full-{width}-{'dark' if dark else 'light'}")
+
+
+def test_the_keyboard_reaches_everything_and_keeps_its_place(browser: Browser, serve: MakeSite) -> None:
+    site = serve(world.full_document())
+    with browser.tab() as tab:
+        opened(tab, site)
+        tab.press("Tab", 9)
+        assert tab.run("document.activeElement.className") == "skip"
+        for _ in range(60):
+            tab.press("Tab", 9)
+            if tab.run("document.activeElement.tagName") == "SUMMARY":
+                break
+        key = tab.run("document.activeElement.dataset.key")
+        tab.run("document.activeElement.click()")
+        changed = world.full_document()
+        newest = dict(changed["incidents"][0], id="i-new", session="agent:main:new")
+        site.show({**changed, "incidents": [newest, *changed["incidents"]]})
+        tab.wait_for("document.getElementById('i-new')")
+        assert tab.run("document.activeElement.dataset.key") == key
+        assert tab.run("document.activeElement.parentElement.open")
+
+
+def test_another_origin_cannot_read_it(browser: Browser, serve: MakeSite) -> None:
+    site = serve(world.full_document())
+    with browser.tab() as tab:
+        tab.open("about:blank")
+        assert tab.run(f"fetch('{site.url}api/state').then(() => 'read', () => 'refused')") == "refused"
+
+
+def _keep_picture(tab: Tab, name: str) -> None:
+    """``STATUS_PAGE_PICTURES=folder`` keeps what the tests saw, for people's eyes and the README."""
+    folder = os.environ.get("STATUS_PAGE_PICTURES")
+    if folder:
+        tab.run("document.querySelectorAll('details').forEach((one) => { one.open = false; })")
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        tab.picture(Path(folder) / f"{name}.png")

@@ -1,0 +1,141 @@
+"""One simulated gateway with one stuck session, which notes every frame it gets; and somebody to be told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from websockets.asyncio.server import ServerConnection
+
+from watchdog.adapters.clock import SystemClock
+from watchdog.gateway.rows import agent_of
+from watchdog.simulator import sessions as turns
+from watchdog.simulator.handshake import Access
+from watchdog.simulator.locks import LockFiles
+from watchdog.simulator.profiles import PROFILES
+from watchdog.simulator.records import Deed
+from watchdog.simulator.server import SimulatedGateway
+from watchdog.simulator.sessions import Address
+from watchdog.simulator.world import World
+
+KEY = "agent:main:irc:direct:alice"
+REQUEST = "summarise the incident from last night"
+DOING = frozenset(
+    {"agent", "chat.send", "sessions.send", "sessions.reset", "sessions.recover", "sessions.abort", "chat.abort", "send"}
+)
+"""Methods that do something; all others look."""
+
+
+def stuck_world(version: str, request: str = REQUEST) -> World:
+    """A direct chat that has been stuck for an hour in the way its version gets stuck: cut by a crash, or on 2026.9.6
+    (which recovers those by itself) by a store that was locked when its run ended."""
+    now = SystemClock().now().wall
+    world = World(PROFILES[version], now - timedelta(minutes=75), seed=1)
+    world.chat.join(KEY, Address("irc", "irc:alice"))
+    world.chat.person_writes(KEY, "hello", turns.answers(1.0))
+    world.advance(600)
+    if world.profile.recovers_at_boot:
+        world.chat.person_writes(KEY, request, turns.answers(6.0))
+        world.advance(3)
+        world.lock_store(40)
+        world.advance(60)
+    else:
+        world.chat.person_writes(KEY, request, turns.stays_silent())
+        world.advance(45)
+        world.process.kill()
+        world.agenda.outside(2.0, world.process.start)
+        world.advance(120)
+    world.provider.usual = turns.answers(0.3)
+    world.advance(SystemClock().now().wall)
+    return world
+
+
+class _Noted:
+    """A connection whose incoming frames are written down before the gateway sees them."""
+
+    def __init__(self, connection: ServerConnection, frames: list[dict[str, Any]]) -> None:
+        self._connection = connection
+        self._frames = frames
+
+    async def __aiter__(self) -> AsyncIterator[str | bytes]:
+        async for text in self._connection:
+            self._frames.append(json.loads(text))
+            yield text
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+class NotingGateway(SimulatedGateway):
+    """A simulated gateway on a real socket that keeps every request it was sent, answered or not."""
+
+    def __init__(self, world: World, state_dir: Path, *, access: Access | None = None) -> None:
+        for key, session in world.sessions.items():
+            transcript = state_dir / "agents" / (agent_of(key) or "main") / "sessions" / f"{session.session_id}.jsonl"
+            transcript.parent.mkdir(parents=True, exist_ok=True)
+            transcript.touch()
+        super().__init__(world, access=access, locks=LockFiles(state_dir, gateway_pid=os.getpid()))
+        self.frames: list[dict[str, Any]] = []
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        await super()._serve(cast(ServerConnection, _Noted(connection, self.frames)))
+
+    def sent(self) -> list[dict[str, Any]]:
+        """Requests that do something, in order. A stranger's abort that early gateways are asked about does nothing."""
+        return [frame for frame in self.frames if frame.get("method") in DOING]
+
+    def sends_by_key(self) -> Counter[str]:
+        """How often each idempotency key was sent."""
+        keys = (frame["params"].get("idempotencyKey") for frame in self.sent())
+        return Counter(key for key in keys if key is not None)
+
+    def deeds(self) -> list[Deed]:
+        return [deed for deed in self.world.deeds if deed.key == KEY and deed.client.display_name is not None]
+
+
+@dataclass(slots=True)
+class Listener:
+    """Takes every HTTP request and keeps it: somebody's webhook."""
+
+    port: int = 0
+    requests: list[tuple[str, bytes]] = field(default_factory=list)
+    """Head and body of each."""
+
+    def told(self) -> set[str]:
+        """Ids of all messages that came, those in digests included."""
+        found: set[str] = set()
+        for _, body in self.requests:
+            document = json.loads(body) if body else {}
+            found |= {part["id"] for part in (document, *document.get("messages", ())) if "id" in part}
+        return found
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := (await reader.readuntil(b"\r\n\r\n")).decode("latin-1"):
+                length = next((int(line[15:]) for line in head.lower().split("\r\n") if line[:15] == "content-length:"), 0)
+                self.requests.append((head, await reader.readexactly(length)))
+                writer.write(b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n")
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # gone, or killed
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def listening() -> AsyncIterator[Listener]:
+    listener = Listener()
+    server = await asyncio.start_server(listener._take, "127.0.0.1", 0)
+    listener.port = server.sockets[0].getsockname()[1]
+    try:
+        yield listener
+    finally:
+        server.close()

@@ -1,0 +1,215 @@
+"""Cut at every step: a real daemon is killed after its n-th effect, for every n, and started again.
+
+Whatever the moment of the kill: each attempt is sent at most once, the ledger ends settled, the session ends recovered or
+quarantined, and a person hears of the beginning and of the end. The first life is cut after effect n, the second one
+soon after its start, the third lives on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import signal
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from watchdog.simulator.records import Truth
+
+from .lives import CutAt, Launcher, Life, Record, launching, until
+from .stage import KEY, REQUEST, Listener, NotingGateway, listening, stuck_world
+
+AT_ONCE = 8
+"""Daemons at a time; they mostly wait."""
+SECOND_LIFE = 2
+"""Effects of the second life: it dies while it settles what the first one left."""
+
+CONFIG = """
+gateways:
+  - {{name: home, url: "{url}", token: "{token}", state_dir: "{folder}/openclaw"}}
+poll_every: 200ms
+thresholds: {{stuck_after: 700ms, confirm_for: 300ms, long_running_after: 30m, startup_grace: 300ms}}
+recovery: {{ladder: [{ladder}], verify_within: 4s, backoff: [200ms]}}
+notify: ["json+http://127.0.0.1:{port}/hook"]
+status_page: null
+state_dir: "{folder}/state"
+allow_short_thresholds: true
+"""
+
+
+class Story:
+    """One stuck session and the daemon's lives around it."""
+
+    def __init__(self, folder: Path, version: str, ladder: str, launcher: Launcher, listener: Listener) -> None:
+        self.folder = folder
+        self.gateway = NotingGateway(stuck_world(version), folder / "openclaw")
+        self.ladder = ladder
+        self.launcher = launcher
+        self.listener = listener
+        self.lives = itertools.count(1)
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / "state" / "ledger.sqlite"
+
+    def effects(self, life: int) -> list[str]:
+        path = self.folder / f"effects-{life}"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def is_over(self) -> bool:
+        """The matter is closed, and everything owed about it has arrived and is marked so."""
+        record = Record.of(self.ledger)
+        owed = {message["dedupe_key"] for message in record.messages}
+        marked = {delivery["message"] for delivery in record.deliveries if delivery["delivered_at"] is not None}
+        return (
+            record.is_settled
+            and owed <= self.listener.told()
+            and marked >= {message["id"] for message in record.messages}
+        )
+
+    async def live(self, cuts: Sequence[CutAt]) -> None:
+        """One life after the other, until the matter is over. The last one is stopped in good order."""
+        async with self.gateway:
+            self._configure()
+            for cut in cuts:
+                life = await self._start(cut)
+                await until(f"{self.folder.name} comes to an end\n{self.report()}", lambda one=life: self._ended(one))
+                if cut is None:
+                    assert await life.end() == 0, self.report()
+                elif life.is_over:
+                    assert await life.code == -signal.SIGKILL, self.report()
+                    continue
+                await life.end(signal.SIGKILL)
+                break
+            assert self.is_over(), self.report()
+            self.check()
+
+    def _ended(self, life: Life) -> bool:
+        return life.is_over or self.is_over()
+
+    def _configure(self) -> None:
+        text = CONFIG.format(
+            url=self.gateway.url,
+            token=self.gateway.access.token,
+            folder=self.folder,
+            ladder=self.ladder,
+            port=self.listener.port,
+        )
+        path = self.folder / "watchdog.yaml"
+        path.write_text(text)
+        path.chmod(0o600)
+
+    async def _start(self, cut: CutAt) -> Life:
+        number = next(self.lives)
+        return await self.launcher.start(
+            ["run", "--log-format", "json", "--config", str(self.folder / "watchdog.yaml")],
+            environ={"HOME": str(self.folder), "PATH": "/usr/bin:/bin"},
+            log=self.folder / "log",
+            effects=self.folder / f"effects-{number}",
+            cut=cut,
+        )
+
+    # ------------------------------------------------------------ what must hold
+
+    def check(self) -> None:
+        record = Record.of(self.ledger)
+        self._check_sends(record)
+        self._check_ending(record)
+        self._check_told(record)
+        self._check_notes(record)
+
+    def _check_sends(self, record: Record) -> None:
+        twice = {key: count for key, count in self.gateway.sends_by_key().items() if count > 1}
+        assert not twice, self.report()
+        begun = Counter(attempt["step"] for attempt in record.attempts if attempt["started_at"] is not None)
+        sent = self.gateway.sent()
+        resets = [frame for frame in sent if frame["method"] == "sessions.reset"]
+        words = [frame for frame in sent if frame["method"] in ("agent", "chat.send")]
+        assert len(resets) <= begun["new"], self.report()
+        assert len(resets) + len(words) <= begun.total(), self.report()
+        keys = {attempt["idempotency_key"] for attempt in record.attempts if attempt["started_at"] is not None}
+        assert {key.removesuffix("-notice") for key in self.gateway.sends_by_key()} <= keys, self.report()
+        deeds = self.gateway.deeds()
+        assert not [deed for deed in deeds if deed.is_wrong and deed.method != "send"], self.report()
+        assert max(Counter((deed.method, deed.run_id) for deed in deeds if deed.run_id).values(), default=0) <= 1
+
+    def _check_ending(self, record: Record) -> None:
+        is_stuck = self.gateway.world.truth(KEY) is Truth.STUCK
+        outcomes = [incident["outcome"] for incident in record.incidents]
+        assert "open" not in outcomes, self.report()
+        assert is_stuck == (outcomes[-1] == "quarantined"), self.report()
+        if is_stuck:
+            assert [entry["session"] for entry in record.quarantines] == [KEY], self.report()
+            assert "ineffective" in record.states(), self.report()
+
+    def _check_told(self, record: Record) -> None:
+        owed = [message["dedupe_key"] for message in record.messages]
+        for incident in record.incidents:
+            ending = "quarantined" if incident["outcome"] == "quarantined" else "closed"
+            assert owed.count(f"{incident['id']}:opened") == 1, self.report()
+            assert owed.count(f"{incident['id']}:{ending}") == 1, self.report()
+        assert set(owed) <= self.listener.told(), self.report()
+
+    def _check_notes(self, record: Record) -> None:
+        """What lost the context was preceded by a note that has it."""
+        if any(attempt["step"] == "new" and attempt["started_at"] is not None for attempt in record.attempts):
+            assert any(REQUEST in Path(note["path"]).read_text() for note in record.notes), self.report()
+
+    def report(self) -> str:
+        """Everything a person needs to see why."""
+        record = Record.of(self.ledger)
+        lives = [f"life {number}: {self.effects(number)}" for number in range(1, 6) if self.effects(number)]
+        log = (self.folder / "log").read_text() if (self.folder / "log").exists() else ""
+        sent = [(frame["method"], frame["params"].get("idempotencyKey")) for frame in self.gateway.sent()]
+        deeds = [(deed.method, deed.truth.value, deed.effect) for deed in self.gateway.deeds()]
+        facts = [record.incidents, record.attempts, [one["dedupe_key"] for one in record.messages], record.quarantines]
+        return "\n".join([*lives, *map(str, facts), f"sent {sent}", f"deeds {deeds}", log[-6000:]])
+
+
+async def cut_everywhere(folder: Path, version: str, ladder: str, before: Sequence[CutAt]) -> list[str]:
+    """Once uncut, to see the effects of the life in question; then once for each of them. Returns their names."""
+    async with launching() as launcher, listening() as listener:
+
+        async def told(name: str, cuts: Sequence[CutAt]) -> Story:
+            place = folder / name
+            place.mkdir()
+            story = Story(place, version, ladder, launcher, listener)
+            await story.live([*before, *cuts])
+            return story
+
+        whole = await told("whole", [None])
+        effects = whole.effects(len(before) + 1)
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def cut(number: int) -> None:
+            async with room:
+                await told(f"cut-{number}", [number, SECOND_LIFE, None])
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(1, len(effects) + 1):
+                group.create_task(cut(number))
+        return effects
+
+
+DEEDS = {
+    ("2026.9.6", "resume"): {"frame agent"},
+    ("2026.9.6", "new"): {"frame sessions.reset", "frame send", "note", "add_note"},
+    ("2026.3.24", "resume"): {"frame chat.send"},
+    ("2026.3.24", "new"): {"frame chat.send", "frame send", "note", "add_note"},
+}
+EVERY_DEED = {"open_incident", "owe", "frame connect", "plan_attempt", "claim_attempt", "settle_attempt", "close_incident"}
+
+
+@pytest.mark.parametrize(("version", "step"), DEEDS)
+async def test_a_kill_after_any_effect_of_a_recovery(version: str, step: str, tmp_path: Path) -> None:
+    ladder = "resume, new" if step == "resume" else "new"
+    effects = await cut_everywhere(tmp_path, version, ladder, [])
+    assert set(effects) >= EVERY_DEED | DEEDS[version, step]
+
+
+async def test_a_kill_after_any_effect_of_giving_up(tmp_path: Path) -> None:
+    """The deed was claimed and never sent: the next life finds that nothing changed, and hands over to a person."""
+    effects = await cut_everywhere(tmp_path, "2026.9.6", "new", ["claim_attempt"])
+    assert set(effects) >= {"settle_start_up", "settle_attempt", "quarantine", "close_incident"}
