@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check e2e bench fmt clean
+.PHONY: help run demo test check e2e bench corpus mutants fmt clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,12 @@ e2e: $(STAMP) ## real OpenClaw gateways from npm, four versions, a real chat net
 
 bench: $(STAMP) ## what watching costs, measured on a real gateway
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+corpus: $(STAMP) ## the scoreboard of real incidents (ARGS="59878" shows the course of some)
+	@$(BIN)/python -m tests.incidents $(ARGS)
+
+mutants: $(STAMP) ## takes out each guard in turn; the suite must notice (a few minutes)
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 fmt: $(STAMP) ## format and sort imports
 	@$(BIN)/ruff format .

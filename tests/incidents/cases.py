@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -61,8 +60,6 @@ class See(StrEnum):
     VERIFYING = "verifying"
     AWAY = "away"
     """The gateway itself could not be asked."""
-
-
 
 
 class Expect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -150,6 +147,8 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     play: tuple[Change, ...] = ()
     deeds: dict[str, tuple[Any, ...]] = {}
     """How the gateway takes each step, in order; the last one repeats. Default: it helps."""
+    not_told: tuple[str, ...] = ()
+    """Kinds of message that nobody must get."""
     known_gap: str | None = None
     """What the code gets wrong here, and why; the case counts as lost until it is mended."""
     tries_first: bool = False
@@ -233,7 +232,3 @@ def families(folder: Path = FOLDER) -> Sequence[Family]:
 def names_like(pattern: str, names: Mapping[str, object]) -> list[str]:
     """The sessions of a case that a line is about."""
     return [name for name in names if fnmatchcase(name, pattern)]
-
-
-def seconds(value: str | int) -> timedelta:
-    return timedelta(seconds=span(value))

@@ -13,7 +13,6 @@ from watchdog.adapters.ledger import Ledger
 from watchdog.cli.unmetered import NoMeter
 from watchdog.config import parse
 from watchdog.core.policy import Step
-from watchdog.core.recovery import AttemptState
 from watchdog.core.verdict import Verdict
 from watchdog.service.events import RecordedLog
 from watchdog.service.planning import Action, Decision
@@ -188,9 +187,7 @@ class Player:
         decisions = {decision.judged.session.key: decision for decision in report.decisions}
         in_flight = {incident.session for incident, _ in self.ledger.attempts_in_flight(NAME)}
         for item in report.judged:
-            name = names.get(item.session.key)
-            if name is None:
-                continue
+            name = names[item.session.key]
             verdict, why = item.judgement.verdict, item.judgement.reason
             see, detail = _see(decisions.get(item.session.key), verdict, item.session.key in in_flight)
             mine = [one for one in sent if one.name == name]
@@ -239,8 +236,13 @@ def _compare(played: Played) -> list[str]:
             else:
                 problems += _differs(played, name, line)
     problems += _deeds(played, expected)
-    if case.right is Right.TELL and not any(told.session in played.seen or told.session is None for told in played.told):
+    if case.right is Right.TELL and not any(
+        told.session in played.seen or told.session is None for told in played.told
+    ):
         problems.append("nobody was told anything")
+    problems += [
+        f"told {told.kind.value} at {clock(told.t)}" for told in played.told if told.kind.value in case.not_told
+    ]
     return problems
 
 
@@ -259,7 +261,9 @@ def _differs(played: Played, name: str, line: Expect) -> list[str]:
     if wrong is not None:
         return [f"{where}: expected {want} [{line.why}], got {wrong} at {clock(wrong.t)}"]
     kind = _TOLD.get(line.see)
-    if kind is not None and not any(told.session == name and told.kind is kind and told.t <= end for told in played.told):
+    if kind is not None and not any(
+        told.session == name and told.kind is kind and told.t <= end for told in played.told
+    ):
         return [f"{where}: expected {want} to be told to a person as {kind.value}"]
     return []
 
@@ -296,11 +300,3 @@ def _deeds(played: Played, expected: list[tuple[str, Expect]]) -> list[str]:
 def play(case: Case) -> Played:
     """The whole case, at once."""
     return asyncio.run(Player(case).play())
-
-
-def unsettled(played: Played) -> list[str]:
-    """Attempts that were neither proven nor disproven by the end of the case."""
-    open_states = {AttemptState.STARTED.value, AttemptState.INDETERMINATE.value}
-    return [state for states in played.states.values() for state in states if state.split(":")[1] in open_states]
-
-

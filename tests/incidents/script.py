@@ -276,7 +276,7 @@ class World:
         }
 
     def answer(self, method: str, params: Json, link: ScriptedLink) -> Any:
-        look = {
+        looks: dict[str, Callable[[Json], Any]] = {
             "sessions.list": self._list,
             "chat.history": self._history,
             "gateway.restart.preflight": self._preflight,
@@ -287,9 +287,9 @@ class World:
             "agent.wait": self._wait,
             "send": self._telling,
             "cron.runs": lambda _: {"entries": [], "total": 0},
-        }.get(method)
-        if look is not None:
-            return look(params)
+        }
+        if method in looks:
+            return looks[method](params)
         if method == "sessions.abort" and link.is_probe:
             return self._probed(params)
         if method in ("chat.send", "agent", "sessions.send", *_STEPS):
@@ -602,5 +602,3 @@ class ScriptedGateway(GatewayClient):
     async def prepare(self, step: Step, session: Session) -> None:
         await super().prepare(step, session)
         self._world.prepared()
-
-

@@ -9,7 +9,8 @@ or while nobody did, budgets, pauses and quarantines are unknown: ``lost_history
 a loss raises once, so that no pass that began with the old history acts on the new one.
 
 Where things are: ``ledger_file`` (transactions, loss and healing), ``ledger_opening``, ``ledger_lock`` (one owner),
-``ledger_schema`` (tables, migrations), ``ledger_incidents``, ``ledger_outbox``, ``ledger_operator`` (the SQL),
+``ledger_schema`` (tables, migrations), ``ledger_incidents``, ``ledger_outbox``, ``ledger_operator``,
+``ledger_restarts`` (the SQL),
 ``ledger_rows`` (values), ``ledger_trouble`` (what to say when it is sick).
 """
 
@@ -20,10 +21,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 
-from watchdog.adapters import ledger_incidents, ledger_operator, ledger_outbox
+from watchdog.adapters import ledger_incidents, ledger_operator, ledger_outbox, ledger_restarts
 from watchdog.adapters.ledger_file import BUSY_TIMEOUT, Access, LedgerFile
 from watchdog.adapters.ledger_opening import loose_permissions
 from watchdog.adapters.ledger_operator import AuditLine
+from watchdog.adapters.ledger_restarts import LedgerRestarts
 from watchdog.adapters.ledger_rows import from_ms, from_ms_or_none, note_of, to_ms
 from watchdog.adapters.ledger_trouble import LedgerRefused
 from watchdog.core.policy import Step
@@ -40,6 +42,8 @@ class Ledger:
 
     def __init__(self, file: LedgerFile) -> None:
         self._file = file
+        self.restarts = LedgerRestarts(file)
+        """Restarts of whole gateways."""
 
     # ------------------------------------------------------------ making and ending
 
@@ -373,4 +377,5 @@ class Ledger:
                 ledger_incidents.prune(transaction, before)
                 + ledger_operator.prune(transaction, before)
                 + ledger_outbox.prune(transaction, before)
+                + ledger_restarts.prune(transaction, before)
             )

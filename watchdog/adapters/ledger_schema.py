@@ -2,8 +2,9 @@
 
 Invariants the tables themselves keep, whoever writes: one open incident per (gateway, session); attempts unique by
 (incident, number); at most one attempt in flight per incident; one active quarantine per (gateway, session); one message
-per dedupe key; one delivery per (message, target). Limit: a migration already released is never edited, only followed
-by another; each runs in one transaction together with its ``user_version``, and only forward.
+per dedupe key; one delivery per (message, target); one restart per gateway whose outcome is still awaited. Limit: a
+migration already released is never edited, only followed by another; each runs in one transaction together with its
+``user_version``, and only forward.
 
 Instants are INTEGER epoch milliseconds UTC; run identities are JSON.
 """
@@ -150,7 +151,24 @@ _LEDGER_1: Migration = (
     """,
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_LEDGER_1,)
+_LEDGER_2: Migration = (
+    """
+    CREATE TABLE gateway_restarts (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        gateway TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        how TEXT NOT NULL,
+        outcome TEXT CHECK (outcome IN ('worked', 'did_not_help', 'failed')),
+        settled_at INTEGER,
+        over_at INTEGER,
+        CHECK ((outcome IS NULL) = (settled_at IS NULL))
+    ) STRICT
+    """,
+    "CREATE UNIQUE INDEX one_restart_awaited ON gateway_restarts (gateway) WHERE outcome IS NULL",
+    "CREATE INDEX restarts_by_gateway ON gateway_restarts (gateway, at)",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_LEDGER_1, _LEDGER_2)
 """Entry n (from 0) leads from ``user_version`` n to n + 1."""
 
 SERIALS_PER_LEDGER = 1_000_000

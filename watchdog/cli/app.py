@@ -1,39 +1,88 @@
-"""The typer application and what all verbs share: finding the configuration, printing, leaving with the right code."""
+"""The typer application: its verbs, each imported when it is asked for, and leaving with the right code."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping, MutableMapping
+from importlib import import_module
+from typing import Any, Literal
 
 import typer
+import typer.core
 
 from watchdog import __version__
-from watchdog.cli import (
-    checking,
-    configuring,
-    demonstrating,
-    doctoring,
-    notifying,
-    observing,
-    recording,
-    recovering,
-    running,
-    serving,
-    starting,
-    switching,
-)
 from watchdog.cli.shared import Leave, say_error
 from watchdog.config import ConfigError
 from watchdog.service.errors import LedgerError, WatchdogError
 
 EX_UNAVAILABLE = 69
 EX_CONFIG = 78
+MARKUP: Literal["markdown"] = "markdown"
+
+VERBS: Mapping[str, str] = {
+    "run": "running",
+    "check": "checking",
+    "explain": "checking",
+    "status": "observing",
+    "top": "observing",
+    "recover": "recovering",
+    "history": "recording",
+    "pause": "switching",
+    "unpause": "switching",
+    "release": "switching",
+    "doctor": "doctoring",
+    "init": "starting",
+    "demo": "demonstrating",
+    "config": "configuring",
+    "service": "serving",
+    "notify": "notifying",
+}
+"""Every verb, in the order of the help, and the module beside this one whose ``add_to`` brings it."""
+
+
+class Verbs(MutableMapping[str, Any]):
+    """The commands behind the verbs. A verb's module is imported when the verb is looked up: the daemon, which lives for
+    months, would otherwise carry the tables, the simulator and whatever else the other verbs need."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, verb: str) -> Any:
+        if verb not in self._made:
+            module = import_module(f"watchdog.cli.{VERBS[verb]}")
+            typed = typer.Typer(rich_markup_mode=MARKUP)
+            module.add_to(typed)
+            self._made = {**typer.main.get_group(typed).commands, **self._made}
+        return self._made[verb]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(VERBS)
+
+    def __len__(self) -> int:
+        return len(VERBS)
+
+    def __setitem__(self, verb: str, command: Any) -> None:
+        self._made[verb] = command
+
+    def __delitem__(self, verb: str) -> None:
+        del self._made[verb]
+
+
+class Root(typer.core.TyperGroup):
+    """``openclaw-watchdog`` itself."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = Verbs()
+
 
 app = typer.Typer(
+    cls=Root,
     name="openclaw-watchdog",
     help="Finds OpenClaw sessions that are marked running while nothing runs, recovers them once, and proves it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=MARKUP,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -49,20 +98,6 @@ def _root(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
     """Watches OpenClaw gateways."""
-
-
-running.add_to(app)
-checking.add_to(app)
-observing.add_to(app)
-recovering.add_to(app)
-recording.add_to(app)
-switching.add_to(app)
-doctoring.add_to(app)
-configuring.add_to(app)
-starting.add_to(app)
-serving.add_to(app)
-notifying.add_to(app)
-demonstrating.add_to(app)
 
 
 def main() -> None:

@@ -28,8 +28,10 @@ from watchdog.service.state import PROGRAM
 NOT_RUNNING = 3
 ASK_EVERY = 1.0
 """Seconds between two questions of ``top``; the picture moves four times as often."""
-PATIENCE = 5.0
+PATIENCE = 3.0
 _BLINK = 0.25
+_LOCAL_FLAGS = 3
+"""Where ``tcgetattr`` keeps what a terminal makes of keys."""
 
 Document = dict[str, Any]
 
@@ -193,6 +195,10 @@ def _keys() -> Iterator[_Keys]:
     before = termios.tcgetattr(sys.stdin)
     try:
         tty.setcbreak(sys.stdin)
+        # Ctrl-C comes as a key: as a signal it could cut a picture in two and leave the terminal in a mess.
+        mode = termios.tcgetattr(sys.stdin)
+        mode[_LOCAL_FLAGS] &= ~termios.ISIG
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, mode)
         yield _Keys(True)
     finally:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

@@ -147,7 +147,7 @@ def _just_a_url(value: object) -> object:
 
 
 class StatusPage(Section):
-    """A small web page, /metrics and /health, without a password."""
+    """A small web page, /metrics and /healthz, without a password."""
 
     listen: Listen = "127.0.0.1:18795"
     """host:port; port 0 takes any free one. Default 127.0.0.1:18795."""
@@ -236,7 +236,7 @@ class Config(Section):
     """Who is told: apprise URLs, or {url, on: [events]} to be told less. Default []: nobody."""
 
     status_page: StatusPage | None = StatusPage()
-    """A small web page with /metrics and /health. null: off. Default {listen: 127.0.0.1:18795}."""
+    """A small web page with /metrics and /healthz. null: off. Default {listen: 127.0.0.1:18795}."""
 
     heartbeat_url: PingUrl | None = Field(default=None, examples=["https://hc-ping.com/your-id"])
     """Pinged (HTTP GET) after every completed cycle, so that an outside monitor notices when the watchdog itself is

@@ -252,6 +252,7 @@ class TranscriptTail:
     """The words of the last request, in full. Goes into the resume turn and the handoff note, never into a log."""
     last_answer: str | None = None
     at: datetime | None = None
+    """When the last entry was written that is not a watchdog's turn."""
     has_run_in_flight: bool | None = None
     """``chat.history`` says so (2026.9.x ``inFlightRun``); None where the version cannot tell."""
     has_pending_input: bool | None = None

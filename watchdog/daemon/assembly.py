@@ -19,6 +19,7 @@ from watchdog.config import LoadedConfig, load
 from watchdog.core.policy import Step
 from watchdog.daemon.endpoints import EndpointFinder
 from watchdog.daemon.page import Page
+from watchdog.daemon.restarting import Restarts
 from watchdog.daemon.telling import Teller
 from watchdog.gateway.client import GatewayClient
 from watchdog.gateway.identity import DeviceIdentity, DeviceTokens
@@ -45,6 +46,7 @@ class Parts:
     teller: Teller
     supervisor: Supervisor
     page: Page
+    restarts: Restarts
     build_watches: Callable[[LoadedConfig, set[str]], Sequence[Watch]]
     """Watches for the named gateways of a configuration read later."""
     read_again: Callable[[], LoadedConfig]
@@ -176,6 +178,13 @@ class Builder:
             teller=Teller(ledger, self.clock, self.log, self.meter, self.secrets, self.env, Random()),
             supervisor=Supervisor(self.clock, self.env),
             page=Page(self.loaded, ledger, self.clock, self.log, self.meter, self.secrets, is_observing=is_observing),
+            restarts=Restarts(
+                ledger,
+                self.clock,
+                self.log,
+                self.env,
+                lambda section: self.finder(section, identity).process_started_at(),
+            ),
             build_watches=lambda loaded, names: self.watches(
                 loaded, identity, ledger, notes, is_observing=is_observing, only=names
             ),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 
 from watchdog.adapters.host import Host
@@ -67,6 +68,14 @@ class EndpointFinder:
     def discovered(self) -> DiscoveredGateway | None:
         """What OpenClaw's own files say of the gateway on this machine, or None."""
         return self._discover(quietly=True)
+
+    def process_started_at(self) -> datetime | None:
+        """When the gateway of this section last started, by its live lock file; None: not known, or none lives here."""
+        found = self.discovered()
+        if found is None or found.pid is None:
+            return None
+        is_here = self._section.url is None or _same_place(self._section.url, found.url)
+        return found.lock_created_at if is_here else None
 
     def _discover(self, *, quietly: bool = False) -> DiscoveredGateway | None:
         try:

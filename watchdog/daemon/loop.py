@@ -74,6 +74,7 @@ class Daemon:
             unsettled_attempts=len(left),
         )
         await parts.teller.configure(parts.loaded)
+        parts.restarts.configure(parts.loaded)
         for watch in parts.watches:
             self._start(watch)
         await parts.page.open(lambda: [runner.watch for runner in self._runners.values()])
@@ -145,7 +146,8 @@ class Daemon:
             runner.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_LIMIT):
-                await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+                restarts = self.parts.restarts.close(DRAIN_LIMIT - 5)
+                await asyncio.gather(restarts, *self._tasks.values(), return_exceptions=True)
         for task in (side, *self._tasks.values()):
             task.cancel()
         await asyncio.gather(side, *self._tasks.values(), return_exceptions=True)
@@ -168,6 +170,8 @@ class Daemon:
         parts.supervisor.status(self._status_line())
         parts.teller.wake()
         parts.page.note(report)
+        if (runner := self._runners.get(report.gateway)) is not None:
+            parts.restarts.note(runner.watch, report)
         await parts.after_pass(report)
         if report.is_good:
             parts.meter.cycle_completed(report.at.wall)
@@ -239,6 +243,7 @@ class Daemon:
         parts.supervisor.ready()
 
     async def _apply(self, before: LoadedConfig, loaded: LoadedConfig) -> None:
+        self.parts.restarts.configure(loaded)
         old = {section.name: section for section in before.config.gateways}
         new = {section.name: section for section in loaded.config.gateways}
         same_pace = before.config.poll_every == loaded.config.poll_every

@@ -135,6 +135,9 @@ class Page:
         except PageUnavailable as problem:
             self._say_unavailable(str(problem))
             return
+        except Exception as defect:  # noqa: BLE001 - the watching goes on without a page
+            self._say_unavailable(f"the page could not be served ({type(defect).__name__}: {defect})")
+            return
         self._server, self._feed, self._told = server, feed, None
         self._write_address(server.url if section.port == 0 else None)
         self.log.event(Event.STATUS_PAGE_LISTENING, url=server.url)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
+import re
 import ssl
 import sys
 from collections.abc import Callable
@@ -438,5 +440,14 @@ async def _dial(name: str, url: str, patience: float, tls: ssl.SSLContext | None
         ) from problem
     except OSError as problem:
         raise errors.GatewayUnreachable(
-            f"{name}: cannot connect to {host} ({problem.strerror or type(problem).__name__}); is the gateway running?"
+            f"{name}: cannot connect to {host} ({problem.strerror or type(problem).__name__}); is the gateway running?",
+            was_refused=_was_refused(problem),
         ) from problem
+
+
+def _was_refused(problem: OSError) -> bool:
+    """Every address of the host said that nothing listens. asyncio puts the answers of several addresses in one text."""
+    if problem.errno is not None:
+        return problem.errno == errno.ECONNREFUSED
+    answers = re.findall(r"\[Errno (\d+)\]", str(problem))
+    return bool(answers) and set(answers) == {str(errno.ECONNREFUSED)}

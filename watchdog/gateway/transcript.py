@@ -91,7 +91,7 @@ def read_tail(payload: msgspec.Raw) -> TranscriptTail:
     pending = None
     if history.pendingInputs is not None:
         pending = any(item.state == "queued" for item in history.pendingInputs.items)
-    last = messages[-1] if messages else None
+    last = next((message for message in reversed(messages) if not _is_deed(message)), None)
     deed_at, deed_mark = _last_deed(messages)
     return TranscriptTail(
         kind=_kind(messages),
@@ -194,6 +194,10 @@ def _last_deed(messages: Sequence[_Message]) -> tuple[datetime | None, str | Non
         if message.role == "user" and (match := MARK.search(_text(message))):
             return instant(message.timestamp), f"{match[1]}/{match[2]}"
     return None, None
+
+
+def _is_deed(message: _Message) -> bool:
+    return message.role == "user" and MARK.search(_text(message)) is not None
 
 
 def _fingerprint(history: History, messages: Sequence[_Message]) -> str:

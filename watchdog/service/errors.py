@@ -17,7 +17,14 @@ class GatewayError(WatchdogError):
 
 
 class GatewayUnreachable(GatewayError):
-    """Nothing accepts connections at the url: the gateway is down, or the url is wrong."""
+    """Nothing accepts connections at the url: the gateway is down, or the url is wrong.
+
+    ``was_refused``: its machine answered, and nothing listens there. False: not reached, perhaps for a reason of ours.
+    """
+
+    def __init__(self, message: str, *, was_refused: bool = False) -> None:
+        super().__init__(message)
+        self.was_refused = was_refused
 
 
 class GatewayClosed(GatewayError):

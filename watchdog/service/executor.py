@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.evidence import Truth, innocence_of, owner_of
-from watchdog.core.model import GatewayFacts, Session, TailKind, TranscriptTail
+from watchdog.core.model import GatewayFacts, Preflight, Session, TailKind, TranscriptTail
 from watchdog.core.policy import Step
 from watchdog.core.recovery import REFUSED_FOR_GOOD, Attempt, AttemptState, Refusal, meaning_of_refusal
 from watchdog.core.texts import Interruption, fresh_session_notice, handoff_note, resume_text
@@ -58,6 +58,8 @@ class Executor:
         if row is None or RunIdentity.of(row) != before.case.track.identity:
             return Decision(before, Action.NOTHING)
         look = await self.gateway.look(row, look_wants(facts))
+        if _work_began(before.case.look.preflight, look.preflight):
+            return Decision(before, Action.NOTHING)
         fresh = self.observer.rejudge(row, look, before.policy, facts, snapshot)
         if not _still_so(fresh, decision.step):
             return Decision(fresh, Action.NOTHING)
@@ -189,6 +191,12 @@ class Executor:
         }
 
 
+def _work_began(before: Preflight | None, now: Preflight | None) -> bool:
+    """An idle gateway has just begun something: perhaps this session's next run, whose row lags up to 7 s behind (3.24
+    to 5.18). The next pass knows."""
+    return before is not None and now is not None and before.total_active == 0 and now.total_active > 0
+
+
 def _still_so(fresh: Judged, step: Step | None) -> bool:
     """The fresh look says the same: dead without an excuse, or for ``abort`` alive without progress."""
     if step is Step.ABORT:
@@ -211,9 +219,18 @@ def refusal_of(error: errors.GatewayError) -> Refusal:
 
 
 def interrupted_at(row: Session, tail: TranscriptTail | None) -> datetime | None:
-    """When the work was cut, as well as anybody knows: the last thing written, else the run's start."""
-    known = [at for at in (tail.at if tail is not None else None, row.started_at) if at is not None]
+    """When the work was cut, as well as anybody knows: the last thing written, else the run's start.
+
+    The start of a watchdog's own turn says nothing about the person's request, which may be much older."""
+    written, started = (tail.at if tail is not None else None), row.started_at
+    asked = tail.deed_at if tail is not None else None
+    is_ours = started is not None and asked is not None and started >= asked - _STAMPS_APART
+    known = [at for at in (written, None if is_ours else started) if at is not None]
     return max(known, default=None)
+
+
+_STAMPS_APART = timedelta(seconds=10)
+"""A turn's words and its run are stamped up to two seconds apart, in either order (5.18, 9.6)."""
 
 
 def is_long_ago(at: datetime | None, now: datetime, limit: timedelta) -> bool:

@@ -176,8 +176,12 @@ class Incidents:
     def close_ended(self, judged: Mapping[str, Judged], now: Moment, snapshot: Snapshot) -> None:
         """Close what healed, with or without us; leave open what is still stuck or still in our hands."""
         in_flight = {incident.id for incident, _ in self.ledger.attempts_in_flight(self.gateway.name)}
+        given_up = {entry.incident for entry in self.ledger.quarantines(self.gateway.name)}
         for incident in self.ledger.open_incidents(self.gateway.name):
             if incident.id in in_flight:
+                continue
+            if incident.id in given_up:  # and we died before we could close it
+                self.ledger.close_incident(incident.id, Outcome.QUARANTINED, now.wall)
                 continue
             here = judged.get(incident.session)
             if here is None:
@@ -191,7 +195,9 @@ class Incidents:
     def _close(
         self, incident: Incident, outcome: Outcome, reason: str, now: Moment, row: Session | None = None
     ) -> None:
-        message = announcements.closed(incident, outcome, now=now.wall)
+        note = next(iter(self.ledger.notes(incident.id)), None)
+        note_path = note.path if note is not None else None
+        message = announcements.closed(incident, outcome, now=now.wall, note_path=note_path)
         if self.ledger.close_incident(incident.id, outcome, now.wall, [message]):
             self.log.event(
                 Event.SESSION_CLEARED,
@@ -245,6 +251,8 @@ def _others(incident: Incident, attempt: Attempt) -> list[Attempt]:
 
 def _ending(incident: Incident, here: Judged) -> Outcome | None:
     row, verdict = here.session, here.judgement.verdict
+    if any(attempt.state is AttemptState.SUCCEEDED for attempt in incident.attempts):
+        return Outcome.RECOVERED  # proven, and we died before we could say so
     sent = [attempt for attempt in incident.attempts if was_sent(attempt)]
     if row.status is not Status.RUNNING:
         late = row.status is Status.DONE and any(attempt.before is not None for attempt in sent)

@@ -48,6 +48,12 @@ class PassReport:
     in_flight: int = 0
     next_due: Moment | None = None
     """When a verdict or a hold could change if nothing moves; look again then."""
+    error: errors.GatewayError | None = None
+    """What ended the pass, when ``phase`` is not CONNECTED."""
+    was_answered: bool = False
+    """The list was answered before that: the gateway lives, and what failed is about one session."""
+    parting: Loss | None = None
+    """How the last connection ended, as long as there is no new one."""
 
     @property
     def is_good(self) -> bool:
@@ -134,16 +140,18 @@ class Watch:
             self.observer.forget_spans(now)
             self.trust.note_silence()
             self.log.event(Event.GATEWAY_UNHEALTHY, gateway=self.gateway.name, reason=f"starting over: {gap}")
+        was_answered = False
         try:
             facts = await self._connect(now)
             snapshot = await self.gateway.list_sessions()
+            was_answered = True
             self.trust.note_answer(snapshot.latency, clock_stepped=snapshot.gateway_clock_stepped)
             judged = await self.observer.judge_all(snapshot, facts)
             report = await self._decide_and_act(facts, snapshot, judged)
         except errors.LedgerError:
             raise
         except errors.GatewayError as problem:
-            report = self._gateway_failed(problem, now)
+            report = self._gateway_failed(problem, now, was_answered=was_answered)
         self._tell_gateway(report)
         self._say_cycle(report)
         self._measure(report)
@@ -189,13 +197,15 @@ class Watch:
             )
         return facts
 
-    def _gateway_failed(self, problem: errors.GatewayError, now: Moment) -> PassReport:
+    def _gateway_failed(self, problem: errors.GatewayError, now: Moment, *, was_answered: bool) -> PassReport:
         phase = phase_of(problem)
         if phase is GatewayPhase.UNRESPONSIVE:
             self.trust.note_silence()
         was_connected, self._was_connected = self._was_connected, False
         self._note_outage(problem, now, was_connected=was_connected)
-        return PassReport(self.gateway.name, now, phase, str(problem))
+        return PassReport(
+            self.gateway.name, now, phase, str(problem), error=problem, was_answered=was_answered, parting=self._lost
+        )
 
     def _note_outage(self, problem: errors.GatewayError, now: Moment, *, was_connected: bool) -> None:
         phase = phase_of(problem)

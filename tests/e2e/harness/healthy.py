@@ -105,7 +105,8 @@ def stopped_by_user(world: World, route: Route, *, streaming: bool = True) -> By
     """Its user pressed Stop: on a page (`sessions.abort` from their own device), or wrote /stop in the chat.
 
     Seen: on 2026.3.24 and 2026.4.14 the row says `running` for ever; a /stop from chat sets `abortedLastRun` there, a Stop
-    by RPC does not. 2026.5.18: `timeout` (`failed` in a first turn). 2026.9.6: `killed`, `abortedLastRun`.
+    by RPC does not. 2026.5.18: `timeout`, or `failed` where a Stop by RPC puts what was spoken into the transcript before
+    the run does ("session file changed while embedded prompt lock was released"). 2026.9.6: `killed`, `abortedLastRun`.
     The transcript then ends (2026.3.24, 2026.4.14) with an assistant message, `stopReason` aborted, `errorMessage` "Request
     was aborted" (with a full stop after a tool), as it does after a run timeout and a restart in place. Only a Stop by RPC
     of a model that had spoken puts one more before it, with `openclawAbort: {origin: "rpc"}`. 2026.9.6 keeps only that one;

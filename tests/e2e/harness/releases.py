@@ -30,6 +30,8 @@ class Release:
     """With skills, every second turn of a session fails."""
     needless_plugins: tuple[str, ...] = ()
     """Bundled, on by default, and busy at start (this one has npm fetch a program from the network)."""
+    gives_up_silent_models: bool = False
+    """A model that says nothing for two minutes is asked again, unless its provider has a time limit of its own."""
     bundles_irc: bool = True
     lock_under_state_dir: bool = False
     """The gateway's own lock file; otherwise it lies in the temporary folder of the system."""
@@ -56,7 +58,7 @@ V4_14 = Release(
     tells_active_runs=False,
     locks_transcripts=True,
 )
-V5_18 = Release("2026.5.18", 22, _GONE, agents_without_skills=True)
+V5_18 = Release("2026.5.18", 22, _GONE, agents_without_skills=True, gives_up_silent_models=True)
 V9_6 = Release(
     "2026.9.6",
     26,

@@ -50,8 +50,11 @@ def finished(world: World, route: Route, *, word: str = "DONE") -> Run:
     call = world.provider.await_call(marker, within=PATIENCE)
 
     def done() -> Row | None:
+        # A row may say done while the run is still being put away (2026.5.18): what is said then is queued behind it, and
+        # runs as a follow-up that sessions.abort does not know.
         row = world.row(route.key)
-        return row if row.get("status") == "done" and int(row.get("startedAt") or 0) > before else None
+        is_over = row.get("status") == "done" and not row.get("hasActiveRun")
+        return row if is_over and int(row.get("startedAt") or 0) > before else None
 
     row = until(f"{marker} is answered", done, within=PATIENCE)
     if ear is not None:

@@ -55,6 +55,7 @@ def settings_for(
     if release.restarts_on_sigusr1:
         # How long such a restart waits for live runs; 2026.3.24 drains 90 s more whatever it says.
         gateway["reload"] = {"deferralTimeoutMs": 5000}
+    patience: Settings = {"timeoutSeconds": run_timeout_seconds} if release.gives_up_silent_models else {}
     return {
         "gateway": gateway,
         "agents": {"defaults": defaults},
@@ -66,6 +67,7 @@ def settings_for(
                     "apiKey": "not-a-secret",
                     "api": "openai-completions",
                     "models": [model],
+                    **patience,
                 }
             },
         },

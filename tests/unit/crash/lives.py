@@ -23,12 +23,12 @@ WITHIN = 60.0
 """Seconds for anything to happen on a machine that is busy with other things."""
 
 
-async def until(what: str, probe: Callable[[], object], within: float = WITHIN) -> None:
+async def until(what: str, probe: Callable[[], object], report: Callable[[], str] = str) -> None:
     """Wait until ``probe`` answers something true."""
     clock = SystemClock()
     began = clock.now()
     while not probe():
-        assert clock.now().since(began).total_seconds() < within, f"{what}: not within {within:g} s"
+        assert clock.now().since(began).total_seconds() < WITHIN, f"{what}: not within {WITHIN:g} s\n{report()}"
         await asyncio.sleep(0.05)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -29,31 +29,43 @@ from watchdog.simulator.world import World
 KEY = "agent:main:irc:direct:alice"
 REQUEST = "summarise the incident from last night"
 DOING = frozenset(
-    {"agent", "chat.send", "sessions.send", "sessions.reset", "sessions.recover", "sessions.abort", "chat.abort", "send"}
+    {
+        "agent",
+        "chat.send",
+        "sessions.send",
+        "sessions.reset",
+        "sessions.recover",
+        "sessions.abort",
+        "chat.abort",
+        "send",
+    }
 )
 """Methods that do something; all others look."""
 
 
-def stuck_world(version: str, request: str = REQUEST) -> World:
-    """A direct chat that has been stuck for an hour in the way its version gets stuck: cut by a crash, or on 2026.9.6
-    (which recovers those by itself) by a store that was locked when its run ended."""
+def stuck_world(version: str, requests: Mapping[str, str] = {KEY: REQUEST}, answer: str | None = None) -> World:
+    """Chats (requests by session key) that have been stuck for an hour in the way their version gets stuck: cut by a
+    crash, or on 2026.9.6 (which recovers those by itself) by a store that was locked when their runs ended."""
     now = SystemClock().now().wall
     world = World(PROFILES[version], now - timedelta(minutes=75), seed=1)
-    world.chat.join(KEY, Address("irc", "irc:alice"))
-    world.chat.person_writes(KEY, "hello", turns.answers(1.0))
+    for number, key in enumerate(requests):
+        world.chat.join(key, Address("irc", f"irc:person{number}"))
+        world.chat.person_writes(key, f"hello, this is about: {requests[key]}", turns.answers(1.0, answer))
     world.advance(600)
     if world.profile.recovers_at_boot:
-        world.chat.person_writes(KEY, request, turns.answers(6.0))
+        for key, request in requests.items():
+            world.chat.person_writes(key, request, turns.answers(6.0, answer))
         world.advance(3)
         world.lock_store(40)
         world.advance(60)
     else:
-        world.chat.person_writes(KEY, request, turns.stays_silent())
+        for key, request in requests.items():
+            world.chat.person_writes(key, request, turns.stays_silent())
         world.advance(45)
         world.process.kill()
         world.agenda.outside(2.0, world.process.start)
         world.advance(120)
-    world.provider.usual = turns.answers(0.3)
+    world.provider.usual = turns.answers(0.3, answer)
     world.advance(SystemClock().now().wall)
     return world
 
@@ -92,6 +104,10 @@ class NotingGateway(SimulatedGateway):
         """Requests that do something, in order. A stranger's abort that early gateways are asked about does nothing."""
         return [frame for frame in self.frames if frame.get("method") in DOING]
 
+    def looks(self) -> int:
+        """How often the sessions were listed."""
+        return sum(frame.get("method") == "sessions.list" for frame in self.frames)
+
     def sends_by_key(self) -> Counter[str]:
         """How often each idempotency key was sent."""
         keys = (frame["params"].get("idempotencyKey") for frame in self.sent())
@@ -106,6 +122,7 @@ class Listener:
     """Takes every HTTP request and keeps it: somebody's webhook."""
 
     port: int = 0
+    answers_get: str = "204 No Content"
     requests: list[tuple[str, bytes]] = field(default_factory=list)
     """Head and body of each."""
 
@@ -120,9 +137,12 @@ class Listener:
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while head := (await reader.readuntil(b"\r\n\r\n")).decode("latin-1"):
-                length = next((int(line[15:]) for line in head.lower().split("\r\n") if line[:15] == "content-length:"), 0)
+                length = next(
+                    (int(line[15:]) for line in head.lower().split("\r\n") if line[:15] == "content-length:"), 0
+                )
                 self.requests.append((head, await reader.readexactly(length)))
-                writer.write(b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n")
+                status = self.answers_get if head.startswith("GET ") else "204 No Content"
+                writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # gone, or killed

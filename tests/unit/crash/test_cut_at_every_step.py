@@ -12,6 +12,7 @@ import itertools
 import signal
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,17 +22,42 @@ from watchdog.simulator.records import Truth
 from .lives import CutAt, Launcher, Life, Record, launching, until
 from .stage import KEY, REQUEST, Listener, NotingGateway, listening, stuck_world
 
-AT_ONCE = 8
+pytestmark = pytest.mark.timeout(400)
+
+AT_ONCE = 20
 """Daemons at a time; they mostly wait."""
+LOOKS = 3
+"""Lists asked for by a life that finds nothing left to do."""
 SECOND_LIFE = 2
 """Effects of the second life: it dies while it settles what the first one left."""
+
+EVERY_DEED = {
+    "open_incident",
+    "owe",
+    "frame connect",
+    "plan_attempt",
+    "claim_attempt",
+    "settle_attempt",
+    "close_incident",
+}
+DEEDS = {
+    "2026.9.6": {
+        "resume": {"frame agent"},
+        "new": {"frame sessions.reset", "frame send", "note", "add_note"},
+    },
+    "2026.3.24": {
+        "resume": {"frame chat.send"},
+        "new": {"frame chat.send", "frame send", "note", "add_note"},
+    },
+}
+"""What must be among the effects of an uncut recovery, by version and step."""
 
 CONFIG = """
 gateways:
   - {{name: home, url: "{url}", token: "{token}", state_dir: "{folder}/openclaw"}}
 poll_every: 200ms
 thresholds: {{stuck_after: 700ms, confirm_for: 300ms, long_running_after: 30m, startup_grace: 300ms}}
-recovery: {{ladder: [{ladder}], verify_within: 4s, backoff: [200ms]}}
+recovery: {{ladder: [{ladder}], verify_within: 3s, backoff: [200ms]}}
 notify: ["json+http://127.0.0.1:{port}/hook"]
 status_page: null
 state_dir: "{folder}/state"
@@ -75,19 +101,18 @@ class Story:
             self._configure()
             for cut in cuts:
                 life = await self._start(cut)
-                await until(f"{self.folder.name} comes to an end\n{self.report()}", lambda one=life: self._ended(one))
-                if cut is None:
+                began = self.gateway.looks()
+                await until(f"{self.folder.name} comes to an end", partial(self._is_done, life, began), self.report)
+                if not life.is_over and cut is None:
                     assert await life.end() == 0, self.report()
-                elif life.is_over:
-                    assert await life.code == -signal.SIGKILL, self.report()
-                    continue
-                await life.end(signal.SIGKILL)
-                break
+                else:
+                    await life.end(signal.SIGKILL)
             assert self.is_over(), self.report()
             self.check()
 
-    def _ended(self, life: Life) -> bool:
-        return life.is_over or self.is_over()
+    def _is_done(self, life: Life, looks_before: int) -> bool:
+        """Cut; or it looked a few times while the matter was over, so nothing more will come of this life."""
+        return life.is_over or (self.gateway.looks() >= looks_before + LOOKS and self.is_over())
 
     def _configure(self) -> None:
         text = CONFIG.format(
@@ -139,10 +164,13 @@ class Story:
         is_stuck = self.gateway.world.truth(KEY) is Truth.STUCK
         outcomes = [incident["outcome"] for incident in record.incidents]
         assert "open" not in outcomes, self.report()
-        assert is_stuck == (outcomes[-1] == "quarantined"), self.report()
         if is_stuck:
+            assert outcomes[-1] == "quarantined", self.report()
+        if "quarantined" in outcomes:
             assert [entry["session"] for entry in record.quarantines] == [KEY], self.report()
             assert "ineffective" in record.states(), self.report()
+        if "succeeded" in record.states():
+            assert "recovered" in outcomes, self.report()
 
     def _check_told(self, record: Record) -> None:
         owed = [message["dedupe_key"] for message in record.messages]
@@ -168,48 +196,45 @@ class Story:
         return "\n".join([*lives, *map(str, facts), f"sent {sent}", f"deeds {deeds}", log[-6000:]])
 
 
-async def cut_everywhere(folder: Path, version: str, ladder: str, before: Sequence[CutAt]) -> list[str]:
-    """Once uncut, to see the effects of the life in question; then once for each of them. Returns their names."""
-    async with launching() as launcher, listening() as listener:
+class Theatre:
+    """Plays stories, many at a time: daemons mostly wait."""
 
-        async def told(name: str, cuts: Sequence[CutAt]) -> Story:
-            place = folder / name
-            place.mkdir()
-            story = Story(place, version, ladder, launcher, listener)
-            await story.live([*before, *cuts])
-            return story
+    def __init__(self, folder: Path, version: str, launcher: Launcher, listener: Listener) -> None:
+        self._folder = folder
+        self._version = version
+        self._launcher = launcher
+        self._listener = listener
+        self._room = asyncio.Semaphore(AT_ONCE)
 
-        whole = await told("whole", [None])
+    async def cut_everywhere(self, ladder: str, before: Sequence[CutAt] = ()) -> list[str]:
+        """Once uncut, to see the effects of the life in question; then once for each of them. Returns their names."""
+        whole = await self._play(ladder, "whole", [*before, None])
         effects = whole.effects(len(before) + 1)
-        room = asyncio.Semaphore(AT_ONCE)
-
-        async def cut(number: int) -> None:
-            async with room:
-                await told(f"cut-{number}", [number, SECOND_LIFE, None])
-
         async with asyncio.TaskGroup() as group:
             for number in range(1, len(effects) + 1):
-                group.create_task(cut(number))
+                group.create_task(self._play(ladder, f"cut-{number}", [*before, number, SECOND_LIFE, None]))
         return effects
 
+    async def _play(self, ladder: str, name: str, cuts: Sequence[CutAt]) -> Story:
+        folder = self._folder / ladder.replace(", ", "-") / name
+        folder.mkdir(parents=True)
+        story = Story(folder, self._version, ladder, self._launcher, self._listener)
+        async with self._room:
+            await story.live(cuts)
+        return story
 
-DEEDS = {
-    ("2026.9.6", "resume"): {"frame agent"},
-    ("2026.9.6", "new"): {"frame sessions.reset", "frame send", "note", "add_note"},
-    ("2026.3.24", "resume"): {"frame chat.send"},
-    ("2026.3.24", "new"): {"frame chat.send", "frame send", "note", "add_note"},
-}
-EVERY_DEED = {"open_incident", "owe", "frame connect", "plan_attempt", "claim_attempt", "settle_attempt", "close_incident"}
 
-
-@pytest.mark.parametrize(("version", "step"), DEEDS)
-async def test_a_kill_after_any_effect_of_a_recovery(version: str, step: str, tmp_path: Path) -> None:
-    ladder = "resume, new" if step == "resume" else "new"
-    effects = await cut_everywhere(tmp_path, version, ladder, [])
-    assert set(effects) >= EVERY_DEED | DEEDS[version, step]
+@pytest.mark.parametrize("version", DEEDS)
+async def test_a_kill_after_any_effect_of_a_recovery(version: str, tmp_path: Path) -> None:
+    async with launching() as launcher, listening() as listener:
+        theatre = Theatre(tmp_path, version, launcher, listener)
+        resume, new = await asyncio.gather(theatre.cut_everywhere("resume, new"), theatre.cut_everywhere("new"))
+    assert set(resume) >= EVERY_DEED | DEEDS[version]["resume"]
+    assert set(new) >= EVERY_DEED | DEEDS[version]["new"]
 
 
 async def test_a_kill_after_any_effect_of_giving_up(tmp_path: Path) -> None:
     """The deed was claimed and never sent: the next life finds that nothing changed, and hands over to a person."""
-    effects = await cut_everywhere(tmp_path, "2026.9.6", "new", ["claim_attempt"])
+    async with launching() as launcher, listening() as listener:
+        effects = await Theatre(tmp_path, "2026.9.6", launcher, listener).cut_everywhere("new", ["claim_attempt"])
     assert set(effects) >= {"settle_start_up", "settle_attempt", "quarantine", "close_incident"}

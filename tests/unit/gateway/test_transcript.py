@@ -281,3 +281,12 @@ def test_any_messages_have_an_end(messages: list[Row]) -> None:
     assert tail.kind in TailKind
     if messages and messages[-1].get("stopReason") == "aborted" and messages[-1]["role"] == "assistant":
         assert tail.kind is TailKind.STOPPED
+
+
+def test_the_end_of_the_work_is_not_the_time_of_our_own_turn() -> None:
+    """A request cut long ago stays long ago, however often somebody asked about it since."""
+    cut = user(timestamp=1795150000000)
+    assert _tail(*EARLIER, cut, OURS).at == _tail(*EARLIER, cut).at
+    assert _tail(OURS).at is None
+    worked = _tail(*EARLIER, cut, OURS, TOOL_CALL)
+    assert worked.at == datetime(2026, 11, 20, 11, 1, 11, 844_000, tzinfo=UTC), "our turn did go on with the work"

@@ -167,7 +167,23 @@ def _all() -> dict[str, Message]:
             number=1,
             limit=RESTARTS,
         ),
+        "gateway restarted in vain": say.gateway_restarted(
+            "home",
+            since=NOW,
+            now=NOW + 10 * MINUTE,
+            how="the launchd service ai.openclaw.gateway",
+            number=1,
+            limit=RESTARTS,
+            why_not="It has not answered within 5 minutes after that.",
+        ),
         "gateway left alone": say.gateway_left_alone("home", since=NOW, now=NOW + 50 * MINUTE, limit=RESTARTS),
+        "gateway left alone, other reason": say.gateway_left_alone(
+            "home",
+            since=NOW,
+            now=NOW + 6 * MINUTE,
+            limit=RESTARTS,
+            why="It cannot be restarted: there is no systemd user unit openclaw-gateway.service.",
+        ),
         "fleet breaker opened": say.fleet_breaker_opened("home", at=NOW, sessions=34, running=60),
         "fleet breaker closed": say.fleet_breaker_closed("home", opened_at=NOW, now=NOW + 9 * MINUTE, sessions=3),
         "fleet breaker closed, all well": say.fleet_breaker_closed(

@@ -65,27 +65,43 @@ def _waiting(open_incidents: int) -> str:
     return f" {count(open_incidents, 'stuck session')} there must wait."
 
 
-def gateway_restarted(gateway: str, *, since: datetime, now: datetime, how: str, number: int, limit: Budget) -> Message:
-    """We restarted it through its supervisor (``how``: ``systemd unit openclaw.service``), the ``number``-th time."""
-    lines = [
-        f"The gateway {gateway} had been away {lasting(since, now)}.",
-        f"It was restarted through {plain(how)}: restart {number} of {limit.attempts} allowed per {span(limit.per)}.",
-        "",
-        "You will hear when it is back.",
-        *commands([command("doctor")]),
-    ]
+def gateway_restarted(
+    gateway: str, *, since: datetime, now: datetime, how: str, number: int, limit: Budget, why_not: str | None = None
+) -> Message:
+    """We restarted it through its supervisor (``how``: ``the systemd unit openclaw.service``), the ``number``-th time
+    within the window; it worked, or did not, and ``why_not`` says so. Once per restart."""
+    allowed = f"restart {number} of {limit.attempts} allowed per {span(limit.per)}"
     key = f"gateway:{gateway}:restart:{since.isoformat()}:{number}"
-    return write(MessageKind.GATEWAY_DOWN, gateway, f"Gateway {gateway} restarted", lines, key)
-
-
-def gateway_left_alone(gateway: str, *, since: datetime, now: datetime, limit: Budget) -> Message:
-    """All allowed restarts are used up and it is still away."""
+    if why_not is None:
+        lines = [
+            f"The gateway {gateway} had been away {lasting(since, now)}.",
+            f"It was restarted through {plain(how)} ({allowed}), and it answers again.",
+            "",
+            "Nothing is left to do.",
+        ]
+        return write(MessageKind.GATEWAY_UP, gateway, f"Gateway {gateway} restarted, it is back", lines, key)
     lines = [
-        f"The gateway {gateway} has been away {lasting(since, now)}, and restarting it did not help.",
-        f"All {count(limit.attempts, 'restart')} allowed per {span(limit.per)} are used up, so it is left alone now.",
+        f"The gateway {gateway} has been away {lasting(since, now)}.",
+        f"It was to be restarted through {plain(how)} ({allowed}), without success.",
+        sentence(why_not),
         *commands([command("doctor")]),
     ]
-    key = f"gateway:{gateway}:left_alone:{since.isoformat()}"
+    return write(MessageKind.GATEWAY_DOWN, gateway, f"Restarting gateway {gateway} did not help", lines, key)
+
+
+def gateway_left_alone(
+    gateway: str, *, since: datetime, now: datetime, limit: Budget, why: str | None = None, matter: str | None = None
+) -> Message:
+    """It is still away, and nothing more will be done: all allowed restarts are used up, or ``why``.
+
+    Once per ``matter``, a name for this outage that outlives a restart of this program; None: per ``since``."""
+    if why is None:
+        away = f"The gateway {gateway} has been away {lasting(since, now)}, and restarting it did not help."
+        why = f"All {count(limit.attempts, 'restart')} allowed per {span(limit.per)} are used up, so it is left alone now."
+    else:
+        away = f"The gateway {gateway} has been away {lasting(since, now)}, and it is not restarted."
+    lines = [away, sentence(why), *commands([command("doctor")])]
+    key = f"gateway:{gateway}:left_alone:{matter or since.isoformat()}"
     return write(MessageKind.GATEWAY_DOWN, gateway, f"Needs you: gateway {gateway}", lines, key)
 
 

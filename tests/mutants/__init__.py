@@ -1,0 +1,1 @@
+"""Mutation tests of the guards: each is taken out in turn, and the suite must notice (``make mutants``)."""

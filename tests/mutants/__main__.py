@@ -1,0 +1,140 @@
+"""``python -m tests.mutants`` (``make mutants``): take out each guard in turn and run the tests that must notice.
+
+Each guard is removed in a copy of the package; the tree itself is never touched. Words as arguments choose guards by name.
+Exits 1 on a survivor, and on a guard whose source is no longer where ``guards`` says.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.mutants.guards import GUARDS, Guard
+
+ROOT = Path(__file__).parents[2]
+CORPUS = "tests/unit/incidents/test_corpus.py"
+WORKERS = max(1, min(4, os.cpu_count() or 1))
+PATIENCE = 240
+_IGNORED = shutil.ignore_patterns("__pycache__", "e2e", "*.pyc")
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?)(?:::|\s|$)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one mutant."""
+
+    guard: Guard
+    corpus: int = 0
+    unit: int = 0
+    trouble: str | None = None
+
+    @property
+    def is_caught(self) -> bool:
+        return self.trouble is None and bool(self.corpus or self.unit)
+
+
+def _copy() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="mutants-"))
+    for name in ("watchdog", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=_IGNORED)
+    for name in ("pyproject.toml", "config"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    return folder
+
+
+def _pytest(folder: Path, guard: Guard) -> subprocess.CompletedProcess[str]:
+    tests = [test for test in guard.tests if (folder / test).exists()]
+    chosen = [CORPUS] if guard.cases else []
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=line", "-p", "no:cacheprovider"]
+    env = {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_START"}
+    # CI: hypothesis draws the same examples each time, and has no deadline that a busy machine would miss.
+    env |= {"PYTHONPATH": str(folder), "WATCHDOG_CORPUS": "|".join(guard.cases), "CI": "true"}
+    return subprocess.run(
+        [*command, *chosen, *tests], cwd=folder, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+
+
+def _try(guard: Guard, folders: SimpleQueue[Path]) -> Result:
+    folder = folders.get()
+    file = folder / guard.file
+    source = file.read_text()
+    try:
+        if source.count(guard.before) != 1:
+            return Result(guard, trouble=f"stale: found {source.count(guard.before)} times in {guard.file}")
+        file.write_text(source.replace(guard.before, guard.after))
+        done = _pytest(folder, guard)
+        if done.returncode not in (0, 1):
+            last = (done.stdout + done.stderr).strip().splitlines()[-1:]
+            return Result(guard, trouble=f"pytest ended with {done.returncode}: {''.join(last)}")
+        failed = _FAILED.findall(done.stdout)
+        corpus = sum(path == CORPUS for path in failed)
+        return Result(guard, corpus, len(failed) - corpus)
+    except subprocess.TimeoutExpired:
+        return Result(guard, trouble=f"no end within {PATIENCE} s")
+    finally:
+        file.write_text(source)
+        folders.put(folder)
+
+
+def main(words: Sequence[str]) -> int:
+    chosen = [guard for guard in GUARDS if not words or any(word in guard.name for word in words)]
+    folders: SimpleQueue[Path] = SimpleQueue()
+    made = [_copy() for _ in range(WORKERS)]
+    try:
+        for folder in made:
+            folders.put(folder)
+        trouble = _baseline(chosen, made[0])
+        if trouble is not None:
+            print(trouble, file=sys.stderr)
+            return 1
+        with ThreadPoolExecutor(WORKERS) as pool:
+            results = list(pool.map(lambda guard: _try(guard, folders), chosen))
+    finally:
+        for folder in made:
+            shutil.rmtree(folder, ignore_errors=True)
+    return _report(results)
+
+
+def _baseline(chosen: Sequence[Guard], folder: Path) -> str | None:
+    """The chosen tests pass as long as no guard is missing; otherwise every mutant would look caught."""
+    cases = tuple(dict.fromkeys(word for guard in chosen for word in guard.cases))
+    tests = tuple(dict.fromkeys(test for guard in chosen for test in guard.tests))
+    whole = Guard("none", "", "", "", "", cases, tests)
+    done = _pytest(folder, whole)
+    return None if done.returncode == 0 else f"The tests fail with every guard in place:\n{done.stdout[-3000:]}"
+
+
+def _report(results: Sequence[Result]) -> int:
+    table = Table(title="guards taken out, one at a time", title_style="bold")
+    for heading in ("guard", "against"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("corpus", "unit"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    for result in results:
+        guard = result.guard
+        state = "[green]caught[/]" if result.is_caught else f"[bold red]{result.trouble or 'SURVIVED'}[/]"
+        corpus = str(result.corpus) if guard.cases else "-"
+        table.add_row(guard.name, guard.against, corpus, str(result.unit) if guard.tests else "-", state)
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    console.print(table)
+    caught = sum(result.is_caught for result in results)
+    console.print(f"{caught} of {len(results)} caught")
+    return 0 if caught == len(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

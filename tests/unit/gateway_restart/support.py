@@ -1,0 +1,141 @@
+"""A gateway that is sick in every way, a clock that nobody waits for, a supervisor that only writes down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from watchdog.adapters.ledger import Ledger
+from watchdog.core.model import GatewayPhase, Moment
+from watchdog.core.policy import Budget
+from watchdog.service import errors
+from watchdog.service.events import Event, RecordedLog
+from watchdog.service.gateway_restart import WINDOW, Restart, Rule, Supervision, Unit
+from watchdog.service.ports import Loss, Message
+from watchdog.service.restarting import Asked, Circumstances, Restarter
+from watchdog.service.watch import PassReport, phase_of
+
+NAME = "home"
+START = datetime(2026, 9, 14, 14, 0, tzinfo=UTC)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+POLL = timedelta(seconds=30)
+STALL = timedelta(minutes=3)
+RULE = Rule(NAME, 3, 5 * MINUTE, Budget(2, WINDOW), "the command restart-it")
+RUNNING = Supervision(Unit.RUNNING, "it is active.", 10 * HOUR)
+
+REFUSED_CONNECTION = errors.GatewayUnreachable("home: nothing listens.", was_refused=True)
+NO_WAY_THERE = errors.GatewayUnreachable("home: cannot connect (Too many open files).")
+HANGS = errors.GatewayUnresponsive("home: it hangs.")
+STARTING = errors.GatewayStarting("home: it starts.")
+DRAINING = errors.GatewayDraining("home: it drains.")
+WRONG_TOKEN = errors.AuthenticationRefused("home: wrong token.")
+
+
+def moment(after: timedelta = timedelta()) -> Moment:
+    return Moment(1000.0, START).plus(after)
+
+
+def failed(
+    problem: errors.GatewayError, at: Moment, *, answered: bool = False, parting: Loss | None = None
+) -> PassReport:
+    """A pass as ``Watch`` reports it when it ended with ``problem``."""
+    return PassReport(NAME, at, phase_of(problem), str(problem), error=problem, was_answered=answered, parting=parting)
+
+
+def good(at: Moment) -> PassReport:
+    return PassReport(NAME, at, GatewayPhase.CONNECTED)
+
+
+@dataclass
+class ManualClock:
+    at: Moment = field(default_factory=moment)
+
+    def now(self) -> Moment:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError(f"nobody waits here ({seconds} s)")
+
+    def advance(self, span: timedelta) -> Moment:
+        self.at = self.at.plus(span)
+        return self.at
+
+    def set_wall(self, by: timedelta) -> None:
+        self.at = replace(self.at, wall=self.at.wall + by)
+
+
+@dataclass
+class FakeService:
+    """Answers as told; ``restarts`` counts how often it was asked to restart."""
+
+    supervision: Supervision = RUNNING
+    asked: Asked = field(default_factory=lambda: Asked(False, "exit status 0"))
+    looks: int = 0
+    restarts: int = 0
+
+    async def look(self, now: Moment) -> Supervision:
+        self.looks += 1
+        return self.supervision
+
+    async def restart(self) -> Asked:
+        self.restarts += 1
+        return self.asked
+
+
+@dataclass
+class Story:
+    """One gateway, watched pass by pass. ``died`` is a new life of the daemon on the same ledger."""
+
+    rule: Rule = RULE
+    clock: ManualClock = field(default_factory=ManualClock)
+    service: FakeService = field(default_factory=FakeService)
+    log: RecordedLog = field(default_factory=RecordedLog)
+    circumstances: Circumstances = field(default_factory=Circumstances)
+    ledger: Ledger = field(init=False)
+    restarter: Restarter = field(init=False)
+    restarted_at: list[Moment] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger.in_memory(wall=lambda: self.clock.now().wall)
+        self.ledger.due_messages("phone", START)
+        self.died()
+
+    def died(self) -> None:
+        self.restarter = Restarter(
+            self.rule, self.service, self.ledger.restarts, self.ledger, self.clock, self.log, STALL
+        )
+
+    async def see(self, report: PassReport) -> None:
+        before = self.service.restarts
+        if self.restarter.note(report, self.circumstances):
+            await self.restarter.act()
+        self.restarted_at += [self.clock.now()] * (self.service.restarts - before)
+
+    async def well(self, span: timedelta = timedelta()) -> None:
+        await self.see(good(self.clock.advance(span)))
+
+    async def sick(
+        self, span: timedelta, problem: errors.GatewayError = HANGS, *, answered: bool = False, every: timedelta = POLL
+    ) -> None:
+        """Passes that fail so, for ``span``."""
+        end = self.clock.now().plus(span)
+        while self.clock.now() < end:
+            await self.see(failed(problem, self.clock.advance(every), answered=answered))
+
+    @property
+    def record(self) -> Sequence[Restart]:
+        return self.ledger.restarts.restarts(NAME, START - 1000 * HOUR)
+
+    @property
+    def told(self) -> list[Message]:
+        return [owed.message for owed in self.ledger.due_messages("phone", self.clock.now().wall, 100)]
+
+    @property
+    def titles(self) -> list[str]:
+        return [message.title for message in self.told]
+
+    @property
+    def reasons(self) -> list[str]:
+        names = (Event.GATEWAY_UNHEALTHY, Event.GATEWAY_RESTARTED)
+        return [str(line.fields["reason"]) for line in self.log.lines if line.name in names]

@@ -1,0 +1,179 @@
+"""What one pass says of the gateway as a whole, and how long it has said so."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from watchdog.adapters.clock import SystemClock
+from watchdog.core.model import GatewayPhase, Moment
+from watchdog.gateway import link
+from watchdog.gateway.identity import DeviceIdentity
+from watchdog.gateway.link import Credentials, Introduction, Link
+from watchdog.service import errors
+from watchdog.service.gateway_restart import Outage, Sight, observe, sight_of
+from watchdog.service.ports import Loss
+
+from .support import (
+    DRAINING,
+    HANGS,
+    MINUTE,
+    NO_WAY_THERE,
+    POLL,
+    REFUSED_CONNECTION,
+    STALL,
+    START,
+    STARTING,
+    WRONG_TOKEN,
+    failed,
+    good,
+    moment,
+)
+
+SIGHTS: list[tuple[errors.GatewayError, Sight]] = [
+    (REFUSED_CONNECTION, Sight.SICK),
+    (HANGS, Sight.SICK),
+    (errors.OutcomeUnknown("x"), Sight.SICK),
+    (errors.GatewayClosed("killed", 1006), Sight.SICK),
+    (errors.GatewayClosed("broke off", None), Sight.SICK),
+    (errors.GatewayClosed("policy: it may be about our token", 1008), Sight.UNCLEAR),
+    (NO_WAY_THERE, Sight.UNCLEAR),
+    (STARTING, Sight.SPEAKS),
+    (DRAINING, Sight.SPEAKS),
+    (WRONG_TOKEN, Sight.SPEAKS),
+    (errors.PairingRequired("x"), Sight.SPEAKS),
+    (errors.ScopeRefused("x"), Sight.SPEAKS),
+    (errors.RateLimited("x"), Sight.SPEAKS),
+    (errors.NotAGateway("x"), Sight.SPEAKS),
+    (errors.ProtocolMismatch("x"), Sight.SPEAKS),
+    (errors.RequestRefused("x", code="UNAVAILABLE"), Sight.SPEAKS),
+    (errors.UnknownMethod("x"), Sight.SPEAKS),
+    (errors.InsecureTransport("x"), Sight.SPEAKS),
+]
+
+
+@pytest.mark.parametrize(
+    ("problem", "sight"), SIGHTS, ids=lambda value: str(value) if isinstance(value, Sight) else type(value).__name__
+)
+def test_only_silence_is_sickness(problem: errors.GatewayError, sight: Sight) -> None:
+    assert sight_of(failed(problem, moment())) is sight
+
+
+def test_every_phase_and_every_error_was_thought_of() -> None:
+    leaves = {leaf for leaf in errors.GatewayError.__subclasses__() if leaf.__module__ == errors.__name__}
+    assert {type(problem) for problem, _ in SIGHTS} == leaves
+    assert sight_of(good(moment())) is Sight.ANSWERS
+    for phase in set(GatewayPhase) - {GatewayPhase.DOWN, GatewayPhase.UNRESPONSIVE, GatewayPhase.CONNECTED}:
+        assert sight_of(replace(good(moment()), phase=phase)) is Sight.SPEAKS
+
+
+@pytest.mark.parametrize("problem", [problem for problem, sight in SIGHTS if sight is Sight.SICK])
+def test_what_fails_after_the_list_was_answered_is_a_sessions_symptom(problem: errors.GatewayError) -> None:
+    assert sight_of(failed(problem, moment(), answered=True)) is Sight.ANSWERS
+
+
+# ---------------------------------------------------------------- the stretch
+
+
+def after(*problems: errors.GatewayError | None, every: timedelta = POLL) -> Outage | None:
+    outage: Outage | None = None
+    for number, problem in enumerate(problems):
+        at = moment(number * every)
+        outage = observe(outage, good(at) if problem is None else failed(problem, at), STALL)
+    return outage
+
+
+@pytest.mark.parametrize(
+    ("problems", "failures", "sick_since"),
+    [
+        ((HANGS,), 1, 0),
+        ((HANGS, HANGS, REFUSED_CONNECTION), 3, 0),
+        ((HANGS, HANGS, STARTING), 0, None),
+        ((HANGS, HANGS, STARTING, HANGS), 1, 3),
+        ((HANGS, HANGS, DRAINING, HANGS), 1, 3),
+        ((HANGS, HANGS, WRONG_TOKEN, HANGS), 1, 3),
+        ((HANGS, HANGS, NO_WAY_THERE, HANGS), 3, 0),
+        ((NO_WAY_THERE, NO_WAY_THERE), 0, None),
+        ((HANGS, HANGS, None, HANGS), 1, 3),
+    ],
+)
+def test_a_sign_of_life_starts_the_count_over(
+    problems: tuple[errors.GatewayError | None, ...], failures: int, sick_since: int | None
+) -> None:
+    outage = after(*problems)
+    assert outage is not None
+    assert outage.failures == failures
+    assert outage.sick_since == (None if sick_since is None else moment(sick_since * POLL))
+
+
+def test_an_answer_ends_it() -> None:
+    assert after(HANGS, HANGS, None) is None
+
+
+def test_time_in_which_nobody_looked_proves_nothing() -> None:
+    outage = after(HANGS, HANGS, every=STALL + MINUTE)
+    assert outage is not None
+    assert (outage.failures, outage.since) == (1, moment())
+
+
+@pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)])
+def test_a_host_that_slept_or_a_clock_that_was_set_starts_the_count_over(step: timedelta) -> None:
+    first = observe(None, failed(HANGS, moment()), STALL)
+    later = moment(POLL)
+    outage = observe(first, failed(HANGS, Moment(later.monotonic, later.wall + step)), STALL)
+    assert outage is not None
+    assert outage.failures == 1
+
+
+def test_a_goodbye_is_remembered_however_it_was_heard() -> None:
+    outage = after(DRAINING, REFUSED_CONNECTION)
+    assert outage is not None
+    assert outage.goodbye_at == START
+    heard = Loss(DRAINING, moment(-MINUTE))
+    outage = observe(None, failed(REFUSED_CONNECTION, moment(), parting=heard), STALL)
+    assert outage is not None
+    assert outage.goodbye_at == START - MINUTE
+    crashed = Loss(errors.GatewayClosed("x", 1006), moment())
+    outage = observe(None, failed(REFUSED_CONNECTION, moment(), parting=crashed), STALL)
+    assert outage is not None
+    assert outage.goodbye_at is None
+
+
+# ---------------------------------------------------------------- the proof that nothing listens
+
+
+async def test_a_port_where_nothing_listens_says_so(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: refused
+        with pytest.raises(errors.GatewayUnreachable) as caught:
+            await Link.open(
+                "home",
+                f"ws://127.0.0.1:{taken.getsockname()[1]}",
+                introduction=Introduction((), "gateway-client", "backend"),
+                credentials=Credentials(),
+                device=DeviceIdentity.load_or_create(tmp_path / "device.pem"),
+                clock=SystemClock(),
+            )
+    assert caught.value.was_refused
+
+
+@pytest.mark.parametrize(
+    ("problem", "was_refused"),
+    [
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), True),
+        (OSError("Multiple exceptions: [Errno 111] Connect call failed, [Errno 111] Connect call failed"), True),
+        (OSError("Multiple exceptions: [Errno 111] Connect call failed, [Errno 113] No route to host"), False),
+        (OSError(errno.EMFILE, "Too many open files"), False),
+        (OSError(errno.ENETUNREACH, "Network is unreachable"), False),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), False),
+        (OSError("something"), False),
+    ],
+)
+@pytest.mark.skipif(errno.ECONNREFUSED != 111, reason="numbers of Linux")
+def test_trouble_of_ours_is_not_taken_for_theirs(problem: OSError, was_refused: bool) -> None:
+    assert link._was_refused(problem) is was_refused

@@ -1,0 +1,359 @@
+"""In which order a deed happens, and that no crash between two of its effects makes it happen twice.
+
+The crash is cut in after every single effect: each write to the ledger, the note, the sign-in, the sending. Then a new
+daemon takes over the ledger, and the story goes on for an hour.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from watchdog.core.model import Status
+from watchdog.core.policy import PolicyBook, Step
+from watchdog.core.recovery import AttemptState
+from watchdog.service import errors
+from watchdog.service.events import Event
+from watchdog.service.ports import Gateway, Ledger, MessageKind, Notes, Outcome, Receipt
+from watchdog.service.watch import Watch
+
+from .world import START, World, dead, lenient, policy
+
+KEY = dead().key
+WRITES = frozenset(
+    {
+        "open_incident",
+        "close_incident",
+        "plan_attempt",
+        "claim_attempt",
+        "settle_attempt",
+        "note_run",
+        "quarantine",
+        "release",
+        "owe",
+        "add_note",
+    }
+)
+DEED = frozenset({"prepare", "perform"})
+
+
+class Crashed(BaseException):
+    """kill -9, as far as Python can play it: nothing catches it, nothing is tidied up."""
+
+
+@dataclass
+class Fuse:
+    """Lists every effect, and burns through after the ``burns_after``-th."""
+
+    burns_after: int | None = None
+    effects: list[str] = field(default_factory=list)
+
+    def burn(self, effect: str) -> None:
+        self.effects.append(effect)
+        if len(self.effects) == self.burns_after:
+            raise Crashed(effect)
+
+
+class Fused:
+    """Anything, with a fuse behind those of its methods that have effects."""
+
+    def __init__(self, inner: object, fuse: Fuse, effects: frozenset[str]) -> None:
+        self._inner, self._fuse, self._effects = inner, fuse, effects
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._inner, name)
+        if name not in self._effects:
+            return value
+        return self._later(name, value) if name in DEED else self._now(name, value)
+
+    def _now(self, name: str, method: Callable[..., object]) -> Callable[..., object]:
+        def fused(*args: object, **named: object) -> object:
+            result = method(*args, **named)
+            # Only writes that changed something are effects: a message already owed, a lost claim are none.
+            if result not in (False, 0):
+                self._fuse.burn(name)
+            return result
+
+        return fused
+
+    def _later(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        async def fused(*args: object) -> object:
+            result = await method(*args)
+            self._fuse.burn(name)
+            return result
+
+        return fused
+
+
+def _fused(world: World, burns_after: int | None = None) -> Fuse:
+    """Put a fuse behind every effect of the world's watch."""
+    fuse, watch = Fuse(burns_after), world.watch
+    ledger = cast(Ledger, Fused(world.ledger, fuse, WRITES))
+    gateway = cast(Gateway, Fused(world.gateway, fuse, DEED))
+    watch.ledger = watch.incidents.ledger = watch.executor.ledger = ledger
+    watch._real_ledger = ledger
+    watch.gateway = watch.incidents.gateway = watch.executor.gateway = watch.observer._gateway = gateway
+    watch.executor.notes = cast(Notes, Fused(world.notes, fuse, frozenset({"save"})))
+    return fuse
+
+
+def _world(step: Step = Step.RESUME, **recovery: Any) -> World:
+    world = World(book=PolicyBook(default=lenient(ladder=(step,), **recovery)))
+    world.gateway.put(dead())
+    return world
+
+
+# ---------------------------------------------------------------- the order
+
+
+RESUME_ORDER = [
+    "open_incident",
+    "owe",
+    "prepare",
+    "plan_attempt",
+    "claim_attempt",
+    "perform",
+    "note_run",
+    "settle_attempt",
+    "close_incident",
+]
+NEW_ORDER = [
+    "open_incident",
+    "owe",
+    "prepare",
+    "save",
+    "add_note",
+    "plan_attempt",
+    "claim_attempt",
+    "perform",
+    "note_run",
+    "settle_attempt",
+    "close_incident",
+]
+
+
+@pytest.mark.parametrize(("step", "order"), [(Step.RESUME, RESUME_ORDER), (Step.NEW, NEW_ORDER)])
+async def test_intent_claim_deed_outcome(step: Step, order: list[str]) -> None:
+    world = _world(step)
+    fuse = _fused(world)
+    await world.live(minutes=25)
+    assert fuse.effects == order
+
+
+# ---------------------------------------------------------------- cut after every effect
+
+
+async def _cut_after(effect: int, world: World) -> str:
+    """Live until the crash, start again, live on; what the last effect was."""
+    fuse = _fused(world, burns_after=effect)
+    with pytest.raises(Crashed):
+        await world.live(minutes=25)
+    world.die_and_start_again()
+    await world.live(minutes=60)
+    return fuse.effects[-1]
+
+
+def _is_in_order(world: World) -> None:
+    """Whatever happened: settled, closed, told once each, and nothing is left lying about."""
+    assert world.ledger.attempts_in_flight("home") == []
+    assert [incident.is_open for incident in world.incidents] == [False]
+    kinds = Counter(world.told())
+    assert kinds["stuck"] == 1
+    assert kinds["recovered"] + kinds["cleared"] + kinds["quarantined"] == 1
+    keys = Counter(message.dedupe_key for message in world.owed())
+    assert set(keys.values()) == {1}
+
+
+SENT_BY = {
+    "perform",
+    "note_run",
+    "settle_attempt",
+    "close_incident",
+}
+
+
+@pytest.mark.parametrize("step", [Step.RESUME, Step.NEW])
+@pytest.mark.parametrize("effect", range(1, len(NEW_ORDER) + 1))
+async def test_a_crash_after_any_effect_sends_no_deed_twice(step: Step, effect: int) -> None:
+    order = RESUME_ORDER if step is Step.RESUME else NEW_ORDER
+    if effect > len(order):
+        return
+    world = _world(step)
+    last = await _cut_after(effect, world)
+    assert last == order[effect - 1]
+    keys = [deed.idempotency_key for deed in world.gateway.performed]
+    assert len(set(keys)) == len(keys), "no attempt was sent twice"
+    _is_in_order(world)
+    if last == "claim_attempt":
+        # It is not known whether it had left: nothing is sent, and a person is told.
+        assert world.steps == []
+        assert world.states == [(step.value, "ineffective")]
+        assert world.told()[-1] == "quarantined"
+        return
+    assert world.steps == [step], "sent once in both lives together"
+    assert world.states[-1] == (step.value, "succeeded")
+    abandoned = [(step.value, "abandoned")] if last == "plan_attempt" else []
+    assert world.states == [*abandoned, (step.value, "succeeded")]
+    assert world.told() == ["stuck", "recovered"]
+    assert ("/notes/" in world.owed(MessageKind.RECOVERED)[0].body) is step.loses_context
+    assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
+
+
+@pytest.mark.parametrize("effect", range(1, len(RESUME_ORDER)))
+async def test_a_crash_with_a_deed_that_does_not_help_sends_nothing_twice_either(effect: int) -> None:
+    world = _world(budget=lenient().recovery.budget)
+    world.gateway.effect = world.gateway.nothing
+    fuse = _fused(world, burns_after=effect)
+    with pytest.raises(Crashed):
+        await world.live(minutes=40)
+    world.die_and_start_again()
+    await world.live(minutes=60)
+    assert len(world.steps) <= 1
+    assert fuse.effects[-1] not in SENT_BY or len(world.steps) == 1
+    assert world.ledger.attempts_in_flight("home") == []
+    assert len(world.ledger.quarantines()) == 1
+    assert Counter(world.told())["quarantined"] == 1
+
+
+@pytest.mark.parametrize("lives", [2, 5])
+async def test_any_number_of_crashes_before_the_claim_spends_nothing(lives: int) -> None:
+    world = _world()
+    for _ in range(lives):
+        fuse = _fused(world, burns_after=None)
+        fuse.burns_after = RESUME_ORDER.index("plan_attempt") + 1 if not world.incidents else 2
+        with pytest.raises(Crashed):
+            await world.live(minutes=40)
+        world.die_and_start_again()
+    assert world.steps == []
+    assert world.ledger.charges("home", START.wall) == 0
+    await world.live(minutes=40)
+    assert world.steps == [Step.RESUME]
+
+
+async def test_what_was_found_started_is_settled_by_looking_and_can_have_worked() -> None:
+    world = _world()
+    fuse = _fused(world, burns_after=RESUME_ORDER.index("perform") + 1)
+    with pytest.raises(Crashed):
+        await world.live(minutes=25)
+    assert fuse.effects[-1] == "perform"
+    world.die_and_start_again()
+    assert [attempt.state for attempt in world.attempts] == [AttemptState.INDETERMINATE]
+    await world.live(minutes=2)
+    assert world.states == [("resume", "succeeded")]
+    assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
+
+
+# ---------------------------------------------------------------- a ledger that fails
+
+
+@pytest.mark.parametrize("method", ["plan_attempt", "claim_attempt", "open_incident", "is_writable"])
+async def test_without_the_ledger_nothing_is_sent(method: str) -> None:
+    world = _world()
+    await world.live(minutes=19, seconds=30)
+    world.clock.advance(30)
+
+    def broken(*_args: object, **_named: object) -> bool:
+        if method == "is_writable":
+            return False
+        raise errors.LedgerUnavailable("the disk is full")
+
+    watch = world.watch
+    broken_ledger = Fused(world.ledger, Fuse(), frozenset())
+    setattr(broken_ledger, method, broken)
+    watch.ledger = watch.incidents.ledger = watch.executor.ledger = cast(Ledger, broken_ledger)
+    if method == "is_writable":
+        await world.look()
+        assert world.held() == ["ledger_unavailable"]
+    else:
+        with pytest.raises(errors.LedgerUnavailable):
+            await world.look()
+    assert world.steps == []
+
+
+async def test_an_outcome_that_cannot_be_written_down_is_looked_at_later_and_not_sent_again() -> None:
+    world = _world()
+
+    def sent_and_refused(deed: Any) -> Receipt:
+        world.gateway.cure(deed)
+        raise errors.OutcomeUnknown("home: no answer.")
+
+    world.gateway.effect = sent_and_refused
+    await world.live(minutes=19, seconds=30)
+    world.clock.advance(30)
+
+    def broken(*_args: object, **_named: object) -> bool:
+        raise errors.LedgerUnavailable("the disk is full")
+
+    watch = world.watch
+    broken_ledger = Fused(world.ledger, Fuse(), frozenset())
+    broken_ledger.settle_attempt = broken  # type: ignore[attr-defined]
+    watch.executor.ledger = cast(Ledger, broken_ledger)
+    with pytest.raises(errors.LedgerUnavailable):
+        await world.look()
+    assert world.states == [("resume", "started")]
+    watch.executor.ledger = world.ledger
+    await world.live(minutes=5)
+    assert world.steps == [Step.RESUME]
+    assert world.states == [("resume", "succeeded")]
+
+
+def _problem_of(watch: Watch) -> str | None:
+    return watch.ledger_problem
+
+
+async def test_while_the_ledger_is_out_watching_goes_on_and_nothing_is_done() -> None:
+    world = _world()
+    world.watch.spare_ledger = World().ledger
+    await world.live(minutes=10)
+
+    def broken(*_args: object, **_named: object) -> bool:
+        raise errors.LedgerUnavailable("the disk is full")
+
+    sick = Fused(world.ledger, Fuse(), frozenset())
+    for method in ("open_incidents", "attempts_in_flight"):
+        setattr(sick, method, broken)
+    sick.is_writable = lambda: False  # type: ignore[attr-defined]
+    watch = world.watch
+    watch._real_ledger = cast(Ledger, sick)
+    watch._use(watch._real_ledger, None)
+    await world.live(minutes=20)
+    assert world.verdict_of(KEY) == "stuck"
+    assert world.steps == []
+    assert _problem_of(watch) == "the disk is full"
+    assert "ledger_unavailable" in world.held()
+    watch._real_ledger = world.ledger
+    await world.live(minutes=2)
+    assert _problem_of(watch) is None
+    assert world.steps == [Step.RESUME]
+    assert world.gateway.rows[KEY].status is Status.DONE
+
+
+# ---------------------------------------------------------------- defects are loud
+
+
+async def test_a_defect_in_the_client_is_not_taken_for_a_refusal() -> None:
+    world = _world()
+
+    def defect(_deed: Any) -> Receipt:
+        raise RuntimeError("a bug")
+
+    world.gateway.effect = defect
+    with pytest.raises(RuntimeError):
+        await world.live(minutes=25)
+    assert world.states == [("resume", "started")], "it may have been sent, and is looked at in the next life"
+    world.die_and_start_again()
+    await world.live(minutes=5)
+    assert len(world.steps) == 1
+
+
+async def test_what_is_logged_names_the_attempt_and_no_words() -> None:
+    world = World(book=PolicyBook(default=policy()))
+    world.gateway.put(dead())
+    await world.until_deed()
+    (line,) = world.log.of(Event.RECOVERY_STARTED)
+    assert set(line) >= {"gateway", "session", "session_id", "incident", "attempt", "step", "reason"}
+    assert "LONGTASK" not in str(world.log.lines)

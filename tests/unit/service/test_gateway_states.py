@@ -1,0 +1,325 @@
+"""The gateway itself: away, back, restarted, slow, asleep; and what a person hears of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from watchdog.core.model import GatewayPhase, MalformedRow, Status
+from watchdog.core.policy import PolicyBook
+from watchdog.service import errors
+from watchdog.service.events import Event
+from watchdog.service.watch import DOWN_TOLD_AFTER, phase_of
+
+from .world import V96, V324, V414, V518, World, dead, lenient, vague
+
+KEY = dead().key
+GONE = errors.GatewayUnreachable("home: cannot connect to 127.0.0.1:1; is the gateway running?")
+CRASHED = errors.GatewayClosed("home: the connection broke without a goodbye.", 1006)
+DRAINS = errors.GatewayDraining("home: the gateway closed the connection to restart or stop.")
+HANGS = errors.GatewayUnresponsive("home: it hangs.")
+
+
+def _lines(world: World) -> list[Event]:
+    """What was logged of the gateway, in order."""
+    return [name for name in world.log.names if name.value.startswith("gateway.")]
+
+
+async def _watched(version: str = V96, **changes: Any) -> World:
+    world = World(book=PolicyBook(default=lenient()), version=version, **changes)
+    world.gateway.put(vague(has_active_run=True))
+    await world.live(minutes=6)
+    world.log.lines.clear()
+    return world
+
+
+@pytest.mark.parametrize(
+    ("problem", "phase"),
+    [
+        (errors.GatewayStarting("x"), GatewayPhase.STARTING),
+        (errors.GatewayDraining("x"), GatewayPhase.DRAINING),
+        (errors.GatewayUnresponsive("x"), GatewayPhase.UNRESPONSIVE),
+        (errors.OutcomeUnknown("x"), GatewayPhase.UNRESPONSIVE),
+        (errors.GatewayUnreachable("x"), GatewayPhase.DOWN),
+        (errors.GatewayClosed("x"), GatewayPhase.DOWN),
+        (errors.NotAGateway("x"), GatewayPhase.REFUSED),
+        (errors.AuthenticationRefused("x"), GatewayPhase.REFUSED),
+        (errors.PairingRequired("x"), GatewayPhase.REFUSED),
+        (errors.ScopeRefused("x"), GatewayPhase.REFUSED),
+        (errors.RateLimited("x"), GatewayPhase.REFUSED),
+        (errors.ProtocolMismatch("x"), GatewayPhase.REFUSED),
+        (errors.InsecureTransport("x"), GatewayPhase.REFUSED),
+        (errors.RequestRefused("x", code="y"), GatewayPhase.REFUSED),
+        (errors.UnknownMethod("x"), GatewayPhase.REFUSED),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_error_speaks_of_a_phase(problem: errors.GatewayError, phase: GatewayPhase) -> None:
+    assert phase_of(problem) is phase
+
+
+def test_every_leaf_of_the_tree_is_tried() -> None:
+    tried = {
+        errors.GatewayStarting,
+        errors.GatewayDraining,
+        errors.GatewayUnresponsive,
+        errors.OutcomeUnknown,
+        errors.GatewayUnreachable,
+        errors.GatewayClosed,
+        errors.NotAGateway,
+        errors.AuthenticationRefused,
+        errors.PairingRequired,
+        errors.ScopeRefused,
+        errors.RateLimited,
+        errors.ProtocolMismatch,
+        errors.InsecureTransport,
+        errors.RequestRefused,
+        errors.UnknownMethod,
+    }
+    assert {leaf for leaf in errors.GatewayError.__subclasses__() if leaf.__module__ == errors.__name__} == tried
+
+
+@pytest.mark.parametrize("problem", [GONE, CRASHED, HANGS, errors.AuthenticationRefused("home: wrong token.")], ids=str)
+async def test_an_absence_is_told_once_each_way(problem: errors.GatewayError) -> None:
+    world = await _watched()
+    world.gateway.drop(CRASHED)
+    world.gateway.failing["connect"] = problem
+    await world.live(seconds=DOWN_TOLD_AFTER.total_seconds())
+    assert world.told() == []
+    await world.live(minutes=30)
+    assert world.told() == ["gateway_down"]
+    assert str(problem).removeprefix("home: ")[:20] in world.owed()[0].body
+    assert world.reports[-1].problem == str(problem)
+    del world.gateway.failing["connect"]
+    await world.live(minutes=5)
+    assert world.told() == ["gateway_down", "gateway_up"]
+    assert world.log.names.count(Event.GATEWAY_CONNECTED) == 1
+
+
+async def test_an_ordinary_restart_is_logged_and_not_told() -> None:
+    world = await _watched()
+    world.gateway.restart()
+    world.gateway.failing["connect"] = GONE
+    await world.live(minutes=1)
+    del world.gateway.failing["connect"]
+    await world.live(minutes=5)
+    assert world.told() == []
+    assert _lines(world) == [
+        Event.GATEWAY_DISCONNECTED,
+        Event.GATEWAY_UNHEALTHY,
+        Event.GATEWAY_RESTARTED,
+        Event.GATEWAY_CONNECTED,
+    ]
+    assert world.log.of(Event.GATEWAY_RESTARTED)[0]["reason"] == "process"
+    assert world.log.of(Event.GATEWAY_CONNECTED)[0]["away_seconds"] == 60.0
+
+
+async def test_a_connection_that_is_back_before_we_look_is_told_in_the_log_once() -> None:
+    world = await _watched()
+    world.gateway.drop(CRASHED)
+    await world.live(minutes=5)
+    assert _lines(world) == [Event.GATEWAY_DISCONNECTED, Event.GATEWAY_CONNECTED]
+    assert "without a goodbye" in str(world.log.of(Event.GATEWAY_DISCONNECTED)[0]["reason"])
+
+
+@pytest.mark.parametrize(
+    ("version", "in_process", "change"),
+    [
+        (V96, False, "process"),
+        (V96, True, "in_process"),
+        (V518, False, "process"),
+        (V414, False, "process"),
+        (V324, True, None),
+    ],
+)
+async def test_restarts_are_told_apart(version: str, in_process: bool, change: str | None) -> None:
+    """Before 9.x there is no ``bootId``, and a restart inside the process keeps the uptime: the closed connection is
+    all there is."""
+    world = await _watched(version)
+    world.gateway.restart(in_process=in_process)
+    await world.live(minutes=1)
+    assert [line["reason"] for line in world.log.of(Event.GATEWAY_RESTARTED)] == ([change] if change else [])
+    assert world.log.names.count(Event.GATEWAY_CONNECTED) == 1
+
+
+@pytest.mark.parametrize("notices", ["between passes", "in a pass"])
+async def test_an_in_process_restart_is_noticed_by_the_end_of_the_connection(notices: str) -> None:
+    world = await _watched(V414)
+    if notices == "in a pass":
+        world.gateway.failing["list"] = DRAINS
+        await world.look()
+        world.gateway.failing.clear()
+    world.gateway.restart(in_process=True)
+    cut = world.clock.now()
+    world.clock.advance(3)
+    await world.live(minutes=2)
+    assert world.watch.trust.cut_at == cut
+
+
+@pytest.mark.parametrize("loss", [CRASHED, HANGS], ids=lambda loss: type(loss).__name__)
+async def test_another_end_of_the_connection_is_no_restart(loss: errors.GatewayError) -> None:
+    world = await _watched(V414)
+    world.gateway.drop(loss)
+    await world.live(minutes=2)
+    assert world.watch.trust.cut_at is None
+
+
+async def test_phases_of_one_absence_are_one_absence() -> None:
+    world = await _watched()
+    world.gateway.drop(DRAINS)
+    for problem in (DRAINS, GONE, errors.GatewayStarting("home: starting.")):
+        world.gateway.failing["connect"] = problem
+        await world.live(minutes=2)
+    del world.gateway.failing["connect"]
+    await world.live(minutes=1)
+    assert world.told() == ["gateway_down", "gateway_up"]
+    assert world.log.names.count(Event.GATEWAY_DISCONNECTED) == 1
+    assert [line["phase"] for line in world.log.of(Event.GATEWAY_UNHEALTHY)] == ["down", "starting"]
+
+
+async def test_while_it_is_away_no_session_is_judged_or_closed() -> None:
+    world = World(book=PolicyBook(default=lenient()))
+    world.gateway.put(dead())
+    world.gateway.effect = world.gateway.nothing
+    await world.until_deed()
+    world.gateway.drop(CRASHED)
+    world.gateway.failing["connect"] = GONE
+    await world.live(minutes=30)
+    assert [incident.is_open for incident in world.incidents] == [True]
+    assert world.states == [("resume", "started")]
+    assert not world.reports[-1].is_good
+    assert ("gateway_up", False) in world.meter.counted
+
+
+# ---------------------------------------------------------------- clocks
+
+
+async def test_a_suspended_host_drops_every_span_and_asks_for_two_fast_answers() -> None:
+    world = await _watched()
+    world.gateway.put(dead("agent:main:b"))
+    await world.live(minutes=19)
+    world.clock.step(3600)
+    report = await world.look()
+    (line,) = world.log.of(Event.GATEWAY_UNHEALTHY)
+    assert str(line["reason"]).startswith("starting over")
+    assert {item.case.track.quiet_for(report.at) for item in report.judged} == {timedelta(0)}
+    assert world.watch.trust.problem() is not None
+    world.clock.advance(30)
+    await world.look()
+    assert world.watch.trust.problem() is None
+
+
+async def test_a_clock_set_back_is_a_gap_too() -> None:
+    world = await _watched()
+    world.clock.step(-60)
+    await world.look()
+    assert _lines(world) == [Event.GATEWAY_UNHEALTHY]
+
+
+@pytest.mark.parametrize("drift", [-4.9, 4.9])
+async def test_a_small_step_is_no_gap(drift: float) -> None:
+    world = await _watched()
+    world.clock.step(drift)
+    await world.look()
+    assert _lines(world) == []
+
+
+async def test_a_gateway_whose_clock_was_set_is_not_believed_about_boots_until_it_reconnects() -> None:
+    world = World(book=PolicyBook(default=lenient()), version=V324)
+    world.gateway.put(dead())
+    await world.live(minutes=5)
+    world.gateway.clock_stepped = True
+    await world.look()
+    world.gateway.clock_stepped = False
+    await world.live(minutes=30)
+    assert world.verdict_of(KEY) == "unknown"
+    world.gateway.drop(CRASHED)
+    await world.until_deed()
+
+
+# ---------------------------------------------------------------- rows
+
+
+async def test_malformed_rows_are_reported_when_they_change() -> None:
+    world = await _watched()
+    world.gateway.malformed = (MalformedRow(3, "Expected `str`, got `int` - at `$.status`", "agent:main:x"),)
+    await world.live(minutes=5)
+    (line,) = world.log.of(Event.GATEWAY_UNHEALTHY)
+    assert line["session"] == "agent:main:x"
+    assert "1 malformed row" in str(line["reason"])
+    assert world.reports[-1].malformed == 1
+    world.gateway.malformed += (MalformedRow(9, "the key is empty"),)
+    await world.live(minutes=5)
+    assert len(world.log.of(Event.GATEWAY_UNHEALTHY)) == 2
+    world.gateway.malformed = ()
+    await world.live(minutes=5)
+    world.gateway.malformed = (MalformedRow(9, "the key is empty"),)
+    await world.live(minutes=1)
+    assert len(world.log.of(Event.GATEWAY_UNHEALTHY)) == 3
+
+
+async def test_an_incomplete_list_keeps_what_was_known_of_the_missing() -> None:
+    world = World(book=PolicyBook(default=lenient()))
+    world.gateway.put(dead(), vague("agent:main:b", has_active_run=True))
+    await world.live(minutes=15)
+    row = world.gateway.rows.pop(KEY)
+    world.gateway.is_complete = False
+    await world.live(minutes=2)
+    assert not world.reports[-1].is_complete
+    world.gateway.put(row)
+    world.gateway.is_complete = True
+    assert await world.until_deed() <= timedelta(minutes=4)
+
+
+async def test_a_row_gone_from_a_whole_list_is_forgotten() -> None:
+    world = World(book=PolicyBook(default=lenient()))
+    world.gateway.put(dead())
+    await world.live(minutes=15)
+    row = world.gateway.rows.pop(KEY)
+    await world.look()
+    assert world.watch.observer.tracks == {}
+    world.gateway.put(row)
+    assert await world.until_deed() >= timedelta(minutes=20)
+
+
+async def test_a_row_at_rest_is_not_tracked() -> None:
+    world = World()
+    world.gateway.put(dead(status=Status.DONE), dead("agent:main:q", status=Status.QUEUED))
+    report = await world.look()
+    assert world.watch.observer.tracks == {}
+    assert {item.session.key: item.judgement.verdict.value for item in report.judged} == {
+        KEY: "healthy",
+        "agent:main:q": "waiting",
+    }
+
+
+async def test_no_sessions_at_all() -> None:
+    world = World()
+    report = await world.look()
+    assert report.is_good
+    assert report.next_due is None
+
+
+# ---------------------------------------------------------------- looks are bought dearly
+
+
+@pytest.mark.parametrize("version", [V324, V414, V518, V96])
+async def test_a_young_or_living_session_costs_no_look_at_its_transcript(version: str) -> None:
+    world = World(version=version)
+    world.gateway.put(*(vague(f"agent:main:s{number}", has_active_run=True) for number in range(50)))
+    world.gateway.put(dead())
+    await world.live(minutes=5)
+    looks = world.gateway.calls.count("look")
+    expected = len(world.reports) if version in (V518, V96) else 0
+    assert looks == expected, "one preflight a pass where there is one"
+
+
+async def test_the_transcript_is_looked_at_when_the_verdict_is_near() -> None:
+    world = World(version=V324)
+    world.gateway.put(dead())
+    await world.live(minutes=18, seconds=30)
+    assert "look" not in world.gateway.calls
+    await world.live(minutes=1)
+    assert "look" in world.gateway.calls

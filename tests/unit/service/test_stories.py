@@ -1,0 +1,576 @@
+"""Whole stories of sessions: what a deed leads to, who may hold it, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from watchdog.core.model import SessionKind, Status, TailKind
+from watchdog.core.policy import BACKGROUND_MATCHES, Match, Mode, Policy, PolicyBook, Step
+from watchdog.service import errors
+from watchdog.service.events import Event
+from watchdog.service.ports import Deed, MessageKind, Outcome, Receipt
+from watchdog.service.watch import may_act
+
+from .world import (
+    BOOT,
+    REQUEST,
+    V96,
+    V324,
+    V518,
+    World,
+    breaker,
+    budget,
+    dead,
+    lenient,
+    policy,
+    tail_of,
+    vague,
+)
+
+KEY = dead().key
+B = "agent:main:b"
+
+
+def _world(default: Policy | None = None, *, version: str = V96, **changes: Any) -> World:
+    world = World(book=PolicyBook(default=default or lenient()), version=version, **changes)
+    world.gateway.put(dead())
+    return world
+
+
+# ---------------------------------------------------------------- what a deed leads to
+
+
+async def test_a_resume_that_helps() -> None:
+    world = _world()
+    await world.until_deed()
+    (deed,) = world.gateway.performed
+    assert (deed.step, deed.session.key, deed.reply_address) == (Step.RESUME, KEY, dead().reply_address)
+    assert f"> {REQUEST}" in str(deed.message)
+    assert deed.notice is None
+    await world.live(minutes=1)
+    assert world.attempts[0].verified_by == "NewRunDone"
+    (line,) = world.log.of(Event.RECOVERY_SUCCEEDED)
+    assert (line["reason"], line["step"], line["run_id"]) == ("NewRunDone", "resume", deed.idempotency_key)
+    assert world.verdict_of(KEY) == "healthy"
+
+
+async def test_on_96_the_delivery_is_proven_too() -> None:
+    for delivery, proof in ((True, "NewRunDone, TerminalDeliverySent"), (False, "NewRunDone"), (None, "NewRunDone")):
+        world = _world()
+        world.gateway.delivery = delivery
+        await world.until_deed()
+        await world.live(minutes=1)
+        assert world.attempts[0].verified_by == proof
+
+
+async def test_a_proof_of_delivery_that_cannot_be_had_spoils_nothing() -> None:
+    world = _world()
+    world.gateway.failing["delivered"] = errors.GatewayClosed("home: gone.", 1006)
+    await world.until_deed()
+    await world.live(minutes=1)
+    assert world.states == [("resume", "succeeded")]
+
+
+async def test_a_fresh_session_tells_the_person_and_keeps_a_note() -> None:
+    world = _world(lenient(ladder=(Step.NEW,)))
+    await world.until_deed()
+    (deed,) = world.gateway.performed
+    assert deed.message is None
+    assert "fresh session was started" in str(deed.notice)
+    assert REQUEST in str(deed.notice)
+    await world.live(minutes=1)
+    assert world.states == [("new", "succeeded")]
+
+
+async def test_a_turn_that_fails_climbs_the_ladder() -> None:
+    """9.6: "restart recovery claim changed before agent adoption" fails the first turn; the row is free again."""
+    world = _world()
+    world.gateway.effect = world.gateway.fail
+    await world.until_deed()
+    await world.live(minutes=2)
+    assert world.attempts[0].reason == "NewRunFailed"
+    assert world.states == [("resume", "ineffective")]
+    assert [incident.outcome for incident in world.incidents] == [Outcome.CLEARED]
+    assert world.told() == ["stuck", "ineffective", "cleared"]
+
+
+async def test_a_turn_that_hangs_is_not_taken_for_a_recovery() -> None:
+    world = _world()
+    world.gateway.effect = world.gateway.hang
+    await world.until_deed()
+    await world.live(minutes=3)
+    assert world.attempts[0].reason == "NewRunSilent"
+    assert [incident.is_open for incident in world.incidents] == [True], "our own turn is still on it"
+    await world.live(minutes=40)
+    assert world.steps == [Step.RESUME], "its owner is alive: nothing harsher is done to it"
+    world.gateway.change(KEY, status=Status.DONE, has_active_run=False)
+    await world.live(minutes=1)
+    assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
+
+
+async def test_a_turn_that_hangs_and_dies_climbs_the_ladder_of_the_same_incident() -> None:
+    world = _world()
+    world.gateway.effect = world.gateway.hang
+    await world.until_deed()
+    await world.live(minutes=5)
+    world.gateway.change(KEY, has_active_run=False)
+    world.gateway.effect = world.gateway.cure
+    await world.until_deed(2)
+    await world.live(minutes=1)
+    assert world.states == [("resume", "ineffective"), ("new", "succeeded")]
+    assert len(world.incidents) == 1
+
+
+async def test_a_turn_that_writes_is_progress() -> None:
+    world = _world()
+
+    def works(deed: Deed) -> Receipt:
+        world.gateway.hang(deed)
+        world.gateway.tails[KEY] = tail_of(TailKind.TOOL_CALL, fingerprint="tail-2")
+        return Receipt(deed.idempotency_key, "started")
+
+    world.gateway.effect = works
+    await world.until_deed()
+    await world.live(minutes=1)
+    assert world.attempts[0].verified_by == "NewRunProgresses"
+    assert world.told() == ["stuck", "recovered"]
+
+
+async def test_nothing_happens_and_the_next_rung_follows_after_its_wait() -> None:
+    world = _world(policy(backoff=(timedelta(minutes=10),)))
+    world.gateway.effect = world.gateway.nothing
+    await world.until_deed()
+    sent_at = world.clock.now()
+    await world.until_deed(2)
+    assert world.steps == [Step.RESUME, Step.NEW]
+    assert world.clock.now().since(sent_at) >= timedelta(minutes=11, seconds=30), "verify_within, then the back-off"
+    assert "cool_down" in str(world.log.of(Event.RECOVERY_HELD))
+
+
+async def test_a_session_that_is_gone_after_the_deed() -> None:
+    world = _world()
+
+    def deletes(deed: Deed) -> Receipt:
+        world.gateway.rows.pop(KEY)
+        return Receipt(None, "started")
+
+    world.gateway.effect = deletes
+    await world.until_deed()
+    await world.live(minutes=3)
+    assert world.attempts[0].reason == "SessionGone"
+    assert [incident.outcome for incident in world.incidents] == [Outcome.CLEARED]
+
+
+async def test_a_session_that_cannot_be_seen_is_verified_later() -> None:
+    world = _world()
+    await world.until_deed()
+    row = world.gateway.rows.pop(KEY)
+    world.gateway.is_complete = False
+    await world.live(minutes=5)
+    assert world.states == [("resume", "started")]
+    world.gateway.put(row)
+    world.gateway.is_complete = True
+    await world.live(minutes=1)
+    assert world.states == [("resume", "succeeded")]
+
+
+async def test_a_session_that_heals_by_itself() -> None:
+    world = _world(policy(mode=Mode.OBSERVE))
+    await world.live(minutes=25)
+    world.gateway.change(KEY, status=Status.DONE)
+    await world.live(minutes=1)
+    assert [incident.outcome for incident in world.incidents] == [Outcome.CLEARED]
+    assert world.told() == ["stuck", "cleared"]
+    assert world.log.names.count(Event.SESSION_CLEARED) == 1
+
+
+# ---------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("refusal", "steps", "outcome"),
+    [
+        (
+            errors.RequestRefused("home: busy.", code="UNAVAILABLE", detail="try later", retryable=True),
+            ["resume", "resume"],
+            None,
+        ),
+        (errors.GatewayDraining("home: later."), ["resume", "resume"], None),
+        (
+            errors.RequestRefused("home: no.", code="INVALID_REQUEST", detail="changed while starting work"),
+            ["resume", "new"],
+            None,
+        ),
+        (errors.UnknownMethod("home: no such method."), ["resume", "new"], None),
+        (errors.ScopeRefused("home: no scope."), ["resume", "new"], None),
+        (
+            errors.RequestRefused("home: no.", code="INVALID_REQUEST", detail="session not found: x"),
+            ["resume"],
+            Outcome.QUARANTINED,
+        ),
+        (
+            errors.RequestRefused("home: no.", code="X", detail="another OpenClaw process owns state-lifecycle"),
+            ["resume"],
+            Outcome.QUARANTINED,
+        ),
+    ],
+)
+async def test_what_a_refusal_leads_to(refusal: errors.GatewayError, steps: list[str], outcome: Outcome | None) -> None:
+    world = _world()
+    world.gateway.failing["perform"] = refusal
+    await world.until_deed()
+    del world.gateway.failing["perform"]
+    await world.live(minutes=10)
+    assert [step.value for step in world.steps] == steps
+    assert world.states[0] == ("resume", "refused")
+    assert world.incidents[0].outcome is (outcome or Outcome.RECOVERED)
+    assert world.log.names.count(Event.RECOVERY_REFUSED) == 1
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        errors.ScopeRefused("home: operator.write is not granted."),
+        errors.PairingRequired("home: approve this device."),
+        errors.AuthenticationRefused("home: wrong token."),
+    ],
+    ids=lambda problem: type(problem).__name__,
+)
+async def test_a_sign_in_for_a_deed_that_is_refused_holds_it_with_the_way_out(problem: errors.GatewayError) -> None:
+    world = _world()
+    world.gateway.failing["prepare"] = problem
+    await world.live(minutes=25)
+    assert world.steps == []
+    assert world.attempts == []
+    (line,) = world.log.of(Event.RECOVERY_HELD)
+    assert line["blockers"] == ["scope_missing"]
+    assert str(problem) in str(line["reason"])
+
+
+@pytest.mark.parametrize(
+    ("name", "blocker"), [("scope_problems", "scope_missing"), ("step_problems", "step_unavailable")]
+)
+async def test_a_step_that_cannot_work_here_is_not_sent_and_ignored(name: str, blocker: str) -> None:
+    world = _world()
+    getattr(world.gateway, name)[Step.RESUME] = "It needs operator.write."
+    await world.live(minutes=25)
+    assert world.steps == []
+    assert world.held() == [blocker]
+    assert "prepare" not in world.gateway.calls
+
+
+# ---------------------------------------------------------------- operators
+
+
+Switch = Callable[[World], object]
+
+
+def _pause(world: World, *, gateway: str | None = None, session: str | None = None, minutes: float = 0) -> object:
+    now = world.clock.now().wall
+    until = now + timedelta(minutes=minutes) if minutes else None
+    return world.ledger.pause(at=now, until=until, gateway=gateway, session=session, reason="deploying", who="me")
+
+
+@pytest.mark.parametrize(
+    ("scope", "is_held"),
+    [
+        ({}, True),
+        ({"gateway": "home"}, True),
+        ({"session": KEY}, True),
+        ({"gateway": "other"}, False),
+        ({"session": B}, False),
+    ],
+)
+async def test_a_pause_holds_what_it_covers(scope: dict[str, Any], is_held: bool) -> None:
+    world = _world()
+    _pause(world, **scope)
+    await world.live(minutes=25)
+    assert (world.steps == []) is is_held
+    if is_held:
+        assert world.held() == ["paused"]
+        assert world.verdict_of(KEY) == "stuck", "watching goes on"
+        world.ledger.unpause(at=world.clock.now().wall, gateway=None, session=None, who="me")
+        await world.live(minutes=1)
+        assert world.steps == [Step.RESUME]
+
+
+async def test_a_pause_ends_by_itself() -> None:
+    world = _world()
+    _pause(world, minutes=40)
+    assert await world.until_deed() >= timedelta(minutes=40)
+
+
+@pytest.mark.parametrize("how", ["run --observe", "mode: observe"])
+async def test_observing_never_acts_never_signs_in_for_a_deed_and_gives_nobody_up(how: str) -> None:
+    book = PolicyBook(default=policy(mode=Mode.OBSERVE if how == "mode: observe" else Mode.RECOVER))
+    world = World(book=book, is_observing=how == "run --observe")
+    world.gateway.put(dead())
+    await world.live(hours=1)
+    assert world.steps == []
+    assert world.attempts == []
+    assert "prepare" not in world.gateway.calls
+    assert world.held() == ["observe_mode"]
+    assert world.told() == ["stuck"]
+    assert world.ledger.quarantines() == []
+
+
+@pytest.mark.parametrize("spent", [0, 3])
+async def test_observing_gives_nobody_up_even_with_a_spent_budget(spent: int) -> None:
+    world = _world(lenient(budget=budget(spent or 1)))
+    world.gateway.effect = world.gateway.nothing
+    if spent:
+        await world.until_deed()
+        world.die_and_start_again()
+    world.watch.is_observing = True
+    await world.live(hours=1)
+    assert world.ledger.quarantines() == []
+
+
+async def test_the_background_is_told_and_not_touched() -> None:
+    policies = tuple(
+        policy(name=f"background {number}", ladder=(Step.NOTIFY,), match=match)
+        for number, match in enumerate(BACKGROUND_MATCHES)
+    )
+    world = World(book=PolicyBook(policies))
+    world.gateway.put(
+        dead("agent:main:cron:k1", kind=SessionKind.CRON),
+        dead("agent:main:acp:x", kind=SessionKind.ACP),
+        dead("agent:main:subagent:y", kind=SessionKind.SUBAGENT),
+        dead("agent:main:old", is_archived=True),
+    )
+    await world.live(hours=1)
+    assert world.steps == []
+    assert world.told() == ["stuck"] * 4
+    assert {line["blockers"][0] for line in world.log.of(Event.RECOVERY_HELD)} == {"notify_only"}  # type: ignore[index]
+    assert ("held", "notify_only") in world.meter.counted
+
+
+async def test_a_users_own_policy_comes_before_the_built_in_ones() -> None:
+    mine = policy(name="mine", ladder=(Step.RESUME,), match=Match(key=("agent:main:cron:*",)))
+    built_in = policy(name="background", ladder=(Step.NOTIFY,), match=Match(kind=("cron",)))
+    world = World(book=PolicyBook((mine, built_in)))
+    world.gateway.put(dead("agent:main:cron:k1", kind=SessionKind.CRON))
+    await world.until_deed()
+
+
+async def test_other_policies_from_the_next_pass_on() -> None:
+    world = _world(policy(mode=Mode.OBSERVE))
+    await world.live(minutes=25)
+    world.watch.take_book(PolicyBook(default=policy()))
+    await world.look()
+    assert world.steps == [Step.RESUME], "what was observed so far stays"
+
+
+# ---------------------------------------------------------------- quarantine
+
+
+async def _quarantined() -> World:
+    world = _world(lenient(budget=budget(1)))
+    world.gateway.effect = world.gateway.nothing
+    await world.live(minutes=40)
+    assert len(world.ledger.quarantines()) == 1
+    world.gateway.effect = world.gateway.cure
+    return world
+
+
+async def test_a_quarantined_session_is_left_alone_and_that_is_said_once() -> None:
+    world = await _quarantined()
+    await world.live(hours=1)
+    assert len(world.steps) == 1
+    assert world.told().count("quarantined") == 1
+    assert world.log.names.count(Event.SESSION_QUARANTINED) == 1
+    assert len(world.incidents) == 1, "no new incident is opened for it"
+
+
+async def test_a_quarantine_survives_the_daemon() -> None:
+    world = await _quarantined()
+    world.die_and_start_again()
+    await world.live(hours=1)
+    assert len(world.steps) == 1
+
+
+@pytest.mark.parametrize(
+    "rebirth",
+    [
+        lambda w: w.gateway.change(KEY, session_id="sid-2", status=Status.ABSENT),
+        lambda w: w.gateway.change(KEY, status=Status.DONE, started_at=w.clock.now().wall),
+    ],
+    ids=["a new session", "a run that completed"],
+)
+async def test_a_quarantine_ends_when_the_session_lives_again(rebirth: Switch) -> None:
+    world = await _quarantined()
+    rebirth(world)
+    await world.live(minutes=1)
+    assert world.ledger.quarantines() == []
+    assert world.log.names.count(Event.SESSION_RELEASED) == 1
+    world.gateway.put(dead(session_id=world.gateway.rows[KEY].session_id))
+    await world.until_deed(2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"status": Status.FAILED},
+        {"status": Status.DONE},
+        {"started_at": BOOT - timedelta(minutes=1)},
+        {"session_id": None},
+    ],
+    ids=str,
+)
+async def test_a_quarantine_does_not_end_for_less(change: dict[str, Any]) -> None:
+    world = await _quarantined()
+    world.gateway.change(KEY, **change)
+    await world.live(minutes=1)
+    assert len(world.ledger.quarantines()) == 1
+
+
+# ---------------------------------------------------------------- several at once
+
+
+async def test_at_most_so_many_deeds_are_in_flight_and_the_oldest_go_first() -> None:
+    world = World(book=PolicyBook(default=lenient(max_concurrent=2)))
+    rows = [dead(f"agent:main:s{number}", started_at=BOOT - timedelta(minutes=number)) for number in (1, 2, 3)]
+    world.gateway.put(*rows)
+    world.gateway.effect = world.gateway.nothing
+    await world.until_deed()
+    assert [deed.session.key for deed in world.gateway.performed] == ["agent:main:s3", "agent:main:s2"]
+    assert world.held() == ["concurrency"]
+    assert world.reports[-1].in_flight == 2
+    await world.live(minutes=1)
+    assert len(world.steps) == 2
+
+
+async def test_the_breaker_lets_proven_deaths_pass_and_closes_when_it_is_over() -> None:
+    default = policy(fleet_breaker=breaker(3))
+    world = World(book=PolicyBook(default=default))
+    suspects = [vague(f"agent:main:s{number}", has_active_run=False) for number in range(4)]
+    world.gateway.put(*suspects, dead("agent:main:orphan"))
+    await world.live(minutes=23)
+    assert [deed.session.key for deed in world.gateway.performed] == ["agent:main:orphan"]
+    for row in suspects[:2]:
+        world.gateway.change(row.key, has_active_run=True)
+    await world.live(minutes=3)
+    assert world.log.names.count(Event.FLEET_BREAKER_CLOSED) == 1
+    assert world.told().count("fleet_breaker") == 2
+    assert {deed.session.key for deed in world.gateway.performed} == {
+        "agent:main:orphan",
+        "agent:main:s2",
+        "agent:main:s3",
+    }
+
+
+@pytest.mark.parametrize(("healthy", "is_open"), [(3, True), (4, False)])
+async def test_the_breaker_looks_at_the_share_too(healthy: int, is_open: bool) -> None:
+    world = World(book=PolicyBook(default=policy(fleet_breaker=breaker(3), mode=Mode.OBSERVE)))
+    world.gateway.put(*(vague(f"agent:main:s{number}", has_active_run=False) for number in range(3)))
+    world.gateway.put(*(vague(f"agent:main:h{number}", has_active_run=True) for number in range(healthy)))
+    await world.live(minutes=22)
+    assert (Event.FLEET_BREAKER_OPENED in world.log.names) is is_open
+
+
+async def test_sessions_do_not_disturb_each_other() -> None:
+    world = _world()
+    world.gateway.put(dead(B), vague("agent:main:c", has_active_run=True))
+    world.gateway.tails[KEY] = tail_of(TailKind.STOPPED)
+    await world.live(minutes=25)
+    assert [deed.session.key for deed in world.gateway.performed] == [B]
+
+
+async def test_a_session_listed_under_two_keys_is_held() -> None:
+    world = _world()
+    world.gateway.put(dead(B, session_id=dead().session_id))
+    await world.live(minutes=25)
+    assert world.steps == []
+    assert world.held() == ["ambiguous_session"]
+
+
+# ---------------------------------------------------------------- what is seen of it
+
+
+async def test_a_pass_reports_what_it_saw() -> None:
+    world = _world()
+    world.gateway.put(
+        vague("agent:main:c", has_active_run=True), vague("agent:main:d"), dead("agent:main:e", status=Status.DONE)
+    )
+    report = await world.look()
+    assert report.is_good
+    assert report.verdicts() == {
+        "healthy": 3,
+        "suspect": 1,
+        "waiting": 0,
+        "long_running": 0,
+        "stuck": 0,
+        "unknown": 0,
+    }
+    assert report.next_due == world.clock.now().plus(timedelta(minutes=20))
+    await world.live(minutes=21)
+    assert world.reports[-1].verdicts()["stuck"] == 0, "it was recovered"
+
+
+async def test_after_a_deed_it_looks_again_soon() -> None:
+    world = _world()
+    await world.until_deed()
+    due = world.reports[-1].next_due
+    assert due is not None
+    assert due.since(world.clock.now()) <= timedelta(seconds=2)
+
+
+async def test_a_glimpse_of_a_suspect_is_not_worth_a_line() -> None:
+    """A terminal write may still be on its way (2026.9.6)."""
+    world = _world()
+    await world.look()
+    assert Event.SESSION_SUSPECT not in world.log.names
+    await world.live(minutes=5)
+    assert world.log.names.count(Event.SESSION_SUSPECT) == 1
+
+
+async def test_a_hold_is_logged_when_its_reasons_change() -> None:
+    world = _world()
+    _pause(world)
+    await world.live(minutes=30)
+    world.gateway.scope_problems[Step.RESUME] = "It needs operator.write."
+    await world.live(minutes=10)
+    assert [line["blockers"] for line in world.log.of(Event.RECOVERY_HELD)] == [["paused"], ["paused", "scope_missing"]]
+    assert world.meter.counted.count(("held", "paused")) > 10, "and counted every time"
+
+
+async def test_the_opened_message_says_what_will_be_done_or_why_not() -> None:
+    acting, held = _world(), _world()
+    _pause(held)
+    await acting.live(minutes=21)
+    await held.live(minutes=21)
+    (first,) = acting.owed(MessageKind.STUCK)
+    (second,) = held.owed(MessageKind.STUCK)
+    assert "Paused" not in first.body
+    assert "Paused: deploying" in second.body
+    assert REQUEST not in first.body + second.body
+
+
+async def test_detection_is_measured_from_when_it_was_due() -> None:
+    world = _world()
+    await world.until_deed()
+    (delay,) = [entry[1] for entry in world.meter.counted if entry[0] == "delay"]
+    assert delay == 0.0
+
+
+def test_the_steps_a_sign_in_must_be_good_for() -> None:
+    book = PolicyBook(
+        (policy(name="a", ladder=(Step.NOTIFY,)), policy(name="b", ladder=(Step.RESET,), mode=Mode.OBSERVE)),
+        policy(ladder=(Step.RESUME, Step.NEW)),
+    )
+    assert may_act(book) == {Step.RESUME, Step.NEW}
+    assert may_act(PolicyBook(default=policy(mode=Mode.OBSERVE))) == frozenset()
+
+
+@pytest.mark.parametrize("version", [V324, V518, V96])
+async def test_ages_come_from_us_and_dates_from_the_row(version: str) -> None:
+    world = World(version=version)
+    world.gateway.put(replace(dead(), started_at=BOOT - timedelta(days=3)))
+    await world.live(minutes=10)
+    (judged,) = world.reports[-1].judged
+    assert judged.judgement.unattended_for == timedelta(minutes=9, seconds=30)
