@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check e2e bench corpus mutants fmt clean
+.PHONY: help run demo test check e2e harness bench corpus mutants fmt clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +37,10 @@ check: $(STAMP) ## ruff, mypy --strict on package and tests, import-linter
 
 e2e: $(STAMP) ## real OpenClaw gateways from npm, four versions, a real chat network (Linux)
 	@$(BIN)/python -m tests.e2e.harness.install
-	@$(BIN)/pytest -m e2e tests/e2e -v -n 2 --dist loadfile --timeout=1200 -p no:cacheprovider $(ARGS)
+	@$(BIN)/pytest -m e2e tests/e2e --ignore tests/e2e/test_harness.py -v -n 2 --dist loadfile --timeout=1200 -p no:cacheprovider $(ARGS)
+
+harness: $(STAMP) ## the end-to-end harness itself, every maker on every version (long)
+	@$(BIN)/pytest -m e2e tests/e2e/test_harness.py -v --timeout=1200 -p no:cacheprovider $(ARGS)
 
 bench: $(STAMP) ## what watching costs, measured on a real gateway
 	@$(BIN)/python -m tests.bench $(ARGS)

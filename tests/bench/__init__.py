@@ -1,0 +1,13 @@
+"""What watching costs, measured on a real gateway: ``make bench``.
+
+Ratios are taken within one run, side by side; absolute figures belong to the machine named above them. Nothing here passes
+or fails by the clock: the exit code is 0 unless something could not be run at all.
+
+    crowd.py     many sessions in a real gateway
+    spending.py  what a process spends: wall clock, CPU, memory
+    polling.py   one poll over the daemon's open socket against `openclaw gateway call`; poller.py is its process
+    pages.py     the same list in pages of several sizes: bytes, and the gateway's own CPU
+    watching.py  the daemon itself, left alone with many sessions
+    judging.py   how fast the pure core is
+    tables.py    all of it, readable
+"""

@@ -101,7 +101,11 @@ def main(words: Sequence[str]) -> int:
             print(trouble, file=sys.stderr)
             return 1
         with ThreadPoolExecutor(WORKERS) as pool:
-            results = list(pool.map(lambda guard: _try(guard, folders), chosen))
+            results = []
+            for result in pool.map(lambda guard: _try(guard, folders), chosen):
+                results.append(result)
+                print(f"\r{len(results)} of {len(chosen)}", end="", file=sys.stderr, flush=True)
+            print(file=sys.stderr)
     finally:
         for folder in made:
             shutil.rmtree(folder, ignore_errors=True)

@@ -20,15 +20,16 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum
 from pathlib import PurePath
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
-
+from watchdog.adapters.lean_structlog import structlog
 from watchdog.service.errors import WatchdogError
 from watchdog.service.events import LEVELS, Event, Level
 from watchdog.service.ports import Clock
 from watchdog.service.redaction import MASK, Secrets, may_show
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 
 class LogFormat(StrEnum):

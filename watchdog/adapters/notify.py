@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
-
-import httpx
 
 from watchdog.adapters.notify_senders import (
     HTTP_TIMEOUT,
@@ -32,6 +31,9 @@ from watchdog.service.errors import LedgerError, WatchdogError
 from watchdog.service.events import Delivery, Event, Log
 from watchdog.service.ports import Clock, Ledger, Message, MessageKind, Meter, OwedMessage
 from watchdog.service.redaction import Secrets
+
+if TYPE_CHECKING:
+    import httpx
 
 FIRST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(hours=1)
@@ -347,6 +349,8 @@ class Heartbeat:
         return False
 
     async def _problem(self) -> str | None:
+        import httpx
+
         if self._client is None:
             self._client = httpx.AsyncClient(
                 timeout=HTTP_TIMEOUT, follow_redirects=True, headers={"user-agent": USER_AGENT}

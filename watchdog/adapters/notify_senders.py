@@ -2,6 +2,8 @@
 
 Invariant: nothing raised here names a URL or any part of one. Services put their secrets into paths, and a failure's text
 ends up in the log, in the ledger and on the status page.
+
+httpx and apprise are imported with the first message: most daemons live long and send seldom, or never.
 """
 
 from __future__ import annotations
@@ -9,14 +11,16 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from typing import Any, Protocol
-
-import httpx
+from typing import TYPE_CHECKING, Any, Protocol
 
 from watchdog.service.errors import WatchdogError
 from watchdog.service.ports import Message, MessageKind
 
-HTTP_TIMEOUT = httpx.Timeout(10.0)
+if TYPE_CHECKING:
+    import httpx
+
+HTTP_TIMEOUT = 10.0
+"""Seconds, for each of connecting, writing and reading."""
 USER_AGENT = "openclaw-watchdog"
 _MESSAGES_FAULT = frozenset({400, 411, 413, 414, 415, 422})
 """Answers that condemn this message, not the target: the next one may pass."""
@@ -87,6 +91,8 @@ class WebhookSender:
         self._client: httpx.AsyncClient | None = None
 
     async def send(self, message: Message, parts: Sequence[Message] = ()) -> None:
+        import httpx
+
         if self._client is None:
             self._client = httpx.AsyncClient(timeout=HTTP_TIMEOUT, headers={"user-agent": USER_AGENT})
         document = _document(message)
@@ -119,6 +125,8 @@ def _document(message: Message) -> dict[str, Any]:
 
 def http_problem(error: Exception) -> str:
     """What went wrong on the wire, in words that cannot hold an address."""
+    import httpx
+
     match error:
         case httpx.ConnectTimeout() | httpx.ConnectError():
             return "it cannot be reached"
@@ -136,7 +144,7 @@ def _refusal(status: int) -> DeliveryFailed:
 
 
 class AppriseSender:
-    """Hands the message to apprise in a thread. apprise itself is imported with the first message."""
+    """Hands the message to apprise in a thread."""
 
     def __init__(self, url: str) -> None:
         self._url = url

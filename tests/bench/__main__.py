@@ -1,0 +1,153 @@
+"""``python -m tests.bench``: the whole run, on a real OpenClaw 2026.9.6. ``--large`` adds 10,000 sessions."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from tests.bench import tables
+from tests.bench.crowd import ORIGINAL, Crowd
+from tests.bench.judging import judged
+from tests.bench.pages import paged
+from tests.bench.polling import Look, by_command, over_socket
+from tests.bench.spending import idle_share, settle
+from tests.bench.watching import Post, Watched
+from tests.e2e.harness.failures import HarnessError
+from tests.e2e.harness.releases import V9_6
+from tests.e2e.harness.waiting import monotonic
+from tests.e2e.harness.world import World
+
+SMALL, MANY, LARGE = 35, 1_000, 10_000
+LIVE = 5
+"""Of many sessions so many have a run going, as in life."""
+PAGE_SIZES = (100, 250, 1_000)
+PASSES_AT_30_S = 3
+ANY_PORT: dict[str, Any] = {"listen": "127.0.0.1:0"}
+
+
+class Bench:
+    """One run. Progress goes to stderr, the tables to stdout at the end."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.crowd = Crowd(world)
+        self._began = monotonic()
+
+    def say(self, text: str) -> None:
+        print(f"[bench {monotonic() - self._began:4.0f} s] {text}", file=sys.stderr, flush=True)
+
+    def grow(self, sessions: int, live: int = 0) -> float:
+        """Have so many sessions; the gateway's idle share of a core then."""
+        self.say(f"{sessions:,} sessions: filling the gateway")
+        self.crowd.grow(sessions)
+        if live:
+            self.crowd.go_live(live)
+        pid = self.world.gateway.pid
+        settle(pid)
+        return idle_share([pid])
+
+    def looks(self, polls: int, calls: int, idle: float) -> list[Look]:
+        gateway, size = self.world.gateway, self.crowd.size
+        self.say(f"{size:,} sessions: {polls} polls over one socket")
+        found = [over_socket(gateway, polls, idle=idle)]
+        everything: list[dict[str, Any]] = [{}, {"limit": size}] if size > 100 else [{}]
+        for params in everything:
+            self.say(f"{size:,} sessions: openclaw gateway call, {calls} times")
+            found.append(by_command(gateway, calls, params, idle=idle))
+        return found
+
+    def daemons(self) -> list[Watched]:
+        """Side by side: as configured by default, polling every second, and without the status page."""
+        gateway = self.world.gateway
+        posts = [
+            Post("every 30 s", gateway, "30s", ANY_PORT),
+            Post("every 30 s, no status page", gateway, "30s", None),
+            Post("every 1 s", gateway, "1s", ANY_PORT),
+        ]
+        self.say(f"{self.crowd.size:,} sessions: three daemons, {PASSES_AT_30_S} passes at 30 s")
+        with ExitStack() as stack:
+            for post in posts:
+                stack.enter_context(post)
+            for post in posts:
+                post.await_passes(PASSES_AT_30_S, within=60 + 35 * PASSES_AT_30_S)
+            return [post.result() for post in posts]
+
+
+def run(bench: Bench, *, large: bool) -> None:
+    """Measure everything, then show it."""
+    out = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
+    looks = {}
+    idle = bench.grow(SMALL)
+    looks[SMALL] = bench.looks(200, 5, idle)
+
+    idle = bench.grow(MANY, LIVE)
+    looks[MANY] = bench.looks(60, 4, idle)
+    bench.say("pages of several sizes")
+    lists = {MANY: [paged(bench.world, limit, 20, idle=idle) for limit in PAGE_SIZES]}
+    watched = [bench.daemons()]
+
+    if large:
+        idle = bench.grow(LARGE, LIVE)
+        looks[LARGE] = bench.looks(15, 3, idle)
+        lists[LARGE] = [paged(bench.world, limit, 5, idle=idle) for limit in PAGE_SIZES]
+        watched.append(bench.daemons())
+
+    bench.say("the pure core")
+    stages = judged(bench.world.row(ORIGINAL))
+    bench.say("done")
+
+    tables.heading(out, bench.world.gateway.installation)
+    out.print()
+    for size, found in looks.items():
+        tables.polling(out, size, found)
+    for size, one in lists.items():
+        tables.pages(out, size, one)
+    for daemons in watched:
+        tables.watching(out, daemons)
+    tables.judging(out, stages)
+
+
+@contextlib.contextmanager
+def temporary_world() -> Iterator[World]:
+    """A gateway that leaves nothing behind, not even when this process is told to stop."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    folder = Path(tempfile.mkdtemp(prefix="watchdog-bench-world-"))
+    try:
+        with World(V9_6, folder) as world:
+            yield world
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main() -> int:
+    """0 unless something could not be run."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--large", action="store_true", help="also with 10,000 sessions (some minutes more)")
+    options = parser.parse_args()
+    print("[bench] a real gateway is being started (and installed, the first time)", file=sys.stderr, flush=True)
+    try:
+        with temporary_world() as world:
+            run(Bench(world), large=options.large)
+    except HarnessError as problem:
+        print(f"[bench] {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
