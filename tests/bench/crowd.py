@@ -24,8 +24,8 @@ from tests.e2e.harness.world import World
 
 ORIGINAL = "agent:main:bench:original"
 _LIVE_WORD = "BENCH-STAYS-LIVE"
-_KEYED = ("session_nodes", "session_windows", "session_participants")
-"""The tables a session's list row is made of; the first names its session id in ``entry_json`` too."""
+_TABLES = ("session_nodes", "session_windows", "session_participants")
+"""The tables that a session's row in a list is made of."""
 
 
 @dataclass(slots=True)
@@ -34,6 +34,8 @@ class Crowd:
 
     world: World
     size: int = field(default=0, init=False)
+    _template: dict[str, dict[str, Any]] = field(default_factory=dict, init=False)
+    """The original's rows as they were written when its turn ended, by table."""
 
     def grow(self, size: int) -> None:
         """Have exactly so many sessions in the gateway, all finished."""
@@ -43,9 +45,10 @@ class Crowd:
         self.world.terminate()
         store = database_path(self.world.gateway, ORIGINAL)
         with contextlib.closing(sqlite3.connect(store, timeout=10)) as connection, connection:
-            connection.row_factory = sqlite3.Row
+            self._template = self._template or {table: _row_of_original(connection, table) for table in _TABLES}
             for number in range(self.size, size):
-                _copy_original(connection, number)
+                for table, row in self._template.items():
+                    _insert(connection, table, _copied(row, number))
         self.world.start()
         self.size = until(f"the gateway lists {size} sessions", lambda: self.total() == size and size, within=60) or 0
 
@@ -72,21 +75,26 @@ def _key_of(number: int) -> str:
     return f"agent:main:bench:{number:05d}"
 
 
-def _copy_original(connection: sqlite3.Connection, number: int) -> None:
-    """One more session like the original, so many seconds older."""
-    new_key, new_id = _key_of(number), str(uuid.uuid4())
-    old_id = str(_only(connection, "session_nodes")["current_session_id"])
-    for table in _KEYED:
-        row: dict[str, Any] = {}
-        for column, value in dict(_only(connection, table)).items():
-            if column == "entry_json":
-                row[column] = json.dumps(_older(json.loads(value), number, "At"))
-            else:
-                row |= _older({column: value}, number, "_at")
-            if isinstance(row[column], str):
-                row[column] = row[column].replace(old_id, new_id).replace(ORIGINAL, new_key)
-        row.pop("entry_valid", None)  # the gateway's own verdict, which it comes to by itself
-        _insert(connection, table, row)
+def _row_of_original(connection: sqlite3.Connection, table: str) -> dict[str, Any]:
+    cursor = connection.execute(f"select * from {table} where session_key = ?", (ORIGINAL,))
+    found = cursor.fetchone()
+    if found is None:
+        raise HarnessError(f"the gateway stored nothing of {ORIGINAL} in {table}; its store is not what it was")
+    return dict(zip((column for column, *_ in cursor.description), found, strict=True))
+
+
+def _copied(row: dict[str, Any], number: int) -> dict[str, Any]:
+    """The original's row as that of another session, so many seconds older."""
+    copy = _older(row, number, "_at")
+    copy.pop("entry_valid", None)  # the gateway's own verdict, which it comes to by itself
+    if "entry_json" in copy:
+        copy["entry_json"] = json.dumps(_older(json.loads(copy["entry_json"]), number, "At"))
+    old_id = str(row.get("current_session_id") or row.get("session_id"))
+    new_id = str(uuid.uuid5(uuid.NAMESPACE_OID, _key_of(number)))
+    return {
+        column: value.replace(old_id, new_id).replace(ORIGINAL, _key_of(number)) if isinstance(value, str) else value
+        for column, value in copy.items()
+    }
 
 
 def _older(fields: dict[str, Any], seconds: int, ending: str) -> dict[str, Any]:
@@ -95,15 +103,6 @@ def _older(fields: dict[str, Any], seconds: int, ending: str) -> dict[str, Any]:
         name: value - seconds * 1000 if name.endswith(ending) and isinstance(value, int) else value
         for name, value in fields.items()
     }
-
-
-def _only(connection: sqlite3.Connection, table: str) -> sqlite3.Row:
-    found: sqlite3.Row | None = connection.execute(
-        f"select * from {table} where session_key = ?", (ORIGINAL,)
-    ).fetchone()
-    if found is None:
-        raise HarnessError(f"the gateway stored nothing of {ORIGINAL} in {table}; its store is not what it was")
-    return found
 
 
 def _insert(connection: sqlite3.Connection, table: str, row: dict[str, Any]) -> None:

@@ -54,6 +54,7 @@ class Executor:
         """
         before = decision.judged
         snapshot = await self.gateway.list_sessions()
+        here.trust.note_answer(snapshot.latency, clock_stepped=snapshot.gateway_clock_stepped)
         row = next((row for row in snapshot.sessions if row.key == before.session.key), None)
         if row is None or RunIdentity.of(row) != before.case.track.identity:
             return Decision(before, Action.NOTHING)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from watchdog.core.blockers import BlockerName
 from watchdog.core.evidence import Truth
 from watchdog.core.model import Moment, Session, Snapshot, Status, TranscriptTail
 from watchdog.core.policy import Step
@@ -215,8 +216,9 @@ class Incidents:
         if incident is None:
             return
         incident = self.ledger.incident(incident.id) or incident
-        budget = judged.policy.recovery.budget if decision.blockers else None
-        why = decision.blockers[0].message if decision.blockers else "Every step of the ladder was tried."
+        spent = next((held for held in decision.blockers if held.name is BlockerName.SESSION_BUDGET), None)
+        budget = judged.policy.recovery.budget if spent is not None else None
+        why = spent.message if spent is not None else "Every step of the ladder was tried."
         entry = Quarantine(self.gateway.name, incident.session, judged.session.session_id, now.wall, why, incident.id)
         message = announcements.quarantined(incident, now=now.wall, why=why, budget=budget)
         if self.ledger.quarantine(entry, [message]):

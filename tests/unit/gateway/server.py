@@ -70,6 +70,8 @@ class WireGateway:
     hello: Answer | Callable[[dict[str, Any]], Answer] = None
     """None: an ordinary hello-ok."""
     uptime_ms: Any = UPTIME_MS
+    chatter: tuple[str, ...] = ()
+    """Frames said before the challenge, and before every answer."""
     answers: Answers = field(default_factory=dict)
     sign_ins: list[dict[str, Any]] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
@@ -137,7 +139,12 @@ class WireGateway:
             self._sockets.remove(connection)
             self._bell.set()
 
+    async def _chat(self, connection: ServerConnection) -> None:
+        for frame in self.chatter:
+            await connection.send(frame)
+
     async def _converse(self, connection: ServerConnection) -> None:
+        await self._chat(connection)
         if isinstance(self.challenge, Raw):
             await connection.send(self.challenge.data)
         elif isinstance(self.challenge, Closed):
@@ -150,6 +157,7 @@ class WireGateway:
         async for text in connection:
             frame = json.loads(text)
             method, params = frame["method"], frame["params"]
+            await self._chat(connection)
             if method == "connect":
                 self.sign_ins.append(params)
                 scopes = tuple(params["scopes"])

@@ -31,7 +31,12 @@ def _deed(step: Step, session: Session = GROUP, **changes: Any) -> Deed:
     [(V324, "chat.send"), (V414, "chat.send"), (V518, "chat.send"), (V96, "agent"), (None, "chat.send")],
 )
 def test_resume_goes_to_the_chat_app_with_one_stable_key(version: Version | None, method: str) -> None:
-    params: dict[str, object] = {"sessionKey": GROUP.key, "message": "go on", "idempotencyKey": "ocw-i1-1", "deliver": True}
+    params: dict[str, object] = {
+        "sessionKey": GROUP.key,
+        "message": "go on",
+        "idempotencyKey": "ocw-i1-1",
+        "deliver": True,
+    }
     if method == "agent":
         params["bestEffortDeliver"] = True  # else the turn is refused while the chat app is down (2026.9.6)
     assert requests_for(_deed(Step.RESUME), version) == (Request(method, params),)

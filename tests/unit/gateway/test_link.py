@@ -162,15 +162,16 @@ async def test_a_challenge_without_a_time_is_signed_with_ours() -> None:
         assert gateway.sign_ins[0]["device"]["signedAt"] == int(StillClock().now().wall.timestamp() * 1000)
 
 
-async def test_events_before_the_challenge_and_the_hello_do_not_disturb() -> None:
-    chatter = '{"type":"event","event":"tick","payload":{"ts":1}}'
-    gateway = WireGateway()
-    gateway.hello = lambda params: None
-    async with running(gateway):
-        gateway.challenge = {"nonce": "n", "ts": 5, "more": chatter}
-        link = await _open(gateway.url)
+async def test_chatter_before_the_challenge_the_hello_and_an_answer_disturbs_nobody() -> None:
+    chatter = (
+        '{"type":"event","event":"tick","payload":{"ts":1}}',
+        '{"type":"event","event":"presence","payload":{}}',
+        '{"type":"res","id":"w99","ok":true,"payload":{"other":true}}',
+    )
+    gateway = WireGateway(chatter=chatter, answers={"health": {"ok": True}})
+    async with _linked(gateway) as link:
         assert link.hello.server.version == "2026.9.6"
-        await link.close()
+        assert msgspec.json.decode(await link.call("health")) == {"ok": True}
 
 
 @pytest.mark.parametrize(("wire", "expected"), SIGN_IN.values(), ids=SIGN_IN)

@@ -471,6 +471,8 @@ MEANWHILE: dict[str, Change] = {
     "a lock appeared": lambda w: w.gateway.see(KEY, lock=LockSight(Lock.HELD_BY_OTHER, 9)),
     "the list is cut short": lambda w: w.gateway.be(is_complete=False),
     "the transcript cannot be read": lambda w: w.gateway.tails.update({KEY: None}),
+    "the gateway answers slowly": lambda w: w.gateway.be(latency=6.0),
+    "the gateway's clock was set": lambda w: w.gateway.be(clock_stepped=True),
     "the gateway feels sick": lambda w: w.gateway.be(sickness="Degraded."),
     "an operator paused us": lambda w: w.ledger.pause(
         at=w.clock.now().wall, until=None, gateway=None, session=None, reason="wait", who="me"
@@ -498,6 +500,22 @@ async def test_rule_06_look_again_just_before_acting(meanwhile: Change) -> None:
     assert len(fences) == 1, "it had been decided"
     assert world.steps == []
     assert world.attempts == [], "and nothing was even planned"
+
+
+async def test_rule_06_an_idle_gateway_that_begins_something_may_begin_it_here() -> None:
+    """A row lags up to seven seconds behind a run that somebody has just started (3.24 to 5.18)."""
+    world = World(version=V518)
+    world.gateway.put(dead()).be(busy=0)
+    await world.live(minutes=19, seconds=30)
+    world.clock.advance(30)
+    world.gateway.at_fence = lambda: world.gateway.be(busy=4)
+    await world.look()
+    assert "prepare" in world.gateway.calls
+    assert world.steps == []
+    world.gateway.at_fence = lambda: None
+    world.clock.advance(30)
+    await world.look()
+    assert world.steps == [Step.RESUME], "it began something else, and goes on with that"
 
 
 async def test_rule_06_nothing_but_the_claim_lies_between_the_last_look_and_the_deed() -> None:

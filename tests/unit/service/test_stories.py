@@ -387,6 +387,18 @@ async def test_a_quarantined_session_is_left_alone_and_that_is_said_once() -> No
     assert len(world.incidents) == 1, "no new incident is opened for it"
 
 
+async def test_a_quarantine_says_what_was_used_up() -> None:
+    """Not what else held at that moment: it is always still cooling down then."""
+    world = await _quarantined()
+    (entry,) = world.ledger.quarantines()
+    assert entry.reason == "1 attempts within 3d are used up."
+    assert "Cooling" not in world.owed(MessageKind.QUARANTINED)[0].body
+    climbed = _world(lenient(ladder=(Step.RESUME,)))
+    climbed.gateway.effect = climbed.gateway.nothing
+    await climbed.live(minutes=40)
+    assert climbed.ledger.quarantines()[0].reason == "Every step of the ladder was tried."
+
+
 async def test_a_quarantine_survives_the_daemon() -> None:
     world = await _quarantined()
     world.die_and_start_again()
