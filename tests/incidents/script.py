@@ -15,7 +15,6 @@ from itertools import count
 from typing import Any
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.incidents import wire
 from tests.incidents.cases import Case, Change, span
@@ -554,8 +553,8 @@ class ScriptedHost:
         return LockSight(_LOCKS[here.lock], _PIDS.get(here.lock))
 
 
-_DEVICE = DeviceIdentity.of(Ed25519PrivateKey.from_private_bytes(bytes(32)))
-_PROBE_DEVICE = DeviceIdentity.of(Ed25519PrivateKey.from_private_bytes(bytes([1] * 32)))
+_DEVICE = DeviceIdentity.of(bytes(32))
+_PROBE_DEVICE = DeviceIdentity.of(bytes([1] * 32))
 
 
 class ScriptedGateway(GatewayClient):

@@ -8,7 +8,7 @@ a request whose ``Host`` is neither a loopback name nor the configured address i
 loads nothing from anywhere and runs only the script it was shipped with (CSP by hash). Limit: there is no password; who can
 reach the address can read session keys and times.
 
-starlette and uvicorn are imported only when a page is served: ``status_page: null`` costs nothing.
+starlette and uvicorn are imported when somebody first asks: a page that nobody opens costs one listening socket.
 """
 
 from __future__ import annotations
@@ -245,14 +245,17 @@ def application(facts: Facts, feed: Feed, host: str, port: int) -> ASGIApp:
 
 
 class StatusServer:
-    """One listening address. Made by ``start``, ended by ``stop``."""
+    """One listening address. Made by ``start``, ended by ``stop``.
+
+    It listens from the start; the server behind the socket (starlette, uvicorn: 6 MiB) is made for the first caller.
+    """
 
     def __init__(self, host: str, listener: socket.socket, facts: Facts, feed: Feed) -> None:
         self.host = host
         self.port: int = listener.getsockname()[1]
-        self._feed = feed
-        self._server = _quiet_server(application(facts, feed, host, self.port))
-        self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="status page")
+        self._listener, self._facts, self._feed = listener, facts, feed
+        self._server: Any = None
+        self._task = asyncio.create_task(self._serve(), name="status page")
 
     @classmethod
     async def start(cls, host: str, port: int, facts: Facts, feed: Feed) -> StatusServer:
@@ -271,14 +274,36 @@ class StatusServer:
         error = self._task.exception()
         return f"it ended by itself: {error}" if error is not None else "it ended by itself"
 
+    async def _serve(self) -> None:
+        await _knocked(self._listener)
+        # In a thread: importing it all takes a fraction of a second in which the watching must not stand still.
+        self._server = await asyncio.to_thread(
+            lambda: _quiet_server(application(self._facts, self._feed, self.host, self.port))
+        )
+        await self._server.serve(sockets=[self._listener])
+
     async def stop(self) -> None:
         """End the streams, let answers under way finish (two seconds), close the address."""
         self._feed.close()
-        self._server.should_exit = True
+        if self._server is None:
+            self._task.cancel()
+        else:
+            self._server.should_exit = True
         done, _ = await asyncio.wait({self._task}, timeout=5)
         if not done:
             self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        self._listener.close()
+
+
+async def _knocked(listener: socket.socket) -> None:
+    """Return when the first caller waits to be let in."""
+    loop, knock = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(listener, knock.set)
+    try:
+        await knock.wait()
+    finally:
+        loop.remove_reader(listener)
 
 
 async def _listener(host: str, port: int) -> socket.socket:

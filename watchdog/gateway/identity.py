@@ -20,6 +20,7 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import stat
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
@@ -27,9 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+import nacl.bindings
 
 from watchdog.gateway.secrets import Secret
 from watchdog.service.errors import GatewayError
@@ -59,12 +58,14 @@ class DeviceIdentity:
     device_id: str
     public_key: str = field(repr=False)
     """base64url without padding, of the raw 32 bytes."""
-    _key: Ed25519PrivateKey = field(repr=False, compare=False)
+    _secret_key: bytes = field(repr=False, compare=False)
+    """Seed and public key, 64 bytes, as libsodium takes it."""
 
     @classmethod
-    def of(cls, key: Ed25519PrivateKey) -> DeviceIdentity:
-        raw = key.public_key().public_bytes_raw()
-        return cls(hashlib.sha256(raw).hexdigest(), _base64url(raw), key)
+    def of(cls, seed: bytes) -> DeviceIdentity:
+        """The device of this seed (32 bytes), from which ed25519 derives everything."""
+        public, secret = nacl.bindings.crypto_sign_seed_keypair(seed)
+        return cls(hashlib.sha256(public).hexdigest(), _base64url(public), secret)
 
     @classmethod
     def load_or_create(cls, path: Path) -> DeviceIdentity:
@@ -73,19 +74,17 @@ class DeviceIdentity:
             pem = _read_private(path)
         except FileNotFoundError:
             pem = _create(path)
-        try:
-            key: object = serialization.load_pem_private_key(pem, password=None)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            key = None
-        if not isinstance(key, Ed25519PrivateKey):
+        seed = _seed_in(pem)
+        if seed is None:
             raise IdentityError(
                 path, "it holds no ed25519 key", "move it away and restart: a new device is made and paired"
             )
-        return cls.of(key)
+        return cls.of(seed)
 
     def sign(self, text: str) -> str:
         """The signature of ``text``, base64url without padding."""
-        return _base64url(self._key.sign(text.encode()))
+        signed = nacl.bindings.crypto_sign(text.encode(), self._secret_key)
+        return _base64url(signed[: nacl.bindings.crypto_sign_BYTES])
 
     def connect_device(
         self,
@@ -215,6 +214,30 @@ def _plain_lower(text: str) -> str:
     return text.strip().translate(_LOWER)
 
 
+# ---------------------------------------------------------------- PKCS #8
+
+_PKCS8_ED25519 = bytes.fromhex("302e020100300506032b657004220420")
+"""What comes before the 32 bytes of the seed, always (RFC 8410, section 7)."""
+_PEM_BEGIN, _PEM_END = "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----"
+
+
+def _pem_of(seed: bytes) -> bytes:
+    """As openssl and every other tool writes and reads it."""
+    return f"{_PEM_BEGIN}\n{base64.b64encode(_PKCS8_ED25519 + seed).decode()}\n{_PEM_END}\n".encode()
+
+
+def _seed_in(pem: bytes) -> bytes | None:
+    """The seed in an unencrypted ed25519 key in PEM, None if it is anything else."""
+    try:
+        lines = pem.decode("ascii").split()
+        body = "".join(lines[3:-3]) if " ".join(lines[:3]) == _PEM_BEGIN and " ".join(lines[-3:]) == _PEM_END else ""
+        der = base64.b64decode(body, validate=True)
+    except ValueError:
+        return None
+    seed = der.removeprefix(_PKCS8_ED25519)
+    return seed if len(der) - len(seed) == len(_PKCS8_ED25519) and len(seed) == 32 else None
+
+
 # ---------------------------------------------------------------- files of 0600
 
 
@@ -244,9 +267,7 @@ def _read_private(path: Path) -> bytes:
 
 def _create(path: Path) -> bytes:
     """Make a key and give it its name only when complete; whoever comes second takes the first one's key."""
-    pem = Ed25519PrivateKey.generate().private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = _pem_of(secrets.token_bytes(nacl.bindings.crypto_sign_SEEDBYTES))
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from watchdog.core.model import Lock, LockSight, Moment
 from watchdog.gateway.identity import DeviceIdentity
 from watchdog.gateway.secrets import Secret
 
 TOKEN = "tok-test-0123456789abcdef"
 PASSWORD = "hunter2-hunter2"
-OURS = DeviceIdentity.of(Ed25519PrivateKey.from_private_bytes(b"\1" * 32))
-STRANGER = DeviceIdentity.of(Ed25519PrivateKey.from_private_bytes(b"\2" * 32))
+OURS = DeviceIdentity.of(b"\1" * 32)
+STRANGER = DeviceIdentity.of(b"\2" * 32)
 
 
 def secret() -> Secret:

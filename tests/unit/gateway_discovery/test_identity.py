@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -82,14 +83,17 @@ def test_without_a_token_its_place_is_empty_and_only_ascii_is_lowered() -> None:
 
 
 @given(
+    seed=st.binary(min_size=32, max_size=32),
     scopes=st.lists(st.sampled_from(ADMIN), unique=True),
     token=st.one_of(st.none(), st.text(min_size=1, max_size=20).filter(str.strip).map(Secret)),
     nonce=st.uuids().map(str),
     signed_at=st.integers(min_value=0, max_value=2**53),
 )
-def test_a_gateway_can_verify_it(scopes: list[str], token: Secret | None, nonce: str, signed_at: int) -> None:
+def test_a_gateway_can_verify_it(
+    seed: bytes, scopes: list[str], token: Secret | None, nonce: str, signed_at: int
+) -> None:
     """What the gateway does: id from the key, the text from the request, the signature over it."""
-    identity = DeviceIdentity.of(Ed25519PrivateKey.generate())
+    identity = DeviceIdentity.of(seed)
     device = identity.connect_device(
         client_id="gateway-client",
         client_mode="backend",
@@ -150,13 +154,45 @@ def test_a_key_others_can_touch_is_refused(tmp_path: Path, mode: int) -> None:
     assert isinstance(caught.value, WatchdogError)
 
 
+@given(st.binary(min_size=32, max_size=32))
+def test_the_key_file_is_what_other_tools_read_and_write(seed: bytes) -> None:
+    """PKCS #8 in PEM, as ``openssl genpkey`` and ``cryptography`` have it."""
+    witness = Ed25519PrivateKey.from_private_bytes(seed)
+    theirs = witness.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / DEVICE_KEY_NAME
+        path.write_bytes(theirs)
+        path.chmod(0o600)
+        ours = DeviceIdentity.load_or_create(path)
+        assert unpadded(ours.public_key) == witness.public_key().public_bytes_raw()
+        assert unpadded(ours.sign("text")) == witness.sign(b"text")
+
+
+def test_a_new_key_is_read_by_other_tools(tmp_path: Path) -> None:
+    path = tmp_path / DEVICE_KEY_NAME
+    ours = DeviceIdentity.load_or_create(path)
+    theirs = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    assert isinstance(theirs, Ed25519PrivateKey)
+    assert theirs.public_key().public_bytes_raw() == unpadded(ours.public_key)
+
+
 def other_key() -> bytes:
     return generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
 
 
-@pytest.mark.parametrize("content", [b"", b"-----BEGIN PRIVATE KEY-----\nAA", b"\x00" * 50, other_key()])
+def encrypted_key() -> bytes:
+    return Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"pass")
+    )
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"-----BEGIN PRIVATE KEY-----\nAA", b"\x00" * 50, other_key(), encrypted_key(), b"\xff\xfe"]
+)
 def test_a_damaged_or_foreign_key_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / DEVICE_KEY_NAME
     path.write_bytes(content)

@@ -7,7 +7,10 @@ import base64
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -221,3 +224,26 @@ async def test_streams_are_limited(facts: Scripted) -> None:
     wire = httpx.ASGITransport(app=application(facts, feed, "127.0.0.1", 18795))
     async with httpx.AsyncClient(transport=wire, base_url="http://127.0.0.1:18795") as client:
         assert (await client.get("/api/events")).status_code == 503
+
+
+LAZY = """
+import asyncio, sys, urllib.request
+from tests.unit.status_page.support import Scripted, full_document
+from watchdog.adapters.status_page import Feed, StatusServer
+
+async def main():
+    server = await StatusServer.start("127.0.0.1", 0, Scripted(full_document()), Feed())
+    await asyncio.sleep(0)
+    print("uvicorn" in sys.modules)
+    await asyncio.to_thread(lambda: urllib.request.urlopen(server.url, timeout=20).read())
+    print("uvicorn" in sys.modules)
+    await server.stop()
+
+asyncio.run(main())
+"""
+
+
+def test_a_page_that_nobody_opens_costs_no_server() -> None:
+    root = Path(__file__).parents[3]
+    ran = subprocess.run([sys.executable, "-c", LAZY], cwd=root, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["False", "True"]
