@@ -37,10 +37,10 @@ check: $(STAMP) ## ruff, mypy --strict on package and tests, import-linter
 
 e2e: $(STAMP) ## real OpenClaw gateways from npm, four versions, a real chat network (Linux)
 	@$(BIN)/python -m tests.e2e.harness.install
-	@$(BIN)/pytest -m e2e tests/e2e --ignore tests/e2e/test_harness.py -v -n 2 --dist loadfile --timeout=1200 -p no:cacheprovider $(ARGS)
+	@$(BIN)/pytest -m e2e tests/e2e --ignore tests/e2e/test_harness.py -v -n 2 --dist loadfile --timeout=2400 -p no:cacheprovider $(ARGS)
 
 harness: $(STAMP) ## the end-to-end harness itself, every maker on every version (long)
-	@$(BIN)/pytest -m e2e tests/e2e/test_harness.py -v --timeout=1200 -p no:cacheprovider $(ARGS)
+	@$(BIN)/pytest -m e2e tests/e2e/test_harness.py -v --timeout=2400 -p no:cacheprovider $(ARGS)
 
 bench: $(STAMP) ## what watching costs, measured on a real gateway
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -95,7 +95,7 @@ def test_port_blocks_do_not_overlap() -> None:
 
 
 def test_waiting_ends_with_what_was_seen_last_and_at_once_when_it_is_hopeless() -> None:
-    with pytest.raises(HarnessError, match=r"the cows come home: not within 0\.1 s, last seen: 0"):
+    with pytest.raises(HarnessError, match=r"the cows come home: not within 0\.3 s, last seen: 0"):
         until("the cows come home", lambda: 0, within=0.1, every=0.02)
 
     def gone() -> bool:

@@ -60,7 +60,7 @@ def require_resumed(world: World, watchdog: Watchdog, sessions: Iterable[Stuck])
     """Each was flagged, resumed once, and proved by its row; the model saw the request; the transcript went on."""
     sessions = list(sessions)
     for session in sessions:
-        watchdog.wait_for("session.stuck", session=session.key, within=180)
+        watchdog.wait_for("session.stuck", session=session.key, within=300)
     for session in sessions:
         said = watchdog.wait_for("recovery.succeeded", session=session.key, within=300)
         assert said["step"] == "resume"

@@ -192,7 +192,7 @@ class Watchdog:
 
     # ------------------------------------------------------------ verbs
 
-    def verb(self, *words: str, within: float = 180) -> Verb:
+    def verb(self, *words: str, within: float = 300) -> Verb:
         done = subprocess.run(
             self._command(*words),
             check=False,
