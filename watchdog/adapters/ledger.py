@@ -275,6 +275,8 @@ class Ledger:
     def quarantine(self, entry: Quarantine, messages: Sequence[Message] = ()) -> bool:
         with self._file.writing() as transaction:
             is_new = ledger_operator.quarantine(transaction, entry)
+            if entry.incident is not None:
+                ledger_incidents.closed(transaction, entry.incident, Outcome.QUARANTINED, entry.since)
             if is_new:
                 ledger_outbox.owe(transaction, messages, entry.since)
         return is_new

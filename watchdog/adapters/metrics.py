@@ -32,7 +32,7 @@ NAMESPACE = "openclaw_watchdog"
 OTHER = "other"
 POLL_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 DELAY_BUCKETS = (5, 15, 30, 60, 120, 300, 600, 900, 1200, 1260, 1320, 1500, 1800, 2700, 3600, 7200)
-"""Close together around the default of 20 minutes and one poll more, where detection should fall."""
+"""A poll or two late is usual (30 s by default); the long tail is a gateway that was away or could not be trusted."""
 
 _COUNTED_STEPS = [step for step in Step if step is not Step.NOTIFY]
 _COUNTED_STATES = [state for state in AttemptState if state not in (AttemptState.PLANNED, AttemptState.STARTED)]
@@ -60,7 +60,9 @@ class PrometheusMeter:
         self._held = self._counter("held", "Deeds held back, by each reason that held.", "gateway", "blocker")
         self._quarantined = self._gauge("quarantined", "Sessions given up until somebody releases them.", "gateway")
         self._delay = self._histogram(
-            "detection_delay_seconds", "From a stuck run's last sign of life to our verdict.", DELAY_BUCKETS
+            "detection_delay_seconds",
+            "From when a session could be called stuck (stuck_after) until it was.",
+            DELAY_BUCKETS,
         )
         self._notifications = self._counter("notifications", "Messages to the operator by how delivery ended.", "state")
         build = self._gauge("build_info", "Always 1; the label says which version runs.", "version")

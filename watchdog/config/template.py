@@ -33,7 +33,7 @@ default. Durations carry a unit: 30s, 20m, 72h, 1h30m, 90d.
 
 Check this file:   openclaw-watchdog config check
 What is in force:  openclaw-watchdog config show
-A running daemon reads it again on SIGHUP, and keeps the old one when the new one has an error."""
+A running daemon reads it again when it changes (or on SIGHUP), and keeps the old one when the new one has an error."""
 
 
 @dataclass(frozen=True, slots=True)

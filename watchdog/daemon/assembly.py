@@ -168,6 +168,13 @@ class Builder:
         ledger = Ledger.open(ledger_path(state_dir), owner=True, tolerant=True, wall=lambda: self.clock.now().wall)
         notes = HandoffNotes(state_dir)
         source = self.loaded.source
+
+        def read_again() -> LoadedConfig:
+            nonlocal source
+            loaded = load(source, env=dict(self.env))
+            source = loaded.source  # a file that was found once is missed when it is gone: no silent built-in defaults
+            return loaded
+
         return Parts(
             loaded=self.loaded,
             watches=self.watches(self.loaded, identity, ledger, notes, is_observing=is_observing),
@@ -188,6 +195,6 @@ class Builder:
             build_watches=lambda loaded, names: self.watches(
                 loaded, identity, ledger, notes, is_observing=is_observing, only=names
             ),
-            read_again=lambda: load(source, env=dict(self.env)),
+            read_again=read_again,
             is_observing=is_observing,
         )

@@ -23,6 +23,7 @@ from watchdog import __version__
 from watchdog.config import ConfigError, LoadedConfig, diff
 from watchdog.core.recovery import Attempt
 from watchdog.daemon.assembly import Parts
+from watchdog.daemon.file_watch import SETTLED, FileWatch, Sight
 from watchdog.daemon.runner import Runner
 from watchdog.service import announcements
 from watchdog.service.errors import LedgerError
@@ -53,9 +54,13 @@ class Daemon:
     _why: str = "asked to stop"
     _ledger_out_since: datetime | None = None
     _errands: set[asyncio.Task[None]] = field(default_factory=set)
+    _file: FileWatch = field(init=False)
+    _looks_again: bool = False
+    _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         self._rng = Random(self.seed)
+        self._file = FileWatch(self.parts.loaded.searched)
         self._scheduler = AsyncIOScheduler(
             timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         )
@@ -169,6 +174,7 @@ class Daemon:
             parts.supervisor.watchdog_ping()
         parts.supervisor.status(self._status_line())
         parts.teller.wake()
+        self._look_at_file()
         parts.page.note(report)
         if (runner := self._runners.get(report.gateway)) is not None:
             parts.restarts.note(runner.watch, report)
@@ -214,8 +220,8 @@ class Daemon:
             loop.add_signal_handler(number, self.stop, number.name)
         loop.add_signal_handler(signal.SIGHUP, self._spawn, self.reload)
 
-    def _spawn(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        task = asyncio.get_running_loop().create_task(job(), name="reload")
+    def _spawn(self, errand: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = asyncio.get_running_loop().create_task(errand(), name="reload")
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
 
@@ -224,23 +230,55 @@ class Daemon:
         self._why = why
         self._stop.set()
 
-    async def reload(self) -> None:
+    # ---------------------------------------------------------------- reload
+
+    def _look_at_file(self) -> None:
+        """At every pass: a file that was changed is read again once it stands still."""
+        match self._file.look(self.parts.clock.now()):
+            case Sight.CHANGED:
+                # Not from here: a reload may end the very runner whose pass this is.
+                self._spawn(self._reload_changed)
+            case Sight.CHANGING if not self._looks_again:
+                self._looks_again = True
+                self._spawn(self._look_again)
+
+    async def _look_again(self) -> None:
+        """The next pass may be minutes away."""
+        await self.parts.clock.sleep(SETTLED.total_seconds())
+        self._looks_again = False
+        if not self._stop.is_set():
+            self._look_at_file()
+
+    async def _reload_changed(self) -> None:
+        await self.reload("the file was changed")
+
+    async def reload(self, why: str = "SIGHUP") -> None:
         """Read the configuration again; a broken one is refused whole and the old one stays in force."""
+        async with self._reloading:
+            self.parts.supervisor.reloading()
+            try:
+                await self._reload(why)
+            finally:
+                self.parts.supervisor.ready()
+
+    async def _reload(self, why: str) -> None:
         parts = self.parts
-        parts.supervisor.reloading()
+        self._file.taken()
         try:
             loaded: LoadedConfig = parts.read_again()
         except ConfigError as refused:
             for problem in refused.problems:
-                parts.log.event(Event.CONFIG_REFUSED, reason=str(problem), in_force="the old configuration")
-            parts.supervisor.ready()
+                parts.log.event(
+                    Event.CONFIG_REFUSED, reason=str(problem), in_force="the old configuration", asked_by=why
+                )
             return
         before, changes = parts.loaded, diff(parts.loaded.config, loaded.config)
         parts.loaded = loaded
-        parts.log.event(Event.CONFIG_LOADED, source=str(loaded.source), changes=changes)
+        self._file.watch(loaded.searched)
+        source = str(loaded.source) if loaded.source is not None else "built-in defaults"
+        parts.log.event(Event.CONFIG_LOADED, source=source, changes=changes, asked_by=why)
         if changes:
             await self._apply(before, loaded)
-        parts.supervisor.ready()
 
     async def _apply(self, before: LoadedConfig, loaded: LoadedConfig) -> None:
         self.parts.restarts.configure(loaded)

@@ -177,12 +177,8 @@ class Incidents:
     def close_ended(self, judged: Mapping[str, Judged], now: Moment, snapshot: Snapshot) -> None:
         """Close what healed, with or without us; leave open what is still stuck or still in our hands."""
         in_flight = {incident.id for incident, _ in self.ledger.attempts_in_flight(self.gateway.name)}
-        given_up = {entry.incident for entry in self.ledger.quarantines(self.gateway.name)}
         for incident in self.ledger.open_incidents(self.gateway.name):
             if incident.id in in_flight:
-                continue
-            if incident.id in given_up:  # and we died before we could close it
-                self.ledger.close_incident(incident.id, Outcome.QUARANTINED, now.wall)
                 continue
             here = judged.get(incident.session)
             if here is None:
@@ -230,7 +226,6 @@ class Incidents:
                 incident=incident.id,
                 reason=why,
             )
-        self.ledger.close_incident(incident.id, Outcome.QUARANTINED, now.wall)
 
     def release_recovered(self, judged: Mapping[str, Judged], now: Moment) -> None:
         """A quarantine ends by itself with a new session id, or with a run that completed after it began."""

@@ -355,7 +355,8 @@ class Ledger(Protocol):
         ...
 
     def quarantine(self, entry: Quarantine, messages: Sequence[Message] = ()) -> bool:
-        """False when it is quarantined already."""
+        """Leave the session alone from now on, and close ``entry.incident`` as quarantined in the same transaction: a
+        release must never find the incident of what it released open. False when it is quarantined already."""
         ...
 
     def release(self, gateway: str | None, session: str, at: datetime, *, who: str, why: str) -> Sequence[Quarantine]:

@@ -237,4 +237,4 @@ async def test_a_kill_after_any_effect_of_giving_up(tmp_path: Path) -> None:
     """The deed was claimed and never sent: the next life finds that nothing changed, and hands over to a person."""
     async with launching() as launcher, listening() as listener:
         effects = await Theatre(tmp_path, "2026.9.6", launcher, listener).cut_everywhere("new", ["claim_attempt"])
-    assert set(effects) >= {"settle_start_up", "settle_attempt", "quarantine", "close_incident"}
+    assert set(effects) >= {"settle_start_up", "settle_attempt", "quarantine"}

@@ -304,6 +304,20 @@ def test_a_session_is_quarantined_once_until_released(ledger: Ledger) -> None:
     assert len(ledger.release(None, "main", at(62), who="ann", why="all of them")) == 2
 
 
+def test_a_quarantine_closes_the_incident_it_ends(ledger: Ledger) -> None:
+    """In one write: an operator who releases at once finds no incident of the old trouble open."""
+    incident, other = opened(ledger, "main"), opened(ledger, "other")
+    assert ledger.quarantine(quarantine_of(incident=incident.id), [stuck("alert")])
+    assert ledger.open_incidents() == [other]
+    found = ledger.incident(incident.id)
+    assert found is not None
+    assert (found.outcome, found.closed_at) == (Outcome.QUARANTINED, quarantine_of().since)
+    assert not ledger.close_incident(incident.id, Outcome.CLEARED, at(60))
+    again = opened(ledger, "main", seconds=70)
+    assert not ledger.quarantine(quarantine_of(incident=again.id)), "quarantined already"
+    assert ledger.open_incidents() == [other], "and yet nothing of it stays open"
+
+
 def test_pauses_end_by_time_or_by_exactly_their_scope(ledger: Ledger) -> None:
     def pause(gateway: str | None, session: str | None, until: datetime | None = None) -> ports.Pause:
         return ledger.pause(at=T0, until=until, gateway=gateway, session=session, reason="r", who="ann")

@@ -18,7 +18,7 @@ from watchdog.core.policy import Step
 from watchdog.core.recovery import AttemptState
 from watchdog.service.ports import Outcome
 
-from .support import RUN, T0, at, child, die, exit_code, in_child, quarantine_of, query, stuck
+from .support import RUN, T0, at, child, die, exit_code, in_child, opened, quarantine_of, query, stuck
 
 Facts = list[list[tuple[object, ...]]]
 
@@ -59,7 +59,9 @@ def story(path: Path, trace: Callable[[str], None], returned: Callable[[], None]
     returned()
     ledger.quarantine(quarantine_of(incident=incident.id), [stuck("quarantined")])
     returned()
-    ledger.close_incident(incident.id, Outcome.QUARANTINED, at(51), [stuck("closed")])
+    healed = opened(ledger, "healed", seconds=50)
+    returned()
+    ledger.close_incident(healed.id, Outcome.CLEARED, at(51), [stuck("closed")])
     returned()
     ledger.release("home", "main", at(52), who="ann", why="upgraded")
     returned()

@@ -205,6 +205,9 @@ class AgainstAModel(RuleBasedStateMachine):
         entry = Quarantine(gateway, session, None, self.now, "r", named)
         is_new = self.ledger(is_daemon).quarantine(entry, [message(key)])
         assert is_new is ((gateway, session) not in self.quarantined)
+        for one in self.troubles:
+            if one.id == named and one.closed_at is None:
+                one.outcome, one.closed_at = Outcome.QUARANTINED, self.now
         if is_new:
             self.quarantined[gateway, session] = entry
             self.note_owed(key)

@@ -1,0 +1,142 @@
+"""The whole daemon while somebody edits its configuration: what is taken up, what is refused, what goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from watchdog.adapters.clock import SystemClock
+from watchdog.cli.unmetered import NoMeter
+from watchdog.config import load
+from watchdog.daemon import file_watch, loop
+from watchdog.daemon.assembly import Builder
+from watchdog.daemon.loop import Daemon
+from watchdog.service.events import Event, RecordedLog
+from watchdog.simulator.profiles import PROFILES
+from watchdog.simulator.scenarios import demo_world
+from watchdog.simulator.server import SimulatedGateway
+
+CONFIG = """
+gateways:
+  - {{name: home, url: "{url}", token: "{token}", state_dir: none}}
+poll_every: 200ms
+thresholds: {{stuck_after: {stuck_after}, confirm_for: 1s, startup_grace: 1s}}
+status_page: null
+state_dir: {folder}/state
+allow_short_thresholds: true
+"""
+SECRET = "hunter2-of-the-test"
+
+
+def changes_of(line: Mapping[str, object]) -> list[str]:
+    changes = line["changes"]
+    assert isinstance(changes, list)
+    return changes
+
+
+@dataclass
+class Desk:
+    """A running daemon and the file it reads."""
+
+    file: Path
+    log: RecordedLog
+    daemon: Daemon
+    text: Callable[..., str]
+
+    async def logged(self, name: Event, number: int = 1) -> Mapping[str, object]:
+        """The ``number``-th line of this name."""
+        async with asyncio.timeout(20):
+            while len(self.log.of(name)) < number:  # noqa: ASYNC110 - a log is asked, not awaited
+                await asyncio.sleep(0.02)
+        return self.log.of(name)[number - 1]
+
+    async def passes(self, number: int) -> None:
+        """So many passes from now on."""
+        runner = self.daemon._runners["home"]
+        async with asyncio.timeout(20):
+            for _ in range(number):
+                before = runner.last_finished_at
+                while runner.last_finished_at == before:  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    settled = timedelta(milliseconds=300)
+    monkeypatch.setattr(file_watch, "SETTLED", settled)
+    monkeypatch.setattr(loop, "SETTLED", settled)
+    file, log, env = tmp_path / "watchdog.yaml", RecordedLog(), {"HOME": str(tmp_path)}
+    scenario = demo_world(SystemClock().now().wall, PROFILES["2026.9.6"])
+    async with SimulatedGateway(scenario.world) as gateway:
+
+        def text(stuck_after: str, token: str = gateway.access.token) -> str:
+            return CONFIG.format(url=gateway.url, token=token, stuck_after=stuck_after, folder=tmp_path)
+
+        file.touch(mode=0o600)
+        file.write_text(text("10m"), "utf-8")
+        daemon = Daemon(Builder(load(file, env=env), env, log, NoMeter()).parts(is_observing=True), seed=1)
+        task = asyncio.create_task(daemon.run())
+        made = Desk(file, log, daemon, text)
+        try:
+            await made.logged(Event.GATEWAY_CONNECTED)
+            yield made
+        finally:
+            daemon.stop("the test is over")
+            await task
+
+
+async def test_an_edit_is_taken_up_at_a_pass_and_keeps_the_connection(desk: Desk) -> None:
+    draft = desk.file.with_suffix(".draft")
+    draft.write_text(desk.text("11m"), "utf-8")
+    draft.chmod(0o600)
+    draft.replace(desk.file)
+    told = await desk.logged(Event.CONFIG_LOADED)
+    assert told["changes"] == ["thresholds.stuck_after: 10m -> 11m"]
+    assert told["asked_by"] == "the file was changed"
+    assert desk.daemon._runners["home"].watch.book.default.thresholds.stuck_after == timedelta(minutes=11)
+    await desk.passes(3)
+    assert len(desk.log.of(Event.CONFIG_LOADED)) == 1, "once, not at every pass"
+    assert len(desk.log.of(Event.GATEWAY_CONNECTED)) == 1
+
+
+async def test_a_half_written_file_is_refused_once_and_the_old_one_stays_in_force(desk: Desk) -> None:
+    whole = desk.text("11m")
+    desk.file.write_text(whole[: whole.index("startup_grace")], "utf-8")
+    refused = await desk.logged(Event.CONFIG_REFUSED)
+    assert refused["in_force"] == "the old configuration"
+    assert "watchdog.yaml" in str(refused["reason"])
+    said = len(desk.log.of(Event.CONFIG_REFUSED))
+    await desk.passes(3)
+    assert len(desk.log.of(Event.CONFIG_REFUSED)) == said
+    assert desk.daemon._runners["home"].watch.book.default.thresholds.stuck_after == timedelta(minutes=10)
+    desk.file.write_text(whole, "utf-8")
+    assert (await desk.logged(Event.CONFIG_LOADED))["changes"] == ["thresholds.stuck_after: 10m -> 11m"]
+
+
+async def test_a_file_that_is_gone_is_missed_and_not_replaced_by_defaults(desk: Desk) -> None:
+    aside = desk.file.with_suffix(".aside")
+    desk.file.rename(aside)
+    refused = await desk.logged(Event.CONFIG_REFUSED)
+    assert "there is no such file" in str(refused["reason"])
+    aside.rename(desk.file)
+    assert (await desk.logged(Event.CONFIG_LOADED))["changes"] == []
+    assert "home" in desk.daemon._runners
+
+
+async def test_a_new_secret_is_taken_and_never_shown(desk: Desk) -> None:
+    desk.file.write_text(desk.text("10m", SECRET), "utf-8")
+    told = await desk.logged(Event.CONFIG_LOADED)
+    assert [line.partition(":")[0] for line in changes_of(told)] == ["gateways[home].token"]
+    assert SECRET not in repr(desk.log.lines)
+
+
+async def test_reloads_asked_for_at_once_come_one_after_the_other(desk: Desk) -> None:
+    desk.file.write_text(desk.text("10m").replace("name: home", "name: elsewhere"), "utf-8")
+    await asyncio.gather(*(desk.daemon.reload() for _ in range(3)))
+    assert [bool(changes_of(line)) for line in desk.log.of(Event.CONFIG_LOADED)] == [True, False, False]
+    assert list(desk.daemon._runners) == ["elsewhere"]
