@@ -24,7 +24,6 @@ from types import TracebackType
 from watchdog.adapters import ledger_incidents, ledger_operator, ledger_outbox, ledger_restarts
 from watchdog.adapters.ledger_file import BUSY_TIMEOUT, Access, LedgerFile
 from watchdog.adapters.ledger_opening import loose_permissions
-from watchdog.adapters.ledger_operator import AuditLine
 from watchdog.adapters.ledger_restarts import LedgerRestarts
 from watchdog.adapters.ledger_rows import from_ms, from_ms_or_none, note_of, to_ms
 from watchdog.adapters.ledger_trouble import LedgerRefused
@@ -32,7 +31,7 @@ from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
 from watchdog.service.errors import LedgerError, LedgerUnavailable
-from watchdog.service.ports import HandoffNote, Incident, Message, Outcome, OwedMessage, Pause, Quarantine
+from watchdog.service.ports import AuditLine, HandoffNote, Incident, Message, Outcome, OwedMessage, Pause, Quarantine
 
 __all__ = ["AuditLine", "Ledger", "LedgerRefused"]
 
@@ -303,9 +302,11 @@ class Ledger:
         with self._file.writing() as transaction:
             return ledger_operator.pause(transaction, at, until, gateway, session, reason, who)
 
-    def unpause(self, *, at: datetime, gateway: str | None, session: str | None, who: str) -> Sequence[Pause]:
+    def unpause(
+        self, *, at: datetime, gateway: str | None, session: str | None, who: str, why: str = ""
+    ) -> Sequence[Pause]:
         with self._file.writing() as transaction:
-            return ledger_operator.unpause(transaction, at, gateway, session, who)
+            return ledger_operator.unpause(transaction, at, gateway, session, who, why)
 
     def pauses(self, at: datetime) -> Sequence[Pause]:
         with self._file.reading() as transaction:

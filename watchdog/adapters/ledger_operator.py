@@ -6,22 +6,11 @@ trail in the same transaction. Limit: the trail names who the caller says it was
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from watchdog.adapters.ledger_file import Transaction
 from watchdog.adapters.ledger_rows import from_ms, pause_of, quarantine_of, to_ms, to_ms_or_none
-from watchdog.service.ports import Pause, Quarantine
-
-
-@dataclass(frozen=True, slots=True)
-class AuditLine:
-    """One operator's deed."""
-
-    at: datetime
-    who: str
-    what: str
-    detail: str
+from watchdog.service.ports import AuditLine, Pause, Quarantine
 
 
 def audit(transaction: Transaction, at: datetime, who: str, what: str, detail: str) -> None:
@@ -93,7 +82,7 @@ def release(
         session=session,
         at=to_ms(at),
     )
-    audit(transaction, at, who, "release", f"{_scope(gateway, session)}: {why}")
+    audit(transaction, at, who, "release", _with(_scope(gateway, session), why))
     return lifted
 
 
@@ -115,7 +104,7 @@ def pause(
         reason,
         who,
     )
-    audit(transaction, at, who, "pause", f"{_scope(gateway, session)}: {reason}")
+    audit(transaction, at, who, "pause", _with(_scope(gateway, session), reason))
     return pause_of(transaction.execute("SELECT * FROM pauses WHERE id = ?", cursor.lastrowid).fetchone())
 
 
@@ -127,7 +116,9 @@ def pauses(transaction: Transaction, at: datetime) -> list[Pause]:
     return [pause_of(row) for row in rows]
 
 
-def unpause(transaction: Transaction, at: datetime, gateway: str | None, session: str | None, who: str) -> list[Pause]:
+def unpause(
+    transaction: Transaction, at: datetime, gateway: str | None, session: str | None, who: str, why: str = ""
+) -> list[Pause]:
     ended = [
         one
         for one in pauses(transaction, at)
@@ -135,7 +126,7 @@ def unpause(transaction: Transaction, at: datetime, gateway: str | None, session
     ]
     for one in ended:
         transaction.execute("UPDATE pauses SET ended_at = ?, ended_by = ? WHERE id = ?", to_ms(at), who, one.id)
-        audit(transaction, at, who, "unpause", _scope(one.gateway, one.session))
+        audit(transaction, at, who, "unpause", _with(_scope(one.gateway, one.session), why))
     return ended
 
 
@@ -162,3 +153,7 @@ def _scope(gateway: str | None, session: str | None) -> str:
         )
         if part is not None
     )
+
+
+def _with(scope: str, why: str) -> str:
+    return f"{scope}: {why}" if why else scope

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass
 from typing import Annotated
 
 import typer
 
-from watchdog.cli.shared import ConfigOption, JsonOption, print_json, read_setting, say_error
-from watchdog.config import as_yaml, effective, json_schema, missing_secrets, why
-from watchdog.gateway.rows import agent_of, kind_of
+from watchdog.cli.checking import chosen_sections
+from watchdog.cli.shared import ConfigOption, JsonOption, Setting, print_json, read_setting, say_error
+from watchdog.config import as_yaml, effective, json_schema, missing_secrets, why_session
+from watchdog.config.changes import setting_text
+from watchdog.core.model import Session, SessionKind, Status
+from watchdog.core.policy import Recovery, Thresholds
+from watchdog.gateway.rows import agent_of, channel_of, kind_of
 
 
 def add_to(app: typer.Typer) -> None:
@@ -39,27 +44,37 @@ def add_to(app: typer.Typer) -> None:
             str | None, typer.Option("--session", metavar="KEY", help="Which policy applies to this key, and why.")
         ] = None,
         gateway: Annotated[str | None, typer.Option("--gateway", "-g", help="…on this gateway.")] = None,
+        kind: Annotated[
+            SessionKind | None, typer.Option("--kind", help="…of this kind; default: what the key says.")
+        ] = None,
+        channel: Annotated[
+            str | None, typer.Option("--channel", metavar="NAME", help="…on this channel; default: what the key says.")
+        ] = None,
+        archived: Annotated[bool, typer.Option("--archived", help="…when it is archived.")] = False,
         as_json: JsonOption = False,
     ) -> None:
-        """Show the effective configuration, secrets masked.
+        """Show the effective configuration, secrets masked; or which policy a session falls under, and why.
 
         Example: `openclaw-watchdog config show --session agent:main:cron:nightly`
         """
         setting = read_setting(config)
-        if session is None:
-            document = effective(setting.loaded)
-            if as_json:
-                print_json(document)
-            else:
-                typer.echo(as_yaml(document).rstrip())
+        if session is not None:
+            place = chosen_sections(setting, gateway)[0].name
+            row = Session(
+                session,
+                Status.ABSENT,
+                kind=kind or kind_of(session, "agent:main:main", None, None, is_subagent=False),
+                agent_id=agent_of(session),
+                channel=channel or channel_of(session),
+                is_archived=archived,
+            )
+            _show_policy(setting, place, row, as_json=as_json)
             return
-        kind = kind_of(session, "agent:main:main", None, None, is_subagent=False)
-        place = gateway or setting.loaded.config.gateways[0].name
-        answer = why(setting.loaded, gateway=place, key=session, kind=kind, agent=agent_of(session))
+        document = effective(setting.loaded)
         if as_json:
-            print_json({"session": session, "policy": answer.policy.name, "why": str(answer)})
+            print_json(document)
         else:
-            typer.echo(f"{session}: {answer}")
+            typer.echo(as_yaml(document).rstrip())
 
     @config_app.command("schema")
     def schema() -> None:
@@ -68,3 +83,47 @@ def add_to(app: typer.Typer) -> None:
         Example: `openclaw-watchdog config schema > schema.json`
         """
         print_json(json_schema())
+
+
+def _show_policy(setting: Setting, gateway: str, row: Session, *, as_json: bool) -> None:
+    answer = why_session(setting.loaded, gateway, row)
+    policy = answer.policy
+    if as_json:
+        print_json(
+            {
+                "session": row.key,
+                "gateway": gateway,
+                "kind": row.kind.value,
+                "agent": row.agent_id,
+                "channel": row.channel,
+                "archived": row.is_archived,
+                "policy": policy.name,
+                "origin": answer.origin,
+                "why": str(answer),
+                "passed_over": [{"policy": name, "because": because} for name, because in answer.passed_over],
+                "thresholds": _in_force(policy.thresholds),
+                "recovery": _in_force(policy.recovery),
+            }
+        )
+        return
+    typer.echo(f"{row.key}: {answer}")
+    channel = row.channel or "not in the key (the gateway may say it; try --channel)"
+    agent = row.agent_id or "not in the key"
+    typer.echo(f"taken as:    gateway {gateway}, kind {row.kind.value}, agent {agent}, channel {channel}")
+    for name, because in answer.passed_over:
+        typer.echo(f"passed over: '{name}': {because}")
+    for title, section in (("thresholds:", policy.thresholds), ("recovery:", policy.recovery)):
+        typer.echo(f"{title:<13}" + ", ".join(f"{name} {value}" for name, value in _in_force(section).items()))
+
+
+def _in_force(section: Thresholds | Recovery) -> dict[str, str]:
+    """Every value of it, as the file would say it."""
+    found: dict[str, str] = {}
+    for field in fields(section):
+        value = getattr(section, field.name)
+        if is_dataclass(value):
+            inner = (f"{one.name}: {setting_text(getattr(value, one.name))}" for one in fields(value))
+            found[field.name] = f"{{{', '.join(inner)}}}"
+        else:
+            found[field.name] = setting_text(value)
+    return found

@@ -17,6 +17,9 @@ from rich.console import Console
 
 import watchdog
 from watchdog.adapters.ledger import Ledger
+from watchdog.adapters.service_control import ServiceControl, ServiceTrouble, installed_text
+from watchdog.adapters.service_units import Service
+from watchdog.cli import serving
 from watchdog.cli.checking import chosen_sections, identity_of
 from watchdog.cli.shared import (
     ConfigOption,
@@ -63,7 +66,7 @@ class Finding:
 def add_to(app: typer.Typer) -> None:
     @app.command()
     def doctor(config: ConfigOption = None, gateway: GatewayOption = None, as_json: JsonOption = False) -> None:
-        """Examine configuration, gateways, sign-in, scopes, ledger and this installation.
+        """Examine configuration, gateways, sign-in, scopes, ledger, service and this installation.
 
         Exit status: 0 when nothing FAILs, 1 otherwise.
 
@@ -77,6 +80,7 @@ def add_to(app: typer.Typer) -> None:
         else:
             findings += _config(setting)
             findings += _ledger(setting)
+            findings += _service(setting)
             findings += asyncio.run(_gateways(setting, gateway))
         failed = any(finding.grade is Grade.FAIL for finding in findings)
         if as_json:
@@ -138,6 +142,46 @@ def _ledger(setting: Setting) -> list[Finding]:
     findings = [Finding("ledger", Grade.OK, f"{path}, {open_count} open incident(s)")]
     if loose is not None:
         findings.append(Finding("ledger", Grade.WARN, loose))
+    return findings
+
+
+def _service(setting: Setting) -> list[Finding]:
+    """The daemon in the background: installed, enabled, running, and as this program would write it today."""
+    findings: list[Finding] = []
+    for is_system in (False, True):
+        try:
+            control = serving.control_for(Service(()), is_system=is_system, env=setting.env)
+            if (text := installed_text(control)) is not None:
+                findings += _installed(setting, control, text, is_system=is_system)
+        except (ServiceTrouble, OSError) as problem:
+            findings.append(Finding("service", Grade.WARN, str(problem)))
+    if not findings:
+        text = "not installed; `openclaw-watchdog service install` keeps the daemon running in the background"
+        return [Finding("service", Grade.OK, text)]
+    return findings
+
+
+def _installed(setting: Setting, control: ServiceControl, text: str, *, is_system: bool) -> list[Finding]:
+    option = " --system" if is_system else ""
+    state = control.state()
+    findings: list[Finding] = []
+    if state.pid is None:
+        last = f", last result: {state.last_result}" if state.last_result else ""
+        words = f"installed and not running ({state.state}{last}); its log: `{control.logs}`"
+        findings.append(Finding("service", Grade.WARN, words))
+    else:
+        said = f": {state.status}" if state.status else ""
+        findings.append(Finding("service", Grade.OK, f"{control.path} runs as process {state.pid}{said}"))
+    if not state.is_enabled:
+        words = f"not enabled: it will not start by itself; `openclaw-watchdog service install{option}` enables it"
+        findings.append(Finding("service", Grade.WARN, words))
+    account = (serving.account_in(text) or "root") if is_system else None
+    if text != serving.plan_for(setting, is_system=is_system, account=account).text:
+        words = (
+            f"its file is not what `service install` would write now; `openclaw-watchdog service status{option}` shows "
+            f"the difference, `openclaw-watchdog service install{option}` takes it over"
+        )
+        findings.append(Finding("service", Grade.WARN, words))
     return findings
 
 

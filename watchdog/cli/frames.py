@@ -91,7 +91,7 @@ def top_frame(state: Document, now: datetime, size: ConsoleDimensions, *, is_onc
     for line in head:
         line.no_wrap, line.overflow = True, "ellipsis"
     sessions = [(gateway, one) for gateway in state["gateways"] for one in gateway["sessions"]]
-    incidents, deeds = state["incidents"], state["deeds"]
+    incidents, deeds, switches = state["incidents"], state["deeds"], state.get("operator", [])
     around = len(head) + 1 + sum(2 if one["problem"] else 1 for one in state["gateways"]) + 8
     rows = 1000 if is_once else max(3, size.height - around)
     for_sessions = min(len(sessions), max(3, rows // 2))
@@ -103,6 +103,9 @@ def top_frame(state: Document, now: datetime, size: ConsoleDimensions, *, is_onc
         parts += [Text(), _incidents(incidents[:for_incidents], now, size.width)]
     if for_deeds or not deeds:
         parts += [Text(), _deeds(deeds[:for_deeds], now, size.width)]
+    left = rows - for_sessions - for_incidents - for_deeds - 2
+    if switches and left > 0:
+        parts += [Text(), _switches(switches[: min(5, left)], now, size.width)]
     if not is_once:
         parts.append(Text("q leaves", "dim"))
     return Group(*parts)
@@ -302,6 +305,19 @@ def _deeds(deeds: Sequence[Document], now: datetime, width: int) -> RenderableTy
             ]
         )
     return _table(width, ["last deeds", "session", "at", "outcome"], rows, flexible=(1, 3))
+
+
+def _switches(switches: Sequence[Document], now: datetime, width: int) -> RenderableType:
+    rows = [
+        [
+            Text(one["what"].replace("_", " ")),
+            Text(visible(one["detail"])),
+            Text(_clock(one["at"], now)),
+            Text(visible(one["who"])),
+        ]
+        for one in switches
+    ]
+    return _table(width, ["operator", "what", "at", "who"], rows, flexible=(1, 3))
 
 
 def _table(width: int, columns: Sequence[str], rows: Sequence[Sequence[Text]], *, flexible: Sequence[int]) -> Table:

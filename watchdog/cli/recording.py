@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from watchdog.adapters.clock import SystemClock
 from watchdog.adapters.ledger import Ledger
+from watchdog.adapters.logs import visible
 from watchdog.cli.shared import ConfigOption, GatewayOption, JsonOption, print_json, read_setting
 from watchdog.config import durations
 from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import ledger_path, state_folder
-from watchdog.service.ports import Incident, Outcome
+from watchdog.service.ports import AuditLine, Incident, Outcome
 
 _STYLES = {
     Outcome.RECOVERED: "green",
@@ -37,7 +39,7 @@ def add_to(app: typer.Typer) -> None:
         config: ConfigOption = None,
         as_json: JsonOption = False,
     ) -> None:
-        """What was stuck, what was done about it, and whether it worked.
+        """What was stuck, what was done about it, and whether it worked; and what operators switched, with who and why.
 
         Example: `openclaw-watchdog history --since 24h`
         """
@@ -45,13 +47,18 @@ def add_to(app: typer.Typer) -> None:
         path = ledger_path(state_folder(setting.loaded, setting.env))
         now = SystemClock().now().wall
         incidents: Sequence[Incident] = ()
+        trail: Sequence[AuditLine] = ()
         if path.exists():
+            begin = _instant(since, now)
             with Ledger.open_read_only(path) as ledger:
-                incidents = ledger.history(since=_instant(since, now), session=session, gateway=gateway)
+                incidents = ledger.history(since=begin, session=session, gateway=gateway)
+                if session is None and gateway is None:  # a line of the trail may be about everything
+                    trail = ledger.audit_trail(since=begin)
         if as_json:
-            print_json({"incidents": [_facts(incident) for incident in incidents]})
+            lines = [{"at": _iso(one.at), "who": one.who, "what": one.what, "detail": one.detail} for one in trail]
+            print_json({"incidents": [_facts(incident) for incident in incidents], "operator": lines})
         else:
-            _print(incidents, now)
+            _print(incidents, trail, now)
 
 
 def _instant(text: str | None, now: datetime) -> datetime | None:
@@ -100,21 +107,37 @@ def _iso(at: datetime | None) -> str | None:
     return at.isoformat() if at is not None else None
 
 
-def _print(incidents: Sequence[Incident], now: datetime) -> None:
+def _print(incidents: Sequence[Incident], trail: Sequence[AuditLine], now: datetime) -> None:
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
     if not incidents:
         console.print("Nothing has been stuck.")
-    for incident in incidents:
-        lasted = (incident.closed_at or now) - incident.opened_at
-        console.print(
-            f"{incident.opened_at:%Y-%m-%d %H:%M:%SZ}  [{_STYLES[incident.outcome]}]{incident.outcome.value:<11}[/] "
-            f"{incident.session}  [dim]{incident.gateway}, {incident.id}, {incident.verdict_reason}, "
-            f"{span_words(max(lasted, timedelta(0)))}[/]"
+    entries = [(one.opened_at, list(_incident_lines(one, now))) for one in incidents]
+    entries += [(one.at, [_trail_line(one)]) for one in trail]
+    for _, lines in sorted(entries, key=lambda entry: entry[0], reverse=True):
+        for line in lines:
+            console.print(line)
+
+
+def _incident_lines(incident: Incident, now: datetime) -> Iterator[Text]:
+    lasted = max((incident.closed_at or now) - incident.opened_at, timedelta(0))
+    about = f"{incident.gateway}, {incident.id}, {incident.verdict_reason}, {span_words(lasted)}"
+    yield Text.assemble(
+        f"{incident.opened_at:%Y-%m-%d %H:%M:%SZ}  ",
+        (f"{incident.outcome.value:<12}", _STYLES[incident.outcome]),
+        f"{visible(incident.session)}  ",
+        (visible(about), "dim"),
+    )
+    for attempt in incident.attempts:
+        at = attempt.started_at or attempt.planned_at
+        mark = "└" if attempt is incident.attempts[-1] else "├"
+        proof = visible(attempt.verified_by or attempt.reason or "")
+        yield Text(
+            f"  {mark} {at:%H:%M:%SZ}  {attempt.number}. {attempt.step.value:<8}{attempt.state.value:<14}{proof}"
         )
-        for attempt in incident.attempts:
-            at = attempt.started_at or attempt.planned_at
-            mark = "└" if attempt is incident.attempts[-1] else "├"
-            proof = attempt.verified_by or attempt.reason or ""
-            console.print(
-                f"  {mark} {at:%H:%M:%SZ}  {attempt.number}. {attempt.step.value:<8}{attempt.state.value:<14}{proof}"
-            )
+
+
+def _trail_line(one: AuditLine) -> Text:
+    words = f"{one.what.replace('_', ' ')} {visible(one.detail)}"
+    return Text.assemble(
+        f"{one.at:%Y-%m-%d %H:%M:%SZ}  ", (f"{'operator':<12}", "magenta"), words, (f"  by {visible(one.who)}", "dim")
+    )

@@ -22,6 +22,7 @@ from watchdog.cli.shared import (
     read_setting,
     say_error,
 )
+from watchdog.cli.switching import who
 from watchdog.cli.unmetered import NoMeter
 from watchdog.core.evidence import Truth
 from watchdog.core.policy import Step
@@ -129,6 +130,8 @@ class _Hand:
                 "recovered": False,
                 "reason": "another attempt on this session is still being verified",
             }
+        by_hand = f"gateway {incident.gateway} session {key}: {step.value} by hand"
+        self._ledger.audit(self._clock.now().wall, who(), "recover", by_hand)
         attempt = await self._executor.act(Decision(again, Action.RECOVER, step, (), incident))
         if attempt is None:
             return {"session": key, "step": step.value, "recovered": False, "reason": "it could not be claimed"}

@@ -7,6 +7,7 @@ import getpass
 import grp
 import os
 import pwd
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -205,6 +206,12 @@ def _account(is_system: bool, account: str | None) -> str | None:
     except KeyError:
         raise ServiceTrouble(f"there is no account {name} on this machine") from None
     return name
+
+
+def account_in(text: str) -> str | None:
+    """The account an installed systemd unit names; None: none, or no systemd unit."""
+    found = re.search(r"^User=(\S+)$", text, re.MULTILINE)
+    return found[1] if found else None
 
 
 def _refuse_impossible(setting: Setting, plan: Plan, *, is_system: bool) -> None:

@@ -21,6 +21,9 @@ _ForOption = Annotated[
     str | None, typer.Option("--for", metavar="SPAN", help="For how long, e.g. 2h; else until unpause.")
 ]
 _GatewayOption = Annotated[str | None, typer.Option("--gateway", "-g", metavar="NAME", help="Only this gateway.")]
+_WhyOption = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit trail that `history` shows.")
+]
 _SessionOption = Annotated[str | None, typer.Option("--session", "-s", metavar="KEY", help="Only this session.")]
 
 
@@ -67,6 +70,7 @@ def add_to(app: typer.Typer) -> None:
     def unpause(
         gateway: _GatewayOption = None,
         session: _SessionOption = None,
+        reason: _WhyOption = "",
         config: ConfigOption = None,
         as_json: JsonOption = False,
     ) -> None:
@@ -75,7 +79,7 @@ def add_to(app: typer.Typer) -> None:
         Example: `openclaw-watchdog unpause`
         """
         with _ledger(config) as ledger:
-            ended = ledger.unpause(at=SystemClock().now().wall, gateway=gateway, session=session, who=who())
+            ended = ledger.unpause(at=SystemClock().now().wall, gateway=gateway, session=session, who=who(), why=reason)
         if as_json:
             print_json({"ended": len(ended)})
         else:
@@ -89,6 +93,7 @@ def add_to(app: typer.Typer) -> None:
             bool,
             typer.Option("--lost-history", help="Accept that the ledger was lost: deeds go on with fresh budgets."),
         ] = False,
+        reason: _WhyOption = "by hand",
         config: ConfigOption = None,
         as_json: JsonOption = False,
     ) -> None:
@@ -104,7 +109,7 @@ def add_to(app: typer.Typer) -> None:
                 accepted = ledger.accept_lost_history(now, who())
                 _report(as_json, {"accepted": accepted}, "accepted" if accepted else "no history was lost")
                 return
-            lifted = ledger.release(gateway, key, now, who=who(), why="by hand")
+            lifted = ledger.release(gateway, key, now, who=who(), why=reason)
         if not lifted and not as_json:
             say_error(f"{key} is not quarantined; `history` shows what was done there.")
             raise Leave(0)

@@ -158,6 +158,13 @@ def agent_of(key: str) -> str | None:
     return parts[1] if len(parts) > 2 and parts[0] == "agent" and parts[1] else None
 
 
+def channel_of(key: str) -> str | None:
+    """``agent:<id>:<channel>:direct|group|channel:<peer>`` -> ``<channel>``; None where the key does not say it."""
+    parts = key.split(":")
+    tail = parts[2:] if parts[0] == "agent" else parts
+    return tail[0] if len(tail) > 2 and tail[0] and tail[1] in ("direct", "dm", "group", "channel") else None
+
+
 def kind_of(
     key: str, main_key: str | None, classification: str | None, kind: str | None, *, is_subagent: bool
 ) -> SessionKind:

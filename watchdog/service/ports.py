@@ -217,6 +217,16 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditLine:
+    """One deed of an operator: what was switched, and who says so. ``detail``: the scope, and why."""
+
+    at: datetime
+    who: str
+    what: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """An operator's hold. ``gateway`` and ``session`` None: everything."""
 
@@ -376,7 +386,9 @@ class Ledger(Protocol):
         who: str,
     ) -> Pause: ...
 
-    def unpause(self, *, at: datetime, gateway: str | None, session: str | None, who: str) -> Sequence[Pause]:
+    def unpause(
+        self, *, at: datetime, gateway: str | None, session: str | None, who: str, why: str = ""
+    ) -> Sequence[Pause]:
         """End the pauses of exactly this scope; all of them when both are None."""
         ...
 
@@ -410,6 +422,10 @@ class Ledger(Protocol):
         self, *, since: datetime | None = None, session: str | None = None, gateway: str | None = None
     ) -> Sequence[Incident]:
         """Incidents with their attempts, newest first."""
+        ...
+
+    def audit_trail(self, *, since: datetime | None = None, limit: int = 100) -> Sequence[AuditLine]:
+        """What operators switched, newest first."""
         ...
 
     def audit(self, at: datetime, who: str, what: str, detail: str) -> None:

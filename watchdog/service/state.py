@@ -24,6 +24,8 @@ MOST_SESSIONS = 200
 """Sessions listed per gateway, worst first; the rest is only counted."""
 MOST_INCIDENTS = 500
 LAST_DEEDS = 15
+LAST_SWITCHES = 10
+"""Lines of the operators' audit trail."""
 
 
 class Level(StrEnum):
@@ -182,6 +184,16 @@ class QuarantineState:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorState:
+    """What a person switched (or the watchdog released by itself), newest first in ``State.operator``."""
+
+    at: datetime
+    who: str
+    what: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class PauseState:
     """An operator's hold. ``gateway`` and ``session`` None: everything."""
 
@@ -236,6 +248,7 @@ class State:
     deeds: tuple[DeedState, ...]
     quarantines: tuple[QuarantineState, ...]
     pauses: tuple[PauseState, ...]
+    operator: tuple[OperatorState, ...]
     undelivered: tuple[UndeliveredState, ...]
     ledger: LedgerState
 

@@ -17,7 +17,7 @@ from watchdog.service.announcements.wording import DEEDS, reason_words
 from watchdog.service.errors import LedgerError
 from watchdog.service.observing import Judged
 from watchdog.service.planning import Decision, fitting_steps
-from watchdog.service.ports import Incident, Ledger, OwedMessage, Pause, Quarantine
+from watchdog.service.ports import AuditLine, Incident, Ledger, OwedMessage, Pause, Quarantine
 from watchdog.service.watch import PassReport, Watch
 
 UNSEEN = "unseen"
@@ -66,6 +66,7 @@ class Record:
     incidents: Sequence[Incident] = ()
     quarantines: Sequence[Quarantine] = ()
     pauses: Sequence[Pause] = ()
+    trail: Sequence[AuditLine] = ()
     undelivered: Sequence[tuple[str, OwedMessage]] = ()
     charges: Mapping[tuple[str, str | None], int] = field(default_factory=dict)
     problem: str | None = None
@@ -84,6 +85,7 @@ def read_record(ledger: Ledger, sights: Sequence[Sight], now: datetime) -> Recor
             incidents=ledger.history(since=now - say.HISTORY),
             quarantines=ledger.quarantines(),
             pauses=ledger.pauses(now),
+            trail=ledger.audit_trail(since=now - say.HISTORY, limit=say.LAST_SWITCHES),
             undelivered=ledger.undelivered(),
             lost_history_at=ledger.lost_history_at,
         )
@@ -143,6 +145,7 @@ def build(life: Life, sights: Sequence[Sight], record: Record, now: datetime) ->
         deeds=_last_deeds(record.incidents),
         quarantines=quarantines,
         pauses=pauses,
+        operator=tuple(say.OperatorState(one.at, one.who, one.what, one.detail) for one in record.trail),
         undelivered=undelivered,
         ledger=ledger,
     )

@@ -143,6 +143,7 @@ def full_ledger() -> Ledger:
              outcome=Outcome.QUARANTINED)  # fmt: skip
     ledger.quarantine(Quarantine("home", BOB, "sid-1", NOW.wall - 9 * HOUR, "Every step of the ladder was tried."))
     incident(ledger, OPS, MINUTE, SENT)
+    ledger.release("home", ALICE, NOW.wall - 2 * DAY, who="ada", why="the provider is back")
     ledger.pause(
         at=NOW.wall - HOUR, until=NOW.wall + HOUR, gateway=None, session=ALICE, reason="moving house", who="ada"
     )

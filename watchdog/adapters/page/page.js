@@ -34,6 +34,7 @@ function show() {
   drawnTimeline(false);
   draw("incidents", [state.incidents, showsAll, state.incidents_left_out], incidentList);
   draw("deeds", state.deeds, deedList);
+  draw("operator", state.operator, switchList);
   draw("about", [state.version, state.pid, state.poll_every_seconds], about);
   tick();
 }
@@ -161,6 +162,14 @@ function deedList() {
     h("span", { class: "muted times" }, instant(deed.attempt.started_at, CLOCK_SECONDS)),
     h("span", {}, h("b", {}, STEPS[deed.attempt.step] || deed.attempt.step), " ", h("span", { class: "ending" }, ENDINGS[deed.attempt.state]), deed.attempt.words ? `: ${deed.attempt.words}` : ""),
     h("span", { class: "sessionkey" }, deed.session))))];
+}
+
+function switchList() {
+  if (!state.operator.length) return [];
+  return [h("ol", { class: "list deedlist" }, state.operator.map((one) => h("li", {},
+    h("span", { class: "muted times" }, instant(one.at, CLOCK_SECONDS)),
+    h("span", {}, h("b", {}, one.what.replaceAll("_", " ")), ` ${one.detail}`),
+    h("span", { class: "muted" }, `by ${one.who}`))))];
 }
 
 function about() {

@@ -1,0 +1,121 @@
+"""``doctor`` on a machine without a gateway: the package, the service, and what to type next."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import watchdog
+from tests.unit.service_units.managers import FakeSystemd
+from watchdog.adapters.service_control import ServiceControl, Systemd
+from watchdog.adapters.service_units import UNIT
+from watchdog.cli import serving
+from watchdog.cli.app import app
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the service is systemd's here")
+Lines = list[tuple[str, str]]
+
+
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSystemd:
+    folders = {False: tmp_path / "user", True: tmp_path / "system"}
+    for folder in folders.values():
+        folder.mkdir()
+    manager = FakeSystemd(folders[False])
+
+    def control_for(_service: object, *, is_system: bool, env: object = None) -> ServiceControl:
+        return Systemd(folders[is_system], is_system=is_system, run=manager)
+
+    monkeypatch.setattr(serving, "control_for", control_for)
+    for name in serving.PLACES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return manager
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "watchdog.yaml"
+    path.write_text(f'gateways: [{{name: a, url: "ws://127.0.0.1:1"}}]\nstate_dir: {tmp_path}/state\n', "utf-8")
+    return path
+
+
+@pytest.fixture
+def service_lines(config: Path, systemd: FakeSystemd) -> Callable[[], Lines]:
+    def ask() -> Lines:
+        done = CliRunner().invoke(app, ["doctor", "--json", "--config", str(config)])
+        findings = json.loads(done.stdout)["findings"]
+        return [(one["grade"], one["text"]) for one in findings if one["subject"] == "service"]
+
+    return ask
+
+
+def _install(config: Path) -> None:
+    done = CliRunner().invoke(app, ["service", "install", "--config", str(config)])
+    assert done.exit_code == 0, done.output
+
+
+def test_not_installed_asks_nobody(service_lines: Callable[[], Lines], systemd: FakeSystemd) -> None:
+    ((grade, text),) = service_lines()
+    assert grade == "OK"
+    assert "`openclaw-watchdog service install`" in text
+    assert systemd.asked == []
+
+
+def test_installed_enabled_running(service_lines: Callable[[], Lines], systemd: FakeSystemd, config: Path) -> None:
+    _install(config)
+    assert service_lines() == [("OK", f"{systemd.folder / UNIT} runs as process 42: 1/1 gateways up")]
+
+
+def test_each_thing_that_can_be_wrong(service_lines: Callable[[], Lines], systemd: FakeSystemd, config: Path) -> None:
+    _install(config)
+    systemd.active, systemd.result = False, "exit-code"
+    systemd.link.unlink()
+    unit = systemd.folder / UNIT
+    unit.write_text(unit.read_text() + "# mine\n")
+    grades, texts = zip(*service_lines(), strict=True)
+    assert set(grades) == {"WARN"}
+    stopped, not_enabled, drift = texts
+    assert "not running (inactive (dead), last result: exit-code)" in stopped
+    assert "journalctl --user -u openclaw-watchdog -f" in stopped
+    assert "`openclaw-watchdog service install` enables it" in not_enabled
+    assert "`openclaw-watchdog service status` shows the difference" in drift
+
+
+def test_a_manager_that_cannot_be_reached(
+    service_lines: Callable[[], Lines], systemd: FakeSystemd, config: Path
+) -> None:
+    _install(config)
+    systemd.is_there = False
+    ((grade, text),) = service_lines()
+    assert grade == "WARN"
+    assert "no systemd user manager can be reached" in text
+
+
+def test_a_system_service_is_compared_as_its_own_account(
+    service_lines: Callable[[], Lines], tmp_path: Path, config: Path
+) -> None:
+    shown = CliRunner().invoke(
+        app, ["service", "install", "--system", "--account", "nobody", "--print", "--config", str(config)]
+    )
+    (tmp_path / "system" / UNIT).write_text(shown.stdout)
+    texts = [text for _, text in service_lines()]
+    assert not any("is not what `service install` would write" in text for text in texts), texts
+
+
+def test_the_package_is_ours(config: Path, systemd: FakeSystemd, monkeypatch: pytest.MonkeyPatch) -> None:
+    def first() -> dict[str, str]:
+        done = CliRunner().invoke(app, ["doctor", "--json", "--config", str(config)])
+        found: dict[str, str] = json.loads(done.stdout)["findings"][0]
+        return found
+
+    assert first()["grade"] == "OK"
+    monkeypatch.setattr(watchdog, "__file__", "/usr/lib/python3/dist-packages/watchdog/__init__.py")
+    other = first()
+    assert other["grade"] == "FAIL"
+    assert "finds another package at /usr/lib/python3/dist-packages/watchdog" in other["text"]
