@@ -1,0 +1,147 @@
+"""The wheel and the sdist, built for real, and the wheel installed into an environment of its own.
+
+Hermetic: nothing is downloaded. What the wheel says it needs is lent to the new environment out of this one, and nothing
+else is, so that a forgotten dependency is missed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from email.parser import Parser
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+REPOSITORY = Path(__file__).parents[3]
+PACKAGE = REPOSITORY / "watchdog"
+pytestmark = pytest.mark.timeout(300)
+
+
+def _run(argv: Sequence[str | Path], cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "OPENCLAW"))}
+    return subprocess.run(
+        [str(one) for one in argv], cwd=cwd, env={**environment, **env}, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with both; the wheel is made out of the sdist, as ``python -m build`` does."""
+    folder = tmp_path_factory.mktemp("dist")
+    done = _run([sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, REPOSITORY], folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (found,) = built.glob("openclaw_watchdog-*-py3-none-any.whl")
+    return found
+
+
+def _requirements(lines: Sequence[str]) -> Iterator[str]:
+    for line in lines:
+        requirement = Requirement(line)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            yield requirement.name
+
+
+def _closure(names: Iterator[str]) -> dict[str, metadata.Distribution]:
+    found: dict[str, metadata.Distribution] = {}
+    waiting = list(names)
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name not in found:
+            found[name] = metadata.distribution(name)
+            waiting += _requirements(found[name].requires or [])
+    return found
+
+
+@pytest.fixture(scope="module")
+def place(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ``bin`` folder of a fresh environment with the wheel and what it says it needs."""
+    root = tmp_path_factory.mktemp("installed")
+    done = _run([sys.executable, "-m", "venv", "--without-pip", root], root)
+    assert done.returncode == 0, done.stderr
+    python = root / "bin/python"
+    install = ["-m", "pip", "--python", python, "install", "--no-deps", "--no-index", "--quiet", wheel]
+    done = _run([sys.executable, *install], root)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (one for one in archive.namelist() if one.endswith(".dist-info/METADATA"))
+        lines = Parser().parsestr(archive.read(name).decode()).get_all("Requires-Dist") or []
+    (site,) = root.glob("lib/python*/site-packages")
+    for needed in _closure(_requirements(lines)).values():
+        for top in {file.parts[0] for file in needed.files or () if file.parts[0] not in ("..", "__pycache__")}:
+            link = site / top
+            if not link.exists():
+                link.symlink_to(Path(str(needed.locate_file(top))))
+    assert not (site / "pytest").exists()
+    return root / "bin"
+
+
+def test_the_wheel_holds_the_whole_package(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        there = {name for name in archive.namelist() if ".dist-info/" not in name}
+    wanted = {
+        str(file.relative_to(REPOSITORY))
+        for file in PACKAGE.rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    assert there == wanted
+    assert {"watchdog/py.typed", "watchdog/adapters/page/page.html", "watchdog/adapters/page/page.css"} <= there
+
+
+def test_the_sdist_holds_what_an_operator_wants(built: Path) -> None:
+    (archive,) = built.glob("openclaw_watchdog-*.tar.gz")
+    with tarfile.open(archive) as opened:
+        there = {name.partition("/")[2] for name in opened.getnames()}
+    wanted = {str(file.relative_to(REPOSITORY)) for folder in ("config", "systemd", "launchd")
+              for file in (REPOSITORY / folder).iterdir()}  # fmt: skip
+    assert wanted | {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "watchdog/core/verdict.py"} <= there
+    assert not any(name.startswith(("tests/", ".venv/")) for name in there)
+
+
+def test_the_entry_point_works_and_watchdog_is_ours(place: Path, tmp_path: Path) -> None:
+    said = _run([place / "openclaw-watchdog", "--version"], tmp_path)
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout.startswith("openclaw-watchdog ")
+    where = _run([place / "python", "-c", "import watchdog; print(watchdog.__file__)"], tmp_path).stdout.strip()
+    assert Path(where).is_relative_to(place.parent)
+    assert (Path(where).parent / "core/verdict.py").exists()
+
+
+def test_every_verb_can_be_imported_without_development_tools(place: Path, tmp_path: Path) -> None:
+    code = """
+import importlib, pkgutil, watchdog
+names = [found.name for found in pkgutil.walk_packages(watchdog.__path__, "watchdog.") if "__main__" not in found.name]
+for name in names:
+    importlib.import_module(name)
+print(len(names))
+"""
+    done = _run([place / "python", "-W", "error", "-c", code], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 100
+
+
+def test_a_service_can_be_installed_from_it(place: Path, tmp_path: Path) -> None:
+    """The unit is written by the package: no file of the repository is needed."""
+    env = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    made = _run([place / "openclaw-watchdog", "init"], tmp_path, **env)
+    assert made.returncode == 0, made.stderr
+    shown = _run([place / "openclaw-watchdog", "service", "install", "--print"], tmp_path, **env)
+    assert shown.returncode == 0, shown.stderr
+    command = f"{place}/openclaw-watchdog"
+    assert command in shown.stdout
+    assert str(tmp_path / "config/openclaw-watchdog/watchdog.yaml") in shown.stdout
+    checked = _run([place / "openclaw-watchdog", "config", "check", "--json"], tmp_path, **env)
+    assert json.loads(checked.stdout)["ok"] is True
