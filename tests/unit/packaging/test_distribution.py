@@ -73,7 +73,17 @@ def place(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = _run([sys.executable, "-m", "venv", "--without-pip", root], root)
     assert done.returncode == 0, done.stderr
     python = root / "bin/python"
-    install = ["-m", "pip", "--python", python, "install", "--no-deps", "--no-index", "--quiet", wheel]
+    install: list[str | Path] = [
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--no-deps",
+        "--no-index",
+        "--quiet",
+        wheel,
+    ]
     done = _run([sys.executable, *install], root)
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(wheel) as archive:
