@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check e2e harness bench corpus mutants fmt clean
+.PHONY: help run demo test check e2e harness bench corpus mutants pictures fmt clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ corpus: $(STAMP) ## the scoreboard of real incidents (ARGS="59878" shows the cou
 
 mutants: $(STAMP) ## takes out each guard in turn; the suite must notice (a few minutes)
 	@$(BIN)/python -m tests.mutants $(ARGS)
+
+pictures: $(STAMP) ## draw docs/ anew: the page (needs Chromium), top, the log, the messages
+	@$(BIN)/python -m tests.pictures $(ARGS)
 
 fmt: $(STAMP) ## format and sort imports
 	@$(BIN)/ruff format .
