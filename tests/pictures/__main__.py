@@ -14,7 +14,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
@@ -71,7 +70,7 @@ def terminal(title: str, width: int, content: RenderableType) -> str:
 
 def top() -> RenderableType:
     size = Console(width=108, height=50).size
-    return top_frame(full_document(), NOW.wall, size, is_once=True)
+    return top_frame(dict(full_document()), NOW.wall, size, is_once=True)
 
 
 class Terminal(io.StringIO):
