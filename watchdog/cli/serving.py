@@ -22,6 +22,7 @@ from watchdog.adapters.service_control import (
     SYSTEMD_SYSTEM,
     Launchd,
     ServiceControl,
+    ServiceState,
     ServiceTrouble,
     Systemd,
     installed_text,
@@ -119,8 +120,9 @@ def add_to(app: typer.Typer) -> None:
         Example: `openclaw-watchdog service status --json`
         """
         plan = plan_for(read_setting(config), is_system=system, account=account)
-        state = plan.control.state()
         before = installed_text(plan.control)
+        gone = ServiceState(is_installed=False, is_enabled=False, state="not installed")
+        state = plan.control.state() if before is not None else gone
         drift = difference(plan.control.path, before, plan.text) if before not in (None, plan.text) else None
         if as_json:
             facts = asdict(state)

@@ -24,6 +24,7 @@ from watchdog.daemon.telling import Teller
 from watchdog.gateway.client import GatewayClient
 from watchdog.gateway.identity import DeviceIdentity, DeviceTokens
 from watchdog.gateway.secrets import Secret
+from watchdog.service.errors import WatchdogError
 from watchdog.service.events import Log
 from watchdog.service.ports import Clock, Meter, Notes
 from watchdog.service.redaction import Secrets
@@ -71,6 +72,10 @@ class Identity:
         self.tokens.save(url, self.device.device_id, "operator", scopes, Secret(token))
 
 
+class StateFolderUnusable(WatchdogError):
+    """There is nowhere to keep the ledger and the device key."""
+
+
 def state_folder(loaded: LoadedConfig, env: Mapping[str, str]) -> Path:
     """Where ledger and keys live: ``state_dir`` of the file, systemd's ``$STATE_DIRECTORY``, the platform's folder."""
     if loaded.config.state_dir is not None:
@@ -85,8 +90,14 @@ def ledger_path(state_dir: Path) -> Path:
 
 
 def make_state_folder(state_dir: Path) -> Path:
-    """The folder, 0700."""
-    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """The folder, 0700. Raises ``StateFolderUnusable``."""
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
+        reason = (problem.strerror or type(problem).__name__).lower()
+        raise StateFolderUnusable(
+            f"the state folder {state_dir} cannot be made ({reason}); set state_dir to a folder this user may write"
+        ) from problem
     return state_dir
 
 

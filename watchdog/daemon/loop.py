@@ -28,6 +28,8 @@ from watchdog.daemon.runner import Runner
 from watchdog.service import announcements
 from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event
+from watchdog.service.ports import AuditLine
+from watchdog.service.state import PROGRAM
 from watchdog.service.watch import PassReport, Watch
 
 DRAIN_LIMIT = 60.0
@@ -37,6 +39,14 @@ LAST_DELIVERY = 10.0
 DAY = 24 * 3600
 PASS_LIMIT = timedelta(minutes=3)
 """A pass on a gateway that answers nothing: connecting, listing and looking each run into their time-outs."""
+
+LAST_SWITCHES = 20
+_SWITCHES = {
+    "pause": Event.OPERATOR_PAUSED,
+    "unpause": Event.OPERATOR_UNPAUSED,
+    "release": Event.SESSION_RELEASED,
+}
+"""Lines of the audit trail that are worth one in the log; a deed by hand shows as its attempt."""
 
 
 @dataclass(slots=True)
@@ -54,6 +64,7 @@ class Daemon:
     _why: str = "asked to stop"
     _ledger_out_since: datetime | None = None
     _errands: set[asyncio.Task[None]] = field(default_factory=set)
+    _said_switches: set[AuditLine] | None = None
     _file: FileWatch = field(init=False)
     _looks_again: bool = False
     _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -70,6 +81,7 @@ class Daemon:
         parts = self.parts
         self._heed_signals()
         left = self._settle_earlier_life()
+        self._say_switches()
         parts.log.event(
             Event.DAEMON_STARTED,
             version=__version__,
@@ -174,6 +186,7 @@ class Daemon:
             parts.supervisor.watchdog_ping()
         parts.supervisor.status(self._status_line())
         parts.teller.wake()
+        self._say_switches()
         self._look_at_file()
         parts.page.note(report)
         if (runner := self._runners.get(report.gateway)) is not None:
@@ -182,6 +195,20 @@ class Daemon:
         if report.is_good:
             parts.meter.cycle_completed(report.at.wall)
             await parts.teller.ping()
+
+    def _say_switches(self) -> None:
+        """What operators switched since the last pass, with who and why; what stood there at the start is old news."""
+        try:
+            trail = self.parts.ledger.audit_trail(limit=LAST_SWITCHES)
+        except LedgerError:
+            return
+        said, self._said_switches = self._said_switches, set(trail)
+        if said is None:
+            return
+        for line in reversed([one for one in trail if one not in said]):
+            event = _SWITCHES.get(line.what)
+            if event is not None and line.who != PROGRAM:
+                self.parts.log.event(event, who=line.who, reason=line.detail)
 
     async def _ledger_failed(self, problem: LedgerError) -> None:
         if self._ledger_out_since is None:

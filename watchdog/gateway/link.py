@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import errno
 import ipaddress
+import os
 import re
 import ssl
 import sys
@@ -440,7 +441,7 @@ async def _dial(name: str, url: str, patience: float, tls: ssl.SSLContext | None
         ) from problem
     except OSError as problem:
         raise errors.GatewayUnreachable(
-            f"{name}: cannot connect to {host} ({problem.strerror or type(problem).__name__}); is the gateway running?",
+            f"{name}: cannot connect to {host} ({_said_by_the_system(problem)}); is the gateway running?",
             was_refused=_was_refused(problem),
         ) from problem
 
@@ -451,3 +452,10 @@ def _was_refused(problem: OSError) -> bool:
         return problem.errno == errno.ECONNREFUSED
     answers = re.findall(r"\[Errno (\d+)\]", str(problem))
     return bool(answers) and set(answers) == {str(errno.ECONNREFUSED)}
+
+
+def _said_by_the_system(problem: OSError) -> str:
+    """``connection refused``; asyncio puts its own words, with addresses as Python prints them, into ``strerror``."""
+    if problem.errno is not None and problem.errno in errno.errorcode:
+        return os.strerror(problem.errno).lower()
+    return problem.strerror or type(problem).__name__

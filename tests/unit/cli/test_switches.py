@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from watchdog.cli import switching
 from watchdog.cli.app import app
+from watchdog.daemon.assembly import StateFolderUnusable
 
 Type = Callable[..., Result]
 KEY = "agent:main:main"
@@ -73,3 +74,10 @@ def test_nothing_to_switch(enter: Type) -> None:
     assert enter("unpause").stdout == "nothing was paused\n"
     assert "is not quarantined" in enter("release", KEY).stderr
     assert enter("release").exit_code == 2
+
+
+def test_a_state_folder_that_cannot_be_made(enter: Type, tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file", "utf-8")
+    done = enter("pause")
+    assert isinstance(done.exception, StateFolderUnusable)
+    assert f"the state folder {tmp_path}/state cannot be made (file exists); set state_dir" in str(done.exception)

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from watchdog.adapters.clock import SystemClock
+from watchdog.adapters.ledger import Ledger
 from watchdog.cli.unmetered import NoMeter
 from watchdog.config import load
 from watchdog.daemon import file_watch, loop
-from watchdog.daemon.assembly import Builder
+from watchdog.daemon.assembly import Builder, ledger_path
 from watchdog.daemon.loop import Daemon
 from watchdog.service.events import Event, RecordedLog
 from watchdog.simulator.profiles import PROFILES
@@ -140,3 +141,20 @@ async def test_reloads_asked_for_at_once_come_one_after_the_other(desk: Desk) ->
     await asyncio.gather(*(desk.daemon.reload() for _ in range(3)))
     assert [bool(changes_of(line)) for line in desk.log.of(Event.CONFIG_LOADED)] == [True, False, False]
     assert list(desk.daemon._runners) == ["elsewhere"]
+
+
+async def test_what_an_operator_switches_is_in_the_log_with_who_and_why(desk: Desk) -> None:
+    """Another process writes it into the ledger; the daemon sees it at its next pass."""
+    state = desk.file.parent / "state"
+    now = desk.daemon.parts.clock.now().wall
+    with Ledger.open(ledger_path(state)) as ledger:
+        ledger.pause(at=now, until=None, gateway="home", session=None, reason="upgrade", who="ada")
+    assert await desk.logged(Event.OPERATOR_PAUSED) == {"who": "ada", "reason": "gateway home: upgrade"}
+    with Ledger.open(ledger_path(state)) as ledger:
+        ledger.unpause(at=now, gateway=None, session=None, who="bob")
+        ledger.release(None, "agent:main:main", now, who="ada", why="by hand")
+    assert await desk.logged(Event.OPERATOR_UNPAUSED) == {"who": "bob", "reason": "gateway home"}
+    released = {"who": "ada", "reason": "session agent:main:main: by hand"}
+    assert await desk.logged(Event.SESSION_RELEASED) == released
+    await desk.passes(2)
+    assert len(desk.log.of(Event.OPERATOR_PAUSED)) == 1, "said once"
