@@ -40,6 +40,17 @@ VERBS: Mapping[str, str] = {
 """Every verb, in the order of the help, and the module beside this one whose ``add_to`` brings it."""
 
 
+EPILOG = """\
+**Start with** `init`, `doctor` and `run --observe`; then `service install`. `demo` shows it all without a gateway.
+
+**Configuration:** `--config FILE`, `$OPENCLAW_WATCHDOG_CONFIG`, `./watchdog.yaml`, the user's configuration folder,
+`/etc/openclaw-watchdog/watchdog.yaml`, in this order; without any, the gateway of this machine is discovered.
+
+**Exit status:** 0 done, 1 not done, 2 wrong use, 69 it cannot work here, 78 the configuration is refused; `check` as for
+Nagios, `status` and `top` 3 when no daemon runs.
+"""
+
+
 class Verbs(MutableMapping[str, Any]):
     """The commands behind the verbs. A verb's module is imported when the verb is looked up: the daemon, which lives for
     months, would otherwise carry the tables, the simulator and whatever else the other verbs need."""
@@ -80,6 +91,7 @@ app = typer.Typer(
     cls=Root,
     name="openclaw-watchdog",
     help="Finds OpenClaw sessions that are marked running while nothing runs, recovers them once, and proves it.",
+    epilog=EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=MARKUP,
