@@ -134,6 +134,8 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     config: str = ""
     """The watchdog's own configuration, as in its file."""
     booted: str | int = "-3d"
+    asleep_before: str | int | None = None
+    """How long the host slept between the gateway's start and our first look."""
     boot_id: str | None = None
     methods_without: tuple[str, ...] = ()
     granted: tuple[str, ...] = ("operator.read", "operator.write", "operator.admin")

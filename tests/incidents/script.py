@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -88,6 +88,8 @@ class World:
     boots: int = 0
     booted: float = 0.0
     booted_suspended: float = 0.0
+    booted_step: float = 0.0
+    """How far the gateway's wall clock was ahead when it started."""
     running: dict[str, int] = field(default_factory=dict)
     approvals: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
@@ -106,7 +108,10 @@ class World:
 
     @classmethod
     def of(cls, case: Case) -> World:
-        world = cls(case, booted=span(case.booted), gateway_step=span(case.clock_ahead))
+        ahead = span(case.clock_ahead)
+        world = cls(case, booted=span(case.booted), gateway_step=ahead, booted_step=ahead)
+        if case.asleep_before is not None:  # suspended before we ever looked: its uptime lacks that time
+            world.booted_suspended = -span(case.asleep_before)
         for name, said in case.rows.items():
             for one in _spread(name):
                 world._add(one, said)
@@ -127,6 +132,11 @@ class World:
     @property
     def gateway_ms(self) -> int:
         return ORIGIN_MS + round((self.t + self.gateway_step) * 1000)
+
+    @property
+    def lock_created_at(self) -> datetime:
+        """When the gateway wrote its own lock file, on its wall clock."""
+        return BEGINNING + timedelta(seconds=self.booted + self.booted_step)
 
     async def sleep(self, seconds: float) -> None:
         self.advance(seconds)
@@ -232,7 +242,7 @@ class World:
             self.phase = "up"
             self.boots += 1
             if how != "in_process":  # the uptime of a process goes on over restarts inside it
-                self.booted, self.booted_suspended = self.t, self.suspended
+                self.booted, self.booted_suspended, self.booted_step = self.t, self.suspended, self.gateway_step
             return 0.0
 
         self.after(away, back)
@@ -566,7 +576,7 @@ class ScriptedGateway(GatewayClient):
         endpoint = Endpoint("ws://127.0.0.1:18789", state_dir=state_dir, gateway_pid=GATEWAY_PID)
         super().__init__(
             NAME,
-            lambda: endpoint,
+            lambda: replace(endpoint, lock_created_at=world.lock_created_at) if world.case.is_local else endpoint,
             device=_DEVICE,
             probe_device=_PROBE_DEVICE,
             clock=world,

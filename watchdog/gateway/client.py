@@ -28,6 +28,7 @@ from watchdog.core.model import (
 )
 from watchdog.core.policy import Step
 from watchdog.gateway import deeds
+from watchdog.gateway.boots import Boots, Reading
 from watchdog.gateway.capabilities import (
     ADMIN,
     READ,
@@ -70,6 +71,8 @@ class Endpoint:
     """The gateway's state folder when it is on this machine; None: never look at files."""
     gateway_pid: int | None = None
     insecure: bool = False
+    lock_created_at: datetime | None = None
+    """When the gateway wrote its own lock file, when it is on this machine: it started no later than that."""
 
 
 _Shape = TypeVar("_Shape")
@@ -126,6 +129,7 @@ class GatewayClient:
         self._scope_problems: dict[str, str] = {}
         self._run_limit: timedelta | None = None
         self._skew: timedelta | None = None
+        self._boots = Boots()
         self._loss: Loss | None = None
         self._lost_link: Link | None = None
         self._prepared: tuple[Step, str, Link] | None = None
@@ -193,11 +197,20 @@ class GatewayClient:
         self._clock_base = (float(link.clock_ms), now.monotonic) if wall is not None and link.clock_ms else None
         self._skew = wall - now.wall if wall is not None else None
         methods = frozenset(hello.features.methods)
+        uptime_ms = hello.snapshot.uptimeMs
+        booted_at = self._boots.booted_at(
+            Reading(
+                at=now,
+                booted_at=_booted_at(link.clock_ms, uptime_ms),
+                uptime=_span(uptime_ms),
+                lock_created_at=self._endpoint.lock_created_at if self._endpoint is not None else None,
+            )
+        )
         return GatewayFacts(
             name=self._name,
             version=hello.server.version or "unknown",
             capabilities=capabilities_of(hello.server.version, methods),
-            booted_at=_booted_at(link.clock_ms, hello.snapshot.uptimeMs),
+            booted_at=booted_at,
             boot_id=hello.server.bootId,
             methods=methods,
             scopes=frozenset((hello.auth.scopes or ()) if hello.auth is not None else ()),
@@ -448,7 +461,7 @@ class GatewayClient:
         if self._link is None:
             raise errors.GatewayClosed(f"{self._name}: not connected.")
         try:
-            return await self._link.call(method, params, patience=patience or self._patience)
+            answer = await self._link.call(method, params, patience=patience or self._patience)
         except errors.OutcomeUnknown as lost:
             if self._link.end is not None:
                 raise self._link.end from lost
@@ -456,6 +469,8 @@ class GatewayClient:
             raise errors.GatewayUnresponsive(
                 f"{self._name}: connected, but {method} is not answered; the gateway hangs or is overloaded."
             ) from lost
+        self._boots.note_answer(self._clock.now())
+        return answer
 
 
 class _noting(contextlib.AbstractContextManager[None]):  # noqa: N801 - reads as a verb at its use
@@ -486,6 +501,13 @@ def _booted_at(clock_ms: Millis, uptime_ms: Millis) -> datetime | None:
     if clock_ms is None or uptime_ms is None or uptime_ms < 0:
         return None
     return instant(clock_ms - uptime_ms)
+
+
+def _span(milliseconds: Millis) -> timedelta | None:
+    try:
+        return timedelta(milliseconds=milliseconds) if milliseconds is not None and milliseconds >= 0 else None
+    except (OverflowError, ValueError):
+        return None
 
 
 def _mentions(document: Any, key: str) -> int:
