@@ -157,6 +157,10 @@ class World:
 
     # ---------------------------------------------------------------- the script
 
+    def happen(self, change: Change) -> None:
+        """Something that is not in the script, now."""
+        self.advance(self._apply(change))
+
     def _applying(self, change: Change) -> Callable[[], float]:
         return lambda: self._apply(change)
 
@@ -560,7 +564,9 @@ class ScriptedHost:
     def lock_sight(
         self, state_dir: str, agent_id: str | None, session_id: str, *, gateway_pid: int | None
     ) -> LockSight:
-        here = next(one for one in self.world.sessions.values() if one.row.get("sessionId") == session_id)
+        here = next((one for one in self.world.sessions.values() if one.row.get("sessionId") == session_id), None)
+        if here is None or agent_id not in (None, "main"):
+            return LockSight(Lock.UNREADABLE)  # as the real one: a folder that does not know the session
         return LockSight(_LOCKS[here.lock], _PIDS.get(here.lock))
 
 
@@ -605,9 +611,12 @@ class ScriptedGateway(GatewayClient):
             raise _refused("connect", "INVALID_REQUEST", f"device token scope mismatch: {lacking[0]}", None, details)
         # The watching link asks for operator.read alone; a case may grant it more (operator.approvals).
         extra = tuple(scope for scope in world.case.granted if scope in ("operator.approvals", "operator.questions"))
-        link = ScriptedLink(world, scopes + extra, is_probe=device is _PROBE_DEVICE)
+        link = self._link_to(world, scopes + extra, is_probe=device is _PROBE_DEVICE)
         world.links.append(link)
         return link
+
+    def _link_to(self, world: World, scopes: tuple[str, ...], *, is_probe: bool) -> ScriptedLink:
+        return ScriptedLink(world, scopes, is_probe=is_probe)
 
     async def prepare(self, step: Step, session: Session) -> None:
         await super().prepare(step, session)
