@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.mutants.guards import GUARDS, Guard
+from tests.mutants.running import Done, prepare, run_pytest
 
 ROOT = Path(__file__).parents[2]
 CORPUS = "tests/unit/incidents/test_corpus.py"
@@ -55,16 +55,12 @@ def _copy() -> Path:
     return folder
 
 
-def _pytest(folder: Path, guard: Guard) -> subprocess.CompletedProcess[str]:
-    tests = [test for test in guard.tests if (folder / test).exists()]
+def _pytest(folder: Path, guard: Guard) -> Done:
     chosen = [CORPUS] if guard.cases else []
-    command = [sys.executable, "-m", "pytest", "-q", "--tb=line", "-p", "no:cacheprovider"]
-    env = {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_START"}
     # CI: hypothesis draws the same examples each time, and has no deadline that a busy machine would miss.
-    env |= {"PYTHONPATH": str(folder), "WATCHDOG_CORPUS": "|".join(guard.cases), "CI": "true"}
-    return subprocess.run(
-        [*command, *chosen, *tests], cwd=folder, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
+    env = {"WATCHDOG_CORPUS": "|".join(guard.cases), "CI": "true"}
+    arguments = ["-q", "--tb=line", "-p", "no:cacheprovider", *chosen, *guard.tests]
+    return run_pytest(folder, arguments, env, patience=PATIENCE)
 
 
 def _try(guard: Guard, folders: SimpleQueue[Path]) -> Result:
@@ -76,14 +72,14 @@ def _try(guard: Guard, folders: SimpleQueue[Path]) -> Result:
             return Result(guard, trouble=f"stale: found {source.count(guard.before)} times in {guard.file}")
         file.write_text(source.replace(guard.before, guard.after))
         done = _pytest(folder, guard)
-        if done.returncode not in (0, 1):
-            last = (done.stdout + done.stderr).strip().splitlines()[-1:]
-            return Result(guard, trouble=f"pytest ended with {done.returncode}: {''.join(last)}")
-        failed = _FAILED.findall(done.stdout)
+        if done.code is None:
+            return Result(guard, trouble=f"no end within {PATIENCE} s")
+        if done.code not in (0, 1):
+            last = done.output.strip().splitlines()[-1:]
+            return Result(guard, trouble=f"pytest ended with {done.code}: {''.join(last)}")
+        failed = _FAILED.findall(done.output)
         corpus = sum(path == CORPUS for path in failed)
         return Result(guard, corpus, len(failed) - corpus)
-    except subprocess.TimeoutExpired:
-        return Result(guard, trouble=f"no end within {PATIENCE} s")
     finally:
         file.write_text(source)
         folders.put(folder)
@@ -92,6 +88,7 @@ def _try(guard: Guard, folders: SimpleQueue[Path]) -> Result:
 def main(words: Sequence[str]) -> int:
     chosen = [guard for guard in GUARDS if not words or any(word in guard.name for word in words)]
     folders: SimpleQueue[Path] = SimpleQueue()
+    prepare()
     made = [_copy() for _ in range(WORKERS)]
     try:
         for folder in made:
@@ -118,7 +115,7 @@ def _baseline(chosen: Sequence[Guard], folder: Path) -> str | None:
     tests = tuple(dict.fromkeys(test for guard in chosen for test in guard.tests))
     whole = Guard("none", "", "", "", "", cases, tests)
     done = _pytest(folder, whole)
-    return None if done.returncode == 0 else f"The tests fail with every guard in place:\n{done.stdout[-3000:]}"
+    return None if done.code == 0 else f"The tests fail with every guard in place:\n{done.output[-3000:]}"
 
 
 def _report(results: Sequence[Result]) -> int:
