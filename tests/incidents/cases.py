@@ -98,6 +98,8 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``gateway.restart.preflight`` counts."""
     approvals: tuple[str, ...] | None = None
     questions: tuple[str, ...] | None = None
+    cron_log: dict[str, str] = {}
+    """Cron sessions whose run the scheduler writes down as ended now, and how (``ok``, ``error``)."""
     latency: str | int | None = None
     event_loop_degraded: bool | None = None
     truncated: bool | None = None

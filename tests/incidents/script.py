@@ -93,6 +93,8 @@ class World:
     running: dict[str, int] = field(default_factory=dict)
     approvals: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
+    cron_log: list[tuple[str, str, int]] = field(default_factory=list)
+    """(session, status, when) of every run that the scheduler has written down."""
     is_degraded: bool = False
     is_truncated: bool = False
     malformed: tuple[str, ...] = ()
@@ -182,6 +184,8 @@ class World:
         self.running = change.running if change.running is not None else self.running
         self.approvals = change.approvals if change.approvals is not None else self.approvals
         self.questions = change.questions if change.questions is not None else self.questions
+        for name, status in change.cron_log.items():
+            self.cron_log.append((name, status, self.gateway_ms))
         self.latency = span(change.latency) if change.latency is not None else self.latency
         self.is_degraded = _known(change.event_loop_degraded, self.is_degraded)
         self.is_truncated = _known(change.truncated, self.is_truncated)
@@ -294,13 +298,13 @@ class World:
             "sessions.list": self._list,
             "chat.history": self._history,
             "gateway.restart.preflight": self._preflight,
-            "exec.approval.list": self._approvals,
+            "exec.approval.list": lambda _: self._approvals(link),
             "question.list": self._questions,
             "config.get": self._config,
             "health": self._health,
             "agent.wait": self._wait,
             "send": self._telling,
-            "cron.runs": lambda _: {"entries": [], "total": 0},
+            "cron.runs": self._cron_runs,
         }
         if method in looks:
             return looks[method](params)
@@ -353,7 +357,19 @@ class World:
         total = sum(counts.values())
         return {"safe": total == 0, "counts": counts | {"totalActive": total}, "blockers": []}
 
-    def _approvals(self, _: Json) -> Any:
+    def _cron_runs(self, params: Json) -> Json:
+        """The log of one entry of the schedule: sessions of the script are named as their own jobs."""
+        entries = [
+            {"jobId": name, "action": "finished", "ts": at_ms, "sessionId": self.sessions[name].row["sessionId"]}
+            | {"status": status, "runAtMs": at_ms - 60_000, "durationMs": 60_000}
+            for name, status, at_ms in self.cron_log
+            if self.sessions[name].row["key"].endswith(f":cron:{params['id']}")
+        ]
+        return {"entries": entries, "total": len(entries), "offset": 0, "limit": params["limit"], "hasMore": False}
+
+    def _approvals(self, link: ScriptedLink) -> Any:
+        if wire.era_of(self.case.version) >= Era.FLAG and "operator.admin" not in link.scopes:
+            return []  # only an admin sees what others asked for (source of 5.18)
         return [{"id": f"a{n}", "request": {"sessionKey": key}} for n, key in enumerate(self._keys(self.approvals))]
 
     def _questions(self, _: Json) -> Any:

@@ -283,6 +283,8 @@ class Look:
     abort_probe_unauthorized: bool | None = None
     pending_approvals: int | None = None
     pending_questions: int | None = None
+    cron_run_ended: str | None = None
+    """How the scheduler's own log says that this cron run ended; None: it does not say so."""
     problems: tuple[str, ...] = ()
     """One short sentence per thing that could not be looked up."""
 
