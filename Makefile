@@ -8,10 +8,10 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check e2e harness bench corpus mutants pictures fmt clean
+.PHONY: $(shell awk -F: '/^[a-z0-9-]+:.*## / {print $$1}' $(MAKEFILE_LIST))
 
 help: ## show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "openclaw-watchdog needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 <target>")'
@@ -53,6 +53,12 @@ mutants: $(STAMP) ## takes out each guard in turn; the suite must notice (a few 
 
 pictures: $(STAMP) ## draw docs/ anew: the page (needs Chromium), top, the log, the messages
 	@$(BIN)/python -m tests.pictures $(ARGS)
+
+conformance: $(STAMP) ## the simulator beside real gateways, scenario by scenario (ARGS="2026.9.6 reset")
+	@$(BIN)/python -m tests.conformance $(ARGS)
+
+fuzz: $(STAMP) ## broken frames, rows and clocks through to decisions (CASES=100000 SEED=1)
+	@$(BIN)/python -m tests.fuzz --cases $(or $(CASES),100000) --seed $(or $(SEED),1)
 
 fmt: $(STAMP) ## format and sort imports
 	@$(BIN)/ruff format .

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -87,9 +87,13 @@ class World:
     boots: int = 0
     booted: float = 0.0
     booted_suspended: float = 0.0
+    booted_step: float = 0.0
+    """How far the gateway's wall clock was ahead when it started."""
     running: dict[str, int] = field(default_factory=dict)
     approvals: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
+    cron_log: list[tuple[str, str, int]] = field(default_factory=list)
+    """(session, status, when) of every run that the scheduler has written down."""
     is_degraded: bool = False
     is_truncated: bool = False
     malformed: tuple[str, ...] = ()
@@ -105,7 +109,10 @@ class World:
 
     @classmethod
     def of(cls, case: Case) -> World:
-        world = cls(case, booted=span(case.booted), gateway_step=span(case.clock_ahead))
+        ahead = span(case.clock_ahead)
+        world = cls(case, booted=span(case.booted), gateway_step=ahead, booted_step=ahead)
+        if case.asleep_before is not None:  # suspended before we ever looked: its uptime lacks that time
+            world.booted_suspended = -span(case.asleep_before)
         for name, said in case.rows.items():
             for one in _spread(name):
                 world._add(one, said)
@@ -127,6 +134,11 @@ class World:
     def gateway_ms(self) -> int:
         return ORIGIN_MS + round((self.t + self.gateway_step) * 1000)
 
+    @property
+    def lock_created_at(self) -> datetime:
+        """When the gateway wrote its own lock file, on its wall clock."""
+        return BEGINNING + timedelta(seconds=self.booted + self.booted_step)
+
     async def sleep(self, seconds: float) -> None:
         self.advance(seconds)
 
@@ -145,6 +157,10 @@ class World:
         heapq.heappush(self._agenda, (self.t + seconds, next(self._order), happen))
 
     # ---------------------------------------------------------------- the script
+
+    def happen(self, change: Change) -> None:
+        """Something that is not in the script, now."""
+        self.advance(self._apply(change))
 
     def _applying(self, change: Change) -> Callable[[], float]:
         return lambda: self._apply(change)
@@ -167,6 +183,8 @@ class World:
         self.running = change.running if change.running is not None else self.running
         self.approvals = change.approvals if change.approvals is not None else self.approvals
         self.questions = change.questions if change.questions is not None else self.questions
+        for name, status in change.cron_log.items():
+            self.cron_log.append((name, status, self.gateway_ms))
         self.latency = span(change.latency) if change.latency is not None else self.latency
         self.is_degraded = _known(change.event_loop_degraded, self.is_degraded)
         self.is_truncated = _known(change.truncated, self.is_truncated)
@@ -231,7 +249,7 @@ class World:
             self.phase = "up"
             self.boots += 1
             if how != "in_process":  # the uptime of a process goes on over restarts inside it
-                self.booted, self.booted_suspended = self.t, self.suspended
+                self.booted, self.booted_suspended, self.booted_step = self.t, self.suspended, self.gateway_step
             return 0.0
 
         self.after(away, back)
@@ -279,13 +297,13 @@ class World:
             "sessions.list": self._list,
             "chat.history": self._history,
             "gateway.restart.preflight": self._preflight,
-            "exec.approval.list": self._approvals,
+            "exec.approval.list": lambda _: self._approvals(link),
             "question.list": self._questions,
             "config.get": self._config,
             "health": self._health,
             "agent.wait": self._wait,
             "send": self._telling,
-            "cron.runs": lambda _: {"entries": [], "total": 0},
+            "cron.runs": self._cron_runs,
         }
         if method in looks:
             return looks[method](params)
@@ -338,7 +356,19 @@ class World:
         total = sum(counts.values())
         return {"safe": total == 0, "counts": counts | {"totalActive": total}, "blockers": []}
 
-    def _approvals(self, _: Json) -> Any:
+    def _cron_runs(self, params: Json) -> Json:
+        """The log of one entry of the schedule: sessions of the script are named as their own jobs."""
+        entries = [
+            {"jobId": name, "action": "finished", "ts": at_ms, "sessionId": self.sessions[name].row["sessionId"]}
+            | {"status": status, "runAtMs": at_ms - 60_000, "durationMs": 60_000}
+            for name, status, at_ms in self.cron_log
+            if self.sessions[name].row["key"].endswith(f":cron:{params['id']}")
+        ]
+        return {"entries": entries, "total": len(entries), "offset": 0, "limit": params["limit"], "hasMore": False}
+
+    def _approvals(self, link: ScriptedLink) -> Any:
+        if wire.era_of(self.case.version) >= Era.FLAG and "operator.admin" not in link.scopes:
+            return []  # only an admin sees what others asked for (source of 5.18)
         return [{"id": f"a{n}", "request": {"sessionKey": key}} for n, key in enumerate(self._keys(self.approvals))]
 
     def _questions(self, _: Json) -> Any:
@@ -549,7 +579,9 @@ class ScriptedHost:
     def lock_sight(
         self, state_dir: str, agent_id: str | None, session_id: str, *, gateway_pid: int | None
     ) -> LockSight:
-        here = next(one for one in self.world.sessions.values() if one.row.get("sessionId") == session_id)
+        here = next((one for one in self.world.sessions.values() if one.row.get("sessionId") == session_id), None)
+        if here is None or agent_id not in (None, "main"):
+            return LockSight(Lock.UNREADABLE)  # as the real one: a folder that does not know the session
         return LockSight(_LOCKS[here.lock], _PIDS.get(here.lock))
 
 
@@ -565,7 +597,7 @@ class ScriptedGateway(GatewayClient):
         endpoint = Endpoint("ws://127.0.0.1:18789", state_dir=state_dir, gateway_pid=GATEWAY_PID)
         super().__init__(
             NAME,
-            lambda: endpoint,
+            lambda: replace(endpoint, lock_created_at=world.lock_created_at) if world.case.is_local else endpoint,
             device=_DEVICE,
             probe_device=_PROBE_DEVICE,
             clock=world,
@@ -594,9 +626,12 @@ class ScriptedGateway(GatewayClient):
             raise _refused("connect", "INVALID_REQUEST", f"device token scope mismatch: {lacking[0]}", None, details)
         # The watching link asks for operator.read alone; a case may grant it more (operator.approvals).
         extra = tuple(scope for scope in world.case.granted if scope in ("operator.approvals", "operator.questions"))
-        link = ScriptedLink(world, scopes + extra, is_probe=device is _PROBE_DEVICE)
+        link = self._link_to(world, scopes + extra, is_probe=device is _PROBE_DEVICE)
         world.links.append(link)
         return link
+
+    def _link_to(self, world: World, scopes: tuple[str, ...], *, is_probe: bool) -> ScriptedLink:
+        return ScriptedLink(world, scopes, is_probe=is_probe)
 
     async def prepare(self, step: Step, session: Session) -> None:
         await super().prepare(step, session)

@@ -1,6 +1,7 @@
 """``python -m tests.mutants`` (``make mutants``): take out each guard in turn and run the tests that must notice.
 
-Each guard is removed in a copy of the package; the tree itself is never touched. Words as arguments choose guards by name.
+Each guard is removed in a copy of the package; the tree itself is never touched. Words as arguments choose guards by name;
+``--matrix`` shows what stands against each class of false positives.
 Exits 1 on a survivor, and on a guard whose source is no longer where ``guards`` says.
 """
 
@@ -9,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -17,11 +17,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+from time import perf_counter
 
 from rich.console import Console
 from rich.table import Table
 
+from tests.incidents.cases import families
 from tests.mutants.guards import GUARDS, Guard
+from tests.mutants.matrix import lines
+from tests.mutants.running import Done, prepare, run_pytest
 
 ROOT = Path(__file__).parents[2]
 CORPUS = "tests/unit/incidents/test_corpus.py"
@@ -55,16 +59,12 @@ def _copy() -> Path:
     return folder
 
 
-def _pytest(folder: Path, guard: Guard) -> subprocess.CompletedProcess[str]:
-    tests = [test for test in guard.tests if (folder / test).exists()]
+def _pytest(folder: Path, guard: Guard) -> Done:
     chosen = [CORPUS] if guard.cases else []
-    command = [sys.executable, "-m", "pytest", "-q", "--tb=line", "-p", "no:cacheprovider"]
-    env = {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_START"}
     # CI: hypothesis draws the same examples each time, and has no deadline that a busy machine would miss.
-    env |= {"PYTHONPATH": str(folder), "WATCHDOG_CORPUS": "|".join(guard.cases), "CI": "true"}
-    return subprocess.run(
-        [*command, *chosen, *tests], cwd=folder, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
+    env = {"WATCHDOG_CORPUS": "|".join(guard.cases), "CI": "true"}
+    arguments = ["-q", "--tb=line", "-p", "no:cacheprovider", *chosen, *guard.tests]
+    return run_pytest(folder, arguments, env, patience=PATIENCE)
 
 
 def _try(guard: Guard, folders: SimpleQueue[Path]) -> Result:
@@ -76,22 +76,26 @@ def _try(guard: Guard, folders: SimpleQueue[Path]) -> Result:
             return Result(guard, trouble=f"stale: found {source.count(guard.before)} times in {guard.file}")
         file.write_text(source.replace(guard.before, guard.after))
         done = _pytest(folder, guard)
-        if done.returncode not in (0, 1):
-            last = (done.stdout + done.stderr).strip().splitlines()[-1:]
-            return Result(guard, trouble=f"pytest ended with {done.returncode}: {''.join(last)}")
-        failed = _FAILED.findall(done.stdout)
+        if done.code is None:
+            return Result(guard, trouble=f"no end within {PATIENCE} s")
+        if done.code not in (0, 1):
+            last = done.output.strip().splitlines()[-1:]
+            return Result(guard, trouble=f"pytest ended with {done.code}: {''.join(last)}")
+        failed = _FAILED.findall(done.output)
         corpus = sum(path == CORPUS for path in failed)
         return Result(guard, corpus, len(failed) - corpus)
-    except subprocess.TimeoutExpired:
-        return Result(guard, trouble=f"no end within {PATIENCE} s")
     finally:
         file.write_text(source)
         folders.put(folder)
 
 
 def main(words: Sequence[str]) -> int:
+    if "--matrix" in words:
+        return _show_matrix()
+    began = perf_counter()
     chosen = [guard for guard in GUARDS if not words or any(word in guard.name for word in words)]
     folders: SimpleQueue[Path] = SimpleQueue()
+    prepare()
     made = [_copy() for _ in range(WORKERS)]
     try:
         for folder in made:
@@ -109,7 +113,23 @@ def main(words: Sequence[str]) -> int:
     finally:
         for folder in made:
             shutil.rmtree(folder, ignore_errors=True)
-    return _report(results)
+    return _report(results, perf_counter() - began)
+
+
+def _show_matrix() -> int:
+    """Each class of false positives and what stands against it. Exits 1 where something is missing."""
+    table = Table(title="classes of false positives, and what stands against them", title_style="bold")
+    for heading in ("class", "unit tables", "corpus cases (that need a guard)", "guards taken out"):
+        table.add_column(heading, overflow="fold")
+    found = lines(families())
+    for line in found:
+        tables = ", ".join(Path(test).stem for test in line.unit_tests)
+        cases = f"{len(line.cases)} ({len(line.guarded_cases)})"
+        guards = ", ".join(guard.name for guard in line.guards)
+        lacks = f"[bold red]{', '.join(line.lacks)} missing[/]" if line.lacks else guards
+        table.add_row(line.false_positive.name, tables, cases, lacks)
+    Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(table)
+    return 1 if any(line.lacks for line in found) else 0
 
 
 def _baseline(chosen: Sequence[Guard], folder: Path) -> str | None:
@@ -118,10 +138,10 @@ def _baseline(chosen: Sequence[Guard], folder: Path) -> str | None:
     tests = tuple(dict.fromkeys(test for guard in chosen for test in guard.tests))
     whole = Guard("none", "", "", "", "", cases, tests)
     done = _pytest(folder, whole)
-    return None if done.returncode == 0 else f"The tests fail with every guard in place:\n{done.stdout[-3000:]}"
+    return None if done.code == 0 else f"The tests fail with every guard in place:\n{done.output[-3000:]}"
 
 
-def _report(results: Sequence[Result]) -> int:
+def _report(results: Sequence[Result], seconds: float) -> int:
     table = Table(title="guards taken out, one at a time", title_style="bold")
     for heading in ("guard", "against"):
         table.add_column(heading, overflow="fold")
@@ -136,7 +156,7 @@ def _report(results: Sequence[Result]) -> int:
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     console.print(table)
     caught = sum(result.is_caught for result in results)
-    console.print(f"{caught} of {len(results)} caught")
+    console.print(f"{caught} of {len(results)} caught, {seconds:.0f} s")
     return 0 if caught == len(results) else 1
 
 

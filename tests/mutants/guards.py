@@ -25,6 +25,9 @@ VERDICT = (CORE + "test_verdict.py",)
 TRACKING = (CORE + "test_tracking.py",)
 BLOCKERS = (CORE + "test_blockers.py",)
 HARMLESS = (SERVICE + "test_harmlessness.py",)
+TRUST = (SERVICE + "test_trust.py",)
+BOOTS = (GATEWAY + "test_boots.py",)
+WAITING = (GATEWAY + "test_waiting.py",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,6 +404,7 @@ GUARDS = (
         "        if abs(wall - monotonic) > CLOCK_GAP:\n",
         "        if False:\n",
         ("148898-orphan-after", "our-clock-set-back"),
+        TRUST,
     ),
     Guard(
         "a stopped process starts over",
@@ -409,6 +413,7 @@ GUARDS = (
         "        if monotonic > self.stall_after:\n",
         "        if False:\n",
         ("148898-we-were-stopped",),
+        TRUST,
     ),
     Guard(
         "spans forgotten after a gap",
@@ -419,12 +424,40 @@ GUARDS = (
         ("148898",),
     ),
     Guard(
+        "a start is no later than the gateway's lock file",
+        "host sleep or clock jump",
+        "watchdog/gateway/boots.py",
+        "        if reading.lock_created_at is not None and booted - reading.lock_created_at > NOISE:\n",
+        "        if False:\n",
+        ("first-look-after-a-sleep",),
+        BOOTS,
+    ),
+    Guard(
+        "a start is no later than it was before",
+        "host sleep or clock jump",
+        "watchdog/gateway/boots.py",
+        "        if self._before is not None and not self._is_another(reading.uptime):\n",
+        "        if False:\n",
+        ("reconnect-after-a-sleep",),
+        BOOTS,
+    ),
+    Guard(
+        "an uptime that began anew is another start",
+        "host sleep or clock jump",
+        "watchdog/gateway/boots.py",
+        "        return uptime < reached - NOISE\n",
+        "        return False\n",
+        ("restart-after-a-sleep",),
+        BOOTS,
+    ),
+    Guard(
         "slow answers are not believed",
         "event-loop stall",
         "watchdog/service/trust.py",
         "        if latency > SLOW_ANSWER:\n",
         "        if False:\n",
         ("107415-swap", "slow-answers"),
+        TRUST,
     ),
     Guard(
         "two fast answers in a row",
@@ -433,6 +466,7 @@ GUARDS = (
         "FAST_IN_A_ROW = 2\n",
         "FAST_IN_A_ROW = 1\n",
         ("one-fast-answer", "slow-answers"),
+        TRUST,
     ),
     Guard(
         "degraded event loop",
@@ -676,6 +710,42 @@ GUARDS = (
         "    if False:\n",
         (),
         BLOCKERS,
+    ),
+    Guard(
+        "ended by the scheduler's log",
+        "cron with its own time-out",
+        "watchdog/core/blockers.py",
+        "    if case.look.cron_run_ended is not None:\n",
+        "    if False:\n",
+        ("56121-ended-by-the-log",),
+        BLOCKERS,
+    ),
+    Guard(
+        "the log of this very run",
+        "cron with its own time-out",
+        "watchdog/gateway/waiting.py",
+        "is_its and at is not None and at >= session.started_at:",
+        "is_its:",
+        ("56121-not-ended-by-the-log",),
+        WAITING,
+    ),
+    Guard(
+        "lists read as admin",
+        "approval pending",
+        "watchdog/gateway/client.py",
+        "        if self._may_ask_as_admin:\n",
+        "        if False:\n",
+        ("150769-approval-of", "153258-question-of"),
+        (GATEWAY + "test_client.py",),
+    ),
+    Guard(
+        "seconds are no instant",
+        "missing fields",
+        "watchdog/gateway/rows.py",
+        "if millis is None or not 1_577_836_800_000 <= millis",
+        "if millis is None or not 0 < millis",
+        ("start-in-seconds",),
+        (GATEWAY + "test_rows.py",),
     ),
     # ------------------------------------------------ policy, plan, fence
     Guard(

@@ -171,6 +171,13 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: Standing)
                 f"The same session is listed under {len(standing.alias_keys)} other key(s); which one is right is unclear.",
             )
         )
+    if case.look.cron_run_ended is not None:
+        found.append(
+            Blocker(
+                BlockerName.WORK_FINISHED,
+                f"The scheduler's log says that this run has ended ({case.look.cron_run_ended}); only its row was left.",
+            )
+        )
     touched = case.track.touched_at
     if touched is not None and case.now.since(touched) < thresholds.confirm_for:
         found.append(

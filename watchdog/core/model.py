@@ -192,7 +192,8 @@ class GatewayFacts:
     version: str
     capabilities: Capabilities
     booted_at: datetime | None
-    """When the gateway process started, on the *gateway's* clock (its time at the hello minus ``uptimeMs``)."""
+    """When the gateway process started, on the *gateway's* clock; perhaps earlier, never later: what says it (its time
+    at the hello minus ``uptimeMs``) leaves out the host's sleep, see ``watchdog.gateway.boots``."""
     boot_id: str | None = None
     """Changes with every start, in-process restarts included (2026.9.x; None before)."""
     methods: frozenset[str] = frozenset()
@@ -282,6 +283,8 @@ class Look:
     abort_probe_unauthorized: bool | None = None
     pending_approvals: int | None = None
     pending_questions: int | None = None
+    cron_run_ended: str | None = None
+    """How the scheduler's own log says that this cron run ended; None: it does not say so."""
     problems: tuple[str, ...] = ()
     """One short sentence per thing that could not be looked up."""
 

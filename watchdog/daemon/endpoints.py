@@ -63,6 +63,7 @@ class EndpointFinder:
             state_dir=self._state_dir(url, found if local else None),
             gateway_pid=found.pid if local and found is not None else None,
             insecure=section.insecure,
+            lock_created_at=found.lock_created_at if local and found is not None and found.pid is not None else None,
         )
 
     def discovered(self) -> DiscoveredGateway | None:

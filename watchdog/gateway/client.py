@@ -28,6 +28,7 @@ from watchdog.core.model import (
 )
 from watchdog.core.policy import Step
 from watchdog.gateway import deeds
+from watchdog.gateway.boots import Boots, Reading
 from watchdog.gateway.capabilities import (
     ADMIN,
     READ,
@@ -44,6 +45,15 @@ from watchdog.gateway.link import AS_CLI, Credentials, Introduction, Link
 from watchdog.gateway.listing import Page, Pager, read_page
 from watchdog.gateway.rows import Millis, instant
 from watchdog.gateway.transcript import read_tail
+from watchdog.gateway.waiting import (
+    APPROVALS,
+    CRON_RUNS_LOOKED_AT,
+    QUESTIONS,
+    Waiting,
+    ask_for,
+    cron_job_of,
+    cron_run_ended,
+)
 from watchdog.service import errors
 from watchdog.service.ports import Clock, Deed, Host, Loss, Receipt, Wants
 
@@ -52,7 +62,6 @@ QUIET_AFTER_SIGN_IN_UNTIL: Version = (2026, 5, 0)
 SIGN_IN_SETTLES = 2.0
 """3.24 probes its chat apps whenever an operator signs in, and a delivery in that moment is lost (IRC error 433):
 wait these seconds between signing in and a deed whose answer has to reach a chat app."""
-_PENDING_SCOPES = {"exec.approval.list": "operator.approvals", "question.list": "operator.questions"}
 TELLING_TRIES, TELLING_PAUSE = 3, 3.0
 CLOCK_STEP = timedelta(seconds=5)
 TIMEOUT_SLACK = timedelta(seconds=2)
@@ -70,6 +79,8 @@ class Endpoint:
     """The gateway's state folder when it is on this machine; None: never look at files."""
     gateway_pid: int | None = None
     insecure: bool = False
+    lock_created_at: datetime | None = None
+    """When the gateway wrote its own lock file, when it is on this machine: it started no later than that."""
 
 
 _Shape = TypeVar("_Shape")
@@ -126,6 +137,8 @@ class GatewayClient:
         self._scope_problems: dict[str, str] = {}
         self._run_limit: timedelta | None = None
         self._skew: timedelta | None = None
+        self._boots = Boots()
+        self._waiting: Waiting | None = None
         self._loss: Loss | None = None
         self._lost_link: Link | None = None
         self._prepared: tuple[Step, str, Link] | None = None
@@ -193,11 +206,20 @@ class GatewayClient:
         self._clock_base = (float(link.clock_ms), now.monotonic) if wall is not None and link.clock_ms else None
         self._skew = wall - now.wall if wall is not None else None
         methods = frozenset(hello.features.methods)
+        uptime_ms = hello.snapshot.uptimeMs
+        booted_at = self._boots.booted_at(
+            Reading(
+                at=now,
+                booted_at=_booted_at(link.clock_ms, uptime_ms),
+                uptime=_span(uptime_ms),
+                lock_created_at=self._endpoint.lock_created_at if self._endpoint is not None else None,
+            )
+        )
         return GatewayFacts(
             name=self._name,
             version=hello.server.version or "unknown",
             capabilities=capabilities_of(hello.server.version, methods),
-            booted_at=_booted_at(link.clock_ms, hello.snapshot.uptimeMs),
+            booted_at=booted_at,
             boot_id=hello.server.bootId,
             methods=methods,
             scopes=frozenset((hello.auth.scopes or ()) if hello.auth is not None else ()),
@@ -247,6 +269,7 @@ class GatewayClient:
 
     async def list_sessions(self) -> Snapshot:
         asked_at = self._clock.now()
+        self._waiting = None
         pager = Pager(counts_pages=self._counts_pages)
         size, stepped = 0, False
         while (params := pager.next_request()) is not None:
@@ -295,10 +318,14 @@ class GatewayClient:
             with _noting(problems, "sessions.abort probe"):
                 look = replace(look, abort_probe_unauthorized=await self._probe(session))
         if wants.pending:
-            with _noting(problems, "exec.approval.list"):
-                look = replace(look, pending_approvals=await self._pending("exec.approval.list", session))
-            with _noting(problems, "question.list"):
-                look = replace(look, pending_questions=await self._pending("question.list", session))
+            with _noting(problems, "pending approvals and questions"):
+                lists = await self._waiting_lists()
+                look = replace(
+                    look, pending_approvals=lists.approvals(session), pending_questions=lists.questions(session)
+                )
+                problems += lists.problems
+            with _noting(problems, "cron.runs"):
+                look = replace(look, cron_run_ended=await self._cron_run_ended(session))
         return replace(look, problems=tuple(problems))
 
     @property
@@ -350,13 +377,43 @@ class GatewayClient:
             await link.close()
         return False
 
-    async def _pending(self, method: str, session: Session) -> int | None:
-        # Both lists need scopes of their own, which a watchdog has no other use for: looked at only where granted.
-        scope = _PENDING_SCOPES[method]
-        if self._facts is None or method not in self._facts.methods or scope not in self._facts.scopes:
+    async def _waiting_lists(self) -> Waiting:
+        """Asked for once per list of sessions, however many suspects there are."""
+        if self._waiting is None:
+            self._waiting = await self._ask_waiting_lists()
+        return self._waiting
+
+    async def _ask_waiting_lists(self) -> Waiting:
+        facts = self._facts
+        offered = {
+            method: scope
+            for method, scope in (APPROVALS | QUESTIONS).items()
+            if facts is not None and method in facts.methods
+        }
+        if facts is None or not offered:
+            return Waiting({})
+        if self._may_ask_as_admin:
+            link = await self._open(scopes_for(self._steps, self._version))
+            try:
+                return await ask_for(
+                    [*offered], lambda method, params: link.call(method, params, patience=self._patience)
+                )
+            finally:
+                await link.close()
+        return await ask_for([method for method, scope in offered.items() if scope in facts.scopes], self._ask)
+
+    @property
+    def _may_ask_as_admin(self) -> bool:
+        """The configured steps were granted admin, and another sign-in disturbs nothing here."""
+        if self._version is None or self._version < QUIET_AFTER_SIGN_IN_UNTIL:
+            return False
+        return ADMIN in scopes_for(self._steps, self._version) and ADMIN not in self._scope_problems
+
+    async def _cron_run_ended(self, session: Session) -> str | None:
+        job = cron_job_of(session.key)
+        if job is None or self._facts is None or "cron.runs" not in self._facts.methods:
             return None
-        answer = _decoded(await self._ask(method, {}), object)
-        return _mentions(answer, session.key)
+        return cron_run_ended(await self._ask("cron.runs", {"id": job, "limit": CRON_RUNS_LOOKED_AT}), session)
 
     async def health_problem(self) -> str | None:
         answer = _decoded(await self._ask("health", {}), object)
@@ -448,7 +505,7 @@ class GatewayClient:
         if self._link is None:
             raise errors.GatewayClosed(f"{self._name}: not connected.")
         try:
-            return await self._link.call(method, params, patience=patience or self._patience)
+            answer = await self._link.call(method, params, patience=patience or self._patience)
         except errors.OutcomeUnknown as lost:
             if self._link.end is not None:
                 raise self._link.end from lost
@@ -456,6 +513,8 @@ class GatewayClient:
             raise errors.GatewayUnresponsive(
                 f"{self._name}: connected, but {method} is not answered; the gateway hangs or is overloaded."
             ) from lost
+        self._boots.note_answer(self._clock.now())
+        return answer
 
 
 class _noting(contextlib.AbstractContextManager[None]):  # noqa: N801 - reads as a verb at its use
@@ -488,21 +547,8 @@ def _booted_at(clock_ms: Millis, uptime_ms: Millis) -> datetime | None:
     return instant(clock_ms - uptime_ms)
 
 
-def _mentions(document: Any, key: str) -> int:
-    """How many items of a pending list belong to the session: its key may sit at any depth (shapes differ)."""
-    items = (
-        document
-        if isinstance(document, list)
-        else next((value for value in document.values() if isinstance(value, list)), [])
-        if isinstance(document, dict)
-        else []
-    )
-    return sum(_holds(item, key) for item in items)
-
-
-def _holds(value: Any, key: str) -> bool:
-    if isinstance(value, dict):
-        return any(_holds(inner, key) for inner in value.values())
-    if isinstance(value, list):
-        return any(_holds(inner, key) for inner in value)
-    return bool(value == key)
+def _span(milliseconds: Millis) -> timedelta | None:
+    try:
+        return timedelta(milliseconds=milliseconds) if milliseconds is not None and milliseconds >= 0 else None
+    except (OverflowError, ValueError):
+        return None

@@ -26,7 +26,15 @@ from websockets.protocol import State
 
 from watchdog import __version__
 from watchdog.core.model import Moment
-from watchdog.gateway.frames import MAX_PROTOCOL, MIN_PROTOCOL, Conversation, Event, Malformed, Response
+from watchdog.gateway.frames import (
+    MAX_PROTOCOL,
+    MIN_PROTOCOL,
+    UNREADABLE,
+    Conversation,
+    Event,
+    Malformed,
+    Response,
+)
 from watchdog.gateway.identity import DeviceIdentity
 from watchdog.gateway.refusals import refusal
 from watchdog.gateway.rows import Millis
@@ -309,8 +317,8 @@ class Link:
             raise refusal(self._name, "connect", incoming.error, scopes=", ".join(introduction.scopes))
         try:
             self.hello = msgspec.json.decode(incoming.payload or b"null", type=Hello)
-        except msgspec.MsgspecError as problem:
-            raise errors.NotAGateway(f"{self._name}: its hello cannot be read ({problem}).") from problem
+        except UNREADABLE as problem:
+            raise errors.NotAGateway(f"{self._name}: its hello cannot be read ({type(problem).__name__}).") from problem
 
     async def _challenge(self) -> _Challenge:
         while True:
@@ -320,7 +328,7 @@ class Link:
             if isinstance(incoming, Event) and incoming.name == "connect.challenge":
                 try:
                     return msgspec.json.decode(incoming.payload, type=_Challenge)
-                except msgspec.MsgspecError as problem:
+                except UNREADABLE as problem:
                     raise errors.NotAGateway(f"{self._name}: its challenge cannot be read.") from problem
 
     async def _send_raw(self, text: str) -> None:

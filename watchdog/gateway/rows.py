@@ -77,8 +77,9 @@ _key_decoder = msgspec.json.Decoder(_Key)
 
 
 def instant(millis: Millis) -> datetime | None:
-    """Epoch milliseconds as an aware UTC datetime; None for nonsense (negative, beyond year 9999, zero)."""
-    if millis is None or not 0 < millis < 253_402_300_799_000:
+    """Epoch milliseconds as an aware UTC datetime; None for nonsense: before 2020, as seconds or spans in place of
+    milliseconds are, or beyond year 9999. Nothing of OpenClaw is older, and an early start would prove an orphan."""
+    if millis is None or not 1_577_836_800_000 <= millis < 253_402_300_799_000:
         return None
     return datetime.fromtimestamp(millis / 1000, UTC)
 

@@ -67,7 +67,7 @@ class Wants:
     preflight: bool = False
     abort_probe: bool = False
     pending: bool = False
-    """Pending approvals and questions."""
+    """Pending approvals and questions, and of a cron session the scheduler's log."""
 
 
 @dataclass(frozen=True, slots=True)

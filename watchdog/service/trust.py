@@ -71,12 +71,14 @@ class Trust:
             self.has_seen_restart = True
         return change
 
-    def note_loss(self, loss: Loss | None, facts: GatewayFacts) -> None:
+    def note_loss(self, loss: Loss | None, facts: GatewayFacts) -> bool:
         """The connection ended with ``loss`` and ``facts`` answered afterwards: was that an in-process restart?"""
         if loss is None or self.facts is None or not isinstance(loss.error, errors.GatewayDraining):
-            return
-        if _same_process(self.facts, facts):
-            self.cut_at = loss.at
+            return False
+        if not _same_process(self.facts, facts):
+            return False
+        self.cut_at = loss.at
+        return True
 
     def note_answer(self, latency: timedelta, *, clock_stepped: bool) -> None:
         self.recent_latencies.append(latency)

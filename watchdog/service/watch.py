@@ -22,7 +22,8 @@ from watchdog.service.executor import Executor
 from watchdog.service.incidents import Incidents
 from watchdog.service.observing import Judged, Observer
 from watchdog.service.planning import Action, Decision, GatewayStanding, decide, fleet_is_suspicious, hangs_alive
-from watchdog.service.ports import Clock, Gateway, Ledger, Loss, Meter, Notes
+from watchdog.service.ports import Clock, Gateway, Ledger, Loss, Message, Meter, Notes
+from watchdog.service.storms import Storms
 from watchdog.service.trust import Trust
 
 DOWN_TOLD_AFTER = timedelta(minutes=2)
@@ -91,6 +92,7 @@ class Watch:
     observer: Observer = field(init=False)
     incidents: Incidents = field(init=False)
     executor: Executor = field(init=False)
+    storms: Storms = field(init=False)
     last_report: PassReport | None = field(init=False, default=None)
     ledger_problem: str | None = field(init=False, default=None)
     """Why the real ledger is out of use, or None."""
@@ -106,6 +108,7 @@ class Watch:
     def __post_init__(self) -> None:
         self._real_ledger = self.ledger
         self.trust = Trust(stall_after=max(3 * self.poll_every, timedelta(seconds=60)))
+        self.storms = Storms(self.gateway.name, self.log)
         self.observer = Observer(self.gateway, self.book, self.trust)
         self.incidents = Incidents(self.gateway, self.ledger, self.log, self.meter)
         self.executor = Executor(self.gateway, self.observer, self.ledger, self.notes, self.clock, self.log, self.meter)
@@ -170,11 +173,13 @@ class Watch:
                 self._was_connected = False
             self._lost = lost
         facts = await self.gateway.connect()
-        self.trust.note_loss(self._lost, facts)
+        was_cut = self.trust.note_loss(self._lost, facts)
         self._lost = None
         is_new = facts is not before
         change = self.trust.note_connection(facts, self.clock.now(), is_new=is_new)
         if is_new:
+            if change is not None or was_cut:
+                self._note_restart(now)
             self._was_connected = True
             if change is not None:
                 self.log.event(
@@ -221,7 +226,18 @@ class Watch:
             reason=str(problem),
         )
 
+    def _note_restart(self, now: Moment) -> None:
+        """Every restart is logged; many in a row are told, once, until it has been quiet for as long again."""
+        open_incidents = len(self.ledger.open_incidents(self.gateway.name))
+        self._owe(self.storms.note_restart(now, open_incidents=open_incidents), now)
+
+    def _owe(self, message: Message | None, now: Moment) -> None:
+        if message is not None:
+            self.ledger.owe([message], now.wall)
+
     def _tell_gateway(self, report: PassReport) -> None:
+        if report.is_good:
+            self._owe(self.storms.note_quiet(report.at), report.at)
         outage = self._outage
         if outage is None:
             return

@@ -93,7 +93,11 @@ CHANGES: dict[BlockerName, list[Change]] = {
     ],
     BlockerName.AMBIGUOUS_SESSION: [lambda s: s.stand(alias_keys=("agent:main:b",))],
     BlockerName.NO_SESSION_ID: [lambda s: s.row(session_id=None)],
-    BlockerName.WORK_FINISHED: [lambda s: s.look(tail=tail(TailKind.ANSWERED))],
+    BlockerName.WORK_FINISHED: [
+        lambda s: s.look(tail=tail(TailKind.ANSWERED)),
+        lambda s: s.look(cron_run_ended="ok"),
+        lambda s: s.look(cron_run_ended="error").plan(Step.NEW),
+    ],
     BlockerName.FOREIGN_DEED: [
         lambda s: s.look(tail=tail(deed_mark="other/1", deed_at=T0.wall)),
         lambda s: s.look(

@@ -551,6 +551,61 @@ async def test_pending_lists_are_only_asked_for_with_the_scope_they_need() -> No
     assert scene.gateway.asked == []
 
 
+PENDING: dict[str, Answer] = {
+    "exec__approval__list": [{"id": "a", "request": {"sessionKey": SESSION.key}}],
+    "question__list": {"questions": []},
+}
+LISTS = ("health", "sessions.list", "exec.approval.list", "question.list")
+
+
+@pytest.mark.parametrize("version", ["2026.5.18", "2026.9.6"])
+async def test_what_waits_for_a_person_is_asked_for_as_admin_where_the_ladder_has_it(version: str) -> None:
+    """5.18 shows other people's approvals to nobody else. One short connection, however many suspects."""
+    async with _scene(version=version, methods=LISTS, steps=LADDER, answers=PENDING) as scene:
+        before = len(scene.link_scopes)
+        for _ in range(3):
+            look = await scene.client.look(SESSION, Wants(pending=True))
+            assert (look.pending_approvals, look.pending_questions, look.problems) == (1, 0, ())
+        assert scene.link_scopes[before:] == [(READ, WRITE, ADMIN)]
+        other = await scene.client.look(WEB, Wants(pending=True))
+        assert other.pending_approvals == 0
+        assert {one.method for one in scene.gateway.asked if ADMIN in one.scopes} == {
+            "exec.approval.list",
+            "question.list",
+        }
+        await scene.client.list_sessions()
+        await scene.client.look(SESSION, Wants(pending=True))
+        assert scene.link_scopes[before:] == [(READ, WRITE, ADMIN)] * 2, "asked anew for each list of sessions"
+
+
+@pytest.mark.parametrize(
+    ("version", "steps"),
+    [
+        ("2026.4.14", LADDER),  # a sign-in costs a chat app's delivery there
+        ("dev", LADDER),
+        ("2026.9.6", frozenset({Step.RESUME})),
+        ("2026.9.6", frozenset()),
+    ],
+)
+async def test_nobody_signs_in_as_admin_for_a_list_alone(version: str, steps: frozenset[Step]) -> None:
+    async with _scene(version=version, methods=LISTS, steps=steps, answers=PENDING) as scene:
+        before = len(scene.link_scopes)
+        look = await scene.client.look(SESSION, Wants(pending=True))
+        assert (look.pending_approvals, look.pending_questions) == (None, None)
+        assert scene.link_scopes[before:] == []
+
+
+async def test_the_log_of_a_cron_session_is_read_and_of_no_other() -> None:
+    cron = replace(SESSION, key="agent:main:cron:job-1", started_at=datetime(2026, 11, 20, 11, 0, tzinfo=UTC))
+    entry = {"ts": CHALLENGE_TS * 1.1, "jobId": "job-1", "action": "finished", "status": "ok", "sessionId": "sid-1"}
+    methods = ("health", "sessions.list", "cron.runs")
+    async with _scene(methods=methods, answers={"cron__runs": {"entries": [entry]}}) as scene:
+        assert (await scene.client.look(SESSION, Wants(pending=True))).cron_run_ended is None
+        assert scene.gateway.asked_for("cron.runs") == []
+        assert (await scene.client.look(cron, Wants(pending=True))).cron_run_ended == "ok"
+    assert [params["id"] for params in scene.gateway.asked_for("cron.runs")] == ["job-1"]
+
+
 @pytest.mark.parametrize(
     ("answer", "count"),
     [

@@ -237,6 +237,12 @@ async def test_a_handshake_that_never_ends(gateway: WireGateway) -> None:
     [
         (WireGateway(challenge=Raw("hello?")), errors.NotAGateway),
         (WireGateway(challenge=Raw(b"\xff\xfe")), errors.NotAGateway),
+        (
+            WireGateway(
+                challenge=Raw(b'{"type":"event","event":"connect.challenge","payload":{"nonce":"\xff","ts":1}}')
+            ),
+            errors.NotAGateway,
+        ),
         (WireGateway(challenge={"nonce": 5}), errors.NotAGateway),
         (WireGateway(challenge={}), errors.NotAGateway),
         (WireGateway(challenge=Closed(1013, "starting")), errors.GatewayStarting),
@@ -245,6 +251,10 @@ async def test_a_handshake_that_never_ends(gateway: WireGateway) -> None:
         (WireGateway(challenge=Closed(None)), errors.GatewayClosed),
         (WireGateway(hello=Raw('{"type":"res","id":"{id}","ok":true,"payload":[]}')), errors.NotAGateway),
         (WireGateway(hello=Raw('{"type":"res","id":"{id}","ok":true,"payload":{"server":5}}')), errors.NotAGateway),
+        (
+            WireGateway(hello=Raw(b'{"type":"res","id":"w1","ok":true,"payload":{"type":"\xd6\xff"}}')),
+            errors.NotAGateway,
+        ),
         (WireGateway(hello=Raw('{"type":"res","id":"{id}","ok":false}')), errors.RequestRefused),
         (WireGateway(hello=Closed(1013)), errors.GatewayStarting),
         (WireGateway(hello=Closed(None)), errors.GatewayClosed),

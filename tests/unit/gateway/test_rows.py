@@ -145,6 +145,9 @@ def test_unknown_fields_are_ignored() -> None:
     ("row", "expected"),
     [
         ({"startedAt": 1795164242020.75}, datetime(2026, 11, 20, 8, 44, 2, 20_750, tzinfo=UTC)),
+        ({"startedAt": 1_577_836_800_000}, datetime(2020, 1, 1, tzinfo=UTC)),
+        ({"startedAt": 1_577_836_799_999}, None),
+        ({"startedAt": 1_795_168_161}, None),  # seconds
         ({"startedAt": 0}, None),
         ({"startedAt": -5}, None),
         ({"startedAt": 1e300}, None),

@@ -7,11 +7,20 @@ import os
 
 import pytest
 
-from tests.incidents.cases import Case, families
+from tests.incidents.cases import FOLDER, Case, families, files_with
 from tests.incidents.player import Player
 
 _WORDS = os.environ.get("WATCHDOG_CORPUS", "").split("|")
-CASES = [case for family in families() for case in family.cases if any(word in case.name for word in _WORDS)]
+CASES = [
+    case
+    for family in families(paths=files_with(_WORDS))
+    for case in family.cases
+    if any(word in case.name for word in _WORDS)
+]
+
+
+def test_every_file_is_looked_into() -> None:
+    assert files_with([""]) == sorted(FOLDER.glob("*.yaml"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "_"))

@@ -159,6 +159,10 @@ def _all() -> dict[str, Message]:
             "home", GatewayPhase.CONNECTED, since=NOW, now=NOW + 90 * MINUTE, problem="sessions.list took 14 seconds."
         ),
         "gateway up": say.gateway_up("home", since=NOW - 20 * HOUR, now=NOW, open_incidents=1),
+        "gateway keeps restarting": say.gateway_keeps_restarting(
+            "home", since=NOW, now=NOW + 4 * MINUTE, restarts=3, open_incidents=2
+        ),
+        "gateway settled": say.gateway_settled("home", since=NOW, now=NOW + HOUR, restarts=14, quiet_for=30 * MINUTE),
         "gateway restarted": say.gateway_restarted(
             "home",
             since=NOW,
@@ -289,6 +293,16 @@ def test_an_outage_is_told_once_each_way() -> None:
     again = say.gateway_down("home", GatewayPhase.DOWN, since=NOW + 2 * HOUR, now=NOW + 2 * HOUR, problem="x")
     assert down.dedupe_key == worse.dedupe_key
     assert len({down.dedupe_key, up.dedupe_key, again.dedupe_key}) == 3
+
+
+def test_a_storm_is_told_once_each_way_and_is_no_outage() -> None:
+    storm = say.gateway_keeps_restarting("home", since=NOW, now=NOW + MINUTE, restarts=3)
+    over = say.gateway_settled("home", since=NOW, now=NOW + HOUR, restarts=9, quiet_for=HOUR)
+    down = say.gateway_down("home", GatewayPhase.DOWN, since=NOW, now=NOW, problem="x")
+    assert len({storm.dedupe_key, over.dedupe_key, down.dedupe_key}) == 3
+    back = say.gateway_up("home", since=NOW + MINUTE, now=NOW + HOUR)
+    assert "keeps restarting" in say.digest([storm, back]).body, "an outage that ended does not end a storm"
+    assert "keeps restarting" not in say.digest([storm, over]).body
 
 
 def test_long_and_unknown_are_told_once_per_run() -> None:

@@ -11,6 +11,7 @@ from watchdog.core.model import GatewayPhase, MalformedRow, Status
 from watchdog.core.policy import PolicyBook
 from watchdog.service import errors
 from watchdog.service.events import Event
+from watchdog.service.storms import STORM_RESTARTS, STORM_WINDOW
 from watchdog.service.watch import DOWN_TOLD_AFTER, phase_of
 
 from .world import V96, V324, V414, V518, World, dead, lenient, vague
@@ -25,6 +26,10 @@ HANGS = errors.GatewayUnresponsive("home: it hangs.")
 def _lines(world: World) -> list[Event]:
     """What was logged of the gateway, in order."""
     return [name for name in world.log.names if name.value.startswith("gateway.")]
+
+
+def _told_of_gateway(world: World) -> list[str]:
+    return [kind for kind in world.told() if kind.startswith("gateway_")]
 
 
 async def _watched(version: str = V96, **changes: Any) -> World:
@@ -191,6 +196,55 @@ async def test_while_it_is_away_no_session_is_judged_or_closed() -> None:
     assert world.states == [("resume", "started")]
     assert not world.reports[-1].is_good
     assert ("gateway_up", False) in world.meter.counted
+
+
+# ---------------------------------------------------------------- restarts without end
+
+
+@pytest.mark.parametrize(("version", "in_process"), [(V96, False), (V96, True), (V518, False), (V324, True)])
+async def test_restart_after_restart_is_told_once(version: str, in_process: bool) -> None:
+    world = await _watched(version)
+    for number in range(8):
+        world.gateway.restart(in_process=in_process)
+        await world.live(minutes=2)
+        assert world.told() == ([] if number < STORM_RESTARTS - 1 else ["gateway_down"])
+    (message,) = world.owed()
+    assert "keeps restarting" in message.title
+    assert f"restarted {STORM_RESTARTS} times in 4 minutes" in message.body
+    (line,) = world.log.of(Event.GATEWAY_UNHEALTHY)
+    assert line["reason"] == "keeps restarting: 3 times in 4m"
+    await world.live(minutes=27.5)
+    assert world.told() == ["gateway_down"]
+    await world.live(minutes=2)
+    assert world.told() == ["gateway_down", "gateway_up"]
+    assert "8 restarts in a row" in world.owed()[-1].body
+
+
+async def test_a_second_storm_is_told_again_and_counts_from_its_own_beginning() -> None:
+    world = await _watched()
+    for _ in range(2):
+        for _ in range(STORM_RESTARTS):
+            world.gateway.restart()
+            await world.live(minutes=1)
+        await world.live(minutes=40)
+    assert _told_of_gateway(world) == ["gateway_down", "gateway_up"] * 2
+    assert "3 restarts in a row" in world.owed()[-1].body
+
+
+async def test_restarts_far_apart_are_no_storm() -> None:
+    world = await _watched()
+    for _ in range(10):
+        world.gateway.restart()
+        await world.live(seconds=STORM_WINDOW.total_seconds() / 2)
+    assert _told_of_gateway(world) == []
+
+
+async def test_lost_connections_are_no_restarts() -> None:
+    world = await _watched()
+    for _ in range(10):
+        world.gateway.drop(CRASHED)
+        await world.live(minutes=1)
+    assert world.told() == []
 
 
 # ---------------------------------------------------------------- clocks

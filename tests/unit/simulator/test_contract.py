@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.conformance.running import STAGES
 from tests.unit.simulator.contract import GatewayUnderTest
 from tests.unit.simulator.contract_scenarios import SCENARIOS
 from tests.unit.simulator.simulated import SimulatedUnderTest
@@ -28,3 +29,8 @@ async def test_the_simulator_answers_as_the_real_one(version: str, name: str) ->
 def test_nothing_measured_is_left_unasked() -> None:
     assert all(set(facts) == set(SCENARIOS) for facts in MEASURED.values())
     assert set(MEASURED) == set(PROFILES)
+
+
+def test_every_scenario_has_its_stage_on_real_gateways() -> None:
+    staged = [name for stage in STAGES for name in stage.scenarios]
+    assert sorted(staged) == sorted(SCENARIOS)

@@ -5,15 +5,18 @@ worked; the commands to type next stand alone at the end. Never a person's words
 keys, times, reasons and our own sentences go in. Times are UTC, and say so.
 
 Pure functions. ``dedupe_key`` makes each message once: opened and closed once per incident, quarantined once, an attempt's
-ending once, a hold once per incident and set of blockers, an outage once each way, long-running and unknown once per run.
+ending once, a hold once per incident and set of blockers, an outage and a storm of restarts once each way, long-running
+and unknown once per run.
 """
 
 from watchdog.service.announcements.gateways import (
     fleet_breaker_closed,
     fleet_breaker_opened,
     gateway_down,
+    gateway_keeps_restarting,
     gateway_left_alone,
     gateway_restarted,
+    gateway_settled,
     gateway_up,
 )
 from watchdog.service.announcements.ourselves import digest, ledger_restored, ledger_unavailable, trial
@@ -37,8 +40,10 @@ __all__ = [
     "fleet_breaker_closed",
     "fleet_breaker_opened",
     "gateway_down",
+    "gateway_keeps_restarting",
     "gateway_left_alone",
     "gateway_restarted",
+    "gateway_settled",
     "gateway_up",
     "held",
     "ledger_restored",

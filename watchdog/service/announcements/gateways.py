@@ -1,8 +1,8 @@
-"""Messages about a whole gateway: away, back, restarted by us, and the fleet breaker."""
+"""Messages about a whole gateway: away, back, restarting without end, restarted by us, and the fleet breaker."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from watchdog.core.model import GatewayPhase
 from watchdog.core.policy import Budget
@@ -57,6 +57,34 @@ def gateway_up(gateway: str, *, since: datetime, now: datetime, open_incidents: 
     ]
     key = f"gateway:{gateway}:up:{since.isoformat()}"
     return write(MessageKind.GATEWAY_UP, gateway, f"Gateway {gateway} is back", lines, key)
+
+
+def gateway_keeps_restarting(
+    gateway: str, *, since: datetime, now: datetime, restarts: int, open_incidents: int = 0
+) -> Message:
+    """Restart after restart, each too short to be told. Once per storm, which began at ``since``."""
+    lines = [
+        f"The gateway {gateway} has restarted {count(restarts, 'time')} in {span(now - since)}, since {when(since, now)}.",
+        "Nothing is touched during the grace after a start, so little is recovered there while this goes on."
+        + _waiting(open_incidents),
+        "",
+        "Often one session's work ends it each time it is resumed; the gateway's own log says more.",
+        *commands([command("status"), command("doctor")]),
+    ]
+    key = f"gateway:{gateway}:storm:{since.isoformat()}"
+    return write(MessageKind.GATEWAY_DOWN, gateway, f"Gateway {gateway} keeps restarting", lines, key)
+
+
+def gateway_settled(gateway: str, *, since: datetime, now: datetime, restarts: int, quiet_for: timedelta) -> Message:
+    """The storm that began at ``since`` is over: no restart for ``quiet_for``."""
+    row = f"{count(restarts, 'restart')} in a row that began at {when(since, now)}"
+    lines = [
+        f"The gateway {gateway} has not restarted for {span(quiet_for)} now, after {row}.",
+        "",
+        "Nothing is left to do.",
+    ]
+    key = f"gateway:{gateway}:settled:{since.isoformat()}"
+    return write(MessageKind.GATEWAY_UP, gateway, f"Gateway {gateway} has settled", lines, key)
 
 
 def _waiting(open_incidents: int) -> str:

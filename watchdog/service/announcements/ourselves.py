@@ -62,7 +62,7 @@ GRAVEST_FIRST: dict[MessageKind, str] = {
     MessageKind.TEST: "test",
 }
 DIGEST_LINES = 25
-_ENDS = re.compile(r":(up|down|fleet_opened|fleet_closed):")
+_ENDS = re.compile(r":(up|down|storm|settled|fleet_opened|fleet_closed):")
 
 
 def digest(messages: Sequence[Message]) -> Message:
@@ -90,5 +90,5 @@ def digest(messages: Sequence[Message]) -> Message:
 
 
 def _matter(message: Message) -> str:
-    """What a message is about: its incident, or an outage in both its directions."""
+    """What a message is about: its incident, or an outage, a hold, a storm of restarts in both its directions."""
     return message.incident or _ENDS.sub(":", message.dedupe_key)

@@ -1,0 +1,66 @@
+"""When a gateway started, told so that it is never later than the truth.
+
+A gateway says how long it has been up (``uptimeMs``, Node's ``process.uptime``). On Linux that clock stands still while the
+host sleeps, so "its time now minus its uptime" comes out later after every sleep, and later too after its wall clock was
+set forward: a run that lives on over the sleep would look older than its gateway, which is the proof of an orphan.
+
+Two things say better, and the earliest counts:
+
+- the gateway's own lock file, when it is on our machine: written once at the start, on the gateway's wall clock;
+- what the same life of it said before. Only an uptime that is shorter than one already reached is surely another process.
+
+Limit: a gateway elsewhere whose host slept before our first look is believed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from watchdog.core.model import Moment
+
+NOISE = timedelta(seconds=5)
+"""What network, slow handshakes and slow starts make of one boot: two readings further apart than this differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one sign-in said. ``booted_at``: its wall clock minus its uptime. ``lock_created_at``: None when not here."""
+
+    at: Moment
+    booted_at: datetime | None
+    uptime: timedelta | None
+    lock_created_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class Boots:
+    """Remembers one gateway's present life from one sign-in to the next."""
+
+    _before: tuple[Moment, timedelta, datetime] | None = None
+    _answered_at: Moment | None = None
+
+    def note_answer(self, at: Moment) -> None:
+        """It answered on the present connection: that much longer it has been up."""
+        self._answered_at = at
+
+    def booted_at(self, reading: Reading) -> datetime | None:
+        """The latest start that all we know allows; None when this gateway does not say."""
+        if reading.booted_at is None or reading.uptime is None:
+            return None
+        booted = reading.booted_at
+        if reading.lock_created_at is not None and booted - reading.lock_created_at > NOISE:
+            booted = reading.lock_created_at
+        if self._before is not None and not self._is_another(reading.uptime):
+            said = self._before[2]
+            booted = said if booted - said > NOISE else booted
+        self._before, self._answered_at = (reading.at, reading.uptime, booted), None
+        return booted
+
+    def _is_another(self, uptime: timedelta) -> bool:
+        """Surely another process: it has not been up for as long as we have already seen the one before."""
+        assert self._before is not None
+        at, reached, _ = self._before
+        if self._answered_at is not None:
+            reached += max(self._answered_at.since(at), timedelta(0))
+        return uptime < reached - NOISE

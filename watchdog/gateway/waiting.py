@@ -1,0 +1,132 @@
+"""What waits for a person: lists of approvals and questions, and whose session each entry is about.
+
+From 2026.5.18 on only ``operator.admin`` sees approvals that others asked for (read in the source of 5.18; with
+``operator.approvals`` alone one sees one's own), so these lists are asked for where the configured steps were granted
+admin anyway, on a short connection of its own that asks for nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from watchdog.core.model import Session
+from watchdog.gateway.frames import UNREADABLE
+from watchdog.gateway.rows import Millis, instant
+from watchdog.service import errors
+
+APPROVALS = {
+    "exec.approval.list": "operator.approvals",
+    "plugin.approval.list": "operator.approvals",
+    "openclaw.approval.list": "operator.approvals",
+}
+"""Method -> the scope that it needs. 5.18 has the first two, 9.6 all."""
+QUESTIONS = {"question.list": "operator.questions"}
+CRON_RUNS_LOOKED_AT = 20
+
+Ask = Callable[[str, dict[str, Any]], Awaitable[msgspec.Raw]]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The lists as they were answered; a method that was not answered is missing."""
+
+    answers: dict[str, Any]
+    problems: tuple[str, ...] = ()
+
+    def approvals(self, session: Session) -> int | None:
+        """How many approvals of this session are pending; None when no list of them was answered."""
+        return self._count(APPROVALS, session.key)
+
+    def questions(self, session: Session) -> int | None:
+        return self._count(QUESTIONS, session.key)
+
+    def _count(self, methods: dict[str, str], key: str) -> int | None:
+        said = [self.answers[method] for method in methods if method in self.answers]
+        return sum(_mentions(answer, key) for answer in said) if said else None
+
+
+async def ask_for(methods: list[str], ask: Ask) -> Waiting:
+    """Ask for each list; one that is refused or cannot be read is named in ``problems``."""
+    answers: dict[str, Any] = {}
+    problems: list[str] = []
+    for method in methods:
+        try:
+            answers[method] = msgspec.json.decode(await ask(method, {}))
+        except errors.RequestRefused as refused:
+            problems.append(f"{method}: {refused}")
+        except UNREADABLE as problem:
+            problems.append(f"{method}: the answer cannot be read ({type(problem).__name__})")
+    return Waiting(answers, tuple(problems))
+
+
+def _mentions(document: Any, key: str) -> int:
+    """How many items of a pending list belong to the session: its key may sit at any depth (shapes differ)."""
+    items = (
+        document
+        if isinstance(document, list)
+        else next((value for value in document.values() if isinstance(value, list)), [])
+        if isinstance(document, dict)
+        else []
+    )
+    return sum(_holds(item, key) for item in items)
+
+
+def _holds(value: Any, key: str) -> bool:
+    if isinstance(value, dict):
+        return any(_holds(inner, key) for inner in value.values())
+    if isinstance(value, list):
+        return any(_holds(inner, key) for inner in value)
+    return bool(value == key)
+
+
+# ---------------------------------------------------------------- the scheduler's log
+
+
+class _CronRun(msgspec.Struct):
+    ts: Millis = None
+    action: str | None = None
+    status: str | None = None
+    sessionId: str | None = None  # noqa: N815
+    sessionKey: str | None = None  # noqa: N815
+
+
+class _CronRuns(msgspec.Struct):
+    entries: list[msgspec.Raw] = msgspec.field(default_factory=list)
+
+
+_run_decoder = msgspec.json.Decoder(_CronRun)
+
+
+def cron_job_of(key: str) -> str | None:
+    """``agent:<id>:cron:<job>`` and ``agent:<id>:cron:<job>:run:<session>`` -> the job's id."""
+    parts = key.split(":")
+    return parts[3] if len(parts) > 3 and parts[0] == "agent" and parts[2] == "cron" and parts[3] else None
+
+
+def cron_run_ended(payload: msgspec.Raw, session: Session) -> str | None:
+    """How the scheduler's log says that this very run ended (``ok``, ``error``, ...); None when it does not say.
+
+    Only an entry that names the session (by id or key) and was written after the row's run began speaks of it.
+    """
+    if session.started_at is None:
+        return None
+    try:
+        entries = msgspec.json.decode(payload, type=_CronRuns).entries
+    except UNREADABLE:
+        return None
+    for raw in entries:
+        try:
+            run = _run_decoder.decode(raw)
+        except UNREADABLE:
+            continue
+        at: datetime | None = instant(run.ts)
+        is_its = session.session_id is not None and run.sessionId == session.session_id
+        is_its = is_its or (run.sessionId is None and run.sessionKey == session.key)
+        if run.action == "finished" and is_its and at is not None and at >= session.started_at:
+            return run.status or "ended"
+    return None
