@@ -24,7 +24,9 @@ def main(options: list[str]) -> int:
     print(report.table(rows))
     lost = sum(bool(row.losses) for row in rows)
     run = [row for row in rows if not row.is_skipped]
-    print(f"\n{len(run)} faults, {len(rows) - len(run)} not run, {lost} with a loss, {sum(r.seconds for r in rows):.0f} s")
+    print(
+        f"\n{len(run)} faults, {len(rows) - len(run)} not run, {lost} with a loss, {sum(r.seconds for r in rows):.0f} s"
+    )
     return 1 if lost or not run else code
 
 

@@ -86,7 +86,9 @@ class Reckoning:
         return found
 
 
-def reckon(watchdog: Watchdog, hook: Webhook | None, provider: Provider | None = None, *, within: float = 30) -> Reckoning:
+def reckon(
+    watchdog: Watchdog, hook: Webhook | None, provider: Provider | None = None, *, within: float = 30
+) -> Reckoning:
     """Wait for what is still owed (messages go out beside the passes), then count."""
     last = Reckoning([], hook, provider)
 

@@ -97,7 +97,9 @@ def test_full_disk(row: Row, hook: Webhook, gateway: Simulation, tmp_path: Path)
             looks = gateway.ask(lambda noting: noting.looks())
             stays("nothing is sent", lambda: sends(gateway) == 0, for_seconds=8)
             looked = gateway.ask(lambda noting: noting.looks()) - looks
-            row.saw(f"disk full: {sends(gateway)} deeds, {looked} looks meanwhile, {len(hook.of('ledger'))} message of it")
+            row.saw(
+                f"disk full: {sends(gateway)} deeds, {looked} looks meanwhile, {len(hook.of('ledger'))} message of it"
+            )
             ballast.unlink()
             watchdog.wait_for("ledger.restored")
             for key in KEYS:
@@ -125,7 +127,9 @@ def test_deleted(row: Row, hook: Webhook, gateway: Simulation, tmp_path: Path) -
         watchdog.wait_for("config.loaded", count=2)
         held = watchdog.wait_for("recovery.held", session=KEYS[1], blockers=["history_lost"], within=60)
         stays("nothing is sent", lambda: sends(gateway) == 1, for_seconds=4)
-        row.saw(f"told {len(hook.of('ledger'))} time(s); new deeds held by {held['blockers'][0]}: {sends(gateway) - 1} sent")
+        row.saw(
+            f"told {len(hook.of('ledger'))} time(s); new deeds held by {held['blockers'][0]}: {sends(gateway) - 1} sent"
+        )
         done = watchdog.verb("release", "--lost-history")
         assert done.code == 0, done.err
         watchdog.wait_for("recovery.succeeded", session=KEYS[1])

@@ -51,6 +51,11 @@ class Webhook:
         """Every message, those in digests one by one."""
         return [part for message in list(self._told) for part in message.get("messages", [message])]
 
+    @property
+    def deliveries(self) -> int:
+        """Requests taken; a digest is one."""
+        return len(self._told)
+
     def kinds(self) -> Counter[str]:
         return Counter(str(message["kind"]) for message in self.told)
 
