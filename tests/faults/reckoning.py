@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -97,10 +98,8 @@ def reckon(
         last = Reckoning(watchdog.history(), hook, provider).settle()
         return not last.losses
 
-    try:
+    with contextlib.suppress(HarnessError):  # what is missing stands in its losses
         until("everything is settled and told", is_calm, within=within, every=0.5)
-    except HarnessError:
-        pass  # what is missing stands in its losses
     return last
 
 

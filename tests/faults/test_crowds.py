@@ -53,19 +53,21 @@ def test_sixty_orphans(row: Row, hook: Webhook, tmp_path: Path) -> None:
 @pytest.mark.faults("60 turn stuck together without a proof")
 def test_sixty_unexplained(row: Row, hook: Webhook, tmp_path: Path) -> None:
     row.on("daemon process, simulated 2026.9.6")
-    with Simulation(lambda: crowds.unexplained(MANY), tmp_path / "gateway") as gateway:
-        with Watchdog(gateway, tmp_path / "watchdog", extra=settings(hook)) as watchdog:
-            opened = watchdog.wait_for("fleet.breaker_opened")
-            until("somebody is told", lambda: hook.of("fleet_breaker"), within=30)
-            stays("nothing is done", lambda: sends(gateway) == 0, for_seconds=10)
-            held = Counter(tuple(line["blockers"]) for line in watchdog.events("recovery.held"))
-            row.saw(
-                f"breaker opened on {opened['sessions']} of {opened['running']} running; {sends(gateway)} deeds; "
-                f"{len(hook.of('fleet_breaker'))} message of it, told: {len(hook.told)} in {hook.deliveries} deliveries"
-            )
-            assert sum(count for names, count in held.items() if "fleet_breaker" in names) >= MANY
-            row.lost([f"{sends(gateway)} deeds without a proof"] if sends(gateway) else [])
-            assert watchdog.stop() == 0
+    with (
+        Simulation(lambda: crowds.unexplained(MANY), tmp_path / "gateway") as gateway,
+        Watchdog(gateway, tmp_path / "watchdog", extra=settings(hook)) as watchdog,
+    ):
+        opened = watchdog.wait_for("fleet.breaker_opened")
+        until("somebody is told", lambda: hook.of("fleet_breaker"), within=30)
+        stays("nothing is done", lambda: sends(gateway) == 0, for_seconds=10)
+        held = Counter(tuple(line["blockers"]) for line in watchdog.events("recovery.held"))
+        row.saw(
+            f"breaker opened on {opened['sessions']} of {opened['running']} running; {sends(gateway)} deeds; "
+            f"{len(hook.of('fleet_breaker'))} message of it, told: {len(hook.told)} in {hook.deliveries} deliveries"
+        )
+        assert sum(count for names, count in held.items() if "fleet_breaker" in names) >= MANY
+        row.lost([f"{sends(gateway)} deeds without a proof"] if sends(gateway) else [])
+        assert watchdog.stop() == 0
 
 
 def spans(attempts: list[dict[str, Any]]) -> tuple[list[float], list[float]]:
