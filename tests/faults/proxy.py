@@ -21,6 +21,7 @@ class _Pair:
 
     is_silent: bool = False
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    """One for each direction."""
 
 
 class Proxy:
@@ -41,6 +42,7 @@ class Proxy:
         self._upstream = port
         self._rng = Random(seed)
         self._pairs: set[_Pair] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._server: asyncio.Server | None = None
@@ -76,17 +78,24 @@ class Proxy:
     async def _close(self) -> None:
         assert self._server is not None
         self._server.close()
-        tasks = [task for pair in self._pairs for task in pair.tasks]
-        for task in tasks:
+        for task in self._serving:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+        with contextlib.suppress(asyncio.CancelledError):  # the proxy closes
+            await self._serve(reader, writer)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._upstream, limit=1 << 20)
         except OSError:
-            writer.transport.abort()
+            await _end(writer)
             return
         pair = _Pair()
         self._pairs.add(pair)
@@ -103,9 +112,9 @@ class Proxy:
             for task in pair.tasks:
                 task.cancel()
             await asyncio.gather(*pair.tasks, return_exceptions=True)
-            for end in (writer, far_writer):
-                end.transport.abort()
             self._pairs.discard(pair)
+            await _end(writer)
+            await _end(far_writer)
 
     async def _carry(
         self, pair: _Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_watchdogs: bool
@@ -141,6 +150,12 @@ class Proxy:
             await asyncio.sleep(max(0.0, due - loop.time()))
             writer.write(raw)
             await writer.drain()
+
+
+async def _end(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 async def _numbered(frames: AsyncIterator[tuple[bytes, bytes]]) -> AsyncIterator[tuple[int, tuple[bytes, bytes]]]:

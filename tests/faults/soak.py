@@ -43,7 +43,6 @@ SETTINGS: dict[str, Any] = {
         "budget": {"attempts": 100_000, "per": "72h"},
         "gateway_budget": {"attempts": 100_000, "per": "1h"},
     },
-    # Whoever works on a session again before it is recovered has cleared it: nobody does so here.
 }
 
 
@@ -180,21 +179,20 @@ def soak(minutes: float, folder: Path) -> int:
 def report(churn: Churn, samples: list[Sample], watchdog: Watchdog, hook: Webhook, world: World) -> int:
     result = reckon(watchdog, hook, world.provider, within=60)
     code = watchdog.stop()
-    half = samples[len(samples) // 2 :]
     first, last = samples[0], samples[-1]
     turns = [call.last_said.partition("\n")[0] for call in world.provider.calls if OURS in call.last_said]
     doubled = [mark for mark, count in result.turns().items() if count > 1]
     recovered = result.outcomes["recovered"]
     missed = churn.deaths - recovered
+    rises = slope_per_hour(samples[len(samples) // 2 :])
+    most_fds, most_sockets = max(s.descriptors for s in samples), max(s.sockets for s in samples)
     lines = [
         f"{last.at / 60:.1f} minutes, {churn.turns} turns, {churn.deaths} deaths ({churn.kills} gateway kills)",
         f"recovered {recovered}, missed {max(0, missed)}, doubled {len(doubled)}; {len(turns)} turns of ours at the model",
         result.sentence(),
-        f"memory {first.rss_mb:.1f} MB at first, {last.rss_mb:.1f} MB at last, slope of the second half "
-        f"{slope_per_hour(half):+.2f} MB/h",
-        f"file descriptors {first.descriptors} -> {last.descriptors} (most {max(s.descriptors for s in samples)}), "
-        f"sockets {first.sockets} -> {last.sockets} (most {max(s.sockets for s in samples)}), "
-        f"threads {first.threads} -> {last.threads}",
+        f"memory {first.rss_mb:.1f} -> {last.rss_mb:.1f} MB, slope of the second half {rises:+.2f} MB/h",
+        f"file descriptors {first.descriptors} -> {last.descriptors} (most {most_fds})",
+        f"sockets {first.sockets} -> {last.sockets} (most {most_sockets}), threads {first.threads} -> {last.threads}",
         *(f"lost: {loss}" for loss in result.losses),
     ]
     print("\n".join(lines))
