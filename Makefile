@@ -10,6 +10,9 @@ ARGS ?=
 .DEFAULT_GOAL := help
 .PHONY: $(shell awk -F: '/^[a-z0-9-]+:.*## / {print $$1}' $(MAKEFILE_LIST))
 
+MINUTES ?= 60
+.PHONY: help run demo test check e2e harness faults soak bench corpus mutants fmt clean
+
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -41,6 +44,12 @@ e2e: $(STAMP) ## real OpenClaw gateways from npm, four versions, a real chat net
 
 harness: $(STAMP) ## the end-to-end harness itself, every maker on every version (long)
 	@$(BIN)/pytest -m e2e tests/e2e/test_harness.py -v --timeout=2400 -p no:cacheprovider $(ARGS)
+
+faults: $(STAMP) ## breaks everything in turn and prints what happened (long; ARGS="-m 'not gateways'": without OpenClaw)
+	@$(BIN)/python -m tests.faults $(ARGS)
+
+soak: $(STAMP) ## an hour beside a busy real gateway: memory, handles, missed or doubled recoveries (MINUTES=60)
+	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(ARGS)
 
 bench: $(STAMP) ## what watching costs, measured on a real gateway
 	@$(BIN)/python -m tests.bench $(ARGS)

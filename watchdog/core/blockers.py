@@ -55,6 +55,8 @@ class Blocker:
     until: Moment | None = None
 
 
+CLOCK_SLACK = timedelta(seconds=5)
+"""By how much a clock may be corrected in passing; more than that is a step, after which everything is observed anew."""
 FOREIGN_DEED_HOLD = timedelta(minutes=15)
 """How long another watchdog's deed in the same session is respected."""
 
@@ -224,7 +226,9 @@ def _ledger(case: Case, recovery: Recovery, standing: Standing) -> Sequence[Bloc
         )
     if standing.last_settled_at is not None:
         wait = standing.last_settled_at + standing.backoff - case.now.wall
-        if wait > timedelta(0):
+        # Settled later than now: the clock was set back. Then nothing is known of the wait, except that everything was
+        # observed anew since; a hold of as many hours as the clock was set by would help nobody.
+        if timedelta(0) < wait <= standing.backoff + CLOCK_SLACK:
             found.append(
                 Blocker(
                     BlockerName.COOL_DOWN,

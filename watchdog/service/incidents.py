@@ -8,7 +8,7 @@ starting over.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from watchdog.core.blockers import BlockerName
@@ -33,6 +33,18 @@ from watchdog.service.ports import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _InFlight:
+    """An attempt as this life of the daemon first saw it. From then on its age is counted on the monotonic clock: a
+    clock that is set, or a host that sleeps, makes no attempt late."""
+
+    seen_at: Moment
+    age: timedelta
+
+    def age_at(self, now: Moment) -> timedelta:
+        return self.age + now.since(self.seen_at)
+
+
 @dataclass(slots=True)
 class Incidents:
     """Opens, verifies and closes the incidents of one gateway."""
@@ -41,6 +53,7 @@ class Incidents:
     ledger: Ledger
     log: Log
     meter: Meter
+    _in_flight: dict[int, _InFlight] = field(init=False, default_factory=dict)
 
     def open_for(self, judged: Judged, now: Moment) -> Incident:
         """The session's open incident; a new one is logged and its message owed in one transaction."""
@@ -95,7 +108,11 @@ class Incidents:
     async def verify_attempts(self, judged: Mapping[str, Judged], now: Moment, snapshot: Snapshot) -> int:
         """Settle what later looks prove; returns how many attempts are still in flight."""
         still = 0
-        for incident, attempt in self.ledger.attempts_in_flight(self.gateway.name):
+        in_flight = self.ledger.attempts_in_flight(self.gateway.name)
+        self._in_flight = {
+            attempt.id: self._in_flight.get(attempt.id) or _first_seen(attempt, now) for _, attempt in in_flight
+        }
+        for incident, attempt in in_flight:
             here = judged.get(incident.session)
             if here is None and not snapshot.lacks(incident.session):
                 still += 1
@@ -114,12 +131,11 @@ class Incidents:
             look = await self.gateway.look(row, Wants(tail=True))
             tail = look.tail
         verify_within = here.policy.recovery.verify_within if here is not None else timedelta(seconds=90)
-        began = attempt.started_at or attempt.planned_at
         return verify(
             attempt,
             row,
             tail,
-            is_overdue=now.wall - began > verify_within,
+            is_overdue=self._in_flight[attempt.id].age_at(now) > verify_within,
             owner=here.judgement.owner if here is not None else Truth.UNKNOWN,
         )
 
@@ -261,3 +277,8 @@ def _ending(incident: Incident, here: Judged) -> Outcome | None:
     if verdict in (Verdict.HEALTHY, Verdict.WAITING, Verdict.LONG_RUNNING) and not sent:
         return Outcome.CLEARED
     return None
+
+
+def _first_seen(attempt: Attempt, now: Moment) -> _InFlight:
+    began = attempt.started_at or attempt.planned_at
+    return _InFlight(now, max(now.wall - began, timedelta(0)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from watchdog.core.model import GatewayFacts, Moment
 from watchdog.service import errors
@@ -98,13 +98,15 @@ class Trust:
             return "The gateway answers slowly; its event loop may be blocked, so what it says is not acted on."
         return None
 
-    def boot_age(self, now: Moment, gateway_now: datetime | None = None) -> timedelta | None:
-        """How long ago the gateway (re)started, as far as we know."""
-        if self.facts is None or self.boot_seen_at is None:
+    def boot_age(self, now: Moment) -> timedelta | None:
+        """How long ago the gateway (re)started, as far as we know. A clock that is set since we signed in changes
+        nothing: set back, it would make every boot a recent one, or one yet to come."""
+        if self.facts is None or self.boot_seen_at is None or self.connected_at is None:
             return None
         known = []
         if self.facts.booted_at is not None:
-            known.append((gateway_now or now.wall) - self.facts.booted_at)
+            at_sign_in = max(self.connected_at.wall - self.facts.booted_at, timedelta(0))
+            known.append(at_sign_in + now.since(self.connected_at))
         if self.has_seen_restart:
             known.append(now.since(self.boot_seen_at))
         return min(known, default=None)

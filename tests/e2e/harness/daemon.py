@@ -12,17 +12,17 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 from ruamel.yaml import YAML
 
 from .failures import HarnessError, Hopeless
-from .gateways import Gateway
 from .settings import merged
 from .waiting import until
 
 Line = Mapping[str, Any]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 QUICK: dict[str, Any] = {
     "poll_every": "1s",
@@ -32,6 +32,23 @@ QUICK: dict[str, Any] = {
     "allow_short_thresholds": True,
 }
 """Thresholds for a test that cannot wait twenty minutes; everything else as it comes."""
+
+
+class Watched(Protocol):
+    """What a watchdog has to know of a gateway, be it real or simulated."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def token(self) -> str: ...
+
+    @property
+    def state_dir(self) -> Path: ...
+
+    @property
+    def belonging(self) -> dict[str, str]:
+        """The variables by which its owner's programs find it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +64,38 @@ class Verb:
 
 
 class Watchdog:
-    """One configuration and state folder; a daemon that can be started, killed and asked; verbs on the same state."""
+    """One configuration and state folder; a daemon that can be started, killed and asked; verbs on the same state.
+
+    ``url``: where to connect to instead of the gateway itself. ``environment``: laid over the daemon's own. ``program``:
+    the module that is run."""
 
     def __init__(
         self,
-        gateway: Gateway,
+        gateway: Watched,
         folder: Path,
         *,
         extra: Mapping[str, Any] | None = None,
         is_local: bool = True,
         name: str = "home",
+        url: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        program: str = "watchdog",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.config_path = folder / "watchdog.yaml"
         self.log_path = folder / "watchdog.log"
+        self._program = program
         self._environment = {**os.environ, **gateway.belonging, "GATEWAY_TOKEN": gateway.token, "NO_COLOR": "1"}
+        self._environment |= {"PYTHONPATH": str(REPOSITORY), **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._lines: list[Line] = []
         self._raw: list[str] = []
         self._reader: threading.Thread | None = None
-        entry: dict[str, Any] = {"name": name, "url": gateway.url, "token": "${GATEWAY_TOKEN}"}
+        entry: dict[str, Any] = {"name": name, "url": url or gateway.url, "token": "${GATEWAY_TOKEN}"}
         entry["state_dir"] = str(gateway.state_dir) if is_local else "none"
         settings = merged({**QUICK, "gateways": [entry], "state_dir": str(folder / "state")}, dict(extra or {}))
+        self.settings = settings
         self.configure(settings)
 
     def configure(self, settings: Mapping[str, Any]) -> None:
@@ -143,6 +169,10 @@ class Watchdog:
         if self._process is not None and self._process.stderr is not None:
             self._process.stderr.close()
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
@@ -210,4 +240,4 @@ class Watchdog:
         return found
 
     def _command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "watchdog", *words, "--config", str(self.config_path)]
+        return [sys.executable, "-m", self._program, *words, "--config", str(self.config_path)]

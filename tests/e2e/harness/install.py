@@ -95,8 +95,20 @@ def ngircd() -> Path:
                 raise InstallError(f"apt-get installed ngircd, but there is no {_DEBIAN_NGIRCD}")
             return _DEBIAN_NGIRCD
         if not unpacked.exists():
-            _unpack_debian_package(target)
+            _unpack_debian_package(target, "ngircd")
+            _checked([str(unpacked), "--version"], _log_of(target), os.environ)
     return unpacked
+
+
+def libfaketime() -> Path:
+    """The library that gives one process a clock of its own, from Debian, unpacked into the cache."""
+    target = cache_root() / "libfaketime"
+    with _one_at_a_time(target):
+        if not target.exists():
+            if not shutil.which("apt-get"):
+                raise InstallError("a set clock is simulated with Debian's libfaketime, and there is no apt-get here")
+            _unpack_debian_package(target, "libfaketime")
+    return next(target.rglob("libfaketime.so.1"))
 
 
 def chromium() -> Path:
@@ -191,15 +203,14 @@ def _install_debian_package(name: str, log: Path) -> None:
         _checked(command, log, environment)
 
 
-def _unpack_debian_package(target: Path) -> None:
-    _say("ngircd: apt-get download")
+def _unpack_debian_package(target: Path, name: str) -> None:
+    _say(f"{name}: apt-get download")
     part = _fresh_part(target)
-    _checked(["apt-get", "download", "ngircd"], _log_of(target), os.environ, cwd=part)
-    for archive in part.glob("ngircd_*.deb"):
+    _checked(["apt-get", "download", name], _log_of(target), os.environ, cwd=part)
+    for archive in part.glob(f"{name}_*.deb"):
         _checked(["dpkg-deb", "-x", str(archive), str(part)], _log_of(target), os.environ)
     shutil.rmtree(target, ignore_errors=True)
     part.rename(target)
-    _checked([str(target / "usr/sbin/ngircd"), "--version"], _log_of(target), os.environ)
 
 
 def _checked(command: list[str], log: Path, environment: Mapping[str, str], cwd: Path | None = None) -> None:

@@ -242,3 +242,11 @@ def _messages(change: Change) -> str:
     change(situation)
     assert situation.case.facts.version == V96
     return "".join(blocker.message for blocker in situation.blockers())
+
+
+def test_a_wait_that_begins_in_the_future_is_none() -> None:
+    """The clock was set back by two hours since: nobody waits for it to come there again."""
+    just_settled = {"last_settled_at": at(2).wall, "backoff": timedelta(minutes=1)}
+    assert BlockerName.COOL_DOWN in Situation().stand(**just_settled).names()
+    hours_ahead = just_settled | {"last_settled_at": at(7200).wall}
+    assert BlockerName.COOL_DOWN not in Situation().stand(**hours_ahead).names()

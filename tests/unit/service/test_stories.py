@@ -152,6 +152,31 @@ async def test_nothing_happens_and_the_next_rung_follows_after_its_wait() -> Non
     assert "cool_down" in str(world.log.of(Event.RECOVERY_HELD))
 
 
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_a_clock_that_is_set_makes_no_attempt_late_and_keeps_none_open(hours: int) -> None:
+    """A laptop that sleeps beside a working turn, or a clock set back by summer time: the wait is the same."""
+    world = _world(policy(backoff=(timedelta(minutes=1),)))
+    world.gateway.effect = world.gateway.nothing
+    await world.until_deed()
+    await world.live(seconds=30)
+    world.clock.step(hours * 3600)
+    await world.live(seconds=30)
+    assert world.states == [("resume", "started")], "not yet late"
+    await world.live(minutes=2)
+    assert world.states == [("resume", "ineffective")]
+    await world.until_deed(2, minutes=30)
+    assert world.steps == [Step.RESUME, Step.NEW]
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_a_clock_that_is_set_before_the_deed_holds_it_no_longer_than_a_full_look(hours: int) -> None:
+    world = _world()
+    world.gateway.booted_at = world.clock.now().wall - timedelta(hours=1)
+    await world.live(minutes=10)
+    world.clock.step(hours * 3600)
+    assert await world.until_deed(minutes=30) >= timedelta(minutes=20)
+
+
 async def test_a_session_that_is_gone_after_the_deed() -> None:
     world = _world()
 

@@ -111,9 +111,23 @@ def test_the_age_of_a_life_is_the_younger_of_what_it_says_and_what_we_saw() -> N
     trust = Trust(STALL)
     trust.note_connection(_facts(), START, is_new=True)
     assert trust.boot_age(_at(60)) == timedelta(days=1, seconds=60)
-    assert trust.boot_age(_at(60), BOOT + timedelta(minutes=2)) == timedelta(minutes=2)
     trust.note_connection(_facts(boot_id="boot-2"), _at(60), is_new=True)
     assert trust.boot_age(_at(90)) == timedelta(seconds=30), "an in-process restart keeps the uptime"
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_a_clock_that_is_set_makes_no_boot_younger_or_older(hours: int) -> None:
+    trust = Trust(STALL)
+    trust.note_connection(_facts(), START, is_new=True)
+    set_clock = Moment(_at(60).monotonic, _at(60).wall + timedelta(hours=hours))
+    assert trust.boot_age(set_clock) == timedelta(days=1, seconds=60)
+
+
+def test_a_boot_that_seems_to_come_began_when_we_came() -> None:
+    """The gateway's clock is hours ahead of ours."""
+    trust = Trust(STALL)
+    trust.note_connection(_facts(booted_at=START.wall + timedelta(hours=2)), START, is_new=True)
+    assert trust.boot_age(_at(60)) == timedelta(seconds=60)
 
 
 def test_a_boot_that_is_not_said_has_no_age_until_we_see_one() -> None:
