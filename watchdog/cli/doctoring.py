@@ -17,6 +17,7 @@ from rich.console import Console
 
 import watchdog
 from watchdog.adapters.ledger import Ledger
+from watchdog.adapters.unmetered import NoMeter
 from watchdog.cli.checking import chosen_sections, identity_of
 from watchdog.cli.shared import (
     ConfigOption,
@@ -28,7 +29,6 @@ from watchdog.cli.shared import (
     print_json,
     read_setting,
 )
-from watchdog.cli.unmetered import NoMeter
 from watchdog.config import ConfigError, missing_secrets
 from watchdog.core.model import FlagWorth, GatewayFacts, LockWorth
 from watchdog.core.policy import Step
