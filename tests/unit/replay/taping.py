@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.unit.service.world import World
 from watchdog.adapters.recording_file import RecordingFile
 from watchdog.core.policy import PolicyBook
 from watchdog.replay.player import Happening, Played, Player
 from watchdog.replay.reading import Recording
+from watchdog.service.events import Event
 from watchdog.service.recording.recorder import RecordedGateway, RecordedLog, Recorder
 from watchdog.service.watch import Watch
-
-from ..service.world import World
 
 Told = tuple[object, ...]
 
@@ -63,10 +63,19 @@ class TapedWorld(World):
 
 
 def told(happenings: list[Happening]) -> list[Told]:
-    """Everything a story is made of, comparable between a recording and its replay."""
+    """Everything a story is made of, comparable between a recording and its replay. Reasons that quote a gateway or an
+    operator are not recorded."""
     return [
-        (one.at, one.name.value, one.session, *(str(one.fields.get(name)) for name in _COMPARED)) for one in happenings
+        (
+            one.at,
+            one.name.value,
+            one.session,
+            *(str(one.fields.get(name)) for name in _COMPARED),
+            str(one.fields.get("reason")) if one.name not in _QUOTING else "",
+        )
+        for one in happenings
     ]
 
 
-_COMPARED = ("incident", "attempt", "step", "blockers", "reason", "verified_by", "outcome", "policy")
+_COMPARED = ("incident", "attempt", "step", "blockers", "verified_by", "outcome", "policy")
+_QUOTING = {Event.RECOVERY_REFUSED, Event.RECOVERY_INDETERMINATE, Event.RECOVERY_HELD}

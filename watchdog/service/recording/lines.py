@@ -63,7 +63,7 @@ def line_of(taken: Taken, base: Base, number: int) -> tuple[Plain, Base]:
     if is_whole:
         line["whole"] = True
     facts = taken.facts if taken.facts is not None else base.facts
-    if facts != base.facts:
+    if facts is not base.facts and facts != base.facts:
         line["facts"] = facts
     rows = base.rows
     lists = []
@@ -89,7 +89,9 @@ def line_of(taken: Taken, base: Base, number: int) -> tuple[Plain, Base]:
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Plain:
     """What is new or other in ``after``; None for what is gone."""
-    changed: Plain = {key: value for key, value in after.items() if before.get(key) != value}
+    changed: Plain = {
+        key: value for key, value in after.items() if (known := before.get(key)) is not value and known != value
+    }
     return changed | {key: None for key in before if key not in after}
 
 

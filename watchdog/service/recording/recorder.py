@@ -60,8 +60,8 @@ RECORDED_EVENTS = frozenset(
     }
 )
 _FIELDS = ("session", "incident", "attempt", "step", "blockers", "verified_by", "outcome", "policy", "sessions")
-_OWN_REASONS = RECORDED_EVENTS - {Event.RECOVERY_REFUSED, Event.RECOVERY_INDETERMINATE}
-"""Events whose reason is ours; the others quote a gateway."""
+_OWN_REASONS = RECORDED_EVENTS - {Event.RECOVERY_REFUSED, Event.RECOVERY_INDETERMINATE, Event.RECOVERY_HELD}
+"""Events whose reason is ours; the others quote a gateway, or an operator's words at a pause."""
 
 
 class Tape(Protocol):
@@ -99,6 +99,9 @@ class Recorder:
     _whole_size: int = 0
     _since_whole: int = 0
     _is_failing: bool = False
+    _facts: tuple[GatewayFacts, Plain] | None = None
+    _rows: dict[str, tuple[Session, Plain]] = field(default_factory=dict)
+    """Rows and their data as of the last listing: most rows of a pass are those of the one before."""
 
     def around(self, gateway: Gateway) -> RecordedGateway:
         return RecordedGateway(gateway, self)
@@ -175,7 +178,9 @@ class Recorder:
     def connected(self, facts: GatewayFacts, *, is_new: bool) -> None:
         if self._taken is None:
             return
-        self._taken.facts = facts_data(facts)
+        if self._facts is None or self._facts[0] is not facts:
+            self._facts = (facts, facts_data(facts))
+        self._taken.facts = self._facts[1]
         if is_new:
             self._taken.rest["new"] = self.after(self.clock.now())
 
@@ -193,7 +198,8 @@ class Recorder:
         if self._taken is None:
             return
         data: Plain = {"t": [self.after(snapshot.asked_at), self.after(snapshot.answered_at)]}
-        data["rows"] = {row.key: session_data(row) for row in snapshot.sessions}
+        self._rows = {row.key: self._known(row) for row in snapshot.sessions}
+        data["rows"] = {key: known for key, (_, known) in self._rows.items()}
         if not snapshot.is_complete:
             data["part"] = True
         if snapshot.malformed:
@@ -201,6 +207,10 @@ class Recorder:
         if snapshot.gateway_clock_stepped:
             data["stepped"] = True
         self._taken.lists.append(data)
+
+    def _known(self, row: Session) -> tuple[Session, Plain]:
+        known = self._rows.get(row.key)
+        return known if known is not None and known[0] == row else (row, session_data(row))
 
     def listing_failed(self, problem: errors.GatewayError) -> None:
         if self._taken is not None:
