@@ -16,10 +16,12 @@ from watchdog.adapters.recording_file import earlier_part
 from watchdog.cli.shared import ConfigOption, JsonOption, Leave, print_json, read_setting, say_error
 from watchdog.config import Config
 from watchdog.core.spans import span_words
+from watchdog.replay.gateway import World
 from watchdog.replay.player import Played, play
 from watchdog.replay.reading import NotARecording, Recording
-from watchdog.replay.story import Story, deeds, facts, stories
+from watchdog.replay.story import ASSUMPTIONS, Story, deeds, facts, stories
 
+_SIGNS = "¹²"
 EX_DATAERR = 65
 EX_NOINPUT = 66
 
@@ -65,9 +67,8 @@ def add_to(app: typer.Typer) -> None:
 
 def parts_of(file: Path) -> tuple[Path, ...]:
     """The recording and the one before it, oldest first."""
-    earlier = earlier_part(file)
-    is_later = file.name.endswith(".jsonl") and not file.name.endswith(".1.jsonl")
-    return (earlier, file) if is_later and file.exists() and earlier.is_file() else (file,)
+    is_later = file.name.endswith(".jsonl") and not file.name.endswith(".1.jsonl") and file.exists()
+    return (earlier_part(file), file) if is_later and earlier_part(file).is_file() else (file,)
 
 
 def _notes(played: Played, config: Config) -> list[str]:
@@ -99,15 +100,21 @@ def _print(played: Played, found: list[Story], session: str | None) -> None:
     )
     console.print(f"  this configuration would have done: {_count(deeds(played.would))}")
     console.print(f"  done at the time:                   {_count(deeds(played.was))}")
+    assumptions = [world for world in World if any(world in story.worlds for story in found)]
     for story in found:
-        _print_story(console, story)
+        _print_story(console, story, "".join(_SIGNS[assumptions.index(world)] for world in story.assumptions))
+    if assumptions:
+        console.print()
+    for world, sign in zip(assumptions, _SIGNS, strict=False):
+        console.print(f"[dim]{sign} {ASSUMPTIONS[world]}[/]")
     if not found:
         console.print(f"\nNothing to tell about {session}." if session is not None else "\nNothing was suspect.")
 
 
-def _print_story(console: Console, story: Story) -> None:
+def _print_story(console: Console, story: Story, signs: str) -> None:
     same = "" if story.differs else "  [dim]the same[/]"
-    console.print(f"\n[bold]{escape(story.key) if story.key is not None else 'the gateway as a whole'}[/]{same}")
+    name = escape(story.key) if story.key is not None else "the gateway as a whole"
+    console.print(f"\n[bold]{name}[/] {signs}{same}")
     table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
     table.add_column("")
     table.add_column("this configuration")
@@ -119,8 +126,6 @@ def _print_story(console: Console, story: Story) -> None:
         style = "" if would in (was, f"would {was}") else "yellow"
         table.add_row(shown, escape(would), escape(was), style=style)
     console.print(table)
-    for remark in story.remarks:
-        console.print(f"    [dim]{remark}[/]")
 
 
 def _count(counts: Counter[str]) -> str:

@@ -111,6 +111,11 @@ class ReplayedGateway:
         turn = self._turns.get(key)
         return turn.world if turn is not None else World.RECORDED
 
+    @property
+    def follows_the_recording(self) -> bool:
+        """No session's course is assumed or held back now."""
+        return not self._turns
+
     def _turn(self, world: World, row: Session, step: Step) -> None:
         self._turns[row.key] = _Turn(world, row, step, self.clock.now().wall)
         self.worlds[row.key].add(world)
@@ -219,7 +224,7 @@ class ReplayedGateway:
             return look
         closer = self._closer(session, here if is_followed else [])
         if closer is None:
-            self.unknown += 1
+            self.unknown += session.status is Status.RUNNING
             return replace(look, problems=("chat.history: not recorded at this time",)) if wants.tail else look
         return replace(
             look,

@@ -31,11 +31,13 @@ _WORDS: Mapping[Event, str] = {
     Event.FLEET_BREAKER_OPENED: "fleet breaker opened",
     Event.FLEET_BREAKER_CLOSED: "fleet breaker closed",
 }
-_WORLD_WORDS = {
-    World.ASSUMED_RECOVERED: "A deed that was not done at the time is taken to have helped; what really would have "
-    "followed, nobody knows.",
-    World.HELD_BACK: "What was done at the time is left out: the session is taken to have stayed as it was.",
+ASSUMPTIONS = {
+    World.ASSUMED_RECOVERED: "A deed that was not done at the time (or not then) is taken to have helped, until the "
+    "recording shows another run of the session: what really would have followed, nobody knows.",
+    World.HELD_BACK: "A deed that was done at the time is left out: from then on the session is taken to have stayed as it "
+    "was, until this configuration acts, too.",
 }
+"""What a story rests on where it left the recorded world."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,8 @@ class Story:
         ]
 
     @property
-    def remarks(self) -> list[str]:
-        return [_WORLD_WORDS[world] for world in World if world in self.worlds]
+    def assumptions(self) -> list[World]:
+        return [world for world in World if world in self.worlds]
 
     def rows(self) -> list[tuple[datetime, str, str]]:
         """(when, would, was) in order of time; what is equal stands beside each other."""
