@@ -11,7 +11,6 @@ ARGS ?=
 .PHONY: $(shell awk -F: '/^[a-z0-9-]+:.*## / {print $$1}' $(MAKEFILE_LIST))
 
 MINUTES ?= 60
-.PHONY: help run demo test check e2e harness faults soak bench corpus mutants fmt clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

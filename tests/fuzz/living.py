@@ -20,7 +20,7 @@ from tests.incidents.cases import Case, Change
 from tests.incidents.script import NAME, ScriptedGateway, ScriptedLink, World
 from tests.incidents.wire import Era, era_of
 from watchdog.adapters.ledger import Ledger
-from watchdog.cli.unmetered import NoMeter
+from watchdog.adapters.unmetered import NoMeter
 from watchdog.config import parse
 from watchdog.gateway.frames import UNREADABLE, Conversation, Event, Response
 from watchdog.gateway.link import Hello, LinkReport

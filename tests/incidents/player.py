@@ -10,7 +10,7 @@ from datetime import timedelta
 from tests.incidents.cases import Case, Expect, Right, See, names_like, span
 from tests.incidents.script import NAME, ScriptedGateway, Sent, World
 from watchdog.adapters.ledger import Ledger
-from watchdog.cli.unmetered import NoMeter
+from watchdog.adapters.unmetered import NoMeter
 from watchdog.config import parse
 from watchdog.core.policy import Step
 from watchdog.core.verdict import Verdict

@@ -27,6 +27,7 @@ VERBS: Mapping[str, str] = {
     "top": "observing",
     "recover": "recovering",
     "history": "recording",
+    "replay": "replaying",
     "pause": "switching",
     "unpause": "switching",
     "release": "switching",

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from watchdog.adapters.ledger import Ledger
+from watchdog.adapters.unmetered import NoMeter
 from watchdog.cli.describing import VERDICT_STYLES, explanation_lines, session_facts
 from watchdog.cli.shared import (
     ConfigOption,
@@ -25,7 +26,6 @@ from watchdog.cli.shared import (
     read_setting,
     say_error,
 )
-from watchdog.cli.unmetered import NoMeter
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
 from watchdog.daemon.assembly import Builder, Identity, ledger_path, make_state_folder, state_folder

@@ -23,8 +23,8 @@ from rich.table import Table
 from rich.text import Text
 
 from watchdog.adapters.clock import SystemClock
+from watchdog.adapters.unmetered import NoMeter
 from watchdog.cli.shared import JsonOption, Leave, SilentLog, print_json
-from watchdog.cli.unmetered import NoMeter
 from watchdog.config import parse
 from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import Builder

@@ -19,6 +19,7 @@ import watchdog
 from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.service_control import ServiceControl, ServiceTrouble, installed_text
 from watchdog.adapters.service_units import Service
+from watchdog.adapters.unmetered import NoMeter
 from watchdog.cli import serving
 from watchdog.cli.checking import chosen_sections, identity_of
 from watchdog.cli.shared import (
@@ -31,7 +32,6 @@ from watchdog.cli.shared import (
     print_json,
     read_setting,
 )
-from watchdog.cli.unmetered import NoMeter
 from watchdog.config import ConfigError, missing_secrets
 from watchdog.core.model import FlagWorth, GatewayFacts, LockWorth
 from watchdog.core.policy import Step

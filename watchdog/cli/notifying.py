@@ -12,8 +12,8 @@ from watchdog import __version__
 from watchdog.adapters.clock import SystemClock
 from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.notify import Notifier, TargetRefused, targets_from
+from watchdog.adapters.unmetered import NoMeter
 from watchdog.cli.shared import ConfigOption, JsonOption, Leave, Setting, SilentLog, print_json, read_setting, say_error
-from watchdog.cli.unmetered import NoMeter
 from watchdog.config import SecretError, resolve_secret
 from watchdog.service import announcements
 

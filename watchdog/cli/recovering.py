@@ -10,6 +10,7 @@ import typer
 
 from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.notes import HandoffNotes
+from watchdog.adapters.unmetered import NoMeter
 from watchdog.cli.checking import chosen_sections, identity_of
 from watchdog.cli.shared import (
     ConfigOption,
@@ -23,7 +24,6 @@ from watchdog.cli.shared import (
     say_error,
 )
 from watchdog.cli.switching import who
-from watchdog.cli.unmetered import NoMeter
 from watchdog.core.evidence import Truth
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState

@@ -260,6 +260,10 @@ class Config(Section):
     ledger_retention: Span = timedelta(days=90)
     """How long closed incidents and their attempts are kept. At least every budget's per. Default 90d."""
 
+    recording: Flag = True
+    """Keep what every pass saw in recordings/ of state_dir, for replay: who was marked running and why nothing was done, no
+    message text, at most 2 x 8 MiB per gateway. Default true."""
+
     allow_short_thresholds: Flag = False
     """Accept thresholds below their floors (stuck_after 2m, confirm_for 5s, startup_grace 30s). For tests: short
     thresholds touch sessions that are only slow. Default false."""

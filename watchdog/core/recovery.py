@@ -131,6 +131,12 @@ def meaning_of_refusal(code: str, detail: str, *, retryable: bool) -> Refusal:
     return Refusal.TRY_LATER if retryable else Refusal.NEXT_RUNG
 
 
+def telling_word(code: str, detail: str) -> str:
+    """What ``meaning_of_refusal`` reads out of a refusal, without the rest of the gateway's words; empty: nothing."""
+    words = f"{code} {detail}".lower()
+    return next((word for word in (*_STOP_WORDS, *_NEXT_WORDS) if word in words), "")
+
+
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What a fresh look says about an attempt: settled as ``state`` for ``reason``, or not yet (state None)."""

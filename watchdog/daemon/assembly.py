@@ -13,12 +13,14 @@ from watchdog.adapters.clock import SystemClock
 from watchdog.adapters.host import Host
 from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.notes import HandoffNotes
+from watchdog.adapters.recording_file import recordings_folder
 from watchdog.adapters.supervisor import Supervisor
 from watchdog.config import Gateway as GatewaySection
 from watchdog.config import LoadedConfig, load
 from watchdog.core.policy import Step
 from watchdog.daemon.endpoints import EndpointFinder
 from watchdog.daemon.page import Page
+from watchdog.daemon.recordings import Recordings
 from watchdog.daemon.restarting import Restarts
 from watchdog.daemon.telling import Teller
 from watchdog.gateway.client import GatewayClient
@@ -52,10 +54,12 @@ class Parts:
     """Watches for the named gateways of a configuration read later."""
     read_again: Callable[[], LoadedConfig]
     """The configuration as it is on disk now. Raises ``ConfigError``."""
+    recordings: Recordings
     is_observing: bool = False
     after_pass: Callable[[PassReport], Awaitable[None]] = _nothing
 
     def close(self) -> None:
+        self.recordings.close()
         self.ledger.close()
 
 
@@ -151,6 +155,7 @@ class Builder:
         *,
         is_observing: bool = False,
         only: Collection[str] | None = None,
+        recordings: Recordings | None = None,
     ) -> list[Watch]:
         """One watch per configured gateway, or for those in ``only``."""
         book = loaded.policy_book
@@ -167,6 +172,7 @@ class Builder:
                 poll_every=loaded.config.poll_every,
                 is_observing=is_observing,
                 spare_ledger=Ledger.in_memory(wall=lambda: self.clock.now().wall),
+                recorder=recordings.begin(section.name, loaded) if recordings is not None else None,
             )
             for section in loaded.config.gateways
             if only is None or section.name in only
@@ -178,6 +184,7 @@ class Builder:
         identity = Identity(state_dir)
         ledger = Ledger.open(ledger_path(state_dir), owner=True, tolerant=True, wall=lambda: self.clock.now().wall)
         notes = HandoffNotes(state_dir)
+        recordings = Recordings(recordings_folder(state_dir), self.clock, self.log, self.secrets)
         source = self.loaded.source
 
         def read_again() -> LoadedConfig:
@@ -188,7 +195,9 @@ class Builder:
 
         return Parts(
             loaded=self.loaded,
-            watches=self.watches(self.loaded, identity, ledger, notes, is_observing=is_observing),
+            watches=self.watches(
+                self.loaded, identity, ledger, notes, is_observing=is_observing, recordings=recordings
+            ),
             ledger=ledger,
             clock=self.clock,
             log=self.log,
@@ -204,8 +213,9 @@ class Builder:
                 lambda section: self.finder(section, identity).process_started_at(),
             ),
             build_watches=lambda loaded, names: self.watches(
-                loaded, identity, ledger, notes, is_observing=is_observing, only=names
+                loaded, identity, ledger, notes, is_observing=is_observing, only=names, recordings=recordings
             ),
             read_again=read_again,
+            recordings=recordings,
             is_observing=is_observing,
         )

@@ -319,6 +319,7 @@ class Daemon:
             self._runners[name].watch.take_book(loaded.policy_book)
         for watch in self.parts.build_watches(loaded, set(new) - kept):
             self._start(watch)
+        self.parts.recordings.configure(loaded)
         await self.parts.teller.configure(loaded)
         self.parts.supervisor.expect_ping_within(self._longest_pass())
         await self.parts.page.configure(loaded)

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
-from watchdog.core.model import Capabilities, FlagWorth, LockWorth
+from watchdog.core.model import Capabilities, FlagWorth, LockWorth, Session
 from watchdog.core.policy import Step
 
 Version = tuple[int, int, int]
@@ -93,6 +93,15 @@ def needs_of(step: Step, version: Version | None) -> StepNeeds:
             + ("" if version is None else f" on {'.'.join(map(str, version))}"),
         )
     return StepNeeds(WRITE, f"`{step.value}` sends into the conversation")
+
+
+def step_problem_of(methods: frozenset[str], step: Step, session: Session) -> str | None:
+    """Why ``step`` cannot work on this session on a gateway with these methods, or None."""
+    if step is Step.RECOVER and "sessions.recover" not in methods:
+        return "This gateway has no sessions.recover (it came with 2026.8)."
+    if step is Step.RECOVER and session.restart_recovery_status is None and session.aborted_last_run is not True:
+        return "sessions.recover only takes sessions that the gateway's own restart recovery gave up on."
+    return None
 
 
 def scopes_for(steps: frozenset[Step], version: Version | None) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ from watchdog.gateway.capabilities import (
     needs_of,
     parse_version,
     scopes_for,
+    step_problem_of,
 )
 from watchdog.gateway.frames import UNREADABLE
 from watchdog.gateway.identity import DeviceIdentity
@@ -425,12 +426,7 @@ class GatewayClient:
     # ---------------------------------------------------------------- doing
 
     def step_problem(self, step: Step, session: Session) -> str | None:
-        methods = self._facts.methods if self._facts is not None else frozenset()
-        if step is Step.RECOVER and "sessions.recover" not in methods:
-            return "This gateway has no sessions.recover (it came with 2026.8)."
-        if step is Step.RECOVER and session.restart_recovery_status is None and session.aborted_last_run is not True:
-            return "sessions.recover only takes sessions that the gateway's own restart recovery gave up on."
-        return None
+        return step_problem_of(self._facts.methods if self._facts is not None else frozenset(), step, session)
 
     async def prepare(self, step: Step, session: Session) -> None:
         await self._close_prepared()

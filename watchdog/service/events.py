@@ -54,6 +54,9 @@ class Event(StrEnum):
     LEDGER_UNAVAILABLE = "ledger.unavailable"
     LEDGER_RESTORED = "ledger.restored"
 
+    RECORDING_UNAVAILABLE = "recording.unavailable"
+    RECORDING_RESTORED = "recording.restored"
+
     NOTIFICATION_DELIVERED = "notification.delivered"
     NOTIFICATION_FAILED = "notification.failed"
     NOTIFICATION_GIVEN_UP = "notification.given_up"
@@ -111,6 +114,8 @@ LEVELS: Mapping[Event, Level] = {
     Event.OPERATOR_UNPAUSED: Level.INFO,
     Event.LEDGER_UNAVAILABLE: Level.ERROR,
     Event.LEDGER_RESTORED: Level.INFO,
+    Event.RECORDING_UNAVAILABLE: Level.WARNING,
+    Event.RECORDING_RESTORED: Level.INFO,
     Event.NOTIFICATION_DELIVERED: Level.INFO,
     Event.NOTIFICATION_FAILED: Level.WARNING,
     Event.NOTIFICATION_GIVEN_UP: Level.ERROR,

@@ -23,6 +23,7 @@ from watchdog.service.incidents import Incidents
 from watchdog.service.observing import Judged, Observer
 from watchdog.service.planning import Action, Decision, GatewayStanding, decide, fleet_is_suspicious, hangs_alive
 from watchdog.service.ports import Clock, Gateway, Ledger, Loss, Message, Meter, Notes
+from watchdog.service.recording.recorder import Recorder
 from watchdog.service.storms import Storms
 from watchdog.service.trust import Trust
 
@@ -88,6 +89,8 @@ class Watch:
     """``run --observe``: judge and tell, never act."""
     spare_ledger: Ledger | None = None
     """Kept in memory: watching and telling go on with it while the real one cannot be used, and no deed is done."""
+    recorder: Recorder | None = None
+    """Notes what every pass saw, for ``replay``. None: nothing is recorded."""
     trust: Trust = field(init=False)
     observer: Observer = field(init=False)
     incidents: Incidents = field(init=False)
@@ -107,6 +110,8 @@ class Watch:
 
     def __post_init__(self) -> None:
         self._real_ledger = self.ledger
+        if self.recorder is not None:
+            self.gateway, self.log = self.recorder.around(self.gateway), self.recorder.beside(self.log)
         self.trust = Trust(stall_after=max(3 * self.poll_every, timedelta(seconds=60)))
         self.storms = Storms(self.gateway.name, self.log)
         self.observer = Observer(self.gateway, self.book, self.trust)
@@ -138,6 +143,8 @@ class Watch:
 
     async def _pass(self) -> PassReport:
         now = self.clock.now()
+        if self.recorder is not None:
+            self.recorder.begin(now, self.ledger)
         gap = self.trust.begin_pass(now)
         if gap is not None:
             self.observer.forget_spans(now)
@@ -158,6 +165,8 @@ class Watch:
         self._tell_gateway(report)
         self._say_cycle(report)
         self._measure(report)
+        if self.recorder is not None:
+            self.recorder.end(is_writable=self.ledger_problem is None and self.ledger.problem is None)
         self.last_report = report
         return report
 

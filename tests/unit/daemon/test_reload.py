@@ -12,7 +12,7 @@ import pytest
 
 from watchdog.adapters.clock import SystemClock
 from watchdog.adapters.ledger import Ledger
-from watchdog.cli.unmetered import NoMeter
+from watchdog.adapters.unmetered import NoMeter
 from watchdog.config import load
 from watchdog.daemon import file_watch, loop
 from watchdog.daemon.assembly import Builder, ledger_path

@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.core.support import facts
 from watchdog.adapters.ledger import Ledger
-from watchdog.cli.unmetered import NoMeter
+from watchdog.adapters.unmetered import NoMeter
 from watchdog.config import LoadedConfig, parse
 from watchdog.core.model import GatewayFacts, GatewayPhase, Snapshot
 from watchdog.daemon.restarting import Restarts

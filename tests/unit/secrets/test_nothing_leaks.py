@@ -100,7 +100,7 @@ LEFT_OUT = {
     ("demo",): "speaks to a simulated gateway of its own and reads no configuration",
     ("service", "uninstall"): "would stop the service of whoever runs the tests; it prints paths only",
 }
-GUESSES = {"key": TOLD}
+GUESSES = {"key": TOLD, "file": "{folder}/state/recordings/home.jsonl"}
 
 
 def verbs() -> Iterator[tuple[str, ...]]:
@@ -343,7 +343,10 @@ def _check_that_there_was_something_to_find(house: House, places: Mapping[str, b
     notes = list((house.state / "handoff").iterdir())
     assert notes
     assert set(modes([*notes, house.state / "ledger.sqlite"]).values()) == {"0o600"}
-    assert set(modes([house.state, house.state / "handoff"]).values()) == {"0o700"}
+    recordings = [house.state / "recordings" / f"{name}.jsonl" for name in ("home", "locked")]
+    assert set(modes(recordings).values()) == {"0o600"}
+    assert b'"tail"' in places["file state/recordings/home.jsonl, in the end"]
+    assert set(modes([house.state, house.state / "handoff", recordings[0].parent]).values()) == {"0o700"}
     assert any(MARKS["words of a person"] in note.read_text() for note in notes)
     assert json.loads((house.state / "device-tokens.json").read_text())
     heads = "".join(head for head, _ in house.listener.requests)

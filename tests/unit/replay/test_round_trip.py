@@ -1,0 +1,29 @@
+"""The same configuration decides the same: every incident of the corpus, recorded and replayed, deed for deed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.incidents.cases import Case, families
+from tests.incidents.player import Player
+from watchdog.replay.player import Player as Replay
+from watchdog.replay.reading import Recording
+
+from .taping import recorded, told
+
+CASES = [case for family in families() for case in family.cases]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "_"))
+async def test_a_recorded_incident_is_decided_the_same_again(case: Case, tmp_path: Path) -> None:
+    player = Player(case)
+    player.watch = recorded(player.watch, tmp_path)
+    await player.play()
+    recording = Recording([tmp_path / f"{player.watch.gateway.name}.jsonl"])
+    played = await Replay(recording, player.watch.book).play()
+    assert told(played.would) == told(played.was)
+    assert played.passes == player.played.passes
+    assert not played.worlds, "nothing may be assumed where the same is done"
+    assert played.notes == []

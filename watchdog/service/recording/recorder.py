@@ -1,0 +1,374 @@
+"""Notes one gateway's passes and writes them to a tape.
+
+Limit: a file begins (and goes on, every so often) with everything that is known, so that it can be read on its own; that
+costs up to a quarter of its size, and what one whole line would not fit into is not recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from watchdog import __version__
+from watchdog.core.model import GatewayFacts, Look, Moment, Session, Snapshot
+from watchdog.core.policy import Step
+from watchdog.core.recovery import Attempt
+from watchdog.service import errors
+from watchdog.service.events import Event, Log
+from watchdog.service.ports import Clock, Deed, Gateway, Incident, Ledger, Loss, Receipt, Wants
+from watchdog.service.recording.codec import (
+    Scrub,
+    error_data,
+    facts_data,
+    look_data,
+    malformed_data,
+    micros,
+    plain,
+    session_data,
+    wants_mask,
+)
+from watchdog.service.recording.lines import EMPTY, FORMAT, MARK, Base, Plain, Taken, line_of, spelled
+
+WHOLE_AGAIN = 4
+"""A whole line is written again when the lines since the last one are this many times its size."""
+PAST = timedelta(hours=72)
+"""How far back what was done before is told: the usual window of a session's budget."""
+RECORDED_EVENTS = frozenset(
+    {
+        Event.GATEWAY_CONNECTED,
+        Event.GATEWAY_DISCONNECTED,
+        Event.GATEWAY_RESTARTED,
+        Event.GATEWAY_UNHEALTHY,
+        Event.SESSION_SUSPECT,
+        Event.SESSION_STUCK,
+        Event.SESSION_CLEARED,
+        Event.SESSION_LONG_RUNNING,
+        Event.SESSION_UNKNOWN,
+        Event.SESSION_QUARANTINED,
+        Event.SESSION_RELEASED,
+        Event.RECOVERY_HELD,
+        Event.RECOVERY_STARTED,
+        Event.RECOVERY_SUCCEEDED,
+        Event.RECOVERY_INEFFECTIVE,
+        Event.RECOVERY_REFUSED,
+        Event.RECOVERY_INDETERMINATE,
+        Event.FLEET_BREAKER_OPENED,
+        Event.FLEET_BREAKER_CLOSED,
+    }
+)
+_FIELDS = ("session", "incident", "attempt", "step", "blockers", "verified_by", "outcome", "policy", "sessions")
+_OWN_REASONS = RECORDED_EVENTS - {Event.RECOVERY_REFUSED, Event.RECOVERY_INDETERMINATE, Event.RECOVERY_HELD}
+"""Events whose reason is ours; the others quote a gateway, or an operator's words at a pause."""
+
+
+class Tape(Protocol):
+    """Where lines go."""
+
+    def is_due_anew(self) -> bool:
+        """A file is to begin with the next line: there is none yet, it is full, gone, or could not be written."""
+        ...
+
+    def append(self, text: bytes, *, anew: bool) -> bool:
+        """Write whole lines, ``anew`` into a file of their own; False when there is no room left in this one.
+        Raises ``OSError``, and then nothing of ``text`` is kept."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Recorder:
+    """One per watch. ``begin`` and ``end`` enclose a pass; in between the recorded gateway and log report to it."""
+
+    gateway_name: str
+    tape: Tape
+    clock: Clock
+    log: Log
+    poll_every: timedelta
+    scrub: Scrub
+    is_on: bool = True
+    _taken: Taken | None = None
+    _began: Moment | None = None
+    _life: str = ""
+    _number: int = 0
+    _base: Base = EMPTY
+    _is_anew: bool = True
+    _whole_size: int = 0
+    _since_whole: int = 0
+    _is_failing: bool = False
+    _facts: tuple[GatewayFacts, Plain] | None = None
+    _rows: dict[str, tuple[Session, Plain]] = field(default_factory=dict)
+    """Rows and their data as of the last listing: most rows of a pass are those of the one before."""
+
+    def around(self, gateway: Gateway) -> RecordedGateway:
+        return RecordedGateway(gateway, self)
+
+    def beside(self, log: Log) -> RecordedLog:
+        return RecordedLog(log, self)
+
+    # ---------------------------------------------------------------- a pass
+
+    def begin(self, now: Moment, ledger: Ledger) -> None:
+        """A pass begins; one that never ended is dropped. Raises ``errors.LedgerError``, as any use of the ledger by the
+        pass would: what the ledger says only once must not get lost here."""
+        self._began, self._taken = now, None
+        if not self.is_on:
+            self._base = EMPTY
+            return
+        self._life = self._life or str(micros(now.wall))
+        self._is_anew = self.tape.is_due_anew()
+        if self._is_anew or self._since_whole > WHOLE_AGAIN * self._whole_size:
+            self._base = EMPTY
+        taken = Taken([now.monotonic, micros(now.wall)])
+        # As the ledger is before this pass adds to it: that is what the pass decides on.
+        taken.ledger = _ledger_data(ledger, self.gateway_name, now.wall)
+        if self._base is EMPTY:
+            taken.past = [_past_data(one) for one in _past(ledger, self.gateway_name, now.wall)]
+        self._taken = taken
+
+    def end(self, *, is_writable: bool) -> None:
+        """Write the pass. Never raises for what happens to the tape: that is told once, and once when it is over."""
+        taken, self._taken = self._taken, None
+        if taken is None:
+            return
+        if not is_writable:
+            taken.rest["unwritable"] = True
+        self._number += 1
+        line, after = line_of(taken, self._base, self._number)
+        text = spelled(line)
+        try:
+            has_room = self.tape.append(spelled(self._header()) + text if self._is_anew else text, anew=self._is_anew)
+        except OSError as problem:
+            self._base = EMPTY
+            if not self._is_failing:
+                reason = problem.strerror or str(problem)
+                self.log.event(Event.RECORDING_UNAVAILABLE, gateway=self.gateway_name, reason=reason)
+            self._is_failing = True
+            return
+        if self._is_failing:
+            self._is_failing = False
+            self.log.event(Event.RECORDING_RESTORED, gateway=self.gateway_name)
+        if self._base is EMPTY:
+            self._whole_size, self._since_whole = len(text), 0
+        else:
+            self._since_whole += len(text)
+        self._base = after if has_room else EMPTY
+
+    def close(self) -> None:
+        self.tape.close()
+
+    def _header(self) -> Plain:
+        return {
+            MARK: FORMAT,
+            "program": __version__,
+            "gateway": self.gateway_name,
+            "life": self._life,
+            "poll_every": plain(self.poll_every),
+        }
+
+    # ---------------------------------------------------------------- what the gateway and the log report
+
+    def after(self, now: Moment) -> int:
+        """Microseconds since the pass began."""
+        return plain(now.since(self._began)) if self._began is not None else 0
+
+    def connected(self, facts: GatewayFacts, *, is_new: bool) -> None:
+        if self._taken is None:
+            return
+        if self._facts is None or self._facts[0] is not facts:
+            self._facts = (facts, facts_data(facts))
+        self._taken.facts = self._facts[1]
+        if is_new:
+            self._taken.rest["new"] = self.after(self.clock.now())
+
+    def note(self, what: str, value: Any) -> None:
+        """A single fact of the pass."""
+        if self._taken is not None:
+            self._taken.rest[what] = value
+
+    def add(self, what: str, value: Any) -> None:
+        """One more of several."""
+        if self._taken is not None:
+            self._taken.rest.setdefault(what, []).append(value)
+
+    def listed(self, snapshot: Snapshot) -> None:
+        if self._taken is None:
+            return
+        data: Plain = {"t": [self.after(snapshot.asked_at), self.after(snapshot.answered_at)]}
+        self._rows = {row.key: self._known(row) for row in snapshot.sessions}
+        data["rows"] = {key: known for key, (_, known) in self._rows.items()}
+        if not snapshot.is_complete:
+            data["part"] = True
+        if snapshot.malformed:
+            data["bad"] = [malformed_data(row, self.scrub) for row in snapshot.malformed]
+        if snapshot.gateway_clock_stepped:
+            data["stepped"] = True
+        self._taken.lists.append(data)
+
+    def _known(self, row: Session) -> tuple[Session, Plain]:
+        known = self._rows.get(row.key)
+        return known if known is not None and known[0] == row else (row, session_data(row))
+
+    def listing_failed(self, problem: errors.GatewayError) -> None:
+        if self._taken is not None:
+            self._taken.lists.append({"error": error_data(problem, self.scrub)})
+
+    def looked(self, session: Session, wants: Wants, answer: Look | errors.GatewayError) -> None:
+        if self._taken is None:
+            return
+        data = look_data(answer, self.scrub) if isinstance(answer, Look) else {"error": error_data(answer, self.scrub)}
+        self._taken.looks.setdefault(session.key, []).append([wants_mask(wants), data])
+
+    def said(self, name: Event, said: Mapping[str, object]) -> None:
+        if self._taken is None or name not in RECORDED_EVENTS:
+            return
+        kept = {key: said[key] for key in _FIELDS if said.get(key) is not None}
+        if name in _OWN_REASONS and isinstance(said.get("reason"), str):
+            kept["reason"] = self.scrub(str(said["reason"]))
+        self.add("said", [name.value, kept])
+
+
+@dataclass(slots=True)
+class RecordedLog:
+    """A ``Log`` that the recorder reads along."""
+
+    inner: Log
+    recorder: Recorder
+
+    def event(self, name: Event, /, **fields: object) -> None:
+        self.recorder.said(name, fields)
+        self.inner.event(name, **fields)
+
+
+@dataclass(slots=True)
+class RecordedGateway:
+    """A ``Gateway`` that answers exactly as the one inside does, and has the recorder note it."""
+
+    inner: Gateway
+    recorder: Recorder
+    _facts: GatewayFacts | None = field(default=None)
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    @contextmanager
+    def _noting(self, note: Callable[[Plain], None]) -> Iterator[None]:
+        try:
+            yield
+        except errors.GatewayError as problem:
+            note(error_data(problem, self.recorder.scrub))
+            raise
+
+    async def connect(self) -> GatewayFacts:
+        with self._noting(lambda problem: self.recorder.note("refused", problem)):
+            facts = await self.inner.connect()
+        self.recorder.connected(facts, is_new=facts is not self._facts)
+        self._facts = facts
+        return facts
+
+    def take_loss(self) -> Loss | None:
+        loss = self.inner.take_loss()
+        if loss is not None:
+            at = [loss.at.monotonic, micros(loss.at.wall)]
+            self.recorder.note("loss", {"at": at, "error": error_data(loss.error, self.recorder.scrub)})
+        return loss
+
+    async def list_sessions(self) -> Snapshot:
+        try:
+            snapshot = await self.inner.list_sessions()
+        except errors.GatewayError as problem:
+            self.recorder.listing_failed(problem)
+            raise
+        self.recorder.listed(snapshot)
+        return snapshot
+
+    async def look(self, session: Session, wants: Wants) -> Look:
+        try:
+            look = await self.inner.look(session, wants)
+        except errors.GatewayError as problem:
+            self.recorder.looked(session, wants, problem)
+            raise
+        self.recorder.looked(session, wants, look)
+        return look
+
+    def step_problem(self, step: Step, session: Session) -> str | None:
+        return self.inner.step_problem(step, session)
+
+    def missing_scope(self, step: Step) -> str | None:
+        missing = self.inner.missing_scope(step)
+        self.recorder.add("scope", [step.value, self.recorder.scrub(missing) if missing is not None else None])
+        return missing
+
+    async def prepare(self, step: Step, session: Session) -> None:
+        entry: Plain = {"step": step.value, "session": session.key}
+        with self._noting(lambda problem: self.recorder.add("signed_in", {**entry, "error": problem})):
+            await self.inner.prepare(step, session)
+
+    async def perform(self, deed: Deed) -> Receipt:
+        entry: Plain = {"step": deed.step.value, "session": deed.session.key}
+        with self._noting(lambda problem: self.recorder.add("deeds", {**entry, "error": problem})):
+            receipt = await self.inner.perform(deed)
+        self.recorder.add("deeds", {**entry, "run": receipt.run_id})
+        return receipt
+
+    async def delivered(self, run_id: str) -> bool | None:
+        with self._noting(lambda problem: self.recorder.add("delivered", [run_id, {"error": problem}])):
+            delivered = await self.inner.delivered(run_id)
+        self.recorder.add("delivered", [run_id, delivered])
+        return delivered
+
+    async def health_problem(self) -> str | None:
+        with self._noting(lambda problem: self.recorder.add("health", {"error": problem})):
+            problem = await self.inner.health_problem()
+        self.recorder.add("health", self.recorder.scrub(problem) if problem is not None else None)
+        return problem
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+
+# ---------------------------------------------------------------- the ledger
+
+
+def _ledger_data(ledger: Ledger, gateway: str, at: datetime) -> Plain:
+    """What an operator decided, and what is known of the past. No operator's words."""
+    pauses = [
+        [micros(pause.since), micros(pause.until) if pause.until is not None else None, pause.gateway, pause.session]
+        for pause in ledger.pauses(at)
+        if pause.gateway in (None, gateway)
+    ]
+    quarantined = [[one.session, one.session_id, micros(one.since)] for one in ledger.quarantines(gateway)]
+    lost_at = ledger.lost_history_at
+    return {
+        "lost_at": micros(lost_at) if lost_at is not None else None,
+        "pauses": pauses,
+        "quarantined": quarantined,
+    }
+
+
+def _past(ledger: Ledger, gateway: str, at: datetime) -> list[Incident]:
+    recent = list(reversed(ledger.history(since=at - PAST, gateway=gateway)))
+    known = {incident.id for incident in recent}
+    return [*(one for one in ledger.open_incidents(gateway) if one.id not in known), *recent]
+
+
+def _past_data(incident: Incident) -> Plain:
+    return {
+        "id": incident.id,
+        "session": incident.session,
+        "session_id": incident.session_id,
+        "opened_at": micros(incident.opened_at),
+        "closed_at": micros(incident.closed_at) if incident.closed_at is not None else None,
+        "reason": incident.verdict_reason,
+        "outcome": incident.outcome.value,
+        "attempts": [_attempt_data(attempt) for attempt in incident.attempts],
+    }
+
+
+def _attempt_data(attempt: Attempt) -> Plain:
+    data: Plain = plain(attempt)
+    return {name: value for name, value in data.items() if name not in ("id", "incident", "idempotency_key")}
