@@ -89,6 +89,7 @@ def run(bench: Bench, *, large: bool) -> None:
     out = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     looks = {}
     idle = bench.grow(SMALL)
+    row = bench.world.row(ORIGINAL)
     looks[SMALL] = bench.looks(200, 5, idle)
 
     idle = bench.grow(MANY, LIVE)
@@ -104,7 +105,7 @@ def run(bench: Bench, *, large: bool) -> None:
         watched.append(bench.daemons())
 
     bench.say("the pure core")
-    stages = judged(bench.world.row(ORIGINAL))
+    stages = judged(row)
     bench.say("done")
 
     tables.heading(out, bench.world.gateway.installation)

@@ -232,6 +232,11 @@ async def test_a_handshake_that_never_ends(gateway: WireGateway) -> None:
     assert type(refused) is errors.GatewayUnresponsive
 
 
+def _what_it_says(value: WireGateway | type[errors.GatewayError]) -> str:
+    """The same in every process, as running in parallel needs it."""
+    return f"{value.challenge}, {value.hello}" if isinstance(value, WireGateway) else value.__name__
+
+
 @pytest.mark.parametrize(
     ("gateway", "kind"),
     [
@@ -259,7 +264,7 @@ async def test_a_handshake_that_never_ends(gateway: WireGateway) -> None:
         (WireGateway(hello=Closed(1013)), errors.GatewayStarting),
         (WireGateway(hello=Closed(None)), errors.GatewayClosed),
     ],
-    ids=str,
+    ids=_what_it_says,
 )
 async def test_a_sign_in_that_goes_wrong(gateway: WireGateway, kind: type[errors.GatewayError]) -> None:
     async with running(gateway):
