@@ -14,7 +14,8 @@ from rich.table import Table
 
 from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.unmetered import NoMeter
-from watchdog.cli.describing import VERDICT_STYLES, explanation_lines, session_facts
+from watchdog.cli.describing import VERDICT_STYLES, session_facts
+from watchdog.cli.explaining import Explained, explanation_facts, explanation_lines
 from watchdog.cli.shared import (
     ConfigOption,
     GatewayOption,
@@ -32,6 +33,7 @@ from watchdog.daemon.assembly import Builder, Identity, ledger_path, make_state_
 from watchdog.service import errors
 from watchdog.service.inspecting import Inspection, inspect
 from watchdog.service.observing import Judged
+from watchdog.service.ports import Gateway
 
 _EXIT = {
     Verdict.HEALTHY: 0,
@@ -197,13 +199,13 @@ async def _explain(setting: Setting, gateway: str | None, key: str, *, as_json: 
             if judged is None:
                 problems.append(f"{section.name}: no session has the key {key}; `check` lists them all.")
                 continue
-            document, lines = explanation_lines(found, judged, client, ledger)
+            explained = Explained.of(found, judged, client, ledger, await _health(client))
             if as_json:
-                print_json(document)
+                print_json(explanation_facts(explained))
             else:
                 console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-                for line in lines:
-                    console.print(line)
+                for line in explanation_lines(explained):
+                    console.print(setting.secrets.scrub(line))
             return
         except errors.GatewayError as problem:
             problems.append(str(problem))
@@ -211,6 +213,13 @@ async def _explain(setting: Setting, gateway: str | None, key: str, *, as_json: 
             await client.close()
     say_error("\n".join(problems))
     raise Leave(1)
+
+
+async def _health(gateway: Gateway) -> str | None:
+    try:
+        return await gateway.health_problem()
+    except errors.GatewayError as problem:
+        return f"The gateway does not say how it is: {problem}"
 
 
 def _readable_ledger(setting: Setting) -> Ledger:

@@ -227,10 +227,12 @@ def _relations(snapshot: Snapshot) -> tuple[dict[str, list[Session]], dict[str, 
             for child in row.child_keys
             if child in by_key and by_key[child].kind in (SessionKind.SUBAGENT, SessionKind.ACP)
         ]
+    # Newer versions say it from both ends: one child is one, however often it is named.
+    once = {key: list({row.key: row for row in rows}.values()) for key, rows in relatives.items()}
     aliases = {
         row.key: [other for other in rows if other.key != row.key]
         for rows in by_id.values()
         for row in rows
         if len(rows) > 1
     }
-    return aliases, relatives
+    return aliases, once
