@@ -343,6 +343,8 @@ class Explained:
             found.append(("transcript", f"{_ENDINGS[look.tail.kind]} ({_ago(look.tail.at, case)})"))
         if look.lock is not None:
             found.append(("lock", _LOCKS[look.lock.lock] + (f" (pid {look.lock.pid})" if look.lock.pid else "")))
+        if look.cron_run_ended is not None:
+            found.append(("scheduler", f"its log says that this run has ended ({look.cron_run_ended})"))
         if row.restart_recovery_status is not None:
             found.append(("own recovery", f"the gateway says: {row.restart_recovery_status}"))
         if row.aborted_last_run:

@@ -50,7 +50,7 @@ async def inspect(
 
     Raises ``errors.GatewayError`` leaves.
     """
-    trust = Trust(stall_after=timedelta(days=1))
+    trust = Trust(stall_after=timedelta(days=1), heeds_own_connection=False)
     observer = Observer(gateway, book, trust, believes_rows=True)
     inspection = await _look(gateway, observer, trust, clock)
     wait = max((_wait_for(item) for item in inspection.judged), default=SHORT_WAIT)
@@ -70,7 +70,6 @@ async def look_once_more(inspection: Inspection, gateway: Gateway, clock: Clock)
 async def _look(gateway: Gateway, observer: Observer, trust: Trust, clock: Clock) -> Inspection:
     facts = await gateway.connect()
     trust.note_connection(facts, clock.now(), is_new=facts is not trust.facts)
-    trust.connected_at = None  # how fresh our own connection is says nothing to a person who asks
     snapshot = await gateway.list_sessions()
     trust.note_answer(snapshot.latency, clock_stepped=snapshot.gateway_clock_stepped)
     return Inspection(facts, snapshot, await observer.judge_all(snapshot, facts), trust, observer)

@@ -41,6 +41,8 @@ class Trust:
     cut_at: Moment | None = None
     """When the gateway last restarted inside its process, as seen by the end of our connection: the runs it cut then
     look like runs their users stopped (3.24, 4.14)."""
+    heeds_own_connection: bool = True
+    """False where a person asks: how fresh our own connection is says nothing then."""
     recent_latencies: deque[timedelta] = field(default_factory=lambda: deque(maxlen=20))
 
     def begin_pass(self, now: Moment) -> str | None:
@@ -115,7 +117,9 @@ class Trust:
         return now.since(self.boot_seen_at) if self.boot_seen_at is not None else None
 
     def connected_for(self, now: Moment) -> timedelta | None:
-        return now.since(self.connected_at) if self.connected_at is not None else None
+        if self.connected_at is None or not self.heeds_own_connection:
+            return None
+        return now.since(self.connected_at)
 
 
 def _boot_change(before: GatewayFacts, after: GatewayFacts) -> str | None:

@@ -335,6 +335,21 @@ async def test_what_the_gateway_says_of_its_own_health(health: Answer, is_sick: 
         assert (await scene.client.health_problem() is not None) is is_sick
 
 
+@pytest.mark.parametrize(
+    ("figures", "says"),
+    [
+        ({"delayP99Ms": 4211.7, "utilization": 0.984}, "is degraded (delay 4212 ms, 98% busy);"),
+        ({"delayP99Ms": 21}, "is degraded (delay 21 ms);"),
+        ({"delayP99Ms": "much", "utilization": None}, "is degraded;"),
+        ({"delayP99Ms": 1e300}, "is degraded;"),
+    ],
+)
+async def test_a_degraded_event_loop_is_told_with_its_figures(figures: dict[str, Any], says: str) -> None:
+    async with _scene(answers={"health": {"eventLoop": {"degraded": True, **figures}}}) as scene:
+        problem = await scene.client.health_problem()
+    assert says in str(problem)
+
+
 # ---------------------------------------------------------------- listing
 
 
