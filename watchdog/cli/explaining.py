@@ -132,16 +132,18 @@ class Explained:
 
     def _deed(self, when: str, *, is_due: bool = False) -> str:
         step = self.step
+        others = [blocker for blocker in self.blockers if blocker.name is not BlockerName.OBSERVE_MODE]
+        holding = [_until(blocker, self.case.now.monotonic) for blocker in others] if is_due else []
         if step is None:
             return f"quarantine and a message {when}: every step of the ladder was tried"
         if step is Step.NOTIFY:
             return f"a person is told {when}; policy {self.judged.policy.name} touches nothing"
-        would = f"would {step.value} {when}{self._manner(step) if is_due else ''}"
+        moment = "as soon as nothing holds it" if holding and when == "now" else when
+        would = f"would {step.value} {moment}{self._manner(step) if is_due else ''}"
         if self.judged.policy.recovery.mode is Mode.OBSERVE:
             return f"nothing: observe mode (else {would})"
         if any(blocker.name is BlockerName.SESSION_BUDGET for blocker in self.blockers):
             return f"quarantine and a message {when}: the session's budget is used up"
-        holding = [_until(blocker, self.case.now.monotonic) for blocker in self.blockers] if is_due else []
         return f"{would}; held by {', '.join(holding)}" if holding else would
 
     def _manner(self, step: Step) -> str:
@@ -434,7 +436,7 @@ def explanation_lines(it: Explained) -> list[str]:
                 )
     lines += [f"    [yellow]could not look: {escape(problem)}[/]" for problem in it.case.look.problems]
     lines += ["", "  [bold]value beside limit[/]"]
-    lines += [f"    {name:<18}{value:<16}{limit}" for name, value, limit in it.values()]
+    lines += [f"    {name:<20}{value:<18}{limit}" for name, value, limit in it.values()]
     lines += ["", "  [bold]what would hold a deed now[/]"]
     if it.why_unguarded is not None:
         lines.append(f"    [dim]{it.why_unguarded}[/]")

@@ -30,7 +30,7 @@ def add_to(app: typer.Typer) -> None:
     @app.command()
     def replay(
         file: Annotated[
-            Path, typer.Argument(metavar="FILE", help="A recording: recordings/<gateway>.jsonl in the state folder.")
+            Path, typer.Argument(metavar="FILE", help="A recording: recordings/GATEWAY.jsonl in the state folder.")
         ],
         config: ConfigOption = None,
         session: Annotated[str | None, typer.Option("--session", metavar="KEY", help="Only this session.")] = None,
@@ -38,7 +38,7 @@ def add_to(app: typer.Typer) -> None:
     ) -> None:
         """Play what the daemon saw through another configuration: what it would have done. Nothing is done.
 
-        Also while the daemon goes on recording. The earlier part (<gateway>.1.jsonl) is played first when it lies there.
+        Also while the daemon goes on recording. The earlier part (GATEWAY.1.jsonl) is played first when it lies there.
 
         Exit status 65 if FILE is not a recording that can be read, 66 if it cannot be opened, 78 for a bad
         configuration.
