@@ -104,6 +104,8 @@ def line_of(one: Happening) -> Line | None:
     if one.name not in _WORDS:
         return None
     word = _WORDS[one.name]
+    if one.name in (Event.RECOVERY_REFUSED, Event.RECOVERY_INDETERMINATE):
+        return Line(one.at, word, "", step)  # a gateway's own words are not recorded
     if one.name is Event.RECOVERY_HELD:
         listed = one.fields.get("blockers")
         blockers = tuple(str(item) for item in listed) if isinstance(listed, list | tuple) else ()

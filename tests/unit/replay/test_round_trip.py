@@ -10,6 +10,7 @@ from tests.incidents.cases import Case, families
 from tests.incidents.player import Player
 from watchdog.replay.player import Player as Replay
 from watchdog.replay.reading import Recording
+from watchdog.replay.story import stories
 
 from .taping import recorded, told
 
@@ -25,5 +26,6 @@ async def test_a_recorded_incident_is_decided_the_same_again(case: Case, tmp_pat
     played = await Replay(recording, player.watch.book).play()
     assert told(played.would) == told(played.was)
     assert played.passes == player.played.passes
+    assert [story.key for story in stories(played) if story.differs] == []
     assert not played.worlds, "nothing may be assumed where the same is done"
     assert played.notes == []
