@@ -131,8 +131,10 @@ async def compare(
             say(f"{release.version}: {', '.join(chosen)} ({monotonic() - began:.0f} s)")
     finally:
         await asyncio.to_thread(_end, world)
-    for name in [name for name, one in found.items() if not one.is_equal]:
-        say(f"{release.version}: {name} differs, once more alone")
+    for name, one in [(name, one) for name, one in found.items() if not one.is_equal]:
+        say(
+            f"{release.version}: {name} differs, once more alone ({one.trouble or '; '.join(map(str, one.differences))})"
+        )
         found[name] = await _alone(release, folder / f"{release.version}-{name}", name)
     return Report(release.version, tuple(found.values()), monotonic() - began)
 

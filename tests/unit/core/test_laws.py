@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from datetime import timedelta
 
@@ -172,3 +173,74 @@ def test_every_message_is_a_sentence_and_every_reason_one_word(subject: Case) ->
 def test_a_session_never_explains_itself_by_its_own_row(row: Session) -> None:
     """Aliases are other rows: a session alone is not alive "under another key"."""
     assert Signal.ALIAS not in {item.signal for item in gather(case(row))}
+
+
+# ---------------------------------------------------------------- the order of polls
+
+
+@given(
+    subject=cases(),
+    until=st.floats(0, 7200),
+    between=st.lists(st.floats(0, 1), max_size=12),
+)
+def test_how_often_we_look_in_between_changes_nothing(subject: Case, until: float, between: list[float]) -> None:
+    """The same first and last poll, while nothing moves: two polls say what fifty say."""
+    instants = sorted({0.0, *(share * until for share in between), until})
+    gaps = [later - earlier for earlier, later in itertools.pairwise(instants)]
+    assert _watched(subject, gaps, Thresholds())[-1] is _watched(subject, [until], Thresholds())[-1]
+
+
+lifeless_looks = st.builds(
+    Look,
+    lock=st.none() | st.builds(LockSight, st.sampled_from([Lock.NONE, Lock.UNREADABLE, Lock.OWNER_GONE])),
+    preflight=st.none() | st.integers(0, 3).map(preflight),
+    abort_probe_unauthorized=st.none() | st.just(False),
+)
+
+
+@given(
+    subject=cases(),
+    looks=st.lists(lifeless_looks, max_size=6).flatmap(lambda found: st.tuples(st.just(found), st.permutations(found))),
+)
+def test_in_which_order_polls_found_no_life_does_not_matter_in_the_end(
+    subject: Case, looks: tuple[list[Look], list[Look]]
+) -> None:
+    """A proof of death is one whenever it was found; what was merely not known in between takes nothing away."""
+
+    def finally_(order: list[Look]) -> Verdict:
+        watched, now = replace(subject, look=Look()), subject.now
+        for look in order:
+            now = now.plus(timedelta(seconds=30))
+            watched = passed(replace(watched, now=now, look=look))[0]
+        later = replace(watched, look=Look(), boot_age=None, boot_seen_age=None)
+        return _watched(later, EVER, Thresholds())[-1]
+
+    one, other = looks
+    assert finally_(one) is finally_(other)
+
+
+# ---------------------------------------------------------------- UNKNOWN is never worse than hold
+
+
+@given(evidence=evidences, blurred=st.sets(st.integers(0, 20)))
+def test_knowing_less_of_the_owner_never_makes_it_worse(evidence: list[Evidence], blurred: set[int]) -> None:
+    """Whatever proof of death becomes unknown: nothing is suspect or stuck that was not before."""
+    vague = [
+        replace(item, status=Truth.UNKNOWN)
+        if number in blurred and item.is_about_owner and item.status is Truth.FALSE
+        else item
+        for number, item in enumerate(evidence)
+    ]
+    actionable = {Verdict.STUCK, Verdict.SUSPECT}
+    old = case(now=at(minutes=600))
+    before = judge(old, Thresholds(), tuple(evidence)).verdict
+    after = judge(old, Thresholds(), tuple(vague)).verdict
+    assert after not in actionable or before in actionable
+
+
+@given(subject=cases(), gaps=st.lists(st.floats(0, 7200), max_size=4))
+def test_what_says_nothing_at_all_is_told_at_most(subject: Case, gaps: list[float]) -> None:
+    """A row without a flag, a start, a boot, a look: never more than "nobody can tell"."""
+    row = running(status=subject.session.status, started_at=None)
+    mute = replace(subject, session=row, look=Look(), aliases=(), facts=replace(subject.facts, booted_at=None))
+    assert set(_watched(mute, [*gaps, *EVER], Thresholds())) <= {Verdict.HEALTHY, Verdict.WAITING, Verdict.UNKNOWN}
