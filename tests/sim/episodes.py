@@ -46,6 +46,8 @@ STATE_DIR = "/simulated/.openclaw"
 GATEWAY_PID = 4242
 BEGINNING = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
 VERSIONS = tuple(PROFILES)
+STORMS = 0.1
+"""Share of seeds whose world is stormy."""
 SAID = frozenset(
     {
         Event.SESSION_STUCK,
@@ -94,7 +96,7 @@ class Setting:
     @classmethod
     def of(cls, seed: int) -> Setting:
         rng = Random(seed)
-        return cls(
+        calm = cls(
             seed=seed,
             version=VERSIONS[seed % len(VERSIONS)],
             sessions=rng.choice((6, 14, 28, 40)),
@@ -105,6 +107,18 @@ class Setting:
             is_remote=rng.random() < 0.15,
             run_timeout=rng.choice((None, None, 600.0, 3600.0)),
             kills=rng.random() < 0.5,
+        )
+        return calm.stormy(rng) if rng.random() < STORMS else calm
+
+    def stormy(self, rng: Random) -> Setting:
+        """A small busy world in which something is always going wrong."""
+        return replace(
+            self,
+            sessions=rng.choice((6, 12)),
+            hours=rng.choice((12.0, 24.0)),
+            turns_per_hour=rng.choice((0.2, 0.5)),
+            troubles_per_hour=rng.choice((0.5, 1.0, 2.0)),
+            kills=True,
         )
 
 

@@ -17,6 +17,7 @@ from tests.sim.wiring import Asked
 from watchdog.adapters.ledger import Ledger
 from watchdog.core.policy import PolicyBook
 from watchdog.core.recovery import Attempt, AttemptState
+from watchdog.gateway.client import TIMEOUT_SLACK
 from watchdog.service.ports import Incident, MessageKind, OwedMessage
 from watchdog.simulator.profiles import ActiveFlag, Profile
 from watchdog.simulator.records import Cause, Deed, Stall, Truth
@@ -297,6 +298,8 @@ class Judge:
         """``SOON`` after all trouble: every stuck session has been told to somebody."""
         self.collect()
         for stall in self._left():
+            if not self._is_older(stall, SOON):
+                continue
             if self._was_told(stall) is None and not self._looks_like_a_stop(stall):
                 self._breach(Rule.LEFT_STUCK, stall.key, self._age(stall))
 
@@ -311,10 +314,12 @@ class Judge:
             if told is None and self._looks_like_a_stop(stall):
                 told = "looks like a stop"
             if told is None:
-                self._breach(Rule.LEFT_STUCK, stall.key, self._age(stall))
+                if self._is_older(stall, SOON):
+                    self._breach(Rule.LEFT_STUCK, stall.key, self._age(stall))
                 continue
             self.tally.told[told] += 1
-            if told == "incident" and not self._is_left_on_purpose(stall):
+            is_due = self._is_older(stall, AT_LAST) and not self._is_left_on_purpose(stall)
+            if told == "incident" and is_due:
                 self._breach(Rule.UNSETTLED, stall.key, self._age(stall))
         for deed, incident, _ in self._deeds:
             said = {owed.message.kind for owed in self.messages if owed.message.incident == incident.id}
@@ -329,7 +334,16 @@ class Judge:
         return session.kind.is_background or last is EntryKind.ANSWER
 
     def _left(self) -> Sequence[Stall]:
-        return [stall for stall in self.world.stalls if stall.is_open and stall.truth is Truth.STUCK]
+        """What is stuck now. A turn that hangs on a session cut before (ours, when the provider is silent) is alive."""
+        return [
+            stall
+            for stall in self.world.stalls
+            if stall.is_open and stall.truth is Truth.STUCK and self.world.truth(stall.key) is Truth.STUCK
+        ]
+
+    def _is_older(self, stall: Stall, span: timedelta) -> bool:
+        """Runs also time out when all trouble is over: each has its own bound."""
+        return self.world.now_ms - stall.since_ms >= span.total_seconds() * 1000
 
     def _age(self, stall: Stall) -> str:
         minutes = (self.world.now_ms - stall.since_ms) / 60_000
@@ -358,11 +372,20 @@ class Judge:
         return stall is not None and stall.is_open and self._was_told(stall) is not None
 
     def _looks_like_a_stop(self, stall: Stall) -> bool:
-        """3.24 and 4.14 write the same for a Stop and for a run cut by an in-process restart; what began shortly before
-        the restart, or unwatched, cannot be told from a Stop, and is left alone like one (counted, not hidden)."""
+        """3.24 and 4.14 write the same for a Stop, a time-out and a run cut by an in-process restart. A time-out is told by
+        how long the run lasted, which a clock set meanwhile or a retry hides; a cut, by having watched the run before. Where
+        neither can be, it is left alone like a Stop (counted, not hidden)."""
         session = self.world.sessions[stall.key]
         last = session.transcript[-1].kind if session.transcript else None
-        return stall.cause is Cause.IN_PROCESS_RESTART and last is EntryKind.ABORTED
+        if last is not EntryKind.ABORTED:
+            return False
+        if stall.cause is Cause.IN_PROCESS_RESTART:
+            return True
+        limit = self.world.run_timeout_seconds
+        if stall.cause is not Cause.TIMEOUT or limit is None or session.started_ms is None:
+            return False
+        lasted = (session.updated_ms - session.started_ms) / 1000
+        return not limit <= lasted < limit + TIMEOUT_SLACK.total_seconds()
 
     def _ended_by(self, stall: Stall) -> str:
         if stall.is_open:
