@@ -3,7 +3,8 @@
 A pass is left out only if it would be made over the same world as the one before: nothing has happened since (not one
 event of the world's agenda), the wire is clean, nothing is in flight, and the last pass said itself that nothing changes
 before ``next_due``. What it would have noted, the time of its look, is noted. ``test_pacing`` holds this against the
-plain runner: the same deeds and messages to the millisecond.
+plain runner: the same deeds and messages, within a
+second (the runner's shortest pause is a fifth of one).
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def test_who_never_looks_leaves_somebody_stuck(monkeypatch: pytest.MonkeyPatch) 
 
 def _crash(episode: Episode) -> None:
     episode.world.begin(KEY, "work", turns.runs_long_tool(1800.0))
-    episode.world.agenda.outside(3600, episode.world.process.restart, 2.0)
+    episode.world.agenda.outside(600, episode.world.process.restart, 2.0)
 
 
 @pytest.fixture
