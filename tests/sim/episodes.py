@@ -11,8 +11,6 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import cast
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from tests.sim import judging
 from tests.sim.judging import Judge, Tally, Violation
 from tests.sim.lives import KeptNotes, Killed, Life, LivedLedger
@@ -22,7 +20,7 @@ from tests.sim.timeline import HostClock, Timeline, VirtualLoop
 from tests.sim.weather import Weather
 from tests.sim.wiring import Wiring
 from watchdog.adapters.ledger import Ledger
-from watchdog.cli.unmetered import NoMeter
+from watchdog.adapters.unmetered import NoMeter
 from watchdog.config.models import Config
 from watchdog.config.policybook import build_policy_book
 from watchdog.core.model import Lock, LockSight
@@ -400,7 +398,7 @@ async def _no_failure(_problem: LedgerError) -> None:
 
 def _devices(seed: int) -> tuple[DeviceIdentity, DeviceIdentity]:
     keys = [hashlib.sha256(f"{seed} {name}".encode()).digest() for name in ("device", "probe")]
-    device, probe = (DeviceIdentity.of(Ed25519PrivateKey.from_private_bytes(key)) for key in keys)
+    device, probe = (DeviceIdentity.of(key) for key in keys)
     return device, probe
 
 
