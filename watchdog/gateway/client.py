@@ -42,7 +42,7 @@ from watchdog.gateway.capabilities import (
 )
 from watchdog.gateway.frames import UNREADABLE
 from watchdog.gateway.identity import DeviceIdentity
-from watchdog.gateway.link import AS_CLI, Credentials, Introduction, Link
+from watchdog.gateway.link import AS_CLI, Credentials, Dial, Introduction, Link
 from watchdog.gateway.listing import Page, Pager, read_page
 from watchdog.gateway.rows import Millis, instant
 from watchdog.gateway.transcript import read_tail
@@ -120,6 +120,7 @@ class GatewayClient:
         steps: frozenset[Step] = frozenset(),
         patience: float = 15.0,
         on_device_token: Callable[[str, tuple[str, ...], str], None] | None = None,
+        dial: Dial | None = None,
     ) -> None:
         self._name = name
         self._find = endpoint
@@ -130,6 +131,7 @@ class GatewayClient:
         self._steps = steps
         self._patience = patience
         self._on_device_token = on_device_token
+        self._dial = dial
         self._endpoint: Endpoint | None = None
         self._link: Link | None = None
         self._facts: GatewayFacts | None = None
@@ -195,6 +197,7 @@ class GatewayClient:
             clock=self._clock,
             patience=min(self._patience, 10.0),
             insecure=endpoint.insecure,
+            dial=self._dial,
         )
         issued = link.hello.auth.deviceToken if link.hello.auth is not None else None
         if issued and device is None and self._on_device_token is not None:

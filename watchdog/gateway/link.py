@@ -14,7 +14,7 @@ import os
 import re
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -67,6 +67,9 @@ class Introduction:
 AS_CLI = ("cli", "cli")
 """Only this client reaches the main session's chat app with ``chat.send deliver:true`` (3.24 to 5.18)."""
 
+
+Dial = Callable[[str, str, float, ssl.SSLContext | None], Awaitable[ClientConnection]]
+"""(gateway's name, url, patience in seconds, TLS) -> an open WebSocket; raises ``errors.GatewayError`` leaves only."""
 
 _PLATFORM = "darwin" if sys.platform == "darwin" else "linux"
 
@@ -185,10 +188,12 @@ class Link:
         patience: float = 10.0,
         insecure: bool = False,
         tls: ssl.SSLContext | None = None,
+        dial: Dial | None = None,
     ) -> Link:
-        """Connect and sign in within ``patience`` seconds for each of the two."""
+        """Connect and sign in within ``patience`` seconds for each of the two. ``dial``: how the socket is opened; None:
+        over the network."""
         check_url(name, url, insecure=insecure)
-        socket = await _dial(name, url, patience, tls)
+        socket = await (dial or _dial)(name, url, patience, tls)
         link = cls(name, socket, Conversation(), clock)
         try:
             async with asyncio.timeout(patience):

@@ -7,6 +7,7 @@ suspects only, and only from ``confirm_for`` before the moment they could be cal
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -25,8 +26,8 @@ from watchdog.core.model import (
     Status,
 )
 from watchdog.core.policy import Policy, PolicyBook, Step
-from watchdog.core.tracking import Track, forget_spans, note_owner, observe
-from watchdog.core.verdict import Judgement, gather_owner, judge
+from watchdog.core.tracking import RunIdentity, Track, forget_spans, note_owner, observe
+from watchdog.core.verdict import Judgement, Verdict, gather_owner, judge
 from watchdog.service.ports import Gateway, Wants
 from watchdog.service.trust import Trust
 
@@ -51,6 +52,8 @@ class Observer:
         self._trust = trust
         self._believes_rows = believes_rows
         self.tracks: dict[str, Track] = {}
+        self._unattended: dict[str, RunIdentity] = {}
+        """Runs found stuck in the last pass: nobody waits for a child among them."""
 
     def forget_spans(self, now: Moment) -> None:
         self.tracks = {key: forget_spans(track, now) for key, track in self.tracks.items()}
@@ -64,20 +67,22 @@ class Observer:
             alive = {row.key for row in running}
             self.tracks = {key: track for key, track in self.tracks.items() if key in alive}
         preflight = await self._preflight(running, facts)
-        judged = []
-        for row in snapshot.sessions:
+        judged: dict[str, Judged] = {}
+        for row in sorted(snapshot.sessions, key=_children_first):
             policy = self.book.policy_for(facts.name, row)
             if row.status is not Status.RUNNING:
                 self.tracks.pop(row.key, None)
-                judged.append(self._at_rest(row, policy, facts, now))
+                judged[row.key] = self._at_rest(row, policy, facts, now)
                 continue
             look = await self._look(row, policy, facts, preflight, now)
-            judged.append(
-                self._judge_running(
-                    row, look, policy, facts, now, tuple(aliases.get(row.key, ())), tuple(relatives.get(row.key, ()))
-                )
+            here = judged[row.key] = self._judge_running(
+                row, look, policy, facts, now, tuple(aliases.get(row.key, ())), self._living(relatives.get(row.key, ()))
             )
-        return judged
+            if here.judgement.verdict is Verdict.STUCK:
+                self._unattended[row.key] = here.case.track.identity
+            else:
+                self._unattended.pop(row.key, None)
+        return [judged[row.key] for row in snapshot.sessions]
 
     def rejudge(self, row: Session, look: Look, policy: Policy, facts: GatewayFacts, snapshot: Snapshot) -> Judged:
         """Judge a fresh sight of one session for the fence; the tracks stay as they are."""
@@ -91,12 +96,16 @@ class Observer:
                 facts,
                 snapshot.answered_at,
                 tuple(aliases.get(row.key, ())),
-                tuple(relatives.get(row.key, ())),
+                self._living(relatives.get(row.key, ())),
             )
         finally:
             self.tracks = kept
 
     # ---------------------------------------------------------------- inside
+
+    def _living(self, relatives: Sequence[Session]) -> tuple[Session, ...]:
+        """Without those found stuck in this pass: a child that died with its row running holds no parent (#71252)."""
+        return tuple(row for row in relatives if self._unattended.get(row.key) != RunIdentity.of(row))
 
     def _at_rest(self, row: Session, policy: Policy, facts: GatewayFacts, now: Moment) -> Judged:
         case = Case(now, facts, row, observe(None, row, None, now))
@@ -205,6 +214,11 @@ def _backdated(track: Track, row: Session, now: Moment) -> Track:
     quiet = max(now.wall - max(said), timedelta(0))
     ran = max(now.wall - (row.started_at or max(said)), timedelta(0))
     return replace(track, unchanged_since=now.plus(-quiet), first_seen=now.plus(-ran))
+
+
+def _children_first(row: Session) -> bool:
+    """Sorts before its parent whoever a parent may be waiting for."""
+    return row.kind not in (SessionKind.SUBAGENT, SessionKind.ACP)
 
 
 def _is_idle(preflight: Preflight | None) -> bool:

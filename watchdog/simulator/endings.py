@@ -163,6 +163,7 @@ class Endings:
         elif run.restores is not None:
             self._write_row(session, run, "running", None, is_aborted=True)
         else:
+            session.updated_ms = world.wall_ms  # older.md 5: "updatedAt = moment of the run timeout"
             world.stall(session, run, Cause.TIMEOUT)
         self._report(session, run, "timeout", error, "", is_delivered=False)
         self.engine.go_on(session)
@@ -211,6 +212,14 @@ class Endings:
             return ""
         words = (self.world.now_ms - run.step_began_ms) // 1000
         return " ".join(f"word{n}" for n in range(min(words, 400)))
+
+    def cut(self, session: SimSession) -> None:
+        """An in-process restart ends a run (3.24, 4.14): transcript and row look as after a Stop (measured 2026-11-20)."""
+        run = session.run
+        if run is None or run.started_ms is None:
+            return
+        self._write_stop(session, run, self.streamed(run))
+        session.updated_ms = self.world.wall_ms
 
     def orphan(self, session: SimSession, cause: Cause) -> None:
         """The process ended under this session: its run is gone without a word, what was only in memory with it."""

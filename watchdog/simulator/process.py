@@ -159,6 +159,9 @@ class Process:
             for session in live:
                 if session.run is not None:
                     world.endings.stop(session, session.run, reason="restart")
+        elif manner is InProcessRestart.ORPHANS:
+            for session in live:
+                world.endings.cut(session)
         self._die(
             Cause.IN_PROCESS_RESTART,
             1012,

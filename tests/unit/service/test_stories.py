@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from watchdog.core.model import SessionKind, Status, TailKind
+from watchdog.core.model import Lock, LockSight, SessionKind, Status, TailKind
 from watchdog.core.policy import BACKGROUND_MATCHES, Match, Mode, Policy, PolicyBook, Step
 from watchdog.service import errors
 from watchdog.service.events import Event
@@ -21,6 +21,7 @@ from .world import (
     REQUEST,
     V96,
     V324,
+    V414,
     V518,
     World,
     breaker,
@@ -611,3 +612,17 @@ async def test_ages_come_from_us_and_dates_from_the_row(version: str) -> None:
     await world.live(minutes=10)
     (judged,) = world.reports[-1].judged
     assert judged.judgement.unattended_for == timedelta(minutes=9, seconds=30)
+
+
+async def test_a_child_found_stuck_holds_its_parent_no_longer() -> None:
+    """#71252 without a restart: both runs timed out on 4.14, and neither has a lock. The child is told, the parent
+    recovered."""
+    child = vague("agent:main:subagent:1", kind=SessionKind.SUBAGENT, parent_key=KEY)
+    background = policy(name="background", ladder=(Step.NOTIFY,), match=Match(kind=("subagent",)))
+    world = World(version=V414, book=PolicyBook((background,), lenient()), state_dir="/gateway")
+    world.gateway.put(vague(), child)
+    for key in (KEY, child.key):
+        world.gateway.see(key, lock=LockSight(Lock.NONE))
+    await world.live(minutes=30)
+    assert world.steps == [Step.RESUME]
+    assert {incident.session for incident in world.incidents} == {child.key, KEY}

@@ -1,0 +1,166 @@
+"""People and programs around one gateway: everyday life, most of it healthy, some of it odd, none of it a fault."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from watchdog.core.model import SessionKind
+from watchdog.simulator import sessions as turns
+from watchdog.simulator.process import Phase
+from watchdog.simulator.sessions import Activity, Address, Origin, Step, Turn
+from watchdog.simulator.world import World
+
+HOUR = 3600.0
+_WEIGHTS = (
+    ("answers", 0.44),
+    ("streams", 0.10),
+    ("tools", 0.10),
+    ("long_tool", 0.07),
+    ("slow", 0.07),
+    ("silent", 0.03),
+    ("retries", 0.03),
+    ("fails", 0.02),
+    ("approval", 0.03),
+    ("question", 0.02),
+    ("compacts", 0.03),
+    ("children", 0.03),
+    ("empty", 0.03),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How busy the people of one world are."""
+
+    turns_per_hour: float
+    """Of one session."""
+    stops: float = 0.03
+    """Share of turns that somebody stops."""
+    second_words: float = 0.05
+    """Share of turns during which the person writes again."""
+    fresh: float = 0.02
+    """Share of turns that are ``/new``."""
+
+
+class People:
+    """The lives of all sessions of one world, until ``go_home``."""
+
+    def __init__(self, world: World, rng: Random, habits: Habits) -> None:
+        self.world = world
+        self.rng = rng
+        self.habits = habits
+        self.turns = 0
+        self._are_gone = False
+
+    def populate(self, count: int) -> None:
+        """``count`` sessions of all kinds."""
+        for number in range(count):
+            self._plan(self._make(number))
+
+    def go_home(self) -> None:
+        """Nobody starts anything new from now on."""
+        self._are_gone = True
+
+    def _make(self, number: int) -> str:
+        world, kind = self.world, number % 7
+        if number == 0 or kind == 0:
+            key = "agent:main:main" if number == 0 else f"agent:main:irc:direct:p{number}"
+            world.chat.join(key, Address("irc", f"irc:p{number}"))
+        elif kind in (1, 2):
+            key = f"agent:main:irc:group:#g{number}" if kind == 1 else f"agent:main:irc:direct:p{number}"
+            world.chat.join(key, Address("irc", f"channel:#g{number}" if kind == 1 else f"irc:p{number}"))
+        elif kind == 3:
+            key = f"agent:main:thread-{number}"
+            world.session(key, spawn_depth=number % 2)
+        elif kind == 4:
+            key = f"agent:main:cron:c{number}"
+            world.session(key)
+        else:
+            key = f"agent:main:dashboard:d{number}"
+            world.session(key)
+        return key
+
+    def _plan(self, key: str) -> None:
+        self.world.agenda.outside(self.rng.expovariate(self.habits.turns_per_hour) * HOUR, self._speak, key)
+
+    def _speak(self, key: str) -> None:
+        if self._are_gone:
+            return
+        self._plan(key)
+        world, rng = self.world, self.rng
+        if world.process.phase is not Phase.UP or world.process.is_frozen:
+            return
+        self.turns += 1
+        if rng.random() < self.habits.fresh and ":irc:" in key:
+            world.chat.person_writes(key, "/new")
+            return
+        run_id = self._begin(key, self._turn(key))
+        if run_id is None:
+            return
+        if rng.random() < self.habits.stops:
+            world.agenda.outside(rng.choice((rng.uniform(1, 60), rng.uniform(60, 7200))), self._stop, key, run_id)
+        if rng.random() < self.habits.second_words:
+            world.agenda.outside(rng.choice((rng.uniform(1, 60), rng.uniform(60, 7200))), self._write_again, key)
+
+    def _begin(self, key: str, turn: Turn | None) -> str | None:
+        world = self.world
+        text = f"request {self.turns} for {key}"
+        session = world.sessions[key]
+        if session.address is not None and session.created_via == "channel":
+            return world.chat.person_writes(key, text, turn)
+        if session.kind is SessionKind.CRON and self.rng.random() < 0.5:
+            return world.begin(key, text, turn, origin=Origin.CRON, device_id=None)
+        origin = Origin.AGENT if self.rng.random() < 0.2 else Origin.WEB
+        return world.begin(key, text, turn, origin=origin, device_id="control-ui")
+
+    def _write_again(self, key: str) -> None:
+        if not self._are_gone and self.world.process.phase is Phase.UP and not self.world.process.is_frozen:
+            self.turns += 1
+            self._begin(key, None)
+
+    def _stop(self, key: str, run_id: str) -> None:
+        """Somebody presses Stop, if the run still lives and this version's Stop can find it."""
+        world = self.world
+        session = world.sessions[key]
+        run = session.run
+        if run is None or run.run_id != run_id or world.process.phase is not Phase.UP or world.process.is_frozen:
+            return
+        if run.is_tracked or session.created_via == "channel":
+            world.endings.stop(session, run)
+
+    def _turn(self, key: str) -> Turn:
+        rng, world = self.rng, self.world
+        kind = rng.choices([name for name, _ in _WEIGHTS], [weight for _, weight in _WEIGHTS])[0]
+        match kind:
+            case "streams":
+                return turns.streams(rng.uniform(10, 600))
+            case "tools":
+                return turns.uses_tools(rng.randint(1, 8), rng.uniform(1, 20))
+            case "long_tool":
+                return turns.runs_long_tool(rng.uniform(300, 5400))
+            case "slow":
+                return turns.answers(rng.uniform(120, 3600))
+            case "silent":
+                return turns.stays_silent()
+            case "retries":
+                attempts, seconds = rng.randint(2, 8), rng.uniform(2, 60)
+                steps = (Step(Activity.RETRY, seconds),) * attempts
+                return Turn((*steps, Step(Activity.SILENT, 3.0)))
+            case "fails":
+                return turns.retries(rng.randint(2, 8), rng.uniform(2, 20))
+            case "approval":
+                world.agenda.outside(rng.uniform(10, 9000), world.person_approves, key)
+                return turns.waits_for_approval()
+            case "question":
+                world.agenda.outside(rng.uniform(10, 9000), world.person_answers, key)
+                return turns.asks_question()
+            case "compacts":
+                return turns.compacts(rng.uniform(20, 900))
+            case "children" if world.sessions[key].kind is not SessionKind.SUBAGENT:
+                work = rng.choice((turns.answers(rng.uniform(5, 3000)), turns.uses_tools(4, rng.uniform(5, 300))))
+                return turns.spawns(((f"agent:main:subagent:of-{key.rpartition(':')[2]}", work),))
+            case "empty":
+                return Turn((Step(Activity.SILENT, 1.0),), answer="")
+            case _:
+                return turns.answers(rng.uniform(2, 60))

@@ -1,0 +1,1 @@
+"""The simulation of ``make sim`` itself: its time, its lives, its judge."""

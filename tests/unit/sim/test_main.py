@@ -1,0 +1,49 @@
+"""``make sim`` as a person types it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sim import __main__ as command
+from tests.sim import episodes
+from tests.sim.judging import Rule, Violation
+
+
+def test_figures_and_nothing_to_blame(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--seed", "1", "--hours", "6", "--workers", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "session-hours in 1 worlds" in said
+    assert said.splitlines()[-1] == "0 violations"
+
+
+def test_a_violation_is_told_with_its_seed_and_its_course(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = episodes.run(1, hours=2.0)
+    result.violations.append(Violation(Rule.TWICE, "agent:main:main", 12.5, "sent 2 times"))
+    result.story["agent:main:main"] = ["      12.5s  DEED chat.send"]
+    monkeypatch.setattr(episodes, "run", lambda _seed, **_: result)
+    assert command.main(["--seed", "1", "--workers", "1"]) == 1
+    said = capsys.readouterr().out
+    assert "1 violations" in said
+    assert "make sim SEED=1" in said
+    assert "deed done twice: agent:main:main at 12.5 s: sent 2 times" in said
+    assert "12.5s  DEED chat.send" in said
+
+
+def test_an_episode_that_breaks_is_told_with_its_seed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(_seed: int, **_: object) -> None:
+        raise ZeroDivisionError("here")
+
+    monkeypatch.setattr(episodes, "run", breaks)
+    assert command.main(["--seed", "7", "--workers", "1"]) == 1
+    assert "seed 7 (make sim SEED=7) did not come to its end" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("hours", ["0", "-1", "nan", "1e9"])
+def test_hours_that_make_no_sense_are_refused(hours: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["--hours", hours])
+    assert "HOURS is how long" in capsys.readouterr().err
