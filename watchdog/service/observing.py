@@ -51,6 +51,8 @@ class Observer:
         self._trust = trust
         self._believes_rows = believes_rows
         self.tracks: dict[str, Track] = {}
+        self._rest: dict[str, Judged] = {}
+        self._rest_by: tuple[PolicyBook, GatewayFacts] | None = None
 
     def forget_spans(self, now: Moment) -> None:
         self.tracks = {key: forget_spans(track, now) for key, track in self.tracks.items()}
@@ -65,12 +67,21 @@ class Observer:
             self.tracks = {key: track for key, track in self.tracks.items() if key in alive}
         preflight = await self._preflight(running, facts)
         judged = []
+        is_same = self._rest_by is not None and self._rest_by[0] is self.book and self._rest_by[1] is facts
+        rest = self._rest if is_same else {}
+        self._rest, self._rest_by = {}, (self.book, facts)
         for row in snapshot.sessions:
-            policy = self.book.policy_for(facts.name, row)
             if row.status is not Status.RUNNING:
                 self.tracks.pop(row.key, None)
-                judged.append(self._at_rest(row, policy, facts, now))
+                known = rest.get(row.key)
+                if known is None or known.session is not row:  # the very row that an earlier poll read
+                    known = self._at_rest(row, self.book.policy_for(facts.name, row), facts, now)
+                self._rest[row.key] = known
+                judged.append(known)
                 continue
+            if row.key in snapshot.carried:
+                continue  # what runs is judged by what was seen now, never by what was seen then
+            policy = self.book.policy_for(facts.name, row)
             look = await self._look(row, policy, facts, preflight, now)
             judged.append(
                 self._judge_running(
