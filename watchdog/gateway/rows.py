@@ -52,6 +52,7 @@ class _Row(msgspec.Struct):
     hasActiveSubagentRun: bool | None = None  # noqa: N815
     subagentRole: str | None = None  # noqa: N815
     archived: bool | None = None
+    pinned: bool | None = None
     placement: Any = None
     isMain: bool | None = None  # noqa: N815
 
@@ -69,7 +70,7 @@ class ListEnvelope(msgspec.Struct):
     ts: Millis = None
     totalCount: int | None = None  # noqa: N815
     hasMore: bool | None = None  # noqa: N815
-    nextOffset: int | None = None  # noqa: N815
+    nextOffset: int | msgspec.UnsetType | None = msgspec.UNSET  # noqa: N815
 
 
 _row_decoder = msgspec.json.Decoder(_Row)
@@ -140,6 +141,7 @@ def _session(row: _Row, main_key: str | None) -> Session:
         child_keys=_child_keys(row.childSessions),
         has_active_subagent_run=row.hasActiveSubagentRun,
         is_archived=bool(row.archived),
+        is_pinned=bool(row.pinned),
         is_placed_elsewhere=_is_placed_elsewhere(row.placement),
     )
 

@@ -25,6 +25,7 @@ class Event(StrEnum):
     GATEWAY_DISCONNECTED = "gateway.disconnected"
     GATEWAY_RESTARTED = "gateway.restarted"
     GATEWAY_UNHEALTHY = "gateway.unhealthy"
+    GATEWAY_PACED = "gateway.paced"
 
     CYCLE_FINISHED = "cycle.finished"
     CYCLE_FAILED = "cycle.failed"
@@ -92,6 +93,7 @@ LEVELS: Mapping[Event, Level] = {
     Event.GATEWAY_DISCONNECTED: Level.WARNING,
     Event.GATEWAY_RESTARTED: Level.WARNING,
     Event.GATEWAY_UNHEALTHY: Level.WARNING,
+    Event.GATEWAY_PACED: Level.INFO,
     Event.CYCLE_FINISHED: Level.INFO,
     Event.CYCLE_FAILED: Level.ERROR,
     Event.SESSION_SUSPECT: Level.INFO,
