@@ -32,7 +32,7 @@ RUN_LIMIT = 10
 DEADLY = 0.2
 """Share of runs that die."""
 SAMPLE_EVERY = 5.0
-KILL_EVERY = 600.0
+KILL_EVERY = 240.0
 SETTINGS: dict[str, Any] = {
     "poll_every": "500ms",
     "thresholds": {"stuck_after": "4s", "confirm_for": "1s", "startup_grace": "2s"},
@@ -102,11 +102,15 @@ class Churn:
 
     def kill_gateway(self) -> None:
         """Everything that runs dies at once."""
-        running = {key: m for key, m in self.busy.items() if self.world.provider.open_calls(m)}
         self.world.kill()
-        for key, marker in running.items():
-            self._died(key, marker)
         self.world.start()
+        left = {str(row["key"]) for row in self.world.witness.rows() if row.get("status") == "running"}
+        for key, marker in list(self.busy.items()):
+            if key in left:
+                self._died(key, marker)
+            else:
+                self.world.provider.forget(marker)
+                del self.busy[key]
         self.kills += 1
 
     def drain(self) -> None:

@@ -461,6 +461,11 @@ async def _dial(name: str, url: str, patience: float, tls: ssl.SSLContext | None
             f"{name}: {host} answered HTTP {status} instead of opening a WebSocket; check the url."
         ) from refused
     except (InvalidMessage, InvalidHandshake, InvalidURI, UnicodeError) as problem:
+        if _hung_up(problem):
+            raise errors.GatewayUnreachable(
+                f"{name}: {host} takes the connection and hangs up without a word; the gateway has run out of file "
+                "descriptors, or is just starting or stopping. If that stays so, check the url."
+            ) from problem
         raise errors.NotAGateway(
             f"{name}: {host} does not answer like an OpenClaw gateway ({type(problem).__name__}); check the url."
         ) from problem
@@ -477,6 +482,12 @@ async def _dial(name: str, url: str, patience: float, tls: ssl.SSLContext | None
             f"{name}: cannot connect to {host} ({_said_by_the_system(problem)}); is the gateway running?",
             was_refused=_was_refused(problem),
         ) from problem
+
+
+def _hung_up(problem: Exception) -> bool:
+    """The connection ended before a single byte came (2026.3.24 without a free file descriptor does that)."""
+    ended = problem.__cause__
+    return isinstance(ended, EOFError) and "after 0 bytes" in str(ended.__cause__)
 
 
 def _was_refused(problem: OSError) -> bool:

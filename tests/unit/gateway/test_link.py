@@ -209,7 +209,7 @@ async def test_every_refused_sign_in(wire: WireError, expected: Expected) -> Non
         (b"SSH-2.0-OpenSSH_9.9\r\n\r\n", errors.NotAGateway),
         (b"\x15\x03\x01\x00\x02\x02\x16" * 50, errors.NotAGateway),
         (b"\xff" * 70_000, errors.NotAGateway),
-        (b"", errors.NotAGateway),
+        (b"", errors.GatewayUnreachable),
     ],
     ids=["503", "200", "404", "401", "bad upgrade", "ssh", "tls", "garbage", "hangs up"],
 )
