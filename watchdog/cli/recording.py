@@ -26,6 +26,10 @@ _STYLES = {
     Outcome.QUARANTINED: "bold red",
     Outcome.OPEN: "yellow",
 }
+_WORST_FIRST = (Outcome.QUARANTINED, Outcome.OPEN, Outcome.RECOVERED, Outcome.CLEARED)
+CELLS = 40
+_HEIGHTS = "▁▂▃▄▅▆▇█"
+"""One incident, two, … eight or more."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -59,6 +63,9 @@ def add_to(app: typer.Typer) -> None:
             print_json({"incidents": [_facts(incident) for incident in incidents], "operator": lines})
         else:
             _print(incidents, trail, now)
+            if incidents:
+                begin = _instant(since, now) or min(one.opened_at for one in incidents)
+                Console(highlight=False, soft_wrap=True).print(timeline(incidents, begin, now))
 
 
 def _instant(text: str | None, now: datetime) -> datetime | None:
@@ -116,6 +123,21 @@ def _print(incidents: Sequence[Incident], trail: Sequence[AuditLine], now: datet
     for _, lines in sorted(entries, key=lambda entry: entry[0], reverse=True):
         for line in lines:
             console.print(line)
+
+
+def timeline(incidents: Sequence[Incident], begin: datetime, now: datetime) -> Text:
+    """The span as one line of cells: how many incidents were open in each, in the colour of the worst of them."""
+    cell = max(now - begin, timedelta(minutes=1)) / CELLS
+    line = Text(f"\n{begin:%Y-%m-%d %H:%MZ} ", "dim")
+    for number in range(CELLS):
+        start, end = begin + number * cell, begin + (number + 1) * cell
+        here = [one for one in incidents if one.opened_at <= end and (one.closed_at or now) >= start]
+        if not here:
+            line.append("·", "dim")
+            continue
+        worst = next(outcome for outcome in _WORST_FIRST if any(one.outcome is outcome for one in here))
+        line.append(_HEIGHTS[min(len(here), len(_HEIGHTS)) - 1], _STYLES[worst])
+    return line.append(f" now; a cell is {span_words(cell)}", "dim")
 
 
 def _incident_lines(incident: Incident, now: datetime) -> Iterator[Text]:

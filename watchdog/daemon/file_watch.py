@@ -45,6 +45,7 @@ class FileWatch:
     """Looks at ``files`` whenever it is asked to. ``taken`` says that what is there now was read, or refused."""
 
     files: Sequence[Path]
+    settled: timedelta = SETTLED
     mark: Callable[[Path], Mark] = mark_of
     _known: tuple[Mark, ...] = field(init=False)
     _seen: tuple[Mark, ...] | None = None
@@ -62,7 +63,7 @@ class FileWatch:
         if marks != self._seen or self._seen_at is None:
             self._seen, self._seen_at = marks, now
             return Sight.CHANGING
-        return Sight.CHANGED if now.since(self._seen_at) >= SETTLED else Sight.CHANGING
+        return Sight.CHANGED if now.since(self._seen_at) >= self.settled else Sight.CHANGING
 
     def taken(self) -> None:
         """Call before reading: a change made while it is read is then seen by the next look."""

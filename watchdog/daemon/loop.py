@@ -52,10 +52,12 @@ _SWITCHES = {
 
 @dataclass(slots=True)
 class Daemon:
-    """See the module's docstring. ``seed`` makes every retry and jitter repeatable."""
+    """See the module's docstring. ``seed`` makes every retry and jitter repeatable; ``settled`` is how long a changed
+    configuration must have stood still before it is read."""
 
     parts: Parts
     seed: int | None = None
+    settled: timedelta = SETTLED
     _runners: dict[str, Runner] = field(default_factory=dict)
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _scheduler: AsyncIOScheduler = field(init=False)
@@ -73,7 +75,7 @@ class Daemon:
 
     def __post_init__(self) -> None:
         self._rng = Random(self.seed)
-        self._file = FileWatch(self.parts.loaded.searched)
+        self._file = FileWatch(self.parts.loaded.searched, self.settled)
         self._scheduler = AsyncIOScheduler(
             timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         )
@@ -281,7 +283,7 @@ class Daemon:
 
     async def _look_again(self) -> None:
         """The next pass may be minutes away."""
-        await self.parts.clock.sleep(SETTLED.total_seconds())
+        await self.parts.clock.sleep(self.settled.total_seconds())
         self._looks_again = False
         if not self._stop.is_set():
             self._look_at_file()

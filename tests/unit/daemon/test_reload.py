@@ -14,7 +14,6 @@ from watchdog.adapters.clock import SystemClock
 from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.unmetered import NoMeter
 from watchdog.config import load
-from watchdog.daemon import file_watch, loop
 from watchdog.daemon.assembly import Builder, ledger_path
 from watchdog.daemon.loop import Daemon
 from watchdog.service.events import Event, RecordedLog
@@ -32,6 +31,7 @@ state_dir: {folder}/state
 allow_short_thresholds: true
 """
 SECRET = "hunter2-of-the-test"
+SETTLED = timedelta(milliseconds=300)
 
 
 def changes_of(line: Mapping[str, object]) -> list[str]:
@@ -51,7 +51,7 @@ class Desk:
 
     async def logged(self, name: Event, number: int = 1) -> Mapping[str, object]:
         """The ``number``-th line of this name."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(self.log.of(name)) < number:  # noqa: ASYNC110 - a log is asked, not awaited
                 await asyncio.sleep(0.02)
         return self.log.of(name)[number - 1]
@@ -59,7 +59,7 @@ class Desk:
     async def passes(self, number: int) -> None:
         """So many passes from now on."""
         runner = self.daemon._runners["home"]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             for _ in range(number):
                 before = runner.last_finished_at
                 while runner.last_finished_at == before:  # noqa: ASYNC110 - as above
@@ -67,10 +67,7 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
-    settled = timedelta(milliseconds=300)
-    monkeypatch.setattr(file_watch, "SETTLED", settled)
-    monkeypatch.setattr(loop, "SETTLED", settled)
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     file, log, env = tmp_path / "watchdog.yaml", RecordedLog(), {"HOME": str(tmp_path)}
     scenario = demo_world(SystemClock().now().wall, PROFILES["2026.9.6"])
     async with SimulatedGateway(scenario.world) as gateway:
@@ -80,7 +77,9 @@ async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
         file.touch(mode=0o600)
         file.write_text(text("10m"), "utf-8")
-        daemon = Daemon(Builder(load(file, env=env), env, log, NoMeter()).parts(is_observing=True), seed=1)
+        daemon = Daemon(
+            Builder(load(file, env=env), env, log, NoMeter()).parts(is_observing=True), seed=1, settled=SETTLED
+        )
         task = asyncio.create_task(daemon.run())
         made = Desk(file, log, daemon, text)
         try:
