@@ -627,7 +627,7 @@ GUARDS = (
         "cool-down",
         "rule 10",
         "watchdog/core/blockers.py",
-        "        if wait > timedelta(0):\n",
+        "        if timedelta(0) < wait <= standing.backoff + CLOCK_SLACK:\n",
         "        if False:\n",
         ("146692-abort", "59878-new-after"),
         BLOCKERS,
