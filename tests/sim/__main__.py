@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from tests.sim.fleet import SHOWN, Order, Sum, report, results, story
 
-FIXED_SEEDS = 160
+FIXED_SEEDS = 120
 """Seeds of a plain ``make sim``: about a minute on two cores."""
 
 
