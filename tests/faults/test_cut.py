@@ -69,6 +69,7 @@ class Story:
     launcher: Launcher
     cuts: Sequence[CutAt]
     losses: list[str] = field(default_factory=list)
+    _starts: int = 0
 
     @property
     def record(self) -> Record:
@@ -90,6 +91,7 @@ class Story:
         path.write_text(CONFIG.format(**facts, key=self.key, step=self.step, folder=self.folder))
         path.chmod(0o600)
         for number, cut in enumerate(self.cuts, start=1):
+            self._starts = self.log.count('"daemon.started"')
             life = await self.launcher.start(
                 ["run", "--log-format", "json", "--config", str(path)],
                 environ={**gateway.belonging, "PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY)},
@@ -110,8 +112,8 @@ class Story:
         return self
 
     def _is_done(self, life: Life) -> bool:
-        """Cut; or the matter is over, so that nothing more will come of this life (or the next one)."""
-        return life.is_over or self.is_over
+        """Cut; or started, and the matter is over, so that nothing more will come of this life (or the next one)."""
+        return life.is_over or (self.is_over and self.log.count('"daemon.started"') > self._starts)
 
     @property
     def is_over(self) -> bool:
