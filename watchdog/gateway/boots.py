@@ -9,7 +9,7 @@ Two things say better, and the earliest counts:
 - the gateway's own lock file, when it is on our machine: written once at the start, on the gateway's wall clock;
 - what the same life of it said before. Only an uptime that is shorter than one already reached is surely another process.
 
-Limit: a gateway elsewhere whose host slept before our first look is believed.
+Limit: a process elsewhere whose host slept between its start and our first look at it is believed.
 """
 
 from __future__ import annotations
