@@ -106,12 +106,25 @@ class Session:
     child_keys: tuple[str, ...] = ()
     has_active_subagent_run: bool | None = None
     is_archived: bool = False
+    is_pinned: bool = False
+    """Listed before all others, however old (2026.9.6)."""
     is_placed_elsewhere: bool = False
     """The row's ``placement`` names a state other than ``local`` (2026.9.x cloud runs): we cannot see that run."""
 
     @property
     def is_main(self) -> bool:
         return self.kind is SessionKind.MAIN
+
+    @property
+    def may_change_unseen(self) -> bool:
+        """Something works on it, or is said to: its row may change without ``updatedAt`` moving, so it is read anew in
+        every poll."""
+        return (
+            self.status in (Status.RUNNING, Status.QUEUED, Status.OTHER)
+            or bool(self.has_active_run)
+            or bool(self.active_run_ids)
+            or bool(self.has_active_subagent_run)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +138,11 @@ class MalformedRow:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All rows of one poll. ``is_complete`` is False when the list could not be read to its end."""
+    """All rows as of one poll. ``is_complete`` is False when the list could not be read to its end.
+
+    After a glance (``is_sweep`` False) the rows named in ``carried`` were not asked for again: they lie behind everything
+    that changed since they were read. What runs, or may run, is never among them.
+    """
 
     asked_at: Moment
     answered_at: Moment
@@ -135,15 +152,24 @@ class Snapshot:
     size_bytes: int = 0
     gateway_clock_stepped: bool = False
     """The gateway's wall clock has moved against a monotonic one since we connected."""
+    is_sweep: bool = True
+    """The list was read to its end in this very poll."""
+    carried: frozenset[str] = frozenset()
+    """Keys of rows that an earlier poll read."""
+    requests: int = 1
+    slowest_answer: timedelta | None = None
+    """The longest that one page took; None: there was one page."""
 
     @property
     def latency(self) -> timedelta:
-        return self.answered_at.since(self.asked_at)
+        """How long the gateway took for one answer, the slowest of this poll."""
+        return self.slowest_answer if self.slowest_answer is not None else self.answered_at.since(self.asked_at)
 
     def lacks(self, key: str) -> bool:
-        """The session is surely gone: the list is whole, and no row that could not be read may be its."""
+        """The session is surely gone: the list was read whole just now, and no row that could not be read may be its."""
         return (
             self.is_complete
+            and self.is_sweep
             and all(row.key != key for row in self.sessions)
             and all(row.key not in (None, key) for row in self.malformed)
         )

@@ -160,6 +160,7 @@ class Builder:
         """One watch per configured gateway, or for those in ``only``."""
         book = loaded.policy_book
         steps = frozenset[Step]() if is_observing else may_act(book)
+        spare = Ledger.in_memory(wall=lambda: self.clock.now().wall)
         return [
             Watch(
                 gateway=self.client(section, identity, steps),
@@ -170,8 +171,9 @@ class Builder:
                 log=self.log,
                 meter=self.meter,
                 poll_every=loaded.config.poll_every,
+                full_sweep_every=loaded.config.full_sweep_every,
                 is_observing=is_observing,
-                spare_ledger=Ledger.in_memory(wall=lambda: self.clock.now().wall),
+                spare_ledger=spare,
                 recorder=recordings.begin(section.name, loaded) if recordings is not None else None,
             )
             for section in loaded.config.gateways

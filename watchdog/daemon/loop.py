@@ -25,9 +25,11 @@ from watchdog.core.recovery import Attempt
 from watchdog.daemon.assembly import Parts
 from watchdog.daemon.file_watch import SETTLED, FileWatch, Sight
 from watchdog.daemon.runner import Runner
+from watchdog.daemon.turns import Turns, first_after
 from watchdog.service import announcements
 from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event
+from watchdog.service.pace import SLOWEST
 from watchdog.service.ports import AuditLine
 from watchdog.service.state import PROGRAM
 from watchdog.service.watch import PassReport, Watch
@@ -59,6 +61,7 @@ class Daemon:
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _scheduler: AsyncIOScheduler = field(init=False)
     _rng: Random = field(init=False)
+    _turns: Turns = field(default_factory=Turns)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _why: str = "asked to stop"
@@ -93,7 +96,7 @@ class Daemon:
         await parts.teller.configure(parts.loaded)
         parts.restarts.configure(parts.loaded)
         for watch in parts.watches:
-            self._start(watch)
+            self._start(watch, len(parts.watches))
         await parts.page.open(lambda: [runner.watch for runner in self._runners.values()])
         self._scheduler.add_job(self._prune, "interval", seconds=DAY)
         self._scheduler.start()
@@ -120,7 +123,7 @@ class Daemon:
 
     # ---------------------------------------------------------------- runners
 
-    def _start(self, watch: Watch) -> None:
+    def _start(self, watch: Watch, among: int) -> None:
         name = watch.gateway.name
         every = self.parts.loaded.config.poll_every
         runner = Runner(
@@ -131,9 +134,17 @@ class Daemon:
             Random(self._rng.random()),
             self._after_pass,
             self._ledger_failed,
+            turns=self._turns,
+            first_after=first_after(name, among, every),
         )
         self._runners[name] = runner
-        self._scheduler.add_job(runner.ring, "interval", seconds=every.total_seconds(), id=name)
+        self._scheduler.add_job(
+            runner.rung,
+            "interval",
+            seconds=every.total_seconds(),
+            id=name,
+            next_run_time=self.parts.clock.now().wall + every + timedelta(seconds=runner.first_after),
+        )
         self._tasks[name] = asyncio.create_task(runner.run(), name=name)
         self._changed.set()
 
@@ -225,7 +236,7 @@ class Daemon:
 
     def _longest_pass(self) -> timedelta:
         """How long a runner may go without finishing a pass: its interval, and every time-out of one pass."""
-        return 3 * self.parts.loaded.config.poll_every + PASS_LIMIT
+        return SLOWEST * self.parts.loaded.config.poll_every + PASS_LIMIT
 
     def _status_line(self) -> str:
         reports = [runner.watch.last_report for runner in self._runners.values()]
@@ -317,8 +328,10 @@ class Daemon:
             await self._end(name)
         for name in kept:
             self._runners[name].watch.take_book(loaded.policy_book)
-        for watch in self.parts.build_watches(loaded, set(new) - kept):
-            self._start(watch)
+            self._runners[name].watch.full_sweep_every = loaded.config.full_sweep_every
+        fresh = set(new) - kept
+        for watch in self.parts.build_watches(loaded, fresh):
+            self._start(watch, len(fresh))
         self.parts.recordings.configure(loaded)
         await self.parts.teller.configure(loaded)
         self.parts.supervisor.expect_ping_within(self._longest_pass())

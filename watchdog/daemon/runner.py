@@ -14,8 +14,10 @@ from datetime import timedelta
 from random import Random
 
 from watchdog.core.model import Moment
+from watchdog.daemon.turns import Turns
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
+from watchdog.service.pace import SOONEST
 from watchdog.service.ports import Clock
 from watchdog.service.watch import PassReport, Watch
 
@@ -24,8 +26,6 @@ OnLedgerFailure = Callable[[errors.LedgerError], Awaitable[None]]
 
 _FIRST_RETRY = 1.0
 _LAST_RETRY = 60.0
-_SOONEST = 0.2
-"""Seconds between two passes at least, however much is due."""
 
 
 @dataclass(slots=True)
@@ -39,10 +39,17 @@ class Runner:
     rng: Random
     after_pass: AfterPass
     on_ledger_failure: OnLedgerFailure
+    turns: Turns = field(default_factory=Turns)
+    first_after: float = 0.0
+    """Seconds until the first pass: many gateways do not all begin at once."""
     bell: asyncio.Event = field(default_factory=asyncio.Event)
     failures: int = 0
     last_finished_at: Moment = field(init=False)
     """When the last pass ended, however it ended."""
+    rung_at: Moment | None = field(init=False, default=None)
+    """Since when a pass is wanted."""
+    lateness: timedelta = field(init=False, default=timedelta(0))
+    """How long after its bell the last pass that was rung for began."""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _ledger_is_out: bool = False
 
@@ -51,7 +58,13 @@ class Runner:
 
     def ring(self) -> None:
         """A pass is wanted now. Ringing during a pass makes one more, never two at once."""
+        if not self.bell.is_set():
+            self.rung_at = self.clock.now()
         self.bell.set()
+
+    async def rung(self) -> None:
+        """``ring`` for a scheduler: a coroutine runs in the loop, anything else in a thread, where no bell may be rung."""
+        self.ring()
 
     def stop(self) -> None:
         self._stopping.set()
@@ -60,15 +73,24 @@ class Runner:
     async def run(self) -> None:
         """Pass after pass. Returns after ``stop``, with the pass that was going finished."""
         try:
+            if self.first_after:
+                await self._sleep(self.first_after, heed_bell=False)
             while not self._stopping.is_set():
-                self.bell.clear()
-                report = await self._pass()
+                async with self.turns.turn():
+                    self.bell.clear()
+                    self._note_lateness()
+                    report = await self._pass()
                 self.last_finished_at = self.clock.now()
                 if report is not None:
                     await self.after_pass(report)
                 await self._wait(report)
         finally:
             await self.watch.gateway.close()
+
+    def _note_lateness(self) -> None:
+        rung_at, self.rung_at = self.rung_at, None
+        if rung_at is not None:
+            self.lateness = self.clock.now().since(rung_at)
 
     async def _pass(self) -> PassReport | None:
         try:
@@ -96,18 +118,20 @@ class Runner:
         if report is None or not report.is_good:
             await self._sleep(self.retry_after(), heed_bell=False)
             return
-        wait = self.poll_every.total_seconds()
+        pace = self.watch.pace
+        wait = pace.interval.total_seconds()
         if report.next_due is not None:
             due = report.next_due.monotonic - self.clock.now().monotonic
             # A due moment that has passed is looked at again only with the next bell: nothing changed by waiting.
-            wait = min(wait, max(due, _SOONEST))
-        await self._sleep(wait, heed_bell=True)
+            wait = min(wait, max(due, pace.soonest.total_seconds()))
+        # The bell keeps the configured rhythm; a slow gateway has its own.
+        await self._sleep(wait, heed_bell=not pace.is_slowed)
 
     def retry_after(self) -> float:
         """Seconds until the next try: doubling from 1 s up to the poll interval (at most 60 s), half of it jitter."""
         ceiling = min(self.poll_every.total_seconds(), _LAST_RETRY)
         step: float = min(ceiling, _FIRST_RETRY * 2 ** min(self.failures - 1, 10))
-        return max(_SOONEST, step * (0.5 + 0.5 * self.rng.random()))
+        return max(SOONEST, step * (0.5 + 0.5 * self.rng.random()))
 
     async def _sleep(self, seconds: float, *, heed_bell: bool) -> None:
         event = self.bell if heed_bell else self._stopping

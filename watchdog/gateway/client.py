@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -43,7 +43,7 @@ from watchdog.gateway.capabilities import (
 from watchdog.gateway.frames import UNREADABLE
 from watchdog.gateway.identity import DeviceIdentity
 from watchdog.gateway.link import AS_CLI, Credentials, Dial, Introduction, Link
-from watchdog.gateway.listing import Page, Pager, read_page
+from watchdog.gateway.lister import Lister
 from watchdog.gateway.rows import Millis, instant
 from watchdog.gateway.transcript import read_tail
 from watchdog.gateway.waiting import (
@@ -64,7 +64,6 @@ SIGN_IN_SETTLES = 2.0
 """3.24 probes its chat apps whenever an operator signs in, and a delivery in that moment is lost (IRC error 433):
 wait these seconds between signing in and a deed whose answer has to reach a chat app."""
 TELLING_TRIES, TELLING_PAUSE = 3, 3.0
-CLOCK_STEP = timedelta(seconds=5)
 TIMEOUT_SLACK = timedelta(seconds=2)
 """A run that hit its limit ends 10 to 15 ms after it (3.24); a person who presses Stop does not hit these two seconds,
 because the run is over by then."""
@@ -137,6 +136,7 @@ class GatewayClient:
         self._facts: GatewayFacts | None = None
         self._version: Version | None = None
         self._clock_base: tuple[float, float] | None = None
+        self._lister: Lister | None = None
         self._scope_problems: dict[str, str] = {}
         self._run_limit: timedelta | None = None
         self._skew: timedelta | None = None
@@ -161,6 +161,13 @@ class GatewayClient:
         self._link = link
         self._facts = self._read_facts(link)
         self._version = parse_version(self._facts.version)
+        self._lister = Lister(
+            self._ask_for_rows,
+            self._clock,
+            main_key=self._facts.main_session_key,
+            counts_pages=self._counts_pages,
+            clock_base=self._clock_base,
+        )
         await self._check_scopes()
         self._run_limit = await self._read_run_limit() if self._facts.capabilities.row_survives_stop else None
         return self._facts
@@ -271,38 +278,21 @@ class GatewayClient:
 
     # ---------------------------------------------------------------- looking
 
-    async def list_sessions(self) -> Snapshot:
-        asked_at = self._clock.now()
+    async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
+        if self._lister is None:
+            raise errors.GatewayClosed(f"{self._name}: not connected.")
         self._waiting = None
-        pager = Pager(counts_pages=self._counts_pages)
-        size, stepped = 0, False
-        while (params := pager.next_request()) is not None:
-            payload = await self._ask("sessions.list", params, patience=max(self._patience, 30.0))
-            size += len(bytes(payload))
-            page = read_page(payload, self._facts.main_session_key if self._facts else None, pager.position)
-            stepped = stepped or self._has_stepped(page)
-            pager.take(page)
-        return Snapshot(
-            asked_at=asked_at,
-            answered_at=self._clock.now(),
-            sessions=pager.sessions,
-            is_complete=pager.is_complete,
-            malformed=pager.malformed,
-            size_bytes=size,
-            gateway_clock_stepped=stepped,
-        )
+        if keen is None:
+            return await self._lister.whole()
+        return await (self._lister.whole(is_hurried=False) if sweep else self._lister.glance(keen))
+
+    async def _ask_for_rows(self, params: dict[str, Any]) -> msgspec.Raw:
+        return await self._ask("sessions.list", params, patience=max(self._patience, 30.0))
 
     @property
     def _counts_pages(self) -> bool:
         # 3.24 and 4.14 send everything and know no totals: there a limit would cut rows silently.
         return self._version is not None and self._version >= (2026, 5, 18)
-
-    def _has_stepped(self, page: Page) -> bool:
-        if self._clock_base is None or page.clock_ms is None:
-            return False
-        base_ms, base_monotonic = self._clock_base
-        expected = base_ms + (self._clock.now().monotonic - base_monotonic) * 1000
-        return abs(page.clock_ms - expected) > CLOCK_STEP.total_seconds() * 1000
 
     async def look(self, session: Session, wants: Wants) -> Look:
         look = Look()

@@ -20,7 +20,7 @@ from watchdog.service import errors
 PAGE_SIZE = 250
 """Rows a page: about 20 ms of the gateway's time at 10,000 sessions (2026.9.6)."""
 MAX_PAGES = 2000
-_BASE: dict[str, Any] = {"includeGlobal": True, "includeUnknown": True}
+BASE: dict[str, Any] = {"includeGlobal": True, "includeUnknown": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Pager:
     """Asks for pages until the list is whole. Feed it every page; it says what to ask next, or None at the end."""
 
     def __init__(self, *, counts_pages: bool) -> None:
-        self._next: dict[str, Any] | None = {**_BASE, "limit": PAGE_SIZE} if counts_pages else dict(_BASE)
+        self._next: dict[str, Any] | None = {**BASE, "limit": PAGE_SIZE} if counts_pages else dict(BASE)
         self._rows: dict[str, Session] = {}
         self._malformed: list[MalformedRow] = []
         self._pages = 0
@@ -92,7 +92,7 @@ class Pager:
             self._has_shrunk = True  # rows behind a vanished one moved up, over a border that we had passed already
         self._total = page.total
         if page.has_more and page.next_offset is not None and page.count and self._pages < MAX_PAGES:
-            self._next = {**_BASE, "limit": PAGE_SIZE, "offset": page.next_offset}
+            self._next = {**BASE, "limit": PAGE_SIZE, "offset": page.next_offset}
             return
         if page.has_more or (page.total is not None and page.total > self.position):
             self._ask_again(page)
@@ -105,7 +105,7 @@ class Pager:
             self._next, self._is_whole = None, False
             return
         self._restarts += 1
-        self._start_over({**_BASE, "limit": (page.total or self.position * 4) + PAGE_SIZE})
+        self._start_over({**BASE, "limit": (page.total or self.position * 4) + PAGE_SIZE})
 
     def _start_over(self, request: dict[str, Any]) -> None:
         self._rows, self._malformed, self.position = {}, [], 0
@@ -118,7 +118,7 @@ class Pager:
         if not is_whole and self._restarts < 1:
             # A row moved across a page border while we read: read once more.
             self._restarts += 1
-            self._start_over({**_BASE, "limit": PAGE_SIZE})
+            self._start_over({**BASE, "limit": PAGE_SIZE})
             return
         self._next = None
         self._is_whole = is_whole

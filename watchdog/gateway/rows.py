@@ -52,6 +52,7 @@ class _Row(msgspec.Struct):
     hasActiveSubagentRun: bool | None = None  # noqa: N815
     subagentRole: str | None = None  # noqa: N815
     archived: bool | None = None
+    pinned: bool | None = None
     placement: Any = None
     isMain: bool | None = None  # noqa: N815
 
@@ -140,6 +141,7 @@ def _session(row: _Row, main_key: str | None) -> Session:
         child_keys=_child_keys(row.childSessions),
         has_active_subagent_run=row.hasActiveSubagentRun,
         is_archived=bool(row.archived),
+        is_pinned=bool(row.pinned),
         is_placed_elsewhere=_is_placed_elsewhere(row.placement),
     )
 

@@ -7,6 +7,7 @@ session stands to the recorded world is in ``_Turn``; see the package's docstrin
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -148,7 +149,7 @@ class ReplayedGateway:
     def take_loss(self) -> Loss | None:
         return self._now.loss
 
-    async def list_sessions(self) -> Snapshot:
+    async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
         lists = self._now.lists
         if not lists:
             raise errors.GatewayUnresponsive(f"{self.name}: the sessions were not listed in this pass.")
@@ -171,6 +172,8 @@ class ReplayedGateway:
             is_complete=listing.is_complete,
             malformed=listing.malformed,
             gateway_clock_stepped=listing.has_stepped,
+            is_sweep=listing.is_sweep,
+            slowest_answer=listing.slowest,
         )
 
     def _sessions(self, listing: Listing) -> tuple[Session, ...]:

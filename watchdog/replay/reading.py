@@ -40,6 +40,8 @@ class Listing:
     is_complete: bool = True
     malformed: tuple[MalformedRow, ...] = ()
     has_stepped: bool = False
+    is_sweep: bool = True
+    slowest: timedelta | None = None
     error: errors.GatewayError | None = None
 
 
@@ -297,6 +299,7 @@ def _listing(item: object, began: Moment, state: _State) -> Listing:
             else:
                 state.rows[key] = session_of(key, row)
         state.sessions = tuple(state.rows.values())
+    took = data.get("took")
     return Listing(
         asked_at=_later(began, times[0]),
         answered_at=_later(began, times[1]),
@@ -304,6 +307,8 @@ def _listing(item: object, began: Moment, state: _State) -> Listing:
         is_complete=data.get("part") is not True,
         malformed=tuple(value_of(MalformedRow, row) for row in _list(data.get("bad", []))),
         has_stepped=data.get("stepped") is True,
+        is_sweep=data.get("glance") is not True,
+        slowest=timedelta(seconds=took) if isinstance(took, int | float) and 0 <= took < 3600 else None,
     )
 
 

@@ -25,6 +25,7 @@ class Event(StrEnum):
     GATEWAY_DISCONNECTED = "gateway.disconnected"
     GATEWAY_RESTARTED = "gateway.restarted"
     GATEWAY_UNHEALTHY = "gateway.unhealthy"
+    GATEWAY_PACED = "gateway.paced"
 
     CYCLE_FINISHED = "cycle.finished"
     CYCLE_FAILED = "cycle.failed"

@@ -54,6 +54,8 @@ class Observer:
         self.tracks: dict[str, Track] = {}
         self._unattended: dict[str, RunIdentity] = {}
         """Runs found stuck in the last pass: nobody waits for a child among them."""
+        self._rest: dict[str, Judged] = {}
+        self._rest_by: tuple[PolicyBook, GatewayFacts] | None = None
 
     def forget_spans(self, now: Moment) -> None:
         self.tracks = {key: forget_spans(track, now) for key, track in self.tracks.items()}
@@ -68,12 +70,21 @@ class Observer:
             self.tracks = {key: track for key, track in self.tracks.items() if key in alive}
         preflight = await self._preflight(running, facts)
         judged: dict[str, Judged] = {}
+        is_same = self._rest_by is not None and self._rest_by[0] is self.book and self._rest_by[1] is facts
+        rest = self._rest if is_same else {}
+        self._rest, self._rest_by = {}, (self.book, facts)
         for row in sorted(snapshot.sessions, key=_children_first):
-            policy = self.book.policy_for(facts.name, row)
             if row.status is not Status.RUNNING:
                 self.tracks.pop(row.key, None)
-                judged[row.key] = self._at_rest(row, policy, facts, now)
+                known = rest.get(row.key)
+                if known is None or known.session is not row:  # the very row that an earlier poll read
+                    known = self._at_rest(row, self.book.policy_for(facts.name, row), facts, now)
+                self._rest[row.key] = known
+                judged[row.key] = known
                 continue
+            if row.key in snapshot.carried:
+                continue  # what runs is judged by what was seen now, never by what was seen then
+            policy = self.book.policy_for(facts.name, row)
             look = await self._look(row, policy, facts, preflight, now)
             here = judged[row.key] = self._judge_running(
                 row, look, policy, facts, now, tuple(aliases.get(row.key, ())), self._living(relatives.get(row.key, ()))
@@ -82,7 +93,7 @@ class Observer:
                 self._unattended[row.key] = here.case.track.identity
             else:
                 self._unattended.pop(row.key, None)
-        return [judged[row.key] for row in snapshot.sessions]
+        return [judged[row.key] for row in snapshot.sessions if row.key in judged]
 
     def rejudge(self, row: Session, look: Look, policy: Policy, facts: GatewayFacts, snapshot: Snapshot) -> Judged:
         """Judge a fresh sight of one session for the fence; the tracks stay as they are."""

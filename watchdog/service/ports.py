@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -113,8 +113,13 @@ class Gateway(Protocol):
         """Why and when the last connection ended, said once; None when it has not ended since last asked."""
         ...
 
-    async def list_sessions(self) -> Snapshot:
-        """Every row, paged to the end."""
+    async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
+        """Every row.
+
+        ``keen`` None: the whole list, at once. Else a poll of a watch: rows that cannot have changed since its last
+        poll may be carried over (``Snapshot.carried``), never one that runs or whose key is in ``keen``; with ``sweep``
+        the whole list all the same, in pages with pauses between them.
+        """
         ...
 
     async def look(self, session: Session, wants: Wants) -> Look:

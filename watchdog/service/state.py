@@ -147,6 +147,8 @@ class GatewayState:
     budget: BudgetLeft | None
     sessions: tuple[SessionState, ...]
     sessions_left_out: int
+    poll_every_seconds: float | None = None
+    """Longer than configured while it answers slowly. None: it has not answered yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,6 +187,9 @@ def _gateway(sight: Sight, record: Record) -> say.GatewayState:
         budget=_budget(recovery.gateway_budget, record.charges.get((sight.name, None), 0)),
         sessions=sessions,
         sessions_left_out=max(0, len(shown) - say.MOST_SESSIONS),
+        poll_every_seconds=seen.poll_every.total_seconds()
+        if seen is not None and seen.poll_every is not None
+        else None,
     )
 
 

@@ -21,6 +21,7 @@ from watchdog.service.events import Event, Log
 from watchdog.service.executor import Executor
 from watchdog.service.incidents import Incidents
 from watchdog.service.observing import Judged, Observer
+from watchdog.service.pace import Pace, pace
 from watchdog.service.planning import Action, Decision, GatewayStanding, decide, fleet_is_suspicious, hangs_alive
 from watchdog.service.ports import Clock, Gateway, Ledger, Loss, Message, Meter, Notes
 from watchdog.service.recording.recorder import Recorder
@@ -54,6 +55,8 @@ class PassReport:
     """What ended the pass, when ``phase`` is not CONNECTED."""
     was_answered: bool = False
     """The list was answered before that: the gateway lives, and what failed is about one session."""
+    poll_every: timedelta | None = None
+    """How long until the next poll when nothing is due before: longer than configured while the gateway is slow."""
     parting: Loss | None = None
     """How the last connection ended, as long as there is no new one."""
 
@@ -85,12 +88,16 @@ class Watch:
     log: Log
     meter: Meter
     poll_every: timedelta = timedelta(seconds=30)
+    full_sweep_every: timedelta = timedelta(minutes=15)
+    """How long at most rows that seem to be at rest are believed without reading them again."""
     is_observing: bool = False
     """``run --observe``: judge and tell, never act."""
     spare_ledger: Ledger | None = None
     """Kept in memory: watching and telling go on with it while the real one cannot be used, and no deed is done."""
     recorder: Recorder | None = None
     """Notes what every pass saw, for ``replay``. None: nothing is recorded."""
+    pace: Pace = field(init=False)
+    """How soon the next pass is wanted."""
     trust: Trust = field(init=False)
     observer: Observer = field(init=False)
     incidents: Incidents = field(init=False)
@@ -100,6 +107,8 @@ class Watch:
     ledger_problem: str | None = field(init=False, default=None)
     """Why the real ledger is out of use, or None."""
     _real_ledger: Ledger = field(init=False)
+    _swept_at: Moment | None = field(init=False, default=None)
+    """When the list was last read whole, on this connection and without a gap since."""
     _outage: _Outage | None = field(init=False, default=None)
     _lost: Loss | None = field(init=False, default=None)
     _was_connected: bool = field(init=False, default=False)
@@ -112,7 +121,8 @@ class Watch:
         self._real_ledger = self.ledger
         if self.recorder is not None:
             self.gateway, self.log = self.recorder.around(self.gateway), self.recorder.beside(self.log)
-        self.trust = Trust(stall_after=max(3 * self.poll_every, timedelta(seconds=60)))
+        self.pace = pace(self.poll_every, self.book, ())
+        self.trust = Trust(stall_after=_stall_after(self.pace))
         self.storms = Storms(self.gateway.name, self.log)
         self.observer = Observer(self.gateway, self.book, self.trust)
         self.incidents = Incidents(self.gateway, self.ledger, self.log, self.meter)
@@ -149,13 +159,15 @@ class Watch:
         if gap is not None:
             self.observer.forget_spans(now)
             self.trust.note_silence()
+            self._swept_at = None
             self.log.event(Event.GATEWAY_UNHEALTHY, gateway=self.gateway.name, reason=f"starting over: {gap}")
         was_answered = False
         try:
             facts = await self._connect(now)
-            snapshot = await self.gateway.list_sessions()
+            snapshot = await self._list(now)
             was_answered = True
             self.trust.note_answer(snapshot.latency, clock_stepped=snapshot.gateway_clock_stepped)
+            self._set_pace()
             judged = await self.observer.judge_all(snapshot, facts)
             report = await self._decide_and_act(facts, snapshot, judged)
         except errors.LedgerError:
@@ -169,6 +181,33 @@ class Watch:
             self.recorder.end(is_writable=self.ledger_problem is None and self.ledger.problem is None)
         self.last_report = report
         return report
+
+    async def _list(self, now: Moment) -> Snapshot:
+        """What can have changed; everything after a start, a gap, a loss, an incomplete list, and every
+        ``full_sweep_every``."""
+        is_due = self._swept_at is None or now.since(self._swept_at) >= self.full_sweep_every
+        in_flight = {incident.session for incident, _ in self.ledger.attempts_in_flight(self.gateway.name)}
+        incidents = {incident.session for incident in self.ledger.open_incidents(self.gateway.name)}
+        snapshot = await self.gateway.list_sessions(in_flight | incidents, sweep=is_due)
+        if snapshot.is_sweep:
+            self._swept_at = snapshot.answered_at if snapshot.is_complete else None
+        return snapshot
+
+    def _set_pace(self) -> None:
+        """A gateway that answers slowly is asked less often, and a person can see it."""
+        before, self.pace = self.pace, pace(self.poll_every, self.book, self.trust.recent_latencies)
+        # A pass that comes late because we wanted it late is no gap.
+        self.trust.stall_after = _stall_after(self.pace)
+        if before.is_slowed is not self.pace.is_slowed:
+            self.log.event(
+                Event.GATEWAY_PACED,
+                gateway=self.gateway.name,
+                poll_every_seconds=round(self.pace.interval.total_seconds(), 1),
+                answer_seconds=round(self.pace.answer.total_seconds(), 3),
+                reason="it answers slowly and is asked less often"
+                if self.pace.is_slowed
+                else "it answers in time again",
+            )
 
     # ---------------------------------------------------------------- the gateway itself
 
@@ -190,6 +229,7 @@ class Watch:
             if change is not None or was_cut:
                 self._note_restart(now)
             self._was_connected = True
+            self._swept_at = None
             if change is not None:
                 self.log.event(
                     Event.GATEWAY_RESTARTED,
@@ -304,6 +344,7 @@ class Watch:
             size_bytes=snapshot.size_bytes,
             deeds=deeds,
             in_flight=in_flight + deeds,
+            poll_every=self.pace.interval,
             next_due=_next_due(judged, decisions, now, has_in_flight=bool(in_flight + deeds)),
         )
 
@@ -528,6 +569,11 @@ def may_act(book: PolicyBook) -> frozenset[Step]:
 def _oldest_first(item: Judged) -> float:
     started = item.session.started_at
     return started.timestamp() if started is not None else float("inf")
+
+
+def _stall_after(pace: Pace) -> timedelta:
+    """A pass later than this was not us being patient."""
+    return max(3 * pace.interval, timedelta(seconds=60))
 
 
 _LOOK_BACK = timedelta(seconds=2)

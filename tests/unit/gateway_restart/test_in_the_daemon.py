@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -52,7 +52,7 @@ class Deaf:
         loss, self.loss = self.loss, None
         return loss
 
-    async def list_sessions(self) -> Snapshot:
+    async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
         now = self.clock.now()
         return Snapshot(now, now, (), True)
 

@@ -6,7 +6,7 @@ ledger holds and what was written down.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -171,6 +171,10 @@ class FakeGateway:
     delivery: bool | None = None
     performed: list[Deed] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    asked: list[tuple[frozenset[str] | None, bool]] = field(default_factory=list)
+    """(``keen``, ``sweep``) of every list that was asked for."""
+    carries: frozenset[str] = frozenset()
+    """Keys of rows that a glance carries over; none: every list is a sweep."""
     loss: Loss | None = None
     _facts: GatewayFacts | None = None
 
@@ -241,8 +245,9 @@ class FakeGateway:
         loss, self.loss = self.loss, None
         return loss
 
-    async def list_sessions(self) -> Snapshot:
+    async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
         self._say("list")
+        self.asked.append((frozenset(keen) if keen is not None else None, sweep))
         asked_at = self.clock.now()
         self.clock.advance(self.latency)
         return Snapshot(
@@ -252,6 +257,8 @@ class FakeGateway:
             self.is_complete,
             self.malformed,
             gateway_clock_stepped=self.clock_stepped,
+            is_sweep=keen is None or sweep or not self.carries,
+            carried=frozenset(self.carries & self.rows.keys()) if keen is not None and not sweep else frozenset(),
         )
 
     async def look(self, session: Session, wants: Wants) -> Look:

@@ -6,7 +6,7 @@ costs up to a quarter of its size, and what one whole line would not fit into is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -206,6 +206,10 @@ class Recorder:
             data["bad"] = [malformed_data(row, self.scrub) for row in snapshot.malformed]
         if snapshot.gateway_clock_stepped:
             data["stepped"] = True
+        if not snapshot.is_sweep:
+            data["glance"] = True
+        if snapshot.slowest_answer is not None:
+            data["took"] = round(snapshot.slowest_answer.total_seconds(), 6)
         self._taken.lists.append(data)
 
     def _known(self, row: Session) -> tuple[Session, Plain]:
@@ -277,9 +281,9 @@ class RecordedGateway:
             self.recorder.note("loss", {"at": at, "error": error_data(loss.error, self.recorder.scrub)})
         return loss
 
-    async def list_sessions(self) -> Snapshot:
+    async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
         try:
-            snapshot = await self.inner.list_sessions()
+            snapshot = await self.inner.list_sessions(keen, sweep=sweep)
         except errors.GatewayError as problem:
             self.recorder.listing_failed(problem)
             raise

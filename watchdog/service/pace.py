@@ -1,0 +1,47 @@
+"""How often a gateway is asked: as configured, and less often while it answers slowly.
+
+A gateway that takes long for an answer is busy enough without us: then it is asked so rarely that our questions take
+``SHARE`` of its time, but never more rarely than ``SLOWEST`` times the configured interval, and never so rarely that a
+session could not be seen three times within the shortest ``stuck_after``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from watchdog.core.policy import PolicyBook
+
+SHARE = 0.02
+"""Of the gateway's time, at most, while it is slow."""
+SLOWEST = 4
+SOONEST = 0.2
+"""Seconds between two passes at least, however much is due."""
+BREATH = 5
+"""When something is due before the next poll, a slow gateway is still left alone for so many times its answer took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """``interval``: until the next poll. ``soonest``: until a look that something is due for."""
+
+    interval: timedelta
+    soonest: timedelta
+    is_slowed: bool
+    answer: timedelta = timedelta(0)
+    """What the gateway took for an answer, as far as it counts."""
+
+
+def pace(poll_every: timedelta, book: PolicyBook, latencies: Iterable[timedelta]) -> Pace:
+    """From the latest answers, newest last. One slow answer is none: the faster of the last two counts."""
+    answer = min([*latencies][-2:], default=timedelta(0))
+    interval = max(poll_every, min(answer / SHARE, slowest(poll_every, book)))
+    soonest = max(timedelta(seconds=SOONEST), BREATH * answer)
+    return Pace(interval, min(soonest, interval), interval > poll_every, answer)
+
+
+def slowest(poll_every: timedelta, book: PolicyBook) -> timedelta:
+    """The longest interval there will be between two polls of a gateway that answers."""
+    shortest = min(policy.thresholds.stuck_after for policy in (*book.policies, book.default))
+    return max(poll_every, min(SLOWEST * poll_every, shortest / 3))
