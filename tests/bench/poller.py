@@ -37,18 +37,23 @@ class Polled:
     resident: int
 
 
+def client_of(url: str, token: str, folder: Path) -> GatewayClient:
+    """The daemon's client of one gateway, only to look."""
+    device = DeviceIdentity.load_or_create(folder / "device.pem")
+    return GatewayClient(
+        "bench",
+        lambda: Endpoint(url, Credentials(Secret(token))),
+        device=device,
+        probe_device=device,
+        clock=SystemClock(),
+        host=Host(),
+    )
+
+
 async def poll(url: str, token: str, polls: int) -> Polled:
     """Poll one gateway again and again over one connection."""
     with tempfile.TemporaryDirectory(prefix="watchdog-bench-") as folder:
-        device = DeviceIdentity.load_or_create(Path(folder) / "device.pem")
-        client = GatewayClient(
-            "bench",
-            lambda: Endpoint(url, Credentials(Secret(token))),
-            device=device,
-            probe_device=device,
-            clock=SystemClock(),
-            host=Host(),
-        )
+        client = client_of(url, token, Path(folder))
         await client.connect()
         for _ in range(WARM_UP):
             await client.list_sessions()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from tests.incidents.cases import Case, Expect, Right, See, names_like, span
-from tests.incidents.script import NAME, ScriptedGateway, Sent, World
+from tests.incidents.script import BYSTANDER, NAME, ScriptedGateway, Sent, World
 from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.unmetered import NoMeter
 from watchdog.config import parse
@@ -115,6 +115,10 @@ class Player:
     """One playing of one case."""
 
     case: Case
+    bystanders: int = 0
+    """See ``World.bystanders``."""
+    reads_all: bool = False
+    """Every poll reads every row, as on a gateway whose lists cannot be read in part."""
     world: World = field(init=False)
     watch: Watch = field(init=False)
     ledger: Ledger = field(init=False)
@@ -125,11 +129,12 @@ class Player:
 
     def __post_init__(self) -> None:
         self.world = World.of(self.case)
+        self.world.bystanders = self.bystanders
         loaded = parse(self.case.config, file=f"{self.case.name}.config", env={})
         self._poll = loaded.config.poll_every.total_seconds()
         self.ledger = Ledger.in_memory(wall=lambda: self.world.now().wall)
         self.watch = Watch(
-            gateway=ScriptedGateway(self.world, may_act(loaded.policy_book)),
+            gateway=ScriptedGateway(self.world, may_act(loaded.policy_book), reads_all=self.reads_all),
             book=loaded.policy_book,
             ledger=self.ledger,
             notes=_Notes(),
@@ -187,6 +192,8 @@ class Player:
         decisions = {decision.judged.session.key: decision for decision in report.decisions}
         in_flight = {incident.session for incident, _ in self.ledger.attempts_in_flight(NAME)}
         for item in report.judged:
+            if item.session.key.startswith(BYSTANDER):
+                continue
             name = names[item.session.key]
             verdict, why = item.judgement.verdict, item.judgement.reason
             see, detail = _see(decisions.get(item.session.key), verdict, item.session.key in in_flight)

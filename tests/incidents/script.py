@@ -8,7 +8,7 @@ the clocks.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -19,7 +19,7 @@ import msgspec
 from tests.incidents import wire
 from tests.incidents.cases import Case, Change, span
 from tests.incidents.wire import Era, Json
-from watchdog.core.model import Lock, LockSight, Moment, Session
+from watchdog.core.model import Lock, LockSight, Moment, Session, Snapshot
 from watchdog.core.policy import Step
 from watchdog.gateway.client import Endpoint, GatewayClient
 from watchdog.gateway.frames import WireError
@@ -31,6 +31,7 @@ from watchdog.service import errors
 BEGINNING = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ORIGIN_MS = round(BEGINNING.timestamp() * 1000)
 NAME = "home"
+BYSTANDER = "agent:main:irc:direct:bystander-"
 GATEWAY_PID = 4242
 
 _LOCKS = {
@@ -97,6 +98,8 @@ class World:
     is_degraded: bool = False
     is_truncated: bool = False
     malformed: tuple[str, ...] = ()
+    bystanders: int = 0
+    """Sessions beside those of the case, at rest; now and then a person writes to one and is answered at once."""
     sessions: dict[str, Conversation] = field(default_factory=dict)
     sent: list[Sent] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
@@ -316,8 +319,9 @@ class World:
     def _list(self, params: Json) -> Json:
         era = wire.era_of(self.case.version)
         # Encoded where it is asked: rows change while the world goes on.
-        order = sorted(self.sessions.values(), key=lambda one: one.row.get("updatedAt") or 0, reverse=True)
-        rows: list[Any] = [one.row for one in order] + [msgspec.Raw(text.encode()) for text in self.malformed]
+        known = [one.row for one in self.sessions.values()] + [self._bystander(one) for one in range(self.bystanders)]
+        order = sorted(known, key=lambda row: row.get("updatedAt") or 0, reverse=True)
+        rows: list[Any] = order + [msgspec.Raw(text.encode()) for text in self.malformed]
         total = len(rows) + (1 if self.is_truncated else 0)
         answer: Json = {"ts": self.gateway_ms, "path": "(multiple)"}
         if era < Era.FLAG:
@@ -329,6 +333,11 @@ class World:
         if era >= Era.MODERN:
             answer["nextOffset"] = offset + len(page) if has_more and page else None
         return answer
+
+    def _bystander(self, number: int) -> Json:
+        period = 97 * (number + 1)
+        touched = self.gateway_ms - round(self.t % period * 1000) - 1000 * number
+        return {"key": f"{BYSTANDER}{number}", "kind": "direct", "status": "done", "updatedAt": touched}
 
     def _history(self, params: Json) -> Json:
         name = self.name_of(params["sessionKey"])
@@ -592,7 +601,8 @@ _PROBE_DEVICE = DeviceIdentity.of(bytes([1] * 32))
 class ScriptedGateway(GatewayClient):
     """The real client; only its sockets are played."""
 
-    def __init__(self, world: World, steps: frozenset[Step]) -> None:
+    def __init__(self, world: World, steps: frozenset[Step], *, reads_all: bool = False) -> None:
+        self._reads_all = reads_all
         state_dir = "/home/user/.openclaw" if world.case.is_local else None
         endpoint = Endpoint("ws://127.0.0.1:18789", state_dir=state_dir, gateway_pid=GATEWAY_PID)
         super().__init__(
@@ -632,6 +642,9 @@ class ScriptedGateway(GatewayClient):
 
     def _link_to(self, world: World, scopes: tuple[str, ...], *, is_probe: bool) -> ScriptedLink:
         return ScriptedLink(world, scopes, is_probe=is_probe)
+
+    async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
+        return await super().list_sessions(keen, sweep=sweep or self._reads_all)
 
     async def prepare(self, step: Step, session: Session) -> None:
         await super().prepare(step, session)

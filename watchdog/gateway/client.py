@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -216,7 +217,8 @@ class GatewayClient:
         wall = instant(link.clock_ms)
         self._clock_base = (float(link.clock_ms), now.monotonic) if wall is not None and link.clock_ms else None
         self._skew = wall - now.wall if wall is not None else None
-        methods = frozenset(hello.features.methods)
+        methods = _shared(tuple(hello.features.methods))
+        hello.features.methods = []
         uptime_ms = hello.snapshot.uptimeMs
         booted_at = self._boots.booted_at(
             Reading(
@@ -535,6 +537,12 @@ def _figures(loop: dict[str, Any]) -> str:
     found = [f"delay {delay:.0f} ms"] if isinstance(delay, int | float) and abs(delay) < 1e9 else []
     found += [f"{busy:.0%} busy"] if isinstance(busy, int | float) and abs(busy) < 1e9 else []
     return f" ({', '.join(found)})" if found else ""
+
+
+@lru_cache(maxsize=32)
+def _shared(methods: tuple[str, ...]) -> frozenset[str]:
+    """One set for all gateways of one kind: 2026.9.6 names 466 methods, and there may be a thousand gateways."""
+    return frozenset(methods)
 
 
 def _booted_at(clock_ms: Millis, uptime_ms: Millis) -> datetime | None:

@@ -200,8 +200,11 @@ class Glance:
         limit = recent + self._memory.churn * 3 // 2 + SMALLEST
         running = [row for row in rows.values() if row.may_change_unseen or row.key in self._keen]
         for _, end in _windows(rows, running, 0):
-            if end + self._memory.churn + MARGIN <= max(limit, NEAR):
-                limit = max(limit, end + self._memory.churn + MARGIN)
+            deep = end + self._memory.churn + MARGIN
+            if not self._memory.has_offset or deep <= max(limit, NEAR):
+                limit = max(limit, deep)
+        if 2 * limit > len(rows):
+            limit = max(limit, len(rows) + SMALLEST)  # one request for all of it is cheaper than two for most of it
         return min(limit, PAGE_SIZE)
 
     def _give_up(self, why: str) -> None:

@@ -42,6 +42,9 @@ from watchdog.gateway.secrets import Secret
 from watchdog.service import errors
 from watchdog.service.ports import Clock
 
+FRAMES_A_SECOND, FRAME_BURST = 200, 1000
+"""What a link reads in the long run, and at once. A watching link is sent a frame or two in 30 s (2026.9.6)."""
+FLOOD_PAUSE = 0.25
 MAX_FRAME = 64 * 1024 * 1024
 """The gateway's own policy is 25 MiB per payload (2026.9.6); the library's default of 1 MiB is too small for a page."""
 
@@ -152,6 +155,20 @@ def check_url(name: str, url: str, *, insecure: bool) -> None:
             f"{name}: ws:// to {parts.hostname} would send the token unencrypted; use wss://, an SSH tunnel to "
             "127.0.0.1, or set insecure: true for this gateway."
         )
+
+
+class Allowance:
+    """How many frames a link may take: a gateway that floods us waits (TCP holds it back), and the others do not."""
+
+    def __init__(self, now: float) -> None:
+        self._left = float(FRAME_BURST)
+        self._at = now
+
+    def spend(self, now: float) -> float:
+        """One frame was taken; seconds to wait before the next."""
+        self._left = min(FRAME_BURST, self._left + (now - self._at) * FRAMES_A_SECOND) - 1
+        self._at = now
+        return 0.0 if self._left > 0 else FLOOD_PAUSE
 
 
 class Link:
@@ -349,11 +366,14 @@ class Link:
             raise self._closed(closed) from closed
 
     async def _read(self) -> None:
+        allowance = Allowance(asyncio.get_running_loop().time())
         try:
             while True:
                 data = await self._socket.recv()
                 self.bytes_received += len(data)
                 self._take(self._conversation.receive(data))
+                if wait := allowance.spend(asyncio.get_running_loop().time()):
+                    await asyncio.sleep(wait)
         except ConnectionClosed as closed:
             self._fail(self._closed(closed))
         except asyncio.CancelledError:

@@ -77,7 +77,7 @@ class Lister:
                 await self._clock.sleep(min(poll.last_took.total_seconds(), LONGEST_PAUSE))
             page = await self._page(params, pager.position, poll)
             first = first or (page, self._clock.now())
-            has_offset = has_offset or page.next_offset is not None
+            has_offset = has_offset or page.has_offset
             pager.take(page)
         if first is not None and pager.is_complete and not pager.malformed:
             page, at = first

@@ -31,6 +31,8 @@ class Page:
     total: int | None
     has_more: bool | None
     next_offset: int | None
+    has_offset: bool
+    """The answer speaks of offsets, if only to say that there is no next one (2026.9.6)."""
     clock_ms: float | None
 
 
@@ -47,7 +49,8 @@ def read_page(payload: msgspec.Raw, main_key: str | None, position: int) -> Page
         len(envelope.sessions),
         envelope.totalCount,
         envelope.hasMore,
-        envelope.nextOffset,
+        envelope.nextOffset or None,
+        envelope.nextOffset is not msgspec.UNSET,
         float(envelope.ts) if envelope.ts is not None else None,
     )
 

@@ -70,7 +70,7 @@ class ListEnvelope(msgspec.Struct):
     ts: Millis = None
     totalCount: int | None = None  # noqa: N815
     hasMore: bool | None = None  # noqa: N815
-    nextOffset: int | None = None  # noqa: N815
+    nextOffset: int | msgspec.UnsetType | None = msgspec.UNSET  # noqa: N815
 
 
 _row_decoder = msgspec.json.Decoder(_Row)

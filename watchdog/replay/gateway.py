@@ -150,6 +150,7 @@ class ReplayedGateway:
         return self._now.loss
 
     async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
+        del keen, sweep  # what was read then is what there is
         lists = self._now.lists
         if not lists:
             raise errors.GatewayUnresponsive(f"{self.name}: the sessions were not listed in this pass.")

@@ -93,6 +93,7 @@ LEVELS: Mapping[Event, Level] = {
     Event.GATEWAY_DISCONNECTED: Level.WARNING,
     Event.GATEWAY_RESTARTED: Level.WARNING,
     Event.GATEWAY_UNHEALTHY: Level.WARNING,
+    Event.GATEWAY_PACED: Level.INFO,
     Event.CYCLE_FINISHED: Level.INFO,
     Event.CYCLE_FAILED: Level.ERROR,
     Event.SESSION_SUSPECT: Level.INFO,

@@ -13,6 +13,8 @@ from datetime import timedelta
 
 from watchdog.core.policy import PolicyBook
 
+SLOW = timedelta(seconds=0.5)
+"""A gateway that answers sooner is never asked less often. 2026.9.6 takes 10 to 20 ms for a page of 10,000 sessions."""
 SHARE = 0.02
 """Of the gateway's time, at most, while it is slow."""
 SLOWEST = 4
@@ -36,6 +38,8 @@ class Pace:
 def pace(poll_every: timedelta, book: PolicyBook, latencies: Iterable[timedelta]) -> Pace:
     """From the latest answers, newest last. One slow answer is none: the faster of the last two counts."""
     answer = min([*latencies][-2:], default=timedelta(0))
+    if answer < SLOW:
+        return Pace(poll_every, timedelta(seconds=SOONEST), is_slowed=False)
     interval = max(poll_every, min(answer / SHARE, slowest(poll_every, book)))
     soonest = max(timedelta(seconds=SOONEST), BREATH * answer)
     return Pace(interval, min(soonest, interval), interval > poll_every, answer)

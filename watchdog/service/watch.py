@@ -88,14 +88,14 @@ class Watch:
     log: Log
     meter: Meter
     poll_every: timedelta = timedelta(seconds=30)
-    full_sweep_every: timedelta = timedelta(minutes=15)
-    """How long at most rows that seem to be at rest are believed without reading them again."""
     is_observing: bool = False
     """``run --observe``: judge and tell, never act."""
     spare_ledger: Ledger | None = None
     """Kept in memory: watching and telling go on with it while the real one cannot be used, and no deed is done."""
     recorder: Recorder | None = None
     """Notes what every pass saw, for ``replay``. None: nothing is recorded."""
+    full_sweep_every: timedelta = timedelta(minutes=15)
+    """How long at most rows that seem to be at rest are believed without reading them again."""
     pace: Pace = field(init=False)
     """How soon the next pass is wanted."""
     trust: Trust = field(init=False)

@@ -22,7 +22,17 @@ from websockets.asyncio.server import serve
 
 from watchdog import __version__
 from watchdog.gateway.frames import Event, WireError
-from watchdog.gateway.link import AS_CLI, Credentials, Introduction, Link, check_url, is_loopback
+from watchdog.gateway.link import (
+    AS_CLI,
+    FRAME_BURST,
+    FRAMES_A_SECOND,
+    Allowance,
+    Credentials,
+    Introduction,
+    Link,
+    check_url,
+    is_loopback,
+)
 from watchdog.gateway.secrets import Secret
 from watchdog.service import errors
 
@@ -576,3 +586,19 @@ def test_nothing_shows_a_secret() -> None:
     shown = f"{credentials} {credentials!r} {Introduction(READ)!r} {OURS!r}"
     assert TOKEN not in shown
     assert PASSWORD not in shown
+
+
+# ---------------------------------------------------------------- floods
+
+
+def test_a_flood_is_held_back_and_an_ordinary_link_is_not() -> None:
+    now, taken = 1000.0, 0
+    allowance = Allowance(now)
+    while now < 1060.0:
+        wait = allowance.spend(now)
+        taken += 1
+        now += wait or 0.0001  # as fast as this machine can
+    assert taken <= FRAME_BURST + 61 * FRAMES_A_SECOND
+    assert taken >= 60 * FRAMES_A_SECOND, "it goes on, however slowly"
+    ordinary = Allowance(now)
+    assert not any(ordinary.spend(now + second / 50) for second in range(5000)), "50 frames a second are no flood"

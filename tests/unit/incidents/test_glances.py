@@ -1,0 +1,64 @@
+"""The corpus twice: with every row read in every poll, and with polls that read only what can have changed. Deed for deed
+and word for word the same.
+
+Left out: cases in which answers take long, because there another number of requests is another time.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+import pytest
+
+from tests.incidents import wire
+from tests.incidents.cases import Case, families
+from tests.incidents.player import Played, Player
+from tests.incidents.wire import Era
+
+BYSTANDERS = 60
+FULL_SWEEP = timedelta(minutes=15)
+CHANGES_IN_SILENCE = ("our-own-mark-is-not-foreign",)
+"""The script turns a row at rest back to running without touching its ``updatedAt``: found by the next sweep."""
+_WORDS = os.environ.get("WATCHDOG_CORPUS", "").split("|")
+
+
+def _is_compared(case: Case) -> bool:
+    is_slow = case.gateway.latency is not None or any(change.latency is not None for change in case.play)
+    return wire.era_of(case.version) >= Era.FLAG and not is_slow and any(word in case.name for word in _WORDS)
+
+
+CASES = [case for family in families() for case in family.cases if _is_compared(case)]
+
+
+def _course(played: Played) -> dict[str, object]:
+    return {
+        "sent": [(one.name, one.step, one.method, one.message, round(one.t, 1)) for one in played.sent],
+        "told": [(told.kind, told.session, round(told.t, 1)) for told in played.told],
+        "seen": {name: played.course(name) for name in played.seen},
+        "states": played.states,
+    }
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "_"))
+async def test_nothing_is_decided_otherwise(case: Case) -> None:
+    everything = await Player(case, bystanders=BYSTANDERS, reads_all=True).play()
+    glances = await Player(case, bystanders=BYSTANDERS).play()
+    if case.id not in CHANGES_IN_SILENCE:
+        assert _course(glances) == _course(everything)
+        return
+    pairs = list(zip(glances.sent, everything.sent, strict=True))
+    assert all((late.name, late.step, late.method) == (one.name, one.step, one.method) for late, one in pairs)
+    assert all(timedelta(0) <= timedelta(seconds=late.t - one.t) <= FULL_SWEEP for late, one in pairs)
+
+
+@pytest.mark.skipif(bool(os.environ.get("WATCHDOG_CORPUS")), reason="only some cases are played")
+async def test_the_polls_compared_are_not_the_same_polls() -> None:
+    """Else the test above compares nothing."""
+    case = next(case for case in CASES if "sleep-1150" in case.name)
+    player = Player(case, bystanders=BYSTANDERS)
+    for _ in range(4):
+        await player._pass()
+    snapshot = await player.watch._list(player.world.now())
+    assert len(snapshot.carried) > BYSTANDERS / 2
+    await player.watch.gateway.close()
