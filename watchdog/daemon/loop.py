@@ -29,7 +29,6 @@ from watchdog.daemon.turns import Turns, first_after
 from watchdog.service import announcements
 from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event
-from watchdog.service.pace import SLOWEST
 from watchdog.service.ports import AuditLine
 from watchdog.service.state import PROGRAM
 from watchdog.service.watch import PassReport, Watch
@@ -236,7 +235,7 @@ class Daemon:
 
     def _longest_pass(self) -> timedelta:
         """How long a runner may go without finishing a pass: its interval, and every time-out of one pass."""
-        return SLOWEST * self.parts.loaded.config.poll_every + PASS_LIMIT
+        return 3 * self.parts.loaded.config.poll_every + PASS_LIMIT
 
     def _status_line(self) -> str:
         reports = [runner.watch.last_report for runner in self._runners.values()]

@@ -125,9 +125,15 @@ def test_a_slow_gateway_is_asked_less_often_and_it_is_said() -> None:
     place.live(1800)
     gaps = [after - before for before, after in zip(place.passes()[3:], place.passes()[4:], strict=False)]
     assert gaps
-    assert all(gap == pytest.approx(102, abs=0.5) for gap in gaps), "100 s of rest, 2 s of answer"
-    assert [line["poll_every_seconds"] for line in place.world.log.of(Event.GATEWAY_PACED)] == [100.0]
-    assert place.reports[-1].poll_every == timedelta(seconds=100)
+    assert all(gap == pytest.approx(62, abs=0.5) for gap in gaps), "60 s of rest, 2 s of answer"
+    assert [line["poll_every_seconds"] for line in place.world.log.of(Event.GATEWAY_PACED)] == [60.0]
+    assert place.reports[-1].poll_every == timedelta(seconds=60)
+
+
+def test_in_between_it_is_asked_as_often_as_it_can_bear() -> None:
+    place = Place(latency=0.8)
+    place.live(900)
+    assert place.reports[-1].poll_every == timedelta(seconds=40), "50 times what an answer takes"
 
 
 def test_there_is_a_floor_however_slow_it_is() -> None:
