@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.bench import tables
+from tests.bench import glancing, scale, tables
 from tests.bench.crowd import ORIGINAL, Crowd
 from tests.bench.judging import judged
 from tests.bench.pages import paged
@@ -139,11 +139,20 @@ def main() -> int:
     """0 unless something could not be run."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--large", action="store_true", help="also with 10,000 sessions (some minutes more)")
+    parser.add_argument("--glances", action="store_true", help="only: whole lists against glances, 10,000 sessions")
+    parser.add_argument("--scale", action="store_true", help="only: 1, 100 and 1,000 canned gateways in one daemon")
     options = parser.parse_args()
+    out = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
+    if options.scale:
+        scale.run(out)
+        return 0
     print("[bench] a real gateway is being started (and installed, the first time)", file=sys.stderr, flush=True)
     try:
         with temporary_world() as world:
-            run(Bench(world), large=options.large)
+            if options.glances:
+                glancing.run(out, world, sessions=LARGE)
+            else:
+                run(Bench(world), large=options.large)
     except HarnessError as problem:
         print(f"[bench] {problem}", file=sys.stderr)
         return 1

@@ -6,10 +6,8 @@ Side by side on one gateway: the same client, the same interval, sessions touche
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import itertools
-import sys
 import tempfile
 import threading
 import time
@@ -141,26 +139,11 @@ def table(out: Console, sessions: int, found: list[Glanced], *, every: float, ch
     out.print(shown)
 
 
-def main() -> int:
-    """``python -m tests.bench.glancing --sessions 10000``."""
-    from tests.bench.__main__ import temporary_world
-
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sessions", type=int, default=10_000)
-    parser.add_argument("--polls", type=int, default=4)
-    parser.add_argument("--every", type=float, default=30.0)
-    parser.add_argument("--churn", type=float, default=0.01)
-    options = parser.parse_args()
-    with temporary_world() as world:
-        crowd = Crowd(world)
-        crowd.grow(options.sessions)
-        crowd.go_live(LIVE)
-        settle(world.gateway.pid)
-        found = compared(world, crowd, polls=options.polls, every=options.every, churn=options.churn)
-    out = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
-    table(out, options.sessions, found, every=options.every, churn=options.churn)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def run(out: Console, world: World, *, sessions: int, polls: int = 4, every: float = 30.0, churn: float = 0.01) -> None:
+    """Fill the gateway and compare."""
+    crowd = Crowd(world)
+    crowd.grow(sessions)
+    crowd.go_live(LIVE)
+    settle(world.gateway.pid)
+    found = compared(world, crowd, polls=polls, every=every, churn=churn)
+    table(out, sessions, found, every=every, churn=churn)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -155,9 +155,8 @@ def table(out: Console, found: list[Scaled]) -> None:
     out.print(shown)
 
 
-def main() -> int:
-    """``python -m tests.bench.scale [GATEWAYS ...]``: by default 1, 100, 1,000, and 1,000 with ten hanging, ten flooding."""
-    sizes = [int(word) for word in sys.argv[1:]] or [1, 100, 1000]
+def run(out: Console, sizes: Sequence[int] = (1, 100, 1000)) -> None:
+    """Each size, then the largest once more with ten that hang and ten that flood."""
     found = []
     for size in sizes:
         print(f"[bench] {size} gateways", file=sys.stderr, flush=True)
@@ -165,9 +164,4 @@ def main() -> int:
     if sizes[-1] >= 100:
         print(f"[bench] {sizes[-1]} gateways, ten hanging and ten flooding", file=sys.stderr, flush=True)
         found.append(scaled(sizes[-1], hanging=10, flooding=10))
-    table(Console(highlight=False, width=None if sys.stdout.isatty() else 150), found)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    table(out, found)

@@ -79,10 +79,10 @@ class Observer:
                 known = rest.get(row.key)
                 if known is None or known.session is not row:  # the very row that an earlier poll read
                     known = self._at_rest(row, self.book.policy_for(facts.name, row), facts, now)
-                judged[row.key] = self._rest[row.key] = known
+                self._rest[row.key] = known
+                judged[row.key] = known
                 continue
             if row.key in snapshot.carried:
-                self._unattended.pop(row.key, None)
                 continue  # what runs is judged by what was seen now, never by what was seen then
             policy = self.book.policy_for(facts.name, row)
             look = await self._look(row, policy, facts, preflight, now)
