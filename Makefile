@@ -28,8 +28,8 @@ run: $(STAMP) ## watch the gateway of this machine (ARGS="--observe" to only loo
 demo: $(STAMP) ## see it work: the real daemon against a simulated gateway, about half a minute
 	@$(BIN)/openclaw-watchdog demo $(ARGS)
 
-test: $(STAMP) ## all hermetic tests
-	@$(BIN)/pytest $(ARGS)
+test: $(STAMP) ## all hermetic tests, on every core
+	@$(BIN)/pytest -n logical $(ARGS)
 
 check: $(STAMP) ## ruff, mypy --strict on package and tests, import-linter
 	$(BIN)/ruff check .

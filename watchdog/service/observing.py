@@ -83,6 +83,7 @@ class Observer:
                 judged[row.key] = known
                 continue
             if row.key in snapshot.carried:
+                self._unattended.pop(row.key, None)
                 continue  # what runs is judged by what was seen now, never by what was seen then
             policy = self.book.policy_for(facts.name, row)
             look = await self._look(row, policy, facts, preflight, now)
