@@ -254,6 +254,7 @@ class Endings:
         if self.world.profile.recovers_at_boot:
             session.status = None
             session.started_ms = session.ended_ms = None
+            self.world.end_stall(session, "gateway")  # if an older run had left the row running, it no longer says so
             self.world.cron.log(session.key, run.run_id, "error", "cron: interrupted by gateway restart")
         else:
             self.world.stall(session, run, cause)

@@ -278,6 +278,20 @@ class TestCron:
         assert [run.status for run in entry.runs] == ([] if status else ["error"])
 
 
+    def test_a_crash_in_a_scheduled_run_ends_what_an_older_run_had_left_behind(self) -> None:
+        world = make_world("2026.9.6")
+        entry = world.cron.add("digest", 600, turns.answers(60))
+        world.session(entry.key)
+        world.edit_row(entry.key)
+        assert world.truth(entry.key) is Truth.FINISHED
+        world.advance(610)
+        world.process.restart(1)
+        world.advance(60)
+        assert world.sessions[entry.key].status is None
+        assert world.truth(entry.key) is Truth.IDLE
+        assert [stall.ended_ms is not None for stall in world.stalls] == [True]
+
+
 def test_a_foreign_lock_swallows_messages_silently() -> None:
     """#62981: a live foreign pid holds the session's file; "started" is answered and nothing runs."""
     world = make_world("2026.4.14")
