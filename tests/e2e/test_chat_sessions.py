@@ -17,6 +17,7 @@ from .harness.releases import V3_24, V5_18, V9_6, Release
 from .harness.routes import GroupChat, Listener, PrivateChat, Route
 from .harness.runs import in_model_call
 from .harness.stuck import Stuck, by_kill, by_lost_write
+from .harness.waiting import until
 from .harness.world import World
 
 pytestmark = pytest.mark.e2e
@@ -57,10 +58,11 @@ def require_answered(world: World, watchdog: Watchdog, session: Stuck, ear: List
     said = watchdog.wait_for("recovery.succeeded", session=session.key, within=300)
     assert said["step"] == "resume"
     mark = f"[openclaw-watchdog {said['incident']}/1]"
-    (call,) = world.provider.calls_showing(mark)
+    call = until("the model sees it", lambda: next(iter(world.provider.calls_showing(mark)), None), within=60)
     assert call.shows(session.request)
     ear.wait_for(str(call.answer))
-    assert world.row(session.key)["status"] == "done"
+    world.await_status(session.key, "done")
+    assert world.provider.calls_showing(mark) == [call]
     if world.release is V9_6:
         assert "TerminalDeliverySent" in said["verified_by"]
 

@@ -65,8 +65,7 @@ def require_resumed(world: World, watchdog: Watchdog, sessions: Iterable[Stuck])
         said = watchdog.wait_for("recovery.succeeded", session=session.key, within=300)
         assert said["step"] == "resume"
         assert len(watchdog.events("recovery.started", session=session.key)) == 1
-        row = world.row(session.key)
-        assert row["status"] == "done"
+        row = world.await_status(session.key, "done")  # proved by its progress, the new run may go on for a moment
         assert row["sessionId"] == session.row["sessionId"], "resume keeps the transcript"
     by_session = {incident["session"]: incident for incident in watchdog.history()}
     for session in sessions:

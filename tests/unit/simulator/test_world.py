@@ -277,7 +277,6 @@ class TestCron:
         assert world.sessions[entry.key].status == status
         assert [run.status for run in entry.runs] == ([] if status else ["error"])
 
-
     def test_a_crash_in_a_scheduled_run_ends_what_an_older_run_had_left_behind(self) -> None:
         world = make_world("2026.9.6")
         entry = world.cron.add("digest", 600, turns.answers(60))
