@@ -34,7 +34,7 @@ from .harness.world import World
 
 pytestmark = pytest.mark.e2e
 
-PATIENT = {"poll_every": "2s", "thresholds": {"startup_grace": "45s"}}
+PATIENT = {"poll_every": "4s", "thresholds": {"stuck_after": "12s", "startup_grace": "45s"}}
 """For a daemon that watches while the makers still prove their sessions stuck: it must not be quicker than they are. And
 a dozen sessions looked at every second keep 2026.5.18 so busy that it calls itself degraded, and nothing is done."""
 QUIET_AFTER = 12.0

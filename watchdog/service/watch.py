@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from watchdog.core.blockers import BlockerName
@@ -28,6 +28,9 @@ from watchdog.service.recording.recorder import Recorder
 from watchdog.service.storms import Storms
 from watchdog.service.trust import Trust
 
+REST_WHEN_SICK = timedelta(seconds=10)
+"""A gateway that says it is too busy is not asked again, for any session, before this: signing in and looking again for
+one deed after the other is what keeps an overloaded 2026.5.18 overloaded."""
 DOWN_TOLD_AFTER = timedelta(minutes=2)
 """How long a gateway may be away before a person is told; ordinary restarts take 2 to 20 s."""
 
@@ -109,6 +112,8 @@ class Watch:
     _real_ledger: Ledger = field(init=False)
     _swept_at: Moment | None = field(init=False, default=None)
     """When the list was last read whole, on this connection and without a gap since."""
+    _sickness: tuple[str, Moment] | None = field(init=False, default=None)
+    """What the gateway said of itself just before a deed, and when."""
     _outage: _Outage | None = field(init=False, default=None)
     _lost: Loss | None = field(init=False, default=None)
     _was_connected: bool = field(init=False, default=False)
@@ -353,6 +358,8 @@ class Watch:
     ) -> tuple[list[Decision], int]:
         decisions: list[Decision] = []
         deeds = 0
+        if self._sickness is not None and here.now.since(self._sickness[1]) < REST_WHEN_SICK:
+            here = replace(here, gateway_problem=self._sickness[0])
         being_verified = {incident.session for incident, _ in self.ledger.attempts_in_flight(self.gateway.name)}
         for item in sorted(judged, key=_oldest_first):
             is_case = item.judgement.verdict is Verdict.STUCK or hangs_alive(item)
@@ -366,6 +373,7 @@ class Watch:
             self.incidents.announce_opened(decision, here.now)
             if decision.action is Action.RECOVER:
                 decision = self._observed(await self.executor.fence(decision, here, facts))
+                here = self._noting_sickness(decision, here)
                 if decision.action is Action.RECOVER and await self.executor.act(decision) is not None:
                     deeds += 1
             if decision.action is Action.ESCALATE:
@@ -374,6 +382,14 @@ class Watch:
                 self._say_held(decision)
             decisions.append(decision)
         return decisions, deeds
+
+    def _noting_sickness(self, decision: Decision, here: GatewayStanding) -> GatewayStanding:
+        """What the last look found of the gateway itself holds for every other session, too."""
+        sick = next((held for held in decision.blockers if held.name is BlockerName.GATEWAY_UNTRUSTED), None)
+        if sick is None:
+            return here
+        self._sickness = (sick.message, self.clock.now())
+        return replace(here, gateway_problem=sick.message)
 
     def _observed(self, decision: Decision) -> Decision:
         """In observe mode nothing is ever done, whatever else would allow it."""

@@ -377,3 +377,23 @@ async def test_the_transcript_is_looked_at_when_the_verdict_is_near() -> None:
     assert "look" not in world.gateway.calls
     await world.live(minutes=1)
     assert "look" in world.gateway.calls
+
+
+async def test_a_gateway_that_says_it_is_too_busy_is_not_asked_for_one_session_after_the_other() -> None:
+    """Signing in and reading everything once more for each of them is what kept a 2026.5.18 degraded."""
+    world = World(book=PolicyBook(default=lenient()))
+    world.gateway.put(*(dead(f"agent:main:irc:direct:{name}") for name in ("alice", "bob", "carol")))
+    world.gateway.be(sickness="The gateway says its event loop is degraded.")
+    await world.live(minutes=30)
+    asked = []
+    for seconds in (30, 1, 1, 9):
+        world.gateway.calls.clear()
+        world.clock.advance(seconds)
+        await world.look()
+        asked.append(world.gateway.calls.count("prepare"))
+    assert asked == [1, 0, 0, 1]
+    assert world.steps == []
+    assert set(world.held()) == {"gateway_untrusted"}, "every one of them says why it waits"
+    world.gateway.be(sickness=None)
+    await world.live(minutes=5)
+    assert len(world.steps) == 3
