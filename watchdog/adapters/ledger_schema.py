@@ -188,20 +188,23 @@ def is_foreign(db: sqlite3.Connection) -> bool:
 
 
 def migrate(db: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
-    """Apply what is missing, one transaction per step; the version is read again inside each, so two may try at once."""
-    while version_of(db) < len(migrations):
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            version = version_of(db)
-            if version < len(migrations):
-                for statement in migrations[version]:
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version = {version + 1}")
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
+    """Apply what is missing, in one transaction: whoever opens the ledger meanwhile sees all of it or nothing. The version
+    is read again inside, so two may try at once."""
+    if version_of(db) >= len(migrations):
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        missing = migrations[version_of(db) :]
+        for statements in missing:
+            for statement in statements:
+                db.execute(statement)
+        if missing:
+            db.execute(f"PRAGMA user_version = {len(migrations)}")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
 
 
 def name_ledger(db: sqlite3.Connection, ledger_id: str, created_at_ms: int) -> str:

@@ -179,3 +179,12 @@ def test_numbers_of_a_lost_ledger_name_nothing_in_its_successor(tmp_path: Path) 
         ]
         assert len(set(ids)) == len(ids)
         assert one.created_at == T0
+
+
+def test_nobody_ever_sees_a_ledger_between_two_versions(tmp_path: Path) -> None:
+    """All steps that are missing are one transaction: the last one fails, and nothing of the first is there."""
+    with closing(sqlite3.connect(tmp_path / "new.db", isolation_level=None)) as db:
+        with pytest.raises(sqlite3.OperationalError):
+            schema.migrate(db, (*schema.MIGRATIONS, ("CREATE TABLE broken (",)))
+        assert schema.version_of(db) == 0
+        assert db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
