@@ -36,7 +36,7 @@ from watchdog.service.incidents import Incidents
 from watchdog.service.inspecting import Inspection, inspect, look_once_more
 from watchdog.service.observing import Judged
 from watchdog.service.planning import Action, Decision
-from watchdog.service.ports import Gateway, Incident
+from watchdog.service.ports import Clock, Gateway, Incident, Notes
 
 _BY_HAND = (Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.ABORT)
 
@@ -85,7 +85,7 @@ async def _recover(setting: Setting, gateway: str | None, key: str, step: Step, 
                 if judged is None:
                     problems.append(f"{section.name}: no session has the key {key}")
                     continue
-                hand = _Hand(builder, client, ledger, HandoffNotes(state_dir), found)
+                hand = Hand(builder.clock, client, ledger, HandoffNotes(state_dir), found)
                 return await hand.recover(judged, step, ask=ask)
             except errors.GatewayError as problem:
                 problems.append(str(problem))
@@ -94,19 +94,17 @@ async def _recover(setting: Setting, gateway: str | None, key: str, step: Step, 
     return {"session": key, "step": step.value, "recovered": False, "reason": "; ".join(problems)}
 
 
-class _Hand:
+class Hand:
     """One deed by hand on one gateway."""
 
-    def __init__(
-        self, builder: Builder, gateway: Gateway, ledger: Ledger, notes: HandoffNotes, found: Inspection
-    ) -> None:
-        self._clock = builder.clock
+    def __init__(self, clock: Clock, gateway: Gateway, ledger: Ledger, notes: Notes, found: Inspection) -> None:
+        self._clock = clock
         self._gateway = gateway
         self._ledger = ledger
         self._found = found
         log, meter = SilentLog(), NoMeter()
         self._incidents = Incidents(gateway, ledger, log, meter)
-        self._executor = Executor(gateway, found.observer, ledger, notes, builder.clock, log, meter)
+        self._executor = Executor(gateway, found.observer, ledger, notes, clock, log, meter)
 
     async def recover(self, judged: Judged, step: Step, *, ask: bool) -> dict[str, object]:
         key = judged.session.key
@@ -118,10 +116,17 @@ class _Hand:
             if step.loses_context:
                 typer.echo("This starts a fresh session; a handoff note is saved first.", err=True)
             typer.confirm(f"Do `{step.value}` now?", abort=True, err=True)
+        # In the daemon's order: sign in for the deed, then look again; nothing but the claim lies after that look.
+        await self._gateway.prepare(step, judged.session)
+        by_hand = f"gateway {self._gateway.name} session {key}: {step.value} asked for by hand"
+        self._ledger.audit(self._clock.now().wall, who(), "recover", by_hand)
         fresh = await look_once_more(self._found, self._gateway, self._clock)
         again = fresh.find(key)
         if again is None or again.case.track.identity != judged.case.track.identity:
             return {"session": key, "step": step.value, "recovered": False, "reason": "it moved while we looked"}
+        no = self._refusal(again, step)
+        if no is not None:
+            return {"session": key, "step": step.value, "recovered": False, "reason": no}
         incident = self._incidents.open_for(again, again.case.now)
         if any(attempt.is_in_flight for attempt in incident.attempts):
             return {
@@ -130,8 +135,6 @@ class _Hand:
                 "recovered": False,
                 "reason": "another attempt on this session is still being verified",
             }
-        by_hand = f"gateway {incident.gateway} session {key}: {step.value} by hand"
-        self._ledger.audit(self._clock.now().wall, who(), "recover", by_hand)
         attempt = await self._executor.act(Decision(again, Action.RECOVER, step, (), incident))
         if attempt is None:
             return {"session": key, "step": step.value, "recovered": False, "reason": "it could not be claimed"}
