@@ -714,6 +714,15 @@ GUARDS = (
         BLOCKERS,
     ),
     Guard(
+        "approvals that could not be read",
+        "approval pending",
+        "watchdog/core/blockers.py",
+        "    if case.look.is_waiting_unread:\n",
+        "    if False:\n",
+        (),
+        BLOCKERS,
+    ),
+    Guard(
         "ended by the scheduler's log",
         "cron with its own time-out",
         "watchdog/core/blockers.py",

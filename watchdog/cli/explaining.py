@@ -271,6 +271,8 @@ class Explained:
                 return "it has a session id"
             case BlockerName.WORK_FINISHED | BlockerName.TRANSCRIPT_UNKNOWN:
                 return f"the transcript {_ENDINGS[tail.kind]}" if tail is not None else "was not read"
+            case BlockerName.WAITING_UNKNOWN:
+                return "nothing that was asked about approvals and questions went unanswered"
             case BlockerName.FOREIGN_DEED:
                 return "no other watchdog's turn of the last 15m is in the transcript"
             case BlockerName.PENDING_INPUT:

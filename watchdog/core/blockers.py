@@ -43,6 +43,7 @@ class BlockerName(StrEnum):
     IN_FLIGHT = "in_flight"
     PENDING_INPUT = "pending_input"
     TRANSCRIPT_UNKNOWN = "transcript_unknown"
+    WAITING_UNKNOWN = "waiting_unknown"
     HISTORY_LOST = "history_lost"
 
 
@@ -178,6 +179,13 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: Standing)
             Blocker(
                 BlockerName.WORK_FINISHED,
                 f"The scheduler's log says that this run has ended ({case.look.cron_run_ended}); only its row was left.",
+            )
+        )
+    if case.look.is_waiting_unread:
+        found.append(
+            Blocker(
+                BlockerName.WAITING_UNKNOWN,
+                "The lists of approvals and questions could not be read, so it may be waiting for a person.",
             )
         )
     touched = case.track.touched_at

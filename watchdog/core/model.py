@@ -309,6 +309,8 @@ class Look:
     abort_probe_unauthorized: bool | None = None
     pending_approvals: int | None = None
     pending_questions: int | None = None
+    is_waiting_unread: bool = False
+    """A list of approvals or questions that this gateway offers us could not be read: it may be waiting for a person."""
     cron_run_ended: str | None = None
     """How the scheduler's own log says that this cron run ended; None: it does not say so."""
     problems: tuple[str, ...] = ()

@@ -314,12 +314,14 @@ class GatewayClient:
             with _noting(problems, "sessions.abort probe"):
                 look = replace(look, abort_probe_unauthorized=await self._probe(session))
         if wants.pending:
+            known = len(problems)
             with _noting(problems, "pending approvals and questions"):
                 lists = await self._waiting_lists()
                 look = replace(
                     look, pending_approvals=lists.approvals(session), pending_questions=lists.questions(session)
                 )
                 problems += lists.problems
+            look = replace(look, is_waiting_unread=len(problems) > known)
             with _noting(problems, "cron.runs"):
                 look = replace(look, cron_run_ended=await self._cron_run_ended(session))
         return replace(look, problems=tuple(problems))

@@ -236,6 +236,7 @@ class ReplayedGateway:
             abort_probe_unauthorized=closer.abort_probe_unauthorized if wants.abort_probe else None,
             pending_approvals=closer.pending_approvals if wants.pending else None,
             pending_questions=closer.pending_questions if wants.pending else None,
+            is_waiting_unread=wants.pending and closer.is_waiting_unread,
             cron_run_ended=closer.cron_run_ended if wants.pending else None,
         )
 

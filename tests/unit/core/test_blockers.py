@@ -116,6 +116,7 @@ CHANGES: dict[BlockerName, list[Change]] = {
     BlockerName.IN_FLIGHT: [lambda s: s.stand(in_flight_here=True, in_flight_on_gateway=1)],
     BlockerName.PENDING_INPUT: [lambda s: s.look(tail=tail(has_pending_input=True))],
     BlockerName.TRANSCRIPT_UNKNOWN: [lambda s: s.look(tail=None)],
+    BlockerName.WAITING_UNKNOWN: [lambda s: s.look(is_waiting_unread=True)],
     BlockerName.HISTORY_LOST: [lambda s: s.stand(lost_history="The ledger was replaced.")],
 }
 EACH = [(name, change) for name, changes in CHANGES.items() for change in changes]

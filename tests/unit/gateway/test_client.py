@@ -593,6 +593,18 @@ async def test_what_waits_for_a_person_is_asked_for_as_admin_where_the_ladder_ha
         assert scene.link_scopes[before:] == [(READ, WRITE, ADMIN)] * 2, "asked anew for each list of sessions"
 
 
+@pytest.mark.parametrize("unread", ["exec__approval__list", "question__list"])
+async def test_a_list_that_is_offered_and_cannot_be_read_is_not_an_empty_one(unread: str) -> None:
+    broken: dict[str, Answer] = {**PENDING, unread: Refused({"code": "UNAVAILABLE", "message": "try later"})}
+    async with _scene(methods=LISTS, steps=LADDER, answers=broken) as scene:
+        assert (await scene.client.look(SESSION, Wants(pending=True))).is_waiting_unread
+    async with _scene(methods=LISTS, steps=LADDER, answers=PENDING) as scene:
+        assert not (await scene.client.look(SESSION, Wants(pending=True))).is_waiting_unread
+    async with _scene(steps=LADDER) as scene:
+        look = await scene.client.look(SESSION, Wants(pending=True))
+        assert not look.is_waiting_unread, "a gateway that has no such lists says nothing with them"
+
+
 @pytest.mark.parametrize(
     ("version", "steps"),
     [
