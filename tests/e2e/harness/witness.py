@@ -97,9 +97,16 @@ class Witness:
         self._connection = contextlib.ExitStack()
         with _as_harness_error(f"connecting to {url}"):
             # Gateways announce themselves with frames of several MB when they hold many sessions.
-            # No pings: a gateway may hang, and be found where it was.
+            # No pings: a gateway may hang, and be found where it was. No limit to what waits to be read: beyond it nothing
+            # is taken from the socket, and then neither is the news that the gateway has gone.
             opening = connect(
-                url, open_timeout=patience, close_timeout=2, max_size=None, proxy=None, ping_interval=None
+                url,
+                open_timeout=patience,
+                close_timeout=2,
+                max_size=None,
+                max_queue=None,
+                proxy=None,
+                ping_interval=None,
             )
             self._socket = self._connection.enter_context(opening)
         try:

@@ -99,6 +99,13 @@ async def until(
     return row
 
 
+async def ended(gateway: GatewayUnderTest, key: str) -> dict[str, Any]:
+    """The row after a Stop: at rest, or as it is left (2026.3.24 and 2026.4.14 leave some running)."""
+    await until(gateway, key, lambda row: row.get("status") != "running", seconds=15)
+    await gateway.wait(4)
+    return await row_of(gateway, key)
+
+
 async def messages_of(gateway: GatewayUnderTest, key: str) -> list[dict[str, Any]]:
     reply = await gateway.call("chat.history", {"sessionKey": key})
     return list(reply.payload["messages"])
@@ -118,12 +125,16 @@ async def tail_of(gateway: GatewayUnderTest, key: str) -> str:
 
 
 async def warm(gateway: GatewayUnderTest, key: str) -> dict[str, Any]:
-    """A session with one finished turn; its row."""
+    """A session with one finished turn, its run let go; its row.
+
+    Since 2026.5.18 the row says ``done`` a moment before the gateway lets go of the run; a message sent meanwhile is not
+    a run of its own but queued behind it.
+    """
+    run = f"warm-{key}"
     await gateway.call("sessions.create", {"key": key})
-    await gateway.call(
-        "sessions.send", {"key": key, "message": f"warm-up {name_of(key)}", "idempotencyKey": f"warm-{key}"}
-    )
-    return await until(gateway, key, lambda row: row.get("status") == "done")
+    await gateway.call("sessions.send", {"key": key, "message": f"warm-up {name_of(key)}", "idempotencyKey": run})
+    await gateway.call("agent.wait", {"runId": run, "timeoutMs": 40_000})
+    return await until(gateway, key, lambda row: row.get("status") == "done" and not row.get("hasActiveRun"))
 
 
 async def live(
@@ -134,7 +145,7 @@ async def live(
     method: str = "sessions.send",
     run_id: str | None = None,
 ) -> dict[str, Any]:
-    """A warmed session with a live run; its row once the run has begun."""
+    """A warmed session with a live run; its row once the run has begun and the model was asked."""
     before = await warm(gateway, key)
     match = f"TASK-{name_of(key)}"
     await gateway.provider(behaviour, match)
@@ -144,6 +155,10 @@ async def live(
     row = await until(
         gateway, key, lambda r: r.get("status") == "running" and r.get("startedAt", 0) > before["startedAt"]
     )
+    for _ in range(80):
+        if any(match in words for words in await gateway.model_saw(key)):
+            break
+        await gateway.wait(0.5)
     await gateway.wait(3)
     return row
 

@@ -13,6 +13,7 @@ from tests.unit.simulator.contract import (
     WRITE,
     Facts,
     GatewayUnderTest,
+    ended,
     live,
     messages_of,
     row_of,
@@ -87,8 +88,7 @@ async def stopped_while_streaming(gateway: GatewayUnderTest) -> Facts:
     key = "agent:main:c4"
     before = await live(gateway, key, "slow:600", run_id="c4-run")
     abort = await gateway.call("sessions.abort", {"key": key})
-    await gateway.wait(4)
-    row = await row_of(gateway, key)
+    row = await ended(gateway, key)
     waited = await gateway.call("agent.wait", {"runId": "c4-run", "timeoutMs": 200})
     return {
         "answer": abort.payload["status"],
@@ -107,8 +107,7 @@ async def stopped_while_silent(gateway: GatewayUnderTest) -> Facts:
     key = "agent:main:c5"
     await live(gateway, key)
     await gateway.call("sessions.abort", {"key": key})
-    await gateway.wait(4)
-    row = await row_of(gateway, key)
+    row = await ended(gateway, key)
     again = await gateway.call("sessions.abort", {"key": key})
     return {"status": row["status"], "tail": await tail_of(gateway, key), "abort again": again.payload["status"]}
 
