@@ -77,7 +77,7 @@ class Observer:
             if row.status is not Status.RUNNING:
                 self.tracks.pop(row.key, None)
                 known = rest.get(row.key)
-                if known is None or known.session is not row:  # the very row that an earlier poll read
+                if known is None or known.session != row:  # nothing in it has changed since an earlier poll
                     known = self._at_rest(row, self.book.policy_for(facts.name, row), facts, now)
                 self._rest[row.key] = known
                 judged[row.key] = known
