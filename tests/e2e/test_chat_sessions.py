@@ -13,7 +13,7 @@ import pytest
 
 from .harness import healthy
 from .harness.daemon import Watchdog
-from .harness.releases import V3_24, V5_18, V9_6, Release
+from .harness.releases import V3_24, V4_14, V5_18, V9_6, Release
 from .harness.routes import GroupChat, Listener, PrivateChat, Route
 from .harness.runs import in_model_call
 from .harness.stuck import Stuck, by_kill, by_lost_write
@@ -33,6 +33,7 @@ START_AFRESH = {
 }
 
 releases = pytest.mark.parametrize("release", [V3_24, V5_18, V9_6], ids=lambda release: release.version)
+every_release = pytest.mark.parametrize("release", [V3_24, V4_14, V5_18, V9_6], ids=lambda release: release.version)
 
 
 def place_of(address: dict[str, str]) -> tuple[str, str, str]:
@@ -67,7 +68,7 @@ def require_answered(world: World, watchdog: Watchdog, session: Stuck, ear: List
         assert "TerminalDeliverySent" in said["verified_by"]
 
 
-@releases
+@every_release
 def test_group_and_main_session_are_answered_a_healthy_run_is_left_alone(release: Release, tmp_path: Path) -> None:
     with World(release, tmp_path / "gateway", chat=True, groups=GROUPS) as world:
         routes: list[Route] = [TEAM, PrivateChat()]

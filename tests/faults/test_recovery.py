@@ -49,7 +49,8 @@ def test_hanging_turn(row: Row, hook: Webhook, tmp_path: Path) -> None:
 
 @pytest.mark.faults("`/new` that clears nothing")
 def test_new_without_effect(row: Row, hook: Webhook, tmp_path: Path) -> None:
-    """A person types /new into a stuck session of 2026.5.18: a new session id, the row runs on."""
+    """A person types /new into a stuck session of 2026.5.18: a new session id, the row runs on. The greeting is answered,
+    so there is nothing to resume, and a second fresh session would take away the one they just made."""
     row.on(f"gateway {V5_18.version}")
     with World(V5_18, tmp_path / "gateway") as world:
         (stuck,) = by_kill(world, [in_model_call(world, web("cut"))])
@@ -63,16 +64,16 @@ def test_new_without_effect(row: Row, hook: Webhook, tmp_path: Path) -> None:
         left = world.row(stuck.key)
         assert left["status"] == "running"
         with watching(world, tmp_path / "watchdog", hook) as watchdog:
-            until(
-                "it ends one way or the other",
-                lambda: watchdog.events("recovery.succeeded") or watchdog.events("session.quarantined"),
-                within=300,
-            )
-            result = reckon(watchdog, hook, world.provider).require([stuck.key], "recovered", "quarantined")
-            steps = [f"{attempt['step']} {attempt['state']}" for attempt in result.attempts]
-            row.saw(f"/new left the row {left['status']} under a new id; then: {', '.join(steps) or 'no deed'}")
-            row.saw(f"{result.sentence()}; row {world.row(stuck.key).get('status')}")
-            row.lost(result.losses)
+            held = watchdog.wait_for("recovery.held", session=stuck.key, blockers=["work_finished"], within=240)
+            nothing_for(world, watchdog, 15)
+            marker = world.fresh_marker("NEXT")
+            world.witness.send(stuck.key, f"are you there? {marker}")
+            world.provider.await_call(marker)
+            watchdog.wait_for("session.cleared", session=stuck.key, within=240)
+            result = reckon(watchdog, hook, world.provider).require([stuck.key], "cleared")
+            row.saw(f"/new left the row {left['status']} under a new id; held by {', '.join(held['blockers'])}")
+            row.saw(f"the person's next message ended it: {result.sentence()}; {deeds(watchdog)} deeds")
+            row.lost([*result.losses, *([f"{deeds(watchdog)} deeds"] if deeds(watchdog) else [])])
             assert watchdog.stop() == 0
 
 

@@ -126,7 +126,7 @@ class Watchdog:
 
     def _read(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stderr is not None
-        with self.log_path.open("a") as copy:
+        with self.log_path.open("a", buffering=1) as copy:
             for raw in process.stderr:
                 text = raw.decode(errors="replace").rstrip("\n")
                 copy.write(text + "\n")
