@@ -17,7 +17,8 @@ from watchdog.core.verdict import Verdict
 from watchdog.service.events import RecordedLog
 from watchdog.service.planning import Action, Decision
 from watchdog.service.ports import MessageKind
-from watchdog.service.watch import PassReport, Watch, may_act
+from watchdog.service.report import PassReport
+from watchdog.service.watch import Watch, may_act
 
 SOONEST = 0.2
 """Seconds between two passes at least, as in the daemon."""

@@ -528,7 +528,7 @@ GUARDS = (
     Guard(
         "proven ones pass the breaker",
         "start-up and restart recovery",
-        "watchdog/service/planning.py",
+        "watchdog/service/fleet.py",
         "if item.judgement.verdict is Verdict.STUCK and not item.judgement.is_proven]",
         "if item.judgement.verdict is Verdict.STUCK]",
         ("measured-crash",),

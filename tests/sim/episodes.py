@@ -32,7 +32,8 @@ from watchdog.gateway.secrets import Secret
 from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event, RecordedLog
 from watchdog.service.ports import Ledger as LedgerPort
-from watchdog.service.watch import PassReport, Watch, may_act
+from watchdog.service.report import PassReport
+from watchdog.service.watch import Watch, may_act
 from watchdog.simulator.faults import Wire
 from watchdog.simulator.handshake import Access
 from watchdog.simulator.locks import lock_holder

@@ -18,7 +18,7 @@ from watchdog.core.model import Status
 from watchdog.core.verdict import Verdict
 from watchdog.daemon.runner import Runner
 from watchdog.service.planning import Action, Decision
-from watchdog.service.watch import PassReport
+from watchdog.service.report import PassReport
 from watchdog.simulator.world import World
 
 TIMELESS = frozenset({"StoppedOnPurpose", "ChildRowsRunning", "SubagentActive", "PlacedElsewhere"})

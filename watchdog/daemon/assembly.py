@@ -30,7 +30,8 @@ from watchdog.service.errors import WatchdogError
 from watchdog.service.events import Log
 from watchdog.service.ports import Clock, Meter, Notes
 from watchdog.service.redaction import Secrets
-from watchdog.service.watch import PassReport, Watch, may_act
+from watchdog.service.report import PassReport
+from watchdog.service.watch import Watch, may_act
 
 
 async def _nothing(_report: PassReport) -> None: ...

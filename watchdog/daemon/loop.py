@@ -30,8 +30,9 @@ from watchdog.service import announcements
 from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event
 from watchdog.service.ports import AuditLine
+from watchdog.service.report import PassReport
 from watchdog.service.state import PROGRAM
-from watchdog.service.watch import PassReport, Watch
+from watchdog.service.watch import Watch
 
 DRAIN_LIMIT = 60.0
 """Seconds a pass may take to finish after SIGTERM; a deed's answer is waited for at most 15 s."""

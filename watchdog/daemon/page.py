@@ -24,9 +24,10 @@ from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event, Log
 from watchdog.service.ports import Clock, Meter
 from watchdog.service.redaction import Secrets
+from watchdog.service.report import PassReport
 from watchdog.service.state import document
 from watchdog.service.stating import Life, Record, build, read_record, sight_of
-from watchdog.service.watch import PassReport, Watch
+from watchdog.service.watch import Watch
 
 RENEW_EVERY = 2.0
 """Seconds after which the state is built again while somebody watches: a pause by hand shows before the next pass."""

@@ -15,8 +15,9 @@ from watchdog.core.policy import Budget, Mode
 from watchdog.service.events import Log
 from watchdog.service.gateway_restart import WINDOW, Rule
 from watchdog.service.ports import Clock
+from watchdog.service.report import PassReport
 from watchdog.service.restarting import Circumstances, Restarter
-from watchdog.service.watch import PassReport, Watch
+from watchdog.service.watch import Watch
 
 SHORTEST_STALL = timedelta(minutes=3)
 """A pass over a gateway that hangs takes up to a minute, and the next try comes up to a minute later."""

@@ -19,7 +19,8 @@ from watchdog.service import errors
 from watchdog.service.events import Event, Log
 from watchdog.service.pace import SOONEST
 from watchdog.service.ports import Clock
-from watchdog.service.watch import PassReport, Watch
+from watchdog.service.report import PassReport
+from watchdog.service.watch import Watch
 
 AfterPass = Callable[[PassReport], Awaitable[None]]
 OnLedgerFailure = Callable[[errors.LedgerError], Awaitable[None]]

@@ -20,8 +20,8 @@ from watchdog.core.model import GatewayPhase, Moment
 from watchdog.core.policy import Budget
 from watchdog.core.spans import span_words
 from watchdog.service import errors
+from watchdog.service.report import PassReport
 from watchdog.service.trust import CLOCK_GAP
-from watchdog.service.watch import PassReport
 
 WINDOW = timedelta(hours=6)
 BACKOFF = (timedelta(minutes=30), timedelta(hours=1), timedelta(hours=2))

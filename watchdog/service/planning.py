@@ -57,14 +57,6 @@ class GatewayStanding:
     gateway_problem: str | None = None
 
 
-def fleet_is_suspicious(judged: Sequence[Judged], recovery: Recovery) -> bool:
-    """Many turning stuck together, none with a proof of its own: that is the gateway's fault, not the sessions'."""
-    running = [item for item in judged if item.judgement.verdict not in (Verdict.HEALTHY,) or item.judgement.evidence]
-    unproven = [item for item in judged if item.judgement.verdict is Verdict.STUCK and not item.judgement.is_proven]
-    breaker = recovery.fleet_breaker
-    return len(unproven) >= breaker.sessions and len(unproven) >= breaker.share * max(1, len(running))
-
-
 def decide(
     judged: Judged, incident: Incident | None, here: GatewayStanding, gateway: Gateway, ledger: Ledger
 ) -> Decision:

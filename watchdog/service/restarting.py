@@ -35,7 +35,7 @@ from watchdog.service.gateway_restart import (
     observe,
 )
 from watchdog.service.ports import Clock, Ledger, Message
-from watchdog.service.watch import PassReport
+from watchdog.service.report import PassReport
 
 
 @dataclass(frozen=True, slots=True)

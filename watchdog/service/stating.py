@@ -18,7 +18,8 @@ from watchdog.service.errors import LedgerError
 from watchdog.service.observing import Judged
 from watchdog.service.planning import Decision, fitting_steps
 from watchdog.service.ports import AuditLine, Incident, Ledger, OwedMessage, Pause, Quarantine
-from watchdog.service.watch import PassReport, Watch
+from watchdog.service.report import PassReport
+from watchdog.service.watch import Watch
 
 UNSEEN = "unseen"
 

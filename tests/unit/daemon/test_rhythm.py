@@ -21,7 +21,7 @@ from watchdog.daemon.turns import AT_ONCE, Turns, first_after
 from watchdog.service import errors
 from watchdog.service.events import Event
 from watchdog.service.pace import SLOWEST
-from watchdog.service.watch import PassReport
+from watchdog.service.report import PassReport
 
 KEY = "agent:main:irc:direct:alice"
 

@@ -12,9 +12,10 @@ from watchdog.core.policy import Budget
 from watchdog.service import errors
 from watchdog.service.events import Event, RecordedLog
 from watchdog.service.gateway_restart import WINDOW, Restart, Rule, Supervision, Unit
+from watchdog.service.outages import phase_of
 from watchdog.service.ports import Loss, Message
+from watchdog.service.report import PassReport
 from watchdog.service.restarting import Asked, Circumstances, Restarter
-from watchdog.service.watch import PassReport, phase_of
 
 NAME = "home"
 START = datetime(2026, 9, 14, 14, 0, tzinfo=UTC)

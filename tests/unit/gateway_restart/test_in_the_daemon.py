@@ -21,8 +21,9 @@ from watchdog.service import errors
 from watchdog.service.events import RecordedLog
 from watchdog.service.gateway_restart import Sight, Supervision, sight_of
 from watchdog.service.ports import Gateway, Loss, Notes
+from watchdog.service.report import PassReport
 from watchdog.service.restarting import Asked
-from watchdog.service.watch import PassReport, Watch
+from watchdog.service.watch import Watch
 
 from .support import HANGS, MINUTE, NAME, POLL, REFUSED_CONNECTION, RUNNING, START, ManualClock, failed, good
 

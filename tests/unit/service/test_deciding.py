@@ -16,6 +16,7 @@ from watchdog.core.tracking import observe
 from watchdog.core.verdict import Judgement, Verdict
 from watchdog.service import errors
 from watchdog.service.executor import interrupted_at, is_long_ago, refusal_of
+from watchdog.service.fleet import fleet_is_suspicious
 from watchdog.service.inspecting import inspect, look_once_more
 from watchdog.service.observing import Judged
 from watchdog.service.planning import (
@@ -24,7 +25,6 @@ from watchdog.service.planning import (
     GatewayStanding,
     decide,
     fitting_steps,
-    fleet_is_suspicious,
     hangs_alive,
     was_sent,
 )

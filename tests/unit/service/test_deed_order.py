@@ -94,8 +94,8 @@ def _fused(world: World, burns_after: int | None = None) -> Fuse:
     fuse, watch = Fuse(burns_after), world.watch
     ledger = cast(Ledger, Fused(world.ledger, fuse, WRITES))
     gateway = cast(Gateway, Fused(world.gateway, fuse, DEED))
-    watch.ledger = watch.incidents.ledger = watch.executor.ledger = ledger
     watch._real_ledger = ledger
+    watch._use(ledger, None)
     watch.gateway = watch.incidents.gateway = watch.executor.gateway = watch.observer._gateway = gateway
     watch.executor.notes = cast(Notes, Fused(world.notes, fuse, frozenset({"save"})))
     return fuse
@@ -260,7 +260,7 @@ async def test_without_the_ledger_nothing_is_sent(method: str) -> None:
     watch = world.watch
     broken_ledger = Fused(world.ledger, Fuse(), frozenset())
     setattr(broken_ledger, method, broken)
-    watch.ledger = watch.incidents.ledger = watch.executor.ledger = cast(Ledger, broken_ledger)
+    watch._use(cast(Ledger, broken_ledger), None)
     if method == "is_writable":
         await world.look()
         assert world.held() == ["ledger_unavailable"]
@@ -326,6 +326,15 @@ async def test_while_the_ledger_is_out_watching_goes_on_and_nothing_is_done() ->
     assert _problem_of(watch) is None
     assert world.steps == [Step.RESUME]
     assert world.gateway.rows[KEY].status is Status.DONE
+
+
+async def test_every_part_of_a_watch_follows_it_to_the_other_ledger_and_back() -> None:
+    watch, spare = _world().watch, World().ledger
+    parts = [name for name in watch.__slots__ if hasattr(getattr(watch, name, None), "ledger")]
+    assert {"executor", "fleet", "incidents", "outages", "reporter"} <= set(parts)
+    for ledger in (spare, watch._real_ledger):
+        watch._use(ledger, None)
+        assert {name: getattr(watch, name).ledger is ledger for name in parts} == dict.fromkeys(parts, True)
 
 
 # ---------------------------------------------------------------- defects are loud

@@ -11,8 +11,8 @@ from watchdog.core.model import GatewayPhase, MalformedRow, Status
 from watchdog.core.policy import PolicyBook
 from watchdog.service import errors
 from watchdog.service.events import Event
+from watchdog.service.outages import DOWN_TOLD_AFTER, phase_of
 from watchdog.service.storms import STORM_RESTARTS, STORM_WINDOW
-from watchdog.service.watch import DOWN_TOLD_AFTER, phase_of
 
 from .world import V96, V324, V414, V518, World, dead, lenient, vague
 

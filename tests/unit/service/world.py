@@ -34,7 +34,8 @@ from watchdog.gateway.capabilities import capabilities_of
 from watchdog.service import errors
 from watchdog.service.events import Event, RecordedLog
 from watchdog.service.ports import Deed, Incident, Loss, Message, MessageKind, OwedMessage, Receipt, Wants
-from watchdog.service.watch import PassReport, Watch
+from watchdog.service.report import PassReport
+from watchdog.service.watch import Watch
 
 V324, V414, V518, V96 = "2026.3.24", "2026.4.14", "2026.5.18", "2026.9.6"
 START = Moment(100_000.0, datetime(2026, 11, 20, 12, 0, tzinfo=UTC))

@@ -19,9 +19,9 @@ from watchdog.core.verdict import Judgement, Verdict, gather_owner, judge
 from watchdog.service.observing import Judged
 from watchdog.service.planning import Action, Decision
 from watchdog.service.ports import Incident, Message, MessageKind, Outcome, Quarantine
+from watchdog.service.report import PassReport
 from watchdog.service.state import document
 from watchdog.service.stating import Life, Sight, build, read_record
-from watchdog.service.watch import PassReport
 
 NOW = Moment(900_000.0, datetime(2026, 11, 20, 12, 0, tzinfo=UTC))
 BOOK = PolicyBook()

@@ -1,0 +1,112 @@
+"""The gateway's own outages and restarts: logged as they happen, told when one lasts or when they follow one another.
+
+An outage is told once, and its end once if it was told; ``storms`` tells many short ones that follow one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from watchdog.core.model import GatewayPhase, Moment
+from watchdog.service import announcements, errors
+from watchdog.service.events import Event, Log
+from watchdog.service.ports import Ledger, Message
+from watchdog.service.report import PassReport
+from watchdog.service.storms import Storms
+
+DOWN_TOLD_AFTER = timedelta(minutes=2)
+"""How long a gateway may be away before a person is told; ordinary restarts take 2 to 20 s."""
+
+
+@dataclass(slots=True)
+class _Outage:
+    since: Moment
+    phase: GatewayPhase
+    is_told: bool = False
+
+
+@dataclass(slots=True)
+class Outages:
+    """Those of one gateway while we watched."""
+
+    gateway: str
+    ledger: Ledger
+    log: Log
+    _storms: Storms = field(init=False)
+    _outage: _Outage | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._storms = Storms(self.gateway, self.log)
+
+    @property
+    def away_since(self) -> Moment | None:
+        """When the present outage was first seen; None while there is none."""
+        return self._outage.since if self._outage is not None else None
+
+    def note_failure(self, problem: errors.GatewayError, now: Moment, *, was_connected: bool) -> None:
+        """The gateway could not be looked at; logged when that is new, or of another phase than before."""
+        phase = phase_of(problem)
+        if self._outage is not None and self._outage.phase is phase:
+            return
+        if self._outage is None:
+            self._outage = _Outage(now, phase)
+        self._outage.phase = phase
+        self.log.event(
+            Event.GATEWAY_DISCONNECTED if was_connected else Event.GATEWAY_UNHEALTHY,
+            gateway=self.gateway,
+            phase=phase.value,
+            reason=str(problem),
+        )
+
+    def note_restart(self, now: Moment) -> None:
+        """Every restart is logged; many in a row are told, once, until it has been quiet for as long again."""
+        self._owe(self._storms.note_restart(now, open_incidents=self._open_incidents()), now)
+
+    def tell(self, report: PassReport) -> None:
+        """Owe what a person is to hear after this pass: that the gateway is away, is back, has settled."""
+        now = report.at
+        if report.is_good:
+            self._owe(self._storms.note_quiet(now), now)
+        outage = self._outage
+        if outage is None:
+            return
+        if report.is_good:
+            if outage.is_told:
+                up = announcements.gateway_up(
+                    self.gateway, since=outage.since.wall, now=now.wall, open_incidents=self._open_incidents()
+                )
+                self._owe(up, now)
+            self._outage = None
+        elif not outage.is_told and now.since(outage.since) >= DOWN_TOLD_AFTER:
+            down = announcements.gateway_down(
+                self.gateway,
+                outage.phase,
+                since=outage.since.wall,
+                now=now.wall,
+                problem=report.problem or "",
+                open_incidents=self._open_incidents(),
+            )
+            self._owe(down, now)
+            outage.is_told = True
+
+    def _open_incidents(self) -> int:
+        return len(self.ledger.open_incidents(self.gateway))
+
+    def _owe(self, message: Message | None, now: Moment) -> None:
+        if message is not None:
+            self.ledger.owe([message], now.wall)
+
+
+def phase_of(problem: errors.GatewayError) -> GatewayPhase:
+    """Which state of the gateway an error speaks of."""
+    phases: Mapping[type[errors.GatewayError], GatewayPhase] = {
+        errors.GatewayStarting: GatewayPhase.STARTING,
+        errors.GatewayDraining: GatewayPhase.DRAINING,
+        errors.GatewayUnresponsive: GatewayPhase.UNRESPONSIVE,
+        errors.OutcomeUnknown: GatewayPhase.UNRESPONSIVE,
+        errors.GatewayUnreachable: GatewayPhase.DOWN,
+        errors.GatewayClosed: GatewayPhase.DOWN,
+    }
+    return phases.get(type(problem), GatewayPhase.REFUSED)
