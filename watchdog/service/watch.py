@@ -25,6 +25,7 @@ from watchdog.service.outages import Outages, phase_of
 from watchdog.service.pace import Pace, pace
 from watchdog.service.planning import Action, Decision, GatewayStanding, decide, hangs_alive
 from watchdog.service.ports import Clock, Gateway, Ledger, Loss, Meter, Notes
+from watchdog.service.recording.recorded import RecordedGateway, RecordedLog
 from watchdog.service.recording.recorder import Recorder
 from watchdog.service.report import PassReport
 from watchdog.service.saying import Reporter
@@ -78,7 +79,7 @@ class Watch:
     def __post_init__(self) -> None:
         self._real_ledger = self.ledger
         if self.recorder is not None:
-            self.gateway, self.log = self.recorder.around(self.gateway), self.recorder.beside(self.log)
+            self.gateway, self.log = RecordedGateway(self.gateway, self.recorder), RecordedLog(self.log, self.recorder)
         self.pace = pace(self.poll_every, self.book, ())
         self.trust = Trust(stall_after=_stall_after(self.pace))
         self.observer = Observer(self.gateway, self.book, self.trust)

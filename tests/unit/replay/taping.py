@@ -10,7 +10,8 @@ from watchdog.core.policy import PolicyBook
 from watchdog.replay.player import Happening, Played, Player
 from watchdog.replay.reading import Recording
 from watchdog.service.events import Event
-from watchdog.service.recording.recorder import RecordedGateway, RecordedLog, Recorder
+from watchdog.service.recording.recorded import RecordedGateway, RecordedLog
+from watchdog.service.recording.recorder import Recorder
 from watchdog.service.watch import Watch
 
 Told = tuple[object, ...]

@@ -1,24 +1,25 @@
 """Notes one gateway's passes and writes them to a tape.
 
-Limit: a file begins (and goes on, every so often) with everything that is known, so that it can be read on its own; that
-costs up to a quarter of its size, and what one whole line would not fit into is not recorded.
+Invariant: what goes wrong here never reaches the pass. The pass that could not be noted is left out, which is told once,
+and once when it is over; the next line tells everything again. Limit: a file begins (and goes on, every so often) with
+everything that is known, so that it can be read on its own; that costs up to a quarter of its size, and what one whole
+line would not fit into is not recorded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol
 
 from watchdog import __version__
 from watchdog.core.model import GatewayFacts, Look, Moment, Session, Snapshot
-from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
-from watchdog.service.ports import Clock, Deed, Gateway, Incident, Ledger, Loss, Receipt, Wants
+from watchdog.service.ports import Clock, Incident, Ledger, Loss, Wants
 from watchdog.service.recording.codec import (
     Scrub,
     error_data,
@@ -79,6 +80,25 @@ class Tape(Protocol):
     def close(self) -> None: ...
 
 
+_P = ParamSpec("_P")
+
+
+def _harmless(method: Callable[Concatenate[Recorder, _P], None]) -> Callable[Concatenate[Recorder, _P], None]:
+    """Have whatever ``method`` raises cost a line of the recording, nothing else. Only ``errors.LedgerError`` goes on:
+    it is the ledger that fails there, not the recording."""
+
+    @wraps(method)
+    def noted(self: Recorder, /, *args: _P.args, **named: _P.kwargs) -> None:
+        try:
+            method(self, *args, **named)
+        except errors.LedgerError:
+            raise
+        except Exception as problem:  # noqa: BLE001 - a defect in noting must not stop what is noted
+            self.leave_out(problem)
+
+    return noted
+
+
 @dataclass(slots=True)
 class Recorder:
     """One per watch. ``begin`` and ``end`` enclose a pass; in between the recorded gateway and log report to it."""
@@ -103,14 +123,9 @@ class Recorder:
     _rows: dict[str, tuple[Session, Plain]] = field(default_factory=dict)
     """Rows and their data as of the last listing: most rows of a pass are those of the one before."""
 
-    def around(self, gateway: Gateway) -> RecordedGateway:
-        return RecordedGateway(gateway, self)
-
-    def beside(self, log: Log) -> RecordedLog:
-        return RecordedLog(log, self)
-
     # ---------------------------------------------------------------- a pass
 
+    @_harmless
     def begin(self, now: Moment, ledger: Ledger) -> None:
         """A pass begins; one that never ended is dropped. Raises ``errors.LedgerError``, as any use of the ledger by the
         pass would: what the ledger says only once must not get lost here."""
@@ -129,8 +144,9 @@ class Recorder:
             taken.past = [_past_data(one) for one in _past(ledger, self.gateway_name, now.wall)]
         self._taken = taken
 
+    @_harmless
     def end(self, *, is_writable: bool) -> None:
-        """Write the pass. Never raises for what happens to the tape: that is told once, and once when it is over."""
+        """Write the pass."""
         taken, self._taken = self._taken, None
         if taken is None:
             return
@@ -139,15 +155,7 @@ class Recorder:
         self._number += 1
         line, after = line_of(taken, self._base, self._number)
         text = spelled(line)
-        try:
-            has_room = self.tape.append(spelled(self._header()) + text if self._is_anew else text, anew=self._is_anew)
-        except OSError as problem:
-            self._base = EMPTY
-            if not self._is_failing:
-                reason = problem.strerror or str(problem)
-                self.log.event(Event.RECORDING_UNAVAILABLE, gateway=self.gateway_name, reason=reason)
-            self._is_failing = True
-            return
+        has_room = self.tape.append(spelled(self._header()) + text if self._is_anew else text, anew=self._is_anew)
         if self._is_failing:
             self._is_failing = False
             self.log.event(Event.RECORDING_RESTORED, gateway=self.gateway_name)
@@ -157,8 +165,18 @@ class Recorder:
             self._since_whole += len(text)
         self._base = after if has_room else EMPTY
 
+    @_harmless
     def close(self) -> None:
         self.tape.close()
+
+    def leave_out(self, problem: Exception) -> None:
+        """This pass cannot be noted. Of a defect only its kind is told: its message may quote what was to be noted."""
+        self._taken, self._base = None, EMPTY
+        if self._is_failing:
+            return
+        self._is_failing = True
+        reason = problem.strerror if isinstance(problem, OSError) else None
+        self.log.event(Event.RECORDING_UNAVAILABLE, gateway=self.gateway_name, reason=reason or type(problem).__name__)
 
     def _header(self) -> Plain:
         return {
@@ -171,10 +189,11 @@ class Recorder:
 
     # ---------------------------------------------------------------- what the gateway and the log report
 
-    def after(self, now: Moment) -> int:
+    def _after(self, now: Moment) -> int:
         """Microseconds since the pass began."""
         return plain(now.since(self._began)) if self._began is not None else 0
 
+    @_harmless
     def connected(self, facts: GatewayFacts, *, is_new: bool) -> None:
         if self._taken is None:
             return
@@ -182,22 +201,30 @@ class Recorder:
             self._facts = (facts, facts_data(facts))
         self._taken.facts = self._facts[1]
         if is_new:
-            self._taken.rest["new"] = self.after(self.clock.now())
+            self._taken.rest["new"] = self._after(self.clock.now())
 
-    def note(self, what: str, value: Any) -> None:
-        """A single fact of the pass."""
+    @_harmless
+    def refused(self, problem: errors.GatewayError) -> None:
         if self._taken is not None:
-            self._taken.rest[what] = value
+            self._taken.rest["refused"] = error_data(problem, self.scrub)
 
-    def add(self, what: str, value: Any) -> None:
-        """One more of several."""
+    @_harmless
+    def lost(self, loss: Loss) -> None:
         if self._taken is not None:
-            self._taken.rest.setdefault(what, []).append(value)
+            at = [loss.at.monotonic, micros(loss.at.wall)]
+            self._taken.rest["loss"] = {"at": at, "error": error_data(loss.error, self.scrub)}
 
+    @_harmless
+    def add(self, what: str, value: Callable[[], Any]) -> None:
+        """One more of several facts of the pass; ``value`` is put into data here, where that can do no harm."""
+        if self._taken is not None:
+            self._taken.rest.setdefault(what, []).append(value())
+
+    @_harmless
     def listed(self, snapshot: Snapshot) -> None:
         if self._taken is None:
             return
-        data: Plain = {"t": [self.after(snapshot.asked_at), self.after(snapshot.answered_at)]}
+        data: Plain = {"t": [self._after(snapshot.asked_at), self._after(snapshot.answered_at)]}
         self._rows = {row.key: self._known(row) for row in snapshot.sessions}
         data["rows"] = {key: known for key, (_, known) in self._rows.items()}
         if not snapshot.is_complete:
@@ -216,123 +243,26 @@ class Recorder:
         known = self._rows.get(row.key)
         return known if known is not None and known[0] == row else (row, session_data(row))
 
+    @_harmless
     def listing_failed(self, problem: errors.GatewayError) -> None:
         if self._taken is not None:
             self._taken.lists.append({"error": error_data(problem, self.scrub)})
 
+    @_harmless
     def looked(self, session: Session, wants: Wants, answer: Look | errors.GatewayError) -> None:
         if self._taken is None:
             return
         data = look_data(answer, self.scrub) if isinstance(answer, Look) else {"error": error_data(answer, self.scrub)}
         self._taken.looks.setdefault(session.key, []).append([wants_mask(wants), data])
 
+    @_harmless
     def said(self, name: Event, said: Mapping[str, object]) -> None:
         if self._taken is None or name not in RECORDED_EVENTS:
             return
         kept = {key: said[key] for key in _FIELDS if said.get(key) is not None}
         if name in _OWN_REASONS and isinstance(said.get("reason"), str):
             kept["reason"] = self.scrub(str(said["reason"]))
-        self.add("said", [name.value, kept])
-
-
-@dataclass(slots=True)
-class RecordedLog:
-    """A ``Log`` that the recorder reads along."""
-
-    inner: Log
-    recorder: Recorder
-
-    def event(self, name: Event, /, **fields: object) -> None:
-        self.recorder.said(name, fields)
-        self.inner.event(name, **fields)
-
-
-@dataclass(slots=True)
-class RecordedGateway:
-    """A ``Gateway`` that answers exactly as the one inside does, and has the recorder note it."""
-
-    inner: Gateway
-    recorder: Recorder
-    _facts: GatewayFacts | None = field(default=None)
-
-    @property
-    def name(self) -> str:
-        return self.inner.name
-
-    @contextmanager
-    def _noting(self, note: Callable[[Plain], None]) -> Iterator[None]:
-        try:
-            yield
-        except errors.GatewayError as problem:
-            note(error_data(problem, self.recorder.scrub))
-            raise
-
-    async def connect(self) -> GatewayFacts:
-        with self._noting(lambda problem: self.recorder.note("refused", problem)):
-            facts = await self.inner.connect()
-        self.recorder.connected(facts, is_new=facts is not self._facts)
-        self._facts = facts
-        return facts
-
-    def take_loss(self) -> Loss | None:
-        loss = self.inner.take_loss()
-        if loss is not None:
-            at = [loss.at.monotonic, micros(loss.at.wall)]
-            self.recorder.note("loss", {"at": at, "error": error_data(loss.error, self.recorder.scrub)})
-        return loss
-
-    async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
-        try:
-            snapshot = await self.inner.list_sessions(keen, sweep=sweep)
-        except errors.GatewayError as problem:
-            self.recorder.listing_failed(problem)
-            raise
-        self.recorder.listed(snapshot)
-        return snapshot
-
-    async def look(self, session: Session, wants: Wants) -> Look:
-        try:
-            look = await self.inner.look(session, wants)
-        except errors.GatewayError as problem:
-            self.recorder.looked(session, wants, problem)
-            raise
-        self.recorder.looked(session, wants, look)
-        return look
-
-    def step_problem(self, step: Step, session: Session) -> str | None:
-        return self.inner.step_problem(step, session)
-
-    def missing_scope(self, step: Step) -> str | None:
-        missing = self.inner.missing_scope(step)
-        self.recorder.add("scope", [step.value, self.recorder.scrub(missing) if missing is not None else None])
-        return missing
-
-    async def prepare(self, step: Step, session: Session) -> None:
-        entry: Plain = {"step": step.value, "session": session.key}
-        with self._noting(lambda problem: self.recorder.add("signed_in", {**entry, "error": problem})):
-            await self.inner.prepare(step, session)
-
-    async def perform(self, deed: Deed) -> Receipt:
-        entry: Plain = {"step": deed.step.value, "session": deed.session.key}
-        with self._noting(lambda problem: self.recorder.add("deeds", {**entry, "error": problem})):
-            receipt = await self.inner.perform(deed)
-        self.recorder.add("deeds", {**entry, "run": receipt.run_id})
-        return receipt
-
-    async def delivered(self, run_id: str) -> bool | None:
-        with self._noting(lambda problem: self.recorder.add("delivered", [run_id, {"error": problem}])):
-            delivered = await self.inner.delivered(run_id)
-        self.recorder.add("delivered", [run_id, delivered])
-        return delivered
-
-    async def health_problem(self) -> str | None:
-        with self._noting(lambda problem: self.recorder.add("health", {"error": problem})):
-            problem = await self.inner.health_problem()
-        self.recorder.add("health", self.recorder.scrub(problem) if problem is not None else None)
-        return problem
-
-    async def close(self) -> None:
-        await self.inner.close()
+        self._taken.rest.setdefault("said", []).append([name.value, kept])
 
 
 # ---------------------------------------------------------------- the ledger
