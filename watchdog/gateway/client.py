@@ -41,6 +41,7 @@ from watchdog.gateway.capabilities import (
     scopes_for,
     step_problem_of,
 )
+from watchdog.gateway.clock_step import ClockReading
 from watchdog.gateway.frames import UNREADABLE
 from watchdog.gateway.identity import DeviceIdentity
 from watchdog.gateway.link import AS_CLI, Credentials, Dial, Introduction, Link
@@ -136,7 +137,7 @@ class GatewayClient:
         self._link: Link | None = None
         self._facts: GatewayFacts | None = None
         self._version: Version | None = None
-        self._clock_base: tuple[float, float] | None = None
+        self._clock_base: ClockReading | None = None
         self._lister: Lister | None = None
         self._scope_problems: dict[str, str] = {}
         self._run_limit: timedelta | None = None
@@ -215,7 +216,7 @@ class GatewayClient:
     def _read_facts(self, link: Link) -> GatewayFacts:
         hello, now = link.hello, self._clock.now()
         wall = instant(link.clock_ms)
-        self._clock_base = (float(link.clock_ms), now.monotonic) if wall is not None and link.clock_ms else None
+        self._clock_base = ClockReading(float(link.clock_ms), now) if wall is not None and link.clock_ms else None
         self._skew = wall - now.wall if wall is not None else None
         methods = _shared(tuple(hello.features.methods))
         hello.features.methods = []

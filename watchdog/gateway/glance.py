@@ -19,12 +19,11 @@ from itertools import dropwhile, pairwise
 from typing import Any
 
 from watchdog.core.model import Moment, Session
+from watchdog.gateway.clock_step import ClockReading
 from watchdog.gateway.listing import BASE, PAGE_SIZE, Page
 
 OVERLAP = timedelta(seconds=15)
 """How far behind the last poll a glance reads on: a row may show up that long after its own ``updatedAt``."""
-CLOCK_STEP = timedelta(seconds=5)
-"""The gateway's clock and ours apart by more since the last poll: its times cannot be compared."""
 SURPLUS_EVERY = timedelta(minutes=2)
 """Rows that are gone are looked for by a sweep at most this often. They were at rest: what runs is read every time."""
 SMALLEST = 10
@@ -40,9 +39,7 @@ class Memory:
     """What the last poll left: every row, and the gateway's clock at its beginning."""
 
     rows: dict[str, Session]
-    clock_ms: float
-    at: Moment
-    """Our clock when ``clock_ms`` was received."""
+    clock: ClockReading
     swept_at: Moment
     has_offset: bool
     """This gateway lists from an ``offset`` (2026.9.6); without, only from the top (2026.5.18)."""
@@ -63,9 +60,8 @@ class Glance:
         self._rows: dict[str, Session] = {}
         self._windows: list[tuple[int, int]] = []
         self._is_in_front = True
-        self._clock_ms: float | None = None
-        self._clock_at = now
-        self._watermark = datetime.fromtimestamp(memory.clock_ms / 1000, UTC) - OVERLAP
+        self._clock: ClockReading | None = None
+        self._watermark = datetime.fromtimestamp(memory.clock.clock_ms / 1000, UTC) - OVERLAP
         self._next: dict[str, Any] | None = {**BASE, "limit": self._first_limit()}
         self.problem: str | None = None
 
@@ -92,11 +88,11 @@ class Glance:
     def memory(self) -> Memory:
         """What the next poll builds upon."""
         assert self.problem is None
-        assert self._clock_ms is not None
+        assert self._clock is not None
         old = self._memory
         changed = sum(old.rows.get(row.key) != row for row in self._fresh.values())
         swept_at = self._now if self.is_whole else old.swept_at
-        return Memory(self._rows, self._clock_ms, self._clock_at, swept_at, old.has_offset, changed)
+        return Memory(self._rows, self._clock, swept_at, old.has_offset, changed)
 
     def take(self, page: Page, at: Moment) -> None:
         """One answer, received ``at``."""
@@ -105,7 +101,7 @@ class Glance:
         if page.total is None or page.clock_ms is None or page.has_more is None:
             return self._give_up("the answer does not say how much there is, or when it was given")
         if self._is_in_front:
-            self._take_front(page, page.total, page.clock_ms, at)
+            self._take_front(page, page.total, ClockReading(page.clock_ms, at))
         else:
             self._fresh.update((row.key, row) for row in page.sessions)
             self._next = self._window()
@@ -115,11 +111,11 @@ class Glance:
 
     # ---------------------------------------------------------------- the front: what has changed
 
-    def _take_front(self, page: Page, total: int, clock_ms: float, at: Moment) -> None:
-        if self._clock_ms is None:
-            if self._was_set(clock_ms, at):
+    def _take_front(self, page: Page, total: int, clock: ClockReading) -> None:
+        if self._clock is None:
+            if self._memory.clock.has_stepped_by(clock):
                 return self._give_up("the gateway's clock was set")
-            self._clock_ms, self._clock_at = clock_ms, at
+            self._clock = clock
         if self._next is None or "offset" not in self._next:
             self._front = []
         self._front += page.sessions
@@ -141,10 +137,6 @@ class Glance:
     def _is_behind(self, rows: list[Session]) -> bool:
         """The page ends with a row that was there, like this, at the last poll."""
         return bool(rows) and not rows[-1].is_pinned and (rows[-1].updated_at or _NEVER) < self._watermark
-
-    def _was_set(self, clock_ms: float, at: Moment) -> bool:
-        expected = self._memory.clock_ms + at.since(self._memory.at).total_seconds() * 1000
-        return abs(clock_ms - expected) > CLOCK_STEP.total_seconds() * 1000
 
     def _after_front(self, total: int, *, is_all: bool) -> None:
         if is_all:

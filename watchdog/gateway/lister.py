@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from watchdog.core.model import Moment, Snapshot
+from watchdog.gateway.clock_step import ClockReading
 from watchdog.gateway.glance import Glance, Memory
 from watchdog.gateway.listing import Page, Pager, read_page
 from watchdog.service.ports import Clock
 
-CLOCK_STEP = timedelta(seconds=5)
 LONGEST_PAUSE = 0.05
 """Seconds between two pages of a sweep at most, else as long as the page took: the gateway is never busy for long, and
 a sweep of 10,000 sessions still shows one moment (it takes about 3 s)."""
@@ -26,7 +26,7 @@ Ask = Callable[[dict[str, Any]], Awaitable[msgspec.Raw]]
 
 
 class Lister:
-    """Lists over one connection. ``clock_base``: the gateway's clock (ms) and our monotonic one at the sign-in."""
+    """Lists over one connection. ``clock_base``: the gateway's clock at the sign-in."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Lister:
         *,
         main_key: str | None,
         counts_pages: bool,
-        clock_base: tuple[float, float] | None,
+        clock_base: ClockReading | None,
     ) -> None:
         self._ask = ask
         self._clock = clock
@@ -83,7 +83,7 @@ class Lister:
             page, at = first
             if page.clock_ms is not None and page.total is not None and page.has_more is not None:
                 rows = {session.key: session for session in pager.sessions}
-                self._memory = Memory(rows, page.clock_ms, at, self._clock.now(), has_offset)
+                self._memory = Memory(rows, ClockReading(page.clock_ms, at), self._clock.now(), has_offset)
         return poll.snapshot(sessions=pager.sessions, is_complete=pager.is_complete, malformed=pager.malformed)
 
     async def _page(self, params: dict[str, Any], position: int, poll: _Poll) -> Page:
@@ -96,9 +96,7 @@ class Lister:
     def _has_stepped(self, page: Page) -> bool:
         if self._clock_base is None or page.clock_ms is None:
             return False
-        base_ms, base_monotonic = self._clock_base
-        expected = base_ms + (self._clock.now().monotonic - base_monotonic) * 1000
-        return abs(page.clock_ms - expected) > CLOCK_STEP.total_seconds() * 1000
+        return self._clock_base.has_stepped_by(ClockReading(page.clock_ms, self._clock.now()))
 
 
 class _Poll:
