@@ -315,14 +315,14 @@ class GatewayClient:
             with _noting(problems, "sessions.abort probe"):
                 look = replace(look, abort_probe_unauthorized=await self._probe(session))
         if wants.pending:
-            known = len(problems)
-            with _noting(problems, "pending approvals and questions"):
-                lists = await self._waiting_lists()
-                look = replace(
-                    look, pending_approvals=lists.approvals(session), pending_questions=lists.questions(session)
-                )
-                problems += lists.problems
-            look = replace(look, is_waiting_unread=len(problems) > known)
+            lists = await self._waiting_lists()
+            look = replace(
+                look,
+                pending_approvals=lists.approvals(session),
+                pending_questions=lists.questions(session),
+                is_waiting_unread=bool(lists.problems),
+            )
+            problems += lists.problems
             with _noting(problems, "cron.runs"):
                 look = replace(look, cron_run_ended=await self._cron_run_ended(session))
         return replace(look, problems=tuple(problems))
@@ -377,9 +377,12 @@ class GatewayClient:
         return False
 
     async def _waiting_lists(self) -> Waiting:
-        """Asked for once per list of sessions, however many suspects there are."""
+        """Asked for once per list of sessions, however many suspects there are, and whatever came of it."""
         if self._waiting is None:
-            self._waiting = await self._ask_waiting_lists()
+            lists, problems = Waiting({}), list[str]()
+            with _noting(problems, "pending approvals and questions"):
+                lists = await self._ask_waiting_lists()
+            self._waiting = replace(lists, problems=(*problems, *lists.problems))
         return self._waiting
 
     async def _ask_waiting_lists(self) -> Waiting:

@@ -605,6 +605,30 @@ async def test_a_list_that_is_offered_and_cannot_be_read_is_not_an_empty_one(unr
         assert not look.is_waiting_unread, "a gateway that has no such lists says nothing with them"
 
 
+async def test_a_refused_sign_in_for_the_lists_is_not_repeated_for_every_suspect() -> None:
+    async with _scene(methods=LISTS, steps=LADDER, answers=PENDING) as scene:
+        before = len(scene.link_scopes)
+        scene.gateway.hello = _granting(READ, WRITE)
+        for session in (SESSION, MAIN, WEB):
+            look = await scene.client.look(session, Wants(pending=True))
+            assert look.is_waiting_unread
+            assert (look.pending_approvals, look.pending_questions) == (None, None)
+            assert [problem.partition(":")[0] for problem in look.problems] == ["pending approvals and questions"]
+        assert scene.link_scopes[before:] == [(READ, WRITE, ADMIN)]
+        scene.gateway.hello = None
+        await scene.client.list_sessions()
+        look = await scene.client.look(SESSION, Wants(pending=True))
+        assert (look.pending_approvals, look.is_waiting_unread) == (1, False), "tried anew for each list of sessions"
+
+
+async def test_a_gateway_that_drains_while_it_is_asked_for_the_lists_ends_every_look() -> None:
+    drains = Refused({"code": "UNAVAILABLE", "message": "x", "details": {"reason": "gateway-restarting"}})
+    async with _scene(methods=LISTS, steps=LADDER, answers={**PENDING, "question__list": drains}) as scene:
+        for _ in range(2):
+            with pytest.raises(errors.GatewayDraining):
+                await scene.client.look(SESSION, Wants(pending=True))
+
+
 @pytest.mark.parametrize(
     ("version", "steps"),
     [
