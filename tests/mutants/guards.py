@@ -744,10 +744,10 @@ GUARDS = (
         "lists read as admin",
         "approval pending",
         "watchdog/gateway/client.py",
-        "        if self._may_ask_as_admin:\n",
+        "        if ADMIN in scopes_for(self._steps, self._version) and ADMIN not in self._scope_problems:\n",
         "        if False:\n",
         ("150769-approval-of", "153258-question-of"),
-        (GATEWAY + "test_client.py",),
+        (GATEWAY + "test_looking.py",),
     ),
     Guard(
         "seconds are no instant",

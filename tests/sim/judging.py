@@ -17,7 +17,7 @@ from tests.sim.wiring import Asked
 from watchdog.adapters.ledger import Ledger
 from watchdog.core.policy import PolicyBook
 from watchdog.core.recovery import Attempt, AttemptState
-from watchdog.gateway.client import TIMEOUT_SLACK
+from watchdog.gateway.looking import TIMEOUT_SLACK
 from watchdog.service.ports import Incident, MessageKind, OwedMessage
 from watchdog.simulator.profiles import ActiveFlag, Profile
 from watchdog.simulator.records import Cause, Deed, Stall, Truth

@@ -9,26 +9,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
-from watchdog.core.model import (
-    GatewayFacts,
-    Look,
-    Moment,
-    Preflight,
-    Session,
-    Snapshot,
-    TailKind,
-    TranscriptTail,
-)
+from watchdog.core.model import GatewayFacts, Look, Session, Snapshot
 from watchdog.core.policy import Step
 from watchdog.gateway import deeds
+from watchdog.gateway.answers import decoded
 from watchdog.gateway.boots import Boots, Reading
 from watchdog.gateway.capabilities import (
     ADMIN,
@@ -42,33 +34,20 @@ from watchdog.gateway.capabilities import (
     step_problem_of,
 )
 from watchdog.gateway.clock_step import ClockReading
-from watchdog.gateway.frames import UNREADABLE
 from watchdog.gateway.identity import DeviceIdentity
 from watchdog.gateway.link import AS_CLI, Credentials, Dial, Introduction, Link
 from watchdog.gateway.lister import Lister
+from watchdog.gateway.looking import Looker
 from watchdog.gateway.rows import Millis, instant
-from watchdog.gateway.transcript import read_tail
-from watchdog.gateway.waiting import (
-    APPROVALS,
-    CRON_RUNS_LOOKED_AT,
-    QUESTIONS,
-    Waiting,
-    ask_for,
-    cron_job_of,
-    cron_run_ended,
-)
+from watchdog.gateway.waiting import Ask
 from watchdog.service import errors
 from watchdog.service.ports import Clock, Deed, Host, Loss, Receipt, Wants
 
-HISTORY_SHORT, HISTORY_LONG = 30, 200
 QUIET_AFTER_SIGN_IN_UNTIL: Version = (2026, 5, 0)
 SIGN_IN_SETTLES = 2.0
 """3.24 probes its chat apps whenever an operator signs in, and a delivery in that moment is lost (IRC error 433):
 wait these seconds between signing in and a deed whose answer has to reach a chat app."""
 TELLING_TRIES, TELLING_PAUSE = 3, 3.0
-TIMEOUT_SLACK = timedelta(seconds=2)
-"""A run that hit its limit ends 10 to 15 ms after it (3.24); a person who presses Stop does not hit these two seconds,
-because the run is over by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +62,6 @@ class Endpoint:
     insecure: bool = False
     lock_created_at: datetime | None = None
     """When the gateway wrote its own lock file, when it is on this machine: it started no later than that."""
-
-
-_Shape = TypeVar("_Shape")
-
-
-class _Counts(msgspec.Struct):
-    counts: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class _RunAnswer(msgspec.Struct):
@@ -139,11 +111,10 @@ class GatewayClient:
         self._version: Version | None = None
         self._clock_base: ClockReading | None = None
         self._lister: Lister | None = None
+        self._looker: Looker | None = None
         self._scope_problems: dict[str, str] = {}
-        self._run_limit: timedelta | None = None
         self._skew: timedelta | None = None
         self._boots = Boots()
-        self._waiting: Waiting | None = None
         self._loss: Loss | None = None
         self._lost_link: Link | None = None
         self._prepared: tuple[Step, str, Link] | None = None
@@ -170,8 +141,18 @@ class GatewayClient:
             counts_pages=self._counts_pages,
             clock_base=self._clock_base,
         )
+        self._looker = Looker(
+            self._facts,
+            self._ask,
+            self._clock,
+            self._host,
+            self._endpoint.gateway_pid,
+            self._probe if self._steps else None,
+            self._as_admin,
+        )
         await self._check_scopes()
-        self._run_limit = await self._read_run_limit() if self._facts.capabilities.row_survives_stop else None
+        if self._facts.capabilities.row_survives_stop:
+            await self._looker.read_run_limit()
         return self._facts
 
     def take_loss(self) -> Loss | None:
@@ -284,7 +265,8 @@ class GatewayClient:
     async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
         if self._lister is None:
             raise errors.GatewayClosed(f"{self._name}: not connected.")
-        self._waiting = None
+        if self._looker is not None:
+            self._looker.forget_waiting()
         if keen is None:
             return await self._lister.whole()
         return await (self._lister.whole(is_hurried=False) if sweep else self._lister.glance(keen))
@@ -298,73 +280,9 @@ class GatewayClient:
         return self._version is not None and self._version >= (2026, 5, 18)
 
     async def look(self, session: Session, wants: Wants) -> Look:
-        look = Look()
-        problems: list[str] = []
-        if wants.lock and self._endpoint is not None and self._endpoint.state_dir and session.session_id:
-            sight = self._host.lock_sight(
-                self._endpoint.state_dir, session.agent_id, session.session_id, gateway_pid=self._endpoint.gateway_pid
-            )
-            look = replace(look, lock=sight)
-        if wants.preflight and self._facts is not None and self._facts.capabilities.has_preflight:
-            with _noting(problems, "gateway.restart.preflight"):
-                look = replace(look, preflight=await self._preflight())
-        if wants.tail:
-            with _noting(problems, "chat.history"):
-                look = replace(look, tail=await self._tail(session))
-        if wants.abort_probe and self._may_probe:
-            with _noting(problems, "sessions.abort probe"):
-                look = replace(look, abort_probe_unauthorized=await self._probe(session))
-        if wants.pending:
-            lists = await self._waiting_lists()
-            look = replace(
-                look,
-                pending_approvals=lists.approvals(session),
-                pending_questions=lists.questions(session),
-                is_waiting_unread=bool(lists.problems),
-            )
-            problems += lists.problems
-            with _noting(problems, "cron.runs"):
-                look = replace(look, cron_run_ended=await self._cron_run_ended(session))
-        return replace(look, problems=tuple(problems))
-
-    @property
-    def _may_probe(self) -> bool:
-        return bool(self._steps) and self._facts is not None and self._facts.capabilities.has_abort_probe
-
-    async def _preflight(self) -> Preflight:
-        asked_at: Moment = self._clock.now()
-        answer = _decoded(await self._ask("gateway.restart.preflight", {}), _Counts)
-        counts = {name: value for name, value in answer.counts.items() if isinstance(value, int | float)}
-        if "totalActive" not in counts:
-            raise errors.RequestRefused(f"{self._name}: preflight has no totalActive.", code="SHAPE")
-        parts = sum(value for name, value in counts.items() if name != "totalActive")
-        return Preflight(int(max(counts["totalActive"], parts)), asked_at)
-
-    async def _tail(self, session: Session) -> TranscriptTail:
-        tail = read_tail(await self._ask("chat.history", {"sessionKey": session.key, "limit": HISTORY_SHORT}))
-        if tail.request is None and tail.kind not in (TailKind.EMPTY, TailKind.ANSWERED):
-            tail = read_tail(await self._ask("chat.history", {"sessionKey": session.key, "limit": HISTORY_LONG}))
-        if tail.kind is TailKind.STOPPED and not tail.was_stopped_by_request and self._hit_limit(session):
-            tail = replace(tail, kind=TailKind.TIMED_OUT)
-        return tail
-
-    def _hit_limit(self, session: Session) -> bool:
-        if self._run_limit is None or session.started_at is None or session.updated_at is None:
-            return False
-        lasted = session.updated_at - session.started_at
-        return self._run_limit <= lasted < self._run_limit + TIMEOUT_SLACK
-
-    async def _read_run_limit(self) -> timedelta | None:
-        """``agents.defaults.timeoutSeconds`` when set and no agent overrides it; 3.24 and 4.14 write a time-out and a
-        Stop alike, and only this tells them apart."""
-        try:
-            config: Any = _decoded(await self._ask("config.get", {}), object)
-            agents = config["parsed"]["agents"]
-            if any("timeoutSeconds" in agent for agent in agents.get("list", ())):
-                return None
-            return timedelta(seconds=float(agents["defaults"]["timeoutSeconds"]))
-        except (errors.GatewayError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
-            return None
+        if self._looker is None:
+            raise errors.GatewayClosed(f"{self._name}: not connected.")
+        return await self._looker.look(session, wants)
 
     async def _probe(self, session: Session) -> bool:
         link = await self._open((WRITE,), device=self._probe_device)
@@ -376,49 +294,25 @@ class GatewayClient:
             await link.close()
         return False
 
-    async def _waiting_lists(self) -> Waiting:
-        """Asked for once per list of sessions, however many suspects there are, and whatever came of it."""
-        if self._waiting is None:
-            lists, problems = Waiting({}), list[str]()
-            with _noting(problems, "pending approvals and questions"):
-                lists = await self._ask_waiting_lists()
-            self._waiting = replace(lists, problems=(*problems, *lists.problems))
-        return self._waiting
-
-    async def _ask_waiting_lists(self) -> Waiting:
-        facts = self._facts
-        offered = {
-            method: scope
-            for method, scope in (APPROVALS | QUESTIONS).items()
-            if facts is not None and method in facts.methods
-        }
-        if facts is None or not offered:
-            return Waiting({})
-        if self._may_ask_as_admin:
-            link = await self._open(scopes_for(self._steps, self._version))
-            try:
-                return await ask_for(
-                    [*offered], lambda method, params: link.call(method, params, patience=self._patience)
-                )
-            finally:
-                await link.close()
-        return await ask_for([method for method, scope in offered.items() if scope in facts.scopes], self._ask)
-
-    @property
-    def _may_ask_as_admin(self) -> bool:
-        """The configured steps were granted admin, and another sign-in disturbs nothing here."""
+    def _as_admin(self) -> contextlib.AbstractAsyncContextManager[Ask] | None:
+        """A short connection with the scopes of the configured steps; None where they were not granted admin, or where
+        another sign-in disturbs."""
         if self._version is None or self._version < QUIET_AFTER_SIGN_IN_UNTIL:
-            return False
-        return ADMIN in scopes_for(self._steps, self._version) and ADMIN not in self._scope_problems
-
-    async def _cron_run_ended(self, session: Session) -> str | None:
-        job = cron_job_of(session.key)
-        if job is None or self._facts is None or "cron.runs" not in self._facts.methods:
             return None
-        return cron_run_ended(await self._ask("cron.runs", {"id": job, "limit": CRON_RUNS_LOOKED_AT}), session)
+        if ADMIN in scopes_for(self._steps, self._version) and ADMIN not in self._scope_problems:
+            return self._asking_as_admin()
+        return None
+
+    @contextlib.asynccontextmanager
+    async def _asking_as_admin(self) -> AsyncIterator[Ask]:
+        link = await self._open(scopes_for(self._steps, self._version))
+        try:
+            yield lambda method, params: link.call(method, params, patience=self._patience)
+        finally:
+            await link.close()
 
     async def health_problem(self) -> str | None:
-        answer = _decoded(await self._ask("health", {}), object)
+        answer = decoded(await self._ask("health", {}), object)
         loop = answer.get("eventLoop") if isinstance(answer, dict) else None
         if isinstance(loop, dict) and loop.get("degraded") is True:
             return f"The gateway says its event loop is degraded{_figures(loop)}; it may be too slow to tell the truth."
@@ -463,7 +357,7 @@ class GatewayClient:
                 said.append(f"not told: {problem}")
                 continue
             with contextlib.suppress(errors.RequestRefused):  # it was taken, whatever its answer looks like
-                answer = _decoded(payload, _RunAnswer)
+                answer = decoded(payload, _RunAnswer)
                 run_id = run_id or answer.runId
                 said.append(f"{request.method}: {answer.status or 'ok'}")
         return Receipt(run_id, "; ".join(said))
@@ -490,7 +384,7 @@ class GatewayClient:
             return None
         try:
             payload = await link.call("agent.wait", {"runId": run_id, "timeoutMs": 1000}, patience=self._patience)
-            answer = _decoded(payload, _WaitAnswer)
+            answer = decoded(payload, _WaitAnswer)
         except errors.GatewayError:
             return None
         finally:
@@ -512,29 +406,6 @@ class GatewayClient:
             ) from lost
         self._boots.note_answer(self._clock.now())
         return answer
-
-
-class _noting(contextlib.AbstractContextManager[None]):  # noqa: N801 - reads as a verb at its use
-    """Turn a failed look into one line of ``problems``; connection loss still ends the pass."""
-
-    def __init__(self, problems: list[str], what: str) -> None:
-        self._problems, self._what = problems, what
-
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, _trace: object) -> bool:
-        if isinstance(problem, errors.GatewayClosed | errors.GatewayUnresponsive | errors.GatewayDraining):
-            return False
-        if isinstance(problem, errors.GatewayError):
-            self._problems.append(f"{self._what}: {problem}")
-            return True
-        return False
-
-
-def _decoded(payload: msgspec.Raw, shape: type[_Shape]) -> _Shape:
-    """An answer in the shape we need. Raises ``RequestRefused`` when it has another one."""
-    try:
-        return msgspec.json.decode(payload, type=shape)
-    except UNREADABLE as problem:
-        raise errors.RequestRefused(f"the answer cannot be read ({type(problem).__name__}).", code="SHAPE") from problem
 
 
 def _figures(loop: dict[str, Any]) -> str:

@@ -1,0 +1,170 @@
+"""A closer look at one session, over one connection: what its row does not say.
+
+A look never raises for what could not be read: that is named in the look's ``problems``, and what it would have said is
+unknown. Only a gateway that is gone, hangs or drains ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from watchdog.core.model import GatewayFacts, Look, Preflight, Session, TailKind, TranscriptTail
+from watchdog.gateway.answers import decoded
+from watchdog.gateway.transcript import read_tail
+from watchdog.gateway.waiting import (
+    APPROVALS,
+    CRON_RUNS_LOOKED_AT,
+    QUESTIONS,
+    Ask,
+    Waiting,
+    ask_for,
+    cron_job_of,
+    cron_run_ended,
+)
+from watchdog.service import errors
+from watchdog.service.ports import Clock, Host, Wants
+
+HISTORY_SHORT, HISTORY_LONG = 30, 200
+TIMEOUT_SLACK = timedelta(seconds=2)
+"""A run that hit its limit ends 10 to 15 ms after it (3.24); a person who presses Stop does not hit these two seconds,
+because the run is over by then."""
+
+
+class _Counts(msgspec.Struct):
+    counts: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Looker:
+    """Looks over one connection."""
+
+    facts: GatewayFacts
+    ask: Ask
+    """Over the connection that watches."""
+    clock: Clock
+    host: Host
+    gateway_pid: int | None
+    """Of a gateway on this machine."""
+    probe: Callable[[Session], Awaitable[bool]] | None
+    """Whether a stranger's abort is refused as unauthorized; None: never ask, we only watch."""
+    as_admin: Callable[[], AbstractAsyncContextManager[Ask] | None]
+    """Another, short connection that sees everybody's approvals; None where that was not granted."""
+    _run_limit: timedelta | None = field(init=False, default=None)
+    _waiting: Waiting | None = field(init=False, default=None)
+
+    async def read_run_limit(self) -> None:
+        """``agents.defaults.timeoutSeconds`` when set and no agent overrides it; 3.24 and 4.14 write a time-out and a
+        Stop alike, and only this tells them apart."""
+        self._run_limit = None
+        try:
+            config: Any = decoded(await self.ask("config.get", {}), object)
+            agents = config["parsed"]["agents"]
+            if any("timeoutSeconds" in agent for agent in agents.get("list", ())):
+                return
+            self._run_limit = timedelta(seconds=float(agents["defaults"]["timeoutSeconds"]))
+        except (errors.GatewayError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
+            return
+
+    def forget_waiting(self) -> None:
+        """Have the lists of approvals and questions asked for anew at the next look."""
+        self._waiting = None
+
+    async def look(self, session: Session, wants: Wants) -> Look:
+        """``service.ports.Gateway.look``."""
+        look = Look()
+        problems: list[str] = []
+        if wants.lock and self.facts.state_dir and session.session_id:
+            sight = self.host.lock_sight(
+                self.facts.state_dir, session.agent_id, session.session_id, gateway_pid=self.gateway_pid
+            )
+            look = replace(look, lock=sight)
+        if wants.preflight and self.facts.capabilities.has_preflight:
+            with _noting(problems, "gateway.restart.preflight"):
+                look = replace(look, preflight=await self._preflight())
+        if wants.tail:
+            with _noting(problems, "chat.history"):
+                look = replace(look, tail=await self._tail(session))
+        if wants.abort_probe and self.probe is not None and self.facts.capabilities.has_abort_probe:
+            with _noting(problems, "sessions.abort probe"):
+                look = replace(look, abort_probe_unauthorized=await self.probe(session))
+        if wants.pending:
+            lists = await self._waiting_lists()
+            look = replace(
+                look,
+                pending_approvals=lists.approvals(session),
+                pending_questions=lists.questions(session),
+                is_waiting_unread=bool(lists.problems),
+            )
+            problems += lists.problems
+            with _noting(problems, "cron.runs"):
+                look = replace(look, cron_run_ended=await self._cron_run_ended(session))
+        return replace(look, problems=tuple(problems))
+
+    async def _preflight(self) -> Preflight:
+        asked_at = self.clock.now()
+        answer = decoded(await self.ask("gateway.restart.preflight", {}), _Counts)
+        counts = {name: value for name, value in answer.counts.items() if isinstance(value, int | float)}
+        if "totalActive" not in counts:
+            raise errors.RequestRefused(f"{self.facts.name}: preflight has no totalActive.", code="SHAPE")
+        parts = sum(value for name, value in counts.items() if name != "totalActive")
+        return Preflight(int(max(counts["totalActive"], parts)), asked_at)
+
+    async def _tail(self, session: Session) -> TranscriptTail:
+        tail = read_tail(await self.ask("chat.history", {"sessionKey": session.key, "limit": HISTORY_SHORT}))
+        if tail.request is None and tail.kind not in (TailKind.EMPTY, TailKind.ANSWERED):
+            tail = read_tail(await self.ask("chat.history", {"sessionKey": session.key, "limit": HISTORY_LONG}))
+        if tail.kind is TailKind.STOPPED and not tail.was_stopped_by_request and self._hit_limit(session):
+            tail = replace(tail, kind=TailKind.TIMED_OUT)
+        return tail
+
+    def _hit_limit(self, session: Session) -> bool:
+        if self._run_limit is None or session.started_at is None or session.updated_at is None:
+            return False
+        lasted = session.updated_at - session.started_at
+        return self._run_limit <= lasted < self._run_limit + TIMEOUT_SLACK
+
+    async def _waiting_lists(self) -> Waiting:
+        """Asked for once per list of sessions, however many suspects there are, and whatever came of it."""
+        if self._waiting is None:
+            lists, problems = Waiting({}), list[str]()
+            with _noting(problems, "pending approvals and questions"):
+                lists = await self._ask_waiting_lists()
+            self._waiting = replace(lists, problems=(*problems, *lists.problems))
+        return self._waiting
+
+    async def _ask_waiting_lists(self) -> Waiting:
+        offered = {method: scope for method, scope in (APPROVALS | QUESTIONS).items() if method in self.facts.methods}
+        if not offered:
+            return Waiting({})
+        admin = self.as_admin()
+        if admin is not None:
+            async with admin as ask:
+                return await ask_for([*offered], ask)
+        return await ask_for([method for method, scope in offered.items() if scope in self.facts.scopes], self.ask)
+
+    async def _cron_run_ended(self, session: Session) -> str | None:
+        job = cron_job_of(session.key)
+        if job is None or "cron.runs" not in self.facts.methods:
+            return None
+        return cron_run_ended(await self.ask("cron.runs", {"id": job, "limit": CRON_RUNS_LOOKED_AT}), session)
+
+
+class _noting(AbstractContextManager[None]):  # noqa: N801 - reads as a verb at its use
+    """Turn a failed look into one line of ``problems``; connection loss still ends the pass."""
+
+    def __init__(self, problems: list[str], what: str) -> None:
+        self._problems, self._what = problems, what
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, _trace: object) -> bool:
+        if isinstance(problem, errors.GatewayClosed | errors.GatewayUnresponsive | errors.GatewayDraining):
+            return False
+        if isinstance(problem, errors.GatewayError):
+            self._problems.append(f"{self._what}: {problem}")
+            return True
+        return False
