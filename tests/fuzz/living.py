@@ -23,7 +23,8 @@ from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.unmetered import NoMeter
 from watchdog.config import parse
 from watchdog.gateway.frames import UNREADABLE, Conversation, Event, Response
-from watchdog.gateway.link import Hello, LinkReport
+from watchdog.gateway.hello import Hello
+from watchdog.gateway.link import LinkReport
 from watchdog.gateway.refusals import refusal
 from watchdog.service import errors
 from watchdog.service.events import RecordedLog

@@ -23,8 +23,9 @@ from watchdog.core.model import Lock, LockSight, Moment, Session, Snapshot
 from watchdog.core.policy import Step
 from watchdog.gateway.client import Endpoint, GatewayClient
 from watchdog.gateway.frames import WireError
+from watchdog.gateway.hello import Hello
 from watchdog.gateway.identity import DeviceIdentity
-from watchdog.gateway.link import Hello, Link
+from watchdog.gateway.link import Link
 from watchdog.gateway.refusals import refusal
 from watchdog.service import errors
 

@@ -15,9 +15,10 @@ from watchdog.config import Gateway as GatewaySection
 from watchdog.config import SecretError, resolve_secret
 from watchdog.gateway.capabilities import READ
 from watchdog.gateway.client import Endpoint
+from watchdog.gateway.dialing import is_loopback
 from watchdog.gateway.discovery import DiscoveredGateway, discover
 from watchdog.gateway.identity import DeviceIdentity, DeviceTokens
-from watchdog.gateway.link import Credentials, is_loopback
+from watchdog.gateway.link import Credentials
 from watchdog.gateway.openclaw_config import DiscoveryError
 from watchdog.gateway.secrets import Secret
 from watchdog.service import errors

@@ -12,7 +12,6 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -21,24 +20,25 @@ from watchdog.core.model import GatewayFacts, Look, Session, Snapshot
 from watchdog.core.policy import Step
 from watchdog.gateway import deeds
 from watchdog.gateway.answers import decoded
-from watchdog.gateway.boots import Boots, Reading
+from watchdog.gateway.boots import Boots
 from watchdog.gateway.capabilities import (
     ADMIN,
     READ,
     WRITE,
     Version,
-    capabilities_of,
     needs_of,
     parse_version,
     scopes_for,
     step_problem_of,
 )
 from watchdog.gateway.clock_step import ClockReading
+from watchdog.gateway.dialing import Dial
+from watchdog.gateway.hello import boot_reading, facts_of
 from watchdog.gateway.identity import DeviceIdentity
-from watchdog.gateway.link import AS_CLI, Credentials, Dial, Introduction, Link
+from watchdog.gateway.link import AS_CLI, Credentials, Introduction, Link
 from watchdog.gateway.lister import Lister
 from watchdog.gateway.looking import Looker
-from watchdog.gateway.rows import Millis, instant
+from watchdog.gateway.rows import instant
 from watchdog.gateway.waiting import Ask
 from watchdog.service import errors
 from watchdog.service.ports import Clock, Deed, Host, Loss, Receipt, Wants
@@ -132,7 +132,7 @@ class GatewayClient:
         self._endpoint = self._find()
         link = await self._open((READ,))
         self._link = link
-        self._facts = self._read_facts(link)
+        self._facts = self._read_facts(link, self._endpoint)
         self._version = parse_version(self._facts.version)
         self._lister = Lister(
             self._ask_for_rows,
@@ -194,33 +194,12 @@ class GatewayClient:
             self._on_device_token(endpoint.url, scopes, issued)
         return link
 
-    def _read_facts(self, link: Link) -> GatewayFacts:
-        hello, now = link.hello, self._clock.now()
-        wall = instant(link.clock_ms)
+    def _read_facts(self, link: Link, endpoint: Endpoint) -> GatewayFacts:
+        now, wall = self._clock.now(), instant(link.clock_ms)
         self._clock_base = ClockReading(float(link.clock_ms), now) if wall is not None and link.clock_ms else None
         self._skew = wall - now.wall if wall is not None else None
-        methods = _shared(tuple(hello.features.methods))
-        hello.features.methods = []
-        uptime_ms = hello.snapshot.uptimeMs
-        booted_at = self._boots.booted_at(
-            Reading(
-                at=now,
-                booted_at=_booted_at(link.clock_ms, uptime_ms),
-                uptime=_span(uptime_ms),
-                lock_created_at=self._endpoint.lock_created_at if self._endpoint is not None else None,
-            )
-        )
-        return GatewayFacts(
-            name=self._name,
-            version=hello.server.version or "unknown",
-            capabilities=capabilities_of(hello.server.version, methods),
-            booted_at=booted_at,
-            boot_id=hello.server.bootId,
-            methods=methods,
-            scopes=frozenset((hello.auth.scopes or ()) if hello.auth is not None else ()),
-            state_dir=self._endpoint.state_dir if self._endpoint is not None else None,
-            main_session_key=hello.snapshot.sessionDefaults.mainSessionKey,
-        )
+        reading = boot_reading(link.hello, link.clock_ms, now, lock_created_at=endpoint.lock_created_at)
+        return facts_of(self._name, link.hello, booted_at=self._boots.booted_at(reading), state_dir=endpoint.state_dir)
 
     def clock_skew(self) -> timedelta | None:
         """How far the gateway's clock was ahead of ours at the last sign-in; None when it did not say (no ``ts``)."""
@@ -414,23 +393,3 @@ def _figures(loop: dict[str, Any]) -> str:
     found = [f"delay {delay:.0f} ms"] if isinstance(delay, int | float) and abs(delay) < 1e9 else []
     found += [f"{busy:.0%} busy"] if isinstance(busy, int | float) and abs(busy) < 1e9 else []
     return f" ({', '.join(found)})" if found else ""
-
-
-@lru_cache(maxsize=32)
-def _shared(methods: tuple[str, ...]) -> frozenset[str]:
-    """One set for all gateways of one kind: 2026.9.6 names 466 methods, and there may be a thousand gateways."""
-    return frozenset(methods)
-
-
-def _booted_at(clock_ms: Millis, uptime_ms: Millis) -> datetime | None:
-    """The gateway's boot on its own clock; None when it does not say both (never ours in its place: clocks differ)."""
-    if clock_ms is None or uptime_ms is None or uptime_ms < 0:
-        return None
-    return instant(clock_ms - uptime_ms)
-
-
-def _span(milliseconds: Millis) -> timedelta | None:
-    try:
-        return timedelta(milliseconds=milliseconds) if milliseconds is not None and milliseconds >= 0 else None
-    except (OverflowError, ValueError):
-        return None

@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import ipaddress
-import os
-import re
 import ssl
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from watchdog import __version__
 from watchdog.core.model import Moment
+from watchdog.gateway.dialing import Dial, check_url, dial_network
 from watchdog.gateway.frames import (
     MAX_PROTOCOL,
     MIN_PROTOCOL,
@@ -35,6 +31,7 @@ from watchdog.gateway.frames import (
     Malformed,
     Response,
 )
+from watchdog.gateway.hello import Hello
 from watchdog.gateway.identity import DeviceIdentity
 from watchdog.gateway.refusals import refusal
 from watchdog.gateway.rows import Millis
@@ -45,8 +42,6 @@ from watchdog.service.ports import Clock
 FRAMES_A_SECOND, FRAME_BURST = 200, 1000
 """What a link reads in the long run, and at once. A watching link is sent a frame or two in 30 s (2026.9.6)."""
 FLOOD_PAUSE = 0.25
-MAX_FRAME = 64 * 1024 * 1024
-"""The gateway's own policy is 25 MiB per payload (2026.9.6); the library's default of 1 MiB is too small for a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,48 +66,7 @@ AS_CLI = ("cli", "cli")
 """Only this client reaches the main session's chat app with ``chat.send deliver:true`` (3.24 to 5.18)."""
 
 
-Dial = Callable[[str, str, float, ssl.SSLContext | None], Awaitable[ClientConnection]]
-"""(gateway's name, url, patience in seconds, TLS) -> an open WebSocket; raises ``errors.GatewayError`` leaves only."""
-
 _PLATFORM = "darwin" if sys.platform == "darwin" else "linux"
-
-
-class _Server(msgspec.Struct):
-    version: str = ""
-    bootId: str | None = None  # noqa: N815
-    connId: str | None = None  # noqa: N815
-
-
-class _Features(msgspec.Struct):
-    methods: list[str] = msgspec.field(default_factory=list)
-
-
-class _SessionDefaults(msgspec.Struct):
-    mainSessionKey: str | None = None  # noqa: N815
-
-
-class _HelloSnapshot(msgspec.Struct):
-    uptimeMs: Millis = None  # noqa: N815
-    stateDir: str | None = None  # noqa: N815
-    configPath: str | None = None  # noqa: N815
-    sessionDefaults: _SessionDefaults = msgspec.field(default_factory=_SessionDefaults)  # noqa: N815
-
-
-class _Auth(msgspec.Struct):
-    deviceToken: str | None = None  # noqa: N815
-    scopes: list[str] | None = None
-    role: str | None = None
-
-
-class Hello(msgspec.Struct):
-    """The parts of ``hello-ok`` that matter here. ``auth`` is null on 3.24 and 4.14 for backend clients."""
-
-    type: str = ""
-    protocol: int = 0
-    server: _Server = msgspec.field(default_factory=_Server)
-    features: _Features = msgspec.field(default_factory=_Features)
-    snapshot: _HelloSnapshot = msgspec.field(default_factory=_HelloSnapshot)
-    auth: _Auth | None = None
 
 
 class _Challenge(msgspec.Struct):
@@ -127,34 +81,6 @@ class LinkReport:
     malformed_frames: int = 0
     missed_events: int = 0
     last_seq: int | None = field(default=None)
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def check_url(name: str, url: str, *, insecure: bool) -> None:
-    """Refuse urls that cannot work or would show the token to a network."""
-    way_out = f"{name}: the url must look like ws://127.0.0.1:18789 or wss://host."
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # out of range, or no number
-    except ValueError:
-        raise errors.NotAGateway(way_out) from None
-    if parts.scheme not in ("ws", "wss") or not parts.hostname:
-        raise errors.NotAGateway(way_out)
-    if parts.username or parts.password:
-        raise errors.InsecureTransport(f"{name}: credentials do not belong in the url; use gateways[].token.")
-    if parts.scheme == "ws" and not is_loopback(parts.hostname) and not insecure:
-        raise errors.InsecureTransport(
-            f"{name}: ws:// to {parts.hostname} would send the token unencrypted; use wss://, an SSH tunnel to "
-            "127.0.0.1, or set insecure: true for this gateway."
-        )
 
 
 class Allowance:
@@ -210,7 +136,7 @@ class Link:
         """Connect and sign in within ``patience`` seconds for each of the two. ``dial``: how the socket is opened; None:
         over the network."""
         check_url(name, url, insecure=insecure)
-        socket = await (dial or _dial)(name, url, patience, tls)
+        socket = await (dial or dial_network)(name, url, patience, tls)
         link = cls(name, socket, Conversation(), clock)
         try:
             async with asyncio.timeout(patience):
@@ -427,79 +353,3 @@ class Link:
         lost = errors.OutcomeUnknown(f"{self._name}: the connection ended before an answer came.")
         lost.__cause__ = self._end
         return lost
-
-
-class _Connect(connect):
-    """Follows no redirects: what was checked, and what the token is for, is the configured url and nothing else."""
-
-    def process_redirect(self, exc: Exception) -> Exception:
-        return exc
-
-
-async def _dial(name: str, url: str, patience: float, tls: ssl.SSLContext | None) -> ClientConnection:
-    host = urlsplit(url).netloc
-    try:
-        return await _Connect(
-            url,
-            max_size=MAX_FRAME,
-            max_queue=64,
-            open_timeout=patience,
-            close_timeout=2,
-            ping_interval=None,  # polls are our sign of life, and a hung gateway is told apart by them
-            compression=None,
-            proxy=None,
-            ssl=tls if tls is not None or not url.lower().startswith("wss:") else True,
-            user_agent_header=f"openclaw-watchdog/{__version__}",
-        )
-    except InvalidStatus as refused:
-        status = refused.response.status_code
-        if status == 503:
-            raise errors.GatewayDraining(
-                f"{name}: {host} is draining or restarting (HTTP 503); waiting for it."
-            ) from refused
-        raise errors.NotAGateway(
-            f"{name}: {host} answered HTTP {status} instead of opening a WebSocket; check the url."
-        ) from refused
-    except (InvalidMessage, InvalidHandshake, InvalidURI, UnicodeError) as problem:
-        if _hung_up(problem):
-            raise errors.GatewayUnreachable(
-                f"{name}: {host} takes the connection and hangs up without a word; the gateway has run out of file "
-                "descriptors, or is just starting or stopping. If that stays so, check the url."
-            ) from problem
-        raise errors.NotAGateway(
-            f"{name}: {host} does not answer like an OpenClaw gateway ({type(problem).__name__}); check the url."
-        ) from problem
-    except TimeoutError:
-        raise errors.GatewayUnresponsive(
-            f"{name}: {host} did not answer within {patience:.0f} s; the gateway hangs, or a firewall drops packets."
-        ) from None
-    except ssl.SSLError as problem:
-        raise errors.NotAGateway(
-            f"{name}: no TLS with {host} ({problem.reason or type(problem).__name__}); check wss:// and the certificate."
-        ) from problem
-    except OSError as problem:
-        raise errors.GatewayUnreachable(
-            f"{name}: cannot connect to {host} ({_said_by_the_system(problem)}); is the gateway running?",
-            was_refused=_was_refused(problem),
-        ) from problem
-
-
-def _hung_up(problem: Exception) -> bool:
-    """The connection ended before a single byte came (2026.3.24 without a free file descriptor does that)."""
-    ended = problem.__cause__
-    return isinstance(ended, EOFError) and "after 0 bytes" in str(ended.__cause__)
-
-
-def _was_refused(problem: OSError) -> bool:
-    """Every address of the host said that nothing listens. asyncio puts the answers of several addresses in one text."""
-    if problem.errno is not None:
-        return problem.errno == errno.ECONNREFUSED
-    answers = re.findall(r"\[Errno (\d+)\]", str(problem))
-    return bool(answers) and set(answers) == {str(errno.ECONNREFUSED)}
-
-
-def _said_by_the_system(problem: OSError) -> str:
-    """``connection refused``; asyncio puts its own words, with addresses as Python prints them, into ``strerror``."""
-    if problem.errno is not None and problem.errno in errno.errorcode:
-        return os.strerror(problem.errno).lower()
-    return problem.strerror or type(problem).__name__

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 from dataclasses import replace
 from datetime import timedelta
@@ -12,7 +11,6 @@ import pytest
 
 from watchdog.adapters.clock import SystemClock
 from watchdog.core.model import GatewayPhase, Moment
-from watchdog.gateway import link
 from watchdog.gateway.identity import DeviceIdentity
 from watchdog.gateway.link import Credentials, Introduction, Link
 from watchdog.service import errors
@@ -160,20 +158,3 @@ async def test_a_port_where_nothing_listens_says_so(tmp_path: Path) -> None:
                 clock=SystemClock(),
             )
     assert caught.value.was_refused
-
-
-@pytest.mark.parametrize(
-    ("problem", "was_refused"),
-    [
-        (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), True),
-        (OSError("Multiple exceptions: [Errno 111] Connect call failed, [Errno 111] Connect call failed"), True),
-        (OSError("Multiple exceptions: [Errno 111] Connect call failed, [Errno 113] No route to host"), False),
-        (OSError(errno.EMFILE, "Too many open files"), False),
-        (OSError(errno.ENETUNREACH, "Network is unreachable"), False),
-        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), False),
-        (OSError("something"), False),
-    ],
-)
-@pytest.mark.skipif(errno.ECONNREFUSED != 111, reason="numbers of Linux")
-def test_trouble_of_ours_is_not_taken_for_theirs(problem: OSError, was_refused: bool) -> None:
-    assert link._was_refused(problem) is was_refused

@@ -1,0 +1,96 @@
+"""What a gateway says when somebody signs in, and the facts that follow from it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+import msgspec
+
+from watchdog.core.model import GatewayFacts, Moment
+from watchdog.gateway.boots import Reading
+from watchdog.gateway.capabilities import capabilities_of
+from watchdog.gateway.rows import Millis, instant
+
+
+class _Server(msgspec.Struct):
+    version: str = ""
+    bootId: str | None = None  # noqa: N815
+    connId: str | None = None  # noqa: N815
+
+
+class _Features(msgspec.Struct):
+    methods: list[str] = msgspec.field(default_factory=list)
+
+
+class _SessionDefaults(msgspec.Struct):
+    mainSessionKey: str | None = None  # noqa: N815
+
+
+class _HelloSnapshot(msgspec.Struct):
+    uptimeMs: Millis = None  # noqa: N815
+    stateDir: str | None = None  # noqa: N815
+    configPath: str | None = None  # noqa: N815
+    sessionDefaults: _SessionDefaults = msgspec.field(default_factory=_SessionDefaults)  # noqa: N815
+
+
+class _Auth(msgspec.Struct):
+    deviceToken: str | None = None  # noqa: N815
+    scopes: list[str] | None = None
+    role: str | None = None
+
+
+class Hello(msgspec.Struct):
+    """The parts of ``hello-ok`` that matter here. ``auth`` is null on 3.24 and 4.14 for backend clients."""
+
+    type: str = ""
+    protocol: int = 0
+    server: _Server = msgspec.field(default_factory=_Server)
+    features: _Features = msgspec.field(default_factory=_Features)
+    snapshot: _HelloSnapshot = msgspec.field(default_factory=_HelloSnapshot)
+    auth: _Auth | None = None
+
+
+def facts_of(name: str, hello: Hello, *, booted_at: datetime | None, state_dir: str | None) -> GatewayFacts:
+    """The facts about the gateway called ``name``. The list of methods is taken out of ``hello``: it is long."""
+    methods = _shared(tuple(hello.features.methods))
+    hello.features.methods = []
+    return GatewayFacts(
+        name=name,
+        version=hello.server.version or "unknown",
+        capabilities=capabilities_of(hello.server.version, methods),
+        booted_at=booted_at,
+        boot_id=hello.server.bootId,
+        methods=methods,
+        scopes=frozenset((hello.auth.scopes or ()) if hello.auth is not None else ()),
+        state_dir=state_dir,
+        main_session_key=hello.snapshot.sessionDefaults.mainSessionKey,
+    )
+
+
+def boot_reading(hello: Hello, clock_ms: Millis, at: Moment, *, lock_created_at: datetime | None) -> Reading:
+    """What this sign-in, received ``at``, says of the gateway's start. ``clock_ms``: its clock in the challenge."""
+    uptime_ms = hello.snapshot.uptimeMs
+    return Reading(
+        at=at, booted_at=_booted_at(clock_ms, uptime_ms), uptime=_span(uptime_ms), lock_created_at=lock_created_at
+    )
+
+
+@lru_cache(maxsize=32)
+def _shared(methods: tuple[str, ...]) -> frozenset[str]:
+    """One set for all gateways of one kind: 2026.9.6 names 466 methods, and there may be a thousand gateways."""
+    return frozenset(methods)
+
+
+def _booted_at(clock_ms: Millis, uptime_ms: Millis) -> datetime | None:
+    """The gateway's boot on its own clock; None when it does not say both (never ours in its place: clocks differ)."""
+    if clock_ms is None or uptime_ms is None or uptime_ms < 0:
+        return None
+    return instant(clock_ms - uptime_ms)
+
+
+def _span(milliseconds: Millis) -> timedelta | None:
+    try:
+        return timedelta(milliseconds=milliseconds) if milliseconds is not None and milliseconds >= 0 else None
+    except (OverflowError, ValueError):
+        return None
