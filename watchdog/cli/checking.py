@@ -15,7 +15,8 @@ from rich.table import Table
 from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.unmetered import NoMeter
 from watchdog.cli.describing import VERDICT_STYLES, session_facts
-from watchdog.cli.explaining import Explained, explanation_facts, explanation_lines
+from watchdog.cli.explained import Explained
+from watchdog.cli.explaining import explanation_facts, explanation_lines
 from watchdog.cli.shared import (
     ConfigOption,
     GatewayOption,

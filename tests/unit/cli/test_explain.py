@@ -19,7 +19,8 @@ from tests.unit.service.world import (
     tail_of,
     vague,
 )
-from watchdog.cli.explaining import Explained, explanation_facts, explanation_lines
+from watchdog.cli.explained import Explained
+from watchdog.cli.explaining import explanation_facts, explanation_lines
 from watchdog.core.blockers import BlockerName
 from watchdog.core.evidence import Signal
 from watchdog.core.model import Lock, LockSight, SessionKind, Status, TailKind
