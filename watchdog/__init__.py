@@ -16,7 +16,7 @@ What must hold whatever happens:
 - Right before a deed the session is looked at again, and must be the same run (``service.executor``).
 - A deed is committed and claimed in the ledger before it is sent, and sent at most once (``core.recovery.LIFE``).
 - It worked when a later look shows it, not when the gateway says "ok" (``core.recovery.verify``).
-- What a person stopped, finished or just wrote is theirs (``core.evidence``, ``core.blockers``).
+- What a person stopped, finished or just wrote is theirs (``core.innocence``, ``core.blockers``).
 """
 
 __version__ = "0.1.0"

@@ -51,7 +51,7 @@ GUARDS = (
     Guard(
         "active flag is life",
         "long silent tool",
-        "watchdog/core/evidence.py",
+        "watchdog/core/owner_signals.py",
         "    if flag is True:\n",
         "    if False:\n",
         ("140671", "144574"),
@@ -69,7 +69,7 @@ GUARDS = (
     Guard(
         "blind flag is unknown",
         "invisible channel run",
-        "watchdog/core/evidence.py",
+        "watchdog/core/owner_signals.py",
         "    if worth is FlagWorth.PROVES_LIFE_ONLY:\n",
         "    if False:\n",
         ("98257-live-telegram", "82382-busy"),
@@ -78,7 +78,7 @@ GUARDS = (
     Guard(
         "missing flag is unknown",
         "missing fields",
-        "watchdog/core/evidence.py",
+        "watchdog/core/owner_signals.py",
         "    if flag is None:\n",
         "    if False:\n",
         ("flag-missing",),
@@ -87,7 +87,7 @@ GUARDS = (
     Guard(
         "listed run ids are life",
         "missing fields",
-        "watchdog/core/evidence.py",
+        "watchdog/core/owner_signals.py",
         "    if case.session.active_run_ids:\n",
         "    if False:\n",
         ("run-ids-listed",),
@@ -96,7 +96,7 @@ GUARDS = (
     Guard(
         "run in flight by history",
         "invisible channel run",
-        "watchdog/core/evidence.py",
+        "watchdog/core/owner_signals.py",
         "    if case.look.tail is not None and case.look.tail.has_run_in_flight:\n",
         "    if False:\n",
         ("run-in-flight-by-history",),
@@ -105,7 +105,7 @@ GUARDS = (
     Guard(
         "lock of the gateway is life",
         "invisible channel run",
-        "watchdog/core/evidence.py",
+        "watchdog/core/owner_signals.py",
         "    if sight.lock is Lock.HELD_BY_GATEWAY:\n",
         "    if False:\n",
         ("98257-live-irc-run-3-24", "62981-cli"),
@@ -114,7 +114,7 @@ GUARDS = (
     Guard(
         "lock of another process is life",
         "invisible channel run",
-        "watchdog/core/evidence.py",
+        "watchdog/core/owner_signals.py",
         "    if sight.lock is Lock.HELD_BY_OTHER:\n",
         "    if False:\n",
         ("62981-run-by-the-cli",),
@@ -123,7 +123,7 @@ GUARDS = (
     Guard(
         "unreadable lock is unknown",
         "missing fields",
-        "watchdog/core/evidence.py",
+        "watchdog/core/owner_signals.py",
         "    if sight.lock is Lock.UNREADABLE:\n",
         "    if False:\n",
         ("60258-lock-unreadable",),
@@ -132,7 +132,7 @@ GUARDS = (
     Guard(
         "no lock proves nothing since 5.18",
         "invisible channel run",
-        "watchdog/core/evidence.py",
+        "watchdog/core/owner_signals.py",
         "    if worth is not LockWorth.WHOLE_RUN:\n",
         "    if False:\n",
         ("98257-live-telegram",),
@@ -141,7 +141,7 @@ GUARDS = (
     Guard(
         "refused abort is life",
         "invisible channel run",
-        "watchdog/core/evidence.py",
+        "watchdog/core/owner_signals.py",
         "    if unauthorized:\n",
         "    if False:\n",
         ("98257-live-web-run",),
@@ -159,7 +159,7 @@ GUARDS = (
     Guard(
         "busy gateway proves nothing",
         "invisible channel run",
-        "watchdog/core/evidence.py",
+        "watchdog/core/owner_signals.py",
         "    if preflight is not None and preflight.total_active == 0:\n",
         "    if preflight is not None:\n",
         ("98257-live-telegram", "82382-busy"),
@@ -168,7 +168,7 @@ GUARDS = (
     Guard(
         "set clock of the gateway",
         "host sleep or clock jump",
-        "watchdog/core/evidence.py",
+        "watchdog/core/owner_signals.py",
         "    if case.gateway_clock_stepped:\n",
         "    if False:\n",
         ("gateway-clock-set-back",),
@@ -177,7 +177,7 @@ GUARDS = (
     Guard(
         "alive under another key",
         "one session under two keys",
-        "watchdog/core/evidence.py",
+        "watchdog/core/owner_signals.py",
         "        if other.has_active_run or other.active_run_ids:\n",
         "        if False:\n",
         ("83484-alive",),
@@ -187,7 +187,7 @@ GUARDS = (
     Guard(
         "stopped on purpose",
         "finished but flagged",
-        "watchdog/core/evidence.py",
+        "watchdog/core/innocence.py",
         "    if tail is not None and tail.kind is TailKind.STOPPED:\n",
         "    if False:\n",
         ("user-stopped",),
@@ -205,7 +205,7 @@ GUARDS = (
     Guard(
         "gateway recovers after a boot",
         "start-up and restart recovery",
-        "watchdog/core/evidence.py",
+        "watchdog/core/innocence.py",
         "    if young:\n",
         "    if False:\n",
         ("measured-not-marked-yet",),
@@ -214,7 +214,7 @@ GUARDS = (
     Guard(
         "marked for the gateway's recovery",
         "double recovery",
-        "watchdog/core/evidence.py",
+        "watchdog/core/innocence.py",
         "    if marked and case.boot_seen_age is not None and case.boot_seen_age < case.recovery_window:\n",
         "    if False:\n",
         ("126086-restarted",),
@@ -223,7 +223,7 @@ GUARDS = (
     Guard(
         "approval pending",
         "approval pending",
-        "watchdog/core/evidence.py",
+        "watchdog/core/innocence.py",
         "    if case.look.pending_approvals:\n",
         "    if False:\n",
         ("150769-approval-of",),
@@ -232,7 +232,7 @@ GUARDS = (
     Guard(
         "question pending",
         "human question",
-        "watchdog/core/evidence.py",
+        "watchdog/core/innocence.py",
         "    if case.look.pending_questions:\n",
         "    if False:\n",
         ("153258-question-of",),
@@ -241,7 +241,7 @@ GUARDS = (
     Guard(
         "subagent flag of the parent",
         "subagent wait",
-        "watchdog/core/evidence.py",
+        "watchdog/core/innocence.py",
         "    if case.session.has_active_subagent_run:\n",
         "    if False:\n",
         ("92401-subagent-flag",),
@@ -250,7 +250,7 @@ GUARDS = (
     Guard(
         "child rows running",
         "subagent wait",
-        "watchdog/core/evidence.py",
+        "watchdog/core/innocence.py",
         "    if busy:\n",
         "    if False:\n",
         ("92401-children", "86775"),
@@ -267,7 +267,7 @@ GUARDS = (
     Guard(
         "dead children hold nobody",
         "subagent wait",
-        "watchdog/core/evidence.py",
+        "watchdog/core/innocence.py",
         "    is_denied = case.facts.capabilities.active_run_flag is FlagWorth.TRUSTED and child.has_active_run is False\n",
         "    return False\n    is_denied = False\n",
         ("71252-orphan-parent",),
@@ -276,7 +276,7 @@ GUARDS = (
     Guard(
         "compaction within its time",
         "compaction",
-        "watchdog/core/evidence.py",
+        "watchdog/core/innocence.py",
         "    if tail is not None and tail.kind is TailKind.COMPACTION:\n",
         "    if False:\n",
         ("129581-compacting",),
@@ -285,7 +285,7 @@ GUARDS = (
     Guard(
         "compaction past its time",
         "compaction",
-        "watchdog/core/evidence.py",
+        "watchdog/core/innocence.py",
         "        is_over = tail.at is not None and case.now.wall - tail.at > COMPACTION_LIMIT\n",
         "        is_over = False\n",
         ("70334",),
@@ -293,7 +293,7 @@ GUARDS = (
     Guard(
         "placed elsewhere",
         "missing fields",
-        "watchdog/core/evidence.py",
+        "watchdog/core/innocence.py",
         "    if case.session.is_placed_elsewhere:\n",
         "    if False:\n",
         ("placed-elsewhere",),

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from watchdog.core.evidence import Case, Evidence, Truth, gather, has_own_proof, innocence_of, owner_of
+from watchdog.core.evidence import Case, Evidence, Truth, has_own_proof, innocence_of, owner_of
+from watchdog.core.innocence import innocence_signals
 from watchdog.core.model import Moment, Status
+from watchdog.core.owner_signals import owner_signals
 from watchdog.core.policy import Thresholds
 
 
@@ -38,6 +40,11 @@ class Judgement:
     changes_at: Moment | None = None
     is_proven: bool = False
     """The run's death has a proof of its own (orphaned by a restart, no lock, nothing running)."""
+
+
+def gather(case: Case) -> tuple[Evidence, ...]:
+    """Every signal that exists for this session, owner signals first."""
+    return *owner_signals(case), *innocence_signals(case)
 
 
 def gather_owner(case: Case) -> tuple[tuple[Evidence, ...], Truth]:

@@ -8,23 +8,21 @@ from typing import Any
 import pytest
 
 from watchdog.core.evidence import (
-    BOOT_SLACK,
-    COMPACTION_LIMIT,
-    CUT_WINDOW,
     OWN_PROOFS,
     OWNER_SIGNALS,
     Case,
     Evidence,
     Signal,
     Truth,
-    gather,
     has_own_proof,
     innocence_of,
     owner_of,
-    was_cut_by_restart,
 )
+from watchdog.core.innocence import COMPACTION_LIMIT, CUT_WINDOW, was_cut_by_restart
 from watchdog.core.model import Lock, LockSight, Look, Session, SessionKind, Status, TailKind
+from watchdog.core.owner_signals import BOOT_SLACK
 from watchdog.core.tracking import note_owner
+from watchdog.core.verdict import gather
 
 from .support import BOOT, MEASURED, T0, V96, V324, V414, V518, at, case, facts, fresh_track, preflight, running, tail
 

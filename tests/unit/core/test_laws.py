@@ -9,10 +9,10 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchdog.core.evidence import Case, Evidence, Signal, Truth, gather, innocence_of, owner_of
+from watchdog.core.evidence import Case, Evidence, Signal, Truth, innocence_of, owner_of
 from watchdog.core.model import Lock, LockSight, Look, Session, Status, TailKind
 from watchdog.core.policy import Thresholds
-from watchdog.core.verdict import Verdict, judge
+from watchdog.core.verdict import Verdict, gather, judge
 
 from .support import BOOT, MEASURED, T0, at, case, facts, passed, preflight, running, tail
 

@@ -1,0 +1,149 @@
+"""Is there a good reason to sit still? A stop by its user, a wait for somebody, the gateway's own recovery."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from watchdog.core.evidence import Case, Evidence, Signal, Truth
+from watchdog.core.model import FlagWorth, Session, Status, TailKind
+from watchdog.core.owner_signals import started_before_boot
+
+COMPACTION_LIMIT = timedelta(minutes=20)
+"""A compaction times out after 15 minutes (source of 3.24 and 5.18); after that and some grace it explains nothing."""
+CUT_WINDOW = timedelta(seconds=10)
+"""Rows cut by an in-process restart are touched 4 s around the end of the connections (measured on 3.24 and 4.14)."""
+
+
+def innocence_signals(case: Case) -> tuple[Evidence, ...]:
+    """Every innocence signal that exists for this session."""
+    found = (
+        _user_stopped(case),
+        _gateway_recovering(case),
+        _approval_pending(case),
+        _question_pending(case),
+        _children_running(case),
+        _compacting(case),
+        _placed_elsewhere(case),
+    )
+    return tuple(evidence for evidence in found if evidence is not None)
+
+
+def was_cut_by_restart(case: Case) -> bool:
+    """The transcript looks stopped, but an in-process restart that we saw is what stopped it.
+
+    3.24 and 4.14 write the same tail for both. Told apart by: we saw this very run going before the restart, the row was
+    last touched in those seconds, and nothing says that a person asked for the stop.
+    """
+    tail, row = case.look.tail, case.session
+    if case.cut_at is None or tail is None or row.updated_at is None:
+        return False
+    return (
+        not tail.was_stopped_by_request
+        and row.aborted_last_run is not True
+        and case.track.first_seen < case.cut_at
+        and abs(row.updated_at - case.cut_at.wall) <= CUT_WINDOW
+    )
+
+
+def _user_stopped(case: Case) -> Evidence | None:
+    tail = case.look.tail
+    if tail is not None and tail.kind is TailKind.STOPPED:
+        if was_cut_by_restart(case):
+            return Evidence(
+                Signal.USER_STOPPED,
+                Truth.UNKNOWN,
+                "CutByRestart",
+                "The gateway restarted inside its process just when this run was stopped; the person is asked.",
+            )
+        return Evidence(
+            Signal.USER_STOPPED,
+            Truth.TRUE,
+            "StoppedOnPurpose",
+            "The transcript ends with a run that was stopped (a Stop and a run time-out look the same here).",
+        )
+    return None
+
+
+def _gateway_recovering(case: Case) -> Evidence | None:
+    if case.facts.capabilities.boot_recovery == timedelta(0):
+        return None
+    young = case.boot_age is not None and case.boot_age < case.recovery_window
+    if young:
+        return Evidence(
+            Signal.GATEWAY_RECOVERING,
+            Truth.TRUE,
+            "BootRecoveryWindow",
+            "The gateway has just started and may still be recovering interrupted sessions itself.",
+        )
+    marked = case.session.aborted_last_run is True and case.session.status is Status.RUNNING
+    if marked and case.boot_seen_age is not None and case.boot_seen_age < case.recovery_window:
+        return Evidence(
+            Signal.GATEWAY_RECOVERING,
+            Truth.TRUE,
+            "MarkedForRecovery",
+            "The gateway has marked this run for its own restart recovery.",
+        )
+    return None
+
+
+def _approval_pending(case: Case) -> Evidence | None:
+    if case.look.pending_approvals:
+        return Evidence(
+            Signal.APPROVAL_PENDING, Truth.TRUE, "WaitingForApproval", "A tool call waits for somebody's approval."
+        )
+    return None
+
+
+def _question_pending(case: Case) -> Evidence | None:
+    if case.look.pending_questions:
+        return Evidence(
+            Signal.QUESTION_PENDING, Truth.TRUE, "WaitingForAnswer", "The agent has asked a person a question."
+        )
+    return None
+
+
+def _children_running(case: Case) -> Evidence | None:
+    if case.session.has_active_subagent_run:
+        return Evidence(Signal.CHILDREN_RUNNING, Truth.TRUE, "SubagentActive", "A subagent of this session is running.")
+    busy = [
+        row for row in case.relatives if row.status in (Status.RUNNING, Status.QUEUED) and not _is_dead_child(case, row)
+    ]
+    if busy:
+        return Evidence(
+            Signal.CHILDREN_RUNNING,
+            Truth.TRUE,
+            "ChildRowsRunning",
+            f"{len(busy)} child session(s) of this one are still running.",
+        )
+    return None
+
+
+def _is_dead_child(case: Case, child: Session) -> bool:
+    """A child that died with its row running must not hold its parent for ever (#71252)."""
+    if child.status is not Status.RUNNING or child.has_active_run or child.active_run_ids:
+        return False
+    is_denied = case.facts.capabilities.active_run_flag is FlagWorth.TRUSTED and child.has_active_run is False
+    return is_denied or (started_before_boot(case, child) and not case.gateway_clock_stepped)
+
+
+def _compacting(case: Case) -> Evidence | None:
+    tail = case.look.tail
+    if tail is not None and tail.kind is TailKind.COMPACTION:
+        is_over = tail.at is not None and case.now.wall - tail.at > COMPACTION_LIMIT
+        if is_over or (started_before_boot(case) and not case.gateway_clock_stepped):
+            return None  # nothing compacts for so long, or over a restart (#70334, #76467)
+        return Evidence(
+            Signal.COMPACTING, Truth.TRUE, "CompactionLast", "The last thing in the transcript is a compaction."
+        )
+    return None
+
+
+def _placed_elsewhere(case: Case) -> Evidence | None:
+    if case.session.is_placed_elsewhere:
+        return Evidence(
+            Signal.PLACED_ELSEWHERE,
+            Truth.TRUE,
+            "PlacedElsewhere",
+            "The session's runs are placed outside this gateway.",
+        )
+    return None

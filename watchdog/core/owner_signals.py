@@ -1,0 +1,186 @@
+"""Does anything still work on the run? Each signal that can tell, and what it is worth on which version."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from watchdog.core.evidence import Case, Evidence, Signal, Truth
+from watchdog.core.model import FlagWorth, Lock, LockWorth, Session
+
+BOOT_SLACK = timedelta(seconds=1)
+"""A run that started before the gateway's boot, or up to this long after it, is an orphan: no gateway takes work in its
+first two seconds (measured: 2 to 14 s), and a slow handshake makes the boot look that much earlier than it was."""
+
+
+def owner_signals(case: Case) -> tuple[Evidence, ...]:
+    """Every owner signal that exists for this session."""
+    found = (
+        _active_run_flag(case),
+        _active_run_ids(case),
+        _run_in_flight(case),
+        _boot_orphan(case),
+        _session_lock(case),
+        _nothing_runs(case),
+        _abort_probe(case),
+        _alias(case),
+    )
+    return tuple(evidence for evidence in found if evidence is not None)
+
+
+def _active_run_flag(case: Case) -> Evidence | None:
+    flag, worth = case.session.has_active_run, case.facts.capabilities.active_run_flag
+    if flag is True:
+        return Evidence(Signal.ACTIVE_RUN_FLAG, Truth.TRUE, "GatewaySaysActive", "The gateway says a run is active.")
+    if worth is FlagWorth.ABSENT:
+        return None
+    if flag is None:
+        return Evidence(
+            Signal.ACTIVE_RUN_FLAG, Truth.UNKNOWN, "FlagMissing", "The row does not say whether a run is active."
+        )
+    if worth is FlagWorth.PROVES_LIFE_ONLY:
+        return Evidence(
+            Signal.ACTIVE_RUN_FLAG,
+            Truth.UNKNOWN,
+            "FlagBlindToChatApps",
+            f"The row says no run is active, but {case.facts.version} says so of live chat-app runs too.",
+        )
+    return Evidence(Signal.ACTIVE_RUN_FLAG, Truth.FALSE, "NoActiveRun", "The gateway says no run is active.")
+
+
+def _active_run_ids(case: Case) -> Evidence | None:
+    # Only a non-empty list says anything: it is omitted while an embedded run is live (2026.9.6, #123189).
+    if case.session.active_run_ids:
+        return Evidence(Signal.ACTIVE_RUN_IDS, Truth.TRUE, "RunIdsListed", "The gateway lists active run ids.")
+    return None
+
+
+def _run_in_flight(case: Case) -> Evidence | None:
+    if case.look.tail is not None and case.look.tail.has_run_in_flight:
+        return Evidence(
+            Signal.RUN_IN_FLIGHT, Truth.TRUE, "HistoryShowsRun", "The conversation's history shows a run in flight."
+        )
+    return None
+
+
+def started_before_boot(case: Case, row: Session | None = None) -> bool:
+    """The run of the case's session, or of ``row``, began before this life of the gateway did, as the gateway says."""
+    started, booted = (row or case.session).started_at, case.facts.booted_at
+    return started is not None and booted is not None and started < booted + BOOT_SLACK
+
+
+def _boot_orphan(case: Case) -> Evidence | None:
+    started, booted = case.session.started_at, case.facts.booted_at
+    if started is None:
+        return Evidence(Signal.BOOT_ORPHAN, Truth.UNKNOWN, "NoStartTime", "The row does not say when its run started.")
+    if booted is None:
+        return Evidence(Signal.BOOT_ORPHAN, Truth.UNKNOWN, "NoBootTime", "The gateway does not say when it started.")
+    if not started_before_boot(case):
+        return None
+    if case.gateway_clock_stepped:
+        return Evidence(
+            Signal.BOOT_ORPHAN, Truth.UNKNOWN, "ClockStepped", "The gateway's clock was set while we watched."
+        )
+    return Evidence(
+        Signal.BOOT_ORPHAN,
+        Truth.FALSE,
+        "StartedBeforeBoot",
+        f"The run started at {_clock(started)}, before this gateway process did ({_clock(booted)}).",
+    )
+
+
+def _session_lock(case: Case) -> Evidence | None:
+    sight, worth = case.look.lock, case.facts.capabilities.lock
+    if sight is None:
+        return None
+    if sight.lock is Lock.HELD_BY_GATEWAY:
+        return Evidence(
+            Signal.SESSION_LOCK,
+            Truth.TRUE,
+            "LockHeldByGateway",
+            "The gateway holds the session file's lock: a run is going.",
+        )
+    if sight.lock is Lock.HELD_BY_OTHER:
+        if started_before_boot(case):
+            # The row's run is dead, and somebody else uses the file: no proof about the run, but a reason not to
+            # act (#62981); ``blockers`` holds every deed until the lock is released.
+            return Evidence(
+                Signal.SESSION_LOCK,
+                Truth.UNKNOWN,
+                "LockHeldByOtherProcess",
+                f"Another live process (pid {sight.pid}) holds the session file's lock.",
+            )
+        return Evidence(
+            Signal.SESSION_LOCK,
+            Truth.TRUE,
+            "LockHeldByLiveProcess",
+            f"A live process (pid {sight.pid}) holds the session file's lock.",
+        )
+    if sight.lock is Lock.UNREADABLE:
+        return Evidence(Signal.SESSION_LOCK, Truth.UNKNOWN, "LockUnreadable", "The session file's lock cannot be read.")
+    if worth is not LockWorth.WHOLE_RUN:
+        return None
+    if sight.lock is Lock.OWNER_GONE:
+        return Evidence(
+            Signal.SESSION_LOCK,
+            Truth.FALSE,
+            "LockOwnerGone",
+            f"The process that held the lock (pid {sight.pid}) is gone.",
+        )
+    return Evidence(
+        Signal.SESSION_LOCK,
+        Truth.FALSE,
+        "NoLock",
+        f"{case.facts.version} locks the session file for the whole run, and there is no lock.",
+    )
+
+
+def _nothing_runs(case: Case) -> Evidence | None:
+    preflight = case.look.preflight
+    if preflight is not None and preflight.total_active == 0:
+        return Evidence(
+            Signal.NOTHING_RUNS, Truth.FALSE, "GatewayIdle", "The gateway counts no running or queued work at all."
+        )
+    if case.track.idle_proof_at is not None:
+        return Evidence(
+            Signal.NOTHING_RUNS,
+            Truth.FALSE,
+            "GatewayWasIdle",
+            "The gateway counted no work at all at a time when this run should already have been going.",
+        )
+    if preflight is not None:
+        return Evidence(
+            Signal.NOTHING_RUNS,
+            Truth.UNKNOWN,
+            "GatewayBusy",
+            f"The gateway counts {preflight.total_active} pieces of running or queued work; which ones, it does not say.",
+        )
+    return None
+
+
+def _abort_probe(case: Case) -> Evidence | None:
+    unauthorized = case.look.abort_probe_unauthorized
+    if unauthorized is None:
+        return None
+    if unauthorized:
+        return Evidence(
+            Signal.ABORT_PROBE, Truth.TRUE, "AbortRefusedToStranger", "A live run refused to be aborted by a stranger."
+        )
+    # no-active-run is also what live chat-app, agent and queued runs answer here: it proves nothing.
+    return Evidence(
+        Signal.ABORT_PROBE,
+        Truth.UNKNOWN,
+        "AbortFoundNothing",
+        f"sessions.abort knows no run, but {case.facts.version} says so of live chat-app and agent runs too.",
+    )
+
+
+def _alias(case: Case) -> Evidence | None:
+    # One conversation under two keys (#83484): what is alive under the other key is alive here too.
+    for other in case.aliases:
+        if other.has_active_run or other.active_run_ids:
+            return Evidence(Signal.ALIAS, Truth.TRUE, "AliveUnderOtherKey", "The same session runs under another key.")
+    return None
+
+
+def _clock(instant: object) -> str:
+    return f"{instant:%Y-%m-%d %H:%M:%SZ}"
