@@ -1,6 +1,6 @@
 """``replay``: a recording, played through the real judging, policies and planning under another configuration.
 
-Nothing is asked of any network and nothing is done: ``reading`` turns lines back into passes, ``gateway.ReplayedGateway``
+Nothing is asked of any network and nothing is done: ``reading`` turns lines back into ``passes``, ``gateway.ReplayedGateway``
 answers a watch with them, ``player`` lets a real ``service.watch.Watch`` pass over them on the recorded clock with a
 ledger in memory, and ``story`` puts what it would have done beside what was done.
 

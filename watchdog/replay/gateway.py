@@ -17,7 +17,7 @@ from watchdog.core.policy import Step
 from watchdog.core.tracking import RunIdentity
 from watchdog.gateway.capabilities import step_problem_of
 from watchdog.replay.lending import Lender
-from watchdog.replay.reading import Done, Listing, Pass
+from watchdog.replay.passes import Done, Listing, Pass
 from watchdog.service import errors
 from watchdog.service.ports import Deed, Loss, Receipt, Wants
 

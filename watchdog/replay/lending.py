@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from watchdog.core.model import Look, Session, TranscriptTail
-from watchdog.replay.reading import Pass
+from watchdog.replay.passes import Pass
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from watchdog.core.policy import PolicyBook
 from watchdog.core.recovery import AttemptState
 from watchdog.replay.gateway import RecordedClock, ReplayedGateway, World
 from watchdog.replay.lending import Lender
-from watchdog.replay.reading import Head, NotARecording, OperatorState, Pass, Past, Recording
+from watchdog.replay.passes import OperatorState, Pass, Past
+from watchdog.replay.reading import Head, NotARecording, Recording
 from watchdog.service.events import Event, Recorded, RecordedLog
 from watchdog.service.ports import Outcome, Pause, Quarantine
 from watchdog.service.recording.recorder import RECORDED_EVENTS

@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from watchdog.core.model import GatewayFacts, Look, MalformedRow, Moment, Preflight, Session
+from watchdog.core.model import GatewayFacts, MalformedRow, Moment, Preflight, Session
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt
+from watchdog.replay.passes import Done, Listing, Looked, OperatorState, Pass, Past, PauseSpan, Said
 from watchdog.service import errors
 from watchdog.service.errors import WatchdogError
-from watchdog.service.ports import Loss, Outcome, Wants
+from watchdog.service.ports import Loss, Outcome
 from watchdog.service.recording.codec import Unreadable, error_of, instant, look_of, session_of, value_of, wants_of
 from watchdog.service.recording.lines import FORMAT, MARK, patched
 
@@ -28,101 +29,6 @@ Data = Mapping[str, Any]
 
 class NotARecording(WatchdogError):
     """The file is not a recording, is a newer one, or holds no pass that can be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """One answer to ``sessions.list``, or the error that came instead."""
-
-    asked_at: Moment
-    answered_at: Moment
-    sessions: tuple[Session, ...] = ()
-    is_complete: bool = True
-    malformed: tuple[MalformedRow, ...] = ()
-    has_stepped: bool = False
-    is_sweep: bool = True
-    slowest: timedelta | None = None
-    error: errors.GatewayError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    wants: Wants
-    look: Look | None
-    error: errors.GatewayError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A sign-in for a deed, or a deed."""
-
-    step: Step
-    session: str
-    run_id: str | None = None
-    error: errors.GatewayError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """One event of the daemon's log."""
-
-    name: str
-    fields: Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """An incident from before the recording, with what was tried."""
-
-    id: str
-    session: str
-    session_id: str | None
-    opened_at: datetime
-    closed_at: datetime | None
-    reason: str
-    outcome: Outcome
-    attempts: tuple[Attempt, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PauseSpan:
-    since: datetime
-    until: datetime | None
-    gateway: str | None
-    session: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class OperatorState:
-    """What an operator had decided when the pass began."""
-
-    lost_at: datetime | None = None
-    pauses: tuple[PauseSpan, ...] = ()
-    quarantined: tuple[tuple[str, str | None, datetime], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """One recorded pass, everything in it."""
-
-    life: str
-    began: Moment
-    facts: GatewayFacts | None
-    connected_at: Moment | None
-    """A new connection was made in this pass; None: the one from before."""
-    refused: errors.GatewayError | None
-    loss: Loss | None
-    lists: tuple[Listing, ...]
-    looks: Mapping[str, tuple[Looked, ...]]
-    health: tuple[str | errors.GatewayError | None, ...]
-    signed_in: tuple[Done, ...]
-    deeds: tuple[Done, ...]
-    delivered: Mapping[str, bool | None]
-    scopes: Mapping[Step, str | None]
-    operator: OperatorState
-    is_ledger_writable: bool
-    past: tuple[Past, ...]
-    said: tuple[Said, ...]
 
 
 @dataclass(slots=True)
