@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
 
+from tests.e2e.harness.ending import leave_in_order_when_told
 from tests.e2e.harness.releases import Release
 from tests.e2e.harness.world import World
 
@@ -19,12 +18,7 @@ _OPEN: list[World] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A test run that is told to stop still stops what it started."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        pytest.exit("told to stop", returncode=128 + number)
-
-    signal.signal(signal.SIGTERM, leave)
+    leave_in_order_when_told()
 
 
 @pytest.hookimpl(wrapper=True)

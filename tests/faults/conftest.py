@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from types import FrameType
 
 import pytest
 
+from tests.e2e.harness.ending import leave_in_order_when_told
 from tests.e2e.harness.waiting import monotonic
 
 from . import report
@@ -20,12 +19,7 @@ _ROW = pytest.StashKey[Row]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A run that is told to stop still stops what it started."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        pytest.exit("told to stop", returncode=128 + number)
-
-    signal.signal(signal.SIGTERM, leave)
+    leave_in_order_when_told()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tests.effects import LEDGER_WRITES
 from watchdog.adapters.ledger import Ledger
 from watchdog.service.ports import Message
 
@@ -44,22 +45,6 @@ class Life:
             raise Killed
 
 
-_EFFECTS = frozenset(
-    {
-        "open_incident",
-        "close_incident",
-        "plan_attempt",
-        "claim_attempt",
-        "settle_attempt",
-        "note_run",
-        "quarantine",
-        "release",
-        "owe",
-        "add_note",
-    }
-)
-
-
 class LivedLedger:
     """The real ledger as one life sees it: every change is an effect, and none comes through after its end."""
 
@@ -75,7 +60,7 @@ class LivedLedger:
         if not callable(found):
             self._life.check()
             return found
-        is_effect = name in _EFFECTS
+        is_effect = name in LEDGER_WRITES
 
         def call(*args: Any, **named: Any) -> Any:
             if is_effect:

@@ -9,6 +9,7 @@ from watchdog.core.model import SessionKind
 from watchdog.simulator import sessions as turns
 from watchdog.simulator.process import Phase
 from watchdog.simulator.sessions import Activity, Address, Origin, Step, Turn
+from watchdog.simulator.traffic import turn_of
 from watchdog.simulator.world import World
 
 HOUR = 3600.0
@@ -133,12 +134,8 @@ class People:
         rng, world = self.rng, self.world
         kind = rng.choices([name for name, _ in _WEIGHTS], [weight for _, weight in _WEIGHTS])[0]
         match kind:
-            case "streams":
-                return turns.streams(rng.uniform(10, 600))
-            case "tools":
-                return turns.uses_tools(rng.randint(1, 8), rng.uniform(1, 20))
-            case "long_tool":
-                return turns.runs_long_tool(rng.uniform(300, 5400))
+            case "streams" | "tools" | "long_tool":
+                return turn_of(kind, rng)
             case "slow":
                 return turns.answers(rng.uniform(120, 3600))
             case "silent":
@@ -148,7 +145,7 @@ class People:
                 steps = (Step(Activity.RETRY, seconds),) * attempts
                 return Turn((*steps, Step(Activity.SILENT, 3.0)))
             case "fails":
-                return turns.retries(rng.randint(2, 8), rng.uniform(2, 20))
+                return turn_of("retries", rng)
             case "approval":
                 world.agenda.outside(rng.uniform(10, 9000), world.person_approves, key)
                 return turns.waits_for_approval()

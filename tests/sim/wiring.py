@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError, Conne
 from websockets.frames import Close as CloseFrame
 from websockets.protocol import State
 
+from tests.effects import DOING
 from tests.sim.lives import Life
 from tests.sim.timeline import Timeline
 from watchdog.service import errors
@@ -27,20 +28,6 @@ from watchdog.simulator.handshake import Access
 from watchdog.simulator.process import Phase
 from watchdog.simulator.rpc import Close, Frame, Peer
 from watchdog.simulator.world import World
-
-DOING = frozenset(
-    {
-        "agent",
-        "chat.send",
-        "sessions.send",
-        "sessions.reset",
-        "sessions.recover",
-        "sessions.abort",
-        "chat.abort",
-        "send",
-    }
-)
-"""Methods that do something; all others look."""
 
 _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()

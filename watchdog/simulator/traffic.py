@@ -39,7 +39,8 @@ class Habits:
     )
 
 
-def _turn(kind: str, rng: Random) -> Turn:
+def turn_of(kind: str, rng: Random) -> Turn:
+    """A turn of this kind, drawn by ``rng``; of an unknown kind: an ordinary answer."""
     match kind:
         case "streams":
             return turns.streams(rng.uniform(10, 600))
@@ -108,10 +109,10 @@ class Traffic:
         self.requests += 1
         text = f"request {self.requests} for {key}"
         if ":irc:" in key:
-            run_id = world.chat.person_writes(key, text, _turn(self._kind(), rng))
+            run_id = world.chat.person_writes(key, text, turn_of(self._kind(), rng))
         else:
             origin = Origin.AGENT if rng.random() < 0.1 else Origin.WEB
-            run_id = world.begin(key, text, _turn(self._kind(), rng), origin=origin, device_id="control-ui")
+            run_id = world.begin(key, text, turn_of(self._kind(), rng), origin=origin, device_id="control-ui")
         if run_id is not None and rng.random() < self.habits.stops:
             world.agenda.outside(rng.uniform(1, 60), self._stop, key, run_id)
         world.agenda.outside(APPROVED_AFTER, world.person_approves, key)

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from websockets.asyncio.server import ServerConnection
 
+from tests.effects import DOING
 from watchdog.adapters.clock import SystemClock
 from watchdog.gateway.rows import agent_of
 from watchdog.simulator import sessions as turns
@@ -28,19 +29,6 @@ from watchdog.simulator.world import World
 
 KEY = "agent:main:irc:direct:alice"
 REQUEST = "summarise the incident from last night"
-DOING = frozenset(
-    {
-        "agent",
-        "chat.send",
-        "sessions.send",
-        "sessions.reset",
-        "sessions.recover",
-        "sessions.abort",
-        "chat.abort",
-        "send",
-    }
-)
-"""Methods that do something; all others look."""
 
 
 def stuck_world(version: str, requests: Mapping[str, str] = {KEY: REQUEST}, answer: str | None = None) -> World:

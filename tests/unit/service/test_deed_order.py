@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.effects import LEDGER_WRITES
 from watchdog.core.model import Status
 from watchdog.core.policy import PolicyBook, Step
 from watchdog.core.recovery import AttemptState
@@ -24,20 +25,6 @@ from watchdog.service.watch import Watch
 from .world import START, World, dead, lenient, policy
 
 KEY = dead().key
-WRITES = frozenset(
-    {
-        "open_incident",
-        "close_incident",
-        "plan_attempt",
-        "claim_attempt",
-        "settle_attempt",
-        "note_run",
-        "quarantine",
-        "release",
-        "owe",
-        "add_note",
-    }
-)
 DEED = frozenset({"prepare", "perform"})
 
 
@@ -92,7 +79,7 @@ class Fused:
 def _fused(world: World, burns_after: int | None = None) -> Fuse:
     """Put a fuse behind every effect of the world's watch."""
     fuse, watch = Fuse(burns_after), world.watch
-    ledger = cast(Ledger, Fused(world.ledger, fuse, WRITES))
+    ledger = cast(Ledger, Fused(world.ledger, fuse, LEDGER_WRITES))
     gateway = cast(Gateway, Fused(world.gateway, fuse, DEED))
     watch._real_ledger = ledger
     watch._use(ledger, None)
