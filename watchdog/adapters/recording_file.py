@@ -1,4 +1,5 @@
-"""The recording of one gateway on disk: ``<state>/recordings/<gateway>.jsonl`` and its predecessor ``<gateway>.1.jsonl``.
+"""The recording of one gateway on disk: ``<state>/recordings/<gateway>.jsonl`` and its predecessor ``<gateway>.jsonl.1``
+(not ``.1.jsonl``: a gateway may be called ``home.1``).
 
 Invariants: readable by us only (0600, in a folder of 0700); never more than ``2 * LIMIT`` bytes per gateway; a line is in
 the file whole or not at all, except for the last one after a crash; the disk's last ``RESERVE`` bytes are left to the
@@ -26,7 +27,7 @@ def recordings_folder(state_dir: Path) -> Path:
 
 def earlier_part(path: Path) -> Path:
     """Where the recording before this one lies, if there is one."""
-    return path.with_name(f"{path.name.removesuffix('.jsonl')}.1.jsonl")
+    return path.with_name(f"{path.name}.1")
 
 
 class RecordingFile:

@@ -38,7 +38,7 @@ def add_to(app: typer.Typer) -> None:
     ) -> None:
         """Play what the daemon saw through another configuration: what it would have done. Nothing is done.
 
-        Also while the daemon goes on recording. The earlier part (GATEWAY.1.jsonl) is played first when it lies there.
+        Also while the daemon goes on recording. The earlier part (GATEWAY.jsonl.1) is played first when it lies there.
 
         Exit status 65 if FILE is not a recording that can be read, 66 if it cannot be opened, 78 for a bad
         configuration.
@@ -67,7 +67,7 @@ def add_to(app: typer.Typer) -> None:
 
 def parts_of(file: Path) -> tuple[Path, ...]:
     """The recording and the one before it, oldest first."""
-    is_later = file.name.endswith(".jsonl") and not file.name.endswith(".1.jsonl") and file.exists()
+    is_later = file.name.endswith(".jsonl") and file.exists()
     return (earlier_part(file), file) if is_later and earlier_part(file).is_file() else (file,)
 
 

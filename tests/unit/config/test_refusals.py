@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from watchdog.config import ConfigError, Problem, parse
@@ -281,6 +283,29 @@ def test_refused_at_its_place(text: str, expected: str) -> None:
 )
 def test_accepted(text: str) -> None:
     parse(text, env=ENV)
+
+
+@pytest.mark.parametrize("name", ["../home", "..", ".", "a/b", "/a", "a\\\\b", "a\\0b", "a\\nb", "home\\n", "-a", ""])
+def test_a_gateway_s_name_is_a_file_s_name_in_any_folder(name: str) -> None:
+    (problem,) = refused(f'gateways: [{{name: "{name}"}}]\n')
+    assert problem.startswith("1:19: name: a name is up to 64 letters, digits, '.', '_' and '-'")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "wss://..:1",
+        "wss://a%2f..%2fb",
+        "wss://%00",
+        "wss://.hidden",
+        "wss://a..b/../c",
+        f"wss://{'a' * 80}",
+        "wss://[fe80::1]:1",
+    ],
+)
+def test_so_is_the_name_that_follows_from_a_url(url: str) -> None:
+    (gateway,) = parse(f"gateways: [{{url: '{url}'}}]\n", env=ENV).config.gateways
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", gateway.name)
 
 
 def test_all_problems_at_once_in_the_order_of_the_file() -> None:

@@ -114,6 +114,12 @@ async def test_two_files_of_bounded_size_each_to_be_read_on_its_own(tmp_path: Pa
     assert not world.log.of(Event.RECORDING_UNAVAILABLE)
 
 
+def test_no_gateway_s_recording_is_the_earlier_part_of_another_s(tmp_path: Path) -> None:
+    names = ("home", "home.1", "home.jsonl", "home.jsonl.1")
+    paths = [RecordingFile(tmp_path, name).path for name in names]
+    assert len({*paths, *map(earlier_part, paths)}) == 2 * len(names)
+
+
 async def test_both_parts_together_are_one_story(tmp_path: Path) -> None:
     world = TapedWorld.in_folder(tmp_path)
     tape = RecordingFile(tmp_path, "home", limit=6_000, reserve=0)
