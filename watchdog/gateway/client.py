@@ -3,7 +3,8 @@
 - The *watching* link asks for ``operator.read`` and is kept open. It cannot do harm.
 - A *deed* link with exactly the scopes of the configured steps is opened for one deed and closed again.
 - A *probe* link, signed by a second device with ``operator.write`` alone, asks early gateways (3.24, 4.14) whether a
-  live web-started run refuses a stranger's abort. It is never opened on a version where that would kill the run.
+  live web-started run refuses a stranger's abort. It is never opened on a version where that would kill the run, and kept
+  as long as the watching link.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from watchdog.core.model import GatewayFacts, Look, Session, Snapshot
+from watchdog.core.model import GatewayFacts, Look, Moment, Session, Snapshot
 from watchdog.core.policy import Step
 from watchdog.gateway import deeds
 from watchdog.gateway.answers import decoded
@@ -48,6 +49,8 @@ SIGN_IN_SETTLES = 2.0
 """3.24 probes its chat apps whenever an operator signs in, and a delivery in that moment is lost (IRC error 433):
 wait these seconds between signing in and a deed whose answer has to reach a chat app."""
 TELLING_TRIES, TELLING_PAUSE = 3, 3.0
+CHECK_AGAIN = timedelta(minutes=1)
+"""How long deeds rest when the gateway gave no answer to whether their scopes are granted, until it is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,9 @@ class GatewayClient:
         self._lister: Lister | None = None
         self._looker: Looker | None = None
         self._scope_problems: dict[str, str] = {}
+        self._unchecked_since: Moment | None = None
+        """When the check of the scopes went unanswered; None: it was answered."""
+        self._probe_link: Link | None = None
         self._skew: timedelta | None = None
         self._boots = Boots()
         self._loss: Loss | None = None
@@ -127,6 +133,8 @@ class GatewayClient:
 
     async def connect(self) -> GatewayFacts:
         if self._link is not None and self._link.is_open and self._facts is not None:
+            if self._unchecked_since is not None and self._clock.now().since(self._unchecked_since) >= CHECK_AGAIN:
+                await self._check_scopes()
             return self._facts
         await self.close()
         self._endpoint = self._find()
@@ -166,6 +174,7 @@ class GatewayClient:
             self._note_loss(link)
             await link.close()
         await self._close_prepared()
+        await self._close_probe()
 
     def _note_loss(self, link: Link | None = None) -> None:
         ended = link or self._link
@@ -207,7 +216,7 @@ class GatewayClient:
 
     async def _check_scopes(self) -> None:
         """Find out at connect time, not at three in the morning, whether the configured steps may be done here."""
-        self._scope_problems = {}
+        self._scope_problems, self._unchecked_since = {}, None
         if not self._steps:
             return
         wanted = scopes_for(self._steps, self._version)
@@ -219,6 +228,11 @@ class GatewayClient:
                 for scope in scopes:
                     self._scope_problems[scope] = str(problem)
                 continue
+            except errors.GatewayError as problem:
+                # No answer is no permission, and no reason to stop watching.
+                self._unchecked_since = self._clock.now()
+                self._scope_problems = dict.fromkeys(wanted, f"It could not be found out: {problem}")
+                return
             granted = link.hello.auth.scopes if link.hello.auth is not None else None
             await link.close()
             for scope in scopes:
@@ -264,14 +278,22 @@ class GatewayClient:
         return await self._looker.look(session, wants)
 
     async def _probe(self, session: Session) -> bool:
-        link = await self._open((WRITE,), device=self._probe_device)
+        if self._probe_link is None or not self._probe_link.is_open:
+            # Kept until the watch itself connects anew: every sign-in disturbs the chat apps of 3.24 (SIGN_IN_SETTLES).
+            self._probe_link = await self._open((WRITE,), device=self._probe_device)
         try:
-            await link.call("sessions.abort", {"key": session.key}, patience=self._patience)
+            await self._probe_link.call("sessions.abort", {"key": session.key}, patience=self._patience)
         except errors.RequestRefused as refused:
             return "unauthorized" in refused.detail
-        finally:
-            await link.close()
+        except errors.GatewayError:
+            await self._close_probe()
+            raise
         return False
+
+    async def _close_probe(self) -> None:
+        link, self._probe_link = self._probe_link, None
+        if link is not None:
+            await link.close()
 
     def _as_admin(self) -> contextlib.AbstractAsyncContextManager[Ask] | None:
         """A short connection with the scopes of the configured steps; None where they were not granted admin, or where

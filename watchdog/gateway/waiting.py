@@ -56,7 +56,11 @@ async def ask_for(methods: list[str], ask: Ask) -> Waiting:
     problems: list[str] = []
     for method in methods:
         try:
-            answers[method] = msgspec.json.decode(await ask(method, {}))
+            answer = msgspec.json.decode(await ask(method, {}))
+            if _items(answer) is None:
+                problems.append(f"{method}: the answer holds no list")
+            else:
+                answers[method] = answer
         except errors.RequestRefused as refused:
             problems.append(f"{method}: {refused}")
         except UNREADABLE as problem:
@@ -64,16 +68,18 @@ async def ask_for(methods: list[str], ask: Ask) -> Waiting:
     return Waiting(answers, tuple(problems))
 
 
+def _items(document: Any) -> list[Any] | None:
+    """The items of a pending list: approvals come bare (5.18, 9.6), questions under a name (9.6). None: there is no list,
+    which is not the same as an empty one."""
+    if isinstance(document, list):
+        return document
+    values = document.values() if isinstance(document, dict) else ()
+    return next((value for value in values if isinstance(value, list)), None)
+
+
 def _mentions(document: Any, key: str) -> int:
     """How many items of a pending list belong to the session: its key may sit at any depth (shapes differ)."""
-    items = (
-        document
-        if isinstance(document, list)
-        else next((value for value in document.values() if isinstance(value, list)), [])
-        if isinstance(document, dict)
-        else []
-    )
-    return sum(_holds(item, key) for item in items)
+    return sum(_holds(item, key) for item in _items(document) or ())
 
 
 def _holds(value: Any, key: str) -> bool:

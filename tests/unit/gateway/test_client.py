@@ -14,6 +14,7 @@ from watchdog.core.model import (
 )
 from watchdog.core.policy import Step
 from watchdog.gateway.client import (
+    CHECK_AGAIN,
     SIGN_IN_SETTLES,
     TELLING_PAUSE,
     TELLING_TRIES,
@@ -85,6 +86,20 @@ async def test_what_the_probe_learns(answer: Answer, says: bool | None, problems
         look = await scene.client.look(SESSION, Wants(abort_probe=True))
     assert look.abort_probe_unauthorized is says
     assert len(look.problems) == problems
+
+
+async def test_however_many_are_probed_the_stranger_signs_in_once() -> None:
+    """Every sign-in disturbs the chat apps of 3.24: a reply on its way to a person may be lost."""
+    unauthorized = Refused({"code": "INVALID_REQUEST", "message": "unauthorized"})
+    async with scene_with(steps=LADDER, answers={"sessions__abort": unauthorized}, **V324) as scene:
+        before = len(scene.link_scopes)
+        for _ in range(3):
+            assert (await scene.client.look(SESSION, Wants(abort_probe=True))).abort_probe_unauthorized is True
+        assert scene.link_scopes[before:] == [(WRITE,)]
+        await scene.client.close()
+        await scene.client.connect()
+        assert (await scene.client.look(SESSION, Wants(abort_probe=True))).abort_probe_unauthorized is True
+        assert scene.link_scopes.count((WRITE,)) == 2, "it goes with the watching link"
 
 
 # ---------------------------------------------------------------- facts
@@ -341,6 +356,26 @@ async def test_a_step_without_its_scope_is_refused_up_front_with_the_way_out() -
     assert "openclaw devices approve" in said
     assert "take `new` out of the ladder" in said
     assert scene.link_scopes == [(READ,), (READ, WRITE, ADMIN), (READ, WRITE)]
+
+
+async def test_no_answer_about_the_scopes_is_no_permission_and_asked_for_again() -> None:
+    sign_ins = 0
+
+    def deaf_once(params: dict[str, Any]) -> Answer:
+        nonlocal sign_ins
+        sign_ins += 1
+        return Refused({"code": "UNAVAILABLE", "message": "try later"}) if sign_ins == 2 else None
+
+    async with scene_with(steps=LADDER, hello=deaf_once) as scene:
+        said = scene.client.missing_scope(Step.RESUME)
+        assert said is not None
+        assert "could not be found out" in said
+        await scene.client.connect()
+        assert sign_ins == 2, "not in every pass"
+        scene.clock.pass_(CHECK_AGAIN.total_seconds())
+        await scene.client.connect()
+        assert sign_ins == 3
+        assert scene.client.missing_scope(Step.RESUME) is None
 
 
 async def test_read_alone_leaves_every_step_without_its_scope() -> None:

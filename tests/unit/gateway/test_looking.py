@@ -272,11 +272,11 @@ async def test_the_log_of_a_cron_session_is_read_and_of_no_other() -> None:
         ([], 0),
         ([{"sessionKey": SESSION.key}, {"sessionKey": "other"}], 1),
         ({"items": [{"request": {"session": {"key": SESSION.key}}}]}, 1),
-        ({"ok": True}, 0),
-        ("text", 0),
+        ({"ok": True}, None),
+        ("text", None),
     ],
 )
-async def test_what_is_pending(answer: Answer, count: int) -> None:
+async def test_what_is_pending(answer: Answer, count: int | None) -> None:
     def generous(params: dict[str, Any]) -> Answer:
         return {
             "server": {"version": "2026.9.6"},
@@ -287,6 +287,7 @@ async def test_what_is_pending(answer: Answer, count: int) -> None:
     async with scene_with(hello=generous, answers={"exec__approval__list": answer}) as scene:
         look = await scene.client.look(SESSION, Wants(pending=True))
     assert look.pending_approvals == count
+    assert look.is_waiting_unread is (count is None), "no list is not an empty one"
 
 
 @pytest.mark.parametrize(
