@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 
@@ -116,13 +117,34 @@ def test_an_intent_is_kept_as_it_was_meant(ledger: Ledger) -> None:
     incident = opened(ledger)
     first, second = planned(ledger, incident), planned(ledger, incident, step=Step.NEW)
     assert (first.number, second.number) == (1, 2)
-    assert first.idempotency_key == f"ocw-{incident.id}-1"
     assert first.before == RUN, "to the microsecond: it is the fence"
     assert (first.before_tail, first.planned_at, first.state) == ("tail-1", at(1), AttemptState.PLANNED)
     assert attempt_now(ledger, first) == first
     bare = ledger.plan_attempt(incident.id, Step.ABORT, at(2), before=None, before_tail=None)
     assert bare.before is None
     assert bare.before_tail is None
+    assert bare.idempotency_key == f"ocw-{incident.id}-3"
+
+
+def test_two_ledgers_call_the_same_deed_by_the_same_key(ledger: Ledger) -> None:
+    """Two machines that find a session in the same second: the gateway answers the second one as it did the first."""
+
+    def keys(one: Ledger) -> list[str]:
+        incident = opened(one)
+        return [planned(one, incident).idempotency_key for _ in range(2)]
+
+    with Ledger.in_memory(wall=lambda: T0) as another:
+        first, second = keys(ledger), keys(another)
+    assert first == second
+    assert len(set(first)) == 2, "what is tried again is another deed"
+
+
+def test_another_run_or_session_has_another_key(ledger: Ledger) -> None:
+    one, other = opened(ledger), opened(ledger, session="agent:main:other")
+    later = ledger.plan_attempt(one.id, Step.RESUME, at(1), before=replace(RUN, started_at=at(9)), before_tail=None)
+    assert (
+        len({planned(ledger, one).idempotency_key, planned(ledger, other).idempotency_key, later.idempotency_key}) == 3
+    )
 
 
 def test_nothing_is_planned_for_a_closed_or_unknown_incident(ledger: Ledger) -> None:
@@ -233,7 +255,6 @@ def test_days_are_days_in_utc(ledger: Ledger) -> None:
 def test_two_ledgers_name_their_incidents_apart() -> None:
     with Ledger.in_memory(ledger_id="aaaa000000000000") as one, Ledger.in_memory(ledger_id="bbbb000000000000") as two:
         assert opened(one).id != opened(two).id
-        assert planned(one, opened(one)).idempotency_key != planned(two, opened(two)).idempotency_key
 
 
 def test_history_is_newest_first_and_filtered(ledger: Ledger) -> None:
@@ -398,7 +419,8 @@ def test_a_closed_ledger_says_so(ledger: Ledger) -> None:
 def test_an_in_memory_ledger_repeats_itself() -> None:
     def story() -> list[str]:
         with Ledger.in_memory(wall=lambda: T0) as ledger:
-            return [planned(ledger, opened(ledger, str(n))).idempotency_key for n in range(3)]
+            incidents = [opened(ledger, str(n)) for n in range(3)]
+            return [one.id for one in incidents] + [planned(ledger, one).idempotency_key for one in incidents]
 
     assert story() == story()
-    assert all(first < second for first, second in pairwise(story()))
+    assert all(first < second for first, second in pairwise(story()[:3]))
