@@ -211,9 +211,9 @@ async def resumed_by_agent(gateway: GatewayUnderTest) -> Facts:
     before = await stuck(gateway, key)
     await gateway.wait(5)
     accepted = await gateway.call("agent", {"sessionKey": key, "message": "go on c11", "idempotencyKey": "c11-resume"})
-    await gateway.wait(10)
+    waited = await gateway.call("agent.wait", {"runId": "c11-resume", "timeoutMs": 50_000})
+    await gateway.wait(3)
     row = await row_of(gateway, key)
-    waited = await gateway.call("agent.wait", {"runId": "c11-resume", "timeoutMs": 200})
     return {
         "accepted": accepted.payload["status"],
         "names the session": accepted.payload.get("sessionKey") == key,
