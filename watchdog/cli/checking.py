@@ -32,6 +32,7 @@ from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
 from watchdog.daemon.assembly import Builder, Identity, ledger_path, make_state_folder, state_folder
 from watchdog.service import errors
+from watchdog.service.events import Event, Log
 from watchdog.service.inspecting import Inspection, inspect
 from watchdog.service.observing import Judged
 from watchdog.service.ports import Gateway
@@ -92,14 +93,30 @@ class Unreached:
 Found = Inspection | Unreached
 
 
-def chosen_sections(setting: Setting, gateway: str | None) -> list[Any]:
-    """The configured gateways, or the one asked for."""
-    sections = [section for section in setting.loaded.config.gateways if gateway is None or section.name == gateway]
-    if not sections:
-        names = ", ".join(section.name for section in setting.loaded.config.gateways)
+class PlainLog:
+    """What cannot be used here is one sentence for a person."""
+
+    def event(self, name: Event, /, **fields: object) -> None:
+        """Say the reason; ``name`` is for machines."""
+        say_error(f"warning: {fields.get('reason', name)}")
+
+
+def chosen_sections(setting: Setting, gateway: str | None, log: Log | None = None) -> list[Any]:
+    """The configured gateways and those that ``discover: local`` stands for, or the one asked for, running or not.
+
+    ``log`` takes what stood in the way of finding others; None: it is told on stderr.
+    """
+    builder = Builder(setting.loaded, setting.env, log or PlainLog(), NoMeter(), secrets=setting.secrets)
+    local = builder.local_gateways()
+    sections = local.spelled_out(setting.loaded).config.gateways
+    if gateway is not None and all(section.name != gateway for section in sections):
+        sections = local.spelled_out(setting.loaded, with_stopped=True).config.gateways
+    chosen = [section for section in sections if gateway is None or section.name == gateway]
+    if not chosen:
+        names = ", ".join(section.name for section in sections)
         say_error(f"no gateway is called {gateway}; configured: {names}.")
         raise Leave(78)
-    return sections
+    return chosen
 
 
 def identity_of(setting: Setting) -> Identity:

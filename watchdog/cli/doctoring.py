@@ -40,6 +40,7 @@ from watchdog.daemon.assembly import Builder, ledger_path, state_folder
 from watchdog.gateway.capabilities import ADMIN, needs_of, parse_version
 from watchdog.gateway.client import GatewayClient
 from watchdog.service import errors
+from watchdog.service.events import RecordedLog
 from watchdog.service.ports import Clock
 from watchdog.service.watch import may_act
 
@@ -192,8 +193,10 @@ async def _gateways(setting: Setting, gateway: str | None) -> list[Finding]:
     except (errors.WatchdogError, OSError) as problem:
         return [Finding("identity", Grade.FAIL, str(problem))]
     steps = may_act(setting.loaded.policy_book)
-    findings: list[Finding] = []
-    for section in chosen_sections(setting, gateway):
+    aside = RecordedLog()
+    sections = chosen_sections(setting, gateway, aside)
+    findings = [Finding("discovery", Grade.WARN, str(line.fields["reason"])) for line in aside.lines]
+    for section in sections:
         client = builder.client(section, identity, steps)
         try:
             findings += await _gateway(client, section, steps, builder.clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from typing import Annotated
 
@@ -76,21 +77,31 @@ async def _recover(setting: Setting, gateway: str | None, key: str, step: Step, 
     identity = identity_of(setting)
     state_dir = make_state_folder(state_folder(setting.loaded, setting.env))
     problems: list[str] = []
-    with Ledger.open(ledger_path(state_dir)) as ledger:
+    hands: dict[str, tuple[Hand, Judged]] = {}
+    async with contextlib.AsyncExitStack() as stack:
+        ledger = stack.enter_context(Ledger.open(ledger_path(state_dir)))
         for section in chosen_sections(setting, gateway):
             client = builder.client(section, identity, frozenset({step}))
+            stack.push_async_callback(client.close)
             try:
                 found = await inspect(client, builder.loaded.policy_book, builder.clock, at_most=timedelta(seconds=5))
-                judged = found.find(key)
-                if judged is None:
-                    problems.append(f"{section.name}: no session has the key {key}")
-                    continue
+            except errors.GatewayError as problem:
+                problems.append(str(problem))
+                continue
+            judged = found.find(key)
+            if judged is None:
+                problems.append(f"{section.name}: no session has the key {key}")
+            else:
                 hand = Hand(builder.clock, client, ledger, HandoffNotes(state_dir), found)
+                hands[section.name] = (hand, judged)
+        if len(hands) > 1:
+            # agent:main:main is on every gateway: which one is meant is not ours to guess.
+            problems = [f"{' and '.join(hands)} have this session; say which with --gateway"]
+        for hand, judged in hands.values() if len(hands) == 1 else ():
+            try:
                 return await hand.recover(judged, step, ask=ask)
             except errors.GatewayError as problem:
                 problems.append(str(problem))
-            finally:
-                await client.close()
     return {"session": key, "step": step.value, "recovered": False, "reason": "; ".join(problems)}
 
 
@@ -112,7 +123,9 @@ class Hand:
         if no is not None:
             return {"session": key, "step": step.value, "recovered": False, "reason": no}
         if ask:
-            typer.echo(f"{key}: {judged.judgement.verdict.value}. {judged.judgement.message}", err=True)
+            typer.echo(
+                f"{key} of {self._gateway.name}: {judged.judgement.verdict.value}. {judged.judgement.message}", err=True
+            )
             if step.loses_context:
                 typer.echo("This starts a fresh session; a handoff note is saved first.", err=True)
             typer.confirm(f"Do `{step.value}` now?", abort=True, err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,15 @@ import typer
 from watchdog.adapters.host import Host
 from watchdog.cli.shared import Leave, say_error
 from watchdog.config import FoundGateway, json_schema, render_template, search_paths, user_folder
-from watchdog.gateway.discovery import DiscoveredGateway, DiscoveryError, discover, discover_all
+from watchdog.daemon.addresses import is_local
+from watchdog.daemon.machine import Machine
+from watchdog.gateway.discovery import DiscoveredGateway, DiscoveryError
 
 FILE_NAME = "watchdog.yaml"
 SCHEMA_NAME = "watchdog.schema.json"
 VARIABLE = "OPENCLAW_WATCHDOG_CONFIG"
+LOCAL = "local"
+"""What the gateway the environment means is called where nobody named it."""
 PLACEHOLDER = "ws://127.0.0.1:18789"
 
 
@@ -68,8 +72,8 @@ def add_to(app: typer.Typer) -> None:
 
 def look_around(env: Mapping[str, str], home: Path) -> Findings:
     """Every gateway of this user, the one this environment means first."""
-    host = Host()
-    found = discover_all(env, home, host, uid=os.getuid())
+    machine = Machine(env, home, Host())
+    found = machine.gateways()
     told = [f"problem: {problem}" for problem in found.problems] if found.gateways else []
     if not found.gateways:
         told += [f"No gateway was found: {problem}" for problem in found.problems]
@@ -81,30 +85,57 @@ def look_around(env: Mapping[str, str], home: Path) -> Findings:
         return Findings((placeholder,), tuple(told))
     meant: DiscoveredGateway | None = None
     with suppress(DiscoveryError):
-        meant = discover(env, home, host, uid=os.getuid())
-    entries = [_entry(gateway, meant) for gateway in found.gateways]
-    for gateway, entry in zip(found.gateways, entries, strict=True):
+        meant = machine.meant()
+    for gateway in found.gateways:
         running = f"running, pid {gateway.pid}" if gateway.pid is not None else "not running"
-        told.append(f"Found {entry.name}: {gateway.url}, {running}, configured by {gateway.config_path}.")
+        told.append(f"Found {_name(gateway, meant)}: {gateway.url}, {running}, configured by {gateway.config_path}.")
         told += [f"  {note}" for note in gateway.notes]
+    entries = _entries(found.gateways, meant)
+    if entries[0].stands_for_all:
+        told.append(
+            "discover: local stands for all of them that are on this machine, and for those that come: the others are "
+            "watched from when they are first seen running."
+        )
     names = [entry.token[2:-1] for entry in entries if entry.token]
     return Findings(tuple(entries), tuple(told), tuple(name for name in names if not env.get(name)))
 
 
+def _entries(gateways: Sequence[DiscoveredGateway], meant: DiscoveredGateway | None) -> list[FoundGateway]:
+    """One gateway is named for itself; several of this machine are one entry, and each elsewhere has its own."""
+    here = [gateway for gateway in gateways if is_local(gateway.url)]
+    if len(here) < 2:
+        return [_entry(gateway, meant) for gateway in gateways]
+    note = "; ".join(f"{_name(gateway, meant)}, {_note(gateway)}" for gateway in here)
+    name = next((_name(gateway, meant) for gateway in here if _is(gateway, meant)), LOCAL)
+    elsewhere = [_entry(gateway, meant) for gateway in gateways if gateway not in here]
+    return [FoundGateway(name=name, stands_for_all=True, note=note), *elsewhere]
+
+
 def _entry(gateway: DiscoveredGateway, meant: DiscoveredGateway | None) -> FoundGateway:
-    note = f"configured by {gateway.config_path}" + (f", running as pid {gateway.pid}" if gateway.pid else "")
-    if meant is not None and gateway.config_path == meant.config_path:
-        # Left to discovery: a moved port and a rotated token are found at every connection. The name is the one it
-        # has without a file, so that its history goes on.
-        return FoundGateway(name="local" if gateway.name == "default" else gateway.name, note=note)
+    if _is(gateway, meant):
+        # Left to discovery: a moved port and a rotated token are found at every connection.
+        return FoundGateway(name=_name(gateway, meant), note=_note(gateway))
     variable = f"OPENCLAW_{re.sub(r'[^A-Z0-9]+', '_', gateway.name.upper())}_TOKEN"
     return FoundGateway(
         name=gateway.name,
         url=gateway.url,
         state_dir=str(gateway.state_dir) if gateway.state_dir is not None else None,
         token=f"${{{variable}}}" if gateway.token_source is not None else None,
-        note=note,
+        note=_note(gateway),
     )
+
+
+def _name(gateway: DiscoveredGateway, meant: DiscoveredGateway | None) -> str:
+    """The name it has without a file, so that its history goes on."""
+    return LOCAL if gateway.name == "default" and _is(gateway, meant) else gateway.name
+
+
+def _note(gateway: DiscoveredGateway) -> str:
+    return f"configured by {gateway.config_path}" + (f", running as pid {gateway.pid}" if gateway.pid else "")
+
+
+def _is(gateway: DiscoveredGateway, meant: DiscoveredGateway | None) -> bool:
+    return meant is not None and gateway.config_path == meant.config_path
 
 
 def _target(output: Path | None, env: Mapping[str, str]) -> Path:

@@ -63,6 +63,9 @@ def _gateways(gateways: Sequence[Gateway]) -> Iterator[Finding]:
             others = tuple(("gateways", first[gateway.name], field) for field in ("name", "url"))
             yield Finding((*at, "name"), message, "give each a name of its own", rests_on=(*others, (*at, "url")))
         first.setdefault(gateway.name, position)
+        if gateway.discover and gateway.discover in (earlier.discover for earlier in gateways[:position]):
+            message = "discover: local is given twice, and once stands for every gateway of this machine"
+            yield Finding((*at, "discover"), message, "keep one", at_key=True)
         if gateway.url and gateway.discover:
             yield Finding((*at, "discover"), "url and discover are both given", "keep one", at_key=True)
         for one, other in (("token", "token_file"), ("password", "password_file")):
@@ -178,11 +181,12 @@ def _gateway_restart(config: Config) -> Iterator[Finding]:
 def remarks(config: Config) -> Iterator[Finding]:
     """What loads, and probably does not do what was meant."""
     names = [gateway.name for gateway in config.gateways]
+    has_more = any(gateway.discover for gateway in config.gateways)  # whose names are known when they are found
     for position, policy in enumerate(config.policies):
         at: KeyPath = ("policies", position)
         name = quoted(policy_name(policy, position))
         for pattern in policy.match.gateway or ():
-            if not any(fnmatchcase(gateway, pattern) for gateway in names):
+            if not has_more and not any(fnmatchcase(gateway, pattern) for gateway in names):
                 message = f"policy {name} is for a gateway {quoted(pattern)}, and none is called so"
                 yield Finding((*at, "match", "gateway"), message, suggestion(pattern, names))
         if _reaches_background(policy, merged(merged(core.Recovery(), config.recovery), policy.recovery)):

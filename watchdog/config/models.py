@@ -96,9 +96,11 @@ class Gateway(Section):
     """Its address, ws:// or wss://. Default null: discovered."""
 
     discover: DiscoverWord | None = Field(default=None, examples=["local"])
-    """local: the gateway this user runs on this machine, found by OPENCLAW_CONFIG_PATH, OPENCLAW_STATE_DIR,
-    ~/.openclaw/openclaw.json and its live lock file. Instead of url. Default null: the same as local when url is left
-    out."""
+    """Instead of url. local: every gateway this user runs on this machine. First the one the environment means, as without
+    this line; then every other OpenClaw profile (~/.openclaw-*) and live lock file, each under its own name, from when it
+    is first seen running until its configuration is gone; looked for every minute. token, password and state_dir here are
+    the first one's; the others' are found. Default null: without url, the one gateway the environment means
+    (OPENCLAW_CONFIG_PATH, OPENCLAW_STATE_DIR, ~/.openclaw/openclaw.json, else the only live lock file)."""
 
     name: Label = Field(default_factory=_default_name)
     """Its name in logs, metrics, messages and policies. Default: local, or the host of the url."""
@@ -215,7 +217,8 @@ class Config(Section):
     model_config = ConfigDict(title="openclaw-watchdog configuration")
 
     gateways: Annotated[tuple[Gateway, ...], BeforeValidator(_discovered)] = (Gateway(),)
-    """The gateways to watch. Default: the local one, discovered."""
+    """The gateways to watch. Default: the one the environment means, discovered; [{discover: local}]: every one of this
+    machine."""
 
     poll_every: Span = timedelta(seconds=30)
     """How often each gateway is asked for its sessions. Default 30s."""

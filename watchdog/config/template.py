@@ -42,13 +42,15 @@ class FoundGateway:
 
     name: str = "local"
     url: str | None = None
-    """``None``: leave it to discovery at every start (``discover: local``)."""
+    """``None``: leave it to discovery at every connect."""
     state_dir: str | None = None
     token: str | None = None
     """A reference such as ``${OPENCLAW_GATEWAY_TOKEN}``; ``None``: discovered."""
     token_file: str | None = None
     note: str | None = None
     """One line about it, for example ``OpenClaw 2026.9.6``."""
+    stands_for_all: bool = False
+    """Without url: for every gateway of this machine (``discover: local``), not only for the one the environment means."""
 
 
 def render_template(found: Sequence[FoundGateway] = (), *, schema: str | None = None) -> str:
@@ -118,7 +120,7 @@ def _gateways(found: Iterable[FoundGateway]) -> list[str]:
             raise ValueError("a token itself does not go into the file, only a ${NAME} reference to it")
         given = {
             "url": gateway.url,
-            "discover": None if gateway.url else "local",
+            "discover": "local" if gateway.stands_for_all else None,
             "token": gateway.token,
             "token_file": gateway.token_file,
             "state_dir": gateway.state_dir,

@@ -19,6 +19,8 @@ from watchdog.config import Gateway as GatewaySection
 from watchdog.config import LoadedConfig, load
 from watchdog.core.policy import Step
 from watchdog.daemon.endpoints import EndpointFinder
+from watchdog.daemon.local_gateways import LocalGateways
+from watchdog.daemon.machine import Machine
 from watchdog.daemon.page import Page
 from watchdog.daemon.recordings import Recordings
 from watchdog.daemon.restarting import Restarts
@@ -42,6 +44,10 @@ class Parts:
     """A whole watchdog, ready to run."""
 
     loaded: LoadedConfig
+    """With a section of its own for every gateway that ``discover: local`` stands for."""
+    written: LoadedConfig
+    """As the file has it."""
+    local: LocalGateways
     watches: Sequence[Watch]
     ledger: Ledger
     clock: Clock
@@ -54,7 +60,7 @@ class Parts:
     build_watches: Callable[[LoadedConfig, set[str]], Sequence[Watch]]
     """Watches for the named gateways of a configuration read later."""
     read_again: Callable[[], LoadedConfig]
-    """The configuration as it is on disk now. Raises ``ConfigError``."""
+    """The configuration as it is on disk now, as the file has it. Raises ``ConfigError``."""
     recordings: Recordings
     is_observing: bool = False
     after_pass: Callable[[PassReport], Awaitable[None]] = _nothing
@@ -118,17 +124,25 @@ class Builder:
     host: Host = field(default_factory=Host)
     secrets: Secrets = field(default_factory=Secrets)
     """What must never be shown; every secret is added as it is read."""
+    tmp_dirs: tuple[Path, ...] | None = None
+    """Where gateways before 2026.9 keep their locks; None: TMPDIR of ``env``, then ``/tmp``."""
 
     @property
     def home(self) -> Path:
         return Path(self.env.get("HOME") or Path.home())
 
+    @property
+    def machine(self) -> Machine:
+        return Machine(self.env, self.home, self.host, self.tmp_dirs)
+
+    def local_gateways(self) -> LocalGateways:
+        """What ``discover: local`` stands for, not looked for yet."""
+        return LocalGateways(self.machine.gateways, self.clock, self.log)
+
     def finder(self, section: GatewaySection, identity: Identity) -> EndpointFinder:
         return EndpointFinder(
             section,
-            env=self.env,
-            home=self.home,
-            host=self.host,
+            machine=self.machine,
             device=identity.device,
             tokens=identity.tokens,
             on_secret=self.secrets.add,
@@ -188,7 +202,8 @@ class Builder:
         ledger = Ledger.open(ledger_path(state_dir), owner=True, tolerant=True, wall=lambda: self.clock.now().wall)
         notes = HandoffNotes(state_dir)
         recordings = Recordings(recordings_folder(state_dir), self.clock, self.log, self.secrets)
-        source = self.loaded.source
+        source, local = self.loaded.source, self.local_gateways()
+        spelled_out = local.spelled_out(self.loaded)
 
         def read_again() -> LoadedConfig:
             nonlocal source
@@ -197,9 +212,11 @@ class Builder:
             return loaded
 
         return Parts(
-            loaded=self.loaded,
+            loaded=spelled_out,
+            written=self.loaded,
+            local=local,
             watches=self.watches(
-                self.loaded, identity, ledger, notes, is_observing=is_observing, recordings=recordings
+                spelled_out, identity, ledger, notes, is_observing=is_observing, recordings=recordings
             ),
             ledger=ledger,
             clock=self.clock,
@@ -207,7 +224,7 @@ class Builder:
             meter=self.meter,
             teller=Teller(ledger, self.clock, self.log, self.meter, self.secrets, self.env, Random()),
             supervisor=Supervisor(self.clock, self.env),
-            page=Page(self.loaded, ledger, self.clock, self.log, self.meter, self.secrets, is_observing=is_observing),
+            page=Page(spelled_out, ledger, self.clock, self.log, self.meter, self.secrets, is_observing=is_observing),
             restarts=Restarts(
                 ledger,
                 self.clock,

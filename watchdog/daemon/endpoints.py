@@ -1,22 +1,26 @@
 """Where each configured gateway is: what the file says, completed by what OpenClaw itself has written down.
 
 Looked up afresh before every connect, so a rotated token, a moved port or a restarted gateway is found without a reload.
+
+A section is one of three kinds. Without url: the gateway the environment means. ``LocalGateway``: the gateway of one
+OpenClaw configuration, whoever the environment means. With a url of this machine: completed by the profile whose gateway
+listens on that port. Limit: one that does not run completes nothing, unless the environment means it, because its port
+may be a tunnel to another machine, where its token has no business and its files prove nothing.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 
-from watchdog.adapters.host import Host
 from watchdog.config import Gateway as GatewaySection
 from watchdog.config import SecretError, resolve_secret
+from watchdog.daemon.addresses import is_local, is_same_place
+from watchdog.daemon.local_gateways import LocalGateway
+from watchdog.daemon.machine import Machine
 from watchdog.gateway.capabilities import READ
 from watchdog.gateway.client import Endpoint
-from watchdog.gateway.dialing import is_loopback
-from watchdog.gateway.discovery import DiscoveredGateway, discover
+from watchdog.gateway.discovery import DiscoveredGateway
 from watchdog.gateway.identity import DeviceIdentity, DeviceTokens
 from watchdog.gateway.link import Credentials
 from watchdog.gateway.openclaw_config import DiscoveryError
@@ -33,17 +37,13 @@ class EndpointFinder:
         self,
         section: GatewaySection,
         *,
-        env: Mapping[str, str],
-        home: Path,
-        host: Host,
+        machine: Machine,
         device: DeviceIdentity,
         tokens: DeviceTokens,
         on_secret: KeepSecret = lambda _secret: None,
     ) -> None:
         self._section = section
-        self._env = env
-        self._home = home
-        self._host = host
+        self._machine = machine
         self._device = device
         self._tokens = tokens
         self._on_secret = on_secret
@@ -57,41 +57,49 @@ class EndpointFinder:
                 f"{section.name}: no url is configured and no OpenClaw gateway was found on this machine; "
                 "set gateways[].url, or start the gateway."
             )
-        local = found is not None and _same_place(url, found.url)
+        local = found if found is not None and is_local(found.url) else None
         return Endpoint(
             url=url,
-            credentials=self._credentials(url, found if local or section.url is None else None),
-            state_dir=self._state_dir(url, found if local else None),
-            gateway_pid=found.pid if local and found is not None else None,
+            credentials=self._credentials(url, found),
+            state_dir=self._state_dir(local),
+            gateway_pid=local.pid if local is not None else None,
             insecure=section.insecure,
-            lock_created_at=found.lock_created_at if local and found is not None and found.pid is not None else None,
+            lock_created_at=local.lock_created_at if local is not None and local.is_alive else None,
         )
-
-    def discovered(self) -> DiscoveredGateway | None:
-        """What OpenClaw's own files say of the gateway on this machine, or None."""
-        return self._discover(quietly=True)
 
     def process_started_at(self) -> datetime | None:
         """When the gateway of this section last started, by its live lock file; None: not known, or none lives here."""
-        found = self.discovered()
-        if found is None or found.pid is None:
-            return None
-        is_here = self._section.url is None or _same_place(self._section.url, found.url)
-        return found.lock_created_at if is_here else None
-
-    def _discover(self, *, quietly: bool = False) -> DiscoveredGateway | None:
         try:
-            return discover(self._env, self._home, self._host, uid=os.getuid())
+            found = self._discover()
+        except errors.GatewayError:
+            return None
+        return found.lock_created_at if found is not None and found.is_alive else None
+
+    def _discover(self) -> DiscoveredGateway | None:
+        """What OpenClaw's own files say of this section's gateway; None: nothing, and its url is all there is."""
+        section = self._section
+        try:
+            if isinstance(section, LocalGateway):
+                return self._machine.gateways((section.place,)).of(section.place.config_path)
+            if section.url is None:
+                return self._machine.meant()
         except DiscoveryError as problem:
-            if quietly or self._section.url is not None:
-                return None
-            raise errors.GatewayUnreachable(f"{self._section.name}: {problem}") from problem
+            raise errors.GatewayUnreachable(f"{section.name}: {problem}") from problem
+        return self._beside(section.url) if is_local(section.url) else None
+
+    def _beside(self, url: str) -> DiscoveredGateway | None:
+        """The gateway of this machine that listens where ``url`` leads."""
+        every = self._machine.gateways()
+        for found in every.gateways:
+            if is_same_place(url, found.url) and (found.is_alive or found.config_path == every.meant):
+                return found
+        return None
 
     def _credentials(self, url: str, found: DiscoveredGateway | None) -> Credentials:
         section = self._section
         try:
-            token = Secret.of(resolve_secret(section, "token", self._env))
-            password = Secret.of(resolve_secret(section, "password", self._env))
+            token = Secret.of(resolve_secret(section, "token", self._machine.env))
+            password = Secret.of(resolve_secret(section, "password", self._machine.env))
         except SecretError as problem:
             raise errors.AuthenticationRefused(f"{section.name}: {problem}") from problem
         if token is None and password is None and found is not None:
@@ -101,34 +109,17 @@ class EndpointFinder:
             except DiscoveryError as problem:
                 raise errors.AuthenticationRefused(f"{section.name}: {problem}") from problem
         if token is None and password is None and found is None:
-            token = Secret.of(self._env.get("OPENCLAW_GATEWAY_TOKEN"))
+            token = Secret.of(self._machine.env.get("OPENCLAW_GATEWAY_TOKEN"))
         device_token = self._tokens.get(url, self._device.device_id, "operator", (READ,))
         for secret in (token, password, device_token):
             if secret is not None:
                 self._on_secret(secret.reveal())
         return Credentials(token, password if token is None else None, device_token if token is None else None)
 
-    def _state_dir(self, url: str, found: DiscoveredGateway | None) -> str | None:
+    def _state_dir(self, found: DiscoveredGateway | None) -> str | None:
         section = self._section
         if section.state_dir == "none":
             return None
         if section.state_dir is not None:
             return str(section.state_dir)
-        host = url.split("://", 1)[-1].rsplit(":", 1)[0].strip("[]")
-        if found is None or found.state_dir is None or not is_loopback(host):
-            return None
-        return str(found.state_dir)
-
-
-def _same_place(one: str, other: str) -> bool:
-    """The same port of this machine, whatever name loopback was given."""
-    return _port(one) == _port(other) and all(is_loopback(_host(url)) for url in (one, other))
-
-
-def _host(url: str) -> str:
-    rest = url.split("://", 1)[-1].split("/", 1)[0]
-    return rest[1:].split("]", 1)[0] if rest.startswith("[") else rest.rsplit(":", 1)[0]
-
-
-def _port(url: str) -> str:
-    return url.split("://", 1)[-1].split("/", 1)[0].rpartition(":")[2]
+        return str(found.state_dir) if found is not None and found.state_dir is not None else None

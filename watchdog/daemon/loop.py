@@ -24,6 +24,7 @@ from watchdog.config import ConfigError, LoadedConfig, diff
 from watchdog.core.recovery import Attempt
 from watchdog.daemon.assembly import Parts
 from watchdog.daemon.file_watch import SETTLED, FileWatch, Sight
+from watchdog.daemon.local_gateways import follows_machine
 from watchdog.daemon.runner import Runner
 from watchdog.daemon.turns import Turns, first_after
 from watchdog.service import announcements
@@ -42,6 +43,8 @@ DAY = 24 * 3600
 PASS_LIMIT = timedelta(minutes=3)
 """A pass on a gateway that answers nothing: connecting, listing and looking each run into their time-outs."""
 
+LOOK_AROUND_EVERY = timedelta(seconds=60)
+"""How often this machine is looked at for gateways that came or went, where ``discover: local`` asks for it."""
 LAST_SWITCHES = 20
 _SWITCHES = {
     "pause": Event.OPERATOR_PAUSED,
@@ -54,11 +57,12 @@ _SWITCHES = {
 @dataclass(slots=True)
 class Daemon:
     """See the module's docstring. ``seed`` makes every retry and jitter repeatable; ``settled`` is how long a changed
-    configuration must have stood still before it is read."""
+    configuration must have stood still before it is read; ``look_around_every`` as ``LOOK_AROUND_EVERY``."""
 
     parts: Parts
     seed: int | None = None
     settled: timedelta = SETTLED
+    look_around_every: timedelta = LOOK_AROUND_EVERY
     _runners: dict[str, Runner] = field(default_factory=dict)
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _scheduler: AsyncIOScheduler = field(init=False)
@@ -96,11 +100,12 @@ class Daemon:
             unsettled_attempts=len(left),
         )
         await parts.teller.configure(parts.loaded)
-        parts.restarts.configure(parts.loaded)
+        parts.restarts.configure(parts.written)
         for watch in parts.watches:
             self._start(watch, len(parts.watches))
         await parts.page.open(lambda: [runner.watch for runner in self._runners.values()])
         self._scheduler.add_job(self._prune, "interval", seconds=DAY)
+        self._scheduler.add_job(self._ring_look_around, "interval", seconds=self.look_around_every.total_seconds())
         self._scheduler.start()
         side = asyncio.create_task(parts.teller.run(), name="messages")
         parts.supervisor.ready()
@@ -175,7 +180,7 @@ class Daemon:
         for runner in self._runners.values():
             runner.stop()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_LIMIT):
+            async with asyncio.timeout(DRAIN_LIMIT), self._reloading:  # a change under way ends runners of its own
                 restarts = self.parts.restarts.close(DRAIN_LIMIT - 5)
                 await asyncio.gather(restarts, *self._tasks.values(), return_exceptions=True)
         for task in (side, *self._tasks.values()):
@@ -312,16 +317,48 @@ class Daemon:
                     Event.CONFIG_REFUSED, reason=str(problem), in_force="the old configuration", asked_by=why
                 )
             return
-        before, changes = parts.loaded, diff(parts.loaded.config, loaded.config)
-        parts.loaded = loaded
+        parts.written = loaded
         self._file.watch(loaded.searched)
-        source = str(loaded.source) if loaded.source is not None else "built-in defaults"
-        parts.log.event(Event.CONFIG_LOADED, source=source, changes=changes, asked_by=why)
-        if changes:
-            await self._apply(before, loaded)
+        before, parts.loaded = parts.loaded, await asyncio.to_thread(parts.local.spelled_out, loaded)
+        changes = self._say_loaded(before, why)
+        if not changes and before.config == parts.loaded.config:
+            return
+        parts.restarts.configure(loaded)
+        await self._apply_gateways(before)
+        parts.recordings.configure(loaded)
+        await parts.teller.configure(parts.loaded)
+        parts.supervisor.expect_ping_within(self._longest_pass())
+        await parts.page.configure(parts.loaded)
 
-    async def _apply(self, before: LoadedConfig, loaded: LoadedConfig) -> None:
-        self.parts.restarts.configure(loaded)
+    async def _ring_look_around(self) -> None:
+        """The scheduler cuts what it runs itself when it is shut down; this must not end a runner halfway."""
+        self._spawn(self.look_around)
+
+    async def look_around(self) -> None:
+        """Follow this machine: watch the gateways that came, let go of those that went. The others notice nothing."""
+        parts = self.parts
+        if not follows_machine(parts.written):
+            return
+        async with self._reloading:
+            after = await asyncio.to_thread(parts.local.spelled_out, parts.written)
+            before = parts.loaded
+            if self._stop.is_set() or after.config.gateways == before.config.gateways:
+                return
+            parts.loaded = after
+            self._say_loaded(before, "what runs on this machine has changed")
+            await self._apply_gateways(before)
+            await parts.page.configure(after)
+
+    def _say_loaded(self, before: LoadedConfig, why: str) -> list[str]:
+        loaded = self.parts.loaded
+        source = str(loaded.source) if loaded.source is not None else "built-in defaults"
+        changes = diff(before.config, loaded.config)
+        self.parts.log.event(Event.CONFIG_LOADED, source=source, changes=changes, asked_by=why)
+        return changes
+
+    async def _apply_gateways(self, before: LoadedConfig) -> None:
+        """Runners as the configuration has them now; those whose section and rhythm are unchanged go on as they are."""
+        loaded = self.parts.loaded
         old = {section.name: section for section in before.config.gateways}
         new = {section.name: section for section in loaded.config.gateways}
         same_pace = before.config.poll_every == loaded.config.poll_every
@@ -331,10 +368,8 @@ class Daemon:
         for name in kept:
             self._runners[name].watch.take_book(loaded.policy_book)
             self._runners[name].watch.full_sweep_every = loaded.config.full_sweep_every
+        if self._stop.is_set():
+            return
         fresh = set(new) - kept
         for watch in self.parts.build_watches(loaded, fresh):
             self._start(watch, len(fresh))
-        self.parts.recordings.configure(loaded)
-        await self.parts.teller.configure(loaded)
-        self.parts.supervisor.expect_ping_within(self._longest_pass())
-        await self.parts.page.configure(loaded)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from watchdog.gateway.credentials import SecretSource, gateway_credentials
 from watchdog.gateway.gateway_lock import GatewayLock, Processes, gateway_locks, lock_folders
+from watchdog.gateway.listening import LOOPBACK, configured_host, configured_port, heard
 from watchdog.gateway.openclaw_config import (
     CONFIG_NAMES,
     ConfigPlace,
@@ -37,11 +38,6 @@ from watchdog.gateway.openclaw_config import (
     section,
 )
 
-DEFAULT_PORT = 18789
-_DEV_PORT = 19001
-_LOOPBACK = "127.0.0.1"
-_ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
-_REACHED_BY_LOOPBACK = (_LOOPBACK, *_ANY_ADDRESS)
 _NO_NAME = re.compile(r"[^a-z0-9_-]+")
 _SET_URL = "set url: and token: under gateways: in watchdog.yaml"
 
@@ -66,8 +62,21 @@ class DiscoveredGateway:
     auth_mode: str | None = None
     tls_certificate: Path | None = None
     """The certificate the gateway serves (self-signed unless the user brought one): what to trust for ``wss``."""
+    is_elsewhere: bool = False
+    """Its place is no profile's: its live lock file, or an earlier look, is all that led to it."""
     notes: tuple[str, ...] = ()
     """What a person should know about how this was found; one sentence each, no secrets."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Its process was seen and checked."""
+        return self.pid is not None
+
+    @property
+    def place(self) -> ConfigPlace:
+        """Where it was found, to look there again."""
+        state_dir = self.state_dir or self.config_path.parent
+        return ConfigPlace(self.config_path, state_dir, profile_of(state_dir))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,25 @@ class Discovery:
 
     gateways: tuple[DiscoveredGateway, ...]
     problems: tuple[DiscoveryError, ...]
+    meant: Path | None = None
+    """The configuration of the one the environment means, usable or not; None: there is none, or a running gateway of
+    another configuration has its port."""
+    unusable: Mapping[Path, DiscoveryError] = field(default_factory=dict)
+    """Those of ``problems`` that concern one configuration, by its path."""
+
+    def of(self, config_path: Path) -> DiscoveredGateway:
+        """The gateway of this configuration. Raises ``DiscoveryError`` leaves."""
+        for gateway in self.gateways:
+            if is_same(gateway.config_path, config_path):
+                return gateway
+        for path, problem in self.unusable.items():
+            if is_same(path, config_path):
+                raise problem
+        raise GatewayNotFound(
+            str(config_path),
+            "it does not exist, or the gateway of another configuration runs on its port",
+            "start its gateway, or give each a port of its own",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +141,33 @@ def discover(
 
 
 def discover_all(
-    env: Mapping[str, str], home: Path, processes: Processes, *, uid: int, tmp_dirs: Iterable[Path] | None = None
+    env: Mapping[str, str],
+    home: Path,
+    processes: Processes,
+    *,
+    uid: int,
+    tmp_dirs: Iterable[Path] | None = None,
+    also: Iterable[ConfigPlace] = (),
 ) -> Discovery:
     """Every gateway of this user: the one ``env`` means, every profile under ``home``, every live lock file.
 
-    OPENCLAW_* variables speak of the first one only and are kept from the others.
+    OPENCLAW_* variables speak of the first one only and are kept from the others. ``also``: places an earlier look led
+    to, so that a gateway found by its lock alone is still known while it is down.
     """
     here = _here(env, home, processes, uid, tmp_dirs)
     others = replace(here, env={name: value for name, value in env.items() if not _speaks_of_one(name)})
     meant = locate(env, home)
-    places = [meant, *profiles(openclaw_home(env, home))]
-    locks = gateway_locks(lock_folders((place.state_dir for place in places), here.tmp_dirs, uid), processes)
+    places, also = [meant, *profiles(openclaw_home(env, home))], tuple(also)
+    own = len(places)
+    locks = gateway_locks(lock_folders((place.state_dir for place in (*places, *also)), here.tmp_dirs, uid), processes)
     places += sorted((_place_of(lock) for lock in locks if lock.is_alive), key=lambda place: place.config_path)
+    places += also
 
     gateways: list[DiscoveredGateway] = []
-    problems: list[DiscoveryError] = []
+    unusable: dict[Path, DiscoveryError] = {}
+    meant_path: Path | None = None
     seen: set[str] = set()
-    for place in places:
+    for position, place in enumerate(places):
         lock = _lock_of(place, locks)
         if lock is not None and not place.is_explicit:
             place = replace(place, config_path=lock.config_path)  # noqa: PLW2901 - the lock knows better
@@ -137,13 +175,20 @@ def discover_all(
         if key in seen or (lock is None and not is_there(place.config_path)):
             continue
         seen.add(key)
+        if position == 0:
+            meant_path = place.config_path
         try:
-            gateways.append(_build(here if place.state_dir == meant.state_dir else others, place, lock))
+            found = _build(here if place.state_dir == meant.state_dir else others, place, lock)
+            gateways.append(replace(found, is_elsewhere=position >= own))
         except DiscoveryError as problem:
-            problems.append(problem)
+            unusable[place.config_path] = problem
+    problems = tuple(unusable.values())
     if not gateways and not problems:
-        problems.append(_not_found(meant, []))
-    return Discovery(tuple(_with_own_names(_one_per_url(gateways))), tuple(problems))
+        problems = (_not_found(meant, []),)
+    named = tuple(_with_own_names(_one_per_url(gateways)))
+    usable = {gateway.config_path for gateway in named}
+    is_meant_here = meant_path in usable or meant_path in unusable
+    return Discovery(named, problems, meant_path if is_meant_here else None, unusable)
 
 
 # ---------------------------------------------------------------- one gateway
@@ -163,13 +208,13 @@ def _build(here: _Here, place: ConfigPlace, lock: GatewayLock | None, notes: tup
     if gateway.get("mode") == "remote":
         return _remote(place, config, env, home, notes)
 
-    port = _configured_port(gateway, env, place.profile)
-    host = _configured_host(gateway)
+    port = configured_port(gateway, env, place.profile)
+    host = configured_host(gateway)
     if lock is None:
         notes = (*notes, "No running gateway was seen: the url is the configured one.")
     elif lock.port is not None:
-        host, port = _LOOPBACK, lock.port  # 2026.9.x listens on 127.0.0.1 whatever else it binds
-    elif (found := _heard(here.processes.listening(lock.pid), port)) is not None:
+        host, port = LOOPBACK, lock.port  # 2026.9.x listens on 127.0.0.1 whatever else it binds
+    elif (found := heard(here.processes.listening(lock.pid), port)) is not None:
         if found[1] != port:
             notes = (*notes, f"It listens on port {found[1]}, not on the configured {port}.")
         host, port = found
@@ -223,10 +268,10 @@ def _lock_of(place: ConfigPlace, locks: Iterable[GatewayLock]) -> GatewayLock | 
     """The live gateway of this configuration; by its state folder when the configuration's path is not binding."""
     live = [lock for lock in locks if lock.is_alive]
     for lock in live:
-        if _is_same(lock.config_path, place.config_path):
+        if is_same(lock.config_path, place.config_path):
             return lock
     for lock in live:
-        if not place.is_explicit and lock.state_dir is not None and _is_same(lock.state_dir, place.state_dir):
+        if not place.is_explicit and lock.state_dir is not None and is_same(lock.state_dir, place.state_dir):
             return lock
     return None
 
@@ -234,53 +279,6 @@ def _lock_of(place: ConfigPlace, locks: Iterable[GatewayLock]) -> GatewayLock | 
 def _place_of(lock: GatewayLock) -> ConfigPlace:
     state_dir = lock.state_dir or lock.config_path.parent
     return ConfigPlace(lock.config_path, state_dir, profile_of(state_dir))
-
-
-def _configured_port(gateway: Mapping[str, object], env: Mapping[str, str], profile: str | None) -> int:
-    """OPENCLAW_GATEWAY_PORT, gateway.port, then the default: a profile has its own (source of 2026.9.6)."""
-    said = (env.get("OPENCLAW_GATEWAY_PORT") or "").strip()
-    if match := re.fullmatch(r"(?:\[[^\]]+\]:|[^:]+:)?(\d{1,5})", said):
-        port = int(match[1])
-        if 0 < port < 65536:
-            return port
-    configured = gateway.get("port")
-    if isinstance(configured, int) and not isinstance(configured, bool) and 0 < configured < 65536:
-        return configured
-    if profile is None:
-        return DEFAULT_PORT
-    if profile == "dev":
-        return _DEV_PORT
-    digest = 2166136261  # FNV-1a, 32 bits
-    for byte in profile.encode():
-        digest = ((digest ^ byte) * 16777619) & 0xFFFFFFFF
-    return 20000 + digest % 40000
-
-
-def _configured_host(gateway: Mapping[str, object]) -> str:
-    """127.0.0.1 is right for every bind but ``custom``, which before 2026.9 listens on its one address only."""
-    custom = gateway.get("customBindHost")
-    if gateway.get("bind") != "custom" or not isinstance(custom, str) or custom.strip() in ("", *_ANY_ADDRESS):
-        return _LOOPBACK
-    return custom.strip()
-
-
-def _heard(sockets: Iterable[tuple[str, int]], configured: int) -> tuple[str, int] | None:
-    """Where a gateway without a port in its lock listens: it also holds port + 2 for its browser (3.24, 4.14, 5.18)."""
-    hosts: dict[int, set[str]] = {}
-    for host, port in sockets:
-        hosts.setdefault(port, set()).add(host)
-    pairs = [port for port in sorted(hosts) if port + 2 in hosts]
-    if configured in hosts:
-        port = configured
-    elif len(pairs) == 1:
-        port = pairs[0]
-    elif len(hosts) == 1:
-        port = next(iter(hosts))
-    else:
-        return None
-    if any(host in hosts[port] for host in _REACHED_BY_LOOPBACK):
-        return _LOOPBACK, port
-    return min(hosts[port]), port
 
 
 def _certificate(tls: Mapping[str, object], state_dir: Path, home: Path) -> Path:
@@ -350,7 +348,8 @@ def _not_found(place: ConfigPlace, running: list[GatewayLock]) -> GatewayNotFoun
     )
 
 
-def _is_same(one: Path, other: Path) -> bool:
+def is_same(one: Path, other: Path) -> bool:
+    """The same file, by whatever links it is reached."""
     return one == other or os.path.realpath(one) == os.path.realpath(other)
 
 
@@ -368,4 +367,5 @@ __all__ = [
     "GatewayNotFound",
     "discover",
     "discover_all",
+    "is_same",
 ]

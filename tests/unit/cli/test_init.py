@@ -58,7 +58,7 @@ def test_what_is_found_goes_into_the_file(desk: Desk) -> None:
     assert "s3cret-token" not in text + done.output
     loaded = load(desk.default, env={"HOME": str(desk.home)})
     (gateway,) = loaded.config.gateways
-    assert (gateway.name, gateway.url, gateway.discover) == ("local", None, "local")
+    assert (gateway.name, gateway.url, gateway.discover) == ("local", None, None), "one was found, and it stays one"
 
 
 def test_editors_find_the_schema(desk: Desk) -> None:
@@ -68,17 +68,30 @@ def test_editors_find_the_schema(desk: Desk) -> None:
     assert json.loads((desk.default.parent / "watchdog.schema.json").read_text())["$schema"]
 
 
-def test_every_profile_gets_its_entry(desk: Desk) -> None:
+def test_several_profiles_are_one_entry_that_follows_the_machine(desk: Desk) -> None:
     desk.gateway()
     desk.gateway(".openclaw-work", 19500)
     done = desk.type("init")
-    assert "set:  OPENCLAW_WORK_TOKEN" in done.stdout
-    local, work = load(desk.default, env={"HOME": str(desk.home)}).config.gateways
-    assert (local.name, local.url) == ("local", None)
-    assert (work.name, work.url) == ("work", "ws://127.0.0.1:19500")
-    assert str(work.state_dir) == str(desk.home / ".openclaw-work")
-    assert work.token is not None
-    assert work.token.get_secret_value() == "${OPENCLAW_WORK_TOKEN}"
+    assert "Found local: ws://127.0.0.1:18999" in done.stderr
+    assert "Found work: ws://127.0.0.1:19500" in done.stderr
+    assert "discover: local stands for all of them" in done.stderr
+    assert "set:" not in done.stdout, "every token is found where it is"
+    (local,) = load(desk.default, env={"HOME": str(desk.home)}).config.gateways
+    assert (local.name, local.url, local.discover, local.token) == ("local", None, "local", None)
+    assert f"work, configured by {desk.home}/.openclaw-work/openclaw.json" in desk.default.read_text()
+
+
+def test_a_gateway_elsewhere_keeps_its_own_entry(desk: Desk) -> None:
+    desk.gateway()
+    remote = {"mode": "remote", "remote": {"url": "wss://gateway.example", "token": "t"}}
+    desk.gateway(".openclaw-far", 1).write_text(json.dumps({"gateway": remote}))
+    done = desk.type("init")
+    assert "set:  OPENCLAW_FAR_TOKEN" in done.stdout
+    local, far = load(desk.default, env={"HOME": str(desk.home)}).config.gateways
+    assert (local.name, local.url, local.discover) == ("local", None, None)
+    assert (far.name, far.url, far.discover) == ("far", "wss://gateway.example", None)
+    assert far.token is not None
+    assert far.token.get_secret_value() == "${OPENCLAW_FAR_TOKEN}"
 
 
 def test_nothing_found_says_what_was_looked_for(desk: Desk) -> None:

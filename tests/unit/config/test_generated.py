@@ -174,8 +174,6 @@ def test_every_line_that_is_off_can_be_turned_on(number: int) -> None:
     lines[number] = lines[number].replace("#", "", 1)
     text = "\n".join(lines)
     assert schema_accepts(text)
-    if "#url:" in EXAMPLE.splitlines()[number]:
-        text = text.replace("discover: local", "#")
     parse(text, env={"HOME": "/home/me"})
 
 
@@ -248,16 +246,18 @@ def test_found_gateways_are_filled_in() -> None:
     found = [
         FoundGateway("home", "ws://127.0.0.1:18789", "/home/me/.openclaw", note="OpenClaw 2026.9.6\nand more"),
         FoundGateway("work", token="${WORK_TOKEN}"),
+        FoundGateway("here", stands_for_all=True),
         FoundGateway("odd", "wss://x.y/#not", "/srv/a: b #c", token_file="/run/{x}"),
     ]
     text = render_template(found)
     assert "  # Found: OpenClaw 2026.9.6 and more\n" in text
     assert text.count("Its name in logs") == 1
     text = text.replace("#not", "")
-    home, work, odd = parse(text, env={}).config.gateways
+    home, work, here, odd = parse(text, env={}).config.gateways
     assert (home.name, home.url, str(home.state_dir)) == ("home", "ws://127.0.0.1:18789", "/home/me/.openclaw")
     assert work.token is not None
-    assert (work.url, work.token.get_secret_value()) == (None, "${WORK_TOKEN}")
+    assert (work.url, work.discover, work.token.get_secret_value()) == (None, None, "${WORK_TOKEN}")
+    assert (here.url, here.discover) == (None, "local")
     assert (str(odd.state_dir), odd.token_file) == ("/srv/a: b #c", "/run/{x}")
 
 

@@ -218,6 +218,9 @@ AGREEMENT = {
         "4:11: two gateways are called 'a' (give each a name of its own)"
     ),
     "gateways:\n  - {}\n  - discover: local": ("3:5: two gateways are called 'local' (give each a name of its own)"),
+    "gateways:\n  - discover: local\n  - {name: b, discover: local}": (
+        "3:15: discover: local is given twice, and once stands for every gateway of this machine (keep one)"
+    ),
     "gateways:\n  - url: ws://127.0.0.1:1\n    discover: local": "3:5: url and discover are both given (keep one)",
     "gateways:\n  - token: hunter2\n    token_file: t": "3:5: token and token_file are both given (keep one)",
     "gateways:\n  - password_file: t\n    password: hunter2": (

@@ -10,7 +10,8 @@ from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
-from watchdog.gateway.discovery import DiscoveredGateway, Discovery, discover, discover_all
+from watchdog.daemon import machine
+from watchdog.gateway.discovery import DiscoveredGateway, Discovery
 
 PADDING = "\n\t\t\t  \t \t\t   \t \n"
 """What 2026.9.6 writes after the JSON of its lock (measured: 147 to 152 characters of blanks and tabs)."""
@@ -37,7 +38,10 @@ class Machine:
     root: Path
     env: dict[str, str] = field(default_factory=dict)
     processes: FakeProcesses = field(default_factory=FakeProcesses)
-    uid: int = field(default_factory=os.getuid)
+
+    @property
+    def uid(self) -> int:
+        return os.getuid()
 
     @property
     def home(self) -> Path:
@@ -96,8 +100,12 @@ class Machine:
             self.processes.alive[pid] = start
         return path
 
+    @property
+    def here(self) -> machine.Machine:
+        return machine.Machine(self.env, self.home, self.processes, (self.tmp,))
+
     def discover(self) -> DiscoveredGateway:
-        return discover(self.env, self.home, self.processes, uid=self.uid, tmp_dirs=[self.tmp])
+        return self.here.meant()
 
     def discover_all(self) -> Discovery:
-        return discover_all(self.env, self.home, self.processes, uid=self.uid, tmp_dirs=[self.tmp])
+        return self.here.gateways()

@@ -1,0 +1,78 @@
+"""The verbs on a machine with several gateways: each is shown, each can be named, and none is guessed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.unit.daemon.profiles import Host
+from watchdog.cli.checking import Unreached, _inspect_all, chosen_sections
+from watchdog.cli.doctoring import Grade, _gateways
+from watchdog.cli.recovering import _recover
+from watchdog.cli.shared import Leave, Setting
+from watchdog.config import parse
+from watchdog.core.policy import Step
+from watchdog.gateway import discovery
+from watchdog.gateway.gateway_lock import lock_folders
+from watchdog.service.inspecting import Inspection
+from watchdog.service.redaction import Secrets
+
+CONFIG = """
+gateways: [{{discover: local}}]
+poll_every: 100ms
+thresholds: {{confirm_for: 100ms, startup_grace: 1s}}
+state_dir: {folder}/state
+allow_short_thresholds: true
+"""
+
+
+@pytest.fixture
+async def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Setting]:
+    def own_folders(state_dirs: Iterable[Path], _tmp_dirs: object, uid: int) -> Iterator[Path]:
+        return lock_folders(state_dirs, (), uid)
+
+    # Lock files of gateways that happen to run on this machine are not part of the test.
+    monkeypatch.setattr(discovery, "lock_folders", own_folders)
+    async with AsyncExitStack() as stack:
+        host = Host(tmp_path, stack)
+        await host.start(".openclaw")
+        await host.start(".openclaw-work")
+        host.machine.config({"gateway": {"port": 1}}, ".openclaw-old/openclaw.json")
+        host.machine.config("{gateway: ", ".openclaw-bad/openclaw.json")
+        env = {"HOME": str(host.machine.home)}
+        yield Setting(parse(CONFIG.format(folder=tmp_path), env=env), env, Secrets())
+
+
+async def test_check_looks_at_each(setting: Setting, capsys: pytest.CaptureFixture[str]) -> None:
+    found = await _inspect_all(setting, None, quiet=True)
+    assert all(isinstance(one, Inspection) for one in found)
+    assert [one.facts.name for one in found if isinstance(one, Inspection)] == ["local", "work"]
+    assert ".openclaw-bad/openclaw.json, line 1: not valid JSON5" in capsys.readouterr().err
+
+
+async def test_each_can_be_named_running_or_not(setting: Setting) -> None:
+    (work,) = await _inspect_all(setting, "work", quiet=True)
+    assert isinstance(work, Inspection)
+    assert work.facts.name == "work"
+    (old,) = await _inspect_all(setting, "old", quiet=True)
+    assert isinstance(old, Unreached)
+    with pytest.raises(Leave):
+        chosen_sections(setting, "nobody")
+
+
+async def test_doctor_examines_each_and_says_what_cannot_be_used(setting: Setting) -> None:
+    findings = await _gateways(setting, None)
+    connected = [finding.subject for finding in findings if finding.text.startswith("connected to OpenClaw")]
+    assert connected == ["local", "work"]
+    (bad,) = [finding for finding in findings if finding.subject == "discovery"]
+    assert bad.grade is Grade.WARN
+    assert ".openclaw-bad" in bad.text
+
+
+async def test_recover_does_not_guess_which_gateway_is_meant(setting: Setting) -> None:
+    done = await _recover(setting, None, "agent:main:main", Step.RESUME, ask=False)
+    assert done["recovered"] is False
+    assert done["reason"] == "local and work have this session; say which with --gateway"

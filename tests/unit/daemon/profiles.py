@@ -1,0 +1,34 @@
+"""A machine with several OpenClaw profiles, each with a simulated gateway on a real socket and a lock of a live process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from tests.unit.gateway_discovery.support import Machine
+from watchdog.adapters.clock import SystemClock
+from watchdog.simulator.profiles import PROFILES
+from watchdog.simulator.scenarios import demo_world
+from watchdog.simulator.server import SimulatedGateway
+
+
+class Host:
+    """Profiles with simulated gateways; every lock names this very process, which lives."""
+
+    def __init__(self, root: Path, stack: AsyncExitStack) -> None:
+        self.machine, self._stack = Machine(root), stack
+        self.machine.home.mkdir()
+        self.machine.tmp.mkdir()
+
+    async def start(self, folder: str) -> SimulatedGateway:
+        scenario = demo_world(SystemClock().now().wall, PROFILES["2026.9.6"])
+        gateway = await self._stack.enter_async_context(SimulatedGateway(scenario.world))
+        token = gateway.access.token
+        config = self.machine.config({"gateway": {"auth": {"token": token}}}, f"{folder}/openclaw.json")
+        self.lock = self.machine.new_lock(config, config.parent, gateway.port, os.getpid(), extra={"startTime": None})
+        return gateway
+
+    def delete(self, folder: str) -> None:
+        shutil.rmtree(self.machine.home / folder)

@@ -1,0 +1,109 @@
+"""Where each kind of section leads: to the profile it means, with that profile's token, files and process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.gateway_discovery.support import Machine
+from watchdog.config import Gateway, parse
+from watchdog.daemon.endpoints import EndpointFinder
+from watchdog.daemon.local_gateways import LocalGateway
+from watchdog.gateway.client import Endpoint
+from watchdog.gateway.identity import DeviceIdentity, DeviceTokens
+from watchdog.gateway.openclaw_config import ConfigPlace
+from watchdog.service import errors
+
+
+class Desk:
+    def __init__(self, root: Path) -> None:
+        self.root, self.machine = root, Machine(root)
+        self.machine.home.mkdir()
+        self.machine.tmp.mkdir()
+
+    def profile(self, name: str | None, port: int, token: str, *, pid: int | None = None) -> Path:
+        folder = f".openclaw-{name}" if name else ".openclaw"
+        config = self.machine.config({"gateway": {"port": port, "auth": {"token": token}}}, f"{folder}/openclaw.json")
+        if pid is not None:
+            self.machine.new_lock(config, config.parent, port, pid)
+        return config.parent
+
+    def finder(self, section: Gateway) -> EndpointFinder:
+        device = DeviceIdentity.load_or_create(self.root / "device.pem")
+        tokens = DeviceTokens(self.root / "tokens.json")
+        return EndpointFinder(section, machine=self.machine.here, device=device, tokens=tokens)
+
+    def of(self, text: str) -> EndpointFinder:
+        (section,) = parse(f"gateways: [{text}]", env={}).config.gateways
+        return self.finder(section)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def facts(endpoint: Endpoint) -> tuple[str, str | None, str | None, int | None]:
+    token = endpoint.credentials.token
+    return endpoint.url, token.reveal() if token else None, endpoint.state_dir, endpoint.gateway_pid
+
+
+def test_the_url_of_any_running_profile_is_completed(desk: Desk) -> None:
+    desk.profile(None, 1, "main", pid=11)
+    work = desk.profile("work", 3, "of work", pid=12)
+    finder = desk.of("{name: w, url: 'ws://localhost:3'}")
+    assert facts(finder()) == ("ws://localhost:3", "of work", str(work), 12)
+    assert finder.process_started_at() is not None
+
+
+def test_what_the_section_says_comes_first(desk: Desk) -> None:
+    desk.profile("work", 3, "of work", pid=12)
+    finder = desk.of("{url: 'ws://127.0.0.1:3', token: mine, state_dir: none}")
+    assert facts(finder()) == ("ws://127.0.0.1:3", "mine", None, 12)
+
+
+def test_a_port_of_a_profile_that_does_not_run_may_be_a_tunnel(desk: Desk) -> None:
+    """Its token has no business on another machine, and its files prove nothing about the gateway there."""
+    desk.profile("work", 3, "of work")
+    finder = desk.of("{url: 'ws://127.0.0.1:3'}")
+    assert facts(finder()) == ("ws://127.0.0.1:3", None, None, None)
+    assert finder.process_started_at() is None
+
+
+def test_the_meant_one_is_completed_running_or_not(desk: Desk) -> None:
+    main = desk.profile(None, 1, "main")
+    assert facts(desk.of("{url: 'ws://127.0.0.1:1'}")()) == ("ws://127.0.0.1:1", "main", str(main), None)
+
+
+def test_another_machine_gets_nothing_of_ours(desk: Desk) -> None:
+    desk.profile(None, 3, "main", pid=11)
+    assert facts(desk.of("{url: 'wss://far.example:3'}")()) == ("wss://far.example:3", None, None, None)
+
+
+def test_a_local_gateway_is_found_afresh_by_its_own_configuration(desk: Desk) -> None:
+    desk.machine.env.update({"OPENCLAW_GATEWAY_TOKEN": "of the meant one", "OPENCLAW_GATEWAY_PORT": "7"})
+    desk.profile(None, 1, "main", pid=11)
+    work = desk.profile("work", 3, "first", pid=12)
+    finder = desk.finder(LocalGateway(name="work", place=ConfigPlace(work / "openclaw.json", work, "work")))
+    assert facts(finder()) == ("ws://127.0.0.1:3", "first", str(work), 12)
+    desk.profile("work", 4, "rotated", pid=13)
+    assert facts(finder()) == ("ws://127.0.0.1:4", "rotated", str(work), 13)
+    del desk.machine.processes.alive[13]
+    assert facts(finder()) == ("ws://127.0.0.1:4", "rotated", str(work), None), "down, and still its own"
+
+
+def test_a_local_gateway_never_leads_to_another_ones_port(desk: Desk) -> None:
+    desk.profile(None, 1, "main", pid=11)
+    work = desk.profile("work", 1, "of work")
+    finder = desk.finder(LocalGateway(name="work", place=ConfigPlace(work / "openclaw.json", work, "work")))
+    with pytest.raises(errors.GatewayUnreachable, match="another configuration runs on its port"):
+        finder()
+
+
+def test_a_local_gateway_whose_configuration_is_broken_says_where(desk: Desk) -> None:
+    work = desk.profile("work", 1, "of work")
+    (work / "openclaw.json").write_text("{gateway: ")
+    finder = desk.finder(LocalGateway(name="work", place=ConfigPlace(work / "openclaw.json", work, "work")))
+    with pytest.raises(errors.GatewayUnreachable, match=r"openclaw\.json, line 1: not valid JSON5"):
+        finder()

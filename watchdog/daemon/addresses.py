@@ -1,0 +1,24 @@
+"""Urls of gateways, compared: is this one on this machine, and are these two the same?"""
+
+from __future__ import annotations
+
+from watchdog.gateway.dialing import is_loopback
+
+
+def is_same_place(one: str, other: str) -> bool:
+    """The same port of this machine, whatever name loopback was given."""
+    return port_of(one) == port_of(other) and is_local(one) and is_local(other)
+
+
+def is_local(url: str) -> bool:
+    """It leads to this machine by a name or address of loopback."""
+    return is_loopback(_host(url))
+
+
+def port_of(url: str) -> str:
+    return url.split("://", 1)[-1].split("/", 1)[0].rpartition(":")[2]
+
+
+def _host(url: str) -> str:
+    rest = url.split("://", 1)[-1].split("/", 1)[0]
+    return rest[1:].split("]", 1)[0] if rest.startswith("[") else rest.rsplit(":", 1)[0]
