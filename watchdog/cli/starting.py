@@ -73,13 +73,13 @@ def add_to(app: typer.Typer) -> None:
 def look_around(env: Mapping[str, str], home: Path) -> Findings:
     """Every gateway of this user, the one this environment means first."""
     machine = Machine(env, home, Host())
-    found = machine.gateways()
+    found = machine.everything()
     told = [f"problem: {problem}" for problem in found.problems] if found.gateways else []
     if not found.gateways:
         told += [f"No gateway was found: {problem}" for problem in found.problems]
         told.append(
             "Looked for: $OPENCLAW_CONFIG_PATH, $OPENCLAW_STATE_DIR, ~/.openclaw/openclaw.json, ~/.openclaw-<profile>, "
-            "and the lock files of running gateways."
+            "the lock files of running gateways, and openclaw fleet cells."
         )
         placeholder = FoundGateway(url=PLACEHOLDER, note="nothing. Fill in url (and token) of your gateway.")
         return Findings((placeholder,), tuple(told))
@@ -102,7 +102,7 @@ def look_around(env: Mapping[str, str], home: Path) -> Findings:
 
 def _entries(gateways: Sequence[DiscoveredGateway], meant: DiscoveredGateway | None) -> list[FoundGateway]:
     """One gateway is named for itself; several of this machine are one entry, and each elsewhere has its own."""
-    here = [gateway for gateway in gateways if is_local(gateway.url)]
+    here = [gateway for gateway in gateways if is_local(gateway.url) and gateway.missing is None]
     if len(here) < 2:
         return [_entry(gateway, meant) for gateway in gateways]
     note = "; ".join(f"{_name(gateway, meant)}, {_note(gateway)}" for gateway in here)
@@ -120,7 +120,7 @@ def _entry(gateway: DiscoveredGateway, meant: DiscoveredGateway | None) -> Found
         name=gateway.name,
         url=gateway.url,
         state_dir=str(gateway.state_dir) if gateway.state_dir is not None else None,
-        token=f"${{{variable}}}" if gateway.token_source is not None else None,
+        token=f"${{{variable}}}" if gateway.token_source is not None or gateway.missing is not None else None,
         note=_note(gateway),
     )
 

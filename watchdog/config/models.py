@@ -97,8 +97,8 @@ class Gateway(Section):
 
     discover: DiscoverWord | None = Field(default=None, examples=["local"])
     """Instead of url. local: every gateway this user runs on this machine. First the one the environment means, as without
-    this line; then every other OpenClaw profile (~/.openclaw-*) and live lock file, each under its own name, from when it
-    is first seen running until its configuration is gone; looked for every minute. token, password and state_dir here are
+    this line; then every other OpenClaw profile (~/.openclaw-*), live lock file and fleet cell, each under its own name,
+    from when it is first seen running until its configuration is gone; looked for every minute. token, password and state_dir here are
     the first one's; the others' are found. Default null: without url, the one gateway the environment means
     (OPENCLAW_CONFIG_PATH, OPENCLAW_STATE_DIR, ~/.openclaw/openclaw.json, else the only live lock file)."""
 

@@ -127,17 +127,15 @@ class Builder:
     tmp_dirs: tuple[Path, ...] | None = None
     """Where gateways before 2026.9 keep their locks; None: TMPDIR of ``env``, then ``/tmp``."""
 
-    @property
-    def home(self) -> Path:
-        return Path(self.env.get("HOME") or Path.home())
+    machine: Machine = field(init=False)
 
-    @property
-    def machine(self) -> Machine:
-        return Machine(self.env, self.home, self.host, self.tmp_dirs)
+    def __post_init__(self) -> None:
+        home = Path(self.env.get("HOME") or Path.home())
+        self.machine = Machine(self.env, home, self.host, self.tmp_dirs)
 
     def local_gateways(self) -> LocalGateways:
         """What ``discover: local`` stands for, not looked for yet."""
-        return LocalGateways(self.machine.gateways, self.clock, self.log)
+        return LocalGateways(self.machine.everything, self.clock, self.log)
 
     def finder(self, section: GatewaySection, identity: Identity) -> EndpointFinder:
         return EndpointFinder(

@@ -64,7 +64,7 @@ class EndpointFinder:
             state_dir=self._state_dir(local),
             gateway_pid=local.pid if local is not None else None,
             insecure=section.insecure,
-            lock_created_at=local.lock_created_at if local is not None and local.is_alive else None,
+            lock_created_at=local.lock_created_at if local is not None else None,
         )
 
     def process_started_at(self) -> datetime | None:
@@ -73,13 +73,15 @@ class EndpointFinder:
             found = self._discover()
         except errors.GatewayError:
             return None
-        return found.lock_created_at if found is not None and found.is_alive else None
+        return found.lock_created_at if found is not None else None
 
     def _discover(self) -> DiscoveredGateway | None:
         """What OpenClaw's own files say of this section's gateway; None: nothing, and its url is all there is."""
         section = self._section
         try:
             if isinstance(section, LocalGateway):
+                if section.cell is not None:
+                    return self._machine.cell(section.cell)
                 return self._machine.gateways((section.place,)).of(section.place.config_path)
             if section.url is None:
                 return self._machine.meant()

@@ -3,8 +3,10 @@
 The one the environment means is watched whatever it does, under the section's own name: it is the one a person named.
 Every other is watched from the first look that finds its process alive, so that an old profile that nobody starts is
 never told as down. From then on it is a gateway like any other, and its being down is told, until it is let go of:
-when its configuration is gone in two looks and no process of it lives; when it was found by its lock file alone and no
+when its configuration (of a fleet cell: its row in the registry) is gone in two looks and no process of it lives; when it was found by its lock file alone and no
 process of it has lived for a day; when another section names it. What cannot be read changes nothing.
+
+A fleet cell whose token cannot be read is never watched, and said once.
 
 Limit: who was seen alive is kept in memory, so a gateway that went down before this process started is not known to it.
 """
@@ -19,6 +21,7 @@ from datetime import timedelta
 from watchdog.config import Gateway, LoadedConfig
 from watchdog.core.model import Moment
 from watchdog.daemon.addresses import is_local, is_same_place, port_of
+from watchdog.gateway.cells import Cell
 from watchdog.gateway.discovery import DiscoveredGateway, Discovery
 from watchdog.gateway.openclaw_config import ConfigPlace, is_there
 from watchdog.service.events import Event, Log
@@ -38,6 +41,8 @@ class LocalGateway(Gateway):
 
     place: ConfigPlace
     """Where its configuration and state are."""
+    cell: Cell | None = None
+    """It is this cell of ``openclaw fleet``."""
 
 
 @dataclass(slots=True)
@@ -72,8 +77,9 @@ class LocalGateways:
             self._known.clear()
             return loaded
         others = [section for section in sections if section is not asking]
-        found = self.look_around([known.section.place for known in self._known.values()])
-        self._say(found)
+        known_places = [known.section.place for known in self._known.values() if known.section.cell is None]
+        found = self.look_around(known_places)
+        self._say(found, others)
         self._take(found, asking, others, with_stopped=with_stopped)
         self._let_go(found)
         here: list[Gateway] = [known.section for known in self._known.values()]
@@ -100,7 +106,9 @@ class LocalGateways:
             elif gateway.is_alive or with_stopped:
                 port = port_of(gateway.url)
                 taken = {*configured, *(one.section.name for one in self._known.values())}
-                section = LocalGateway(name=_own_name(gateway.name, port, taken), place=gateway.place)
+                section = LocalGateway(
+                    name=_own_name(gateway.name, port, taken), place=gateway.place, cell=gateway.cell
+                )
                 self._known[key] = _Known(section, port, gateway.is_elsewhere, now)
 
     def _let_go(self, found: Discovery) -> None:
@@ -109,15 +117,18 @@ class LocalGateways:
         for key, known in list(self._known.items()):
             if key in alive:
                 continue
-            if not is_there(known.section.place.config_path):
+            if not _is_configured(known.section, found):
                 known.looks_without_config += 1
             is_gone = known.looks_without_config >= LOOKS_WITHOUT_CONFIG
             if is_gone or (known.is_elsewhere and now.since(known.alive_at) >= LOCK_GONE_FOR):
                 del self._known[key]
 
-    def _say(self, found: Discovery) -> None:
-        """A configuration that cannot be used is said once, and again when it was usable in between."""
+    def _say(self, found: Discovery, others: list[Gateway]) -> None:
+        """What cannot be used is said once, and again when it was usable in between."""
         problems = {str(problem) for path, problem in found.unusable.items() if path != found.meant}
+        for gateway in found.gateways:
+            if gateway.missing is not None and not _is_named(gateway, others):
+                problems.add(str(gateway.missing))
         for problem in sorted(problems - self._said):
             self.log.event(Event.CONFIG_REFUSED, reason=problem, in_force="every other gateway")
         self._said = frozenset(problems)
@@ -138,6 +149,13 @@ def _own_name(name: str, port: str, taken: Container[str]) -> str:
     if name[:_LONGEST_NAME] not in taken:
         return name[:_LONGEST_NAME]
     return f"{name[: _LONGEST_NAME - len(port) - 1]}-{port}"
+
+
+def _is_configured(section: LocalGateway, found: Discovery) -> bool:
+    """Its configuration exists; a cell's is its row in the registry, since its folder outlives it."""
+    if section.cell is None:
+        return is_there(section.place.config_path)
+    return section.cell.registry in found.unusable or any(gateway.cell == section.cell for gateway in found.gateways)
 
 
 def _is_named(gateway: DiscoveredGateway, others: list[Gateway]) -> bool:

@@ -4,28 +4,72 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from watchdog.adapters.containers import Containers, ContainerTrouble
+from watchdog.gateway.cells import Cell, ContainerUnseen, look_at, read_registry, registry_of
 from watchdog.gateway.discovery import DiscoveredGateway, Discovery, discover, discover_all
 from watchdog.gateway.gateway_lock import Processes
-from watchdog.gateway.openclaw_config import ConfigPlace
+from watchdog.gateway.openclaw_config import ConfigPlace, DiscoveryError, GatewayNotFound, state_folders
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One environment, home and host. Every question reads the files afresh and blocks for a few milliseconds."""
+    """One environment, home and host. Questions read the files afresh and block for a few milliseconds; where there are
+    fleet cells, ``everything`` asks a container runtime for each, which may take seconds."""
 
     env: Mapping[str, str] = field(repr=False)
     home: Path
     host: Processes
     tmp_dirs: tuple[Path, ...] | None = None
     """Where gateways before 2026.9 keep their locks; None: TMPDIR of ``env``, then ``/tmp``."""
+    _cells: dict[Cell, DiscoveredGateway] = field(default_factory=dict, repr=False)
 
     def meant(self) -> DiscoveredGateway:
         """The gateway the environment means. Raises ``DiscoveryError`` leaves."""
         return discover(self.env, self.home, self.host, uid=os.getuid(), tmp_dirs=self.tmp_dirs)
 
     def gateways(self, also: Iterable[ConfigPlace] = ()) -> Discovery:
-        """Every gateway of this user; ``also`` in places that an earlier look led to."""
+        """Every gateway of this user that is no fleet cell; ``also`` in places that an earlier look led to."""
         return discover_all(self.env, self.home, self.host, uid=os.getuid(), tmp_dirs=self.tmp_dirs, also=also)
+
+    def everything(self, also: Iterable[ConfigPlace] = ()) -> Discovery:
+        """``gateways`` and the fleet cells of this user, which are remembered for ``cell``."""
+        found = self.gateways(also)
+        cells: dict[Cell, DiscoveredGateway] = {}
+        unusable = dict(found.unusable)
+        for registry in dict.fromkeys(registry_of(folder) for folder in state_folders(self.env, self.home)):
+            try:
+                rows = read_registry(registry)
+            except DiscoveryError as problem:
+                unusable[registry] = problem
+                continue
+            cells |= {cell: look_at(cell, self._inspect) for cell in rows}
+        self._cells.update(cells)  # asked from another thread: a cell that is still there is never missing in between
+        for gone in self._cells.keys() - cells.keys():
+            del self._cells[gone]
+        unread = [problem for path, problem in unusable.items() if path not in found.unusable]
+        problems = (*found.problems, *unread)
+        gateways = (*found.gateways, *cells.values())
+        return replace(found, gateways=gateways, problems=problems, unusable=unusable)
+
+    def cell(self, cell: Cell) -> DiscoveredGateway:
+        """This cell as the last look saw it, so that a connect never waits for a container runtime.
+
+        Raises ``DiscoveryError`` leaves.
+        """
+        if not self._cells:
+            self.everything()
+        found = self._cells.get(cell)
+        if found is None:
+            raise GatewayNotFound(f"fleet cell {cell.tenant}", f"{cell.registry} has it no more", "take it out")
+        if found.missing is not None:
+            raise found.missing
+        return found
+
+    def _inspect(self, runtime: str, name: str) -> Mapping[str, object]:
+        try:
+            return Containers(self.env).inspect(runtime, name)
+        except ContainerTrouble as problem:
+            raise ContainerUnseen(str(problem)) from None

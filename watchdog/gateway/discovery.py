@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from watchdog.gateway.credentials import SecretSource, gateway_credentials
 from watchdog.gateway.gateway_lock import GatewayLock, Processes, gateway_locks, lock_folders
@@ -37,6 +38,9 @@ from watchdog.gateway.openclaw_config import (
     read_config,
     section,
 )
+
+if TYPE_CHECKING:
+    from watchdog.gateway.cells import Cell
 
 _NO_NAME = re.compile(r"[^a-z0-9_-]+")
 _SET_URL = "set url: and token: under gateways: in watchdog.yaml"
@@ -67,10 +71,16 @@ class DiscoveredGateway:
     notes: tuple[str, ...] = ()
     """What a person should know about how this was found; one sentence each, no secrets."""
 
+    cell: Cell | None = None
+    """It is this cell of ``openclaw fleet``."""
+    is_running_in_container: bool = False
+    missing: DiscoveryError | None = None
+    """Why nobody can sign in to it with what is found here; None: nothing is missing that is known of."""
+
     @property
     def is_alive(self) -> bool:
-        """Its process was seen and checked."""
-        return self.pid is not None
+        """Its process was seen and checked, or a container runtime says that its container runs."""
+        return self.pid is not None or self.is_running_in_container
 
     @property
     def place(self) -> ConfigPlace:

@@ -116,17 +116,24 @@ def locate(env: Mapping[str, str], home: Path) -> ConfigPlace:
 
 def profiles(home: Path) -> Iterator[ConfigPlace]:
     """Every profile of this user that has a configuration: ``~/.openclaw``, ``~/.openclaw-<profile>``, legacy names."""
-    folders = [home / name for name in STATE_DIR_NAMES]
+    for folder in _profile_folders(home):
+        if (config := config_in(folder)) is not None:
+            yield ConfigPlace(config, folder, profile_of(folder))
+
+
+def state_folders(env: Mapping[str, str], home: Path) -> Iterator[Path]:
+    """Every state folder this user can have, with a configuration or without: the one ``env`` means, then each profile's."""
+    yield locate(env, home).state_dir
+    yield from _profile_folders(openclaw_home(env, home))
+
+
+def _profile_folders(home: Path) -> Iterator[Path]:
+    yield from (home / name for name in STATE_DIR_NAMES)
     try:
-        folders += sorted(home.glob(".openclaw-*"))
+        named = sorted(home.glob(".openclaw-*"))
     except OSError:
         return
-    for folder in folders:
-        profile = profile_of(folder)
-        if folder.name not in STATE_DIR_NAMES and profile is None:
-            continue
-        if (config := config_in(folder)) is not None:
-            yield ConfigPlace(config, folder, profile)
+    yield from (folder for folder in named if profile_of(folder) is not None)
 
 
 def profile_of(state_dir: Path) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.unit.gateway_discovery.test_cells import write_registry
 from watchdog.cli.app import app
 from watchdog.cli.shared import Leave
 from watchdog.config import load
@@ -39,6 +40,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     for name in ("XDG_CONFIG_HOME", "OPENCLAW_WATCHDOG_CONFIG", "OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PATH", str(tmp_path / "no-container-runtime"))
     monkeypatch.chdir(home)
     # Lock files of gateways that happen to run on this machine are not part of the test.
     monkeypatch.setattr(discovery, "gateway_locks", lambda _folders, _processes: [])
@@ -92,6 +94,16 @@ def test_a_gateway_elsewhere_keeps_its_own_entry(desk: Desk) -> None:
     assert (far.name, far.url, far.discover) == ("far", "wss://gateway.example", None)
     assert far.token is not None
     assert far.token.get_secret_value() == "${OPENCLAW_FAR_TOKEN}"
+
+
+def test_a_fleet_cell_without_a_readable_token_is_written_with_its_url(desk: Desk) -> None:
+    write_registry(desk.gateway().parent, "acme", runtime="podman")
+    done = desk.type("init")
+    assert "fleet cell acme (ws://127.0.0.1:19100)" in done.stderr
+    assert "set:  OPENCLAW_ACME_TOKEN" in done.stdout
+    local, acme = load(desk.default, env={"HOME": str(desk.home)}).config.gateways
+    assert (local.name, local.discover) == ("local", None)
+    assert (acme.name, acme.url) == ("acme", "ws://127.0.0.1:19100")
 
 
 def test_nothing_found_says_what_was_looked_for(desk: Desk) -> None:

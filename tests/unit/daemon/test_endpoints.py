@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.unit.gateway_discovery.support import Machine
+from tests.unit.gateway_discovery.test_cells import TOKEN, container, write_registry
 from watchdog.config import Gateway, parse
 from watchdog.daemon.endpoints import EndpointFinder
 from watchdog.daemon.local_gateways import LocalGateway
+from watchdog.gateway.cells import read_registry
 from watchdog.gateway.client import Endpoint
 from watchdog.gateway.identity import DeviceIdentity, DeviceTokens
 from watchdog.gateway.openclaw_config import ConfigPlace
@@ -107,3 +110,21 @@ def test_a_local_gateway_whose_configuration_is_broken_says_where(desk: Desk) ->
     finder = desk.finder(LocalGateway(name="work", place=ConfigPlace(work / "openclaw.json", work, "work")))
     with pytest.raises(errors.GatewayUnreachable, match=r"openclaw\.json, line 1: not valid JSON5"):
         finder()
+
+
+def test_a_cell_is_signed_in_to_with_its_containers_token(desk: Desk) -> None:
+    state = desk.profile(None, 1, "main")
+    (acme,) = read_registry(write_registry(state, "acme"))
+    folder = desk.root / "bin"
+    folder.mkdir()
+    (folder / "docker").write_text(f"#!/bin/sh\ncat {folder}/said\n")
+    (folder / "docker").chmod(0o755)
+    (folder / "said").write_text(json.dumps([container(acme)]))
+    desk.machine.env["PATH"] = f"{folder}:/usr/bin:/bin"
+    section = LocalGateway(name="acme", place=ConfigPlace(acme.config_path, acme.data_dir), cell=acme)
+    finder = desk.finder(section)
+    assert facts(finder()) == ("ws://127.0.0.1:19100", TOKEN, str(acme.data_dir), None)
+    write_registry(state)
+    (folder / "said").write_text("[]")
+    with pytest.raises(errors.GatewayUnreachable, match="has it no more"):
+        desk.finder(section)()

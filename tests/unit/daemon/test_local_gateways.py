@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.unit.gateway_discovery.support import Machine
+from tests.unit.gateway_discovery.test_cells import container, write_registry
 from tests.unit.service.world import FakeClock
 from watchdog.config import LoadedConfig, parse
 from watchdog.daemon.local_gateways import LOCK_GONE_FOR, LocalGateway, LocalGateways
+from watchdog.gateway.cells import Cell, read_registry
 from watchdog.service.events import Event, RecordedLog
 
 LOCAL = "gateways: [{discover: local}]"
@@ -25,7 +28,7 @@ class Desk:
         self.machine.home.mkdir()
         self.machine.tmp.mkdir()
         self.clock, self.log = FakeClock(), RecordedLog()
-        self.local = LocalGateways(self.machine.here.gateways, self.clock, self.log)
+        self.local = LocalGateways(self.machine.here.everything, self.clock, self.log)
 
     def profile(self, name: str | None, port: int, *, pid: int | None = None) -> Path:
         """Its state folder; with ``pid`` its gateway runs."""
@@ -193,3 +196,57 @@ def test_variables_of_the_environment_are_kept_from_the_others(desk: Desk) -> No
     desk.profile("work", 3)
     loaded = desk.spelled_out()
     assert [section.name for section in loaded.config.gateways] == ["local", "default"], "work is what is meant"
+
+
+# ---------------------------------------------------------------- fleet cells
+
+
+def runtime(desk: Desk, *cells: Cell, is_running: bool = True) -> None:
+    """A ``docker`` that knows these containers and no others."""
+    folder = desk.machine.root / "bin"
+    folder.mkdir(exist_ok=True)
+    for cell in cells:
+        (folder / cell.container_name).write_text(json.dumps([container(cell, is_running=is_running)]))
+    script = folder / "docker"
+    script.write_text(f'#!/bin/sh\ncat "{folder}/$3" 2>/dev/null || {{ echo no such container >&2; exit 1; }}\n')
+    script.chmod(0o755)
+    desk.machine.env["PATH"] = f"{folder}:/usr/bin:/bin"
+
+
+def test_a_running_cell_is_watched_until_it_is_removed_from_the_registry(desk: Desk) -> None:
+    state = desk.profile(None, 1)
+    (acme,) = read_registry(write_registry(state, "acme"))
+    runtime(desk, acme, is_running=False)
+    assert desk.names() == ["local"], "it has not run yet"
+    runtime(desk, acme)
+    _, section = desk.spelled_out().config.gateways
+    assert isinstance(section, LocalGateway)
+    assert (section.name, section.cell) == ("acme", acme)
+    assert desk.log.lines == []
+    runtime(desk, acme, is_running=False)
+    assert [desk.names() for _ in range(3)] == [["local", "acme"]] * 3, "stopped, and told as down"
+    acme.data_dir.mkdir(parents=True)
+    write_registry(state)
+    assert [desk.names() for _ in range(2)] == [["local", "acme"], ["local"]], "its folder outlives it"
+
+
+def test_a_registry_that_cannot_be_read_for_a_while_changes_nothing(desk: Desk) -> None:
+    registry = write_registry(desk.profile(None, 1), "acme")
+    runtime(desk, *read_registry(registry))
+    assert desk.names() == ["local", "acme"]
+    registry.write_text("broken " * 1000)
+    assert [desk.names() for _ in range(3)] == [["local", "acme"]] * 3
+    assert len(desk.log.of(Event.CONFIG_REFUSED)) == 1
+
+
+def test_a_cell_whose_token_cannot_be_read_is_said_once_and_may_be_named_by_url(desk: Desk) -> None:
+    write_registry(desk.profile(None, 1), "acme")
+    runtime(desk)
+    assert [desk.names() for _ in range(3)] == [["local"]] * 3
+    (said,) = desk.log.of(Event.CONFIG_REFUSED)
+    assert "fleet cell acme (ws://127.0.0.1:19100)" in str(said["reason"])
+    assert "no such container" in str(said["reason"])
+    desk.log.lines.clear()
+    named = "gateways: [{discover: local}, {name: a, url: 'ws://127.0.0.1:19100', token: t}]"
+    assert desk.names(named) == ["local", "a"]
+    assert desk.log.lines == []
