@@ -18,12 +18,16 @@ class ContainerTrouble(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Containers:
-    """The container runtimes that this environment finds on its PATH."""
+    """The container runtimes that this environment finds on its PATH. One that hangs is asked once, then no more."""
 
     env: Mapping[str, str] = field(repr=False)
+    _silent: set[str] = field(default_factory=set, repr=False)
 
     def inspect(self, runtime: str, name: str) -> dict[str, Any]:
         """``<runtime> container inspect <name>``. Raises ``ContainerTrouble``. The answer may hold secrets."""
+        silence = f"{runtime} did not answer in {LONGEST:.0f} s"
+        if runtime in self._silent:
+            raise ContainerTrouble(silence)
         command = [runtime, "container", "inspect", name]
         try:
             done = subprocess.run(
@@ -35,7 +39,8 @@ class Containers:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise ContainerTrouble(f"{runtime} did not answer in {LONGEST:.0f} s") from None
+            self._silent.add(runtime)
+            raise ContainerTrouble(silence) from None
         except OSError as problem:
             reason = (problem.strerror or type(problem).__name__).lower()
             raise ContainerTrouble(f"{runtime} cannot be run: {reason}") from None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from watchdog.adapters.containers import Containers, ContainerTrouble
-from watchdog.gateway.cells import Cell, ContainerUnseen, look_at, read_registry, registry_of
+from watchdog.gateway.cells import Cell, ContainerUnseen, Inspect, look_at, read_registry, registry_of
 from watchdog.gateway.discovery import DiscoveredGateway, Discovery, discover, discover_all
 from watchdog.gateway.gateway_lock import Processes
 from watchdog.gateway.openclaw_config import ConfigPlace, DiscoveryError, GatewayNotFound, state_folders
@@ -39,16 +39,18 @@ class Machine:
         found = self.gateways(also)
         cells: dict[Cell, DiscoveredGateway] = {}
         unusable = dict(found.unusable)
+        inspect = _asking(Containers(self.env))
         for registry in dict.fromkeys(registry_of(folder) for folder in state_folders(self.env, self.home)):
             try:
                 rows = read_registry(registry)
             except DiscoveryError as problem:
                 unusable[registry] = problem
                 continue
-            cells |= {cell: look_at(cell, self._inspect) for cell in rows}
+            cells |= {cell: look_at(cell, inspect) for cell in rows}
         self._cells.update(cells)  # asked from another thread: a cell that is still there is never missing in between
         for gone in self._cells.keys() - cells.keys():
-            del self._cells[gone]
+            if gone.registry not in unusable:
+                del self._cells[gone]
         unread = [problem for path, problem in unusable.items() if path not in found.unusable]
         problems = (*found.problems, *unread)
         gateways = (*found.gateways, *cells.values())
@@ -68,8 +70,12 @@ class Machine:
             raise found.missing
         return found
 
-    def _inspect(self, runtime: str, name: str) -> Mapping[str, object]:
+
+def _asking(containers: Containers) -> Inspect:
+    def inspect(runtime: str, name: str) -> Mapping[str, object]:
         try:
-            return Containers(self.env).inspect(runtime, name)
+            return containers.inspect(runtime, name)
         except ContainerTrouble as problem:
             raise ContainerUnseen(str(problem)) from None
+
+    return inspect

@@ -44,5 +44,9 @@ def test_a_runtime_that_is_not_installed(tmp_path: Path) -> None:
 
 def test_a_runtime_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(containers, "LONGEST", 0.2)
-    with pytest.raises(ContainerTrouble, match="did not answer"):
-        play(tmp_path, "exec sleep 20").inspect("docker", "cell")
+    asked = tmp_path / "asked"
+    hanging = play(tmp_path, f"echo once >> {asked}; exec sleep 20")
+    for _ in range(3):
+        with pytest.raises(ContainerTrouble, match="did not answer"):
+            hanging.inspect("docker", "cell")
+    assert asked.read_text() == "once\n", "many cells do not each wait for it"

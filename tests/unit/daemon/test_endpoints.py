@@ -12,6 +12,7 @@ from tests.unit.gateway_discovery.test_cells import TOKEN, container, write_regi
 from watchdog.config import Gateway, parse
 from watchdog.daemon.endpoints import EndpointFinder
 from watchdog.daemon.local_gateways import LocalGateway
+from watchdog.daemon.machine import Machine as Here
 from watchdog.gateway.cells import read_registry
 from watchdog.gateway.client import Endpoint
 from watchdog.gateway.identity import DeviceIdentity, DeviceTokens
@@ -32,10 +33,10 @@ class Desk:
             self.machine.new_lock(config, config.parent, port, pid)
         return config.parent
 
-    def finder(self, section: Gateway) -> EndpointFinder:
+    def finder(self, section: Gateway, here: Here | None = None) -> EndpointFinder:
         device = DeviceIdentity.load_or_create(self.root / "device.pem")
         tokens = DeviceTokens(self.root / "tokens.json")
-        return EndpointFinder(section, machine=self.machine.here, device=device, tokens=tokens)
+        return EndpointFinder(section, machine=here or self.machine.here, device=device, tokens=tokens)
 
     def of(self, text: str) -> EndpointFinder:
         (section,) = parse(f"gateways: [{text}]", env={}).config.gateways
@@ -122,9 +123,16 @@ def test_a_cell_is_signed_in_to_with_its_containers_token(desk: Desk) -> None:
     (folder / "said").write_text(json.dumps([container(acme)]))
     desk.machine.env["PATH"] = f"{folder}:/usr/bin:/bin"
     section = LocalGateway(name="acme", place=ConfigPlace(acme.config_path, acme.data_dir), cell=acme)
-    finder = desk.finder(section)
-    assert facts(finder()) == ("ws://127.0.0.1:19100", TOKEN, str(acme.data_dir), None)
+    here = desk.machine.here
+    finder = desk.finder(section, here)
+    known = ("ws://127.0.0.1:19100", TOKEN, str(acme.data_dir), None)
+    assert facts(finder()) == known
+    whole = acme.registry.read_bytes()
+    acme.registry.write_text("broken " * 1000)
+    here.everything()
+    assert facts(finder()) == known, "what cannot be read changes nothing"
+    acme.registry.write_bytes(whole)
     write_registry(state)
-    (folder / "said").write_text("[]")
+    here.everything()
     with pytest.raises(errors.GatewayUnreachable, match="has it no more"):
-        desk.finder(section)()
+        finder()
