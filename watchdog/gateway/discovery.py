@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from watchdog.gateway.credentials import SecretSource, gateway_credentials
 from watchdog.gateway.gateway_lock import GatewayLock, Processes, gateway_locks, lock_folders
-from watchdog.gateway.listening import LOOPBACK, configured_host, configured_port, heard
+from watchdog.gateway.bind_address import LOOPBACK, configured_host, configured_port, heard
 from watchdog.gateway.openclaw_config import (
     CONFIG_NAMES,
     ConfigPlace,
