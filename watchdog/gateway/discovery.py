@@ -19,9 +19,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from watchdog.gateway.bind_address import LOOPBACK, configured_host, configured_port, heard
 from watchdog.gateway.credentials import SecretSource, gateway_credentials
 from watchdog.gateway.gateway_lock import GatewayLock, Processes, gateway_locks, lock_folders
-from watchdog.gateway.bind_address import LOOPBACK, configured_host, configured_port, heard
 from watchdog.gateway.openclaw_config import (
     CONFIG_NAMES,
     ConfigPlace,
