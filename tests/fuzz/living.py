@@ -24,7 +24,6 @@ from watchdog.adapters.unmetered import NoMeter
 from watchdog.config import parse
 from watchdog.gateway.frames import UNREADABLE, Conversation, Event, Response
 from watchdog.gateway.hello import Hello
-from watchdog.gateway.link import LinkReport
 from watchdog.gateway.refusals import refusal
 from watchdog.service import errors
 from watchdog.service.events import RecordedLog
@@ -93,8 +92,6 @@ class BrokenLink(ScriptedLink):
         super().__init__(world, scopes, is_probe=is_probe)
         self._corruptor = corruptor
         self._conversation = Conversation()
-        self.report = LinkReport()
-        self.on_event = None
         self._shutdown_reason = None
         self.clock_ms = corruptor.odd_clock(float(world.gateway_ms))
         payload = self._through("connect", world.hello(scopes))

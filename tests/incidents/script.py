@@ -22,10 +22,10 @@ from tests.incidents.wire import Era, Json
 from watchdog.core.model import Lock, LockSight, Moment, Session, Snapshot
 from watchdog.core.policy import Step
 from watchdog.gateway.client import Endpoint, GatewayClient
-from watchdog.gateway.frames import WireError
+from watchdog.gateway.frames import Event, WireError
 from watchdog.gateway.hello import Hello
 from watchdog.gateway.identity import DeviceIdentity
-from watchdog.gateway.link import Link
+from watchdog.gateway.link import Link, LinkReport
 from watchdog.gateway.refusals import refusal
 from watchdog.service import errors
 
@@ -234,11 +234,16 @@ class World:
 
     def _change_row(self, name: str, fields: Json | None) -> None:
         if fields is None:
-            del self.sessions[name]
+            payload = wire.deletion(self.sessions.pop(name).row, self.gateway_ms)
         elif name not in self.sessions:
             self._add(name, fields)
+            payload = wire.changed(self.sessions[name].row, "create", self.gateway_ms)
         else:
-            wire.change_row(self.sessions[name].row, fields, ORIGIN_MS, self.gateway_ms)
+            row = self.sessions[name].row
+            wire.change_row(row, fields, ORIGIN_MS, self.gateway_ms)
+            payload = wire.changed(row, "patch", self.gateway_ms)
+        for link in self.links:
+            link.tell("sessions.changed", payload)
 
     def _restart(self, how: str, away: float) -> None:
         goodbye = f"{NAME}: the gateway closed the connection to restart or stop."
@@ -308,6 +313,7 @@ class World:
             "agent.wait": self._wait,
             "send": self._telling,
             "cron.runs": self._cron_runs,
+            "sessions.subscribe": lambda _: link.subscribe(),
         }
         if method in looks:
             return looks[method](params)
@@ -552,6 +558,10 @@ class ScriptedLink(Link):
         self.ended_at: Moment | None = None
         self.hello = msgspec.convert(world.hello(scopes), Hello)
         self.clock_ms = float(world.gateway_ms)
+        self.report = LinkReport()
+        self.on_event: Callable[[Event], None] | None = None
+        self.is_subscribed = False
+        self._seq = 0
 
     @property
     def is_open(self) -> bool:
@@ -559,6 +569,16 @@ class ScriptedLink(Link):
 
     def cut(self, error: errors.GatewayError, at: Moment) -> None:
         self._end, self.ended_at = self._end or error, self.ended_at or at
+
+    def subscribe(self) -> Json:
+        self.is_subscribed = True
+        return {"subscribed": True}
+
+    def tell(self, name: str, payload: Json) -> None:
+        """An event, if this connection has asked for them."""
+        if self.is_subscribed and self._end is None and self._world.phase != "hung":
+            self._seq += 1
+            self._note_event(Event(name, msgspec.Raw(msgspec.json.encode(payload)), self._seq))
 
     async def call(self, method: str, params: Json | None = None, *, patience: float = 15.0) -> msgspec.Raw:
         world = self._world
@@ -602,7 +622,7 @@ _PROBE_DEVICE = DeviceIdentity.of(bytes([1] * 32))
 class ScriptedGateway(GatewayClient):
     """The real client; only its sockets are played."""
 
-    def __init__(self, world: World, steps: frozenset[Step], *, reads_all: bool = False) -> None:
+    def __init__(self, world: World, steps: frozenset[Step], *, reads_all: bool = False, hears: bool = True) -> None:
         self._reads_all = reads_all
         state_dir = "/home/user/.openclaw" if world.case.is_local else None
         endpoint = Endpoint("ws://127.0.0.1:18789", state_dir=state_dir, gateway_pid=GATEWAY_PID)
@@ -614,6 +634,7 @@ class ScriptedGateway(GatewayClient):
             clock=world,
             host=ScriptedHost(world),
             steps=steps,
+            hears_events=hears,
         )
         self._world = world
 

@@ -144,6 +144,19 @@ def change_row(row: Json, changes: Mapping[str, Any], origin_ms: int, now_ms: in
             row[name] = now_ms if value == "now" else origin_ms + round(span(value) * 1000)
 
 
+_TOLD_WHEN_CLEARED = ("status", "startedAt", "endedAt", "lastRunId")
+
+
+def changed(row: Mapping[str, Any], reason: str, now_ms: int) -> Json:
+    """The payload of ``sessions.changed``: the whole row, and null beside it for what it has no more (2026.9.6)."""
+    cleared = {name: None for name in _TOLD_WHEN_CLEARED if name not in row}
+    return {"sessionKey": row["key"], "reason": reason, "ts": now_ms, **cleared, "session": dict(row)}
+
+
+def deletion(row: Mapping[str, Any], now_ms: int) -> Json:
+    return {"sessionKey": row["key"], "sessionId": row.get("sessionId"), "reason": "delete", "ts": now_ms}
+
+
 # ---------------------------------------------------------------- transcripts
 
 _MODEL: Json = {"api": "openai-completions", "provider": "mock", "model": "mock-1"}

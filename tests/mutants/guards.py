@@ -30,6 +30,9 @@ BOOTS = (GATEWAY + "test_boots.py",)
 WAITING = (GATEWAY + "test_waiting.py",)
 GLANCE = (GATEWAY + "test_glance.py",)
 GLANCES = (SERVICE + "test_glances.py",)
+EVENTS = (GATEWAY + "test_events.py",)
+LISTENING = (GATEWAY + "test_listening.py",)
+TOLD = (GATEWAY + "test_told.py",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -952,5 +955,102 @@ GUARDS = (
         "self._swept_at is None or now.since(self._swept_at) >= self.full_sweep_every",
         "self._swept_at is None",
         tests=GLANCES,
+    ),
+    # ------------------------------------------------ events say where to look, never what is so
+    Guard(
+        "events: a row comes from a list",
+        "truncated lists",
+        "watchdog/gateway/glance.py",
+        "        self._rows = {**self._memory.rows, **self._fresh}\n",
+        "        self._rows = {**self._memory.rows, **self._believed, **self._fresh}\n",
+        tests=TOLD,
+    ),
+    Guard(
+        "events: a poll that was told reads on all the same",
+        "truncated lists",
+        "watchdog/gateway/glance.py",
+        "        if page.has_more and not self._is_behind(page.sessions):\n",
+        "        if page.has_more and not self._told.is_everything and not self._is_behind(page.sessions):\n",
+        tests=TOLD,
+    ),
+    Guard(
+        "events: what they name is looked for where that is cheap",
+        "truncated lists",
+        "watchdog/gateway/glance.py",
+        "        if is_cheap and not self._costs_too_much(with_sought, total):\n",
+        "        if True:\n",
+        tests=TOLD,
+    ),
+    Guard(
+        "events: sweep after lost ones",
+        "truncated lists",
+        "watchdog/gateway/lister.py",
+        "        if self._memory is None or told.has_gap:\n",
+        "        if self._memory is None:\n",
+        tests=TOLD,
+    ),
+    Guard(
+        "events: holes in the numbering are counted",
+        "truncated lists",
+        "watchdog/gateway/link.py",
+        "max(0, event.seq - self.report.last_seq - 1)",
+        "0",
+        tests=(GATEWAY + "test_link.py",),
+    ),
+    Guard(
+        "events: lost ones do not make every poll a sweep",
+        "event-loop stall",
+        "watchdog/gateway/listening.py",
+        "        if self._swept_at is not None and now.since(self._swept_at) < GAP_SWEEPS_APART:\n",
+        "        if False:\n",
+        tests=LISTENING,
+    ),
+    Guard(
+        "events: part of the time listened to is not all of it",
+        "truncated lists",
+        "watchdog/gateway/listening.py",
+        "next is not everything.\n            self._heard.blur()\n",
+        "next is not everything.\n",
+        tests=LISTENING,
+    ),
+    Guard(
+        "events: hang up on a flood",
+        "event-loop stall",
+        "watchdog/gateway/listening.py",
+        "        if self._left < 0:\n",
+        "        if False:\n",
+        tests=LISTENING,
+    ),
+    Guard(
+        "events: not on a busy gateway",
+        "event-loop stall",
+        "watchdog/gateway/listening.py",
+        " and self._quiet_polls >= QUIET_POLLS",
+        "",
+        tests=LISTENING,
+    ),
+    Guard(
+        "events: what cannot be read is left out",
+        "missing fields",
+        "watchdog/gateway/events.py",
+        "        except UNREADABLE:\n",
+        "        except ZeroDivisionError:\n",
+        tests=EVENTS,
+    ),
+    Guard(
+        "events: without a key anything may have changed",
+        "truncated lists",
+        "watchdog/gateway/events.py",
+        '            self._is_unclear = True  # "anything may have changed"\n',
+        "",
+        tests=EVENTS,
+    ),
+    Guard(
+        "events: memory has an end",
+        "missing fields",
+        "watchdog/gateway/events.py",
+        "        if key not in self._changes and len(self._changes) >= MOST_KEYS:\n",
+        "        if False:\n",
+        tests=EVENTS,
     ),
 )

@@ -91,6 +91,8 @@ class Setting:
     """The watchdog is killed after its n-th effect, again and again."""
     skips: bool = True
     """Passes that could not see anything new are not made. Off: every one is (slow, for comparison)."""
+    hears: bool = True
+    """The watchdog listens to events. Off: lists alone, for comparison."""
 
     @classmethod
     def of(cls, seed: int) -> Setting:
@@ -295,6 +297,7 @@ class Episode:
             host=_SimHost(self.world),
             steps=may_act(self.book),
             dial=self._wiring.dial_for(life),
+            hears_events=self.setting.hears,
         )
         watch = Watch(client, self.book, ledger, KeptNotes(life, self._notes), clock, log, NoMeter())
         self._watch = watch

@@ -96,6 +96,7 @@ class SimSocket:
         self._wiring = wiring
         self._loop = asyncio.get_running_loop()
         self._inbox: deque[str] = deque()
+        self._on_its_way: deque[tuple[Callable[[Any], None], Any]] = deque()
         self._closed: ConnectionClosed | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._last_arrival = 0.0
@@ -183,7 +184,13 @@ class SimSocket:
         """After its time on the wire, and never before what was sent earlier."""
         delay = self._wiring.travel + self._wiring.wire.latency
         self._last_arrival = max(self._last_arrival, self._loop.time() + delay)
-        self._loop.call_at(self._last_arrival, do, what)
+        self._on_its_way.append((do, what))
+        # What arrives at one time may be called in any order: each call takes what is next.
+        self._loop.call_at(self._last_arrival, self._land)
+
+    def _land(self) -> None:
+        do, what = self._on_its_way.popleft()
+        do(what)
 
     def _receive(self, text: str) -> None:
         self._inbox.append(text)

@@ -1,6 +1,7 @@
 """One gateway as the service sees it (``service.ports.Gateway``), over as many links as harmlessness needs.
 
 - The *watching* link asks for ``operator.read`` and is kept open. It cannot do harm.
+- A *listening* link with the same scope hears events while little happens, see ``listening``. Nothing rests upon it.
 - A *deed* link with exactly the scopes of the configured steps is opened for one deed and closed again.
 - A *probe* link, signed by a second device with ``operator.write`` alone, asks early gateways (3.24, 4.14) whether a
   live web-started run refuses a stranger's abort. It is never opened on a version where that would kill the run, and kept
@@ -37,6 +38,7 @@ from watchdog.gateway.dialing import Dial
 from watchdog.gateway.hello import boot_reading, facts_of
 from watchdog.gateway.identity import DeviceIdentity
 from watchdog.gateway.link import AS_CLI, Credentials, Introduction, Link
+from watchdog.gateway.listening import Listener
 from watchdog.gateway.lister import Lister
 from watchdog.gateway.looking import Looker
 from watchdog.gateway.rows import instant
@@ -82,7 +84,10 @@ class _WaitAnswer(msgspec.Struct):
 
 
 class GatewayClient:
-    """See the module's docstring. Not safe for concurrent use by several tasks; one watch owns one client."""
+    """See the module's docstring. Not safe for concurrent use by several tasks; one watch owns one client.
+
+    ``hears_events`` False: lists alone, and no second connection to listen on.
+    """
 
     def __init__(
         self,
@@ -97,6 +102,7 @@ class GatewayClient:
         patience: float = 15.0,
         on_device_token: Callable[[str, tuple[str, ...], str], None] | None = None,
         dial: Dial | None = None,
+        hears_events: bool = True,
     ) -> None:
         self._name = name
         self._find = endpoint
@@ -108,12 +114,14 @@ class GatewayClient:
         self._patience = patience
         self._on_device_token = on_device_token
         self._dial = dial
+        self._hears_events = hears_events
         self._endpoint: Endpoint | None = None
         self._link: Link | None = None
         self._facts: GatewayFacts | None = None
         self._version: Version | None = None
         self._clock_base: ClockReading | None = None
         self._lister: Lister | None = None
+        self._listener: Listener | None = None
         self._looker: Looker | None = None
         self._scope_problems: dict[str, str] = {}
         self._unchecked_since: Moment | None = None
@@ -142,12 +150,14 @@ class GatewayClient:
         self._link = link
         self._facts = self._read_facts(link, self._endpoint)
         self._version = parse_version(self._facts.version)
+        self._listener = self._listen(link)
         self._lister = Lister(
             self._ask_for_rows,
             self._clock,
             main_key=self._facts.main_session_key,
             counts_pages=self._counts_pages,
             clock_base=self._clock_base,
+            listener=self._listener,
         )
         self._looker = Looker(
             self._facts,
@@ -163,12 +173,22 @@ class GatewayClient:
             await self._looker.read_run_limit()
         return self._facts
 
+    def _listen(self, link: Link) -> Listener | None:
+        """Events help only where a poll can read less than everything."""
+        if not self._hears_events or not self._counts_pages or self._facts is None:
+            return None
+        is_offered = "sessions.subscribe" in self._facts.methods
+        return Listener((lambda: self._open((READ,))) if is_offered else None, self._clock, link)
+
     def take_loss(self) -> Loss | None:
         self._note_loss()
         loss, self._loss = self._loss, None
         return loss
 
     async def close(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            await listener.close()
         link, self._link = self._link, None
         if link is not None:
             self._note_loss(link)

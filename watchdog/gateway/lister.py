@@ -1,7 +1,8 @@
 """The list of sessions over one connection: whole, or only what can have changed since the last time.
 
 What was read is remembered as long as the connection lives, never longer. A list that could not be read whole, or says
-nothing of its time and size (2026.3.24, 4.14), leaves nothing to build upon: then every poll reads all of it.
+nothing of its time and size (2026.3.24, 4.14), leaves nothing to build upon: then every poll reads all of it. What events
+said meanwhile (``listening``) tells a poll where to look and how many rows to ask for, and lost events make it read all.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import msgspec
 
 from watchdog.core.model import Moment, Snapshot
 from watchdog.gateway.clock_step import ClockReading
+from watchdog.gateway.events import NOTHING_HEARD, Told
 from watchdog.gateway.glance import Glance, Memory
+from watchdog.gateway.listening import Listener
 from watchdog.gateway.listing import Page, Pager, read_page
 from watchdog.service.ports import Clock
 
@@ -36,26 +39,32 @@ class Lister:
         main_key: str | None,
         counts_pages: bool,
         clock_base: ClockReading | None,
+        listener: Listener | None = None,
     ) -> None:
         self._ask = ask
         self._clock = clock
         self._main_key = main_key
         self._counts_pages = counts_pages
         self._clock_base = clock_base
+        self._listener = listener
         self._memory: Memory | None = None
         self.why_swept: str | None = None
         """Why the last glance was given up, or None."""
 
     async def whole(self, *, is_hurried: bool = True) -> Snapshot:
         """Every row, paged to the end."""
-        return await self._sweep(_Poll(self._clock), is_hurried=is_hurried)
+        told = NOTHING_HEARD if is_hurried else self._told()
+        return await self._sweep(_Poll(self._clock, told.size_bytes), is_hurried=is_hurried)
 
     async def glance(self, keen: Collection[str]) -> Snapshot:
         """What can have changed; the whole list when that cannot be told for sure."""
-        poll, self.why_swept = _Poll(self._clock), None
-        if self._memory is None:
+        told = self._told()
+        poll, self.why_swept = _Poll(self._clock, told.size_bytes), None
+        if told.has_gap:
+            self.why_swept = "events were lost"
+        if self._memory is None or told.has_gap:
             return await self._sweep(poll, is_hurried=False)
-        glance = Glance(self._memory, keen, poll.asked_at)
+        glance = Glance(self._memory, keen, poll.asked_at, told)
         while (params := glance.next_request()) is not None:
             page = await self._page(params, glance.position, poll)
             glance.take(page, self._clock.now())
@@ -63,9 +72,14 @@ class Lister:
             self.why_swept = glance.problem
             return await self._sweep(poll, is_hurried=False)
         self._memory = glance.memory()
+        if self._listener is not None:
+            self._listener.note_poll(self._memory.churn)
         return poll.snapshot(
             sessions=glance.sessions, is_complete=True, is_sweep=glance.is_whole, carried=glance.carried
         )
+
+    def _told(self) -> Told:
+        return self._listener.told() if self._listener is not None else NOTHING_HEARD
 
     async def _sweep(self, poll: _Poll, *, is_hurried: bool) -> Snapshot:
         pager = Pager(counts_pages=self._counts_pages)
@@ -102,10 +116,10 @@ class Lister:
 class _Poll:
     """What one poll cost so far."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, size_bytes: int = 0) -> None:
         self._clock = clock
         self.asked_at = clock.now()
-        self.size_bytes = 0
+        self.size_bytes = size_bytes
         self.requests = 0
         self.slowest = self.last_took = timedelta(0)
         self.has_stepped = False

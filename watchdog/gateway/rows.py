@@ -120,7 +120,7 @@ def _key_of(raw: msgspec.Raw) -> str | None:
 def _session(row: _Row, main_key: str | None) -> Session:
     return Session(
         key=row.key,
-        status=_status(row.status),
+        status=status_of(row.status),
         session_id=row.sessionId or None,
         kind=kind_of(row.key, main_key, row.classification, row.kind, is_subagent=bool(row.subagentRole)),
         agent_id=row.agentId or agent_of(row.key),
@@ -146,7 +146,8 @@ def _session(row: _Row, main_key: str | None) -> Session:
     )
 
 
-def _status(word: str | None) -> Status:
+def status_of(word: str | None) -> Status:
+    """What a row's ``status`` means; a word we do not know is OTHER."""
     if word is None:
         return Status.ABSENT
     try:

@@ -26,9 +26,13 @@ _FLAT = (
     "runtimeMs",
     "hasActiveRun",
     "activeRunIds",
+    "lastRunId",
     "deliveryContext",
     "lastChannel",
 )
+
+_CLEARED = ("endedAt", "activeRunIds", "lastRunId", "runtimeMs")
+"""2026.9.6 says null beside the row for those of these that the row has not."""
 
 
 def event_frames(world: World, change: Change) -> Iterator[tuple[str, dict[str, Any], bool]]:
@@ -62,5 +66,7 @@ def event_frames(world: World, change: Change) -> Iterator[tuple[str, dict[str, 
     payload["ts"] = world.wall_ms
     if change.reason is None or modern:
         payload["session"] = row
+    if modern:
+        payload |= dict.fromkeys(_CLEARED)
     payload |= {name: row[name] for name in _FLAT if name in row}
     yield "sessions.changed", payload, modern

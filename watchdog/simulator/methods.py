@@ -18,6 +18,8 @@ ADMIN = "operator.admin"
 APPROVALS = "operator.approvals"
 QUESTIONS = "operator.questions"
 
+UNSUBSCRIBE = "sessions.unsubscribe"
+
 V3_24, V4_14, V5_18, V9_6 = "2026.3.24", "2026.4.14", "2026.5.18", "2026.9.6"
 
 
@@ -170,7 +172,7 @@ METHODS: dict[str, Method] = {
         READ, {**_KEY, **_AGENT_ID, "includeDerivedTitles": _b(), "includeLastMessage": _b()}, since=V5_18
     ),
     "sessions.subscribe": Method(READ, {}),
-    "sessions.unsubscribe": Method(READ, {}),
+    UNSUBSCRIBE: Method(READ, {}),
     "sessions.create": Method(WRITE, {"key": _s(), "label": _s(), "agentId": _s(), "model": _s(), "message": _s()}),
     "sessions.send": Method(
         WRITE,
@@ -225,7 +227,13 @@ def method_of(profile: Profile, name: str) -> Method | None:
 
 def advertised(profile: Profile) -> list[str]:
     """``features.methods``: only what is simulated, so a lower bound as on real gateways."""
-    return [name for name, method in METHODS.items() if method.since <= profile.version and method.is_advertised]
+    return [
+        name
+        for name, method in METHODS.items()
+        if method.since <= profile.version
+        and method.is_advertised
+        and (name != UNSUBSCRIBE or not profile.forbids_unsubscribing)
+    ]
 
 
 def problems_with(profile: Profile, method: Method, params: Mapping[str, Any]) -> str | None:
@@ -273,6 +281,8 @@ def missing_scope(profile: Profile, name: str, params: Mapping[str, Any], scopes
         return None if ADMIN in scopes else ADMIN
     needed = method.scope
     if name == "agent" and str(params.get("message", "")).strip().split(" ")[0] in ("/new", "/reset"):
+        needed = ADMIN
+    if name == UNSUBSCRIBE and profile.forbids_unsubscribing:
         needed = ADMIN
     if needed is None or ADMIN in scopes or needed in scopes:
         return None

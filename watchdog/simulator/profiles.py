@@ -156,6 +156,10 @@ class Profile:
     """The row says ``failed`` while a live run waits for its next provider attempt (3.24)."""
     goes_deaf: bool
     """A lost write leaves a channel-started session deaf, and plain sends fail there once (9.6, channels.md 3)."""
+    tells_all_of_runs: bool
+    """``agent`` events reach every operator, subscribed or not (measured on 5.18 and 9.6; the earlier two: not measured)."""
+    forbids_unsubscribing: bool
+    """``sessions.unsubscribe`` is not advertised and asks for admin (measured on 9.6; free on 5.18)."""
 
 
 _OLD = frozenset({Origin.WEB})
@@ -193,6 +197,8 @@ V2026_3_24 = Profile(
     honours_timeout=False,
     fails_row_between_retries=True,
     goes_deaf=False,
+    tells_all_of_runs=False,
+    forbids_unsubscribing=False,
 )
 
 V2026_4_14 = Profile(
@@ -228,6 +234,8 @@ V2026_4_14 = Profile(
     honours_timeout=False,
     fails_row_between_retries=False,
     goes_deaf=False,
+    tells_all_of_runs=False,
+    forbids_unsubscribing=False,
 )
 
 V2026_5_18 = Profile(
@@ -263,6 +271,8 @@ V2026_5_18 = Profile(
     honours_timeout=False,
     fails_row_between_retries=False,
     goes_deaf=False,
+    tells_all_of_runs=True,
+    forbids_unsubscribing=False,
 )
 
 V2026_9_6 = Profile(
@@ -298,6 +308,8 @@ V2026_9_6 = Profile(
     honours_timeout=True,
     fails_row_between_retries=False,
     goes_deaf=True,
+    tells_all_of_runs=True,
+    forbids_unsubscribing=True,
 )
 
 PROFILES: dict[str, Profile] = {p.version: p for p in (V2026_3_24, V2026_4_14, V2026_5_18, V2026_9_6)}

@@ -16,7 +16,7 @@ from watchdog.simulator import calls
 from watchdog.simulator.actions import Refused
 from watchdog.simulator.events import event_frames
 from watchdog.simulator.handshake import Access, ConnectRefused, admit, challenge
-from watchdog.simulator.methods import method_of, missing_scope, problems_with
+from watchdog.simulator.methods import READ, method_of, missing_scope, problems_with
 from watchdog.simulator.process import Phase
 from watchdog.simulator.records import Change, ClientInfo
 from watchdog.simulator.results import RunResult
@@ -57,7 +57,8 @@ class Peer:
         self.is_subscribed = False
         self.nonce = world.new_id()
         self._seq = 0
-        self._listens = False
+        self._hears_in: list[Callable[[Change], None]] | None = None
+        """Which of the world's hearers this connection is one of."""
         world.process.hang_ups.append(self._hang_up)
         self._put(challenge(world, self.nonce))
 
@@ -104,9 +105,7 @@ class Peer:
         self.is_open = False
         if self._hang_up in self.world.process.hang_ups:
             self.world.process.hang_ups.remove(self._hang_up)
-        if self._listens:
-            self.world.listeners.remove(self._heard)
-            self._listens = False
+        self._hear_in(None)
         self._put(Close(code, reason))
 
     # ------------------------------------------------------------ input
@@ -149,6 +148,7 @@ class Peer:
             self.close(1008, words)
             return
         self.answer(request_id, hello)
+        self.subscribe(on=False)
         if self.ticks:
             self.world.agenda.after(TICK_SECONDS, self._tick)
 
@@ -189,14 +189,23 @@ class Peer:
     def subscribe(self, *, on: bool) -> None:
         """``sessions.subscribe``: from now on this connection hears of every session."""
         self.is_subscribed = on
-        if on and not self._listens:
-            self.world.listeners.append(self._heard)
-            self._listens = True
-            for session in self.world.sessions.values():
-                self.world.engine.tell_of_text(session)
-        elif not on and self._listens:
-            self.world.listeners.remove(self._heard)
-            self._listens = False
+        world = self.world
+        if on:
+            self._hear_in(world.listeners)
+            for session in world.sessions.values():
+                world.engine.tell_of_text(session)
+        else:
+            may_hear = world.profile.tells_all_of_runs and self.client is not None and READ in self.client.scopes
+            self._hear_in(world.bystanders if may_hear else None)
+
+    def _hear_in(self, hearers: list[Callable[[Change], None]] | None) -> None:
+        if self._hears_in is hearers:
+            return
+        if self._hears_in is not None:
+            self._hears_in.remove(self._heard)
+        if hearers is not None:
+            hearers.append(self._heard)
+        self._hears_in = hearers
 
     def _heard(self, change: Change) -> None:
         for name, payload, numbered in event_frames(self.world, change):

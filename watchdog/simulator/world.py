@@ -60,6 +60,8 @@ class World:
     def __init__(self, profile: Profile, now: datetime, seed: int = 0) -> None:
         self.profile = profile
         self.rng = Random(seed)
+        self._ids = Random(seed)
+        """Apart from what happens by chance: one connection more, and its ids, change nothing else."""
         self.agenda = Agenda(round(now.timestamp() * 1000))
         self.skew_ms = 0
         """The gateway's wall clock minus the true time (a stepped clock); spans are not affected."""
@@ -84,6 +86,9 @@ class World:
         self.approvals: dict[str, Waiting] = {}
         self.questions: dict[str, Waiting] = {}
         self.listeners: list[Callable[[Change], None]] = []
+        """Who has subscribed to sessions."""
+        self.bystanders: list[Callable[[Change], None]] = []
+        """Who has not, and is told of runs all the same (``Profile.tells_all_of_runs``), but for the words of an answer."""
         self.model_calls: deque[ModelCall] = deque(maxlen=KEPT_RECORDS)
         self.heard: deque[Heard] = deque(maxlen=KEPT_RECORDS)
         self.deeds: list[Deed] = []
@@ -213,7 +218,7 @@ class World:
 
     def new_id(self) -> str:
         """A uuid from the seed."""
-        text = f"{self.rng.getrandbits(128):032x}"
+        text = f"{self._ids.getrandbits(128):032x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
     # ------------------------------------------------------------ records
@@ -230,13 +235,14 @@ class World:
         data: dict[str, object] | None = None,
     ) -> None:
         """Let listeners (connections) know; costs nothing when nobody listens."""
-        if self.listeners:
+        hearers = self.listeners + self.bystanders if stream not in (None, "assistant") else self.listeners
+        if hearers:
             if run is not None:
                 run_id = run.run_id
             is_tracked = run is None or run.is_tracked
             change = Change(key, reason, phase, run_id, stream, is_tracked, data or {})
-            for listener in tuple(self.listeners):
-                listener(change)
+            for hearer in tuple(hearers):
+                hearer(change)
 
     def record(self, method: str, key: str, client: ClientInfo, text: str = "", run_id: str | None = None) -> Deed:
         """Note what a client does, with the truth of this instant."""

@@ -105,6 +105,25 @@ class TestShapes:
         for item in agent:
             assert set(item["payload"]) <= set(FIELDS[version]["agent_event"])
 
+    def test_runs_are_told_to_all_operators_and_sessions_to_those_who_asked(self, version: str) -> None:
+        world = make_world(version)
+        peer, _, _ = connect(world)
+        world.begin(KEY, "go", turns.streams(10))
+        world.advance(30)
+        told = [item for item in drain(peer) if item["type"] == "event"]
+        is_told = version in ("2026.5.18", "2026.9.6")
+        assert {item["event"] for item in told} == ({"agent"} if is_told else set())
+        assert {item["payload"]["stream"] for item in told} == ({"lifecycle"} if is_told else set())
+
+    def test_who_may_end_a_subscription(self, version: str) -> None:
+        peer, hello, _ = connect(make_world(version), scopes=["operator.read"])
+        call(peer, "sessions.subscribe")
+        answer = call(peer, "sessions.unsubscribe")
+        is_free = version != "2026.9.6"
+        assert answer["ok"] is is_free
+        assert ("sessions.unsubscribe" in hello["payload"]["features"]["methods"]) is is_free
+        assert peer.is_subscribed is not is_free
+
 
 class TestPaging:
     @staticmethod
@@ -242,9 +261,9 @@ class TestCalls:
                 }
             )
         world.advance(6)
-        assert [(f["id"], f["payload"]["status"]) for f in drain(peer)] == [(5_000, "timeout")]
+        assert [(f["id"], f["payload"]["status"]) for f in drain(peer) if f["type"] == "res"] == [(5_000, "timeout")]
         world.advance(10)
-        assert [(f["id"], f["payload"]["status"]) for f in drain(peer)] == [(60_000, "ok")]
+        assert [(f["id"], f["payload"]["status"]) for f in drain(peer) if f["type"] == "res"] == [(60_000, "ok")]
 
     def test_best_effort_delivery_runs_without_an_address(self) -> None:
         """Measured on 9.6: ``deliver`` alone is refused there; with ``bestEffortDeliver`` the turn runs unheard."""
