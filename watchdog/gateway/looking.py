@@ -57,6 +57,8 @@ class Looker:
     """Another, short connection that sees everybody's approvals; None where that was not granted."""
     _run_limit: timedelta | None = field(init=False, default=None)
     _waiting: Waiting | None = field(init=False, default=None)
+    _may_be_admin: bool = field(init=False, default=True)
+    """Until this connection's life has shown otherwise."""
 
     async def read_run_limit(self) -> None:
         """``agents.defaults.timeoutSeconds`` when set and no agent overrides it; 3.24 and 4.14 write a time-out and a
@@ -142,10 +144,15 @@ class Looker:
         offered = {method: scope for method, scope in (APPROVALS | QUESTIONS).items() if method in self.facts.methods}
         if not offered:
             return Waiting({})
-        admin = self.as_admin()
+        admin = self.as_admin() if self._may_be_admin else None
         if admin is not None:
-            async with admin as ask:
-                return await ask_for([*offered], ask)
+            try:
+                async with admin as ask:
+                    return await ask_for([*offered], ask)
+            except (errors.ScopeRefused, errors.PairingRequired):
+                # As where admin was never granted. Seen on 2026.5.18: once a deed as CLI had this device paired with fewer
+                # scopes, each further sign-in as admin leaves a request for approval behind.
+                self._may_be_admin = False
         return await ask_for([method for method, scope in offered.items() if scope in self.facts.scopes], self.ask)
 
     async def _cron_run_ended(self, session: Session) -> str | None:
