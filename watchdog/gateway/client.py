@@ -127,6 +127,7 @@ class GatewayClient:
         self._unchecked_since: Moment | None = None
         """When the check of the scopes went unanswered; None: it was answered."""
         self._probe_link: Link | None = None
+        self._timed_out: dict[str, str] = {}
         self._skew: timedelta | None = None
         self._boots = Boots()
         self._loss: Loss | None = None
@@ -167,6 +168,7 @@ class GatewayClient:
             self._endpoint.gateway_pid,
             self._probe if self._steps else None,
             self._as_admin,
+            self._timed_out,
         )
         await self._check_scopes()
         if self._facts.capabilities.row_survives_stop:

@@ -55,6 +55,10 @@ class Looker:
     """Whether a stranger's abort is refused as unauthorized; None: never ask, we only watch."""
     as_admin: Callable[[], AbstractAsyncContextManager[Ask] | None]
     """Another, short connection that sees everybody's approvals; None where that was not granted."""
+    timed_out: dict[str, str]
+    """Session key -> fingerprint of a transcript whose run was seen to have hit its time limit. Outlives the connection: a
+    message that was accepted and lost with the gateway moves ``updatedAt``, and then the row no longer says how long its run
+    lasted (3.24)."""
     _run_limit: timedelta | None = field(init=False, default=None)
     _waiting: Waiting | None = field(init=False, default=None)
     _may_be_admin: bool = field(init=False, default=True)
@@ -121,9 +125,14 @@ class Looker:
         tail = read_tail(await self.ask("chat.history", {"sessionKey": session.key, "limit": HISTORY_SHORT}))
         if tail.request is None and tail.kind not in (TailKind.EMPTY, TailKind.ANSWERED):
             tail = read_tail(await self.ask("chat.history", {"sessionKey": session.key, "limit": HISTORY_LONG}))
-        if tail.kind is TailKind.STOPPED and not tail.was_stopped_by_request and self._hit_limit(session):
-            tail = replace(tail, kind=TailKind.TIMED_OUT)
-        return tail
+        if tail.kind is not TailKind.STOPPED or tail.was_stopped_by_request:
+            self.timed_out.pop(session.key, None)
+            return tail
+        if self._hit_limit(session):
+            self.timed_out[session.key] = tail.fingerprint
+        if self.timed_out.get(session.key) != tail.fingerprint:
+            return tail
+        return replace(tail, kind=TailKind.TIMED_OUT)
 
     def _hit_limit(self, session: Session) -> bool:
         if self._run_limit is None or session.started_at is None or session.updated_at is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from watchdog.core.model import Lock, LockSight, TailKind
+from watchdog.core.model import Lock, LockSight, Session, TailKind
 from watchdog.core.policy import Step
 from watchdog.gateway.looking import HISTORY_LONG, HISTORY_SHORT
 from watchdog.service import errors
@@ -144,6 +144,34 @@ async def test_a_run_that_hit_its_time_limit_was_not_stopped(
         look = await scene.client.look(row, Wants(tail=True))
     assert look.tail is not None
     assert look.tail.kind is kind
+
+
+async def test_a_run_that_hit_its_time_limit_has_done_so_whatever_touches_its_row_later() -> None:
+    """A resume turn that a kill of the gateway swallowed left nothing but another ``updatedAt`` (2026.3.24)."""
+    began = datetime(2026, 11, 20, 11, 0, tzinfo=UTC)
+    row = replace(SESSION, started_at=began, updated_at=began + timedelta(seconds=10))
+    touched = replace(row, updated_at=began + timedelta(seconds=25))
+    answers: dict[str, Answer] = {
+        "config__get": {"parsed": {"agents": {"defaults": {"timeoutSeconds": 10}}}},
+        "chat__history": {"messages": [user("x"), ABORTED_SILENT]},
+    }
+
+    async def kind_of(session: Session) -> TailKind:
+        tail = (await scene.client.look(session, Wants(tail=True))).tail
+        assert tail is not None
+        return tail.kind
+
+    async with scene_with(answers=answers, **V324) as scene:
+        assert await kind_of(touched) is TailKind.STOPPED, "nobody saw how long it lasted"
+        assert await kind_of(row) is TailKind.TIMED_OUT
+        assert await kind_of(touched) is TailKind.TIMED_OUT
+        await scene.client.close()
+        await scene.client.connect()
+        assert await kind_of(touched) is TailKind.TIMED_OUT, "in another life of the gateway, too"
+        scene.gateway.answers["chat.history"] = {"messages": [user("x"), INJECTED_ABORT, ABORTED_SILENT]}
+        assert await kind_of(touched) is TailKind.STOPPED, "a person's Stop writes itself down"
+        scene.gateway.answers["chat.history"] = answers["chat__history"]
+        assert await kind_of(touched) is TailKind.STOPPED
 
 
 async def test_no_time_limit_is_believed_that_an_agent_overrides() -> None:
