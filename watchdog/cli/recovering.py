@@ -77,6 +77,7 @@ async def _recover(setting: Setting, gateway: str | None, key: str, step: Step, 
     identity = identity_of(setting)
     state_dir = make_state_folder(state_folder(setting.loaded, setting.env))
     problems: list[str] = []
+    unasked: list[str] = []
     hands: dict[str, tuple[Hand, Judged]] = {}
     async with contextlib.AsyncExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(ledger_path(state_dir)))
@@ -87,6 +88,7 @@ async def _recover(setting: Setting, gateway: str | None, key: str, step: Step, 
                 found = await inspect(client, builder.loaded.policy_book, builder.clock, at_most=timedelta(seconds=5))
             except errors.GatewayError as problem:
                 problems.append(str(problem))
+                unasked.append(section.name)
                 continue
             judged = found.find(key)
             if judged is None:
@@ -97,7 +99,9 @@ async def _recover(setting: Setting, gateway: str | None, key: str, step: Step, 
         if len(hands) > 1:
             # agent:main:main is on every gateway: which one is meant is not ours to guess.
             problems = [f"{' and '.join(hands)} have this session; say which with --gateway"]
-        for hand, judged in hands.values() if len(hands) == 1 else ():
+        elif hands and unasked:
+            problems += [f"{' and '.join(unasked)} may have this session, too; say which is meant with --gateway"]
+        for hand, judged in hands.values() if len(hands) == 1 and not unasked else ():
             try:
                 return await hand.recover(judged, step, ask=ask)
             except errors.GatewayError as problem:

@@ -76,3 +76,21 @@ async def test_recover_does_not_guess_which_gateway_is_meant(setting: Setting) -
     done = await _recover(setting, None, "agent:main:main", Step.RESUME, ask=False)
     assert done["recovered"] is False
     assert done["reason"] == "local and work have this session; say which with --gateway"
+
+
+async def test_recover_does_not_take_the_gateway_that_happens_to_answer(tmp_path: Path) -> None:
+    """The one that is meant may be the one that is down."""
+    async with AsyncExitStack() as stack:
+        gateway = await Host(tmp_path, stack).start(".openclaw")
+        sections = (
+            f"gateways: [{{name: here, url: 'ws://127.0.0.1:{gateway.port}', token: {gateway.access.token}}}, "
+            "{name: away, url: 'ws://127.0.0.1:1', token: x}]"
+        )
+        env = {"HOME": str(tmp_path)}
+        text = CONFIG.format(folder=tmp_path).replace("gateways: [{discover: local}]", sections)
+        setting = Setting(parse(text, env=env), env, Secrets())
+        done = await _recover(setting, None, "agent:main:main", Step.RESUME, ask=False)
+        assert done["recovered"] is False
+        assert str(done["reason"]).endswith("away may have this session, too; say which is meant with --gateway")
+        named = await _recover(setting, "here", "agent:main:main", Step.RESUME, ask=False)
+        assert "--gateway" not in str(named.get("reason"))

@@ -19,8 +19,8 @@ from tests.incidents.wire import Era
 BYSTANDERS = 60
 FULL_SWEEP = timedelta(minutes=15)
 CHANGES_IN_SILENCE = ("our-own-mark-is-not-foreign",)
-"""The script turns a row at rest back to running without touching its ``updatedAt``: found by the next poll
-where an event that is heard tells of it, else by the next sweep."""
+"""The script turns a row at rest back to running without touching its ``updatedAt``: found by the next sweep
+at the latest, with events and without."""
 _WORDS = os.environ.get("WATCHDOG_CORPUS", "").split("|")
 
 
