@@ -28,6 +28,7 @@ from watchdog.gateway.identity import DeviceIdentity
 from watchdog.gateway.link import Link, LinkReport
 from watchdog.gateway.refusals import refusal
 from watchdog.service import errors
+from watchdog.service.ports import Standstill
 
 BEGINNING = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ORIGIN_MS = round(BEGINNING.timestamp() * 1000)
@@ -667,6 +668,9 @@ class ScriptedGateway(GatewayClient):
 
     async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
         return await super().list_sessions(keen, sweep=sweep or self._reads_all)
+
+    async def standstill(self, within: timedelta) -> Standstill | None:
+        return None if self._reads_all else await super().standstill(within)
 
     async def prepare(self, step: Step, session: Session) -> None:
         await super().prepare(step, session)

@@ -33,6 +33,8 @@ GLANCES = (SERVICE + "test_glances.py",)
 EVENTS = (GATEWAY + "test_events.py",)
 LISTENING = (GATEWAY + "test_listening.py",)
 TOLD = (GATEWAY + "test_told.py",)
+STANDSTILL = (GATEWAY + "test_standstill.py",)
+RESTING = (SERVICE + "test_resting.py",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -1079,5 +1081,77 @@ GUARDS = (
         "        if key not in self._changes and len(self._changes) >= MOST_KEYS:\n",
         "        if False:\n",
         tests=EVENTS,
+    ),
+    Guard(
+        "rest: the gateway counts what it counted",
+        "missing fields",
+        "watchdog/gateway/lister.py",
+        "        if await self._count() != self._baseline.counts:\n            return None\n",
+        "        await self._count()\n",
+        tests=STANDSTILL,
+    ),
+    Guard(
+        "rest: counted before the list",
+        "missing fields",
+        "watchdog/gateway/lister.py",
+        "        counts = await self._counted()\n        snapshot = await self._glance(keen)\n",
+        "        snapshot = await self._glance(keen)\n        counts = await self._counted()\n",
+        tests=STANDSTILL,
+    ),
+    Guard(
+        "rest: without events not for long",
+        "missing fields",
+        "watchdog/gateway/lister.py",
+        " or (until is not None and until <= asked_at):\n",
+        ":\n",
+        tests=STANDSTILL,
+    ),
+    Guard(
+        "rest: what runs, ends or is replaced is news",
+        "missing fields",
+        "watchdog/gateway/standstill.py",
+        "        if before is None or not _is_as_before(before, merge(before, delta)):\n",
+        "        if before is None:\n",
+        tests=STANDSTILL,
+    ),
+    Guard(
+        "rest: work on a row at rest is news",
+        "missing fields",
+        "watchdog/gateway/standstill.py",
+        "    return any(key not in rows or not rows[key].may_change_unseen for key in told.worked_on)\n",
+        "    return False\n",
+        tests=STANDSTILL,
+    ),
+    Guard(
+        "rest: what is suspected is seen in every pass",
+        "missing fields",
+        "watchdog/service/resting.py",
+        "    return item.judgement.owner is not Truth.TRUE and not any(one.holds(item.session) for one in quarantined)\n",
+        "    return False\n",
+        tests=RESTING,
+    ),
+    Guard(
+        "rest: not with an incident open",
+        "missing fields",
+        "watchdog/service/resting.py",
+        "    if ledger.open_incidents(last.gateway) or ",
+        "    if ",
+        tests=RESTING,
+    ),
+    Guard(
+        "rest: not past a threshold",
+        "missing fields",
+        "watchdog/service/resting.py",
+        "or (last.next_due is not None and last.next_due <= now):\n",
+        "or False:\n",
+        tests=RESTING,
+    ),
+    Guard(
+        "rest: not of a gateway that answers slowly",
+        "event-loop stall",
+        "watchdog/service/watch.py",
+        "self.trust.problem() is not None or self.trust.clock_stepped:\n            return None\n        if not may_rest",
+        "self.trust.clock_stepped:\n            return None\n        if not may_rest",
+        tests=RESTING,
     ),
 )

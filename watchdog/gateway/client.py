@@ -44,7 +44,7 @@ from watchdog.gateway.looking import Looker
 from watchdog.gateway.rows import instant
 from watchdog.gateway.waiting import Ask
 from watchdog.service import errors
-from watchdog.service.ports import Clock, Deed, Host, Loss, Receipt, Wants
+from watchdog.service.ports import Clock, Deed, Host, Loss, Receipt, Standstill, Wants
 
 QUIET_AFTER_SIGN_IN_UNTIL: Version = (2026, 5, 0)
 SIGN_IN_SETTLES = 2.0
@@ -152,14 +152,6 @@ class GatewayClient:
         self._facts = self._read_facts(link, self._endpoint)
         self._version = parse_version(self._facts.version)
         self._listener = self._listen(link)
-        self._lister = Lister(
-            self._ask_for_rows,
-            self._clock,
-            main_key=self._facts.main_session_key,
-            counts_pages=self._counts_pages,
-            clock_base=self._clock_base,
-            listener=self._listener,
-        )
         self._looker = Looker(
             self._facts,
             self._ask,
@@ -169,6 +161,15 @@ class GatewayClient:
             self._probe if self._steps else None,
             self._as_admin,
             self._timed_out,
+        )
+        self._lister = Lister(
+            self._ask_for_rows,
+            self._clock,
+            main_key=self._facts.main_session_key,
+            counts_pages=self._counts_pages,
+            clock_base=self._clock_base,
+            listener=self._listener,
+            count=self._looker.counts if self._facts.capabilities.has_preflight else None,
         )
         await self._check_scopes()
         if self._facts.capabilities.row_survives_stop:
@@ -285,6 +286,11 @@ class GatewayClient:
         if keen is None:
             return await self._lister.whole()
         return await (self._lister.whole(is_hurried=False) if sweep else self._lister.glance(keen))
+
+    async def standstill(self, within: timedelta) -> Standstill | None:
+        if self._lister is None:
+            raise errors.GatewayClosed(f"{self._name}: not connected.")
+        return await self._lister.standstill(within)
 
     async def _ask_for_rows(self, params: dict[str, Any]) -> msgspec.Raw:
         return await self._ask("sessions.list", params, patience=max(self._patience, 30.0))

@@ -20,8 +20,8 @@ from watchdog.core.model import Session
 from watchdog.gateway.frames import UNREADABLE, Event
 from watchdog.gateway.rows import Millis, instant, status_of
 
-MOST_KEYS = 500
-"""Sessions remembered between two polls at most. When more change, the next poll looks as if nothing had been heard."""
+MOST_KEYS = 2000
+"""Sessions remembered between two lists at most. When more change, the next poll looks as if nothing had been heard."""
 
 _Unset = msgspec.UnsetType
 _UNSET = msgspec.UNSET
@@ -91,7 +91,7 @@ class Told:
     changes: Mapping[str, Delta] = field(default_factory=dict)
     """By session key: what its row is said to have become."""
     worked_on: frozenset[str] = frozenset()
-    """Sessions that something works on."""
+    """Sessions that something works on, or did, and no row at rest was told of since."""
     is_everything: bool = False
     """Nothing else changed, as far as events tell: they were listened to all the time, and none was lost or unclear."""
     has_gap: bool = False
@@ -104,7 +104,7 @@ NOTHING_HEARD = Told()
 
 
 class Heard:
-    """Takes events one by one; ``take`` hands out what has come since it was last asked."""
+    """Takes events one by one; ``take`` hands out what has come since it was last asked, ``peek`` leaves it there."""
 
     def __init__(self) -> None:
         self._changes: dict[str, dict[str, Any]] = {}
@@ -133,8 +133,11 @@ class Heard:
         """Whatever is said until the next ``take``, it is not everything."""
         self._is_unclear = True
 
+    def peek(self) -> Told:
+        return Told(self._changes, frozenset(self._worked_on), not self._is_unclear, self._has_gap)
+
     def take(self) -> Told:
-        told = Told(self._changes, frozenset(self._worked_on), not self._is_unclear, self._has_gap)
+        told = self.peek()
         self._changes, self._worked_on = {}, set()
         self._is_unclear = self._has_gap = False
         return told
@@ -147,7 +150,12 @@ class Heard:
         if key not in self._changes and len(self._changes) >= MOST_KEYS:
             self._is_unclear = True
             return
-        self._changes[key] = {**self._changes.get(key, {}), **_named(said), **_named(said.session)}
+        named = {**_named(said), **_named(said.session)}
+        self._changes[key] = {**self._changes.get(key, {}), **named}
+        if "status" in named and status_of(named["status"]).is_terminal:
+            self._worked_on.discard(
+                key
+            )  # so ends a turn of 2026.9.6; where work goes on (5.18), the next event says so
 
     def _note_work(self, key: str | None) -> None:
         if key and (key in self._worked_on or len(self._worked_on) < MOST_KEYS):

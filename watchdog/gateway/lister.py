@@ -3,6 +3,7 @@
 What was read is remembered as long as the connection lives, never longer. A list that could not be read whole, or says
 nothing of its time and size (2026.3.24, 4.14), leaves nothing to build upon: then every poll reads all of it. What events
 said meanwhile (``listening``) tells a poll where to look and how many rows to ask for, and lost events make it read all.
+A poll may find that there is nothing to list at all (``standstill``).
 """
 
 from __future__ import annotations
@@ -19,17 +20,20 @@ from watchdog.gateway.events import NOTHING_HEARD, Told
 from watchdog.gateway.glance import Glance, Memory
 from watchdog.gateway.listening import Listener
 from watchdog.gateway.listing import Page, Pager, read_page
-from watchdog.service.ports import Clock
+from watchdog.gateway.standstill import Baseline, Counts, believed_until, is_news
+from watchdog.service.ports import Clock, Standstill
 
 LONGEST_PAUSE = 0.05
 """Seconds between two pages of a sweep at most, else as long as the page took: the gateway is never busy for long, and
 a sweep of 10,000 sessions still shows one moment (it takes about 3 s)."""
 
 Ask = Callable[[dict[str, Any]], Awaitable[msgspec.Raw]]
+Count = Callable[[], Awaitable[Counts | None]]
 
 
 class Lister:
-    """Lists over one connection. ``clock_base``: the gateway's clock at the sign-in."""
+    """Lists over one connection. ``clock_base``: the gateway's clock at the sign-in. ``count``: what the gateway says is
+    active, None where it does not say; without it every poll lists."""
 
     def __init__(
         self,
@@ -40,6 +44,7 @@ class Lister:
         counts_pages: bool,
         clock_base: ClockReading | None,
         listener: Listener | None = None,
+        count: Count | None = None,
     ) -> None:
         self._ask = ask
         self._clock = clock
@@ -47,17 +52,51 @@ class Lister:
         self._counts_pages = counts_pages
         self._clock_base = clock_base
         self._listener = listener
+        self._count = count
         self._memory: Memory | None = None
+        self._baseline: Baseline | None = None
         self.why_swept: str | None = None
         """Why the last glance was given up, or None."""
 
     async def whole(self, *, is_hurried: bool = True) -> Snapshot:
         """Every row, paged to the end."""
-        told = NOTHING_HEARD if is_hurried else self._told()
-        return await self._sweep(_Poll(self._clock, told.size_bytes), is_hurried=is_hurried)
+        if is_hurried:
+            self._baseline = None
+            return await self._sweep(_Poll(self._clock), is_hurried=True)
+        counts = await self._counted()
+        snapshot = await self._sweep(_Poll(self._clock, self._told().size_bytes), is_hurried=False)
+        self._note_list(counts)
+        return snapshot
 
     async def glance(self, keen: Collection[str]) -> Snapshot:
         """What can have changed; the whole list when that cannot be told for sure."""
+        counts = await self._counted()
+        snapshot = await self._glance(keen)
+        self._note_list(counts)
+        return snapshot
+
+    async def standstill(self, within: timedelta) -> Standstill | None:
+        """``service.ports.Gateway.standstill``."""
+        if self._baseline is None or self._memory is None or self._count is None:
+            return None
+        told = self._listener.peek() if self._listener is not None else NOTHING_HEARD
+        until = believed_until(self._baseline, told, within)
+        asked_at = self._clock.now()
+        if is_news(self._memory.rows, told) or (until is not None and until <= asked_at):
+            return None
+        if await self._count() != self._baseline.counts:
+            return None
+        return Standstill(self._clock.now().since(asked_at), told.size_bytes, until)
+
+    async def _counted(self) -> Counts | None:
+        self._baseline = None
+        return await self._count() if self._count is not None else None
+
+    def _note_list(self, counts: Counts | None) -> None:
+        if counts is not None and self._memory is not None:
+            self._baseline = Baseline(counts, self._clock.now())
+
+    async def _glance(self, keen: Collection[str]) -> Snapshot:
         told = self._told()
         poll, self.why_swept = _Poll(self._clock, told.size_bytes), None
         if told.has_gap:

@@ -16,6 +16,7 @@ import msgspec
 
 from watchdog.core.model import GatewayFacts, Look, Preflight, Session, TailKind, TranscriptTail
 from watchdog.gateway.answers import decoded
+from watchdog.gateway.standstill import Counts
 from watchdog.gateway.transcript import read_tail
 from watchdog.gateway.waiting import (
     APPROVALS,
@@ -112,10 +113,17 @@ class Looker:
                 look = replace(look, cron_run_ended=await self._cron_run_ended(session))
         return replace(look, problems=tuple(problems))
 
+    async def counts(self) -> Counts | None:
+        """What the gateway counts as active, by its own names; None where it does not say."""
+        try:
+            answer = decoded(await self.ask("gateway.restart.preflight", {}), _Counts)
+        except errors.RequestRefused:
+            return None
+        return _numbers(answer) or None
+
     async def _preflight(self) -> Preflight:
         asked_at = self.clock.now()
-        answer = decoded(await self.ask("gateway.restart.preflight", {}), _Counts)
-        counts = {name: value for name, value in answer.counts.items() if isinstance(value, int | float)}
+        counts = _numbers(decoded(await self.ask("gateway.restart.preflight", {}), _Counts))
         if "totalActive" not in counts:
             raise errors.RequestRefused(f"{self.facts.name}: preflight has no totalActive.", code="SHAPE")
         parts = sum(value for name, value in counts.items() if name != "totalActive")
@@ -169,6 +177,10 @@ class Looker:
         if job is None or "cron.runs" not in self.facts.methods:
             return None
         return cron_run_ended(await self.ask("cron.runs", {"id": job, "limit": CRON_RUNS_LOOKED_AT}), session)
+
+
+def _numbers(answer: _Counts) -> dict[str, float]:
+    return {name: value for name, value in answer.counts.items() if isinstance(value, int | float)}
 
 
 class _noting(AbstractContextManager[None]):  # noqa: N801 - reads as a verb at its use

@@ -232,7 +232,7 @@ class Player:
         self.gateway.leave()
         is_settled = report.is_good and not report.in_flight and self.gateway.follows_the_recording
         if is_settled and not self.ledger.open_incidents(self.gateway.name):
-            self._idle = one
+            self._idle = one if one.lists else self._idle
         played.sessions |= {row.key for listing in one.lists for row in listing.sessions}
         for line in self.log.lines[before:]:
             if line.name in RECORDED_EVENTS:
@@ -246,9 +246,12 @@ class Player:
         """Nothing runs, nothing is open, and it looks as it did in the last pass that was played: nothing to judge.
         Weeks of a quiet gateway are gone through quickly that way."""
         before, last = self._idle, self.watch.trust.last_pass
-        if before is None or last is None or len(one.lists) != 1 or one.said or one.deeds or one.looks:
+        if before is None or last is None or one.said or one.deeds or one.looks:
             return False
-        listing, known = one.lists[0], before.lists[-1]
+        if one.still is None and len(one.lists) != 1:
+            return False
+        known = before.lists[-1]
+        listing = known if one.still is not None else one.lists[0]
         monotonic, wall = one.began.since(last), one.began.wall - last.wall
         return (
             listing.sessions is known.sessions

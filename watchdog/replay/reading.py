@@ -178,6 +178,7 @@ def _read(data: Data, head: Head, state: _State) -> Pass:
         refused=error_of(data["refused"]) if "refused" in data else None,
         loss=_loss(_object(loss)) if loss is not None else None,
         lists=lists,
+        still=_seconds(data.get("still")),
         looks=state.looks,
         health=tuple(_health(item) for item in _list(data.get("health", []))),
         signed_in=tuple(_done(item) for item in _list(data.get("signed_in", []))),
@@ -205,7 +206,6 @@ def _listing(item: object, began: Moment, state: _State) -> Listing:
             else:
                 state.rows[key] = session_of(key, row)
         state.sessions = tuple(state.rows.values())
-    took = data.get("took")
     return Listing(
         asked_at=_later(began, times[0]),
         answered_at=_later(began, times[1]),
@@ -214,7 +214,7 @@ def _listing(item: object, began: Moment, state: _State) -> Listing:
         malformed=tuple(value_of(MalformedRow, row) for row in _list(data.get("bad", []))),
         has_stepped=data.get("stepped") is True,
         is_sweep=data.get("glance") is not True,
-        slowest=timedelta(seconds=took) if isinstance(took, int | float) and 0 <= took < 3600 else None,
+        slowest=_seconds(data.get("took")),
     )
 
 
@@ -287,6 +287,10 @@ def _past(data: Data) -> Past:
 
 
 # ---------------------------------------------------------------- shapes
+
+
+def _seconds(said: object) -> timedelta | None:
+    return timedelta(seconds=said) if isinstance(said, int | float) and 0 <= said < 3600 else None
 
 
 def _later(began: Moment, microseconds: object) -> Moment:

@@ -133,10 +133,7 @@ def standing_of(
         connected_for=here.trust.connected_for(now),
         paused=pause.reason or "by an operator" if pause is not None else None,
         paused_until=pause.until if pause is not None else None,
-        is_quarantined=any(
-            entry.session == row.key and entry.session_id in (None, row.session_id)
-            for entry in ledger.quarantines(gateway.name)
-        ),
+        is_quarantined=any(entry.holds(row) for entry in ledger.quarantines(gateway.name)),
         attempts_in_incident=len(attempts),
         last_settled_at=last.settled_at if last is not None else None,
         backoff=backoff_after(len(settled), recovery.backoff, _jitter(last)) if last is not None else timedelta(0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -99,6 +99,16 @@ class Loss:
     at: Moment
 
 
+@dataclass(frozen=True, slots=True)
+class Standstill:
+    """A list would say what the last one said. ``until`` when that may be believed; None: until the next sweep."""
+
+    took: timedelta
+    """How long the gateway took for its part of the proof: it is alive, and this fast."""
+    size_bytes: int = 0
+    until: Moment | None = None
+
+
 class Gateway(Protocol):
     """One gateway, connected or not. Every method raises ``errors.GatewayError`` leaves and nothing else."""
 
@@ -119,6 +129,14 @@ class Gateway(Protocol):
         ``keen`` None: the whole list, at once. Else a poll of a watch: rows that cannot have changed since its last
         poll may be carried over (``Snapshot.carried``), never one that runs or whose key is in ``keen``; with ``sweep``
         the whole list all the same, in pages with pauses between them.
+        """
+        ...
+
+    async def standstill(self, within: timedelta) -> Standstill | None:
+        """Whether nothing began, ended or was replaced since the last list, for a poll that wants no list then.
+
+        None: not known, or not so; then list. ``within``: how old a list may become that only the gateway's own count
+        of what is active speaks for, and no events.
         """
         ...
 
@@ -261,6 +279,10 @@ class Quarantine:
     since: datetime
     reason: str
     incident: str | None = None
+
+    def holds(self, session: Session) -> bool:
+        """It is about this session as it is now."""
+        return self.session == session.key and self.session_id in (None, session.session_id)
 
 
 @dataclass(frozen=True, slots=True)

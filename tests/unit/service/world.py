@@ -33,7 +33,7 @@ from watchdog.core.recovery import Attempt
 from watchdog.gateway.capabilities import capabilities_of
 from watchdog.service import errors
 from watchdog.service.events import Event, RecordedLog
-from watchdog.service.ports import Deed, Incident, Loss, Message, MessageKind, OwedMessage, Receipt, Wants
+from watchdog.service.ports import Deed, Incident, Loss, Message, MessageKind, OwedMessage, Receipt, Standstill, Wants
 from watchdog.service.report import PassReport
 from watchdog.service.watch import Watch
 
@@ -161,6 +161,8 @@ class FakeGateway:
     latency: float = 0.0
     clock_stepped: bool = False
     sickness: str | None = None
+    still: Standstill | None = None
+    """What a poll is told that asks whether a list is needed; None: it is."""
     scope_problems: dict[Step, str] = field(default_factory=dict)
     step_problems: dict[Step, str] = field(default_factory=dict)
     failing: dict[str, errors.GatewayError] = field(default_factory=dict)
@@ -299,6 +301,10 @@ class FakeGateway:
     async def delivered(self, run_id: str) -> bool | None:
         self._say("delivered")
         return self.delivery
+
+    async def standstill(self, within: timedelta) -> Standstill | None:
+        self._say("standstill")
+        return self.still
 
     async def health_problem(self) -> str | None:
         self._say("health")

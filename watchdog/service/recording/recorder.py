@@ -19,7 +19,7 @@ from watchdog.core.model import GatewayFacts, Look, Moment, Session, Snapshot
 from watchdog.core.recovery import Attempt
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
-from watchdog.service.ports import Clock, Incident, Ledger, Loss, Wants
+from watchdog.service.ports import Clock, Incident, Ledger, Loss, Standstill, Wants
 from watchdog.service.recording.codec import (
     Scrub,
     error_data,
@@ -116,6 +116,7 @@ class Recorder:
     _number: int = 0
     _base: Base = EMPTY
     _is_anew: bool = True
+    _is_whole_due: bool = True
     _whole_size: int = 0
     _since_whole: int = 0
     _is_failing: bool = False
@@ -135,12 +136,11 @@ class Recorder:
             return
         self._life = self._life or str(micros(now.wall))
         self._is_anew = self.tape.is_due_anew()
-        if self._is_anew or self._since_whole > WHOLE_AGAIN * self._whole_size:
-            self._base = EMPTY
+        self._is_whole_due = self._is_anew or self._base is EMPTY or self._since_whole > WHOLE_AGAIN * self._whole_size
         taken = Taken([now.monotonic, micros(now.wall)])
         # As the ledger is before this pass adds to it: that is what the pass decides on.
         taken.ledger = _ledger_data(ledger, self.gateway_name, now.wall)
-        if self._base is EMPTY:
+        if self._is_whole_due:
             taken.past = [_past_data(one) for one in _past(ledger, self.gateway_name, now.wall)]
         self._taken = taken
 
@@ -150,6 +150,11 @@ class Recorder:
         taken, self._taken = self._taken, None
         if taken is None:
             return
+        is_still = "still" in taken.rest
+        if is_still and (self._is_anew or self._base is EMPTY):
+            return  # whoever begins reading here needs a list; this pass knows of none
+        if self._is_whole_due and not is_still:
+            self._base = EMPTY
         if not is_writable:
             taken.rest["unwritable"] = True
         self._number += 1
@@ -238,6 +243,11 @@ class Recorder:
         if snapshot.slowest_answer is not None:
             data["took"] = round(snapshot.slowest_answer.total_seconds(), 6)
         self._taken.lists.append(data)
+
+    @_harmless
+    def stood_still(self, still: Standstill) -> None:
+        if self._taken is not None:
+            self._taken.rest["still"] = round(still.took.total_seconds(), 6)
 
     def _known(self, row: Session) -> tuple[Session, Plain]:
         known = self._rows.get(row.key)

@@ -1,0 +1,240 @@
+"""When a poll may leave the list out: what the gateway counts, what events told, and how old a list may become."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from watchdog.core.model import Moment
+from watchdog.gateway.events import NOTHING_HEARD, Heard, Told
+from watchdog.gateway.frames import Event
+from watchdog.gateway.lister import Lister
+from watchdog.gateway.listing import read_page
+from watchdog.gateway.standstill import Counts, is_news
+from watchdog.service import errors
+
+T = 1_795_163_800_000
+CONFIRM = timedelta(seconds=60)
+REST: dict[str, Any] = {
+    "key": "agent:main:rest",
+    "sessionId": "s1",
+    "status": "done",
+    "startedAt": T - 9000,
+    "updatedAt": T - 5000,
+    "endedAt": T - 5000,
+    "hasActiveRun": False,
+}
+LIVE: dict[str, Any] = {
+    "key": "agent:main:live",
+    "sessionId": "s2",
+    "status": "running",
+    "startedAt": T - 8000,
+    "updatedAt": T - 8000,
+    "hasActiveRun": True,
+}
+
+
+def _page(*rows: dict[str, Any]) -> bytes:
+    return json.dumps(
+        {"ts": T, "totalCount": len(rows), "hasMore": False, "nextOffset": None, "sessions": rows}
+    ).encode()
+
+
+ROWS = {row.key: row for row in read_page(msgspec.Raw(_page(LIVE, REST)), None, 0).sessions}
+
+
+def _told(*payloads: tuple[str, dict[str, Any]]) -> Told:
+    heard = Heard()
+    heard.take()
+    for name, payload in payloads:
+        heard.hear(Event(name, msgspec.Raw(json.dumps(payload).encode()), None))
+    return heard.peek()
+
+
+def changed(row: dict[str, Any], **fields: Any) -> tuple[str, dict[str, Any]]:
+    return "sessions.changed", {"sessionKey": row["key"], "session": {**row, **fields}}
+
+
+def works(key: str) -> tuple[str, dict[str, Any]]:
+    return "agent", {"sessionKey": key, "stream": "assistant"}
+
+
+@pytest.mark.parametrize(
+    ("news", "said"),
+    [
+        (False, []),
+        (False, [changed(REST, label="a new name", updatedAt=T)]),
+        (False, [changed(REST, status="failed", updatedAt=T)]),
+        (False, [works(LIVE["key"])]),
+        (False, [changed(LIVE, updatedAt=T)]),
+        (False, [changed(REST, status="running", hasActiveRun=True), works(REST["key"]), changed(REST, updatedAt=T)]),
+        (True, [changed(REST, status="running", startedAt=T)]),
+        (True, [changed(REST, hasActiveRun=True)]),
+        (True, [changed(REST, sessionId="s9")]),
+        (True, [changed(REST, status="queued")]),
+        (True, [works(REST["key"])]),
+        (True, [changed(REST, updatedAt=T), works(REST["key"])]),
+        (True, [changed(LIVE, status="done", hasActiveRun=False, endedAt=T)]),
+        (True, [changed(LIVE, hasActiveRun=False)]),
+        (True, [changed(LIVE, startedAt=T)]),
+        (True, [changed(LIVE, sessionId="s9")]),
+        (True, [("sessions.changed", {"sessionKey": "agent:main:new", "session": {"status": "done"}})]),
+        (True, [works("agent:main:new")]),
+    ],
+)
+def test_what_is_news(news: bool, said: list[tuple[str, dict[str, Any]]]) -> None:
+    assert is_news(ROWS, _told(*said)) is news
+
+
+def test_lost_events_are_news() -> None:
+    heard = Heard()
+    heard.miss()
+    assert is_news(ROWS, heard.peek())
+
+
+@dataclass(slots=True)
+class Ears:
+    """A listener that has heard what it is told to have heard."""
+
+    said: Told = NOTHING_HEARD
+
+    def told(self) -> Told:
+        return self.said
+
+    def peek(self) -> Told:
+        return self.said
+
+    def note_poll(self, churn: int) -> None: ...
+
+
+@dataclass(slots=True)
+class Stand:
+    """A lister over a scripted gateway."""
+
+    counts: Counts | None = field(default_factory=lambda: {"embeddedRuns": 1, "totalActive": 1})
+    rows: list[dict[str, Any]] = field(default_factory=lambda: [LIVE, REST])
+    has_totals: bool = True
+    at: Moment = field(default_factory=lambda: Moment(1000.0, datetime.fromtimestamp(T / 1000, UTC)))
+    ears: Ears = field(default_factory=Ears)
+    asked: list[str] = field(default_factory=list)
+    lister: Lister = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lister = Lister(
+            self._list,
+            self,
+            main_key=None,
+            counts_pages=True,
+            clock_base=None,
+            listener=self.ears,  # type: ignore[arg-type]
+            count=self._count,
+        )
+
+    def now(self) -> Moment:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        self.pass_by(seconds)
+
+    def pass_by(self, seconds: float) -> None:
+        self.at = self.at.plus(timedelta(seconds=seconds))
+
+    async def _list(self, params: dict[str, Any]) -> msgspec.Raw:
+        self.asked.append("list")
+        return msgspec.Raw(_page(*self.rows) if self.has_totals else json.dumps({"sessions": self.rows}).encode())
+
+    async def _count(self) -> Counts | None:
+        self.asked.append("count")
+        return self.counts
+
+    async def is_still(self) -> bool:
+        return await self.lister.standstill(CONFIRM) is not None
+
+
+EVERYTHING = Told(is_everything=True)
+
+
+async def test_before_a_list_nothing_is_known() -> None:
+    stand = Stand(ears=Ears(EVERYTHING))
+    assert not await stand.is_still()
+    assert stand.asked == []
+
+
+async def test_events_that_told_everything_and_the_same_count_are_enough_for_good() -> None:
+    stand = Stand(ears=Ears(EVERYTHING))
+    await stand.lister.whole(is_hurried=False)
+    stand.pass_by(3600)
+    still = await stand.lister.standstill(CONFIRM)
+    assert still is not None
+    assert still.until is None
+    assert stand.asked == ["count", "list", "count"]
+
+
+async def test_the_count_alone_is_believed_for_a_while() -> None:
+    stand = Stand()
+    await stand.lister.whole(is_hurried=False)
+    listed_at = stand.at
+    stand.pass_by(CONFIRM.total_seconds() - 1)
+    still = await stand.lister.standstill(CONFIRM)
+    assert still is not None
+    assert still.until == listed_at.plus(CONFIRM)
+    stand.pass_by(1)
+    assert not await stand.is_still()
+    assert stand.asked == ["count", "list", "count"], "what is not believed is not asked for"
+
+
+@pytest.mark.parametrize("said", [NOTHING_HEARD, EVERYTHING])
+async def test_another_count_is_a_reason_to_list(said: Told) -> None:
+    stand = Stand(ears=Ears(said))
+    await stand.lister.whole(is_hurried=False)
+    for counts in ({"embeddedRuns": 0, "totalActive": 0}, {"embeddedRuns": 0, "cronRuns": 1, "totalActive": 1}, None):
+        stand.counts = counts
+        assert not await stand.is_still()
+
+
+async def test_news_is_a_reason_to_list_however_young_the_last_one_is() -> None:
+    stand = Stand()
+    await stand.lister.whole(is_hurried=False)
+    stand.ears.said = Told(worked_on=frozenset({REST["key"]}))
+    assert not await stand.is_still()
+
+
+async def test_what_the_count_was_before_a_list_is_what_it_must_be_after_it() -> None:
+    """A run that ends while the list is read is in the list and in the count, and is missed at once."""
+    stand = Stand(ears=Ears(EVERYTHING))
+    await stand.lister.glance(frozenset())
+    assert stand.asked[:2] == ["count", "list"]
+    await stand.lister.glance(frozenset())
+    assert stand.asked[2:4] == ["count", "list"]
+    assert await stand.is_still()
+
+
+@pytest.mark.parametrize("spoil", ["no totals", "no count", "a hurried list"])
+async def test_without_a_whole_list_or_a_count_every_poll_lists(spoil: str) -> None:
+    stand = Stand(
+        ears=Ears(EVERYTHING),
+        has_totals=spoil != "no totals",
+        counts=None if spoil == "no count" else {"totalActive": 0},
+    )
+    await stand.lister.whole(is_hurried=False)
+    if spoil == "a hurried list":
+        await stand.lister.whole()
+    assert not await stand.is_still()
+
+
+async def test_a_list_that_fails_leaves_nothing_to_rest_on() -> None:
+    stand = Stand(ears=Ears(EVERYTHING))
+    await stand.lister.whole(is_hurried=False)
+
+    async def broken(params: dict[str, Any]) -> msgspec.Raw:
+        raise errors.GatewayClosed("home: gone.", 1006)
+
+    stand.lister._ask = broken
+    with pytest.raises(errors.GatewayClosed):
+        await stand.lister.glance(frozenset())
+    assert not await stand.is_still()
