@@ -6,7 +6,7 @@ scenarios are in ``contract_scenarios``, what real gateways answered is in ``mea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -99,6 +99,15 @@ async def until(
     return row
 
 
+async def soon(gateway: GatewayUnderTest, is_so: Callable[[], Awaitable[bool]], seconds: float = 40.0) -> bool:
+    """Ask until it is so, or the time is over: how it was at last. For what is not in a session's row."""
+    for _ in range(int(seconds * 2)):
+        if await is_so():
+            return True
+        await gateway.wait(0.5)
+    return await is_so()
+
+
 async def ended(gateway: GatewayUnderTest, key: str) -> dict[str, Any]:
     """The row after a Stop: at rest, or as it is left (2026.3.24 and 2026.4.14 leave some running)."""
     await until(gateway, key, lambda row: row.get("status") != "running", seconds=15)
@@ -155,10 +164,11 @@ async def live(
     row = await until(
         gateway, key, lambda r: r.get("status") == "running" and r.get("startedAt", 0) > before["startedAt"]
     )
-    for _ in range(80):
-        if any(match in words for words in await gateway.model_saw(key)):
-            break
-        await gateway.wait(0.5)
+
+    async def was_asked() -> bool:
+        return any(match in words for words in await gateway.model_saw(key))
+
+    await soon(gateway, was_asked)
     await gateway.wait(3)
     return row
 

@@ -17,6 +17,7 @@ from tests.unit.simulator.contract import (
     live,
     messages_of,
     row_of,
+    soon,
     stuck,
     tail_of,
     until,
@@ -140,13 +141,18 @@ async def killed_in_a_call(gateway: GatewayUnderTest) -> Facts:
     row = await row_of(gateway, key)
     abort = await gateway.call("sessions.abort", {"key": key})
     preflight = await gateway.call("gateway.restart.preflight")
+
+    async def is_safe() -> bool:
+        return bool((await gateway.call("gateway.restart.preflight")).payload["safe"])
+
     return {
         "status": row["status"],
         "startedAt kept": row["startedAt"] == before["startedAt"],
         "hasActiveRun": row.get("hasActiveRun"),
         "abortedLastRun": row["abortedLastRun"],
         "abort": abort.payload["status"],
-        "all zero": preflight.payload["safe"] if preflight.ok else None,
+        # It counts the whole gateway's runs, and other sessions may be at work: those end, a counted dead run would not.
+        "all zero": await soon(gateway, is_safe, 90) if preflight.ok else None,
         "tail": await tail_of(gateway, key),
     }
 
@@ -180,8 +186,9 @@ async def killed_in_a_tool(gateway: GatewayUnderTest) -> Facts:
     await gateway.wait(10)
     tail = await tail_of(gateway, key)
     roles = {message["role"] for message in await messages_of(gateway, key)}
+    calls = len(await gateway.model_saw(key))
     await gateway.call("sessions.send", {"key": key, "message": "go on c9", "idempotencyKey": "c9-resume"})
-    await gateway.wait(8)
+    await soon(gateway, _called_again(gateway, key, calls))
     saw = (await gateway.model_saw(key))[-1]
     return {
         "tail is a tool's": tail in ("tool call", "toolResult"),
@@ -232,7 +239,7 @@ async def fresh_by_new(gateway: GatewayUnderTest) -> Facts:
     calls = len(await gateway.model_saw(key))
     await gateway.call("sessions.send", {"key": key, "message": "/new", "idempotencyKey": "c12-new"})
     await gateway.wait(8)
-    row = await row_of(gateway, key)
+    row = await until(gateway, key, lambda r: r.get("status") == "done")  # the greeting's end, where there is one
     return {
         "status": row.get("status"),
         "new sessionId": row["sessionId"] != before["sessionId"],
@@ -249,6 +256,7 @@ async def new_without_admin(gateway: GatewayUnderTest) -> Facts:
     params = {"key": key, "message": "/new", "idempotencyKey": "c13-new"}
     sent = await gateway.call("sessions.send", params, scopes=(READ, WRITE))
     await gateway.wait(8)
+    await soon(gateway, _called_again(gateway, key, calls), 20)  # where the model is asked at all
     row = await row_of(gateway, key)
     messages = await messages_of(gateway, key)
     return {
@@ -357,6 +365,15 @@ async def envelope(gateway: GatewayUnderTest) -> Facts:
         "nextOffset": payload.get("nextOffset"),
         "newest first": [row["key"] for row in payload["sessions"]] == ["agent:main:page2", "agent:main:page1"],
     }
+
+
+def _called_again(gateway: GatewayUnderTest, key: str, calls: int) -> Callable[[], Awaitable[bool]]:
+    """The model was asked for this session since there were so many calls."""
+
+    async def is_so() -> bool:
+        return len(await gateway.model_saw(key)) > calls
+
+    return is_so
 
 
 Scenario = Callable[[GatewayUnderTest], Awaitable[Facts]]
