@@ -6,7 +6,7 @@ return the same ones, and a conformance suite may run these functions against re
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from tests.unit.simulator.contract import (
     READ,
@@ -16,6 +16,7 @@ from tests.unit.simulator.contract import (
     ended,
     live,
     messages_of,
+    name_of,
     row_of,
     soon,
     stuck,
@@ -301,9 +302,16 @@ async def full_lane(gateway: GatewayUnderTest) -> Facts:
     width = 8 if gateway.version >= "2026.9" else 4
     await gateway.provider("hang", "LANE")
     keys = [f"agent:main:lane{number}" for number in range(width + 1)]
-    for key in keys:
+
+    async def send(key: str) -> None:
         await gateway.call("sessions.create", {"key": key})
-        await gateway.call("sessions.send", {"key": key, "message": "LANE", "idempotencyKey": key})
+        await gateway.call("sessions.send", {"key": key, "message": f"LANE {name_of(key)}", "idempotencyKey": key})
+
+    for key in keys[:-1]:
+        await send(key)
+    # Who is sent last takes a lane all the same where an earlier one is still on its way to it.
+    await soon(gateway, lambda: _all_asked(gateway, keys[:-1]))
+    await send(keys[-1])
     await gateway.wait(15)
     row = await row_of(gateway, keys[-1])
     running = [key for key in keys if (await row_of(gateway, key)).get("status") == "running"]
@@ -365,6 +373,11 @@ async def envelope(gateway: GatewayUnderTest) -> Facts:
         "nextOffset": payload.get("nextOffset"),
         "newest first": [row["key"] for row in payload["sessions"]] == ["agent:main:page2", "agent:main:page1"],
     }
+
+
+async def _all_asked(gateway: GatewayUnderTest, keys: Sequence[str]) -> bool:
+    """The model was asked for each of these sessions: each has its lane."""
+    return all([await gateway.model_saw(key) for key in keys])
 
 
 def _called_again(gateway: GatewayUnderTest, key: str, calls: int) -> Callable[[], Awaitable[bool]]:
