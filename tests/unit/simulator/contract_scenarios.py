@@ -30,7 +30,13 @@ async def finished_turn(gateway: GatewayUnderTest) -> Facts:
     """A turn that ends well, and the same idempotency key sent again."""
     key = "agent:main:c1"
     row = await warm(gateway, key)
-    again = await gateway.call("sessions.send", {"key": key, "message": "warm-up c1", "idempotencyKey": f"warm-{key}"})
+    params = {"key": key, "message": "warm-up c1", "idempotencyKey": f"warm-{key}"}
+
+    async def is_known() -> bool:
+        return bool((await gateway.call("sessions.send", params)).payload["status"] != "in_flight")
+
+    await soon(gateway, is_known)  # the row is done a moment before the gateway is done with the message
+    again = await gateway.call("sessions.send", params)
     waited = await gateway.call("agent.wait", {"runId": f"warm-{key}", "timeoutMs": 500})
     described = await gateway.call("sessions.describe", {"key": key})
     return {
