@@ -149,7 +149,7 @@ class Ledger:
 
     def is_writable(self) -> bool:
         try:
-            with self._file.writing(tells_loss=False) as transaction:
+            with self._file.writing(tells_loss=False, is_probe=True) as transaction:
                 transaction.execute("UPDATE meta SET probes = probes + 1")
         except LedgerError:
             return False
@@ -185,9 +185,11 @@ class Ledger:
 
     def open_incidents(self, gateway: str | None = None) -> Sequence[Incident]:
         """Oldest first."""
-        with self._file.reading() as transaction:
-            where = "closed_at IS NULL AND (:gateway IS NULL OR gateway = :gateway)"
-            return ledger_incidents.select(transaction, where, gateway=gateway)
+        where = "closed_at IS NULL AND (:gateway IS NULL OR gateway = :gateway)"
+        return self._file.remembered(
+            ("open_incidents", gateway),
+            lambda transaction: ledger_incidents.select(transaction, where, gateway=gateway),
+        )
 
     def close_incident(
         self, incident_id: str, outcome: Outcome, at: datetime, messages: Sequence[Message] = ()
@@ -262,8 +264,9 @@ class Ledger:
             )
 
     def attempts_in_flight(self, gateway: str) -> Sequence[tuple[Incident, Attempt]]:
-        with self._file.reading() as transaction:
-            return ledger_incidents.in_flight(transaction, gateway)
+        return self._file.remembered(
+            ("attempts_in_flight", gateway), lambda transaction: ledger_incidents.in_flight(transaction, gateway)
+        )
 
     def charges(self, gateway: str, since: datetime, session: str | None = None) -> int:
         with self._file.reading() as transaction:
@@ -286,8 +289,9 @@ class Ledger:
             return ledger_operator.release(transaction, gateway, session, at, who, why)
 
     def quarantines(self, gateway: str | None = None) -> Sequence[Quarantine]:
-        with self._file.reading() as transaction:
-            return ledger_operator.quarantines(transaction, gateway)
+        return self._file.remembered(
+            ("quarantines", gateway), lambda transaction: ledger_operator.quarantines(transaction, gateway)
+        )
 
     def pause(
         self,

@@ -59,9 +59,11 @@ class Cut:
         cut = self
 
         @contextlib.contextmanager
-        def writing(file: ledger_file.LedgerFile, *, tells_loss: bool = True) -> Iterator[ledger_file.Transaction]:
+        def writing(
+            file: ledger_file.LedgerFile, *, tells_loss: bool = True, is_probe: bool = False
+        ) -> Iterator[ledger_file.Transaction]:
             caller = sys._getframe(2).f_code.co_name  # contextlib's __enter__ lies between
-            with original(file, tells_loss=tells_loss) as transaction:
+            with original(file, tells_loss=tells_loss, is_probe=is_probe) as transaction:
                 database = transaction._db
                 before = database.total_changes
                 yield transaction
