@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchdog.core.model import ReplyAddress, Session, SessionKind, Status
-from watchdog.gateway.rows import agent_of, decode_rows, instant, kind_of
+from watchdog.gateway.rows import REMEMBERED, agent_of, decode_rows, instant, kind_of
 
 from .shapes import (
     ROW_96_FAILED,
@@ -244,3 +244,31 @@ def test_kinds(key: str, row: Row, kind: SessionKind) -> None:
 
 def test_the_main_session_is_the_one_the_gateway_names() -> None:
     assert kind_of("agent:ops:home", "agent:ops:home", None, None, is_subagent=False) is SessionKind.MAIN
+
+
+def test_a_row_that_is_the_same_to_the_byte_is_the_same_value() -> None:
+    assert _read(ROW_96_GROUP) is _read(ROW_96_GROUP)
+
+
+def test_a_row_read_before_means_what_its_bytes_and_the_main_key_say() -> None:
+    row = {"key": "agent:main:home", "status": "done"}
+    kinds = [decode_rows([raw(row)], key)[0][0].kind for key in (None, "agent:main:home", None, "agent:main:other")]
+    assert kinds == [SessionKind.OTHER, SessionKind.MAIN, SessionKind.OTHER, SessionKind.OTHER]
+    assert _read({**row, "status": "running"}).status is Status.RUNNING
+
+
+def test_a_row_that_cannot_be_read_is_told_every_time() -> None:
+    for position in (3, 4):
+        sessions, malformed = decode_rows(
+            [raw({"key": "k", "status": 7}), raw({"key": ""})], MAIN, first_position=position
+        )
+        assert sessions == []
+        assert [(bad.position, bad.key) for bad in malformed] == [(position, "k"), (position + 1, None)]
+
+
+def test_a_list_longer_than_what_is_remembered_is_read_whole() -> None:
+    raws = [raw({"key": f"agent:main:s{number}", "totalTokens": number}) for number in range(REMEMBERED + 1)]
+    for _ in range(2):
+        sessions, malformed = decode_rows(raws, MAIN)
+        assert [session.total_tokens for session in sessions] == list(range(REMEMBERED + 1))
+        assert malformed == []
