@@ -111,7 +111,7 @@ class Looker:
             problems += lists.problems
             with _noting(problems, "cron.runs"):
                 look = replace(look, cron_run_ended=await self._cron_run_ended(session))
-        return replace(look, problems=tuple(problems))
+        return replace(look, problems=tuple(problems)) if problems else look
 
     async def counts(self) -> Counts | None:
         """What the gateway counts as active, by its own names; None where it does not say."""

@@ -77,7 +77,8 @@ class Observer:
             if row.status is not Status.RUNNING:
                 self.tracks.pop(row.key, None)
                 known = rest.get(row.key)
-                if known is None or known.session != row:  # nothing in it has changed since an earlier poll
+                # The same value, or an equal one: nothing in it has changed since an earlier poll.
+                if known is None or (known.session is not row and known.session != row):
                     known = self._at_rest(row, self.book.policy_for(facts.name, row), facts, now)
                 self._rest[row.key] = known
                 judged[row.key] = known
@@ -179,7 +180,8 @@ class Observer:
         has_locks = facts.state_dir is not None and facts.capabilities.active_run_flag is not FlagWorth.TRUSTED
         look = await self._gateway.look(row, Wants(lock=True)) if has_locks else Look()
         # Asked after the list in which the row was running: whatever it counts, it counts this run too if it lives.
-        look = replace(look, preflight=preflight)
+        if preflight is not None:
+            look = replace(look, preflight=preflight)
         if self._may_be_aborted(row, policy):
             closer = await self._gateway.look(row, Wants(tail=True, pending=True))
             return replace(closer, lock=look.lock, preflight=look.preflight)
@@ -247,12 +249,13 @@ def _relations(snapshot: Snapshot) -> tuple[dict[str, list[Session]], dict[str, 
             by_id[row.session_id].append(row)
         if row.parent_key is not None and row.kind in (SessionKind.SUBAGENT, SessionKind.ACP):
             relatives[row.parent_key].append(row)
-        # 2026.9.6 lists every session ever made through the main one as its child: only spawned kinds are waited for.
-        relatives[row.key] += [
-            by_key[child]
-            for child in row.child_keys
-            if child in by_key and by_key[child].kind in (SessionKind.SUBAGENT, SessionKind.ACP)
-        ]
+        if row.child_keys:
+            # 2026.9.6 lists every session ever made through the main one as its child: only spawned kinds are waited for.
+            relatives[row.key] += [
+                by_key[child]
+                for child in row.child_keys
+                if child in by_key and by_key[child].kind in (SessionKind.SUBAGENT, SessionKind.ACP)
+            ]
     # Newer versions say it from both ends: one child is one, however often it is named.
     once = {key: list({row.key: row for row in rows}.values()) for key, rows in relatives.items()}
     aliases = {

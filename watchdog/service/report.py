@@ -47,5 +47,5 @@ class PassReport:
         return self.phase is GatewayPhase.CONNECTED
 
     def verdicts(self) -> dict[str, int]:
-        counts = Counter(item.judgement.verdict.value for item in self.judged)
-        return {verdict.value: counts.get(verdict.value, 0) for verdict in Verdict}
+        counts = Counter([item.judgement.verdict for item in self.judged])
+        return {verdict.value: counts[verdict] for verdict in Verdict}
