@@ -74,8 +74,9 @@ class ListEnvelope(msgspec.Struct):
     nextOffset: int | msgspec.UnsetType | None = msgspec.UNSET  # noqa: N815
 
 
-REMEMBERED = 1000
-"""Rows whose meaning is kept beside their bytes (about 2 KB each): more than are listed in most answers."""
+REMEMBERED = 200
+"""Rows whose meaning is kept beside their bytes (about 2 KB each), of all gateways together: what a poll reads again and
+again are the few rows that lie on top."""
 
 _row_decoder = msgspec.json.Decoder(_Row)
 _key_decoder = msgspec.json.Decoder(_Key)
