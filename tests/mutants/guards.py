@@ -1154,4 +1154,12 @@ GUARDS = (
         "self.trust.clock_stepped:\n            return None\n        if not may_rest",
         tests=RESTING,
     ),
+    Guard(
+        "list: what moved to the front is read there",
+        "truncated lists",
+        "watchdog/gateway/listing.py",
+        "        self._rows.update((session.key, session) for session in page.sessions)\n",
+        "",
+        tests=(GATEWAY + "test_listing.py",),
+    ),
 )
