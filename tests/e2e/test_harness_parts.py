@@ -52,6 +52,24 @@ def test_a_rule_holds_for_the_turn_and_not_for_what_was_said_before() -> None:
         assert provider.calls_showing("OLD") == [call]
 
 
+def test_calls_that_are_over_can_be_taken_out_of_the_book() -> None:
+    with Provider() as provider:
+        provider.on("QUIET", Silence())
+        connection = http.client.HTTPConnection("127.0.0.1", provider.port, timeout=5)
+        body = json.dumps({"stream": True, "messages": [{"role": "user", "content": "QUIET"}]})
+        connection.request("POST", "/v1/chat/completions", body)
+        quiet = provider.await_call("QUIET")
+        ask(provider, "one")
+        ask(provider, "two")
+        until("both are over", lambda: len(provider.calls) - len(provider.open_calls()) == 2, within=5)
+        assert [call.turn_text for call in provider.take_finished()] == ["one", "two"]
+        assert provider.calls == [quiet]
+        connection.close()
+        until("the quiet one is over", lambda: not quiet.is_open, within=5)
+        assert provider.take_finished() == [quiet]
+        assert not provider.calls
+
+
 @pytest.mark.parametrize("mode", [Silence(), Silence(headers=False), Stream(60)], ids=str)
 def test_a_long_call_is_open_until_the_client_goes(mode: Mode) -> None:
     with Provider() as provider:

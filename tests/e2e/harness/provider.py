@@ -1,4 +1,5 @@
-"""A model of the tests' own: an OpenAI-compatible endpoint in this process that behaves as told and forgets nothing.
+"""A model of the tests' own: an OpenAI-compatible endpoint in this process that behaves as told and forgets nothing
+unasked.
 
 How it behaves is chosen by words in the turn: `provider.on("MARKER", Stream(600))` rules every request whose turn (the
 person's texts since the last finished answer) contains MARKER; of several the one said last; anything else gets
@@ -222,6 +223,19 @@ class Provider:
     def calls_showing(self, text: str) -> list[Call]:
         """Calls in which the model sees `text` anywhere, be it in an old turn."""
         return [call for call in self.calls if call.shows(text)]
+
+    def turns_with(self, mark: str) -> int:
+        """How many calls were begun by `mark` or went on with it."""
+        return len(self.calls_with(mark))
+
+    def take_finished(self) -> list[Call]:
+        """The calls that are over, out of the book: for hours of traffic, whose texts nobody can keep. Who takes them
+        notes what will be asked of them."""
+        with self._book.lock:
+            over = [call for call in self._book.calls if not call.is_open]
+            taken = {call.number for call in over}
+            self._book.calls = [call for call in self._book.calls if call.number not in taken]
+        return over
 
     def open_calls(self, text: str = "") -> list[Call]:
         return [call for call in self.calls_with(text) if call.is_open]
