@@ -6,11 +6,10 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from tests.e2e.harness.daemon import Watchdog
 from tests.e2e.harness.failures import HarnessError
-from tests.e2e.harness.provider import Provider
 from tests.e2e.harness.waiting import until
 
 from .webhook import Webhook
@@ -20,13 +19,26 @@ ENDINGS = {"recovered", "cleared", "quarantined"}
 Incident = dict[str, Any]
 
 
+class Model(Protocol):
+    """Who knows what reached the model."""
+
+    def turns_with(self, mark: str) -> int:
+        """Calls that the turn of this mark made."""
+        ...
+
+
+def mark_of(incident: Incident, attempt: dict[str, Any]) -> str:
+    """As it stands in the turn that the attempt sends."""
+    return f"[openclaw-watchdog {incident['id']}/{attempt['number']}]"
+
+
 @dataclass
 class Reckoning:
     """What the ledger, the model and the webhook say when the dust has settled."""
 
     incidents: Sequence[Incident]
     hook: Webhook | None
-    provider: Provider | None = None
+    provider: Model | None = None
     losses: list[str] = field(default_factory=list)
 
     @property
@@ -39,10 +51,10 @@ class Reckoning:
 
     def turns(self) -> Counter[str]:
         """Model calls by the mark of the attempt that asked for them."""
-        marks = [f"[openclaw-watchdog {i['id']}/{a['number']}]" for i in self.incidents for a in i["attempts"]]
         if self.provider is None:
             return Counter()
-        return Counter({mark: found for mark in marks if (found := len(self.provider.calls_with(mark)))})
+        marks = [mark_of(incident, attempt) for incident in self.incidents for attempt in incident["attempts"]]
+        return Counter({mark: found for mark in marks if (found := self.provider.turns_with(mark))})
 
     def sentence(self) -> str:
         told = Counter(self.hook.kinds()) if self.hook is not None else Counter[str]()
@@ -87,9 +99,7 @@ class Reckoning:
         return found
 
 
-def reckon(
-    watchdog: Watchdog, hook: Webhook | None, provider: Provider | None = None, *, within: float = 30
-) -> Reckoning:
+def reckon(watchdog: Watchdog, hook: Webhook | None, provider: Model | None = None, *, within: float = 30) -> Reckoning:
     """Wait for what is still owed (messages go out beside the passes), then count."""
     last = Reckoning([], hook, provider)
 

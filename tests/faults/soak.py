@@ -1,38 +1,49 @@
 """``python -m tests.faults.soak --minutes 60``: a daemon that polls twice a second beside a busy real gateway.
 
 Sessions of 2026.3.24 start, answer, stream, and die (a model that says nothing runs into the run's time limit, which leaves
-the row running for ever); now and then the whole gateway is killed. Every death is written down here and must be recovered
-by exactly one turn. The daemon's memory, file descriptors, sockets and threads are measured all the while.
+the row running for ever); now and then the whole gateway is killed. Every death is written down here (``churn``) and must
+come to an end of its own in the ledger (``balance``), by exactly one turn. The daemon's memory, file descriptors, sockets
+and threads are measured all the while. However it ends, there is a report.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from statistics import median
 from typing import Any
 
+import psutil
+
 from tests.e2e.harness.daemon import Watchdog
-from tests.e2e.harness.failures import HarnessError
-from tests.e2e.harness.provider import Silence, Stream
+from tests.e2e.harness.ending import leave_in_order_when_told
+from tests.e2e.harness.failures import HarnessError, Hopeless
 from tests.e2e.harness.releases import V3_24
-from tests.e2e.harness.waiting import monotonic, until
+from tests.e2e.harness.waiting import monotonic
 from tests.e2e.harness.world import World
 
-from .reckoning import reckon
-from .stories import OURS
+from .balance import Balance, Fate, balance
+from .churn import Churn
+from .reckoning import Reckoning, mark_of, reckon
 from .webhook import Webhook
 
-SESSIONS = 24
 RUN_LIMIT = 10
 """Seconds after which a silent run dies."""
-DEADLY = 0.2
-"""Share of runs that die."""
+PACE = 0.5
+"""Seconds between two looks of the people who write."""
 SAMPLE_EVERY = 5.0
-KILL_EVERY = 240.0
+REST_WITHIN = 200.0
+"""Seconds in which everything must be at rest at the end, on a quiet machine."""
+RISE_ALLOWED = 2.0
+"""MB that the fitted line of the second half may rise from its begin to its end."""
 SETTINGS: dict[str, Any] = {
     "poll_every": "500ms",
     "thresholds": {"stuck_after": "4s", "confirm_for": "1s", "startup_grace": "2s"},
@@ -46,170 +57,216 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-@dataclass
-class Churn:
-    """People who write to sessions, one at a time each; what died and what came of it."""
-
-    world: World
-    rng: Random
-    busy: dict[str, str] = field(default_factory=dict)
-    """Marker of the turn that a session is at, by key."""
-    doomed: set[str] = field(default_factory=set)
-    dead: dict[str, str] = field(default_factory=dict)
-    """Marker of a run that has died, by key, until its row is well again."""
-    turns: int = 0
-    deaths: int = 0
-    kills: int = 0
-
-    def step(self) -> None:
-        """Note what ended, begin something new somewhere."""
-        rows = {str(row["key"]): row for row in self.world.witness.rows()}
-        for key, marker in list(self.busy.items()):
-            self._look(key, marker, str(rows.get(key, {}).get("status")))
-        free = [key for key in KEYS if key not in self.busy and key not in self.dead]
-        if free and len(self.busy) < 8:
-            self._begin(self.rng.choice(free))
-        for key in [key for key in self.dead if rows.get(key, {}).get("status") == "done"]:
-            del self.dead[key]
-
-    def _begin(self, key: str) -> None:
-        marker = self.world.fresh_marker("TURN")
-        kind = self.rng.random()
-        if kind < DEADLY:
-            self.world.provider.on(marker, Silence())
-            self.doomed.add(marker)
-        elif kind < 0.4:
-            self.world.provider.on(marker, Stream(4))
-        self.world.witness.send(key, f"please list the bridges {marker}")
-        self.busy[key] = marker
-        self.turns += 1
-
-    def _look(self, key: str, marker: str, status: str) -> None:
-        calls = self.world.provider.calls_with(marker)
-        if not calls or calls[-1].is_open:
-            return
-        if marker in self.doomed or calls[-1].outcome == "client gone":
-            self._died(key, marker)
-        elif status == "done":
-            del self.busy[key]
-
-    def _died(self, key: str, marker: str) -> None:
-        self.world.provider.forget(marker)  # the resumed turn quotes the request
-        self.doomed.discard(marker)
-        self.busy.pop(key, None)
-        self.dead[key] = marker
-        self.deaths += 1
-
-    def kill_gateway(self) -> None:
-        """Everything that runs dies at once."""
-        self.world.kill()
-        self.world.start()
-        left = {str(row["key"]) for row in self.world.witness.rows() if row.get("status") == "running"}
-        for key, marker in list(self.busy.items()):
-            if key in left:
-                self._died(key, marker)
-            else:
-                self.world.provider.forget(marker)
-                del self.busy[key]
-        self.kills += 1
-
-    def drain(self) -> None:
-        """Nothing new any more, until nothing is left to happen."""
-
-        def is_over() -> bool:
-            rows = {str(row["key"]): row for row in self.world.witness.rows()}
-            for key, marker in list(self.busy.items()):
-                self._look(key, marker, str(rows.get(key, {}).get("status")))
-            return not self.busy and all(row.get("status") != "running" for row in rows.values())
-
-        until("all sessions are at rest", is_over, within=300, every=1)
-
-
-KEYS = [f"agent:main:soak-{number:02d}" for number in range(SESSIONS)]
-
-
 @dataclass(frozen=True)
 class Sample:
+    """The daemon at one instant."""
+
     at: float
+    """Seconds since the begin."""
     rss_mb: float
     descriptors: int
     sockets: int
     threads: int
+    cpu: float
+    """Seconds of CPU it has used so far."""
+    driver_mb: float
+    """Resident memory of this very program."""
 
 
 def sample(watchdog: Watchdog, began: float) -> Sample:
     process = watchdog.process
-    sockets = len(process.net_connections())
-    rss = process.memory_info().rss / 2**20
-    return Sample(monotonic() - began, rss, process.num_fds(), sockets, process.num_threads())
+    with process.oneshot():
+        used = process.cpu_times()
+        return Sample(
+            at=monotonic() - began,
+            rss_mb=process.memory_info().rss / 2**20,
+            descriptors=process.num_fds(),
+            sockets=len(process.net_connections()),
+            threads=process.num_threads(),
+            cpu=used.user + used.system,
+            driver_mb=psutil.Process().memory_info().rss / 2**20,
+        )
 
 
-def slope_per_hour(samples: list[Sample]) -> float:
+def slope_per_hour(samples: Sequence[Sample]) -> float:
     """Least squares, MB an hour."""
     times, sizes = [s.at for s in samples], [s.rss_mb for s in samples]
     middle, mean = sum(times) / len(times), sum(sizes) / len(sizes)
     spread = sum((t - middle) ** 2 for t in times)
+    if not spread:
+        return 0.0
     return 3600 * sum((t - middle) * (m - mean) for t, m in zip(times, sizes, strict=True)) / spread
 
 
-def soak(minutes: float, folder: Path) -> int:
+@dataclass
+class Soak:
+    """One run: the churn, and what was measured beside it."""
+
+    churn: Churn
+    watchdog: Watchdog
+    samples: list[Sample] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    """Why the run did not come to its end."""
+    began: float = field(default_factory=monotonic)
+
+    def run(self, seconds: float, kill_every: float) -> None:
+        """All of it; what goes wrong stands in ``problems``."""
+        try:
+            self._work(seconds, kill_every)
+            self.churn.drain(REST_WITHIN)
+        except (HarnessError, psutil.Error) as problem:
+            self.problems.append(str(problem))
+        if self.watchdog.is_running:
+            self.samples.append(sample(self.watchdog, self.began))
+        else:
+            self.problems.append(f"the watchdog has ended by itself\n{self.watchdog.report()}")
+
+    def _work(self, seconds: float, kill_every: float) -> None:
+        killed_at = sampled_at = self.began
+        while (now := monotonic()) - self.began < seconds:
+            if now - sampled_at >= SAMPLE_EVERY:
+                sampled_at = now
+                self.samples.append(sample(self.watchdog, self.began))
+            if now - killed_at >= kill_every:
+                self.churn.kill_gateway()
+                killed_at = monotonic()
+            self._step()
+            time.sleep(max(0.0, PACE - (monotonic() - now)))
+
+    def _step(self) -> None:
+        try:
+            self.churn.step()
+        except Hopeless:
+            raise
+        except HarnessError as problem:  # a gateway that is busy: asked again
+            print(f"[soak] {str(problem)[:300]}", file=sys.stderr)
+
+
+def soak(minutes: float, kill_every: float, folder: Path) -> int:
     """Answers 0 when nothing was missed, doubled or leaked."""
-    hooked = Webhook()
-    with hooked as hook, World(V3_24, folder / "gateway", run_timeout_seconds=RUN_LIMIT) as world:
-        for key in KEYS:
-            world.witness.create(key)
-        churn, samples = Churn(world, Random(1)), list[Sample]()
-        extra = {**SETTINGS, "notify": [hook.url]}
-        with Watchdog(world.gateway, folder / "watchdog", extra=extra) as watchdog:
+    settings = {**SETTINGS}
+    with Webhook() as hook, World(V3_24, folder / "gateway", run_timeout_seconds=RUN_LIMIT) as world:
+        settings["notify"] = [hook.url]
+        with Watchdog(world.gateway, folder / "watchdog", extra=settings) as watchdog:
             watchdog.wait_for("cycle.finished")
-            began = monotonic()
-            killed_at = sampled_at = began
-            while monotonic() - began < minutes * 60:
-                try:
-                    churn.step()
-                except HarnessError as problem:
-                    print(f"[soak] {problem}", file=sys.stderr)
-                if monotonic() - sampled_at >= SAMPLE_EVERY:
-                    sampled_at = monotonic()
-                    samples.append(sample(watchdog, began))
-                if monotonic() - killed_at >= KILL_EVERY:
-                    churn.kill_gateway()
-                    killed_at = monotonic()
-            churn.drain()
-            samples.append(sample(watchdog, began))
-            return report(churn, samples, watchdog, hook, world)
+            one = Soak(Churn(world, watchdog, Random(1)), watchdog)
+            one.run(minutes * 60, kill_every)
+            return report(one, hook)
 
 
-def report(churn: Churn, samples: list[Sample], watchdog: Watchdog, hook: Webhook, world: World) -> int:
-    result = reckon(watchdog, hook, world.provider, within=60)
-    code = watchdog.stop()
-    first, last = samples[0], samples[-1]
-    turns = [call.last_said.partition("\n")[0] for call in world.provider.calls if OURS in call.last_said]
-    doubled = [mark for mark, count in result.turns().items() if count > 1]
-    recovered = result.outcomes["recovered"]
-    missed = churn.deaths - recovered
-    rises = slope_per_hour(samples[len(samples) // 2 :])
-    most_fds, most_sockets = max(s.descriptors for s in samples), max(s.sockets for s in samples)
-    lines = [
-        f"{last.at / 60:.1f} minutes, {churn.turns} turns, {churn.deaths} deaths ({churn.kills} gateway kills)",
-        f"recovered {recovered}, missed {max(0, missed)}, doubled {len(doubled)}; {len(turns)} turns of ours at the model",
-        result.sentence(),
-        f"memory {first.rss_mb:.1f} -> {last.rss_mb:.1f} MB, slope of the second half {rises:+.2f} MB/h",
-        f"file descriptors {first.descriptors} -> {last.descriptors} (most {most_fds})",
-        f"sockets {first.sockets} -> {last.sockets} (most {most_sockets}), threads {first.threads} -> {last.threads}",
-        *(f"lost: {loss}" for loss in result.losses),
+def report(one: Soak, hook: Webhook) -> int:
+    heard = one.churn.heard
+    with contextlib.suppress(HarnessError):  # turns that ended while a drain was given up
+        one.churn.look()
+    result = reckon(one.watchdog, hook, heard, within=20)
+    code = one.watchdog.stop() if one.watchdog.is_running else 1
+    found = balance(one.churn.turns, result.incidents, one.churn.kills)
+    failures = [*one.problems, *dict.fromkeys([*found.losses, *result.losses, *_unproved(result)])]
+    failures += [f"a turn of ours that no attempt is written down for: {mark}" for mark in _strays(result, heard.turns)]
+    failures += _leaks(one.samples)
+    failures += [f"the watchdog ended with {code}"] if code else []
+    lines = [*_traffic(one, found, result), *_resources(one.samples)]
+    verdict = [f"FAILED: {failure}" for failure in failures] or ["nothing was missed, doubled or leaked"]
+    print("\n".join([*lines, *verdict]), flush=True)
+    return 1 if failures else 0
+
+
+# ------------------------------------------------------------ what was counted
+
+
+def _traffic(one: Soak, found: Balance, result: Reckoning) -> Iterable[str]:
+    churn, fates = one.churn, found.fates
+    causes = ", ".join(f"{count} {cause}" for cause, count in sorted(churn.causes.items()))
+    yield (
+        f"{one.samples[-1].at / 60 if one.samples else 0:.1f} minutes, {len(churn.turns)} turns, {churn.fresh} fresh sessions, "
+        f"{len(churn.kills)} gateway kills"
+    )
+    ends = ", ".join(f"{fates[fate]} {fate}" for fate in Fate)
+    yield f"{fates.total()} stuck sessions ({causes}): {ends}"
+    turns = result.turns()
+    doubled = sum(count > 1 for count in turns.values())
+    yield f"doubled {doubled}; {len(turns)} turns of ours at the model, {turns.total()} calls of theirs"
+    yield (
+        f"flagged without a death {found.alarms}; resumed runs that were cut and recovered again {found.cut_again}; "
+        f"still running at the end, given up {len(churn.given_up)}"
+    )
+    states = Counter(f"{attempt['step']} {attempt['state']}" for attempt in result.attempts)
+    yield "attempts: " + ", ".join(f"{count} {state}" for state, count in states.most_common())
+    yield result.sentence()
+    yield from (_given_up(incident) for incident in result.incidents if incident["outcome"] == "quarantined")
+
+
+def _given_up(incident: dict[str, Any]) -> str:
+    tried = ", ".join(f"{a['step']} {a['state']} ({a['reason']})" for a in incident["attempts"])
+    return f"quarantined: {incident['session']} at {incident['opened_at']}, {tried or 'no attempt'}"
+
+
+def _unproved(result: Reckoning) -> list[str]:
+    """Resume turns that are called a success and never reached the model."""
+    turns = result.turns()
+    marks = [
+        mark_of(incident, attempt)
+        for incident in result.incidents
+        for attempt in incident["attempts"]
+        if attempt["step"] == "resume" and attempt["state"] == "succeeded"
     ]
-    print("\n".join(lines))
-    leaked = last.descriptors > first.descriptors + 4 or last.sockets > first.sockets + 2
-    return 1 if missed or doubled or result.losses or leaked or code else 0
+    return [f"{mark} succeeded without a model call" for mark in marks if not turns[mark]]
+
+
+def _strays(result: Reckoning, turns: Iterable[str]) -> list[str]:
+    known = {mark_of(incident, attempt) for incident in result.incidents for attempt in incident["attempts"]}
+    return sorted(set(turns) - known)
+
+
+# ------------------------------------------------------------ what was measured
+
+
+def _resources(samples: Sequence[Sample]) -> Iterable[str]:
+    if not samples:
+        return
+    first, last = _begin_and_end(samples)
+    quarters = [samples[len(samples) * i // 4 : len(samples) * (i + 1) // 4] or [samples[-1]] for i in range(4)]
+    sizes = ", ".join(f"{median(s.rss_mb for s in quarter):.1f}" for quarter in quarters)
+    rise = slope_per_hour(samples[len(samples) // 2 :])
+    yield f"memory by quarters {sizes} MB, most {max(s.rss_mb for s in samples):.1f}; slope of the second half {rise:+.2f} MB/h"
+    for name in ("descriptors", "sockets", "threads"):
+        most = max(getattr(s, name) for s in samples)
+        yield f"{name} {getattr(first, name)} -> {getattr(last, name)} (most {most})"
+    seconds = samples[-1].at - samples[0].at or 1.0
+    used = samples[-1].cpu - samples[0].cpu
+    yield f"CPU of the daemon {used:.0f} s, {100 * used / seconds:.1f} % of a core"
+    yield f"(memory of the driver itself {samples[0].driver_mb:.0f} -> {samples[-1].driver_mb:.0f} MB)"
+
+
+def _leaks(samples: Sequence[Sample]) -> Iterable[str]:
+    if len(samples) < 4:
+        return
+    first, last = _begin_and_end(samples)
+    for name, allowed in (("descriptors", 4), ("sockets", 2), ("threads", 2)):
+        before, after = getattr(first, name), getattr(last, name)
+        if after > before + allowed:
+            yield f"{name} leak: {before} -> {after}"
+    half = samples[len(samples) // 2 :]
+    rise = slope_per_hour(half) * (half[-1].at - half[0].at) / 3600
+    if rise > RISE_ALLOWED:
+        yield f"memory rose by {rise:.1f} MB in the second half"
+
+
+def _begin_and_end(samples: Sequence[Sample]) -> tuple[Sample, Sample]:
+    """The first quarter's middle, and the instant after everything came to rest."""
+    quarter = sorted(samples[: max(1, len(samples) // 4)], key=lambda s: s.descriptors)
+    return quarter[len(quarter) // 2], samples[-1]
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--kill-every", type=float, default=240, metavar="SECONDS", help="of the gateway; default 240")
+    parser.add_argument("--folder", type=Path, help="keep the logs and the ledger here; default: nothing is kept")
     wanted = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as folder:
-        return soak(wanted.minutes, Path(folder))
+    leave_in_order_when_told()
+    with tempfile.TemporaryDirectory() as temporary:
+        return soak(wanted.minutes, wanted.kill_every, wanted.folder or Path(temporary))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""The books of ``make soak``: what it counts, and against what."""
