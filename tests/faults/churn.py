@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from tests.e2e.harness.daemon import Line, Watchdog
-from tests.e2e.harness.failures import HarnessError, Refused
+from tests.e2e.harness.failures import HarnessError, Hopeless, Refused
 from tests.e2e.harness.provider import Answer, Call, Silence, Stream
 from tests.e2e.harness.stores import stored_entry
 from tests.e2e.harness.waiting import epoch_ms, monotonic, until
@@ -124,11 +124,12 @@ class Churn:
             self._begin(self.rng.choice(free), rows)
 
     def look(self) -> dict[str, Row]:
-        """Note what ended; the rows as they were a moment before."""
+        """Note what ended; the rows as they were a moment before. ``Hopeless`` when the watchdog is no more."""
+        if not self.watchdog.is_running:
+            raise Hopeless("the watchdog has ended by itself")
         rows = {str(row["key"]): row for row in self.world.witness.rows()}
         self.world.witness.events.clear()
-        for call in self.world.provider.take_finished():
-            self.heard.note(call)
+        self._listen()
         lines = self.watchdog.lines[self._lines_read :]
         self._lines_read += len(lines)
         for line in lines:
@@ -140,6 +141,15 @@ class Churn:
                 turn.is_well = True
                 del self.dead[turn.key]
         return rows
+
+    def turns_with(self, mark: str) -> int:
+        """Calls that the turn of this mark made, up to now."""
+        self._listen()
+        return self.heard.turns_with(mark)
+
+    def _listen(self) -> None:
+        for call in self.world.provider.take_finished():
+            self.heard.note(call)
 
     def _hear(self, line: Line) -> None:
         key = str(line.get("session"))
