@@ -615,6 +615,9 @@ class ScriptedHost:
             return LockSight(Lock.UNREADABLE)  # as the real one: a folder that does not know the session
         return LockSight(_LOCKS[here.lock], _PIDS.get(here.lock))
 
+    def transcript_written_at(self, state_dir: str, agent_id: str | None, session_id: str) -> datetime | None:
+        return None  # reports do not say
+
 
 _DEVICE = DeviceIdentity.of(bytes(32))
 _PROBE_DEVICE = DeviceIdentity.of(bytes([1] * 32))

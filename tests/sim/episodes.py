@@ -157,6 +157,9 @@ class _SimHost:
             return LockSight(Lock.NONE)
         return LockSight(Lock.HELD_BY_GATEWAY if pid == gateway_pid else Lock.HELD_BY_OTHER, pid)
 
+    def transcript_written_at(self, _state_dir: str, _agent_id: str | None, _session_id: str) -> datetime | None:
+        return None  # its transcripts are no files
+
 
 @dataclass(slots=True)
 class _StoryLog(RecordedLog):

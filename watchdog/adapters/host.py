@@ -106,7 +106,23 @@ class Host:
 
         None: no transcript file was seen, which is normal on 2026.9.x (SQLite) and before a first turn.
         """
-        marks = []
+        files = self._transcript_files(state_dir, agent_id, session_id)
+        return ",".join(f"{info.st_size}:{info.st_mtime_ns}" for info in files) or None
+
+    def transcript_written_at(self, state_dir: str | Path, agent_id: str | None, session_id: str) -> datetime | None:
+        """``service.ports.Host``. Of several files the one written last; None too where the file system keeps whole seconds."""
+        files = self._transcript_files(state_dir, agent_id, session_id)
+        latest = max((info.st_mtime_ns for info in files), default=0)
+        if latest % 10**9 == 0:
+            return None
+        try:
+            return datetime.fromtimestamp(latest / 10**9, UTC)
+        except (ValueError, OverflowError, OSError):
+            return None  # a time that no calendar has
+
+    def _transcript_files(
+        self, state_dir: str | Path, agent_id: str | None, session_id: str
+    ) -> Iterator[os.stat_result]:
         for folder in self._session_folders(state_dir, agent_id, session_id):
             transcripts: frozenset[Path] = frozenset()
             with contextlib.suppress(_Unreadable):
@@ -114,8 +130,7 @@ class Host:
             for path in sorted(transcripts | {folder / f"{session_id}.jsonl"}):
                 info = _lstat(path)
                 if info is not None and stat.S_ISREG(info.st_mode):
-                    marks.append(f"{info.st_size}:{info.st_mtime_ns}")
-        return ",".join(marks) or None
+                    yield info
 
     def _session_folders(self, state_dir: str | Path, agent_id: str | None, session_id: str) -> list[Path]:
         """The session folders to look in; none when an id could name a place outside them."""

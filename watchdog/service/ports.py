@@ -178,6 +178,10 @@ class Host(Protocol):
         self, state_dir: str, agent_id: str | None, session_id: str, *, gateway_pid: int | None
     ) -> LockSight: ...
 
+    def transcript_written_at(self, state_dir: str, agent_id: str | None, session_id: str) -> datetime | None:
+        """When the session's transcript was last written; None: no file of it was seen."""
+        ...
+
 
 # ---------------------------------------------------------------- the ledger
 

@@ -43,9 +43,13 @@ class ToldHost:
 
     sight: LockSight = LockSight(Lock.NONE)
     asked: list[tuple[str, str | None, str, int | None]] = field(default_factory=list)
+    written_at: datetime | None = None
 
     def lock_sight(
         self, state_dir: str, agent_id: str | None, session_id: str, *, gateway_pid: int | None
     ) -> LockSight:
         self.asked.append((state_dir, agent_id, session_id, gateway_pid))
         return self.sight
+
+    def transcript_written_at(self, state_dir: str, agent_id: str | None, session_id: str) -> datetime | None:
+        return self.written_at

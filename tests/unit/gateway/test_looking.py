@@ -174,6 +174,45 @@ async def test_a_run_that_hit_its_time_limit_has_done_so_whatever_touches_its_ro
         assert await kind_of(touched) is TailKind.STOPPED
 
 
+@pytest.mark.parametrize(
+    ("row_says", "file_says", "kind"),
+    [
+        (13.7, 10.01, TailKind.TIMED_OUT),
+        (0.4, 10.01, TailKind.TIMED_OUT),
+        (10.01, 25.0, TailKind.TIMED_OUT),
+        (13.7, 12.2, TailKind.TIMED_OUT),
+        (13.7, 15.0, TailKind.STOPPED),
+        (10.01, 5.0, TailKind.STOPPED),
+        (10.01, 9.97, TailKind.STOPPED),
+        (13.7, 9.995, TailKind.TIMED_OUT),
+    ],
+    ids=[
+        "row late",
+        "row lost",
+        "file touched",
+        "file slow",
+        "both late",
+        "Stop, then touched",
+        "Stop, just before",
+        "tick early",
+    ],
+)
+async def test_the_transcripts_file_says_when_a_run_ended(row_says: float, file_says: float, kind: TailKind) -> None:
+    """Seen in an hour of churn on a busy machine (2026.3.24): rows written 2 to 4 s after the run had hit its limit, and
+    two never, because the gateway was killed in between."""
+    began = datetime(2026, 11, 20, 11, 0, tzinfo=UTC)
+    row = replace(SESSION, started_at=began, updated_at=began + timedelta(seconds=row_says))
+    answers: dict[str, Answer] = {
+        "config__get": {"parsed": {"agents": {"defaults": {"timeoutSeconds": 10}}}},
+        "chat__history": {"messages": [user("x"), ABORTED_SILENT]},
+    }
+    async with scene_with(answers=answers, state_dir="/state", **V324) as scene:
+        scene.host.written_at = began + timedelta(seconds=file_says)
+        look = await scene.client.look(row, Wants(tail=True))
+    assert look.tail is not None
+    assert look.tail.kind is kind
+
+
 async def test_no_time_limit_is_believed_that_an_agent_overrides() -> None:
     agents = {"defaults": {"timeoutSeconds": 10}, "list": [{"id": "main", "timeoutSeconds": 99}]}
     began = datetime(2026, 11, 20, 11, 0, tzinfo=UTC)

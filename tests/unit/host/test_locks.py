@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -342,6 +342,25 @@ def test_the_fingerprint_is_of_the_file_the_store_names(host: Host, state: State
     old.write_text("xy")
     assert first is not None
     assert host.transcript_fingerprint(state.root, "main", SESSION) != first
+
+
+def test_when_a_transcript_was_written_is_told_by_its_file(host: Host, state: State) -> None:
+    assert host.transcript_written_at(state.root, "main", SESSION) is None
+    path = state.sessions / f"{SESSION}.jsonl"
+    path.write_text("x")
+    os.utime(path, ns=(1, 1_795_293_867_178_000_000))
+    written = host.transcript_written_at(str(state.root), None, SESSION)
+    assert written == datetime(2026, 11, 21, 20, 44, 27, 178_000, tzinfo=UTC)
+    os.utime(path, ns=(1, 1_795_293_867_000_000_000))
+    assert host.transcript_written_at(state.root, "main", SESSION) is None, "whole seconds: too coarse to tell"
+    os.utime(path, ns=(1, 10**18 * 9 + 1))
+    host.transcript_written_at(state.root, "main", SESSION)  # no year of ours, and no error
+    named = state.sessions / "old-file.jsonl"
+    state.store({"sessionId": SESSION, "sessionFile": str(named)})
+    named.write_text("later")
+    os.utime(named, ns=(1, 1_795_293_868_500_000_000))
+    path.unlink()
+    assert host.transcript_written_at(state.root, "main", SESSION) == written + timedelta(seconds=1.322)
 
 
 def test_a_broken_store_leaves_the_plain_name(host: Host, state: State) -> None:
