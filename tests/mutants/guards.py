@@ -1162,4 +1162,12 @@ GUARDS = (
         "",
         tests=(GATEWAY + "test_listing.py",),
     ),
+    Guard(
+        "verify: a turn that was answered and overtaken has helped",
+        "double recovery",
+        "watchdog/core/recovery.py",
+        "    if moved and tail is not None and tail.overtaken_mark == mark and ",
+        "    if False and ",
+        tests=(CORE + "test_verify.py",),
+    ),
 )

@@ -289,6 +289,9 @@ class TranscriptTail:
     """When a watchdog's turn, ours or another's, was last written here (its mark is in the text)."""
     deed_mark: str | None = None
     """``<incident>/<number>`` of that turn."""
+    overtaken_mark: str | None = None
+    """The same, of the last such turn that was answered and after whose answer somebody wrote again: what runs now, or has
+    failed since, is not that turn."""
 
 
 @dataclass(frozen=True, slots=True)

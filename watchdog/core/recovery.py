@@ -178,6 +178,11 @@ def _verify_turn(
         return Proof(AttemptState.SUCCEEDED, "NewRunDone")
     if moved and session.status is Status.ABSENT:
         return Proof(AttemptState.SUCCEEDED, "RowCleared")
+    mark = f"{attempt.incident}/{attempt.number}"
+    if moved and tail is not None and tail.overtaken_mark == mark and (session.status.is_terminal or is_overdue):
+        # Seen between two polls of a busy 2026.3.24: our turn was answered, a person wrote again, and that run died. The
+        # next rung would have taken the conversation away from a person who was helped.
+        return Proof(AttemptState.SUCCEEDED, "TurnAnswered")
     if moved and session.status.is_terminal:
         # The row is free again, but the turn did not do its work (2026.9.6: "restart recovery claim changed before
         # agent adoption" fails the first turn of a lock-made stuck row).

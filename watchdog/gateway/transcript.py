@@ -104,6 +104,7 @@ def read_tail(payload: msgspec.Raw) -> TranscriptTail:
         was_stopped_by_request=any(message.openclawAbort is not None for message in messages[-3:]),
         deed_at=deed_at,
         deed_mark=deed_mark,
+        overtaken_mark=_overtaken_deed(messages),
     )
 
 
@@ -194,6 +195,21 @@ def _last_deed(messages: Sequence[_Message]) -> tuple[datetime | None, str | Non
         if message.role == "user" and (match := MARK.search(_text(message))):
             return instant(message.timestamp), f"{match[1]}/{match[2]}"
     return None, None
+
+
+def _overtaken_deed(messages: Sequence[_Message]) -> str | None:
+    """The mark of the last watchdog's turn that was answered before a person wrote again."""
+    found: str | None = None
+    asked: str | None = None
+    answered: str | None = None
+    for message in messages:
+        if message.role == "user":
+            match = MARK.search(_text(message))
+            found = (answered or found) if match is None else found
+            asked, answered = (f"{match[1]}/{match[2]}" if match is not None else None), None
+        elif asked is not None and message.role == "assistant" and _assistant_kind(message) is TailKind.ANSWERED:
+            answered = asked
+    return found
 
 
 def _is_deed(message: _Message) -> bool:

@@ -272,3 +272,31 @@ def test_the_answer_to_the_request_is_no_part_of_the_judgement() -> None:
     """``verify`` takes no receipt: what the gateway said to the deed cannot make it a success."""
     assert _early(Step.RESUME, _row(last_run_id="ocw-i1-1"), OURS) == NOT_YET
     assert at(0) == T0
+
+
+OVERTAKEN = tail(TailKind.REQUEST, fingerprint="tail-4", overtaken_mark="i1/1")
+SUPERSEDED = Proof(SUCCEEDED, "TurnAnswered")
+
+
+@pytest.mark.parametrize(
+    ("row", "seen", "early", "late"),
+    [
+        (_row(started_at=AFTER), OVERTAKEN, NOT_YET, SUPERSEDED),
+        (_row(started_at=AFTER, status=Status.TIMEOUT), OVERTAKEN, SUPERSEDED, SUPERSEDED),
+        (_row(started_at=AFTER, status=Status.DONE), OVERTAKEN, Proof(SUCCEEDED, "NewRunDone"), None),
+        (_row(), OVERTAKEN, NOT_YET, Proof(INEFFECTIVE, "NothingChanged")),
+        (
+            _row(started_at=AFTER),
+            replace(OVERTAKEN, overtaken_mark="i9/1"),
+            NOT_YET,
+            Proof(INEFFECTIVE, "NewRunSilent"),
+        ),
+        (_row(started_at=AFTER), ANSWERED, NOT_YET, Proof(INEFFECTIVE, "NewRunSilent")),
+    ],
+    ids=["silent", "timed out", "done", "the old run", "another's turn", "not overtaken"],
+)
+def test_what_dies_after_our_turn_was_answered_is_another_run(
+    row: Session, seen: TranscriptTail, early: Proof, late: Proof | None
+) -> None:
+    assert _early(Step.RESUME, row, seen) == early
+    assert _late(Step.RESUME, row, seen) == (late or early)

@@ -239,8 +239,18 @@ def test_what_is_remembered_is_bounded_and_says_so() -> None:
         heard.hear(changed({"sessionKey": f"k{number}"}, "agent"))
     heard.hear(changed({"sessionKey": "k0", "status": "done"}))
     said = heard.take()
-    assert (len(said.changes), len(said.worked_on), said.is_everything) == (MOST_KEYS, MOST_KEYS, False)
+    assert (len(said.changes), len(said.worked_on), said.is_everything) == (MOST_KEYS, MOST_KEYS - 1, False)
     assert said.changes["k0"] == {"status": "done"}
+
+
+def test_work_that_ended_is_work_no_more_until_somebody_works_again() -> None:
+    heard = Heard()
+    heard.hear(changed({"sessionKey": "k1"}, "agent"))
+    heard.hear(changed({"sessionKey": "k1", "session": {"status": "done"}}))
+    assert heard.peek().worked_on == frozenset()
+    heard.hear(changed({"sessionKey": "k1"}, "agent"))  # 2026.5.18 says done in the middle of a run
+    heard.hear(changed({"sessionKey": "k1", "label": "another name"}))
+    assert heard.peek().worked_on == {"k1"}
 
 
 JSON = st.recursive(

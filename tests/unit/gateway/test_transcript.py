@@ -163,6 +163,31 @@ def test_the_latest_mark_counts() -> None:
     assert _tail(user(), OURS, later).deed_mark == "i2/1"
 
 
+LATER = user("and now the tunnels")
+THEIRS = user(f"again {mark('i2', 1)}")
+
+
+@pytest.mark.parametrize(
+    ("mark_of", "messages"),
+    [
+        (None, [user(), OURS]),
+        (None, [user(), OURS, assistant("done")]),
+        ("i1/2", [user(), OURS, assistant("done"), LATER]),
+        ("i1/2", [user(), OURS, assistant("done"), LATER, assistant("and done")]),
+        (None, [user(), OURS, LATER]),
+        (None, [user(), OURS, LATER, assistant("done"), LATER]),
+        (None, [user(), OURS, ABORTED_SILENT, LATER]),
+        (None, [user(), OURS, assistant("done"), THEIRS]),
+        ("i1/2", [user(), OURS, assistant("done"), LATER, THEIRS]),
+        ("i2/1", [user(), OURS, assistant("done"), LATER, THEIRS, assistant("done"), LATER]),
+    ],
+)
+def test_a_turn_of_ours_is_overtaken_when_it_was_answered_and_a_person_wrote_again(
+    mark_of: str | None, messages: list[dict[str, Any]]
+) -> None:
+    assert _tail(*EARLIER, *messages).overtaken_mark == mark_of
+
+
 def test_a_mark_in_an_answer_is_no_deed() -> None:
     assert _tail(user(), assistant(f"You wrote {mark('i1', 1)}")).deed_mark is None
 

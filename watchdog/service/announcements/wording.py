@@ -48,6 +48,7 @@ STEP_EFFECTS = {
 
 REASONS = {
     "NewRunDone": "a new run finished",
+    "TurnAnswered": "its turn was answered, and the conversation has gone on since",
     "NewRunProgresses": "a new run is making progress",
     "RowCleared": "the session is free again",
     "RowTerminal": "its run has ended",
