@@ -4,7 +4,7 @@ Each answers on its own path of one port like a 2026.9.6 with so many sessions: 
 one has changed. Nothing is computed but the envelope; the rows are written once. Some gateways hang (they take the
 connection, shake hands, and answer no list), some flood (an event of 3 KB, as often as the socket takes it).
 
-Prints the port, and at the end one JSON document: when each gateway was asked for its list, by its number.
+Prints the port, and at the end one JSON document: when each gateway was polled, by its number.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from tests.e2e.harness.waiting import epoch_ms
 
 METHODS = ["health", "sessions.list", "gateway.restart.preflight"] + [f"method.number.{one}" for one in range(463)]
 FILLER = {"agentRuntime": {"id": "openclaw", "source": "implicit"}, "participants": [{"note": "x" * 1200}]}
+COUNTS = json.dumps({"safe": False, "counts": {"embeddedRuns": 2, "totalActive": 2}, "blockers": []})
+ONE_POLL = 5.0
+"""Seconds within which requests belong to one poll."""
 FLOOD = json.dumps({"type": "event", "event": "agent", "payload": {"stream": "assistant", "data": "y" * 3000}})
 
 
@@ -37,7 +40,7 @@ class Canned:
     sessions: int
     is_hanging: bool = False
     is_flooding: bool = False
-    lists: list[float] = field(default_factory=list)
+    polls: list[float] = field(default_factory=list)
     _order: list[int] = field(default_factory=list)
     _touched: dict[int, int] = field(default_factory=dict)
 
@@ -65,10 +68,15 @@ class Canned:
         """A payload, or None: silence."""
         if method == "connect":
             return json.dumps(_hello(params))
+        if method in ("sessions.list", "gateway.restart.preflight"):
+            self._note_poll(time.perf_counter())
         if method == "sessions.list":
-            self.lists.append(time.perf_counter())
             return None if self.is_hanging else self._list(params)
-        return "{}"
+        return COUNTS if method == "gateway.restart.preflight" else "{}"
+
+    def _note_poll(self, at: float) -> None:
+        if not self.polls or at - self.polls[-1] > ONE_POLL:
+            self.polls.append(at)
 
     def _list(self, params: dict[str, Any]) -> str:
         if params.get("offset", 0) == 0:
@@ -148,7 +156,7 @@ async def _main(options: argparse.Namespace) -> None:
     async with serve(handle, "127.0.0.1", 0, ping_interval=None, compression=None, close_timeout=0.2) as server:
         print(next(iter(server.sockets)).getsockname()[1], flush=True)
         await stop.wait()
-        json.dump({gateway.number: gateway.lists for gateway in gateways}, sys.stdout)
+        json.dump({gateway.number: gateway.polls for gateway in gateways}, sys.stdout)
         sys.stdout.flush()
         server.close(close_connections=True)
 

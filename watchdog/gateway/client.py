@@ -42,6 +42,7 @@ from watchdog.gateway.listening import Listener
 from watchdog.gateway.lister import Lister
 from watchdog.gateway.looking import Looker
 from watchdog.gateway.rows import instant
+from watchdog.gateway.standstill import Counts
 from watchdog.gateway.waiting import Ask
 from watchdog.service import errors
 from watchdog.service.ports import Clock, Deed, Host, Loss, Receipt, Standstill, Wants
@@ -53,6 +54,8 @@ wait these seconds between signing in and a deed whose answer has to reach a cha
 TELLING_TRIES, TELLING_PAUSE = 3, 3.0
 CHECK_AGAIN = timedelta(minutes=1)
 """How long deeds rest when the gateway gave no answer to whether their scopes are granted, until it is asked again."""
+COUNT_AGAIN = timedelta(hours=1)
+"""How long a gateway that left ``gateway.restart.preflight`` unanswered is watched by lists alone: it may hang in that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,8 @@ class GatewayClient:
         self._scope_problems: dict[str, str] = {}
         self._unchecked_since: Moment | None = None
         """When the check of the scopes went unanswered; None: it was answered."""
+        self._uncounted_since: Moment | None = None
+        """When the gateway did not say what it counts as active, and the connection was given up for it."""
         self._probe_link: Link | None = None
         self._timed_out: dict[str, str] = {}
         self._skew: timedelta | None = None
@@ -169,7 +174,7 @@ class GatewayClient:
             counts_pages=self._counts_pages,
             clock_base=self._clock_base,
             listener=self._listener,
-            count=self._looker.counts if self._facts.capabilities.has_preflight else None,
+            count=self._count if self._facts.capabilities.has_preflight else None,
         )
         await self._check_scopes()
         if self._facts.capabilities.row_survives_stop:
@@ -286,6 +291,19 @@ class GatewayClient:
         if keen is None:
             return await self._lister.whole()
         return await (self._lister.whole(is_hurried=False) if sweep else self._lister.glance(keen))
+
+    async def _count(self) -> Counts | None:
+        """What the gateway counts as active. A poll can do without it: unanswered, it is not asked for a while."""
+        if self._looker is None or (self._uncounted_since is not None and self._is_recent(self._uncounted_since)):
+            return None
+        try:
+            return await self._looker.counts()
+        except errors.GatewayUnresponsive:
+            self._uncounted_since = self._clock.now()
+            raise
+
+    def _is_recent(self, at: Moment) -> bool:
+        return self._clock.now().since(at) < COUNT_AGAIN
 
     async def standstill(self, within: timedelta) -> Standstill | None:
         if self._lister is None:

@@ -122,7 +122,7 @@ class Looker:
         """What the gateway counts as active, by its own names; None where it does not say."""
         try:
             answer = decoded(await self.ask("gateway.restart.preflight", {}), _Counts)
-        except errors.RequestRefused:
+        except (errors.RequestRefused, errors.ScopeRefused, errors.UnknownMethod, errors.RateLimited):
             return None
         return _numbers(answer) or None
 

@@ -15,6 +15,7 @@ from watchdog.core.model import (
 from watchdog.core.policy import Step
 from watchdog.gateway.client import (
     CHECK_AGAIN,
+    COUNT_AGAIN,
     SIGN_IN_SETTLES,
     TELLING_PAUSE,
     TELLING_TRIES,
@@ -612,3 +613,38 @@ async def test_nothing_of_it_shows_the_token() -> None:
     async with scene_with(steps=LADDER) as scene:
         shown = f"{scene.client!r} {scene.endpoint!r} {await scene.client.connect()!r}"
     assert TOKEN not in shown
+
+
+# ---------------------------------------------------------------- what the gateway counts as active
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Refused({"code": "INVALID_REQUEST", "message": "unknown method: gateway.restart.preflight"}),
+        Refused({"code": "FORBIDDEN", "message": "missing scope: operator.admin"}),
+        Refused({"code": "UNAVAILABLE", "message": "no."}),
+    ],
+    ids=["unknown", "scope", "refused"],
+)
+async def test_a_gateway_that_does_not_count_for_us_is_listed_at_every_poll(refusal: Refused) -> None:
+    async with scene_with(answers={"gateway__restart__preflight": refusal}) as scene:
+        await scene.client.list_sessions(frozenset())
+        assert await scene.client.standstill(timedelta(minutes=1)) is None
+        await scene.client.list_sessions(frozenset())
+    assert len(scene.gateway.asked_for("sessions.list")) == 2
+
+
+async def test_a_gateway_that_hangs_in_counting_is_watched_by_lists_alone_for_a_while() -> None:
+    async with scene_with(answers={"gateway__restart__preflight": Silent()}) as scene:
+        scene.hurry()
+        with pytest.raises(errors.GatewayUnresponsive):
+            await scene.client.list_sessions(frozenset())
+        await scene.client.connect()
+        await scene.client.list_sessions(frozenset())
+        assert await scene.client.standstill(timedelta(minutes=1)) is None
+        assert len(scene.gateway.asked_for("gateway.restart.preflight")) == 1
+        scene.clock.pass_(COUNT_AGAIN.total_seconds())
+        with pytest.raises(errors.GatewayUnresponsive):
+            await scene.client.list_sessions(frozenset())
+    assert len(scene.gateway.asked_for("gateway.restart.preflight")) == 2
