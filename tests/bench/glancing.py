@@ -34,8 +34,9 @@ from watchdog.service.ports import Standstill
 LIVE = 5
 WINDOW = 1.0
 """Seconds that are compared."""
-WITHIN = timedelta(seconds=60)
-"""``confirm_for``, as shipped: so old a list may become while the gateway's own count stays the same."""
+WITHIN = timedelta(seconds=45)
+"""So old a list may become while the gateway's own count stays the same: every other poll lists, as the daemon's do, which
+comes back in the very moment when a list is ``confirm_for`` (60 s) old."""
 SWEEP_EVERY = 900.0
 WAYS = ("whole lists", "glances", "as the daemon")
 

@@ -130,7 +130,7 @@ class Soak:
                 self.churn.kill_gateway()
                 killed_at = monotonic()
             self._step()
-            time.sleep(max(0.0, PACE - (monotonic() - now)))
+            time.sleep(max(0.0, PACE - (monotonic() - now)))  # how often people look; nothing is waited for
 
     def _step(self) -> None:
         try:

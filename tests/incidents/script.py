@@ -628,6 +628,8 @@ class ScriptedGateway(GatewayClient):
 
     def __init__(self, world: World, steps: frozenset[Step], *, reads_all: bool = False, hears: bool = True) -> None:
         self._reads_all = reads_all
+        self.made: list[Snapshot] = []
+        """Every list that was made."""
         state_dir = "/home/user/.openclaw" if world.case.is_local else None
         endpoint = Endpoint("ws://127.0.0.1:18789", state_dir=state_dir, gateway_pid=GATEWAY_PID)
         super().__init__(
@@ -670,7 +672,8 @@ class ScriptedGateway(GatewayClient):
         return ScriptedLink(world, scopes, is_probe=is_probe)
 
     async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
-        return await super().list_sessions(keen, sweep=sweep or self._reads_all)
+        self.made.append(await super().list_sessions(keen, sweep=sweep or self._reads_all))
+        return self.made[-1]
 
     async def standstill(self, within: timedelta) -> Standstill | None:
         return None if self._reads_all else await super().standstill(within)

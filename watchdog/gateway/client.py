@@ -294,16 +294,14 @@ class GatewayClient:
 
     async def _count(self) -> Counts | None:
         """What the gateway counts as active. A poll can do without it: unanswered, it is not asked for a while."""
-        if self._looker is None or (self._uncounted_since is not None and self._is_recent(self._uncounted_since)):
+        since = self._uncounted_since
+        if self._looker is None or (since is not None and self._clock.now().since(since) < COUNT_AGAIN):
             return None
         try:
             return await self._looker.counts()
         except errors.GatewayUnresponsive:
             self._uncounted_since = self._clock.now()
             raise
-
-    def _is_recent(self, at: Moment) -> bool:
-        return self._clock.now().since(at) < COUNT_AGAIN
 
     async def standstill(self, within: timedelta) -> Standstill | None:
         if self._lister is None:

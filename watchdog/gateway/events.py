@@ -153,9 +153,8 @@ class Heard:
         named = {**_named(said), **_named(said.session)}
         self._changes[key] = {**self._changes.get(key, {}), **named}
         if "status" in named and status_of(named["status"]).is_terminal:
-            self._worked_on.discard(
-                key
-            )  # so ends a turn of 2026.9.6; where work goes on (5.18), the next event says so
+            # So ends a turn of 2026.9.6. Where work goes on all the same (2026.5.18), the next event says it.
+            self._worked_on.discard(key)
 
     def _note_work(self, key: str | None) -> None:
         if key and (key in self._worked_on or len(self._worked_on) < MOST_KEYS):

@@ -231,8 +231,8 @@ class Player:
         report = await self.watch.pass_once()
         self.gateway.leave()
         is_settled = report.is_good and not report.in_flight and self.gateway.follows_the_recording
-        if is_settled and not self.ledger.open_incidents(self.gateway.name):
-            self._idle = one if one.lists else self._idle
+        if is_settled and one.lists and not self.ledger.open_incidents(self.gateway.name):
+            self._idle = one
         played.sessions |= {row.key for listing in one.lists for row in listing.sessions}
         for line in self.log.lines[before:]:
             if line.name in RECORDED_EVENTS:

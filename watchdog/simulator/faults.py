@@ -62,8 +62,10 @@ class Wire:
     def shape(self, frame: dict[str, Any]) -> dict[str, Any]:
         """The frame, with one row of a list made nonsense if chance says so."""
         payload = frame.get("payload")
-        if not self.malforms or not isinstance(payload, dict) or not payload.get("sessions"):
+        if not self.malforms or not isinstance(payload, dict):
             return frame
+        if not payload.get("sessions") or not isinstance(payload["sessions"], list):
+            return frame  # ``health`` has an object of that name
         if self.rng.random() >= self.malforms:
             return frame
         rows = list(payload["sessions"])

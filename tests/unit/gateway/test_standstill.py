@@ -131,7 +131,7 @@ class Stand:
             main_key=None,
             counts_pages=True,
             clock_base=None,
-            listener=self.ears,  # type: ignore[arg-type]
+            listener=self.ears,  # type: ignore[arg-type]  # all of a Listener that a Lister asks for
             count=self._count,
         )
 

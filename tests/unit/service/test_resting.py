@@ -130,7 +130,7 @@ async def test_while_an_incident_is_open_every_poll_lists() -> None:
 async def test_a_ledger_that_cannot_be_written_is_noticed_as_soon_as_with_lists() -> None:
     world = _still()
     await world.look()
-    world.ledger.is_writable = lambda: False  # type: ignore[method-assign]
+    world.ledger.is_writable = lambda: False  # type: ignore[method-assign]  # a full disk, which memory never has
     assert await _lists_in_next_pass(world) == 1
 
 

@@ -216,3 +216,8 @@ class TestInProcess:
         assert failures > 0
         open_stalls = {stall.key for stall in world.stalls if stall.is_open}
         assert {key for key in world.sessions if world.truth(key) is Truth.STUCK} == open_stalls
+
+
+def test_only_lists_have_rows_to_break() -> None:
+    frame = {"type": "res", "id": "w1", "ok": True, "payload": {"sessions": {"count": 3, "recent": []}}}
+    assert Wire(Random(1), malforms=1.0).shape(frame) is frame
