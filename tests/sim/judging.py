@@ -17,6 +17,7 @@ from tests.sim.wiring import Asked
 from watchdog.adapters.ledger import Ledger
 from watchdog.core.policy import PolicyBook
 from watchdog.core.recovery import Attempt, AttemptState
+from watchdog.core.verdict import Verdict
 from watchdog.gateway.looking import TIMEOUT_SLACK
 from watchdog.service.ports import Incident, MessageKind, OwedMessage
 from watchdog.simulator.profiles import ActiveFlag, Profile
@@ -354,15 +355,15 @@ class Judge:
         if any(entry.session == stall.key for entry in self.ledger.quarantines(self.gateway)):
             return "quarantined"
         incidents = [entry for entry in self.ledger.open_incidents(self.gateway) if entry.session == stall.key]
-        if any(owed.message.incident == incident.id for incident in incidents for owed in self.messages):
-            return "incident"
-        kinds = {
-            owed.message.kind
-            for owed in self.messages
-            if owed.message.session == stall.key and owed.message.kind is MessageKind.UNKNOWN
-        }
-        if kinds:
+        is_told = any(owed.message.incident == incident.id for incident in incidents for owed in self.messages)
+        is_unclear = any(
+            owed.message.session == stall.key and owed.message.kind is MessageKind.UNKNOWN for owed in self.messages
+        )
+        # An incident of an earlier run stays open while nobody can tell what became of the one that followed it.
+        if is_unclear and (not is_told or self.explain(stall.key).startswith(f"verdict {Verdict.UNKNOWN.value}")):
             return "unknown"
+        if is_told:
+            return "incident"
         children = self.world.children.get(stall.key, ())
         return "child told" if any(self._knows_of(child) for child in children) else None
 

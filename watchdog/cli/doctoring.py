@@ -221,7 +221,7 @@ async def _gateway(client: GatewayClient, section: Any, steps: frozenset[Step], 
             + ("" if snapshot.is_complete else "; the list could not be read to its end")
             + (f"; {len(snapshot.malformed)} row(s) cannot be read" if snapshot.malformed else ""),
         ),
-        *_clock(name, client),
+        *_clock(name, facts),
         *_scopes(name, client, steps, facts),
         *_signals(name, facts),
     ]
@@ -231,8 +231,8 @@ async def _gateway(client: GatewayClient, section: Any, steps: frozenset[Step], 
     return findings
 
 
-def _clock(name: str, client: GatewayClient) -> Sequence[Finding]:
-    skew = client.clock_skew()
+def _clock(name: str, facts: GatewayFacts) -> Sequence[Finding]:
+    skew = facts.clock_skew
     if skew is None:
         return ()
     if abs(skew) > CLOCK_SKEW:

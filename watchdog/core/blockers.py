@@ -6,13 +6,14 @@ brings the facts (budgets spent, pauses, attempts in flight) from the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from watchdog.core.evidence import Case
-from watchdog.core.model import Lock, Moment, TailKind
+from watchdog.core.model import FlagWorth, Lock, Moment, Status, TailKind
+from watchdog.core.owner_signals import BOOT_SLACK, started_before_boot
 from watchdog.core.policy import Mode, Recovery, Step, Thresholds
 from watchdog.core.spans import span_words
 
@@ -58,6 +59,8 @@ class Blocker:
 
 CLOCK_SLACK = timedelta(seconds=5)
 """By how much a clock may be corrected in passing; more than that is a step, after which everything is observed anew."""
+START_LAG = timedelta(seconds=10)
+"""How long a list goes on to show the row before once a lane is free (0.3 to 7 s, measured on 3.24 and 4.14)."""
 FOREIGN_DEED_HOLD = timedelta(minutes=15)
 """How long another watchdog's deed in the same session is respected."""
 
@@ -188,13 +191,13 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: Standing)
                 "The lists of approvals and questions could not be read, so it may be waiting for a person.",
             )
         )
-    touched = case.track.touched_at
-    if touched is not None and case.now.since(touched) < thresholds.confirm_for:
+    found += _touches(case, thresholds)
+    if is_put_back(case):
         found.append(
             Blocker(
-                BlockerName.RECENTLY_TOUCHED,
-                "The row was touched a moment ago: perhaps a person just wrote.",
-                touched.plus(thresholds.confirm_for),
+                BlockerName.WORK_FINISHED,
+                f"The row says running, and when a run ended: a later `agent` turn is over, and {case.facts.version} puts "
+                "back the row of the run before it. What became of that one is not known.",
             )
         )
     if tail is None:
@@ -215,6 +218,50 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: Standing)
         if is_foreign and tail.deed_at is not None and case.now.wall - tail.deed_at < FOREIGN_DEED_HOLD:
             found.append(Blocker(BlockerName.FOREIGN_DEED, "Another watchdog acted on this session a moment ago."))
     return found
+
+
+def is_put_back(case: Case) -> bool:
+    """A running row with an end in it. A start clears ``endedAt``; the end of an ``agent`` turn writes it and then puts
+    back the status and start that the row had before (measured on 3.24 and 4.14)."""
+    row = case.session
+    return (
+        case.facts.capabilities.row_survives_stop
+        and row.status is Status.RUNNING
+        and row.started_at is not None
+        and row.ended_at is not None
+        and row.ended_at > row.started_at
+    )
+
+
+def _touches(case: Case, thresholds: Thresholds) -> Iterator[Blocker]:
+    touched = case.track.touched_at
+    if touched is not None and case.now.since(touched) < thresholds.confirm_for:
+        yield Blocker(
+            BlockerName.RECENTLY_TOUCHED,
+            "The row was touched a moment ago: perhaps a person just wrote.",
+            touched.plus(thresholds.confirm_for),
+        )
+        return
+    came, free = _words_came_at(case), case.track.lanes_free_at
+    if came is not None and (free is None or free < came.plus(START_LAG)):
+        yield Blocker(
+            BlockerName.RECENTLY_TOUCHED,
+            "The row was touched after its run died, and other runs have been going ever since: somebody's words may "
+            "wait for one of them to end.",
+        )
+
+
+def _words_came_at(case: Case) -> Moment | None:
+    """Since when somebody's words may wait for a free lane of the gateway: the row then says what it said before, and only
+    ``updatedAt`` has moved (measured on 3.24, 4.14, 5.18; 9.6 says ``queued``)."""
+    row, track, tail = case.session, case.track, case.look.tail
+    booted = case.facts.booted_at
+    if case.facts.capabilities.active_run_flag is FlagWorth.TRUSTED or row.updated_at is None:
+        return None
+    if booted is not None and started_before_boot(case):
+        return (track.touched_at or track.first_seen) if row.updated_at > booted + BOOT_SLACK else None
+    is_its_end = tail is not None and tail.kind in (TailKind.TIMED_OUT, TailKind.STOPPED)
+    return None if is_its_end else track.touched_at
 
 
 def _ledger(case: Case, recovery: Recovery, standing: Standing) -> Sequence[Blocker]:

@@ -102,7 +102,7 @@ class Case:
     """How long we have known the gateway's present life; an in-process restart before that cannot be excluded."""
     recovery_window: timedelta = timedelta(minutes=5)
     cut_at: Moment | None = None
-    """When the gateway restarted inside its process while we watched, or None."""
+    """When the gateway restarted inside its process while we watched, or None; its wall clock is the gateway's."""
     gateway_clock_stepped: bool = False
     """The gateway's wall clock moved against its uptime while we watched: ``startedAt`` before boot proves nothing."""
 

@@ -227,6 +227,10 @@ class GatewayFacts:
     scopes: frozenset[str] = frozenset()
     state_dir: str | None = None
     main_session_key: str | None = None
+    process: int = 0
+    """Counts the processes that answered under this name: another number is surely another process."""
+    clock_skew: timedelta | None = None
+    """How far the gateway's clock was ahead of ours at the sign-in; None when it did not say (no ``ts``)."""
 
 
 class Lock(StrEnum):

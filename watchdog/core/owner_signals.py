@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from watchdog.core.evidence import Case, Evidence, Signal, Truth
-from watchdog.core.model import FlagWorth, Lock, LockWorth, Session
+from watchdog.core.model import FlagWorth, GatewayFacts, Lock, LockWorth, Session
 
 BOOT_SLACK = timedelta(seconds=1)
 """A run that started before the gateway's boot, or up to this long after it, is an orphan: no gateway takes work in its
@@ -64,7 +64,11 @@ def _run_in_flight(case: Case) -> Evidence | None:
 
 def started_before_boot(case: Case, row: Session | None = None) -> bool:
     """The run of the case's session, or of ``row``, began before this life of the gateway did, as the gateway says."""
-    started, booted = (row or case.session).started_at, case.facts.booted_at
+    return is_older_than_boot(row or case.session, case.facts)
+
+
+def is_older_than_boot(row: Session, facts: GatewayFacts) -> bool:
+    started, booted = row.started_at, facts.booted_at
     return started is not None and booted is not None and started < booted + BOOT_SLACK
 
 

@@ -50,6 +50,8 @@ class Track:
     owner_gone_polls: int = 0
     idle_proof_at: Moment | None = None
     """When the gateway counted no work at all while this run was listed as running (5.18+): it cannot be alive since."""
+    lanes_free_at: Moment | None = None
+    """The last pass in which nothing else could be running on the gateway: words that waited for a lane then began then."""
     polls: int = 1
 
     def unattended_for(self, now: Moment) -> timedelta | None:
@@ -142,5 +144,6 @@ def forget_spans(track: Track, now: Moment) -> Track:
         owner_gone_since=None,
         owner_gone_polls=0,
         touched_at=None,
+        lanes_free_at=None,
         polls=1,
     )

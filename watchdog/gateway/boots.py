@@ -37,6 +37,9 @@ class Reading:
 class Boots:
     """Remembers one gateway's present life from one sign-in to the next."""
 
+    processes: int = 0
+    """How many times another process surely answered than the one before. Boot times cannot tell it where the gateway's
+    clock is set: set back, one process seems to have started earlier than it did."""
     _before: tuple[Moment, timedelta, datetime] | None = None
     _answered_at: Moment | None = None
 
@@ -51,7 +54,9 @@ class Boots:
         booted = reading.booted_at
         if reading.lock_created_at is not None and booted - reading.lock_created_at > NOISE:
             booted = reading.lock_created_at
-        if self._before is not None and not self._is_another(reading.uptime):
+        if self._before is not None and self._is_another(reading.uptime):
+            self.processes += 1
+        elif self._before is not None:
             said = self._before[2]
             booted = said if booted - said > NOISE else booted
         self._before, self._answered_at = (reading.at, reading.uptime, booted), None

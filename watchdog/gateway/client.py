@@ -133,7 +133,6 @@ class GatewayClient:
         """When the gateway did not say what it counts as active, and the connection was given up for it."""
         self._probe_link: Link | None = None
         self._timed_out: dict[str, str] = {}
-        self._skew: timedelta | None = None
         self._boots = Boots()
         self._loss: Loss | None = None
         self._lost_link: Link | None = None
@@ -234,13 +233,15 @@ class GatewayClient:
     def _read_facts(self, link: Link, endpoint: Endpoint) -> GatewayFacts:
         now, wall = self._clock.now(), instant(link.clock_ms)
         self._clock_base = ClockReading(float(link.clock_ms), now) if wall is not None and link.clock_ms else None
-        self._skew = wall - now.wall if wall is not None else None
         reading = boot_reading(link.hello, link.clock_ms, now, lock_created_at=endpoint.lock_created_at)
-        return facts_of(self._name, link.hello, booted_at=self._boots.booted_at(reading), state_dir=endpoint.state_dir)
-
-    def clock_skew(self) -> timedelta | None:
-        """How far the gateway's clock was ahead of ours at the last sign-in; None when it did not say (no ``ts``)."""
-        return self._skew
+        return facts_of(
+            self._name,
+            link.hello,
+            booted_at=self._boots.booted_at(reading),
+            state_dir=endpoint.state_dir,
+            process=self._boots.processes,
+            clock_skew=wall - now.wall if wall is not None else None,
+        )
 
     async def _check_scopes(self) -> None:
         """Find out at connect time, not at three in the morning, whether the configured steps may be done here."""

@@ -51,7 +51,15 @@ class Hello(msgspec.Struct):
     auth: _Auth | None = None
 
 
-def facts_of(name: str, hello: Hello, *, booted_at: datetime | None, state_dir: str | None) -> GatewayFacts:
+def facts_of(
+    name: str,
+    hello: Hello,
+    *,
+    booted_at: datetime | None,
+    state_dir: str | None,
+    process: int = 0,
+    clock_skew: timedelta | None = None,
+) -> GatewayFacts:
     """The facts about the gateway called ``name``. The list of methods is taken out of ``hello``: it is long."""
     methods = _shared(tuple(hello.features.methods))
     hello.features.methods = []
@@ -65,6 +73,8 @@ def facts_of(name: str, hello: Hello, *, booted_at: datetime | None, state_dir: 
         scopes=frozenset((hello.auth.scopes or ()) if hello.auth is not None else ()),
         state_dir=state_dir,
         main_session_key=hello.snapshot.sessionDefaults.mainSessionKey,
+        process=process,
+        clock_skew=clock_skew,
     )
 
 

@@ -25,6 +25,7 @@ from watchdog.core.model import (
     Snapshot,
     Status,
 )
+from watchdog.core.owner_signals import is_older_than_boot
 from watchdog.core.policy import Policy, PolicyBook, Step
 from watchdog.core.tracking import RunIdentity, Track, forget_spans, note_owner, observe
 from watchdog.core.verdict import Judgement, Verdict, gather_owner, judge
@@ -69,6 +70,7 @@ class Observer:
             alive = {row.key for row in running}
             self.tracks = {key: track for key, track in self.tracks.items() if key in alive}
         preflight = await self._preflight(running, facts)
+        busy = {row.key for row in running if not self._is_dead(row, facts)} if snapshot.is_complete else None
         judged: dict[str, Judged] = {}
         is_same = self._rest_by is not None and self._rest_by[0] is self.book and self._rest_by[1] is facts
         rest = self._rest if is_same else {}
@@ -89,7 +91,14 @@ class Observer:
             policy = self.book.policy_for(facts.name, row)
             look = await self._look(row, policy, facts, preflight, now)
             here = judged[row.key] = self._judge_running(
-                row, look, policy, facts, now, tuple(aliases.get(row.key, ())), self._living(relatives.get(row.key, ()))
+                row,
+                look,
+                policy,
+                facts,
+                now,
+                tuple(aliases.get(row.key, ())),
+                self._living(relatives.get(row.key, ())),
+                is_alone=busy is not None and busy <= {row.key},
             )
             if here.judgement.verdict is Verdict.STUCK:
                 self._unattended[row.key] = here.case.track.identity
@@ -120,6 +129,13 @@ class Observer:
         """Without those found stuck in this pass: a child that died with its row running holds no parent (#71252)."""
         return tuple(row for row in relatives if self._unattended.get(row.key) != RunIdentity.of(row))
 
+    def _is_dead(self, row: Session, facts: GatewayFacts) -> bool:
+        """Its run holds no lane: it ended with an earlier process, or was found stuck in the last pass."""
+        if row.has_active_run or row.active_run_ids:
+            return False
+        is_orphan = is_older_than_boot(row, facts) and not self._trust.clock_stepped
+        return is_orphan or self._unattended.get(row.key) == RunIdentity.of(row)
+
     def _at_rest(self, row: Session, policy: Policy, facts: GatewayFacts, now: Moment) -> Judged:
         case = Case(now, facts, row, observe(None, row, None, now))
         return Judged(row, case, judge(case, policy.thresholds, ()), policy)
@@ -133,10 +149,14 @@ class Observer:
         now: Moment,
         aliases: tuple[Session, ...],
         relatives: tuple[Session, ...],
+        *,
+        is_alone: bool = False,
     ) -> Judged:
         fingerprint = look.tail.fingerprint if look.tail is not None else None
         before = self.tracks.get(row.key)
         track = observe(before, row, fingerprint, now)
+        if is_alone:
+            track = replace(track, lanes_free_at=now)
         if self._believes_rows and (before is None or before.identity != track.identity):
             track = _backdated(track, row, now)
         case = Case(

@@ -7,7 +7,7 @@ restart before our first connection cannot be told from a long uptime (gateways 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from watchdog.core.model import GatewayFacts, Moment
@@ -40,7 +40,7 @@ class Trust:
     """A restart happened while we watched: its age is ours to count (in-process restarts keep the uptime)."""
     cut_at: Moment | None = None
     """When the gateway last restarted inside its process, as seen by the end of our connection: the runs it cut then
-    look like runs their users stopped (3.24, 4.14)."""
+    look like runs their users stopped (3.24, 4.14). Its wall clock is the gateway's: rows are compared with it."""
     heeds_own_connection: bool = True
     """False where a person asks: how fresh our own connection is says nothing then."""
     recent_latencies: deque[timedelta] = field(default_factory=lambda: deque(maxlen=20))
@@ -79,7 +79,7 @@ class Trust:
             return False
         if not _same_process(self.facts, facts):
             return False
-        self.cut_at = loss.at
+        self.cut_at = replace(loss.at, wall=loss.at.wall + (facts.clock_skew or timedelta(0)))
         return True
 
     def note_answer(self, latency: timedelta, *, clock_stepped: bool) -> None:
@@ -134,4 +134,5 @@ def _same_process(before: GatewayFacts, after: GatewayFacts) -> bool | None:
     """Did the same process answer both times? None when either did not say when it started."""
     if before.booted_at is None or after.booted_at is None:
         return None
-    return abs(after.booted_at - before.booted_at) <= BOOT_TOLERANCE
+    # No process starts before the one it follows: an earlier boot is the same one, on a clock that was set back.
+    return after.process == before.process and after.booted_at - before.booted_at <= BOOT_TOLERANCE

@@ -100,6 +100,10 @@ class Endings:
                 setattr(session, name, value)
             if not run.restores:
                 session.status = session.started_ms = session.ended_ms = session.runtime_ms = None
+            lag = world.profile.agent_failure_lag
+            if status == "failed" and lag is not None:
+                session.ended_ms = run.restores.get("ended_ms")
+                world.agenda.after(lag, self._show_failure, session, run, wall)
         if session.status != "running":
             world.end_stall(session, self._ender(run) if status == "done" else f"{status}:{run.run_id}")
         world.touch(session)
@@ -110,6 +114,12 @@ class Endings:
             run=run,
             data={"phase": "end", "startedAt": started, "endedAt": wall},
         )
+
+    def _show_failure(self, session: SimSession, run: Run, ended_ms: int) -> None:
+        if session.run is None and session.last_run_id == run.run_id:
+            session.status, session.ended_ms, session.updated_ms = "failed", ended_ms, self.world.wall_ms
+            self.world.end_stall(session, f"failed:{run.run_id}")
+            self.world.touch(session)
 
     @staticmethod
     def _ender(run: Run) -> str:

@@ -122,6 +122,9 @@ class Profile:
     first turn leaves an empty transcript."""
     agent_restores_row: bool
     """``agent`` runs put the row back as it was when they began: a stuck row is NOT cured (3.24, 4.14)."""
+    agent_failure_lag: float | None
+    """Seconds after which a failed ``agent`` run's row says ``failed`` after all, under the start of the run before it
+    (4.14: 15 s). None: it never does (3.24: the row put back says ``running`` and, in ``endedAt``, when ours ended)."""
     paging: Paging
     lane_width: int
     """Runs of the main lane at once; the others wait."""
@@ -178,6 +181,7 @@ V2026_3_24 = Profile(
     interrupted_words=InterruptedWords.FORGOTTEN,
     keeps_first_words=False,
     agent_restores_row=True,
+    agent_failure_lag=None,
     paging=Paging.NONE,
     lane_width=4,
     shows_queued=False,
@@ -215,6 +219,7 @@ V2026_4_14 = Profile(
     interrupted_words=InterruptedWords.MERGED,
     keeps_first_words=False,
     agent_restores_row=True,
+    agent_failure_lag=15.0,
     paging=Paging.NONE,
     lane_width=4,
     shows_queued=False,
@@ -252,6 +257,7 @@ V2026_5_18 = Profile(
     interrupted_words=InterruptedWords.REPLACED,
     keeps_first_words=False,
     agent_restores_row=False,
+    agent_failure_lag=None,
     paging=Paging.LIMIT,
     lane_width=4,
     shows_queued=False,
@@ -289,6 +295,7 @@ V2026_9_6 = Profile(
     interrupted_words=InterruptedWords.KEPT,
     keeps_first_words=True,
     agent_restores_row=False,
+    agent_failure_lag=None,
     paging=Paging.OFFSET,
     lane_width=8,
     shows_queued=True,

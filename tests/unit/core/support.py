@@ -54,7 +54,8 @@ def running(**changes: Any) -> Session:
 
 def orphan(**changes: Any) -> Session:
     """A row whose run started an hour before the gateway did."""
-    return running(**{"started_at": BOOT - timedelta(hours=1), **changes})
+    began = BOOT - timedelta(hours=1)
+    return running(**{"started_at": began, "updated_at": began, **changes})
 
 
 def tail(kind: TailKind = TailKind.REQUEST, **changes: Any) -> TranscriptTail:

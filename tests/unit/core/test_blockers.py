@@ -17,13 +17,14 @@ from watchdog.core.evidence import Case
 from watchdog.core.model import Lock, LockSight, Look, Moment, TailKind
 from watchdog.core.policy import Budget, Mode, Recovery, Step, Thresholds
 
-from .support import T0, V96, at, case, fresh_track, orphan, tail
+from .support import BOOT, MEASURED, T0, V324, V414, V518, at, case, facts, fresh_track, orphan, tail
 
 THRESHOLDS = Thresholds(confirm_for=timedelta(minutes=1), startup_grace=timedelta(minutes=5))
 RECOVERY = Recovery(
     budget=Budget(3, timedelta(hours=72)), gateway_budget=Budget(20, timedelta(hours=1)), max_concurrent=2
 )
 FREE = Standing(connected_for=timedelta(hours=1))
+AFTER_BOOT = BOOT + timedelta(hours=1)
 
 
 class Situation:
@@ -41,6 +42,12 @@ class Situation:
 
     def row(self, **changes: Any) -> Situation:
         return self.see(session=replace(self.case.session, **changes))
+
+    def on(self, version: str) -> Situation:
+        return self.see(facts=facts(version))
+
+    def track(self, **changes: Any) -> Situation:
+        return self.see(track=replace(self.case.track, **changes))
 
     def touched(self, when: Moment) -> Situation:
         return self.see(track=replace(fresh_track(self.case.session), touched_at=when))
@@ -85,7 +92,15 @@ CHANGES: dict[BlockerName, list[Change]] = {
     ],
     BlockerName.GATEWAY_UNTRUSTED: [lambda s: s.stand(gateway_problem="It answers slowly.")],
     BlockerName.INCOMPLETE_LIST: [lambda s: s.stand(is_list_complete=False)],
-    BlockerName.RECENTLY_TOUCHED: [lambda s: s.touched(T0), lambda s: s.touched(at(-59.999))],
+    BlockerName.RECENTLY_TOUCHED: [
+        lambda s: s.touched(T0),
+        lambda s: s.touched(at(-59.999)),
+        # Words that may wait for a lane: written to since the boot, and never alone on the gateway since.
+        lambda s: s.on(V324).row(updated_at=AFTER_BOOT),
+        lambda s: s.on(V414).row(updated_at=AFTER_BOOT).track(lanes_free_at=None, touched_at=at(-600)),
+        lambda s: s.on(V518).row(updated_at=AFTER_BOOT).track(lanes_free_at=at(-591), touched_at=at(-600)),
+        lambda s: s.on(V324).row(started_at=T0.wall - timedelta(hours=1)).track(touched_at=at(-600)),
+    ],
     BlockerName.SESSION_LOCKED: [
         lambda s: s.look(lock=LockSight(Lock.HELD_BY_OTHER, pid=4)),
         lambda s: s.look(lock=LockSight(Lock.HELD_BY_GATEWAY, pid=4)),
@@ -97,6 +112,8 @@ CHANGES: dict[BlockerName, list[Change]] = {
         lambda s: s.look(tail=tail(TailKind.ANSWERED)),
         lambda s: s.look(cron_run_ended="ok"),
         lambda s: s.look(cron_run_ended="error").plan(Step.NEW),
+        lambda s: s.on(V324).row(ended_at=BOOT - timedelta(minutes=10)),
+        lambda s: s.on(V414).row(ended_at=BOOT - timedelta(minutes=10)).plan(Step.NEW),
     ],
     BlockerName.FOREIGN_DEED: [
         lambda s: s.look(tail=tail(deed_mark="other/1", deed_at=T0.wall)),
@@ -144,6 +161,22 @@ INNOCENT: dict[str, Change] = {
     "exactly past the grace": lambda s: s.stand(connected_for=timedelta(minutes=5)),
     "boot unknown, connected for long": lambda s: s.see(boot_age=None),
     "touched a whole confirm_for ago": lambda s: s.touched(at(-60)),
+    "a run that ended with the process, and nobody wrote since": lambda s: s.on(V324).row(updated_at=BOOT),
+    "written to, and alone on the gateway since": lambda s: (
+        s.on(V324).row(updated_at=AFTER_BOOT).track(touched_at=at(-600), lanes_free_at=at(-590))
+    ),
+    "written to before we came, and alone on the gateway since": lambda s: (
+        s.on(V414).row(updated_at=AFTER_BOOT).track(first_seen=at(-600), lanes_free_at=at(-590))
+    ),
+    "written to where a waiting row says so": lambda s: s.row(updated_at=AFTER_BOOT).track(touched_at=at(-600)),
+    "touched by its own time-out": lambda s: (
+        s.on(V324)
+        .row(started_at=T0.wall - timedelta(hours=1))
+        .look(tail=tail(TailKind.TIMED_OUT))
+        .track(touched_at=at(-600))
+    ),
+    "a row of 9.6 with the end of an earlier run": lambda s: s.row(ended_at=BOOT - timedelta(minutes=10)),
+    "an end before this run's start": lambda s: s.on(V324).row(ended_at=BOOT - timedelta(hours=2)),
     "a lock nobody holds": lambda s: s.look(lock=LockSight(Lock.OWNER_GONE, pid=4)),
     "locks not looked at": lambda s: s.look(lock=None),
     "an answered request before a fresh session": lambda s: s.look(tail=tail(TailKind.ANSWERED)).plan(Step.NEW),
@@ -241,7 +274,7 @@ def test_no_sentence_repeats_a_persons_words() -> None:
 def _messages(change: Change) -> str:
     situation = Situation()
     change(situation)
-    assert situation.case.facts.version == V96
+    assert situation.case.facts.version in MEASURED
     return "".join(blocker.message for blocker in situation.blockers())
 
 

@@ -141,3 +141,25 @@ def test_never_later_than_it_was(course: list[tuple[str, timedelta]], has_lock: 
             said = host.sign_in(has_lock=has_lock)
             assert said is not None
             assert said <= host.started_at + NOISE
+
+
+def test_a_clock_that_is_set_back_makes_no_other_process() -> None:
+    host = Laptop(awake=HOUR)
+    host.start_gateway()
+    host.awake += HOUR
+    host.sign_in()
+    host.stepped -= 90 * MINUTE
+    assert host.sign_in() == BEGINNING + HOUR - 90 * MINUTE
+    assert host.boots.processes == 0
+
+
+def test_an_uptime_that_begins_anew_makes_one_whatever_the_clock() -> None:
+    host = Laptop(awake=HOUR)
+    host.start_gateway()
+    host.awake += HOUR
+    host.sign_in()
+    host.stepped -= 90 * MINUTE
+    host.start_gateway()
+    host.awake += MINUTE
+    host.sign_in()
+    assert host.boots.processes == 1

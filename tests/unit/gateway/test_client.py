@@ -151,9 +151,9 @@ async def test_how_far_the_clocks_are_apart() -> None:
     ours = StillClock().now().wall
     ahead = int((ours + timedelta(minutes=3)).timestamp() * 1000)
     async with scene_with(challenge={"nonce": "n", "ts": ahead}) as scene:
-        assert scene.client.clock_skew() == timedelta(minutes=3)
+        assert (await scene.client.connect()).clock_skew == timedelta(minutes=3)
     async with scene_with(challenge={"nonce": "n"}) as scene:
-        assert scene.client.clock_skew() is None
+        assert (await scene.client.connect()).clock_skew is None
 
 
 async def test_a_device_token_is_kept() -> None:

@@ -93,7 +93,8 @@ def test_a_set_clock_is_remembered_until_the_next_connection() -> None:
         (OLD, OLD, None),
         (OLD, replace(OLD, booted_at=BOOT + BOOT_TOLERANCE), None),
         (OLD, replace(OLD, booted_at=BOOT + BOOT_TOLERANCE + TICK), "process"),
-        (OLD, replace(OLD, booted_at=BOOT - BOOT_TOLERANCE - TICK), "process"),
+        (OLD, replace(OLD, booted_at=BOOT - BOOT_TOLERANCE - TICK), None),
+        (OLD, replace(OLD, booted_at=BOOT - BOOT_TOLERANCE - TICK, process=1), "process"),
         (OLD, replace(OLD, booted_at=None), None),
         (replace(OLD, booted_at=None), OLD, None),
     ],
@@ -145,6 +146,8 @@ DRAINED = Loss(errors.GatewayDraining("home: restarts."), _at(5))
     [
         (DRAINED, OLD, True),
         (DRAINED, replace(OLD, booted_at=BOOT + timedelta(hours=1)), False),
+        (DRAINED, replace(OLD, booted_at=BOOT - timedelta(hours=1)), True),  # its clock was set back
+        (DRAINED, replace(OLD, booted_at=BOOT - timedelta(hours=1), process=1), False),
         (DRAINED, replace(OLD, booted_at=None), False),
         (Loss(errors.GatewayClosed("home: gone.", 1006), _at(5)), OLD, False),
         (None, OLD, False),
@@ -163,3 +166,11 @@ def test_a_loss_before_anything_was_known_says_nothing() -> None:
     trust = Trust(STALL)
     trust.note_loss(DRAINED, OLD)
     assert trust.cut_at is None
+
+
+def test_a_cut_is_told_on_the_gateways_clock() -> None:
+    trust = Trust(STALL)
+    trust.note_connection(OLD, START, is_new=True)
+    trust.note_loss(DRAINED, replace(OLD, clock_skew=timedelta(hours=-2)))
+    assert trust.cut_at is not None
+    assert (trust.cut_at, trust.cut_at.wall) == (_at(5), _at(5).wall - timedelta(hours=2))
