@@ -32,6 +32,8 @@ def mode_of(behaviour: str) -> Mode:
             return Stream(float(amount))
         case "tool":
             return Tools()
+        case "e400":
+            return Status(400)
         case "e500":
             return Status(500)
     raise ValueError(behaviour)

@@ -44,8 +44,8 @@ STAGES = (
     Stage(
         "sessions of their own",
         (
-            "finished_turn", "live_agent_run", "stopped_while_streaming", "stopped_while_silent", "queued_behind_live",
-            "new_without_admin", "agent_without_address",
+            "finished_turn", "live_agent_run", "stopped_while_streaming", "stopped_while_silent",
+            "stopped_then_agent_failed", "queued_behind_live", "new_without_admin", "agent_without_address",
         ),
     ),
     Stage(

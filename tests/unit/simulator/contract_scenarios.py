@@ -120,6 +120,27 @@ async def stopped_while_silent(gateway: GatewayUnderTest) -> Facts:
     return {"status": row["status"], "tail": await tail_of(gateway, key), "abort again": again.payload["status"]}
 
 
+async def stopped_then_agent_failed(gateway: GatewayUnderTest) -> Facts:
+    """An ``agent`` turn that fails where a Stop has left the row ``running``: 3.24 puts the stopped run's row back."""
+    key = "agent:main:c16"
+    before = await live(gateway, key, "slow:600")
+    await gateway.call("sessions.abort", {"key": key})
+    await ended(gateway, key)
+    await gateway.provider("none", "TASK-c16")
+    await gateway.provider("e400", "FAIL-c16")
+    sent = {"sessionKey": key, "message": "FAIL-c16", "idempotencyKey": "c16-agent"}
+    await gateway.call("agent", sent)
+    await gateway.call("agent.wait", {"runId": "c16-agent", "timeoutMs": 50_000})
+    await gateway.wait(22)  # 4.14 says it 15 s later
+    row = await row_of(gateway, key)
+    return {
+        "status": row["status"],
+        "startedAt kept": row["startedAt"] == before["startedAt"],
+        "has an end": row.get("endedAt", 0) >= row["startedAt"],
+        "tail": await tail_of(gateway, key),
+    }
+
+
 async def queued_behind_live(gateway: GatewayUnderTest) -> Facts:
     """A second message behind a live run, and what an abort does to it."""
     key = "agent:main:c6"
@@ -309,8 +330,11 @@ async def full_lane(gateway: GatewayUnderTest) -> Facts:
     await gateway.provider("hang", "LANE")
     keys = [f"agent:main:lane{number}" for number in range(width + 1)]
 
-    async def send(key: str) -> None:
+    for key in keys:
         await gateway.call("sessions.create", {"key": key})
+    created = await row_of(gateway, keys[-1])
+
+    async def send(key: str) -> None:
         await gateway.call("sessions.send", {"key": key, "message": f"LANE {name_of(key)}", "idempotencyKey": key})
 
     for key in keys[:-1]:
@@ -319,6 +343,11 @@ async def full_lane(gateway: GatewayUnderTest) -> Facts:
     await soon(gateway, lambda: _all_asked(gateway, keys[:-1]))
     await send(keys[-1])
     await gateway.wait(15)
+
+    async def are_listed() -> bool:
+        return all([(await row_of(gateway, key)).get("status") == "running" for key in keys[:-1]])
+
+    await soon(gateway, are_listed)
     row = await row_of(gateway, keys[-1])
     running = [key for key in keys if (await row_of(gateway, key)).get("status") == "running"]
     abort = await gateway.call("sessions.abort", {"key": keys[-1]})
@@ -326,6 +355,7 @@ async def full_lane(gateway: GatewayUnderTest) -> Facts:
         "running": len(running),
         "status of the last": row.get("status"),
         "startedAt of the last": row.get("startedAt"),
+        "updatedAt of the last moved": row["updatedAt"] > created["updatedAt"],
         "hasActiveRun of the last": row.get("hasActiveRun"),
         "abort of the last": abort.payload["status"],
     }
@@ -400,8 +430,8 @@ Scenario = Callable[[GatewayUnderTest], Awaitable[Facts]]
 SCENARIOS: dict[str, Scenario] = {
     scenario.__name__: scenario
     for scenario in (
-        finished_turn, live_web_run, live_agent_run, stopped_while_streaming, stopped_while_silent, queued_behind_live,
-        killed_in_a_call, killed_on_cron_key, killed_in_a_tool, killed_in_first_turn, resumed_by_agent, fresh_by_new,
+        finished_turn, live_web_run, live_agent_run, stopped_while_streaming, stopped_while_silent,
+        stopped_then_agent_failed, queued_behind_live, killed_in_a_call, killed_on_cron_key, killed_in_a_tool, killed_in_first_turn, resumed_by_agent, fresh_by_new,
         new_without_admin, reset, agent_without_address, full_lane, refusals, envelope,
     )
 }  # fmt: skip

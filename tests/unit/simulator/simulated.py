@@ -32,6 +32,8 @@ def turn_of(behaviour: str) -> Turn:
             return turns.streams(float(amount))
         case "tool":
             return turns.loops_over_tools()
+        case "e400":
+            return turns.retries(1, 1.0, "400 not like this")
         case "e500":
             return turns.retries()
         case _:
