@@ -1204,4 +1204,12 @@ GUARDS = (
         "    return abs(after.booted_at - before.booted_at) <= BOOT_TOLERANCE",
         tests=TRUST,
     ),
+    Guard(
+        "a turn died with its gateway only where it left no trace",
+        "double recovery",
+        "watchdog/core/recovery.py",
+        "    return tail is not None and tail.deed_mark != mark and not tail.has_pending_input\n",
+        "    return True\n",
+        tests=(CORE + "test_verify.py",),
+    ),
 )

@@ -69,6 +69,8 @@ class Attempt:
 
 REFUSED_FOR_GOOD = "RefusedForGood"
 """Reason of an attempt after whose refusal no rung can help (``Refusal.STOP``)."""
+LOST_WITH_GATEWAY = "LostWithGateway"
+"""Reason of a turn that the gateway took in and died with before it left a trace: it says nothing about its rung."""
 
 
 def next_step(ladder: Sequence[Step], attempts: Sequence[Attempt]) -> Step | None:
@@ -79,7 +81,8 @@ def next_step(ladder: Sequence[Step], attempts: Sequence[Attempt]) -> Step | Non
     spent = {
         attempt.step
         for attempt in attempts
-        if attempt.state in (AttemptState.INEFFECTIVE, AttemptState.SUCCEEDED)
+        if (attempt.state is AttemptState.INEFFECTIVE and attempt.reason != LOST_WITH_GATEWAY)
+        or attempt.state is AttemptState.SUCCEEDED
         or (attempt.state is AttemptState.REFUSED and not attempt.is_retryable)
     }
     return next((step for step in ladder if step not in spent), None)
@@ -145,17 +148,25 @@ class Proof:
     reason: str
 
 
+NOTHING_CHANGED = "NothingChanged"
 NOT_YET = Proof(None, "NoChangeYet")
 
 
 def verify(
-    attempt: Attempt, session: Session | None, tail: TranscriptTail | None, *, is_overdue: bool, owner: Truth
+    attempt: Attempt,
+    session: Session | None,
+    tail: TranscriptTail | None,
+    *,
+    is_overdue: bool,
+    owner: Truth,
+    has_gateway_died: bool = False,
 ) -> Proof:
     """Judge an attempt by what a *later* observation shows; an "ok" from the gateway is never enough.
 
     ``session`` is None when the key is gone from a complete list. ``tail`` is the transcript after the deed.
     Proofs of success: a run that started after the deed and ended well, a row that is terminal or cleared, an answer in
     the transcript. A run that failed, or nothing new within ``verify_within`` (``is_overdue``), is ``ineffective``.
+    ``has_gateway_died``: another process of the gateway has begun since the deed was sent.
     """
     if session is None:
         return Proof(AttemptState.INEFFECTIVE, "SessionGone") if is_overdue else NOT_YET
@@ -167,7 +178,17 @@ def verify(
         if owner is Truth.FALSE:
             return Proof(AttemptState.SUCCEEDED, "RunEnded")  # 3.24 and 4.14 leave the row of an aborted run running
         return Proof(AttemptState.INEFFECTIVE, "StillRunning") if is_overdue else NOT_YET
-    return _verify_turn(attempt, session, tail, is_overdue=is_overdue, owner=owner)
+    proof = _verify_turn(attempt, session, tail, is_overdue=is_overdue, owner=owner)
+    if proof.reason == NOTHING_CHANGED and has_gateway_died and _left_no_trace(attempt, tail):
+        return Proof(AttemptState.INEFFECTIVE, LOST_WITH_GATEWAY)
+    return proof
+
+
+def _left_no_trace(attempt: Attempt, tail: TranscriptTail | None) -> bool:
+    """Our words are neither in the transcript nor waiting to be taken up: with the process that took them in they are gone,
+    and to say them again says them once (3.24, killed half a second after "started")."""
+    mark = f"{attempt.incident}/{attempt.number}"
+    return tail is not None and tail.deed_mark != mark and not tail.has_pending_input
 
 
 def _verify_turn(
@@ -194,7 +215,7 @@ def _verify_turn(
     if is_overdue:
         if moved and session.status is Status.RUNNING:
             return Proof(AttemptState.INEFFECTIVE, "NewRunSilent")
-        return Proof(AttemptState.INEFFECTIVE, "NothingChanged")
+        return Proof(AttemptState.INEFFECTIVE, NOTHING_CHANGED)
     return NOT_YET
 
 

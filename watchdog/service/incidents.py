@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from watchdog.core.blockers import BlockerName
 from watchdog.core.evidence import Truth
-from watchdog.core.model import Moment, Session, Snapshot, Status, TranscriptTail
+from watchdog.core.model import GatewayFacts, Moment, Session, Snapshot, Status, TranscriptTail
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState, Proof, next_step, verify
 from watchdog.core.verdict import Verdict
@@ -137,6 +137,7 @@ class Incidents:
             tail,
             is_overdue=self._in_flight[attempt.id].age_at(now) > verify_within,
             owner=here.judgement.owner if here is not None else Truth.UNKNOWN,
+            has_gateway_died=here is not None and _has_begun_since(attempt, here.case.facts),
         )
 
     async def _settle(
@@ -277,6 +278,13 @@ def _ending(incident: Incident, here: Judged) -> Outcome | None:
     if verdict in (Verdict.HEALTHY, Verdict.WAITING, Verdict.LONG_RUNNING) and not sent:
         return Outcome.CLEARED
     return None
+
+
+def _has_begun_since(attempt: Attempt, facts: GatewayFacts) -> bool:
+    """The gateway's process is younger than the deed, on the gateway's clock."""
+    if attempt.started_at is None or facts.booted_at is None:
+        return False
+    return facts.booted_at > attempt.started_at + (facts.clock_skew or timedelta(0))
 
 
 def _first_seen(attempt: Attempt, now: Moment) -> _InFlight:

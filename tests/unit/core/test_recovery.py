@@ -13,6 +13,7 @@ from watchdog.core.policy import Step
 from watchdog.core.recovery import (
     IN_FLIGHT,
     LIFE,
+    LOST_WITH_GATEWAY,
     REFUSED_FOR_GOOD,
     Attempt,
     AttemptState,
@@ -90,6 +91,7 @@ LADDER = (Step.RESUME, Step.NEW)
         ([_attempt(Step.NEW, INEFFECTIVE)], Step.RESUME),
         ([_attempt(Step.RESUME, INEFFECTIVE), _attempt(Step.NEW, INEFFECTIVE)], None),
         ([_attempt(Step.RESUME, REFUSED, reason=REFUSED_FOR_GOOD)], None),
+        ([_attempt(Step.RESUME, INEFFECTIVE, reason=LOST_WITH_GATEWAY)], Step.RESUME),
         ([_attempt(Step.RESUME, INEFFECTIVE), _attempt(Step.NEW, REFUSED, is_retryable=True)], Step.NEW),
     ],
 )

@@ -300,3 +300,33 @@ def test_what_dies_after_our_turn_was_answered_is_another_run(
 ) -> None:
     assert _early(Step.RESUME, row, seen) == early
     assert _late(Step.RESUME, row, seen) == (late or early)
+
+
+LOST = Proof(INEFFECTIVE, "LostWithGateway")
+NOTHING = Proof(INEFFECTIVE, "NothingChanged")
+
+
+@pytest.mark.parametrize(
+    ("seen", "died", "proof"),
+    [
+        (tail(), True, LOST),
+        (tail(deed_mark="i9/1"), True, LOST),
+        (tail(), False, NOTHING),
+        (tail(deed_mark="i1/1"), True, NOTHING),
+        (tail(has_pending_input=True), True, NOTHING),
+        (None, True, NOTHING),
+    ],
+    ids=["gone with it", "another's words", "it lives", "our words are there", "waiting", "unread"],
+)
+def test_a_turn_that_died_with_its_gateway_says_nothing_about_its_rung(
+    seen: TranscriptTail | None, died: bool, proof: Proof
+) -> None:
+    attempt = _attempt(Step.RESUME)
+    assert verify(attempt, _row(), seen, is_overdue=True, owner=GONE, has_gateway_died=died) == proof
+    assert verify(attempt, _row(), seen, is_overdue=False, owner=GONE, has_gateway_died=died) == NOT_YET
+
+
+def test_only_a_turn_that_changed_nothing_can_have_died_with_its_gateway() -> None:
+    row = _row(started_at=AFTER)
+    proof = verify(_attempt(Step.RESUME), row, tail(), is_overdue=True, owner=GONE, has_gateway_died=True)
+    assert proof.reason == "NewRunSilent"

@@ -622,6 +622,19 @@ async def test_rule_09_ok_is_not_recovered() -> None:
     assert world.told() == ["stuck", "ineffective"]
 
 
+async def test_rule_09_a_turn_that_died_with_its_gateway_is_tried_again() -> None:
+    world = await _ready()
+    world.gateway.effect = world.gateway.nothing
+    await world.look()
+    world.clock.advance(1)
+    world.gateway.restart()
+    world.gateway.effect = world.gateway.cure
+    await world.live(minutes=30)
+    assert world.states == [("resume", "ineffective"), ("resume", "succeeded")], "not a harsher step"
+    assert world.attempts[0].reason == "LostWithGateway"
+    assert world.attempts[1].planned_at - world.attempts[0].planned_at > timedelta(minutes=5), "after the grace"
+
+
 # ---------------------------------------------------------------- 10
 
 

@@ -58,6 +58,7 @@ REASONS = {
     "NewRunKilled": "the new run was killed",
     "NewRunTimeout": "the new run timed out",
     "NothingChanged": "nothing changed",
+    "LostWithGateway": "the gateway died before it began",
     "RunEnded": "its run has ended",
     "StillRunning": "the session is still marked running",
     "SessionGone": "the session is no longer listed",
