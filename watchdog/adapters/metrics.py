@@ -88,7 +88,7 @@ class PrometheusMeter:
             counts[known] = counts.get(known, 0) + count
         for word, count in counts.items():
             self._set(self._sessions, count, gateway, word)
-        if OTHER not in counts:
+        if OTHER not in counts and (gateway, OTHER) in self._series.get(self._sessions, ()):
             self._drop(self._sessions, lambda labels: labels == (gateway, OTHER))
 
     def cycle_completed(self, at: datetime) -> None:

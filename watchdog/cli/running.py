@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from watchdog import __version__
+from watchdog.adapters.heap import give_large_blocks_back
 from watchdog.adapters.metrics import PrometheusMeter
 from watchdog.cli.shared import ConfigOption, Leave, read_setting, service_log
 from watchdog.daemon.assembly import Builder
@@ -31,6 +32,7 @@ def add_to(app: typer.Typer) -> None:
         """
         if log_format not in (None, "json", "console", "auto"):
             raise typer.BadParameter("choose json or console", param_hint="--log-format")
+        give_large_blocks_back()
         setting = read_setting(config)
         log = service_log(setting, log_format)
         source = setting.loaded.source

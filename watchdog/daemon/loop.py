@@ -26,6 +26,7 @@ from watchdog.daemon.assembly import Parts
 from watchdog.daemon.file_watch import SETTLED, FileWatch, Sight
 from watchdog.daemon.local_gateways import follows_machine
 from watchdog.daemon.runner import Runner
+from watchdog.daemon.seldom import Seldom
 from watchdog.daemon.turns import Turns, first_after
 from watchdog.service import announcements
 from watchdog.service.errors import LedgerError
@@ -75,11 +76,13 @@ class Daemon:
     _errands: set[asyncio.Task[None]] = field(default_factory=set)
     _said_switches: set[AuditLine] | None = None
     _file: FileWatch = field(init=False)
+    _round: Seldom = field(init=False)
     _looks_again: bool = False
     _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         self._rng = Random(self.seed)
+        self._round = Seldom(self._look_round)
         self._file = FileWatch(self.parts.loaded.searched, self.settled)
         self._scheduler = AsyncIOScheduler(
             timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
@@ -115,6 +118,7 @@ class Daemon:
             parts.supervisor.stopping()
             parts.log.event(Event.DAEMON_STOPPING, reason=self._why)
             self._scheduler.shutdown(wait=False)
+            self._round.close()
             await self._drain(side)
             await parts.teller.close()
             await parts.page.close()
@@ -194,18 +198,12 @@ class Daemon:
 
     async def _after_pass(self, report: PassReport) -> None:
         parts = self.parts
-        is_out = any(runner.watch.ledger_problem is not None for runner in self._runners.values())
-        if self._ledger_out_since is not None and not is_out:
+        if self._ledger_out_since is not None and not self._is_ledger_out():
             now = parts.clock.now().wall
             await parts.teller.shout(announcements.ledger_restored(since=self._ledger_out_since, now=now))
             self._ledger_out_since = None
-        # The loop works, whatever the gateway does: an outage of theirs must not get us restarted.
-        if self._all_are_passing():
-            parts.supervisor.watchdog_ping()
-        parts.supervisor.status(self._status_line())
+        self._round.wanted()
         parts.teller.wake()
-        self._say_switches()
-        self._look_at_file()
         parts.page.note(report)
         if (runner := self._runners.get(report.gateway)) is not None:
             parts.restarts.note(runner.watch, report)
@@ -213,6 +211,18 @@ class Daemon:
         if report.is_good:
             parts.meter.cycle_completed(report.at.wall)
             await parts.teller.ping()
+
+    def _is_ledger_out(self) -> bool:
+        return any(runner.watch.ledger_problem is not None for runner in self._runners.values())
+
+    def _look_round(self) -> None:
+        """What concerns all gateways together."""
+        # The loop works, whatever the gateway does: an outage of theirs must not get us restarted.
+        if self._all_are_passing():
+            self.parts.supervisor.watchdog_ping()
+        self.parts.supervisor.status(self._status_line())
+        self._say_switches()
+        self._look_at_file()
 
     def _say_switches(self) -> None:
         """What operators switched since the last pass, with who and why; what stood there at the start is old news."""
