@@ -43,5 +43,5 @@ def test_a_heap_that_saw_large_blocks_is_no_larger_for_it() -> None:
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heap.ctypes, "CDLL", lambda _name: object())
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: object())
     assert not heap.give_large_blocks_back()
