@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.bench import glancing, scale, tables
+from tests.bench import finding, glancing, scale, tables
 from tests.bench.crowd import ORIGINAL, Crowd
 from tests.bench.judging import judged
 from tests.bench.pages import paged
@@ -141,6 +141,7 @@ def main() -> int:
     parser.add_argument("--large", action="store_true", help="also with 10,000 sessions (some minutes more)")
     parser.add_argument("--glances", action="store_true", help="only: whole lists against glances, 10,000 sessions")
     parser.add_argument("--scale", action="store_true", help="only: 1, 100 and 1,000 canned gateways in one daemon")
+    parser.add_argument("--found", action="store_true", help="only: how soon a stuck session is found among 10,000")
     options = parser.parse_args()
     out = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     if options.scale:
@@ -151,6 +152,8 @@ def main() -> int:
         with temporary_world() as world:
             if options.glances:
                 glancing.run(out, world, sessions=LARGE)
+            elif options.found:
+                finding.run(out, world, sessions=LARGE)
             else:
                 run(Bench(world), large=options.large)
     except HarnessError as problem:

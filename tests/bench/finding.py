@@ -1,0 +1,90 @@
+"""How soon a session that becomes stuck among many is found, on a real gateway: by the daemon, resting and glancing as it does.
+
+The run's last write is lost (the store is locked by somebody else while it ends), which is how 2026.9.6 leaves a session
+running without a restart. What counts is from the moment its own list shows the row without a run to the line
+``session.stuck``; ``LIMIT`` is what the daemon promises for it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.bench.crowd import Crowd
+from tests.bench.spending import settle
+from tests.e2e.harness.daemon import Watchdog
+from tests.e2e.harness.provider import Stream
+from tests.e2e.harness.routes import Web
+from tests.e2e.harness.runs import begin, warm_up
+from tests.e2e.harness.stores import write_lock
+from tests.e2e.harness.waiting import epoch_ms, until
+from tests.e2e.harness.world import World
+
+STUCK_AFTER, CONFIRM_FOR, EVERY = 120, 60, 30
+"""Seconds. ``poll_every`` and ``confirm_for`` as they come; ``stuck_after`` shorter, or nothing would be learned for long."""
+LIMIT = STUCK_AFTER + CONFIRM_FOR + 2
+LIVE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One session that was left running. Seconds from then until it was called stuck, and the longest poll meanwhile."""
+
+    after: float
+    longest_poll: float
+    polls: int
+    rests: int
+
+
+def found(world: World, folder: Path, number: int) -> Found:
+    """Let one session become stuck beside a daemon that has come to rest, and wait for what it says."""
+    route = Web(f"agent:main:bench:lost-{number}")
+    warm_up(world, route)
+    settings = {
+        "poll_every": f"{EVERY}s",
+        "thresholds": {"stuck_after": f"{STUCK_AFTER}s", "confirm_for": f"{CONFIRM_FOR}s", "startup_grace": "5s"},
+        "recovery": {"mode": "observe"},
+    }
+    with Watchdog(world.gateway, folder, extra=settings) as watchdog:
+        watchdog.wait_for("cycle.finished", within=120)
+        until("it has polled four times", lambda: len(_polls(watchdog)) >= 4 or None, within=10 * EVERY)
+        run = begin(world, route, Stream(6))
+        with write_lock(world.gateway, run.key):
+
+            def left_running() -> int | None:
+                row = world.row(run.key)
+                return epoch_ms() if row.get("status") == "running" and row.get("hasActiveRun") is False else None
+
+            since = until("its end is not written", left_running, within=120, every=0.5)
+        line = watchdog.wait_for("session.stuck", session=run.key, within=3 * LIMIT)
+        polls = _polls(watchdog)
+    said_at = datetime.fromisoformat(str(line["timestamp"])).timestamp() * 1000
+    return Found((said_at - since) / 1000, max(polls) / 1000, len(polls), sum(one < 5 for one in polls))
+
+
+def _polls(watchdog: Watchdog) -> list[float]:
+    """Milliseconds of every poll so far; one of a few is a count alone."""
+    return [float(line["poll_ms"]) for line in watchdog.lines if line.get("event") == "cycle.finished"]
+
+
+def run(out: Console, world: World, *, sessions: int, times: int = 3) -> None:
+    """Fill the gateway, lose so many writes, one after another."""
+    crowd = Crowd(world)
+    crowd.grow(sessions)
+    crowd.go_live(LIVE)
+    settle(world.gateway.pid)
+    for number in range(times):
+        folder = Path(tempfile.mkdtemp(prefix="watchdog-bench-"))
+        try:
+            one = found(world, folder, number)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        out.print(
+            f"{sessions:,} sessions: left running, called stuck {one.after:.1f} s later (promised: {LIMIT} s); "
+            f"{one.polls} polls, {one.rests} of them without a list, the longest {one.longest_poll * 1000:.0f} ms"
+        )
