@@ -3,6 +3,9 @@
 One session is made the way sessions are made: created, spoken to, answered. The others are copies of its rows in the
 session store, written while the gateway is stopped (it serves lists from memory and would not see them otherwise). Their
 transcripts are empty, which no list tells. What counts as done is what the gateway itself says then: ``totalCount``.
+
+Limit: with the first turn after that, 2026.9.6 thins out its store to the 5,000 newest sessions. What is measured with runs
+that live is measured with so many, whatever was asked for.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from tests.bench.spending import settle
 from tests.e2e.harness.daemon import Watchdog
 from tests.e2e.harness.provider import Stream
 from tests.e2e.harness.routes import Web
-from tests.e2e.harness.runs import begin, warm_up
+from tests.e2e.harness.runs import begin
 from tests.e2e.harness.stores import write_lock
 from tests.e2e.harness.waiting import epoch_ms, until
 from tests.e2e.harness.world import World
@@ -29,31 +30,30 @@ STUCK_AFTER, CONFIRM_FOR, EVERY = 120, 60, 30
 """Seconds. ``poll_every`` and ``confirm_for`` as they come; ``stuck_after`` shorter, or nothing would be learned for long."""
 LIMIT = STUCK_AFTER + CONFIRM_FOR + 2
 LIVE = 5
+SETTLES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One session that was left running. Seconds from then until it was called stuck, and the longest poll meanwhile."""
+    """One session that was left running, beside so many others. Seconds from then until it was called stuck."""
 
     after: float
-    longest_poll: float
-    polls: int
-    rests: int
+    sessions: int
 
 
 def found(world: World, folder: Path, number: int) -> Found:
     """Let one session become stuck beside a daemon that has come to rest, and wait for what it says."""
-    route = Web(f"agent:main:bench:lost-{number}")
-    warm_up(world, route)
+    # One of those that are there: when a session is made, 2026.9.6 thins out a store of more than 5,000.
+    route = Web(f"agent:main:bench:{number:05d}")
     settings = {
         "poll_every": f"{EVERY}s",
         "thresholds": {"stuck_after": f"{STUCK_AFTER}s", "confirm_for": f"{CONFIRM_FOR}s", "startup_grace": "5s"},
         "recovery": {"mode": "observe"},
     }
     with Watchdog(world.gateway, folder, extra=settings) as watchdog:
-        watchdog.wait_for("cycle.finished", within=120)
-        until("it has polled four times", lambda: len(_polls(watchdog)) >= 4 or None, within=10 * EVERY)
-        run = begin(world, route, Stream(6))
+        sessions = int(watchdog.wait_for("cycle.finished", within=120)["sessions"])
+        time.sleep(SETTLES * EVERY)  # the rhythm that is measured: from here on it rests
+        run = begin(world, route, Stream(6), first_turn=True)
         with write_lock(world.gateway, run.key):
 
             def left_running() -> int | None:
@@ -62,14 +62,8 @@ def found(world: World, folder: Path, number: int) -> Found:
 
             since = until("its end is not written", left_running, within=120, every=0.5)
         line = watchdog.wait_for("session.stuck", session=run.key, within=3 * LIMIT)
-        polls = _polls(watchdog)
     said_at = datetime.fromisoformat(str(line["timestamp"])).timestamp() * 1000
-    return Found((said_at - since) / 1000, max(polls) / 1000, len(polls), sum(one < 5 for one in polls))
-
-
-def _polls(watchdog: Watchdog) -> list[float]:
-    """Milliseconds of every poll so far; one of a few is a count alone."""
-    return [float(line["poll_ms"]) for line in watchdog.lines if line.get("event") == "cycle.finished"]
+    return Found((said_at - since) / 1000, sessions)
 
 
 def run(out: Console, world: World, *, sessions: int, times: int = 3) -> None:
@@ -85,6 +79,5 @@ def run(out: Console, world: World, *, sessions: int, times: int = 3) -> None:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         out.print(
-            f"{sessions:,} sessions: left running, called stuck {one.after:.1f} s later (promised: {LIMIT} s); "
-            f"{one.polls} polls, {one.rests} of them without a list, the longest {one.longest_poll * 1000:.0f} ms"
+            f"{one.sessions:,} sessions: left running, called stuck {one.after:.1f} s later (promised: {LIMIT} s at most)"
         )
