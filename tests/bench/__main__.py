@@ -139,7 +139,9 @@ def main() -> int:
     """0 unless something could not be run."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--large", action="store_true", help="also with 10,000 sessions (some minutes more)")
-    parser.add_argument("--glances", action="store_true", help="only: whole lists against glances, thousands of sessions")
+    parser.add_argument(
+        "--glances", action="store_true", help="only: whole lists against glances, thousands of sessions"
+    )
     parser.add_argument("--scale", action="store_true", help="only: 1, 100 and 1,000 canned gateways in one daemon")
     parser.add_argument("--found", action="store_true", help="only: how soon a stuck session is found among thousands")
     options = parser.parse_args()
