@@ -16,6 +16,7 @@ from watchdog.core.model import FlagWorth, Lock, Moment, Status, TailKind
 from watchdog.core.owner_signals import BOOT_SLACK, started_before_boot
 from watchdog.core.policy import Mode, Recovery, Step, Thresholds
 from watchdog.core.spans import span_words
+from watchdog.core.tracking import START_LAG
 
 
 class BlockerName(StrEnum):
@@ -59,8 +60,6 @@ class Blocker:
 
 CLOCK_SLACK = timedelta(seconds=5)
 """By how much a clock may be corrected in passing; more than that is a step, after which everything is observed anew."""
-START_LAG = timedelta(seconds=10)
-"""How long a list goes on to show the row before once a lane is free (0.3 to 7 s, measured on 3.24 and 4.14)."""
 FOREIGN_DEED_HOLD = timedelta(minutes=15)
 """How long another watchdog's deed in the same session is respected."""
 
@@ -192,7 +191,7 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: Standing)
             )
         )
     found += _touches(case, thresholds)
-    if is_put_back(case):
+    if _is_put_back(case):
         found.append(
             Blocker(
                 BlockerName.WORK_FINISHED,
@@ -220,9 +219,9 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: Standing)
     return found
 
 
-def is_put_back(case: Case) -> bool:
+def _is_put_back(case: Case) -> bool:
     """A running row with an end in it. A start clears ``endedAt``; the end of an ``agent`` turn writes it and then puts
-    back the status and start that the row had before (measured on 3.24 and 4.14)."""
+    back the status and start that the row had before (measured on 3.24; 4.14 says ``failed`` 15 s later)."""
     row = case.session
     return (
         case.facts.capabilities.row_survives_stop

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from watchdog.core.blockers import BlockerName
-from watchdog.core.evidence import Truth
-from watchdog.core.model import GatewayFacts, Moment, Session, Snapshot, Status, TranscriptTail
+from watchdog.core.evidence import Case, Truth
+from watchdog.core.model import Moment, Session, Snapshot, Status, TranscriptTail
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState, Proof, next_step, verify
 from watchdog.core.verdict import Verdict
@@ -137,7 +137,8 @@ class Incidents:
             tail,
             is_overdue=self._in_flight[attempt.id].age_at(now) > verify_within,
             owner=here.judgement.owner if here is not None else Truth.UNKNOWN,
-            has_gateway_died=here is not None and _has_begun_since(attempt, here.case.facts),
+            has_gateway_died=here is not None
+            and _has_died(attempt, self._in_flight[attempt.id].age_at(now), here.case),
         )
 
     async def _settle(
@@ -280,11 +281,13 @@ def _ending(incident: Incident, here: Judged) -> Outcome | None:
     return None
 
 
-def _has_begun_since(attempt: Attempt, facts: GatewayFacts) -> bool:
-    """The gateway's process is younger than the deed, on the gateway's clock."""
-    if attempt.started_at is None or facts.booted_at is None:
+def _has_died(attempt: Attempt, age: timedelta, case: Case) -> bool:
+    """The gateway's process is younger than the deed: on its own clock, and we saw it begin since. Either clock may have been
+    set; a life that we have known for longer than the deed is the one that took the deed in."""
+    booted, known_for = case.facts.booted_at, case.boot_seen_age
+    if attempt.started_at is None or booted is None or known_for is None or known_for >= age:
         return False
-    return facts.booted_at > attempt.started_at + (facts.clock_skew or timedelta(0))
+    return booted > attempt.started_at + (case.facts.clock_skew or timedelta(0))
 
 
 def _first_seen(attempt: Attempt, now: Moment) -> _InFlight:

@@ -27,7 +27,7 @@ from watchdog.core.model import (
 )
 from watchdog.core.owner_signals import is_older_than_boot
 from watchdog.core.policy import Policy, PolicyBook, Step
-from watchdog.core.tracking import RunIdentity, Track, forget_spans, note_owner, observe
+from watchdog.core.tracking import RunIdentity, Track, forget_spans, note_alone, note_owner, observe
 from watchdog.core.verdict import Judgement, Verdict, gather_owner, judge
 from watchdog.service.ports import Gateway, Wants
 from watchdog.service.trust import Trust
@@ -150,12 +150,14 @@ class Observer:
         aliases: tuple[Session, ...],
         relatives: tuple[Session, ...],
         *,
-        is_alone: bool = False,
+        is_alone: bool | None = None,
     ) -> Judged:
         fingerprint = look.tail.fingerprint if look.tail is not None else None
         before = self.tracks.get(row.key)
         track = observe(before, row, fingerprint, now)
-        if is_alone:
+        if is_alone is not None:
+            track = note_alone(track, is_alone=is_alone, now=now)
+        if is_alone and self._believes_rows:  # who looks once can wait for nothing, and never acts on it
             track = replace(track, lanes_free_at=now)
         if self._believes_rows and (before is None or before.identity != track.identity):
             track = _backdated(track, row, now)

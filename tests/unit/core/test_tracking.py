@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchdog.core.model import Moment, Session, Status
-from watchdog.core.tracking import RunIdentity, Track, forget_spans, note_owner, observe
+from watchdog.core.tracking import RunIdentity, Track, forget_spans, note_alone, note_owner, observe
 
 from .support import T0, at, fresh_track, orphan, running
 
@@ -214,3 +214,14 @@ def test_spans_come_from_the_monotonic_clock() -> None:
     assert T0.plus(timedelta(seconds=5)) == Moment(T0.monotonic + 5, T0.wall)
     assert T0.plus(timedelta(seconds=5)).wall == T0.wall + timedelta(seconds=5)
     assert later > T0
+
+
+def test_alone_for_a_moment_is_not_yet_a_free_lane() -> None:
+    track = note_alone(fresh_track(running()), is_alone=True, now=at(0))
+    assert track.lanes_free_at is None
+    assert note_alone(track, is_alone=True, now=at(9.9)).lanes_free_at is None
+    free = note_alone(track, is_alone=True, now=at(10))
+    assert free.lanes_free_at == at(10)
+    busy = note_alone(free, is_alone=False, now=at(40))
+    assert (busy.alone_since, busy.lanes_free_at) == (None, at(10))
+    assert note_alone(busy, is_alone=True, now=at(70)).lanes_free_at == at(10), "counted anew"

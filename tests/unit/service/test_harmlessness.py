@@ -635,6 +635,17 @@ async def test_rule_09_a_turn_that_died_with_its_gateway_is_tried_again() -> Non
     assert world.attempts[1].planned_at - world.attempts[0].planned_at > timedelta(minutes=5), "after the grace"
 
 
+async def test_rule_09_a_clock_that_was_set_is_no_death_of_the_gateway() -> None:
+    world = await _ready()
+    world.gateway.effect = world.gateway.nothing
+    await world.look()
+    world.clock.advance(1)
+    world.gateway.clock_skew = timedelta(hours=-30)  # by these clocks it began after the deed
+    world.gateway.drop(errors.GatewayClosed("home: gone.", 1006))
+    await world.live(minutes=3)
+    assert world.attempts[0].reason == "NothingChanged"
+
+
 # ---------------------------------------------------------------- 10
 
 

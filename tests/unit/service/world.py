@@ -159,6 +159,7 @@ class FakeGateway:
     malformed: tuple[MalformedRow, ...] = ()
     is_complete: bool = True
     latency: float = 0.0
+    clock_skew: timedelta | None = None
     clock_stepped: bool = False
     sickness: str | None = None
     still: Standstill | None = None
@@ -241,6 +242,7 @@ class FakeGateway:
                 self.boot_id,
                 methods,
                 state_dir=self.state_dir,
+                clock_skew=self.clock_skew,
             )
         return self._facts
 
