@@ -31,6 +31,7 @@ STUCK_AFTER, CONFIRM_FOR, EVERY = 120, 60, 30
 LIMIT = STUCK_AFTER + CONFIRM_FOR + 2
 LIVE = 5
 SETTLES = 3
+"""Intervals after the first pass. A poll without a list is not logged, so there is nothing to wait for but its time."""
 
 
 @dataclass(frozen=True, slots=True)

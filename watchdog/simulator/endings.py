@@ -47,9 +47,8 @@ class Endings:
             session.total_tokens = (session.total_tokens or 0) + 15
             is_delivered = world.chat.answer(session, run, text)
         elif status == "failed" and not lost and world.profile.keeps_first_words:
-            world.write(
-                session, EntryKind.ERROR, error or "", run
-            )  # 9.6: once, at the end; earlier ones at each attempt
+            # 9.6 writes it once, at the end; earlier versions at each attempt.
+            world.write(session, EntryKind.ERROR, error or "", run)
         if lost:
             self._lose_write(session, run)
         elif late_ms is not None:

@@ -431,7 +431,8 @@ SCENARIOS: dict[str, Scenario] = {
     scenario.__name__: scenario
     for scenario in (
         finished_turn, live_web_run, live_agent_run, stopped_while_streaming, stopped_while_silent,
-        stopped_then_agent_failed, queued_behind_live, killed_in_a_call, killed_on_cron_key, killed_in_a_tool, killed_in_first_turn, resumed_by_agent, fresh_by_new,
-        new_without_admin, reset, agent_without_address, full_lane, refusals, envelope,
+        stopped_then_agent_failed, queued_behind_live, killed_in_a_call, killed_on_cron_key, killed_in_a_tool,
+        killed_in_first_turn, resumed_by_agent, fresh_by_new, new_without_admin, reset, agent_without_address, full_lane,
+        refusals, envelope,
     )
 }  # fmt: skip
