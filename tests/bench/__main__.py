@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from tests.bench import finding, glancing, scale, tables
-from tests.bench.crowd import ORIGINAL, Crowd
+from tests.bench.crowd import KEEPS_ALL, ORIGINAL, Crowd
 from tests.bench.judging import judged
 from tests.bench.pages import paged
 from tests.bench.polling import Look, by_command, over_socket
@@ -91,12 +91,13 @@ def run(bench: Bench, *, large: bool) -> None:
     idle = bench.grow(SMALL)
     row = bench.world.row(ORIGINAL)
     looks[SMALL] = bench.looks(200, 5, idle)
+    watched = [bench.daemons()]
 
     idle = bench.grow(MANY, LIVE)
     looks[MANY] = bench.looks(60, 4, idle)
     bench.say("pages of several sizes")
     lists = {MANY: [paged(bench.world, limit, 20, idle=idle) for limit in PAGE_SIZES]}
-    watched = [bench.daemons()]
+    watched.append(bench.daemons())
 
     if large:
         idle = bench.grow(LARGE, LIVE)
@@ -129,7 +130,7 @@ def temporary_world() -> Iterator[World]:
     signal.signal(signal.SIGTERM, leave)
     folder = Path(tempfile.mkdtemp(prefix="watchdog-bench-world-"))
     try:
-        with World(V9_6, folder) as world:
+        with World(V9_6, folder, extra=KEEPS_ALL) as world:
             yield world
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -139,11 +140,9 @@ def main() -> int:
     """0 unless something could not be run."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--large", action="store_true", help="also with 10,000 sessions (some minutes more)")
-    parser.add_argument(
-        "--glances", action="store_true", help="only: whole lists against glances, thousands of sessions"
-    )
+    parser.add_argument("--glances", action="store_true", help="only: whole lists against glances, 10,000 sessions")
     parser.add_argument("--scale", action="store_true", help="only: 1, 100 and 1,000 canned gateways in one daemon")
-    parser.add_argument("--found", action="store_true", help="only: how soon a stuck session is found among thousands")
+    parser.add_argument("--found", action="store_true", help="only: how soon a stuck session is found among 10,000")
     options = parser.parse_args()
     out = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     if options.scale:

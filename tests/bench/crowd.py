@@ -4,8 +4,8 @@ One session is made the way sessions are made: created, spoken to, answered. The
 session store, written while the gateway is stopped (it serves lists from memory and would not see them otherwise). Their
 transcripts are empty, which no list tells. What counts as done is what the gateway itself says then: ``totalCount``.
 
-Limit: with the first turn after that, 2026.9.6 thins out its store to the 5,000 newest sessions. What is measured with runs
-that live is measured with so many, whatever was asked for.
+With the first turn after that 2026.9.6 thins out its store to ``session.maintenance.maxEntries``, 5,000 as it comes: a world
+for more wants ``KEEPS_ALL``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from tests.e2e.harness.stores import database_path
 from tests.e2e.harness.waiting import until
 from tests.e2e.harness.world import World
 
+KEEPS_ALL: dict[str, Any] = {"session": {"maintenance": {"maxEntries": 1_000_000}}}
+"""Configuration of a gateway that forgets no session because there are many."""
 ORIGINAL = "agent:main:bench:original"
 _LIVE_WORD = "BENCH-STAYS-LIVE"
 _TABLES = ("session_nodes", "session_windows", "session_participants")
@@ -60,7 +62,7 @@ class Crowd:
     def go_live(self, count: int) -> None:
         """Have runs that stay: the model was asked and says nothing."""
         self.world.provider.on(_LIVE_WORD, Silence())
-        keys = [_key_of(number) for number in range(self.size - count, self.size)]
+        keys = [key_of(number) for number in range(self.size - count, self.size)]
         for key in keys:
             self.world.witness.send(key, f"Take your time. {_LIVE_WORD}")
 
@@ -69,6 +71,8 @@ class Crowd:
             return all(rows[key].get("status") == "running" and rows[key].get("hasActiveRun") for key in keys)
 
         until(f"{count} runs are live", all_live, within=90)
+        if (left := self.total()) != self.size:
+            raise HarnessError(f"of {self.size} sessions the gateway has kept {left}")
 
     def total(self) -> int:
         """How many sessions the gateway says it has."""
@@ -76,7 +80,7 @@ class Crowd:
         return int(answer["totalCount"])
 
 
-def _key_of(number: int) -> str:
+def key_of(number: int) -> str:
     return f"agent:main:bench:{number:05d}"
 
 
@@ -95,9 +99,9 @@ def _copied(row: dict[str, Any], number: int) -> dict[str, Any]:
     if "entry_json" in copy:
         copy["entry_json"] = json.dumps(_older(json.loads(copy["entry_json"]), number, "At"))
     old_id = str(row.get("current_session_id") or row.get("session_id"))
-    new_id = str(uuid.uuid5(uuid.NAMESPACE_OID, _key_of(number)))
+    new_id = str(uuid.uuid5(uuid.NAMESPACE_OID, key_of(number)))
     return {
-        column: value.replace(old_id, new_id).replace(ORIGINAL, _key_of(number)) if isinstance(value, str) else value
+        column: value.replace(old_id, new_id).replace(ORIGINAL, key_of(number)) if isinstance(value, str) else value
         for column, value in copy.items()
     }
 

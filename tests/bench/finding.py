@@ -2,23 +2,26 @@
 
 The run's last write is lost (the store is locked by somebody else while it ends), which is how 2026.9.6 leaves a session
 running without a restart. What counts is from the moment its own list shows the row without a run to the line
-``session.stuck``; ``LIMIT`` is what the daemon promises for it.
+``session.stuck``; ``LIMIT`` is what the daemon promises for it, ``FULL_SWEEP`` more where no event tells of sessions.
 """
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
 
 from tests.bench.crowd import Crowd
+from tests.bench.relay import DeafRelay
 from tests.bench.spending import settle
 from tests.e2e.harness.daemon import Watchdog
+from tests.e2e.harness.failures import HarnessError
 from tests.e2e.harness.provider import Stream
 from tests.e2e.harness.routes import Web
 from tests.e2e.harness.runs import begin
@@ -29,6 +32,8 @@ from tests.e2e.harness.world import World
 STUCK_AFTER, CONFIRM_FOR, EVERY = 120, 60, 30
 """Seconds. ``poll_every`` and ``confirm_for`` as they come; ``stuck_after`` shorter, or nothing would be learned for long."""
 LIMIT = STUCK_AFTER + CONFIRM_FOR + 2
+FULL_SWEEP = 240
+"""Seconds; 15 minutes as it comes."""
 LIVE = 5
 SETTLES = 3
 """Intervals after the first pass. A poll without a list is not logged, so there is nothing to wait for but its time."""
@@ -40,18 +45,31 @@ class Found:
 
     after: float
     sessions: int
+    limit: float
+    lost: int = 0
+    """Events that were kept from the daemon."""
 
 
-def found(world: World, folder: Path, number: int) -> Found:
+def found(world: World, folder: Path, number: int, *, is_deaf: bool) -> Found:
     """Let one session become stuck beside a daemon that has come to rest, and wait for what it says."""
-    # One of those that are there: when a session is made, 2026.9.6 thins out a store of more than 5,000.
+    with DeafRelay(world.gateway.url) if is_deaf else contextlib.nullcontext() as relay:
+        one = _found(world, folder, number, relay.url if relay is not None else None)
+        if relay is None:
+            return one
+        if not relay.lost:
+            raise HarnessError("no event was kept from the daemon")
+        return replace(one, limit=LIMIT + FULL_SWEEP, lost=relay.lost)
+
+
+def _found(world: World, folder: Path, number: int, url: str | None) -> Found:
     route = Web(f"agent:main:bench:{number:05d}")
     settings = {
         "poll_every": f"{EVERY}s",
         "thresholds": {"stuck_after": f"{STUCK_AFTER}s", "confirm_for": f"{CONFIRM_FOR}s", "startup_grace": "5s"},
         "recovery": {"mode": "observe"},
+        "full_sweep_every": f"{FULL_SWEEP}s",
     }
-    with Watchdog(world.gateway, folder, extra=settings) as watchdog:
+    with Watchdog(world.gateway, folder, extra=settings, url=url) as watchdog:
         sessions = int(watchdog.wait_for("cycle.finished", within=120)["sessions"])
         time.sleep(SETTLES * EVERY)  # the rhythm that is measured: from here on it rests
         run = begin(world, route, Stream(6), first_turn=True)
@@ -62,23 +80,25 @@ def found(world: World, folder: Path, number: int) -> Found:
                 return epoch_ms() if row.get("status") == "running" and row.get("hasActiveRun") is False else None
 
             since = until("its end is not written", left_running, within=120, every=0.5)
-        line = watchdog.wait_for("session.stuck", session=run.key, within=3 * LIMIT)
+        line = watchdog.wait_for("session.stuck", session=run.key, within=2 * (LIMIT + FULL_SWEEP))
     said_at = datetime.fromisoformat(str(line["timestamp"])).timestamp() * 1000
-    return Found((said_at - since) / 1000, sessions)
+    return Found((said_at - since) / 1000, sessions, LIMIT)
 
 
-def run(out: Console, world: World, *, sessions: int, times: int = 3) -> None:
-    """Fill the gateway, lose so many writes, one after another."""
+def run(out: Console, world: World, *, sessions: int) -> None:
+    """Fill the gateway, lose some writes, one after another."""
     crowd = Crowd(world)
     crowd.grow(sessions)
     crowd.go_live(LIVE)
     settle(world.gateway.pid)
-    for number in range(times):
+    for number, is_deaf in enumerate((False, True, False, True)):
         folder = Path(tempfile.mkdtemp(prefix="watchdog-bench-"))
         try:
-            one = found(world, folder, number)
+            one = found(world, folder, number, is_deaf=is_deaf)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+        how = f"without its events ({one.lost} kept back)" if one.lost else "as it comes"
         out.print(
-            f"{one.sessions:,} sessions: left running, called stuck {one.after:.1f} s later (promised: {LIMIT} s at most)"
+            f"{one.sessions:,} sessions, {how}: left running, called stuck {one.after:.1f} s later "
+            f"(promised: {one.limit:g} s at most)"
         )

@@ -1,127 +1,185 @@
-"""Polls of a real gateway with many sessions: everything every time, only what can have changed, or nothing where nothing
-began or ended.
+"""Polls of a real gateway with many sessions, side by side: everything every time, only what can have changed, and as the
+daemon does it, which lists nothing where nothing began or ended, and where its lists are dear not in every poll.
 
-Side by side on one gateway: the same client, the same interval, sessions touched at the same rate (a new label, which moves
-``updatedAt``). The gateway's CPU of a poll is what it used in the second from its beginning, less what it used in the second
-before, and the median of all polls: now and then a gateway of this size is busy with itself for seconds.
+The same client, the same interval, sessions touched at the same rate (a new label, which moves ``updatedAt``) on one gateway.
+The gateway's CPU of a poll is what it used in the second from its beginning, less what it used in the second before, and the
+median of all polls of a kind: now and then a gateway of this size is busy with itself for seconds. The sweep that comes every
+``full_sweep_every`` is measured for itself and added. How long a request keeps a gateway busy is what its main thread used
+from asking to the whole answer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from statistics import mean, median
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.crowd import Crowd
+from tests.bench.crowd import Crowd, key_of
 from tests.bench.poller import client_of
-from tests.bench.spending import settle, threads_of
+from tests.bench.spending import loop_of, settle, threads_of
+from tests.e2e.harness.failures import HarnessError
+from tests.e2e.harness.witness import Witness
 from tests.e2e.harness.world import World
 from watchdog.core.model import Snapshot
 from watchdog.gateway.client import GatewayClient
-from watchdog.service.ports import Standstill
+from watchdog.gateway.listing import BASE, PAGE_SIZE
 
 LIVE = 5
 WINDOW = 1.0
 """Seconds that are compared."""
 WITHIN = timedelta(seconds=45)
-"""So old a list may become while the gateway's own count stays the same: every other poll lists, as the daemon's do, which
-comes back in the very moment when a list is ``confirm_for`` (60 s) old."""
+"""So old a list may become while only the gateway's own count speaks for it: every other poll lists, as the daemon's do,
+which comes back in the very moment when a list is ``confirm_for`` (60 s) old."""
 SWEEP_EVERY = 900.0
-WAYS = ("whole lists", "glances", "as the daemon")
+WHOLE, GLANCES, DAEMON, BUSY = "whole lists", "glances", "as the daemon", "as the daemon, turns come and go"
+SWEEPS = 5
+MOST = 1_000_000
+"""More sessions than there are."""
+T = TypeVar("T")
+REQUESTS = 40
+"""How often each kind of request is made to see how long it keeps the gateway busy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Glanced:
-    """One way of polling. Seconds and bytes a poll; ``slowest``: the longest poll; ``rests``: polls without a list."""
+    """One way of polling. Seconds and bytes a poll; ``rests``: polls without a list."""
 
     name: str
     polls: int
     size: float
-    most: int
-    requests: float
     cpu: float
-    slowest: float
-    sweeps: int
     rests: int
 
 
-def compared(world: World, crowd: Crowd, *, polls: int, every: float, churn: float) -> list[Glanced]:
-    """Whole lists and glances. ``churn``: the share of sessions touched in a minute."""
-    with _touching(world, crowd.size, crowd.size * churn / 60):
-        return [_polled(world, way, polls, every) for way in WAYS]
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """One sweep as the daemon does it: in pages, with pauses. Bytes and seconds."""
+
+    size: int
+    cpu: float
+    requests: int
 
 
-def _polled(world: World, way: str, polls: int, every: float) -> Glanced:
-    with tempfile.TemporaryDirectory(prefix="watchdog-bench-") as folder:
-        client = client_of(world.gateway.url, world.gateway.token, Path(folder))
-        found = asyncio.run(_poll(client, world.gateway.pid, way, polls, every))
-    lists = [one for one, _ in found if isinstance(one, Snapshot)]
-    sizes = [one.size_bytes for one, _ in found]
-    listed = [cpu for one, cpu in found if isinstance(one, Snapshot)]
-    rested = [cpu for one, cpu in found if isinstance(one, Standstill)]
-    cpu = (median(listed) * len(listed) + (median(rested) * len(rested) if rested else 0.0)) / polls
-    return Glanced(
-        way,
-        polls,
-        mean(sizes),
-        max(sizes),
-        sum(one.requests for one in lists) / polls,
-        max(cpu, 0.0),
-        max(one.latency.total_seconds() for one in lists),
-        sum(one.is_sweep for one in lists),
-        len(rested),
-    )
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How long one kind of request keeps the gateway busy. Seconds."""
+
+    name: str
+    middle: float
+    ninth: float
+    """Nine of ten take no longer."""
+
+
+def compared(world: World, crowd: Crowd, *, polls: int, every: float, churn: float) -> tuple[list[Glanced], Swept]:
+    """All ways of polling, and a sweep. ``churn``: the share of sessions touched in a minute."""
+    with _touching(world, crowd.size * churn / 60, crowd.size):
+        ways = [asyncio.run(_polled(world, way, polls, every)) for way in (WHOLE, GLANCES, DAEMON, BUSY)]
+        return ways, asyncio.run(_swept(world, SWEEPS))
+
+
+async def _polled(world: World, way: str, polls: int, every: float) -> Glanced:
+    async with _client(world) as client:
+        found = await _poll(world, client, way, polls, every)
+    listed = [cpu for _, cpu, is_list in found if is_list]
+    rested = [cpu for _, cpu, is_list in found if not is_list]
+    cpu = sum(median(some) * len(some) for some in (listed, rested) if some) / polls
+    return Glanced(way, polls, mean(size for size, _, _ in found), max(cpu, 0.0), len(rested))
 
 
 async def _poll(
-    client: GatewayClient, pid: int, way: str, polls: int, every: float
-) -> list[tuple[Snapshot | Standstill, float]]:
-    """Every poll, and the CPU seconds it cost the gateway."""
-    await client.connect()
-    await client.list_sessions(frozenset())
-    found: list[tuple[Snapshot | Standstill, float]] = []
-    for _ in range(polls):
-        await asyncio.sleep(every - 2 * WINDOW)  # the rhythm that is measured
-        before = threads_of(pid)
-        await asyncio.sleep(WINDOW)
-        at = threads_of(pid)
-        began = time.perf_counter()
-        one: Snapshot | Standstill | None = await client.standstill(WITHIN) if way == WAYS[-1] else None
-        if one is None:
-            one = await client.list_sessions(frozenset(), sweep=way == WAYS[0])
-            if not one.is_complete:
-                raise SystemExit("a poll was not complete")
-        took = time.perf_counter() - began
-        await asyncio.sleep(max(WINDOW - took, 0.0))
-        found.append((one, threads_of(pid) - at - (at - before) * max(took, WINDOW) / WINDOW))
-    await client.close()
+    world: World, client: GatewayClient, way: str, polls: int, every: float
+) -> list[tuple[int, float, bool]]:
+    """Every poll: its bytes, the CPU seconds it cost the gateway, and whether it listed."""
+    await client.list_sessions(frozenset(), sweep=True)
+    if way == DAEMON:  # two lists that show the same runs: only then the count is believed for long
+        await asyncio.sleep(WITHIN.total_seconds())
+        await client.list_sessions(frozenset())
+    found: list[tuple[int, float, bool]] = []
+    with world.gateway.witness() as naive:
+        for number in range(polls):
+            if way == BUSY:
+                await asyncio.to_thread(world.witness.send, key_of(number), "A word, please.")
+            await asyncio.sleep(every - WINDOW)  # the rhythm that is measured
+
+            async def poll() -> tuple[int, bool]:
+                if way == WHOLE:
+                    return await asyncio.to_thread(_whole_list, naive), True
+                still = await client.standstill(WITHIN) if way in (DAEMON, BUSY) else None
+                if still is not None:
+                    return still.size_bytes, False
+                one = await client.list_sessions(frozenset())
+                if not one.is_complete:
+                    raise HarnessError("a poll was not complete")
+                return one.size_bytes, True
+
+            (size, is_list), cpu = await _costs(world.gateway.pid, poll)
+            found.append((size, cpu, is_list))
     return found
 
 
+def _whole_list(naive: Witness) -> int:
+    """As a script does it: everything at once. Bytes."""
+    return len(json.dumps(naive.call("sessions.list", {**BASE, "limit": MOST}), separators=(",", ":")))
+
+
+async def _swept(world: World, times: int) -> Swept:
+    """The median of some sweeps."""
+    found: list[tuple[Snapshot, float]] = []
+    async with _client(world) as client:
+        for _ in range(times):
+            await asyncio.sleep(5)  # the gateway has something new to tell
+            found.append(await _costs(world.gateway.pid, lambda: client.list_sessions(frozenset(), sweep=True)))
+    one = found[0][0]
+    return Swept(one.size_bytes, median(cpu for _, cpu in found), one.requests)
+
+
+async def _costs(pid: int, ask: Callable[[], Awaitable[T]]) -> tuple[T, float]:
+    """What is answered, and the gateway's CPU for it, above what it used just before."""
+    before = threads_of(pid)
+    await asyncio.sleep(WINDOW)
+    at, began = threads_of(pid), time.perf_counter()
+    answer = await ask()
+    await asyncio.sleep(max(WINDOW - (time.perf_counter() - began), 0.0))
+    took = time.perf_counter() - began
+    return answer, threads_of(pid) - at - (at - before) * took / WINDOW
+
+
+@asynccontextmanager
+async def _client(world: World) -> AsyncIterator[GatewayClient]:
+    with tempfile.TemporaryDirectory(prefix="watchdog-bench-") as folder:
+        client = client_of(world.gateway.url, world.gateway.token, Path(folder))
+        await client.connect()
+        try:
+            yield client
+        finally:
+            await client.close()
+
+
 @contextmanager
-def _touching(world: World, sessions: int, a_second: float) -> Iterator[None]:
+def _touching(world: World, a_second: float, sessions: int) -> Iterator[None]:
     """Sessions get a new label, one after another, at this rate."""
     stop = threading.Event()
     numbers = itertools.cycle(range(sessions - LIVE - 1, 0, -7))
 
     def touch() -> None:
-        for turn in itertools.count():
-            if stop.wait(1 / a_second):
-                return
-            world.witness.call(
-                "sessions.patch", {"key": f"agent:main:bench:{next(numbers):05d}", "label": f"label {turn}"}
-            )
+        with world.gateway.witness() as toucher:
+            for turn in itertools.count():
+                if stop.wait(1 / a_second):
+                    return
+                toucher.call("sessions.patch", {"key": key_of(next(numbers)), "label": f"label {turn}"})
 
     thread = threading.Thread(target=touch, name="churn", daemon=True)
     thread.start()
@@ -132,28 +190,68 @@ def _touching(world: World, sessions: int, a_second: float) -> Iterator[None]:
         thread.join(10)
 
 
-def table(out: Console, sessions: int, found: list[Glanced], *, every: float, churn: float) -> None:
-    """Side by side, and the ratio."""
+def kept_busy(world: World, sessions: int) -> list[Kept]:
+    """The kinds of requests that polls consist of, each with something new to tell and without: a row is touched, or not,
+    before each."""
+    requests: dict[str, tuple[str, dict[str, Any]]] = {
+        "the count (a poll without a list)": ("gateway.restart.preflight", {}),
+        "the smallest list, 1 row": ("sessions.list", {**BASE, "limit": 1}),
+        "a glance, 150 rows": ("sessions.list", {**BASE, "limit": 150}),
+        f"a page of a sweep, {PAGE_SIZE} rows": (
+            "sessions.list",
+            {**BASE, "limit": PAGE_SIZE, "offset": sessions // 2},
+        ),
+        "everything at once": ("sessions.list", {**BASE, "limit": MOST}),
+    }
+    pid, found = world.gateway.pid, []
+    with world.gateway.witness() as witness:
+        for name, (method, params) in requests.items():
+            for is_touched in (False, True):
+                spent = []
+                for number in range(REQUESTS if params.get("limit") != MOST else REQUESTS // 8):
+                    if is_touched:
+                        label = f"{name[:12]} {number}"
+                        witness.call("sessions.patch", {"key": key_of(number + 1), "label": label})
+                    time.sleep(0.25)  # it does what it does after a change by itself, and is not asked meanwhile
+                    before = loop_of(pid)
+                    witness.call(method, params)
+                    spent.append(loop_of(pid) - before)
+                spent.sort()
+                what = f"{name}, after a change" if is_touched else name
+                found.append(Kept(what, median(spent), spent[len(spent) * 9 // 10]))
+    return found
+
+
+def table(out: Console, sessions: int, found: list[Glanced], swept: Swept, *, every: float, churn: float) -> None:
+    """Side by side, and the ratio to whole lists."""
     whole = found[0]
     shown = Table(
         title=f"{sessions:,} sessions, {churn:.0%} touched a minute, polled every {every:g} s", title_justify="left"
     )
-    headings = ("", "bytes a poll", "most", "requests", "gateway CPU a poll", "longest poll", "sweeps", "no list")
-    for name in headings:
+    for name in ("", "bytes a poll", "gateway CPU a poll", "with a sweep every 15 min", "no list"):
         shown.add_column(name, justify="right" if name else "left")
     for one in found:
+        share = every / SWEEP_EVERY if one is not whole else 0.0
+        size, cpu = one.size + swept.size * share, one.cpu + swept.cpu * share
         shown.add_row(
             one.name,
             f"{one.size:,.0f} ({one.size / whole.size:.2%})",
-            f"{one.most:,}",
-            f"{one.requests:.1f}",
-            f"{one.cpu * 1000:.1f} ms ({one.cpu / whole.cpu:.1%})" if whole.cpu else f"{one.cpu * 1000:.1f} ms",
-            f"{one.slowest * 1000:.0f} ms",
-            f"{one.sweeps} of {one.polls}",
+            f"{one.cpu * 1000:.1f} ms ({one.cpu / whole.cpu:.1%})",
+            f"{size / whole.size:.2%} of the bytes, {cpu / whole.cpu:.1%} of the CPU",
             f"{one.rests} of {one.polls}",
         )
     out.print(shown)
-    out.print(f"A sweep every {SWEEP_EVERY / 60:g} min adds {every / SWEEP_EVERY:.1%} of whole lists to the last two.")
+    out.print(f"A sweep: {swept.requests} requests, {swept.size:,} bytes, {swept.cpu * 1000:.0f} ms of gateway CPU.")
+
+
+def busy_table(out: Console, sessions: int, found: list[Kept]) -> None:
+    """How long each kind of request keeps the gateway busy."""
+    shown = Table(title=f"{sessions:,} sessions: how long one request keeps the gateway busy", title_justify="left")
+    for name in ("", "median", "nine of ten within"):
+        shown.add_column(name, justify="right" if name else "left")
+    for one in found:
+        shown.add_row(one.name, f"{one.middle * 1000:.1f} ms", f"{one.ninth * 1000:.1f} ms")
+    out.print(shown)
 
 
 def run(out: Console, world: World, *, sessions: int, polls: int = 8, every: float = 30.0, churn: float = 0.01) -> None:
@@ -162,5 +260,6 @@ def run(out: Console, world: World, *, sessions: int, polls: int = 8, every: flo
     crowd.grow(sessions)
     crowd.go_live(LIVE)
     settle(world.gateway.pid)
-    found = compared(world, crowd, polls=polls, every=every, churn=churn)
-    table(out, sessions, found, every=every, churn=churn)
+    busy_table(out, sessions, kept_busy(world, sessions))
+    found, swept = compared(world, crowd, polls=polls, every=every, churn=churn)
+    table(out, sessions, found, swept, every=every, churn=churn)

@@ -100,7 +100,17 @@ def watching(console: Console, daemons: Sequence[Watched]) -> None:
     target = RESIDENT_TARGETS.get(sessions)
     table = _table(
         f"The daemon, watching {sessions:,} sessions",
-        ("daemon", "passes", "resident", "peak", "private", "to the first pass", "CPU s an hour", "of a core", "files"),
+        (
+            "daemon",
+            "passes",
+            "resident",
+            "peak",
+            "private",
+            "first verdicts after",
+            "CPU s an hour",
+            "of a core",
+            "files",
+        ),
     )
     for one in daemons:
         table.add_row(
@@ -109,7 +119,7 @@ def watching(console: Console, daemons: Sequence[Watched]) -> None:
             _mib(one.resident),
             _mib(one.peak),
             _mib(one.private) if one.private else "-",
-            f"{one.start_cpu:.2f} s",
+            f"{one.start:.1f} s ({one.start_cpu:.1f} s CPU)",
             f"{one.cpu_an_hour:.1f}",
             f"{one.cpu_an_hour / 3600:.2%}",
             str(one.descriptors),

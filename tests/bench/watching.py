@@ -55,6 +55,8 @@ class Watched:
     private: int
     start_cpu: float
     """CPU from the start of the process to its first whole pass."""
+    start: float
+    """From the start of the process to its first verdicts, which are those of that pass."""
     cpu_an_hour: float
     descriptors: int
 
@@ -68,6 +70,7 @@ class Post:
     every: str
     status_page: Mapping[str, Any] | None
     sights: list[Sight] = field(default_factory=list)
+    _began: float = field(init=False)
     _folder: Path = field(init=False)
     _watchdog: _Notifying = field(init=False)
     _ear: socket.socket = field(init=False)
@@ -87,6 +90,7 @@ class Post:
                 "state_dir": str(self._folder / "state"),
             }
         )
+        self._began = time.perf_counter()
         self._watchdog.start("--observe")
         self._listener = threading.Thread(target=self._listen, name=f"ear of {self.name}", daemon=True)
         self._listener.start()
@@ -126,6 +130,7 @@ class Post:
             peak=max(sight.resident for sight in sights),
             private=last.private,
             start_cpu=first.cpu,
+            start=first.at - self._began,
             cpu_an_hour=(last.cpu - first.cpu) / (last.at - first.at) * 3600,
             descriptors=max(sight.descriptors for sight in settled),
         )

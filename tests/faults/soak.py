@@ -31,6 +31,7 @@ from tests.e2e.harness.world import World
 
 from .balance import Balance, Fate, balance
 from .churn import Churn
+from .promptness import delays, sentence
 from .reckoning import Reckoning, mark_of, reckon
 from .webhook import Webhook
 
@@ -43,9 +44,10 @@ REST_WITHIN = 200.0
 """Seconds in which everything must be at rest at the end, on a quiet machine."""
 RISE_ALLOWED = 2.0
 """MB that the fitted line of the second half may rise from its begin to its end."""
+STUCK_AFTER = 4
 SETTINGS: dict[str, Any] = {
     "poll_every": "500ms",
-    "thresholds": {"stuck_after": "4s", "confirm_for": "1s", "startup_grace": "2s"},
+    "thresholds": {"stuck_after": f"{STUCK_AFTER}s", "confirm_for": "1s", "startup_grace": "2s"},
     "recovery": {
         "verify_within": "60s",
         "backoff": ["2s"],
@@ -192,6 +194,7 @@ def _traffic(one: Soak, found: Balance, result: Reckoning) -> Iterable[str]:
     states = Counter(f"{attempt['step']} {attempt['state']}" for attempt in result.attempts)
     yield "attempts: " + ", ".join(f"{count} {state}" for state, count in states.most_common())
     yield result.sentence()
+    yield sentence(delays(one.watchdog.lines, STUCK_AFTER))
     yield from (_given_up(incident) for incident in result.incidents if incident["outcome"] == "quarantined")
 
 

@@ -243,8 +243,16 @@ class World:
             row = self.sessions[name].row
             wire.change_row(row, fields, ORIGIN_MS, self.gateway_ms)
             payload = wire.changed(row, "patch", self.gateway_ms)
+        has_begun = fields is not None and fields.get("status") == "running" and "startedAt" in fields
         for link in self.links:
             link.tell("sessions.changed", payload)
+            if has_begun and wire.era_of(self.case.version) >= Era.MODERN:
+                begun = {
+                    "sessionKey": self.sessions[name].row["key"],
+                    "stream": "lifecycle",
+                    "data": {"phase": "start"},
+                }
+                link.tell("agent", begun, is_for_all=True)
 
     def _restart(self, how: str, away: float) -> None:
         goodbye = f"{NAME}: the gateway closed the connection to restart or stop."
@@ -368,6 +376,8 @@ class World:
             raise _refused("gateway.restart.preflight", "INVALID_REQUEST", "unknown method: gateway.restart.preflight")
         ours = sum(one.is_ours_running for one in self.sessions.values())
         counts = {"queueSize": 2 * ours, "pendingReplies": ours, "embeddedRuns": ours, "activeTasks": 0}
+        if wire.era_of(self.case.version) >= Era.MODERN and not self.running:
+            counts["embeddedRuns"] += sum(one.row.get("hasActiveRun") is True for one in self.sessions.values())
         for name, value in self.running.items():
             counts[name] = counts.get(name, 0) + value
         total = sum(counts.values())
@@ -575,9 +585,9 @@ class ScriptedLink(Link):
         self.is_subscribed = True
         return {"subscribed": True}
 
-    def tell(self, name: str, payload: Json) -> None:
-        """An event, if this connection has asked for them."""
-        if self.is_subscribed and self._end is None and self._world.phase != "hung":
+    def tell(self, name: str, payload: Json, *, is_for_all: bool = False) -> None:
+        """An event, if this connection has asked for them, or nobody needs to."""
+        if (self.is_subscribed or is_for_all) and self._end is None and self._world.phase != "hung":
             self._seq += 1
             self._note_event(Event(name, msgspec.Raw(msgspec.json.encode(payload)), self._seq))
 

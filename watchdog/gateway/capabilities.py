@@ -31,6 +31,8 @@ FIRST_RESUMED_BY_AGENT: Version = (2026, 7, 1)
 """``agent`` with ``deliver`` cures a row and proves its delivery (2026.9.6); on 3.24 it leaves the row running."""
 FIRST_WITH_SERVER_FENCE: Version = (2026, 9, 0)
 """``sessions.reset`` takes ``expectedSessionId``: the gateway itself refuses when the session was replaced."""
+FIRST_TELLING_OF_RUNS: Version = (2026, 9, 0)
+"""``agent`` events of every run reach every operator, subscribed or not (2026.9.6; 5.18 sends none of chat-app runs)."""
 BOOT_RECOVERY = timedelta(minutes=5)
 
 

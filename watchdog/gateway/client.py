@@ -25,6 +25,7 @@ from watchdog.gateway.answers import decoded
 from watchdog.gateway.boots import Boots
 from watchdog.gateway.capabilities import (
     ADMIN,
+    FIRST_TELLING_OF_RUNS,
     READ,
     WRITE,
     Version,
@@ -174,6 +175,7 @@ class GatewayClient:
             clock_base=self._clock_base,
             listener=self._listener,
             count=self._count if self._facts.capabilities.has_preflight else None,
+            tells_runs=self._version is not None and self._version >= FIRST_TELLING_OF_RUNS,
         )
         await self._check_scopes()
         if self._facts.capabilities.row_survives_stop:

@@ -94,6 +94,9 @@ class Told:
     """Sessions that something works on, or did, and no row at rest was told of since."""
     is_everything: bool = False
     """Nothing else changed, as far as events tell: they were listened to all the time, and none was lost or unclear."""
+    is_every_run: bool = False
+    """Whatever else changed, no other run began: what works on sessions was overheard all the time, and none of it was lost
+    or unclear."""
     has_gap: bool = False
     """Events are known to be lost."""
     size_bytes: int = 0
@@ -109,7 +112,7 @@ class Heard:
     def __init__(self) -> None:
         self._changes: dict[str, dict[str, Any]] = {}
         self._worked_on: set[str] = set()
-        self._is_unclear = True
+        self._is_unclear = self._may_lack_runs = True
         self._has_gap = False
         self.malformed = 0
         """Events so far whose payload could not be read."""
@@ -123,23 +126,29 @@ class Heard:
                 self._note_work(_agent_decoder.decode(event.payload).sessionKey)
         except UNREADABLE:
             self.malformed += 1
-            self._is_unclear = True
+            self._is_unclear = self._may_lack_runs = True
 
     def miss(self) -> None:
         """Events were lost: nobody knows what they said."""
-        self._has_gap = self._is_unclear = True
+        self._has_gap = self._is_unclear = self._may_lack_runs = True
 
     def blur(self) -> None:
-        """Whatever is said until the next ``take``, it is not everything."""
+        """Whatever is said until the next ``take``, it is not everything. Runs are still told of, on the other link."""
         self._is_unclear = True
 
     def peek(self) -> Told:
-        return Told(self._changes, frozenset(self._worked_on), not self._is_unclear, self._has_gap)
+        return Told(
+            self._changes,
+            frozenset(self._worked_on),
+            is_everything=not self._is_unclear,
+            is_every_run=not self._may_lack_runs,
+            has_gap=self._has_gap,
+        )
 
     def take(self) -> Told:
         told = self.peek()
         self._changes, self._worked_on = {}, set()
-        self._is_unclear = self._has_gap = False
+        self._is_unclear = self._may_lack_runs = self._has_gap = False
         return told
 
     def _note_change(self, said: _Changed) -> None:
@@ -159,6 +168,8 @@ class Heard:
     def _note_work(self, key: str | None) -> None:
         if key and (key in self._worked_on or len(self._worked_on) < MOST_KEYS):
             self._worked_on.add(key)
+        else:
+            self._may_lack_runs = True  # on which session, or one too many
 
 
 def _named(fields: _Fields | None) -> dict[str, Any]:

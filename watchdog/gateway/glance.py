@@ -215,7 +215,7 @@ class Glance:
             return self._told_limit()
         rows = self._memory.rows
         recent = sum(row.is_pinned or (row.updated_at or _NEVER) >= self._watermark for row in rows.values())
-        limit = recent + self._memory.churn * 3 // 2 + SMALLEST
+        limit = recent + self._memory.churn * 5 // 4 + SMALLEST
         running = [row for row in rows.values() if row.may_change_unseen or row.key in self._keen]
         for _, end in _windows(rows, running, 0):
             deep = end + self._memory.churn + MARGIN

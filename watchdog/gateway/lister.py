@@ -9,6 +9,7 @@ A poll may find that there is nothing to list at all (``standstill``).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from watchdog.gateway.events import NOTHING_HEARD, Told
 from watchdog.gateway.glance import Glance, Memory
 from watchdog.gateway.listening import Listener
 from watchdog.gateway.listing import Page, Pager, read_page
-from watchdog.gateway.standstill import Baseline, Counts, believed_until, is_news
+from watchdog.gateway.standstill import Baseline, Counts, believed_until, can_wait_until, is_news, untold
 from watchdog.service.ports import Clock, Standstill
 
 LONGEST_PAUSE = 0.05
@@ -33,7 +34,7 @@ Count = Callable[[], Awaitable[Counts | None]]
 
 class Lister:
     """Lists over one connection. ``clock_base``: the gateway's clock at the sign-in. ``count``: what the gateway says is
-    active, None where it does not say; without it every poll lists."""
+    active, None where it does not say; without it every poll lists. ``tells_runs``: it tells whoever watches of every run."""
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Lister:
         clock_base: ClockReading | None,
         listener: Listener | None = None,
         count: Count | None = None,
+        tells_runs: bool = False,
     ) -> None:
         self._ask = ask
         self._clock = clock
@@ -53,8 +55,13 @@ class Lister:
         self._clock_base = clock_base
         self._listener = listener
         self._count = count
+        self._tells_runs = tells_runs
+        self._untold: frozenset[str] = frozenset()
+        """Runs that the last list showed and no event had told of by then."""
         self._memory: Memory | None = None
         self._baseline: Baseline | None = None
+        self._last_baseline: Baseline | None = None
+        """Of the last list that has one; ``_baseline`` is it while it may be rested on."""
         self.why_swept: str | None = None
         """Why the last glance was given up, or None."""
 
@@ -64,40 +71,54 @@ class Lister:
             self._baseline = None
             return await self._sweep(_Poll(self._clock), is_hurried=True)
         counts = await self._counted()
-        snapshot = await self._sweep(_Poll(self._clock, self._told().size_bytes), is_hurried=False)
-        self._note_list(counts)
+        before, told = self._memory, self._told()
+        snapshot = await self._sweep(_Poll(self._clock, told.size_bytes), is_hurried=False)
+        self._note_list(counts, snapshot, before, told)
         return snapshot
 
     async def glance(self, keen: Collection[str]) -> Snapshot:
         """What can have changed; the whole list when that cannot be told for sure."""
         counts = await self._counted()
-        snapshot = await self._glance(keen)
-        self._note_list(counts)
+        before, told = self._memory, self._told()
+        snapshot = await self._glance(keen, told)
+        self._note_list(counts, snapshot, before, told)
         return snapshot
 
     async def standstill(self, within: timedelta) -> Standstill | None:
         """``service.ports.Gateway.standstill``."""
         if self._baseline is None or self._memory is None or self._count is None:
             return None
-        told = self._listener.peek() if self._listener is not None else NOTHING_HEARD
+        told = self._checked(self._listener.peek() if self._listener is not None else NOTHING_HEARD)
         until = believed_until(self._baseline, told, within)
         asked_at = self._clock.now()
-        if is_news(self._memory.rows, told) or (until is not None and until <= asked_at):
+        latest = can_wait_until(self._baseline, told, within, asked_at)
+        has_news = is_news(self._memory.rows, told) or (until is not None and until <= asked_at)
+        if has_news and latest is None:
             return None
         if await self._count() != self._baseline.counts:
+            has_news = True
+        if has_news and latest is None:
             return None
-        return Standstill(self._clock.now().since(asked_at), told.size_bytes, until)
+        return Standstill(self._clock.now().since(asked_at), told.size_bytes, latest if has_news else until)
 
     async def _counted(self) -> Counts | None:
         self._baseline = None
         return await self._count() if self._count is not None else None
 
-    def _note_list(self, counts: Counts | None) -> None:
+    def _note_list(self, counts: Counts | None, snapshot: Snapshot, before: Memory | None, told: Told) -> None:
+        if before is not None and self._memory is not None and told.is_every_run:
+            self._untold = untold(before.rows, self._memory.rows, told)
         if counts is not None and self._memory is not None:
-            self._baseline = Baseline(counts, self._clock.now())
+            self._baseline = self._last_baseline = Baseline.of(counts, snapshot, self._last_baseline)
 
-    async def _glance(self, keen: Collection[str]) -> Snapshot:
-        told = self._told()
+    def _checked(self, told: Told) -> Told:
+        """Not believed to tell of every run once it did not. An event may come after the list that showed its run."""
+        if self._untold - told.worked_on:
+            self._tells_runs = False
+        self._untold = frozenset()
+        return told if self._tells_runs else replace(told, is_every_run=False)
+
+    async def _glance(self, keen: Collection[str], told: Told) -> Snapshot:
         poll, self.why_swept = _Poll(self._clock, told.size_bytes), None
         if told.has_gap:
             self.why_swept = "events were lost"
@@ -118,7 +139,7 @@ class Lister:
         )
 
     def _told(self) -> Told:
-        return self._listener.told() if self._listener is not None else NOTHING_HEARD
+        return self._checked(self._listener.told() if self._listener is not None else NOTHING_HEARD)
 
     async def _sweep(self, poll: _Poll, *, is_hurried: bool) -> Snapshot:
         pager = Pager(counts_pages=self._counts_pages)

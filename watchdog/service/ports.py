@@ -101,7 +101,7 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Standstill:
-    """A list would say what the last one said. ``until`` when that may be believed; None: until the next sweep."""
+    """A list would say what the last one said, or can wait. ``until``: when one is needed; None: for the next sweep."""
 
     took: timedelta
     """How long the gateway took for its part of the proof: it is alive, and this fast."""
@@ -133,10 +133,11 @@ class Gateway(Protocol):
         ...
 
     async def standstill(self, within: timedelta) -> Standstill | None:
-        """Whether nothing began, ended or was replaced since the last list, for a poll that wants no list then.
+        """Whether nothing began, ended or was replaced since the last list, for a poll that wants no list then; or whether
+        the list that would tell is so dear to this gateway that it can wait.
 
-        None: not known, or not so; then list. ``within``: how old a list may become that only the gateway's own count
-        of what is active speaks for, and no events.
+        None: not known, or not so; then list. ``within``: how old a list may become where it was dear, or where only the
+        gateway's own count of what is active speaks for it, and no events.
         """
         ...
 

@@ -215,7 +215,34 @@ def test_somebody_works_on_it() -> None:
     heard.hear(changed({"stream": "lifecycle"}, "agent"))
     heard.hear(changed({"sessionKey": "other"}, "chat"))
     assert heard.take().worked_on == {KEY}
-    assert heard.take() == Told(is_everything=True)
+    assert heard.take() == Told(is_everything=True, is_every_run=True)
+
+
+def test_runs_are_told_of_where_other_changes_are_not() -> None:
+    """What works on sessions is told to every operator; whose rows are not subscribed to is told of nothing else."""
+    heard = Heard()
+    assert not heard.take().is_every_run, "nobody listened before"
+    heard.blur()
+    told = heard.take()
+    assert (told.is_every_run, told.is_everything) == (True, False)
+
+
+@pytest.mark.parametrize("loss", ["missed", "unreadable", "of no session", "one too many"])
+def test_runs_may_have_begun_that_nobody_told_of(loss: str) -> None:
+    heard = Heard()
+    heard.take()
+    match loss:
+        case "missed":
+            heard.miss()
+        case "unreadable":
+            heard.hear(changed({"sessionKey": 7}, "agent"))
+        case "of no session":
+            heard.hear(changed({"stream": "lifecycle"}, "agent"))
+        case _:
+            for number in range(MOST_KEYS + 1):
+                heard.hear(changed({"sessionKey": f"agent:main:{number}"}, "agent"))
+    assert not heard.take().is_every_run
+    assert heard.take().is_every_run
 
 
 def test_at_first_and_after_a_loss_it_is_not_everything() -> None:

@@ -167,7 +167,7 @@ async def test_a_poll_is_told_what_was_said_since_the_last() -> None:
     told = await ears.poll()
     assert (told.changes, told.is_everything, told.has_gap) == ({KEY: {"status": "running"}}, True, False)
     assert told.size_bytes > 1000
-    assert await ears.poll() == Told(is_everything=True)
+    assert await ears.poll() == Told(is_everything=True, is_every_run=True)
 
 
 async def test_the_watching_link_is_told_of_runs_without_asking() -> None:
@@ -197,7 +197,7 @@ async def test_a_hole_in_the_numbering_is_a_gap_once(where: str) -> None:
     (link if where == "listening" else ears.watching).report.missed_events += 3
     told = await ears.poll()
     assert (told.has_gap, told.is_everything) == (True, False)
-    assert await ears.poll() == Told(is_everything=True)
+    assert await ears.poll() == Told(is_everything=True, is_every_run=True)
 
 
 async def test_gaps_without_end_do_not_make_every_poll_read_everything() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -97,6 +97,10 @@ def test_lost_events_are_news() -> None:
     assert is_news(ROWS, heard.peek())
 
 
+EVERYTHING = Told(is_everything=True)
+EVERY_RUN = Told(is_every_run=True)
+
+
 @dataclass(slots=True)
 class Ears:
     """A listener that has heard what it is told to have heard."""
@@ -121,8 +125,18 @@ class Stand:
     has_totals: bool = True
     at: Moment = field(default_factory=lambda: Moment(1000.0, datetime.fromtimestamp(T / 1000, UTC)))
     ears: Ears = field(default_factory=Ears)
+    tells_runs: bool = True
+    takes: float = 0.0
+    """Seconds for a list."""
     asked: list[str] = field(default_factory=list)
     lister: Lister = field(init=False)
+
+    async def settle(self) -> None:
+        """Two lists that show the same, long enough apart."""
+        await self.lister.whole(is_hurried=False)
+        self.pass_by(CONFIRM.total_seconds())
+        await self.lister.glance(frozenset())
+        self.asked.clear()
 
     def __post_init__(self) -> None:
         self.lister = Lister(
@@ -133,6 +147,7 @@ class Stand:
             clock_base=None,
             listener=self.ears,  # type: ignore[arg-type]  # all of a Listener that a Lister asks for
             count=self._count,
+            tells_runs=self.tells_runs,
         )
 
     def now(self) -> Moment:
@@ -146,6 +161,7 @@ class Stand:
 
     async def _list(self, params: dict[str, Any]) -> msgspec.Raw:
         self.asked.append("list")
+        self.pass_by(self.takes)
         return msgspec.Raw(_page(*self.rows) if self.has_totals else json.dumps({"sessions": self.rows}).encode())
 
     async def _count(self) -> Counts | None:
@@ -156,9 +172,6 @@ class Stand:
         return await self.lister.standstill(CONFIRM) is not None
 
 
-EVERYTHING = Told(is_everything=True)
-
-
 async def test_before_a_list_nothing_is_known() -> None:
     stand = Stand(ears=Ears(EVERYTHING))
     assert not await stand.is_still()
@@ -167,12 +180,40 @@ async def test_before_a_list_nothing_is_known() -> None:
 
 async def test_events_that_told_everything_and_the_same_count_are_enough_for_good() -> None:
     stand = Stand(ears=Ears(EVERYTHING))
-    await stand.lister.whole(is_hurried=False)
+    await stand.settle()
     stand.pass_by(3600)
     still = await stand.lister.standstill(CONFIRM)
     assert still is not None
     assert still.until is None
-    assert stand.asked == ["count", "list", "count"]
+    assert stand.asked == ["count"]
+
+
+@pytest.mark.parametrize("told", [EVERYTHING, EVERY_RUN])
+@pytest.mark.parametrize("spoil", ["one list", "two close together", "another count", "another run"])
+async def test_what_goes_on_must_have_been_seen_to_go_on(told: Told, spoil: str) -> None:
+    """A run whose last write waits is still listed as alive, and ends without changing the count again (2026.9.6)."""
+    stand = Stand(ears=Ears(told))
+    stand.counts = {"totalActive": 2}
+    await stand.lister.whole(is_hurried=False)
+    if spoil != "one list":
+        stand.pass_by(CONFIRM.total_seconds() - (1 if spoil == "two close together" else 0))
+        stand.counts = {"totalActive": 1} if spoil == "another count" else stand.counts
+        if spoil == "another run":
+            stand.ears.said = replace(told, worked_on=frozenset({LIVE["key"]}))
+            stand.rows = [{**LIVE, "startedAt": T - 1}, REST]
+        await stand.lister.glance(frozenset())
+    stand.ears.said = told
+    listed_at = stand.at
+    still = await stand.lister.standstill(CONFIRM)
+    assert still is not None
+    assert still.until == listed_at.plus(CONFIRM)
+
+
+async def test_where_nothing_runs_one_list_is_enough() -> None:
+    stand = Stand(ears=Ears(EVERY_RUN), rows=[REST])
+    await stand.lister.whole(is_hurried=False)
+    stand.pass_by(3600)
+    assert await stand.is_still()
 
 
 async def test_the_count_alone_is_believed_for_a_while() -> None:
@@ -201,6 +242,72 @@ async def test_news_is_a_reason_to_list_however_young_the_last_one_is() -> None:
     stand = Stand()
     await stand.lister.whole(is_hurried=False)
     stand.ears.said = Told(worked_on=frozenset({REST["key"]}))
+    assert not await stand.is_still()
+
+
+async def test_a_gateway_that_told_of_every_run_is_believed_for_good_too() -> None:
+    stand = Stand(ears=Ears(EVERY_RUN))
+    await stand.settle()
+    stand.pass_by(3600)
+    still = await stand.lister.standstill(CONFIRM)
+    assert still is not None
+    assert still.until is None
+
+
+@pytest.mark.parametrize("told_by_then", [True, False])
+async def test_a_run_that_was_not_told_of_ends_that_belief(told_by_then: bool) -> None:
+    stand = Stand(ears=Ears(EVERY_RUN))
+    await stand.lister.whole(is_hurried=False)
+    stand.rows = [LIVE, {**REST, "status": "running", "startedAt": T - 1, "hasActiveRun": True}]
+    await stand.lister.glance(frozenset())
+    if told_by_then:  # its event came after the list that showed it
+        stand.ears.said = Told(worked_on=frozenset({REST["key"]}), is_every_run=True)
+    assert await stand.is_still()
+    stand.ears.said = EVERY_RUN
+    await stand.settle()
+    listed_at = stand.at
+    still = await stand.lister.standstill(CONFIRM)
+    assert still is not None
+    assert still.until == (None if told_by_then else listed_at.plus(CONFIRM))
+    stand.pass_by(3600)
+    assert await stand.is_still() is told_by_then, "for the life of the connection"
+
+
+async def test_a_gateway_that_is_not_known_to_tell_of_every_run_is_not_believed_for_good() -> None:
+    stand = Stand(ears=Ears(EVERY_RUN), tells_runs=False)
+    await stand.lister.whole(is_hurried=False)
+    stand.pass_by(CONFIRM.total_seconds())
+    assert not await stand.is_still()
+
+
+@pytest.mark.parametrize("news", ["another count", "a run", "no count"])
+async def test_where_a_list_is_dear_news_can_wait_for_a_while(news: str) -> None:
+    stand = Stand(takes=0.05)
+    await stand.lister.whole(is_hurried=False)
+    listed_at = stand.at
+    if news == "a run":
+        stand.ears.said = Told(worked_on=frozenset({REST["key"]}), is_every_run=True)
+    else:
+        stand.counts = {"totalActive": 7} if news == "another count" else None
+    stand.pass_by(CONFIRM.total_seconds() - 1)
+    still = await stand.lister.standstill(CONFIRM)
+    assert still is not None
+    assert still.until == listed_at.plus(CONFIRM)
+    stand.pass_by(1)
+    assert not await stand.is_still()
+
+
+async def test_a_loss_of_events_does_not_wait() -> None:
+    stand = Stand(takes=0.05)
+    await stand.lister.whole(is_hurried=False)
+    stand.ears.said = Told(has_gap=True)
+    assert not await stand.is_still()
+
+
+async def test_where_a_list_is_cheap_news_does_not_wait() -> None:
+    stand = Stand(takes=0.01)
+    await stand.lister.whole(is_hurried=False)
+    stand.counts = {"totalActive": 7}
     assert not await stand.is_still()
 
 

@@ -23,6 +23,7 @@ OTHERS = 30
 PATIENCE = Thresholds().stuck_after + Thresholds().confirm_for + timedelta(seconds=2)
 FULL_SWEEP = timedelta(minutes=15)
 WARM_UP = 20 * 60
+TURNS = 5
 SETTING = Setting(
     seed=1,
     version="2026.9.6",
@@ -59,6 +60,8 @@ class Stuck(Episode):
     phase: float = 0.0
     lasts: float = 0.0
     is_deaf: bool = False
+    has_turns: bool = True
+    """Turns come now and then until the warm-up is over: then the watch listens on a link of its own."""
     was_heard: bool = field(init=False, default=False)
     delay: timedelta | None = field(init=False, default=None)
     """From the end of the run to the opening of its incident."""
@@ -71,6 +74,9 @@ class Stuck(Episode):
         world.finished_turn(KEY)
         wire = self._wiring.wire = Deaf(self._rng)
         watching = asyncio.create_task(self._keep_watching())
+        for _ in range(TURNS if self.has_turns else 0):
+            await self._until(world.now_ms + 60_000)
+            world.begin("agent:main:dashboard:0", "and now?")
         await self._until(world.now_ms + round((WARM_UP + self.phase) * 1000))
         self.was_heard = any(socket.peer.is_subscribed for socket in self._wiring.sockets)
         wire.loses = self.is_deaf
@@ -86,33 +92,36 @@ class Stuck(Episode):
             await watching
 
 
-def _played(phase: float, lasts: float, *, hears: bool, is_deaf: bool = False) -> Stuck:
+def _played(phase: float, lasts: float, *, hears: bool, is_deaf: bool = False, has_turns: bool = True) -> Stuck:
     setting = replace(SETTING, hears=hears)
-    episode = Stuck(setting, phase=phase, lasts=lasts, is_deaf=is_deaf)
+    episode = Stuck(setting, phase=phase, lasts=lasts, is_deaf=is_deaf, has_turns=has_turns)
     loop = VirtualLoop(episode.timeline)
     try:
         loop.run_until_complete(episode._run())
     finally:
         loop.close()
-    assert episode.was_heard is hears
+    assert episode.was_heard is (hears and has_turns)
     return episode
 
 
 PHASES = [0.0, 7.0, 29.0, 31.0, 44.0, 59.0]
 
 
-@pytest.mark.parametrize("hears", [True, False], ids=["events", "lists"])
+@pytest.mark.parametrize(
+    ("hears", "has_turns"), [(True, True), (True, False), (False, True)], ids=["listens", "overhears", "lists"]
+)
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("lasts", [1.0, 45.0, 400.0])
-def test_it_is_found_in_time(phase: float, lasts: float, hears: bool) -> None:
-    delay = _played(phase, lasts, hears=hears).delay
+def test_it_is_found_in_time(phase: float, lasts: float, hears: bool, has_turns: bool) -> None:
+    delay = _played(phase, lasts, hears=hears, has_turns=has_turns).delay
     assert delay is not None
     assert Thresholds().stuck_after <= delay <= PATIENCE
 
 
+@pytest.mark.parametrize("has_turns", [True, False], ids=["listens", "overhears"])
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("lasts", [1.0, 45.0, 400.0])
-def test_without_its_events_it_is_found_a_full_sweep_later_at_most(phase: float, lasts: float) -> None:
-    delay = _played(phase, lasts, hears=True, is_deaf=True).delay
+def test_without_its_events_it_is_found_a_full_sweep_later_at_most(phase: float, lasts: float, has_turns: bool) -> None:
+    delay = _played(phase, lasts, hears=True, is_deaf=True, has_turns=has_turns).delay
     assert delay is not None
     assert delay <= PATIENCE + FULL_SWEEP
