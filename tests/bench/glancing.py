@@ -49,7 +49,8 @@ SWEEPS = 5
 MOST = 1_000_000
 """More sessions than there are."""
 T = TypeVar("T")
-REQUESTS = 40
+CHANGES = (0, 1, 100)
+REQUESTS = 20
 """How often each kind of request is made to see how long it keeps the gateway busy."""
 
 
@@ -78,6 +79,8 @@ class Kept:
     """How long one kind of request keeps the gateway busy. Seconds."""
 
     name: str
+    changes: int
+    """Rows that changed since the request before."""
     middle: float
     ninth: float
     """Nine of ten take no longer."""
@@ -191,8 +194,7 @@ def _touching(world: World, a_second: float, sessions: int) -> Iterator[None]:
 
 
 def kept_busy(world: World, sessions: int) -> list[Kept]:
-    """The kinds of requests that polls consist of, each with something new to tell and without: a row is touched, or not,
-    before each."""
+    """The kinds of requests that polls consist of, each after so many rows have changed."""
     requests: dict[str, tuple[str, dict[str, Any]]] = {
         "the count (a poll without a list)": ("gateway.restart.preflight", {}),
         "the smallest list, 1 row": ("sessions.list", {**BASE, "limit": 1}),
@@ -206,19 +208,18 @@ def kept_busy(world: World, sessions: int) -> list[Kept]:
     pid, found = world.gateway.pid, []
     with world.gateway.witness() as witness:
         for name, (method, params) in requests.items():
-            for is_touched in (False, True):
+            for changes in CHANGES:
                 spent = []
-                for number in range(REQUESTS if params.get("limit") != MOST else REQUESTS // 8):
-                    if is_touched:
-                        label = f"{name[:12]} {number}"
+                for turn in range(REQUESTS if params.get("limit") != MOST else REQUESTS // 4):
+                    for number in range(changes):
+                        label = f"{name[:12]} {changes} {turn} {number}"
                         witness.call("sessions.patch", {"key": key_of(number + 1), "label": label})
                     time.sleep(0.25)  # it does what it does after a change by itself, and is not asked meanwhile
                     before = loop_of(pid)
                     witness.call(method, params)
                     spent.append(loop_of(pid) - before)
                 spent.sort()
-                what = f"{name}, after a change" if is_touched else name
-                found.append(Kept(what, median(spent), spent[len(spent) * 9 // 10]))
+                found.append(Kept(name, changes, median(spent), spent[len(spent) * 9 // 10]))
     return found
 
 
@@ -247,10 +248,10 @@ def table(out: Console, sessions: int, found: list[Glanced], swept: Swept, *, ev
 def busy_table(out: Console, sessions: int, found: list[Kept]) -> None:
     """How long each kind of request keeps the gateway busy."""
     shown = Table(title=f"{sessions:,} sessions: how long one request keeps the gateway busy", title_justify="left")
-    for name in ("", "median", "nine of ten within"):
+    for name in ("", "rows changed before", "median", "nine of ten within"):
         shown.add_column(name, justify="right" if name else "left")
     for one in found:
-        shown.add_row(one.name, f"{one.middle * 1000:.1f} ms", f"{one.ninth * 1000:.1f} ms")
+        shown.add_row(one.name, str(one.changes), f"{one.middle * 1000:.1f} ms", f"{one.ninth * 1000:.1f} ms")
     out.print(shown)
 
 

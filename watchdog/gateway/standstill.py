@@ -11,7 +11,8 @@ between. So it is believed
   that belief for the life of the connection. With runs going on, two lists that far apart must have shown the same of
   them, and the same count: 2026.9.6 holds on to a run whose last write waits (10 to 40 s) and does not count it any more.
 
-Where a list is dear (``DEAR``), even news can wait for that short while: nothing is found later by it than is promised.
+Where there are ``MANY`` sessions a list is dear, and even news can wait for that short while: nothing is found later by it
+than is promised.
 
 Invariant: a session that runs is never taken for one at rest, and a deed is never built on a list that was not made: what
 this answers is "look" or "nothing new", no row. Limit: a run that began and was left behind without an event, or with one
@@ -28,9 +29,9 @@ from watchdog.core.model import Moment, Session, Snapshot, Status
 from watchdog.core.tracking import RunIdentity
 from watchdog.gateway.events import Told, merge
 
-DEAR = timedelta(seconds=0.03)
-"""What a gateway takes for the slowest request of a list that is dear. 2026.9.6 takes 2 to 7 ms with 1,000 sessions, 60 to 80
-with 10,000, where every list after any change goes through all of them (measured)."""
+MANY = 2000
+"""Sessions from which on a list is dear: whatever is asked for, 2026.9.6 goes through all of them. 150 rows take 2 to 7 ms of
+its time with 1,000 sessions and 25 with 10,000, after 100 changes twice that (measured)."""
 
 Counts = Mapping[str, float]
 """What ``gateway.restart.preflight`` counts, by its own names."""
@@ -44,8 +45,7 @@ class Baseline:
     running: frozenset[tuple[str, RunIdentity]]
     """What may change unseen."""
     listed_at: Moment
-    took: timedelta
-    """The slowest of the requests that the list took."""
+    sessions: int
     same_since: Moment
     """The first list in a row that showed the same ``counts`` and the same ``running``."""
 
@@ -55,7 +55,7 @@ class Baseline:
         running = frozenset((row.key, RunIdentity.of(row)) for row in snapshot.sessions if row.may_change_unseen)
         at = snapshot.answered_at
         is_same = before is not None and before.counts == counts and before.running == running
-        return cls(counts, running, at, snapshot.latency, before.same_since if before and is_same else at)
+        return cls(counts, running, at, len(snapshot.sessions), before.same_since if before and is_same else at)
 
     def is_settled(self, within: timedelta) -> bool:
         return not self.running or self.listed_at.since(self.same_since) >= within
@@ -89,7 +89,7 @@ def believed_until(baseline: Baseline, told: Told, within: timedelta) -> Moment 
 def can_wait_until(baseline: Baseline, told: Told, within: timedelta, now: Moment) -> Moment | None:
     """Until when a list that would say something new can wait, because it is dear; None: it cannot."""
     latest = baseline.listed_at.plus(within)
-    return latest if baseline.took >= DEAR and now < latest and not told.has_gap else None
+    return latest if baseline.sessions >= MANY and now < latest and not told.has_gap else None
 
 
 def untold(before: Mapping[str, Session], rows: Mapping[str, Session], told: Told) -> frozenset[str]:

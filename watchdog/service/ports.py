@@ -134,9 +134,9 @@ class Gateway(Protocol):
 
     async def standstill(self, within: timedelta) -> Standstill | None:
         """Whether nothing began, ended or was replaced since the last list, for a poll that wants no list then; or whether
-        the list that would tell is so dear to this gateway that it can wait.
+        the list that would tell is dear, so many sessions there are, and can wait.
 
-        None: not known, or not so; then list. ``within``: how old a list may become where it was dear, or where only the
+        None: not known, or not so; then list. ``within``: how old a list may become where it is dear, or where only the
         gateway's own count of what is active speaks for it, and no events.
         """
         ...

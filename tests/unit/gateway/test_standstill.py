@@ -15,7 +15,7 @@ from watchdog.gateway.events import NOTHING_HEARD, Heard, Told
 from watchdog.gateway.frames import Event
 from watchdog.gateway.lister import Lister
 from watchdog.gateway.listing import read_page
-from watchdog.gateway.standstill import Counts, is_news
+from watchdog.gateway.standstill import MANY, Counts, is_news
 from watchdog.service import errors
 
 T = 1_795_163_800_000
@@ -97,6 +97,7 @@ def test_lost_events_are_news() -> None:
     assert is_news(ROWS, heard.peek())
 
 
+CROWD = [{**REST, "key": f"agent:main:{number}", "updatedAt": T - 10_000 - number} for number in range(MANY - 2)]
 EVERYTHING = Told(is_everything=True)
 EVERY_RUN = Told(is_every_run=True)
 
@@ -126,8 +127,6 @@ class Stand:
     at: Moment = field(default_factory=lambda: Moment(1000.0, datetime.fromtimestamp(T / 1000, UTC)))
     ears: Ears = field(default_factory=Ears)
     tells_runs: bool = True
-    takes: float = 0.0
-    """Seconds for a list."""
     asked: list[str] = field(default_factory=list)
     lister: Lister = field(init=False)
 
@@ -161,7 +160,6 @@ class Stand:
 
     async def _list(self, params: dict[str, Any]) -> msgspec.Raw:
         self.asked.append("list")
-        self.pass_by(self.takes)
         return msgspec.Raw(_page(*self.rows) if self.has_totals else json.dumps({"sessions": self.rows}).encode())
 
     async def _count(self) -> Counts | None:
@@ -281,8 +279,8 @@ async def test_a_gateway_that_is_not_known_to_tell_of_every_run_is_not_believed_
 
 
 @pytest.mark.parametrize("news", ["another count", "a run", "no count"])
-async def test_where_a_list_is_dear_news_can_wait_for_a_while(news: str) -> None:
-    stand = Stand(takes=0.05)
+async def test_where_there_are_many_sessions_news_can_wait_for_a_while(news: str) -> None:
+    stand = Stand(rows=[LIVE, REST, *CROWD])
     await stand.lister.whole(is_hurried=False)
     listed_at = stand.at
     if news == "a run":
@@ -298,14 +296,14 @@ async def test_where_a_list_is_dear_news_can_wait_for_a_while(news: str) -> None
 
 
 async def test_a_loss_of_events_does_not_wait() -> None:
-    stand = Stand(takes=0.05)
+    stand = Stand(rows=[LIVE, REST, *CROWD])
     await stand.lister.whole(is_hurried=False)
     stand.ears.said = Told(has_gap=True)
     assert not await stand.is_still()
 
 
-async def test_where_a_list_is_cheap_news_does_not_wait() -> None:
-    stand = Stand(takes=0.01)
+async def test_where_there_are_fewer_sessions_news_does_not_wait() -> None:
+    stand = Stand(rows=[LIVE, REST, *CROWD[1:]])
     await stand.lister.whole(is_hurried=False)
     stand.counts = {"totalActive": 7}
     assert not await stand.is_still()
