@@ -24,18 +24,17 @@ from watchdog.gateway import deeds
 from watchdog.gateway.answers import decoded
 from watchdog.gateway.boots import Boots
 from watchdog.gateway.capabilities import (
-    ADMIN,
     FIRST_TELLING_OF_RUNS,
     READ,
     WRITE,
     Version,
-    needs_of,
     parse_version,
     scopes_for,
     step_problem_of,
 )
 from watchdog.gateway.clock_step import ClockReading
 from watchdog.gateway.dialing import Dial
+from watchdog.gateway.grants import Grants
 from watchdog.gateway.hello import boot_reading, facts_of
 from watchdog.gateway.identity import DeviceIdentity
 from watchdog.gateway.link import AS_CLI, Credentials, Introduction, Link
@@ -53,8 +52,6 @@ SIGN_IN_SETTLES = 2.0
 """3.24 probes its chat apps whenever an operator signs in, and a delivery in that moment is lost (IRC error 433):
 wait these seconds between signing in and a deed whose answer has to reach a chat app."""
 TELLING_TRIES, TELLING_PAUSE = 3, 3.0
-CHECK_AGAIN = timedelta(minutes=1)
-"""How long deeds rest when the gateway gave no answer to whether their scopes are granted, until it is asked again."""
 COUNT_AGAIN = timedelta(hours=1)
 """How long a gateway that left ``gateway.restart.preflight`` unanswered is watched by lists alone: it may hang in that."""
 
@@ -127,9 +124,7 @@ class GatewayClient:
         self._lister: Lister | None = None
         self._listener: Listener | None = None
         self._looker: Looker | None = None
-        self._scope_problems: dict[str, str] = {}
-        self._unchecked_since: Moment | None = None
-        """When the check of the scopes went unanswered; None: it was answered."""
+        self._grants = Grants(name, steps, self._open, clock)
         self._uncounted_since: Moment | None = None
         """When the gateway did not say what it counts as active, and the connection was given up for it."""
         self._probe_link: Link | None = None
@@ -147,8 +142,7 @@ class GatewayClient:
 
     async def connect(self) -> GatewayFacts:
         if self._link is not None and self._link.is_open and self._facts is not None:
-            if self._unchecked_since is not None and self._clock.now().since(self._unchecked_since) >= CHECK_AGAIN:
-                await self._check_scopes()
+            await self._grants.check_again()
             return self._facts
         await self.close()
         self._endpoint = self._find()
@@ -177,7 +171,7 @@ class GatewayClient:
             count=self._count if self._facts.capabilities.has_preflight else None,
             tells_runs=self._version is not None and self._version >= FIRST_TELLING_OF_RUNS,
         )
-        await self._check_scopes()
+        await self._grants.check(self._version)
         if self._facts.capabilities.row_survives_stop:
             await self._looker.read_run_limit()
         return self._facts
@@ -245,44 +239,8 @@ class GatewayClient:
             clock_skew=wall - now.wall if wall is not None else None,
         )
 
-    async def _check_scopes(self) -> None:
-        """Find out at connect time, not at three in the morning, whether the configured steps may be done here."""
-        self._scope_problems, self._unchecked_since = {}, None
-        if not self._steps:
-            return
-        wanted = scopes_for(self._steps, self._version)
-        for scopes in (wanted, tuple(scope for scope in wanted if scope != ADMIN)):
-            missing = [scope for scope in wanted if scope not in scopes]
-            try:
-                link = await self._open(scopes)
-            except (errors.ScopeRefused, errors.PairingRequired) as problem:
-                for scope in scopes:
-                    self._scope_problems[scope] = str(problem)
-                continue
-            except errors.GatewayError as problem:
-                # No answer is no permission, and no reason to stop watching.
-                self._unchecked_since = self._clock.now()
-                self._scope_problems = dict.fromkeys(wanted, f"It could not be found out: {problem}")
-                return
-            granted = link.hello.auth.scopes if link.hello.auth is not None else None
-            await link.close()
-            for scope in scopes:
-                self._scope_problems.pop(scope, None)
-                if granted is not None and scope not in granted:
-                    self._scope_problems[scope] = f"{self._name}: this sign-in is not granted {scope}."
-            self._scope_problems = {
-                scope: text for scope, text in self._scope_problems.items() if scope in missing or scope in scopes
-            }
-            return
-
     def missing_scope(self, step: Step) -> str | None:
-        needs = needs_of(step, self._version)
-        if needs.scope is None or needs.scope not in self._scope_problems:
-            return None
-        return (
-            f"{needs.why}, which this sign-in was not granted. {self._scope_problems[needs.scope]} "
-            f"Or take `{step.value}` out of the ladder."
-        )
+        return self._grants.missing_for(step)
 
     # ---------------------------------------------------------------- looking
 
@@ -347,9 +305,7 @@ class GatewayClient:
         another sign-in disturbs."""
         if self._version is None or self._version < QUIET_AFTER_SIGN_IN_UNTIL:
             return None
-        if ADMIN in scopes_for(self._steps, self._version) and ADMIN not in self._scope_problems:
-            return self._asking_as_admin()
-        return None
+        return self._asking_as_admin() if self._grants.has_admin() else None
 
     @contextlib.asynccontextmanager
     async def _asking_as_admin(self) -> AsyncIterator[Ask]:

@@ -14,12 +14,12 @@ from watchdog.core.model import (
 )
 from watchdog.core.policy import Step
 from watchdog.gateway.client import (
-    CHECK_AGAIN,
     COUNT_AGAIN,
     SIGN_IN_SETTLES,
     TELLING_PAUSE,
     TELLING_TRIES,
 )
+from watchdog.gateway.grants import CHECK_AGAIN
 from watchdog.service import errors
 from watchdog.service.ports import Deed, Wants
 
