@@ -12,7 +12,7 @@ import pytest
 from tests.unit.service.world import World, dead
 from watchdog.adapters.notify import Notifier, targets_from
 from watchdog.adapters.notify_senders import DeliveryFailed
-from watchdog.service.ports import Message
+from watchdog.service.ledger import Message
 
 from .report import Row
 

@@ -15,8 +15,8 @@ from watchdog.config import parse
 from watchdog.core.policy import Step
 from watchdog.core.verdict import Verdict
 from watchdog.service.events import RecordedLog
+from watchdog.service.ledger import MessageKind
 from watchdog.service.planning import Action, Decision
-from watchdog.service.ports import MessageKind
 from watchdog.service.report import PassReport
 from watchdog.service.watch import Watch, may_act
 

@@ -31,7 +31,7 @@ from watchdog.adapters.status_page import Feed, StatusServer
 from watchdog.cli.frames import top_frame
 from watchdog.core.policy import PolicyBook, Step
 from watchdog.service.events import Event
-from watchdog.service.ports import Message
+from watchdog.service.ledger import Message
 
 DOCS = Path(__file__).parents[2] / "docs"
 LARGEST = 150_000

@@ -31,7 +31,7 @@ from watchdog.gateway.link import Credentials
 from watchdog.gateway.secrets import Secret
 from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event, RecordedLog
-from watchdog.service.ports import Ledger as LedgerPort
+from watchdog.service.ledger import Ledger as LedgerPort
 from watchdog.service.report import PassReport
 from watchdog.service.watch import Watch, may_act
 from watchdog.simulator.faults import Wire

@@ -19,7 +19,7 @@ from watchdog.core.policy import PolicyBook
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.verdict import Verdict
 from watchdog.gateway.looking import TIMEOUT_SLACK
-from watchdog.service.ports import Incident, MessageKind, OwedMessage
+from watchdog.service.ledger import Incident, MessageKind, OwedMessage
 from watchdog.simulator.profiles import ActiveFlag, Profile
 from watchdog.simulator.records import Cause, Deed, Stall, Truth
 from watchdog.simulator.sessions import EntryKind

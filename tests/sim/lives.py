@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.effects import LEDGER_WRITES
 from watchdog.adapters.ledger import Ledger
-from watchdog.service.ports import Message
+from watchdog.service.ledger import Message
 
 
 class Killed(BaseException):

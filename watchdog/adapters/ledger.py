@@ -31,7 +31,7 @@ from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
 from watchdog.service.errors import LedgerError, LedgerUnavailable
-from watchdog.service.ports import AuditLine, HandoffNote, Incident, Message, Outcome, OwedMessage, Pause, Quarantine
+from watchdog.service.ledger import AuditLine, HandoffNote, Incident, Message, Outcome, OwedMessage, Pause, Quarantine
 
 __all__ = ["AuditLine", "Ledger", "LedgerRefused"]
 

@@ -18,7 +18,7 @@ from watchdog.adapters.ledger_trouble import LedgerRefused
 from watchdog.core.policy import Step
 from watchdog.core.recovery import IN_FLIGHT, LIFE, Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
-from watchdog.service.ports import Incident, Outcome
+from watchdog.service.ledger import Incident, Outcome
 
 FOUND_STARTED = "FoundStartedAtStartUp"
 FOUND_PLANNED = "FoundPlannedAtStartUp"

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from watchdog.adapters.ledger_file import Transaction
 from watchdog.adapters.ledger_rows import from_ms, pause_of, quarantine_of, to_ms, to_ms_or_none
-from watchdog.service.ports import AuditLine, Pause, Quarantine
+from watchdog.service.ledger import AuditLine, Pause, Quarantine
 
 
 def audit(transaction: Transaction, at: datetime, who: str, what: str, detail: str) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from watchdog.adapters.ledger_file import Transaction
 from watchdog.adapters.ledger_rows import owed_of, to_ms, to_ms_or_none
-from watchdog.service.ports import Message, OwedMessage
+from watchdog.service.ledger import Message, OwedMessage
 
 GIVE_UP_AFTER = timedelta(days=1)
 """How long a message stays worth delivering; also how long a given-up one stays in sight."""

@@ -15,7 +15,7 @@ from watchdog.adapters.ledger_file import LedgerFile, Transaction
 from watchdog.adapters.ledger_rows import from_ms, to_ms
 from watchdog.core.policy import Budget
 from watchdog.service.gateway_restart import WINDOW, Restart, RestartOutcome
-from watchdog.service.ports import Message
+from watchdog.service.ledger import Message
 
 
 class LedgerRestarts:

@@ -16,16 +16,7 @@ from watchdog.core.model import Status
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
-from watchdog.service.ports import (
-    HandoffNote,
-    Incident,
-    Message,
-    MessageKind,
-    Outcome,
-    OwedMessage,
-    Pause,
-    Quarantine,
-)
+from watchdog.service.ledger import HandoffNote, Incident, Message, MessageKind, Outcome, OwedMessage, Pause, Quarantine
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)

@@ -29,7 +29,8 @@ from watchdog.core.model import Moment
 from watchdog.service.announcements import digest
 from watchdog.service.errors import LedgerError, WatchdogError
 from watchdog.service.events import Delivery, Event, Log
-from watchdog.service.ports import Clock, Ledger, Message, MessageKind, Meter, OwedMessage
+from watchdog.service.ledger import Ledger, Message, MessageKind, OwedMessage
+from watchdog.service.ports import Clock, Meter
 from watchdog.service.redaction import Secrets
 
 if TYPE_CHECKING:

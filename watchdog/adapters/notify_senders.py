@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from watchdog.service.errors import WatchdogError
-from watchdog.service.ports import Message, MessageKind
+from watchdog.service.ledger import Message, MessageKind
 
 if TYPE_CHECKING:
     import httpx

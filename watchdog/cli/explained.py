@@ -16,9 +16,10 @@ from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
 from watchdog.service.executor import interrupted_at, is_long_ago
 from watchdog.service.inspecting import Inspection
+from watchdog.service.ledger import Incident, Ledger
 from watchdog.service.observing import Judged
 from watchdog.service.planning import GatewayStanding, fitting_steps, hangs_alive, standing_of
-from watchdog.service.ports import Gateway, Incident, Ledger
+from watchdog.service.ports import Gateway
 
 _LONGEST = 160
 """Letters of a run's error that are shown."""

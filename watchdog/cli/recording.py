@@ -18,7 +18,7 @@ from watchdog.cli.shared import ConfigOption, GatewayOption, JsonOption, print_j
 from watchdog.config import durations
 from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import ledger_path, state_folder
-from watchdog.service.ports import AuditLine, Incident, Outcome
+from watchdog.service.ledger import AuditLine, Incident, Outcome
 
 _STYLES = {
     Outcome.RECOVERED: "green",

@@ -35,9 +35,10 @@ from watchdog.service import errors
 from watchdog.service.executor import Executor
 from watchdog.service.incidents import Incidents
 from watchdog.service.inspecting import Inspection, inspect, look_once_more
+from watchdog.service.ledger import Incident, Notes
 from watchdog.service.observing import Judged
 from watchdog.service.planning import Action, Decision
-from watchdog.service.ports import Clock, Gateway, Incident, Notes
+from watchdog.service.ports import Clock, Gateway
 
 _BY_HAND = (Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.ABORT)
 

@@ -30,7 +30,8 @@ from watchdog.gateway.identity import DeviceIdentity, DeviceTokens
 from watchdog.gateway.secrets import Secret
 from watchdog.service.errors import WatchdogError
 from watchdog.service.events import Log
-from watchdog.service.ports import Clock, Meter, Notes
+from watchdog.service.ledger import Notes
+from watchdog.service.ports import Clock, Meter
 from watchdog.service.redaction import Secrets
 from watchdog.service.report import PassReport
 from watchdog.service.watch import Watch, may_act

@@ -31,7 +31,7 @@ from watchdog.daemon.turns import Turns, first_after
 from watchdog.service import announcements
 from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event
-from watchdog.service.ports import AuditLine
+from watchdog.service.ledger import AuditLine
 from watchdog.service.report import PassReport
 from watchdog.service.state import PROGRAM
 from watchdog.service.watch import Watch

@@ -15,7 +15,8 @@ from watchdog.config import LoadedConfig, SecretError, resolve_secret
 from watchdog.core.model import Moment
 from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event, Log
-from watchdog.service.ports import Clock, Message, MessageKind, Meter
+from watchdog.service.ledger import Message, MessageKind
+from watchdog.service.ports import Clock, Meter
 from watchdog.service.redaction import Secrets
 
 ROUND_EVERY = timedelta(seconds=5)

@@ -10,7 +10,8 @@ from watchdog.core.model import GatewayFacts, Look, MalformedRow, Moment, Sessio
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt
 from watchdog.service import errors
-from watchdog.service.ports import Loss, Outcome, Wants
+from watchdog.service.ledger import Outcome
+from watchdog.service.ports import Loss, Wants
 
 
 @dataclass(frozen=True, slots=True)

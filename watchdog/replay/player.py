@@ -18,7 +18,7 @@ from watchdog.replay.lending import Lender
 from watchdog.replay.passes import OperatorState, Pass, Past
 from watchdog.replay.reading import Head, NotARecording, Recording
 from watchdog.service.events import Event, Recorded, RecordedLog
-from watchdog.service.ports import Outcome, Pause, Quarantine
+from watchdog.service.ledger import Outcome, Pause, Quarantine
 from watchdog.service.recording.recorder import RECORDED_EVENTS
 from watchdog.service.watch import Watch
 

@@ -19,7 +19,8 @@ from watchdog.core.recovery import Attempt
 from watchdog.replay.passes import Done, Listing, Looked, OperatorState, Pass, Past, PauseSpan, Said
 from watchdog.service import errors
 from watchdog.service.errors import WatchdogError
-from watchdog.service.ports import Loss, Outcome
+from watchdog.service.ledger import Outcome
+from watchdog.service.ports import Loss
 from watchdog.service.recording.codec import Unreadable, error_of, instant, look_of, session_of, value_of, wants_of
 from watchdog.service.recording.lines import FORMAT, MARK, patched
 

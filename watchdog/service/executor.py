@@ -20,9 +20,10 @@ from watchdog.core.tracking import RunIdentity
 from watchdog.core.verdict import Verdict
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
+from watchdog.service.ledger import HandoffNote, Incident, Ledger, Notes
 from watchdog.service.observing import Judged, Observer, look_wants
 from watchdog.service.planning import Action, Decision, GatewayStanding, decide, hangs_alive
-from watchdog.service.ports import Clock, Deed, Gateway, HandoffNote, Incident, Ledger, Meter, Notes
+from watchdog.service.ports import Clock, Deed, Gateway, Meter
 
 
 @dataclass(slots=True)

@@ -13,8 +13,8 @@ from watchdog.core.policy import Recovery
 from watchdog.core.verdict import Verdict
 from watchdog.service import announcements
 from watchdog.service.events import Event, Log
+from watchdog.service.ledger import Ledger
 from watchdog.service.observing import Judged
-from watchdog.service.ports import Ledger
 
 
 @dataclass(slots=True)

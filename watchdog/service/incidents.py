@@ -19,18 +19,10 @@ from watchdog.core.recovery import Attempt, AttemptState, Proof, next_step, veri
 from watchdog.core.verdict import Verdict
 from watchdog.service import announcements, errors
 from watchdog.service.events import Event, Log
+from watchdog.service.ledger import Incident, Ledger, Message, Outcome, Quarantine
 from watchdog.service.observing import Judged
 from watchdog.service.planning import Decision, hangs_alive, was_sent
-from watchdog.service.ports import (
-    Gateway,
-    Incident,
-    Ledger,
-    Message,
-    Meter,
-    Outcome,
-    Quarantine,
-    Wants,
-)
+from watchdog.service.ports import Gateway, Meter, Wants
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from watchdog.core.model import GatewayPhase, Moment
 from watchdog.service import announcements, errors
 from watchdog.service.events import Event, Log
-from watchdog.service.ports import Ledger, Message
+from watchdog.service.ledger import Ledger, Message
 from watchdog.service.report import PassReport
 from watchdog.service.storms import Storms
 

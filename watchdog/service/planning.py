@@ -18,8 +18,9 @@ from watchdog.core.policy import Recovery, Step
 from watchdog.core.recovery import Attempt, AttemptState, backoff_after, next_step
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
+from watchdog.service.ledger import Incident, Ledger
 from watchdog.service.observing import Judged
-from watchdog.service.ports import Gateway, Incident, Ledger
+from watchdog.service.ports import Gateway
 from watchdog.service.trust import Trust
 
 

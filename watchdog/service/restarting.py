@@ -34,7 +34,8 @@ from watchdog.service.gateway_restart import (
     decide,
     observe,
 )
-from watchdog.service.ports import Clock, Ledger, Message
+from watchdog.service.ledger import Ledger, Message
+from watchdog.service.ports import Clock
 from watchdog.service.report import PassReport
 
 

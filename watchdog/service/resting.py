@@ -16,9 +16,10 @@ from datetime import timedelta
 from watchdog.core.evidence import Truth
 from watchdog.core.model import GatewayFacts, Moment
 from watchdog.core.policy import PolicyBook, Step
+from watchdog.service.ledger import Ledger, Quarantine
 from watchdog.service.observing import Judged
 from watchdog.service.planning import Action
-from watchdog.service.ports import Ledger, Quarantine, Standstill
+from watchdog.service.ports import Standstill
 from watchdog.service.report import PassReport
 
 

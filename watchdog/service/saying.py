@@ -12,9 +12,10 @@ from watchdog.core.policy import Step
 from watchdog.core.verdict import Verdict
 from watchdog.service import announcements
 from watchdog.service.events import Event, Log
+from watchdog.service.ledger import Ledger
 from watchdog.service.observing import Judged
 from watchdog.service.planning import Decision
-from watchdog.service.ports import Clock, Ledger, Meter
+from watchdog.service.ports import Clock, Meter
 from watchdog.service.report import PassReport
 
 

@@ -15,9 +15,9 @@ from watchdog.core.verdict import Verdict
 from watchdog.service import state as say
 from watchdog.service.announcements.wording import DEEDS, reason_words
 from watchdog.service.errors import LedgerError
+from watchdog.service.ledger import AuditLine, Incident, Ledger, OwedMessage, Pause, Quarantine
 from watchdog.service.observing import Judged
 from watchdog.service.planning import Decision, fitting_steps
-from watchdog.service.ports import AuditLine, Incident, Ledger, OwedMessage, Pause, Quarantine
 from watchdog.service.report import PassReport
 from watchdog.service.watch import Watch
 

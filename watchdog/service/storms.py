@@ -15,7 +15,7 @@ from watchdog.core.model import Moment
 from watchdog.core.spans import span_words
 from watchdog.service import announcements
 from watchdog.service.events import Event, Log
-from watchdog.service.ports import Message
+from watchdog.service.ledger import Message
 
 STORM_RESTARTS = 3
 """So many restarts within ``STORM_WINDOW`` are a storm; somebody who changes a setting restarts once or twice."""

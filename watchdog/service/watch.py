@@ -20,11 +20,12 @@ from watchdog.service.events import Event, Log
 from watchdog.service.executor import Executor
 from watchdog.service.fleet import Fleet
 from watchdog.service.incidents import Incidents
+from watchdog.service.ledger import Ledger, Notes
 from watchdog.service.observing import Judged, Observer
 from watchdog.service.outages import Outages, phase_of
 from watchdog.service.pace import Pace, pace
 from watchdog.service.planning import Action, Decision, GatewayStanding, decide, hangs_alive
-from watchdog.service.ports import Clock, Gateway, Ledger, Loss, Meter, Notes
+from watchdog.service.ports import Clock, Gateway, Loss, Meter
 from watchdog.service.recording.recorded import RecordedGateway, RecordedLog
 from watchdog.service.recording.recorder import Recorder
 from watchdog.service.report import PassReport

@@ -9,7 +9,7 @@ from typing import cast
 
 from watchdog.core.model import Moment
 from watchdog.service.errors import LedgerUnavailable
-from watchdog.service.ports import Ledger, Message, MessageKind, OwedMessage
+from watchdog.service.ledger import Ledger, Message, MessageKind, OwedMessage
 
 START = datetime(2026, 9, 14, 14, 0, tzinfo=UTC)
 

@@ -25,7 +25,7 @@ from watchdog.adapters.notify import (
 )
 from watchdog.adapters.notify_senders import DeliveryFailed
 from watchdog.service.events import Event, RecordedLog
-from watchdog.service.ports import Message, MessageKind
+from watchdog.service.ledger import Message, MessageKind
 from watchdog.service.redaction import Secrets
 
 MINUTE = timedelta(minutes=1)

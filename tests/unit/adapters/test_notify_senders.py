@@ -26,7 +26,7 @@ from watchdog.adapters.notify_senders import (
 )
 from watchdog.service.announcements import digest, trial
 from watchdog.service.events import Event, RecordedLog
-from watchdog.service.ports import MessageKind
+from watchdog.service.ledger import MessageKind
 from watchdog.service.redaction import Secrets
 
 # apprise 2.2 looks whether Python still has imghdr; the warning is its own.

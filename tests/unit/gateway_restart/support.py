@@ -12,8 +12,9 @@ from watchdog.core.policy import Budget
 from watchdog.service import errors
 from watchdog.service.events import Event, RecordedLog
 from watchdog.service.gateway_restart import WINDOW, Restart, Rule, Supervision, Unit
+from watchdog.service.ledger import Message
 from watchdog.service.outages import phase_of
-from watchdog.service.ports import Loss, Message
+from watchdog.service.ports import Loss
 from watchdog.service.report import PassReport
 from watchdog.service.restarting import Asked, Circumstances, Restarter
 

@@ -20,7 +20,8 @@ from watchdog.daemon.restarting import Restarts
 from watchdog.service import errors
 from watchdog.service.events import RecordedLog
 from watchdog.service.gateway_restart import Sight, Supervision, sight_of
-from watchdog.service.ports import Gateway, Loss, Notes
+from watchdog.service.ledger import Notes
+from watchdog.service.ports import Gateway, Loss
 from watchdog.service.report import PassReport
 from watchdog.service.restarting import Asked
 from watchdog.service.watch import Watch

@@ -11,7 +11,7 @@ import pytest
 from watchdog.adapters.ledger import Ledger
 from watchdog.core.policy import Budget
 from watchdog.service.gateway_restart import WINDOW, RestartOutcome
-from watchdog.service.ports import Message, MessageKind
+from watchdog.service.ledger import Message, MessageKind
 from watchdog.service.restarting import RestartRecord
 
 from .support import HOUR, NAME, START

@@ -10,7 +10,7 @@ import pytest
 from watchdog.service import errors
 from watchdog.service.events import Event
 from watchdog.service.gateway_restart import RestartOutcome, Supervision, Unit
-from watchdog.service.ports import MessageKind
+from watchdog.service.ledger import MessageKind
 from watchdog.service.restarting import Asked, Circumstances
 
 from .support import (

@@ -16,7 +16,7 @@ from watchdog.core.model import Status
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
-from watchdog.service.ports import Incident, Message, MessageKind, Quarantine
+from watchdog.service.ledger import Incident, Message, MessageKind, Quarantine
 
 T0 = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 RUN = RunIdentity("sid-1", datetime(2026, 11, 20, 11, 0, 0, 123456, tzinfo=UTC), Status.RUNNING, "rev-9")

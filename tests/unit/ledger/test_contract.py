@@ -1,4 +1,4 @@
-"""What ``ports.Ledger`` promises about incidents, attempts, budgets, quarantines, pauses and notes."""
+"""What ``records.Ledger`` promises about incidents, attempts, budgets, quarantines, pauses and notes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from watchdog.adapters.ledger import Ledger, LedgerRefused
 from watchdog.adapters.notes import HandoffNotes
 from watchdog.core.policy import Step
 from watchdog.core.recovery import IN_FLIGHT, LIFE, AttemptState
-from watchdog.service import ports
+from watchdog.service import ledger as records
 from watchdog.service.errors import LedgerUnavailable
-from watchdog.service.ports import HandoffNote, Outcome
+from watchdog.service.ledger import HandoffNote, Outcome
 
 from .support import RUN, T0, at, attempt_now, brought_to, opened, planned, quarantine_of, started, stuck
 
 
 def test_it_is_the_port(ledger: Ledger) -> None:
-    port: ports.Ledger = ledger
-    notes: type[ports.Notes] = HandoffNotes
+    port: records.Ledger = ledger
+    notes: type[records.Notes] = HandoffNotes
     assert port.is_writable()
     assert notes is not None
 
@@ -340,7 +340,7 @@ def test_a_quarantine_closes_the_incident_it_ends(ledger: Ledger) -> None:
 
 
 def test_pauses_end_by_time_or_by_exactly_their_scope(ledger: Ledger) -> None:
-    def pause(gateway: str | None, session: str | None, until: datetime | None = None) -> ports.Pause:
+    def pause(gateway: str | None, session: str | None, until: datetime | None = None) -> records.Pause:
         return ledger.pause(at=T0, until=until, gateway=gateway, session=session, reason="r", who="ann")
 
     def in_force(seconds: float) -> list[int]:

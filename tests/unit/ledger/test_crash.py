@@ -16,7 +16,7 @@ import pytest
 from watchdog.adapters.ledger import Ledger
 from watchdog.core.policy import Step
 from watchdog.core.recovery import AttemptState
-from watchdog.service.ports import Outcome
+from watchdog.service.ledger import Outcome
 
 from .support import RUN, T0, at, child, die, exit_code, in_child, opened, quarantine_of, query, stuck
 

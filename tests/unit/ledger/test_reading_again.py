@@ -12,7 +12,7 @@ import pytest
 from watchdog.adapters.ledger import Ledger
 from watchdog.core.recovery import AttemptState
 from watchdog.service.errors import LedgerUnavailable
-from watchdog.service.ports import Outcome
+from watchdog.service.ledger import Outcome
 
 from .support import T0, at, child, exit_code, opened, planned, quarantine_of, started
 

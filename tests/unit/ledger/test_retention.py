@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from watchdog.adapters.ledger import Ledger
 from watchdog.core.recovery import AttemptState
-from watchdog.service.ports import HandoffNote, Outcome
+from watchdog.service.ledger import HandoffNote, Outcome
 
 from .support import T0, at, opened, planned, quarantine_of, started, stuck
 

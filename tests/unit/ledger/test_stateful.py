@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from watchdog.adapters.ledger import Ledger, LedgerRefused
 from watchdog.core.policy import Step
 from watchdog.core.recovery import IN_FLIGHT, LIFE, AttemptState
-from watchdog.service.ports import Message, MessageKind, Outcome, Quarantine
+from watchdog.service.ledger import Message, MessageKind, Outcome, Quarantine
 
 from .support import T0
 

@@ -16,7 +16,7 @@ from watchdog.replay.player import Player
 from watchdog.replay.reading import Recording
 from watchdog.service import errors
 from watchdog.service.events import Event
-from watchdog.service.ports import Ledger
+from watchdog.service.ledger import Ledger
 from watchdog.service.recording.recorder import Recorder
 
 from .taping import TapedWorld, recorded

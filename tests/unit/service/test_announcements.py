@@ -24,7 +24,7 @@ from watchdog.core.tracking import RunIdentity
 from watchdog.service import announcements as say
 from watchdog.service.announcements import wording
 from watchdog.service.announcements.ourselves import GRAVEST_FIRST
-from watchdog.service.ports import Incident, Message, MessageKind, Outcome
+from watchdog.service.ledger import Incident, Message, MessageKind, Outcome
 
 GOLDEN = Path(__file__).with_name("announcements.txt")
 NOW = datetime(2026, 9, 14, 14, 3, 20, tzinfo=UTC)

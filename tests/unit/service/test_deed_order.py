@@ -19,7 +19,8 @@ from watchdog.core.policy import PolicyBook, Step
 from watchdog.core.recovery import AttemptState
 from watchdog.service import errors
 from watchdog.service.events import Event
-from watchdog.service.ports import Gateway, Ledger, MessageKind, Notes, Outcome, Receipt
+from watchdog.service.ledger import Ledger, MessageKind, Notes, Outcome
+from watchdog.service.ports import Gateway, Receipt
 from watchdog.service.watch import Watch
 
 from .world import START, World, dead, lenient, policy

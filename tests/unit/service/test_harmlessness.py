@@ -18,8 +18,9 @@ from watchdog.core.policy import Match, Mode, PolicyBook, Step
 from watchdog.core.texts import mark
 from watchdog.service import errors
 from watchdog.service.events import Event
+from watchdog.service.ledger import MessageKind, Outcome, Quarantine
 from watchdog.service.planning import Action, GatewayStanding, decide
-from watchdog.service.ports import MessageKind, Outcome, Quarantine, Receipt
+from watchdog.service.ports import Receipt
 
 from .world import (
     BOOT,

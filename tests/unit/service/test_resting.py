@@ -11,7 +11,8 @@ from watchdog.core.model import MalformedRow, Status
 from watchdog.core.policy import PolicyBook, Step
 from watchdog.core.verdict import Verdict
 from watchdog.service import errors
-from watchdog.service.ports import Quarantine, Standstill
+from watchdog.service.ledger import Quarantine
+from watchdog.service.ports import Standstill
 
 from .world import POLL, World, dead, lenient
 

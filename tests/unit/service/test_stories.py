@@ -13,7 +13,8 @@ from watchdog.core.model import Lock, LockSight, SessionKind, Status, TailKind
 from watchdog.core.policy import BACKGROUND_MATCHES, Match, Mode, Policy, PolicyBook, Step
 from watchdog.service import errors
 from watchdog.service.events import Event
-from watchdog.service.ports import Deed, MessageKind, Outcome, Receipt
+from watchdog.service.ledger import MessageKind, Outcome
+from watchdog.service.ports import Deed, Receipt
 from watchdog.service.watch import may_act
 
 from .world import (

@@ -33,7 +33,8 @@ from watchdog.core.recovery import Attempt
 from watchdog.gateway.capabilities import capabilities_of
 from watchdog.service import errors
 from watchdog.service.events import Event, RecordedLog
-from watchdog.service.ports import Deed, Incident, Loss, Message, MessageKind, OwedMessage, Receipt, Standstill, Wants
+from watchdog.service.ledger import Incident, Message, MessageKind, OwedMessage
+from watchdog.service.ports import Deed, Loss, Receipt, Standstill, Wants
 from watchdog.service.report import PassReport
 from watchdog.service.watch import Watch
 

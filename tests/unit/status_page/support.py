@@ -16,9 +16,9 @@ from watchdog.core.policy import Policy, PolicyBook, Step
 from watchdog.core.recovery import AttemptState
 from watchdog.core.tracking import RunIdentity
 from watchdog.core.verdict import Judgement, Verdict, gather_owner, judge
+from watchdog.service.ledger import Incident, Message, MessageKind, Outcome, Quarantine
 from watchdog.service.observing import Judged
 from watchdog.service.planning import Action, Decision
-from watchdog.service.ports import Incident, Message, MessageKind, Outcome, Quarantine
 from watchdog.service.report import PassReport
 from watchdog.service.state import document
 from watchdog.service.stating import Life, Sight, build, read_record

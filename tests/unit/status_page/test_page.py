@@ -23,7 +23,8 @@ from watchdog.config import LoadedConfig, parse
 from watchdog.core.model import GatewayPhase, Moment
 from watchdog.daemon.page import Page, address_file
 from watchdog.service.events import Event, RecordedLog
-from watchdog.service.ports import Gateway, Notes
+from watchdog.service.ledger import Notes
+from watchdog.service.ports import Gateway
 from watchdog.service.redaction import Secrets
 from watchdog.service.watch import Watch
 

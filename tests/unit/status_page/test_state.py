@@ -19,7 +19,7 @@ from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.model import GatewayPhase
 from watchdog.core.policy import Mode, Step
 from watchdog.service.errors import LedgerUnavailable
-from watchdog.service.ports import Outcome
+from watchdog.service.ledger import Outcome
 from watchdog.service.redaction import Secrets
 from watchdog.service.state import MOST_SESSIONS, document
 from watchdog.service.stating import Life, Record, Sight, build, read_record

@@ -17,7 +17,7 @@ from watchdog.service.announcements.wording import (
     when,
     write,
 )
-from watchdog.service.ports import Message, MessageKind
+from watchdog.service.ledger import Message, MessageKind
 
 _OUTAGES = {
     GatewayPhase.DOWN: ("is down", "has not been reachable"),

@@ -9,7 +9,7 @@ from datetime import datetime
 from hashlib import sha256
 
 from watchdog.service.announcements.wording import because, command, commands, count, plain, span, when, write
-from watchdog.service.ports import Message, MessageKind
+from watchdog.service.ledger import Message, MessageKind
 
 
 def ledger_unavailable(path: str, *, since: datetime, problem: str) -> Message:

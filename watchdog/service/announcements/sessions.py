@@ -28,7 +28,7 @@ from watchdog.service.announcements.wording import (
     when,
     write,
 )
-from watchdog.service.ports import Incident, Message, MessageKind, Outcome
+from watchdog.service.ledger import Incident, Message, MessageKind, Outcome
 
 
 def stuck(

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState
-from watchdog.service.ports import Message, MessageKind
+from watchdog.service.ledger import Message, MessageKind
 
 PROGRAM = "openclaw-watchdog"
 LONGEST_SENTENCE = 300

@@ -19,7 +19,8 @@ from watchdog.core.model import GatewayFacts, Look, Moment, Session, Snapshot
 from watchdog.core.recovery import Attempt
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
-from watchdog.service.ports import Clock, Incident, Ledger, Loss, Standstill, Wants
+from watchdog.service.ledger import Incident, Ledger
+from watchdog.service.ports import Clock, Loss, Standstill, Wants
 from watchdog.service.recording.codec import (
     Scrub,
     error_data,

@@ -1,0 +1,311 @@
+"""What is remembered: the records of the ledger, the ledger itself and the handoff notes, as the service sees them.
+
+Adapters keep them (``adapters.ledger``: SQLite; a spare in memory); both pass the same tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from watchdog.core.model import (
+    Session,
+)
+from watchdog.core.policy import Step
+from watchdog.core.recovery import Attempt, AttemptState
+from watchdog.core.tracking import RunIdentity
+
+
+class Outcome(StrEnum):
+    OPEN = "open"
+    RECOVERED = "recovered"
+    CLEARED = "cleared"
+    QUARANTINED = "quarantined"
+
+
+class MessageKind(StrEnum):
+    """What a message to the operator is about; ``notify[].on`` chooses among these."""
+
+    STUCK = "stuck"
+    RECOVERED = "recovered"
+    INEFFECTIVE = "ineffective"
+    QUARANTINED = "quarantined"
+    GATEWAY_DOWN = "gateway_down"
+    GATEWAY_UP = "gateway_up"
+    LONG_RUNNING = "long_running"
+    UNKNOWN = "unknown"
+    HELD = "held"
+    FLEET_BREAKER = "fleet_breaker"
+    CLEARED = "cleared"
+    LEDGER = "ledger"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something a person is owed. ``dedupe_key``: at most one message with this key is ever written."""
+
+    kind: MessageKind
+    gateway: str
+    title: str
+    body: str
+    dedupe_key: str
+    session: str | None = None
+    incident: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One stretch of "stuck" of one session."""
+
+    id: str
+    gateway: str
+    session: str
+    session_id: str | None
+    opened_at: datetime
+    verdict_reason: str
+    outcome: Outcome = Outcome.OPEN
+    closed_at: datetime | None = None
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        return self.closed_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """One deed of an operator: what was switched, and who says so. ``detail``: the scope, and why."""
+
+    at: datetime
+    who: str
+    what: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """An operator's hold. ``gateway`` and ``session`` None: everything."""
+
+    id: int
+    since: datetime
+    reason: str
+    who: str
+    until: datetime | None = None
+    gateway: str | None = None
+    session: str | None = None
+
+    def covers(self, gateway: str, session: str, at: datetime) -> bool:
+        return (
+            (self.until is None or at < self.until)
+            and self.gateway in (None, gateway)
+            and self.session in (None, session)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """No more deeds on this session until it is released, lives again, or gets a new session id."""
+
+    gateway: str
+    session: str
+    session_id: str | None
+    since: datetime
+    reason: str
+    incident: str | None = None
+
+    def holds(self, session: Session) -> bool:
+        """It is about this session as it is now."""
+        return self.session == session.key and self.session_id in (None, session.session_id)
+
+
+@dataclass(frozen=True, slots=True)
+class OwedMessage:
+    """A message in the outbox and how its delivery to one target went so far."""
+
+    id: int
+    message: Message
+    created_at: datetime
+    tries: int = 0
+    next_try_at: datetime | None = None
+    last_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffNote:
+    """Where the note saved before a context-losing step lies (file of 0600 beside the ledger)."""
+
+    incident: str
+    path: str
+    created_at: datetime
+
+
+class Ledger(Protocol):
+    """The durable record: written before the deed, settled after it. Single writer, synchronous, one file.
+
+    Every method raises ``errors.LedgerError`` leaves and nothing else. Every change that owes somebody a message takes
+    ``messages`` and writes them to the outbox in the same transaction; a ``dedupe_key`` already known is left out.
+    """
+
+    def is_writable(self) -> bool:
+        """Try a real write; heals by itself (reopens) when the cause of an earlier failure is gone."""
+        ...
+
+    @property
+    def problem(self) -> str | None:
+        """Why it cannot be written now, as far as was noticed; None when all is well."""
+        ...
+
+    @property
+    def lost_history_at(self) -> datetime | None:
+        """When the ledger's history was lost (deleted, replaced): budgets, pauses and quarantines are unknown since.
+        Deeds are held until an operator accepts that (``release --lost-history``) or the longest budget has passed."""
+        ...
+
+    def settle_start_up(self, at: datetime) -> Sequence[Attempt]:
+        """Turn every attempt found ``started`` into ``indeterminate``, every ``planned`` one into ``abandoned``.
+        Returns those now indeterminate. Called once, before any look."""
+        ...
+
+    def open_incident(
+        self,
+        *,
+        gateway: str,
+        session: str,
+        session_id: str | None,
+        reason: str,
+        at: datetime,
+        messages: Sequence[Message] = (),
+    ) -> Incident:
+        """The session's open incident: a new one, or the one already open (never two)."""
+        ...
+
+    def incident(self, incident_id: str) -> Incident | None: ...
+
+    def open_incidents(self, gateway: str | None = None) -> Sequence[Incident]: ...
+
+    def close_incident(
+        self, incident_id: str, outcome: Outcome, at: datetime, messages: Sequence[Message] = ()
+    ) -> bool:
+        """True when this call closed it (compare-and-set), False when it was closed already."""
+        ...
+
+    def plan_attempt(
+        self, incident_id: str, step: Step, at: datetime, *, before: RunIdentity | None, before_tail: str | None
+    ) -> Attempt:
+        """Commit the intent; the number is the incident's next, the idempotency key is stable for (incident, number)."""
+        ...
+
+    def claim_attempt(self, attempt_id: int, at: datetime) -> bool:
+        """planned -> started and charged, by compare-and-set; exactly one caller ever gets True."""
+        ...
+
+    def settle_attempt(
+        self,
+        attempt_id: int,
+        to: AttemptState,
+        at: datetime,
+        *,
+        reason: str,
+        verified_by: str | None = None,
+        is_retryable: bool = False,
+        messages: Sequence[Message] = (),
+    ) -> bool:
+        """Move along ``recovery.LIFE`` by compare-and-set; REFUSED refunds the charge. False: it was not in a state
+        from which ``to`` may follow."""
+        ...
+
+    def note_run(self, attempt_id: int, run_id: str) -> None:
+        """Remember the run id the gateway gave to a started attempt."""
+        ...
+
+    def attempts_in_flight(self, gateway: str) -> Sequence[tuple[Incident, Attempt]]: ...
+
+    def charges(self, gateway: str, since: datetime, session: str | None = None) -> int:
+        """Charged attempts started at or after ``since``, of one session or of the whole gateway."""
+        ...
+
+    def quarantine(self, entry: Quarantine, messages: Sequence[Message] = ()) -> bool:
+        """Leave the session alone from now on, and close ``entry.incident`` as quarantined in the same transaction: a
+        release must never find the incident of what it released open. False when it is quarantined already."""
+        ...
+
+    def release(self, gateway: str | None, session: str, at: datetime, *, who: str, why: str) -> Sequence[Quarantine]:
+        """Lift every quarantine of this key; also forgets its charges, so that the budget starts afresh."""
+        ...
+
+    def quarantines(self, gateway: str | None = None) -> Sequence[Quarantine]: ...
+
+    def pause(
+        self,
+        *,
+        at: datetime,
+        until: datetime | None,
+        gateway: str | None,
+        session: str | None,
+        reason: str,
+        who: str,
+    ) -> Pause: ...
+
+    def unpause(
+        self, *, at: datetime, gateway: str | None, session: str | None, who: str, why: str = ""
+    ) -> Sequence[Pause]:
+        """End the pauses of exactly this scope; all of them when both are None."""
+        ...
+
+    def pauses(self, at: datetime) -> Sequence[Pause]:
+        """Those in force at ``at``."""
+        ...
+
+    def owe(self, messages: Sequence[Message], at: datetime) -> int:
+        """Write messages that belong to no other change; returns how many were new."""
+        ...
+
+    def due_messages(self, target: str, at: datetime, limit: int = 20) -> Sequence[OwedMessage]:
+        """Messages not yet delivered to ``target`` (a stable name of the configured target) and due now, oldest first."""
+        ...
+
+    def mark_delivered(self, message_id: int, target: str, at: datetime) -> None: ...
+
+    def mark_failed(self, message_id: int, target: str, at: datetime, error: str, next_try_at: datetime | None) -> None:
+        """``next_try_at`` None: given up."""
+        ...
+
+    def undelivered(self) -> Sequence[tuple[str, OwedMessage]]:
+        """(target, message) of every delivery that failed and is still owed or was given up within the last day."""
+        ...
+
+    def add_note(self, note: HandoffNote) -> None: ...
+
+    def notes(self, incident_id: str) -> Sequence[HandoffNote]: ...
+
+    def history(
+        self, *, since: datetime | None = None, session: str | None = None, gateway: str | None = None
+    ) -> Sequence[Incident]:
+        """Incidents with their attempts, newest first."""
+        ...
+
+    def audit_trail(self, *, since: datetime | None = None, limit: int = 100) -> Sequence[AuditLine]:
+        """What operators switched, newest first."""
+        ...
+
+    def audit(self, at: datetime, who: str, what: str, detail: str) -> None:
+        """One line about an operator's deed: pause, release, recover by hand, mode switched."""
+        ...
+
+    def prune(self, before: datetime) -> int:
+        """Drop closed incidents, delivered messages, ended pauses older than ``before``; open matters stay."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Notes(Protocol):
+    """Where handoff notes are kept (files of 0600)."""
+
+    def save(self, incident: str, number: int, text: str) -> str:
+        """Write the note durably; returns its path."""
+        ...
