@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench.crowd import Crowd
+from tests.bench.crowd import Crowd, key_of
 from tests.bench.relay import DeafRelay
 from tests.bench.spending import settle
 from tests.e2e.harness.daemon import Watchdog
@@ -62,7 +62,7 @@ def found(world: World, folder: Path, number: int, *, is_deaf: bool) -> Found:
 
 
 def _found(world: World, folder: Path, number: int, url: str | None) -> Found:
-    route = Web(f"agent:main:bench:{number:05d}")
+    route = Web(key_of(number + 1))
     settings = {
         "poll_every": f"{EVERY}s",
         "thresholds": {"stuck_after": f"{STUCK_AFTER}s", "confirm_for": f"{CONFIRM_FOR}s", "startup_grace": "5s"},

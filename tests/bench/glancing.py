@@ -114,7 +114,7 @@ async def _poll(
     with world.gateway.witness() as naive:
         for number in range(polls):
             if way == BUSY:
-                await asyncio.to_thread(world.witness.send, key_of(number), "A word, please.")
+                await asyncio.to_thread(world.witness.send, key_of(number + 1), "A word, please.")
             await asyncio.sleep(every - WINDOW)  # the rhythm that is measured
 
             async def poll() -> tuple[int, bool]:
@@ -255,7 +255,7 @@ def busy_table(out: Console, sessions: int, found: list[Kept]) -> None:
     out.print(shown)
 
 
-def run(out: Console, world: World, *, sessions: int, polls: int = 8, every: float = 30.0, churn: float = 0.01) -> None:
+def run(out: Console, world: World, *, sessions: int, polls: int = 6, every: float = 30.0, churn: float = 0.01) -> None:
     """Fill the gateway and compare."""
     crowd = Crowd(world)
     crowd.grow(sessions)
