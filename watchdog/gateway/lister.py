@@ -58,6 +58,8 @@ class Lister:
         self._tells_runs = tells_runs
         self._untold: frozenset[str] = frozenset()
         """Runs that the last list showed and no event had told of by then."""
+        self._worked_on: frozenset[str] = frozenset()
+        """What had been told of at the last list: a run may be told of before its row says when it started."""
         self._memory: Memory | None = None
         self._baseline: Baseline | None = None
         self._last_baseline: Baseline | None = None
@@ -107,7 +109,8 @@ class Lister:
 
     def _note_list(self, counts: Counts | None, snapshot: Snapshot, before: Memory | None, told: Told) -> None:
         if before is not None and self._memory is not None and told.is_every_run:
-            self._untold = untold(before.rows, self._memory.rows, told)
+            self._untold = untold(before.rows, self._memory.rows, told.worked_on | self._worked_on)
+        self._worked_on = told.worked_on
         if counts is not None and self._memory is not None:
             self._baseline = self._last_baseline = Baseline.of(counts, snapshot, self._last_baseline)
 

@@ -21,7 +21,7 @@ that was lost, and without a trace in the count, is found by the next sweep.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -92,12 +92,12 @@ def can_wait_until(baseline: Baseline, told: Told, within: timedelta, now: Momen
     return latest if baseline.sessions >= MANY and now < latest and not told.has_gap else None
 
 
-def untold(before: Mapping[str, Session], rows: Mapping[str, Session], told: Told) -> frozenset[str]:
+def untold(before: Mapping[str, Session], rows: Mapping[str, Session], worked_on: Set[str]) -> frozenset[str]:
     """Sessions of which a list shows a run that began since the last one, and no event said so."""
     return frozenset(
         key
         for key, row in rows.items()
         if row.status is Status.RUNNING and row.started_at is not None
-        if key not in told.worked_on
+        if key not in worked_on
         if key not in before or RunIdentity.of(before[key]) != RunIdentity.of(row)
     )

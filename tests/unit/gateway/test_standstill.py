@@ -252,13 +252,17 @@ async def test_a_gateway_that_told_of_every_run_is_believed_for_good_too() -> No
     assert still.until is None
 
 
-@pytest.mark.parametrize("told_by_then", [True, False])
-async def test_a_run_that_was_not_told_of_ends_that_belief(told_by_then: bool) -> None:
+@pytest.mark.parametrize("told", ["before", "after", "never"])
+async def test_a_run_that_was_not_told_of_ends_that_belief(told: str) -> None:
     stand = Stand(ears=Ears(EVERY_RUN))
+    told_by_then = told != "never"
+    if told == "before":  # its row did not say yet when it started
+        stand.ears.said = Told(worked_on=frozenset({REST["key"]}), is_every_run=True)
     await stand.lister.whole(is_hurried=False)
+    stand.ears.said = EVERY_RUN
     stand.rows = [LIVE, {**REST, "status": "running", "startedAt": T - 1, "hasActiveRun": True}]
     await stand.lister.glance(frozenset())
-    if told_by_then:  # its event came after the list that showed it
+    if told == "after":  # its event came after the list that showed it
         stand.ears.said = Told(worked_on=frozenset({REST["key"]}), is_every_run=True)
     assert await stand.is_still()
     stand.ears.said = EVERY_RUN
