@@ -27,11 +27,12 @@ from tests.e2e.harness.failures import HarnessError
 from tests.e2e.harness.releases import V9_6
 from tests.e2e.harness.waiting import monotonic
 from tests.e2e.harness.world import World
+from watchdog.gateway.listing import PAGE_SIZE
 
 SMALL, MANY, LARGE = 35, 1_000, 10_000
 LIVE = 5
 """Of many sessions so many have a run going, as in life."""
-PAGE_SIZES = (100, 250, 1_000)
+PAGE_SIZES = (100, PAGE_SIZE, 1_000)
 PASSES_AT_30_S = 3
 ANY_PORT: dict[str, Any] = {"listen": "127.0.0.1:0"}
 

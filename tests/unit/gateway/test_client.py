@@ -20,6 +20,7 @@ from watchdog.gateway.client import (
     TELLING_TRIES,
 )
 from watchdog.gateway.grants import CHECK_AGAIN
+from watchdog.gateway.listing import PAGE_SIZE
 from watchdog.service import errors
 from watchdog.service.ports import Deed, Wants
 
@@ -268,8 +269,8 @@ async def test_a_degraded_event_loop_is_told_with_its_figures(figures: dict[str,
     [
         (V324, {"includeGlobal": True, "includeUnknown": True}),
         (V414, {"includeGlobal": True, "includeUnknown": True}),
-        (V518, {"includeGlobal": True, "includeUnknown": True, "limit": 250}),
-        (V96, {"includeGlobal": True, "includeUnknown": True, "limit": 250}),
+        (V518, {"includeGlobal": True, "includeUnknown": True, "limit": PAGE_SIZE}),
+        (V96, {"includeGlobal": True, "includeUnknown": True, "limit": PAGE_SIZE}),
         ({"version": "dev"}, {"includeGlobal": True, "includeUnknown": True}),
     ],
     ids=["3.24", "4.14", "5.18", "9.6", "dev"],
