@@ -1,0 +1,31 @@
+"""The guards, one by one: where each stands in the source, and what its absence looks like.
+
+``before`` must occur exactly once in the file; a guard that has moved or changed is reported as stale, never skipped.
+``cases``: words out of the names of the corpus cases that need the guard. ``tests``: unit tests that do.
+
+Not here, because another guard stands behind each and takes its place when it goes (taken out alone, nothing changes):
+
+- the fence's comparison of the run's identity, and its second reading of the evidence: the fresh look is judged anew, a
+  changed run starts its own count, and ``decide`` does nothing for what is not stuck ("fence: look again at all" is here);
+- the observer's and the verdict's tests of the row's status, each behind the other;
+- the ladder's test in ``planning.hangs_alive``: without ``abort`` in the ladder the transcript of a living run is never
+  watched, and no rung fits it.
+"""
+
+from __future__ import annotations
+
+from . import blockers, events, innocence, owner_signals, planning, polls, trust, verdict
+from .kinds import Guard
+
+__all__ = ["GUARDS", "Guard"]
+
+GUARDS = (
+    *owner_signals.GUARDS,
+    *innocence.GUARDS,
+    *verdict.GUARDS,
+    *trust.GUARDS,
+    *blockers.GUARDS,
+    *planning.GUARDS,
+    *polls.GUARDS,
+    *events.GUARDS,
+)

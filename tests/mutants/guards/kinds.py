@@ -1,0 +1,39 @@
+"""What a guard is, and the unit tests that hold most of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CORE = "tests/unit/core/"
+SERVICE = "tests/unit/service/"
+GATEWAY = "tests/unit/gateway/"
+
+EVIDENCE = (CORE + "test_evidence_by_version.py",)
+VERDICT = (CORE + "test_verdict.py",)
+TRACKING = (CORE + "test_tracking.py",)
+BLOCKERS = (CORE + "test_blockers.py",)
+HARMLESS = (SERVICE + "test_harmlessness.py",)
+TRUST = (SERVICE + "test_trust.py",)
+BOOTS = (GATEWAY + "test_boots.py",)
+WAITING = (GATEWAY + "test_waiting.py",)
+GLANCE = (GATEWAY + "test_glance.py",)
+GLANCES = (SERVICE + "test_glances.py",)
+EVENTS = (GATEWAY + "test_events.py",)
+LISTENING = (GATEWAY + "test_listening.py",)
+TOLD = (GATEWAY + "test_told.py",)
+STANDSTILL = (GATEWAY + "test_standstill.py",)
+RESTING = (SERVICE + "test_resting.py",)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """One guard and how to take it out."""
+
+    name: str
+    against: str
+    """The false-positive class (incidents.md, section 4) or rule it stands for."""
+    file: str
+    before: str
+    after: str
+    cases: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()

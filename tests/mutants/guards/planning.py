@@ -1,0 +1,97 @@
+"""Policy, plan, fence."""
+
+from __future__ import annotations
+
+from .kinds import CORE, GATEWAY, HARMLESS, Guard
+
+GUARDS: tuple[Guard, ...] = (
+    Guard(
+        "background is told only",
+        "cron with its own time-out",
+        "watchdog/core/policy.py",
+        'Match(kind=("cron", "subagent", "acp")),',
+        'Match(kind=("no-such-kind",)),',
+        ("56121", "measured-cron-key", "measured-acp"),
+        (CORE + "test_policy.py",),
+    ),
+    Guard(
+        "archived is told only",
+        "cron with its own time-out",
+        "watchdog/core/policy.py",
+        "    Match(archived=True),\n",
+        "",
+        ("measured-acp",),
+        (CORE + "test_policy.py",),
+    ),
+    Guard(
+        "kind by classification",
+        "cron with its own time-out",
+        "watchdog/gateway/rows.py",
+        '    if classification in ("cron", "acp", "subagent", "hook"):\n',
+        "    if False:\n",
+        ("144574-cron",),
+        (GATEWAY + "test_rows.py",),
+    ),
+    Guard(
+        "finished work keeps its context",
+        "finished but flagged",
+        "watchdog/service/planning.py",
+        "        and not (finished and step.loses_context)\n",
+        "",
+        (),
+        HARMLESS,
+    ),
+    Guard(
+        "mirrored delivery is no answer",
+        "finished but flagged",
+        "watchdog/gateway/transcript.py",
+        'if message.model != "delivery-mirror"]',
+        "if True]",
+        ("measured-mirrored",),
+        (GATEWAY + "test_transcript.py",),
+    ),
+    Guard(
+        "fence: look again at all",
+        "double recovery",
+        "watchdog/service/executor.py",
+        "        return await self.look_again(decision, here, facts)\n",
+        "        return decision\n",
+        ("last-moment", "107415-degraded"),
+        HARMLESS,
+    ),
+    Guard(
+        "fence: work has just begun",
+        "invisible channel run",
+        "watchdog/service/executor.py",
+        "        if _work_began(before.case.look.preflight, look.preflight):\n",
+        "        if False:\n",
+        ("row-lags-behind",),
+    ),
+    Guard(
+        "one bad row blinds nothing",
+        "truncated lists",
+        "watchdog/gateway/rows.py",
+        "        except UNREADABLE as problem:\n            malformed.append",
+        "        except ZeroDivisionError as problem:\n            malformed.append",
+        ("malformed-rows",),
+        (GATEWAY + "test_rows.py",),
+    ),
+    Guard(
+        "ok is not recovered",
+        "rule 9",
+        "watchdog/core/recovery.py",
+        "    if moved and session.status is Status.DONE:\n",
+        "    if True:\n",
+        ("59878-new-after", "78785-resume-yields"),
+        (CORE + "test_verify.py",),
+    ),
+    Guard(
+        "abort only without progress",
+        "long silent tool",
+        "watchdog/service/planning.py",
+        "        and now.since(track.tail_unchanged_since) >= ceiling\n        and track.quiet_for(now) >= ceiling\n",
+        "",
+        ("143396-working",),
+        HARMLESS,
+    ),
+)

@@ -1,0 +1,112 @@
+"""Polls that do not read everything."""
+
+from __future__ import annotations
+
+from .kinds import GLANCE, GLANCES, Guard
+
+GUARDS: tuple[Guard, ...] = (
+    Guard(
+        "glance: what runs is read every time",
+        "truncated lists",
+        "watchdog/gateway/glance.py",
+        "if row.may_change_unseen and key not in self._fresh]",
+        "if False]",
+        tests=GLANCE,
+    ),
+    Guard(
+        "glance: what we are keen on is read every time",
+        "truncated lists",
+        "watchdog/gateway/glance.py",
+        "        return running + [key for key in self._keen if key not in self._fresh and key not in running]\n",
+        "        return running\n",
+        tests=GLANCE,
+    ),
+    Guard(
+        "glance: a running row that is not found",
+        "truncated lists",
+        "watchdog/gateway/glance.py",
+        "        if self._wanted():\n",
+        "        if False:\n",
+        tests=GLANCE,
+    ),
+    Guard(
+        "glance: rows that no poll has read",
+        "truncated lists",
+        "watchdog/gateway/glance.py",
+        "        if total > len(self._rows):\n",
+        "        if False:\n",
+        tests=GLANCE,
+    ),
+    Guard(
+        "glance: newest first or not at all",
+        "truncated lists",
+        "watchdog/gateway/glance.py",
+        "        if not _is_newest_first(self._front):\n",
+        "        if False:\n",
+        tests=GLANCE,
+    ),
+    Guard(
+        "glance: a clock that was set",
+        "host sleep or clock jump",
+        "watchdog/gateway/glance.py",
+        "            if self._memory.clock.has_stepped_by(clock):\n",
+        "            if False:\n",
+        tests=GLANCE,
+    ),
+    Guard(
+        "glance: overlap",
+        "truncated lists",
+        "watchdog/gateway/glance.py",
+        "/ 1000, UTC) - OVERLAP\n",
+        "/ 1000, UTC)\n",
+        tests=GLANCE,
+    ),
+    Guard(
+        "only a sweep says that a session is gone",
+        "truncated lists",
+        "watchdog/core/model.py",
+        "            and self.is_sweep\n",
+        "",
+        tests=(*GLANCE, *GLANCES),
+    ),
+    Guard(
+        "a running row of an earlier poll is not judged",
+        "truncated lists",
+        "watchdog/service/observing.py",
+        "            if row.key in snapshot.carried:\n",
+        "            if False:\n",
+        tests=GLANCES,
+    ),
+    Guard(
+        "fence: everything is read",
+        "double recovery",
+        "watchdog/service/executor.py",
+        "        snapshot = await self.gateway.list_sessions()\n",
+        "        snapshot = await self.gateway.list_sessions(frozenset())\n",
+        tests=GLANCES,
+    ),
+    Guard(
+        "sweep after a gap",
+        "host sleep or clock jump",
+        "watchdog/service/watch.py",
+        "            self.trust.note_silence()\n            self._swept_at = None\n",
+        "            self.trust.note_silence()\n",
+        tests=GLANCES,
+    ),
+    Guard(
+        "sweep on every new connection",
+        "truncated lists",
+        "watchdog/service/watch.py",
+        "            self._was_connected = True\n            self._swept_at = None\n",
+        "            self._was_connected = True\n",
+        tests=GLANCES,
+    ),
+    Guard(
+        "sweep every so often",
+        "truncated lists",
+        "watchdog/service/watch.py",
+        "self._swept_at is None or now.since(self._swept_at) >= self.full_sweep_every",
+        "self._swept_at is None",
+        tests=GLANCES,
+    ),
+)
