@@ -1,7 +1,7 @@
 """One gateway as the service sees it (``service.ports.Gateway``), over as many links as harmlessness needs.
 
 - The *watching* link asks for ``operator.read`` and is kept open. It cannot do harm.
-- A *listening* link with the same scope hears events while little happens, see ``listening``. Nothing rests upon it.
+- A *listening* link with the same scope hears events while little happens, see ``listening``. No verdict rests upon it.
 - A *deed* link with exactly the scopes of the configured steps is opened for one deed and closed again.
 - A *probe* link, signed by a second device with ``operator.write`` alone, asks early gateways (3.24, 4.14) whether a
   live web-started run refuses a stranger's abort. It is never opened on a version where that would kill the run, and kept

@@ -93,8 +93,8 @@ class NotingGateway(SimulatedGateway):
         return [frame for frame in self.frames if frame.get("method") in DOING]
 
     def looks(self) -> int:
-        """How often the sessions were listed."""
-        return sum(frame.get("method") == "sessions.list" for frame in self.frames)
+        """How often the sessions were listed, or the gateway was asked whether a list would say anything new."""
+        return sum(frame.get("method") in ("sessions.list", "gateway.restart.preflight") for frame in self.frames)
 
     def sends_by_key(self) -> Counter[str]:
         """How often each idempotency key was sent."""

@@ -15,7 +15,7 @@ from watchdog.gateway.events import NOTHING_HEARD, Heard, Told
 from watchdog.gateway.frames import Event
 from watchdog.gateway.lister import Lister
 from watchdog.gateway.listing import read_page
-from watchdog.gateway.standstill import MANY, Counts, is_news
+from watchdog.gateway.standstill import LAST_WRITE, MANY, Counts, is_news
 from watchdog.service import errors
 
 T = 1_795_163_800_000
@@ -39,13 +39,16 @@ LIVE: dict[str, Any] = {
 }
 
 
+ORPHAN: dict[str, Any] = {**LIVE, "key": "agent:main:orphan", "hasActiveRun": False, "activeRunIds": []}
+
+
 def _page(*rows: dict[str, Any]) -> bytes:
     return json.dumps(
         {"ts": T, "totalCount": len(rows), "hasMore": False, "nextOffset": None, "sessions": rows}
     ).encode()
 
 
-ROWS = {row.key: row for row in read_page(msgspec.Raw(_page(LIVE, REST)), None, 0).sessions}
+ROWS = {row.key: row for row in read_page(msgspec.Raw(_page(LIVE, REST, ORPHAN)), None, 0).sessions}
 
 
 def _told(*payloads: tuple[str, dict[str, Any]]) -> Told:
@@ -85,6 +88,7 @@ def works(key: str) -> tuple[str, dict[str, Any]]:
         (True, [changed(LIVE, sessionId="s9")]),
         (True, [("sessions.changed", {"sessionKey": "agent:main:new", "session": {"status": "done"}})]),
         (True, [works("agent:main:new")]),
+        (True, [works(ORPHAN["key"])]),
     ],
 )
 def test_what_is_news(news: bool, said: list[tuple[str, dict[str, Any]]]) -> None:
@@ -133,7 +137,7 @@ class Stand:
     async def settle(self) -> None:
         """Two lists that show the same, long enough apart."""
         await self.lister.whole(is_hurried=False)
-        self.pass_by(CONFIRM.total_seconds())
+        self.pass_by(LAST_WRITE.total_seconds())
         await self.lister.glance(frozenset())
         self.asked.clear()
 
@@ -194,7 +198,7 @@ async def test_what_goes_on_must_have_been_seen_to_go_on(told: Told, spoil: str)
     stand.counts = {"totalActive": 2}
     await stand.lister.whole(is_hurried=False)
     if spoil != "one list":
-        stand.pass_by(CONFIRM.total_seconds() - (1 if spoil == "two close together" else 0))
+        stand.pass_by(LAST_WRITE.total_seconds() - (1 if spoil == "two close together" else 0))
         stand.counts = {"totalActive": 1} if spoil == "another count" else stand.counts
         if spoil == "another run":
             stand.ears.said = replace(told, worked_on=frozenset({LIVE["key"]}))
