@@ -28,6 +28,7 @@ from tests.e2e.harness.runs import begin
 from tests.e2e.harness.stores import write_lock
 from tests.e2e.harness.waiting import epoch_ms, until
 from tests.e2e.harness.world import World
+from watchdog.gateway.standstill import LAST_WRITE
 
 STUCK_AFTER, CONFIRM_FOR, EVERY = 120, 60, 30
 """Seconds. ``poll_every`` and ``confirm_for`` as they come; ``stuck_after`` shorter, or nothing would be learned for long."""
@@ -35,8 +36,8 @@ LIMIT = STUCK_AFTER + CONFIRM_FOR + 2
 FULL_SWEEP = 240
 """Seconds; 15 minutes as it comes."""
 LIVE = 5
-SETTLES = 3
-"""Intervals after the first pass. A poll without a list is not logged, so there is nothing to wait for but its time."""
+SETTLES = LAST_WRITE.total_seconds() + CONFIRM_FOR + EVERY
+"""Seconds after the first pass. A poll without a list is not logged, so there is nothing to wait for but its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def _found(world: World, folder: Path, number: int, url: str | None) -> Found:
     }
     with Watchdog(world.gateway, folder, extra=settings, url=url) as watchdog:
         sessions = int(watchdog.wait_for("cycle.finished", within=120)["sessions"])
-        time.sleep(SETTLES * EVERY)  # the rhythm that is measured: from here on it rests
+        time.sleep(SETTLES)  # the rhythm that is measured: from here on it rests
         run = begin(world, route, Stream(6), first_turn=True)
         with write_lock(world.gateway, run.key):
 

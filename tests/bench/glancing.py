@@ -36,6 +36,7 @@ from tests.e2e.harness.world import World
 from watchdog.core.model import Snapshot
 from watchdog.gateway.client import GatewayClient
 from watchdog.gateway.listing import BASE, PAGE_SIZE
+from watchdog.gateway.standstill import LAST_WRITE
 
 LIVE = 5
 WINDOW = 1.0
@@ -104,8 +105,8 @@ async def _poll(
 ) -> list[tuple[int, float, bool]]:
     """Every poll: its bytes, the CPU seconds it cost the gateway, and whether it listed."""
     await client.list_sessions(frozenset(), sweep=True)
-    if way == DAEMON:  # two lists that show the same runs: only then the count is believed for long
-        await asyncio.sleep(WITHIN.total_seconds())
+    if way == DAEMON:  # two lists that show the same runs, so far apart: only then the count is believed for long
+        await asyncio.sleep(LAST_WRITE.total_seconds())
         await client.list_sessions(frozenset())
     found: list[tuple[int, float, bool]] = []
     with world.gateway.witness() as naive:

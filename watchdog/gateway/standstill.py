@@ -15,8 +15,8 @@ Where there are ``MANY`` sessions a list is dear, and even news can wait for tha
 than is promised.
 
 Invariant: a session that runs is never taken for one at rest, and a deed is never built on a list that was not made: what
-this answers is "look", "nothing new" or "not yet", no row. Limit: a run that began and was left behind without an event, or with one
-that was lost, and without a trace in the count, is found by the next sweep.
+this answers is "look", "nothing new" or "not yet", no row. Limit: a run that began and was left behind without an event, or
+with one that was lost, and without a trace in the count, is found by the next sweep.
 """
 
 from __future__ import annotations

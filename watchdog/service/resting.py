@@ -51,8 +51,8 @@ def rested(last: PassReport, still: Standstill, poll_every: timedelta, now: Mome
 
 
 def shortest_confirm_for(book: PolicyBook) -> timedelta:
-    """So old may a list become that is dear, or that nothing but a count speaks for: a run that was left behind unseen is seen at most so
-    much later, and found within ``stuck_after`` + ``confirm_for``."""
+    """So old may a list become that is dear, or that nothing but a count speaks for: a run that was left behind unseen is
+    seen at most so much later, and found within ``stuck_after`` + ``confirm_for``."""
     return min(policy.thresholds.confirm_for for policy in (*book.policies, book.default))
 
 

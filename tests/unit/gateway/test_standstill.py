@@ -37,8 +37,6 @@ LIVE: dict[str, Any] = {
     "updatedAt": T - 8000,
     "hasActiveRun": True,
 }
-
-
 ORPHAN: dict[str, Any] = {**LIVE, "key": "agent:main:orphan", "hasActiveRun": False, "activeRunIds": []}
 
 
@@ -180,8 +178,9 @@ async def test_before_a_list_nothing_is_known() -> None:
     assert stand.asked == []
 
 
-async def test_events_that_told_everything_and_the_same_count_are_enough_for_good() -> None:
-    stand = Stand(ears=Ears(EVERYTHING))
+@pytest.mark.parametrize("told", [EVERYTHING, EVERY_RUN])
+async def test_events_that_told_everything_or_of_every_run_and_the_same_count_are_enough_for_good(told: Told) -> None:
+    stand = Stand(ears=Ears(told))
     await stand.settle()
     stand.pass_by(3600)
     still = await stand.lister.standstill(CONFIRM)
@@ -245,15 +244,6 @@ async def test_news_is_a_reason_to_list_however_young_the_last_one_is() -> None:
     await stand.lister.whole(is_hurried=False)
     stand.ears.said = Told(worked_on=frozenset({REST["key"]}))
     assert not await stand.is_still()
-
-
-async def test_a_gateway_that_told_of_every_run_is_believed_for_good_too() -> None:
-    stand = Stand(ears=Ears(EVERY_RUN))
-    await stand.settle()
-    stand.pass_by(3600)
-    still = await stand.lister.standstill(CONFIRM)
-    assert still is not None
-    assert still.until is None
 
 
 @pytest.mark.parametrize("told", ["before", "after", "never"])

@@ -60,7 +60,8 @@ async def test_nothing_is_decided_otherwise(case: Case) -> None:
 async def test_the_polls_compared_are_not_the_same_polls() -> None:
     """Else the test above compares nothing."""
     healthy, stuck = await _first_passes("sleep-1150"), await _first_passes("not-ended-by-the-log")
-    assert all(carries > BYSTANDERS / 3 for _, carries, _ in (*healthy, *stuck))
+    for of_healthy, of_stuck in zip(healthy, stuck, strict=True):
+        assert max(of_healthy[1], of_stuck[1]) > BYSTANDERS / 2
     assert [is_subscribed for _, _, is_subscribed in stuck] == [True, False]
     (heard, _, _), (unheard, _, _) = healthy
     assert heard < unheard / 1.5 < PASSES / 2
