@@ -141,7 +141,7 @@ def main() -> int:
     """0 unless something could not be run."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--large", action="store_true", help="also with 10,000 sessions (some minutes more)")
-    parser.add_argument("--glances", action="store_true", help="only: whole lists against glances, 10,000 sessions")
+    parser.add_argument("--glances", action="store_true", help="only: ways of polling, 35, 1,000 and 10,000 sessions")
     parser.add_argument("--scale", action="store_true", help="only: 1, 100 and 1,000 canned gateways in one daemon")
     parser.add_argument("--found", action="store_true", help="only: how soon a stuck session is found among 10,000")
     options = parser.parse_args()
@@ -153,7 +153,7 @@ def main() -> int:
     try:
         with temporary_world() as world:
             if options.glances:
-                glancing.run(out, world, sessions=LARGE)
+                glancing.run(out, world, sizes=(SMALL, MANY, LARGE))
             elif options.found:
                 finding.run(out, world, sessions=LARGE)
             else:

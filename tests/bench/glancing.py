@@ -1,7 +1,8 @@
-"""Polls of a real gateway with many sessions, side by side: everything every time, only what can have changed, and as the
-daemon does it, which lists nothing where nothing began or ended, and where its lists are dear not in every poll.
+"""Polls of a real gateway, side by side: everything every time, only what can have changed, and as the daemon does it, which
+lists nothing where nothing began or ended, and where its lists are dear asks after the few sessions that had a turn.
 
-The same client, the same interval, sessions touched at the same rate (a new label, which moves ``updatedAt``) on one gateway.
+The same client, the same interval, sessions touched at the same rate (a new label, which moves ``updatedAt``) on one gateway,
+and, where it says so, turns between any two polls that have come and gone when the next one comes.
 The gateway's CPU of a poll is what it used in the second from its beginning, less what it used in the second before, and the
 median of all polls of a kind: now and then a gateway of this size is busy with itself for seconds. The sweep that comes every
 ``full_sweep_every`` is measured for itself and added. How long a request keeps a gateway busy is what its main thread used
@@ -16,7 +17,7 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -36,7 +37,7 @@ from tests.e2e.harness.world import World
 from watchdog.core.model import Snapshot
 from watchdog.gateway.client import GatewayClient
 from watchdog.gateway.listing import BASE, PAGE_SIZE
-from watchdog.gateway.standstill import LAST_WRITE
+from watchdog.gateway.standstill import LAST_WRITE, MANY
 
 LIVE = 5
 WINDOW = 1.0
@@ -45,7 +46,10 @@ WITHIN = timedelta(seconds=45)
 """So old a list may become while only the gateway's own count speaks for it: every other poll lists, as the daemon's do,
 which comes back in the very moment when a list is ``confirm_for`` (60 s) old."""
 SWEEP_EVERY = 900.0
-WHOLE, GLANCES, DAEMON, BUSY = "whole lists", "glances", "as the daemon", "as the daemon, turns come and go"
+WHOLE, GLANCES, DAEMON = "whole lists", "glances", "as the daemon"
+BUSY, CROWDED = "as the daemon, a turn between polls", "as the daemon, 20 turns between polls"
+TURNS = {BUSY: 1, CROWDED: 20}
+"""Between two polls. Twenty are more than a poll asks after one by one."""
 SWEEPS = 5
 MOST = 1_000_000
 """More sessions than there are."""
@@ -87,13 +91,27 @@ class Kept:
 def compared(world: World, crowd: Crowd, *, polls: int, every: float, churn: float) -> tuple[list[Glanced], Swept]:
     """All ways of polling, and a sweep. ``churn``: the share of sessions touched in a minute."""
     with _touching(world, crowd.size * churn / 60, crowd.size):
-        ways = [asyncio.run(_polled(world, way, polls, every)) for way in (WHOLE, GLANCES, DAEMON, BUSY)]
-        return ways, asyncio.run(_swept(world, SWEEPS))
+        return asyncio.run(_compared(world, crowd, polls, every))
 
 
-async def _polled(world: World, way: str, polls: int, every: float) -> Glanced:
+async def _compared(world: World, crowd: Crowd, polls: int, every: float) -> tuple[list[Glanced], Swept]:
+    as_daemon = (DAEMON, BUSY, CROWDED) if crowd.size > MANY else (DAEMON, BUSY)
+    speakers = itertools.cycle(key_of(number) for number in range(1, crowd.size - LIVE))
+    found: list[Glanced] = []
     async with _client(world) as client:
-        found = await _poll(world, client, way, polls, every)
+        await client.list_sessions(frozenset(), sweep=True)
+        for way in (WHOLE, GLANCES):
+            found.append(_summed(way, await _poll(world, client, way, polls, every, speakers)))
+        # So far apart must two lists show the same before a count is believed.
+        await asyncio.sleep(LAST_WRITE.total_seconds())
+        await client.list_sessions(frozenset())
+        for way in as_daemon:
+            found.append(_summed(way, await _poll(world, client, way, polls, every, speakers)))
+    return found, await _swept(world, SWEEPS)
+
+
+def _summed(way: str, found: list[tuple[int, float, bool]]) -> Glanced:
+    polls = len(found)
     listed = [cpu for _, cpu, is_list in found if is_list]
     rested = [cpu for _, cpu, is_list in found if not is_list]
     cpu = sum(median(some) * len(some) for some in (listed, rested) if some) / polls
@@ -101,24 +119,21 @@ async def _polled(world: World, way: str, polls: int, every: float) -> Glanced:
 
 
 async def _poll(
-    world: World, client: GatewayClient, way: str, polls: int, every: float
+    world: World, client: GatewayClient, way: str, polls: int, every: float, speakers: Iterator[str]
 ) -> list[tuple[int, float, bool]]:
     """Every poll: its bytes, the CPU seconds it cost the gateway, and whether it listed."""
-    await client.list_sessions(frozenset(), sweep=True)
-    if way == DAEMON:  # two lists that show the same runs, so far apart: only then the count is believed for long
-        await asyncio.sleep(LAST_WRITE.total_seconds())
-        await client.list_sessions(frozenset())
+    is_daemon = way not in (WHOLE, GLANCES)
     found: list[tuple[int, float, bool]] = []
     with world.gateway.witness() as naive:
-        for number in range(polls):
-            if way == BUSY:
-                await asyncio.to_thread(world.witness.send, key_of(number + 1), "A word, please.")
+        for _ in range(polls):
+            for key in itertools.islice(speakers, TURNS.get(way, 0)):
+                await asyncio.to_thread(world.witness.send, key, "A word, please.")
             await asyncio.sleep(every - WINDOW)  # the rhythm that is measured
 
             async def poll() -> tuple[int, bool]:
                 if way == WHOLE:
                     return await asyncio.to_thread(_whole_list, naive), True
-                still = await client.standstill(WITHIN) if way in (DAEMON, BUSY) else None
+                still = await client.standstill(WITHIN) if is_daemon else None
                 if still is not None:
                     return still.size_bytes, False
                 one = await client.list_sessions(frozenset())
@@ -195,6 +210,7 @@ def kept_busy(world: World, sessions: int) -> list[Kept]:
     """The kinds of requests that polls consist of, one at a time. To be asked while sessions are touched, or not."""
     requests: dict[str, tuple[str, dict[str, Any]]] = {
         "the count (a poll without a list)": ("gateway.restart.preflight", {}),
+        "one session asked after": ("sessions.describe", {"key": key_of(1)}),
         "the smallest list, 1 row": ("sessions.list", {**BASE, "limit": 1}),
         "a glance, 150 rows": ("sessions.list", {**BASE, "limit": 150}),
         f"a page of a sweep, {PAGE_SIZE} rows": (
@@ -223,16 +239,17 @@ def table(out: Console, sessions: int, found: list[Glanced], swept: Swept, *, ev
     shown = Table(
         title=f"{sessions:,} sessions, {churn:.0%} touched a minute, polled every {every:g} s", title_justify="left"
     )
-    for name in ("", "bytes a poll", "gateway CPU a poll", "with a sweep every 15 min", "no list"):
+    for name in ("", "bytes a poll", "gateway CPU a poll", "a minute, with its share of a sweep in 15", "no list"):
         shown.add_column(name, justify="right" if name else "left")
     for one in found:
-        share = every / SWEEP_EVERY if one is not whole else 0.0
-        size, cpu = one.size + swept.size * share, one.cpu + swept.cpu * share
+        sweeps, polls = (60 / SWEEP_EVERY if one is not whole else 0.0), 60 / every
+        size, cpu = one.size * polls + swept.size * sweeps, one.cpu * polls + swept.cpu * sweeps
         shown.add_row(
             one.name,
             f"{one.size:,.0f} ({one.size / whole.size:.2%})",
             f"{one.cpu * 1000:.1f} ms ({one.cpu / whole.cpu:.1%})",
-            f"{size / whole.size:.2%} of the bytes, {cpu / whole.cpu:.1%} of the CPU",
+            f"{size:,.0f} bytes ({size / whole.size / polls:.1%}), "
+            f"{cpu * 1000:,.1f} ms ({cpu / whole.cpu / polls:.1%})",
             f"{one.rests} of {one.polls}",
         )
     out.print(shown)
@@ -250,14 +267,18 @@ def busy_table(out: Console, sessions: int, at_rest: list[Kept], touched: list[K
     out.print(shown)
 
 
-def run(out: Console, world: World, *, sessions: int, polls: int = 6, every: float = 30.0, churn: float = 0.01) -> None:
-    """Fill the gateway and compare."""
+def run(
+    out: Console, world: World, *, sizes: Sequence[int], polls: int = 4, every: float = 30.0, churn: float = 0.01
+) -> None:
+    """Fill the gateway and compare, at each of these sizes."""
     crowd = Crowd(world)
-    crowd.grow(sessions)
-    crowd.go_live(LIVE)
-    settle(world.gateway.pid)
-    at_rest = kept_busy(world, sessions)
-    with _touching(world, sessions * churn / 60, sessions):
-        busy_table(out, sessions, at_rest, kept_busy(world, sessions))
-    found, swept = compared(world, crowd, polls=polls, every=every, churn=churn)
-    table(out, sessions, found, swept, every=every, churn=churn)
+    for sessions in sizes:
+        crowd.grow(sessions)
+        crowd.go_live(LIVE)
+        settle(world.gateway.pid)
+        if sessions > MANY:
+            at_rest = kept_busy(world, sessions)
+            with _touching(world, sessions * churn / 60, sessions):
+                busy_table(out, sessions, at_rest, kept_busy(world, sessions))
+        found, swept = compared(world, crowd, polls=polls, every=every, churn=churn)
+        table(out, sessions, found, swept, every=every, churn=churn)

@@ -1,5 +1,6 @@
 """A gateway as one hears it that never says anything of sessions unasked: the events are taken out on the way, and the others
-renumbered, so that no hole in the numbers tells of it."""
+renumbered, so that no hole in the numbers tells of it. It may be made to count for ever what it counted first, too: then
+nothing but a list tells of a run."""
 
 from __future__ import annotations
 
@@ -13,14 +14,20 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+COUNT = "gateway.restart.preflight"
 LOST = ("agent", "chat", "session.message", "sessions.changed")
 
 
 class DeafRelay:
-    """Between a watchdog and its gateway, as long as it is open."""
+    """Between a watchdog and its gateway, as long as it is open. ``freezes_count``: what the gateway counts as active stays
+    what it was when it was first asked."""
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, *, freezes_count: bool = False) -> None:
         self._upstream = upstream
+        self._freezes_count = freezes_count
+        self._count: Any = None
+        self._counting: set[str] = set()
+        """Requests under way."""
         self._ready = threading.Event()
         self._stop: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -50,7 +57,7 @@ class DeafRelay:
 
     async def _carry(self, near: ServerConnection) -> None:
         async with connect(self._upstream, max_size=None, proxy=None, ping_interval=None) as far:
-            there = asyncio.create_task(_pass_on(near, far))
+            there = asyncio.create_task(self._pass_on(near, far))
             with contextlib.suppress(ConnectionClosed):
                 missing = 0
                 async for text in far:
@@ -59,15 +66,21 @@ class DeafRelay:
                         missing += 1
                         self.lost += 1
                         continue
+                    if frame.get("type") == "res" and frame.get("id") in self._counting:
+                        self._counting.discard(frame["id"])
+                        self._count = self._count or frame.get("payload")
+                        text = json.dumps({**frame, "payload": self._count})
                     if isinstance(frame.get("seq"), int) and missing:
                         text = json.dumps({**frame, "seq": frame["seq"] - missing})
                     await near.send(text)
             there.cancel()
         await near.close()
 
-
-async def _pass_on(source: ServerConnection, target: ClientConnection) -> None:
-    with contextlib.suppress(ConnectionClosed):
-        async for text in source:
-            await target.send(text)
-    await target.close()
+    async def _pass_on(self, source: ServerConnection, target: ClientConnection) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            async for text in source:
+                frame: dict[str, Any] = json.loads(text)
+                if self._freezes_count and frame.get("method") == COUNT:
+                    self._counting.add(frame["id"])
+                await target.send(text)
+        await target.close()

@@ -169,6 +169,7 @@ class GatewayClient:
             clock_base=self._clock_base,
             listener=self._listener,
             count=self._count if self._facts.capabilities.has_preflight else None,
+            rests=self._looker.is_at_rest if "sessions.describe" in self._facts.methods else None,
             tells_runs=self._version is not None and self._version >= FIRST_TELLING_OF_RUNS,
         )
         await self._grants.check(self._version)

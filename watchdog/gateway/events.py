@@ -10,7 +10,7 @@ the fields beside it. Without a key it says that anything may have changed. ``ag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -150,6 +150,14 @@ class Heard:
         self._changes, self._worked_on = {}, set()
         self._is_unclear = self._may_lack_runs = self._has_gap = False
         return told
+
+    def set_aside(self, keys: Collection[str]) -> None:
+        """Forget what was told of work on these."""
+        self._worked_on.difference_update(keys)
+
+    def bring_back(self, keys: Collection[str]) -> None:
+        for key in keys:
+            self._note_work(key)
 
     def _note_change(self, said: _Changed) -> None:
         key = said.sessionKey or said.key

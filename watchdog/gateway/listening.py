@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -90,6 +90,14 @@ class Listener:
         self._note_losses()
         size, self._size = self._size, 0
         return replace(self._heard.peek(), size_bytes=size)
+
+    def set_aside(self, keys: Collection[str]) -> None:
+        """These sessions are being asked after: forget that something worked on them, until it is told anew."""
+        self._heard.set_aside(keys)
+
+    def bring_back(self, keys: Collection[str]) -> None:
+        """Asking after them did not settle it."""
+        self._heard.bring_back(keys)
 
     def note_poll(self, churn: int) -> None:
         """A poll that read only what could have changed found so many rows changed."""

@@ -9,7 +9,7 @@ A poll may find that there is nothing to list at all (``standstill``).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ from watchdog.gateway.events import NOTHING_HEARD, Told
 from watchdog.gateway.glance import Glance, Memory
 from watchdog.gateway.listening import Listener
 from watchdog.gateway.listing import Page, Pager, read_page
-from watchdog.gateway.standstill import Baseline, Counts, believed_until, can_wait_until, is_news, untold
+from watchdog.gateway.standstill import Baseline, Counts, believed_until, can_wait_until, is_news, to_ask, untold
 from watchdog.service.ports import Clock, Standstill
 
 LONGEST_PAUSE = 0.05
@@ -30,11 +30,13 @@ a sweep of 10,000 sessions still shows one moment (it takes about 3 s)."""
 
 Ask = Callable[[dict[str, Any]], Awaitable[msgspec.Raw]]
 Count = Callable[[], Awaitable[Counts | None]]
+Rests = Callable[[str], Awaitable[bool]]
 
 
 class Lister:
     """Lists over one connection. ``clock_base``: the gateway's clock at the sign-in. ``count``: what the gateway says is
-    active, None where it does not say; without it every poll lists. ``tells_runs``: it tells whoever watches of every run."""
+    active, None where it does not say; without it every poll lists. ``rests``: whether a session's row says that its turn is
+    over, where one can be asked for by itself. ``tells_runs``: the gateway tells whoever watches of every run."""
 
     def __init__(
         self,
@@ -46,6 +48,7 @@ class Lister:
         clock_base: ClockReading | None,
         listener: Listener | None = None,
         count: Count | None = None,
+        rests: Rests | None = None,
         tells_runs: bool = False,
     ) -> None:
         self._ask = ask
@@ -55,11 +58,13 @@ class Lister:
         self._clock_base = clock_base
         self._listener = listener
         self._count = count
+        self._rests = rests
         self._tells_runs = tells_runs
         self._untold: frozenset[str] = frozenset()
         """Runs that the last list showed and no event had told of by then."""
         self._worked_on: frozenset[str] = frozenset()
-        """What had been told of at the last list: a run may be told of before its row says when it started."""
+        """What had been told of at the last list, or was since and is not told again: a run may be told of before its row says
+        when it started."""
         self._memory: Memory | None = None
         self._baseline: Baseline | None = None
         self._last_baseline: Baseline | None = None
@@ -88,20 +93,50 @@ class Lister:
 
     async def standstill(self, within: timedelta) -> Standstill | None:
         """``service.ports.Gateway.standstill``."""
-        if self._baseline is None or self._memory is None or self._count is None:
+        baseline = self._baseline
+        if baseline is None or self._memory is None or self._count is None:
             return None
         told = self._checked(self._listener.peek() if self._listener is not None else NOTHING_HEARD)
-        until = believed_until(self._baseline, told, within)
+        until = believed_until(baseline, told, within)
         asked_at = self._clock.now()
-        latest = can_wait_until(self._baseline, told, within, asked_at)
-        has_news = is_news(self._memory.rows, told) or (until is not None and until <= asked_at)
+        latest = can_wait_until(baseline, told, within, asked_at)
+        is_too_old = until is not None and until <= asked_at
+        can_ask = self._rests is not None and not is_too_old
+        in_question = to_ask(baseline, self._memory.rows, told) if can_ask else frozenset()
+        has_news = is_too_old or is_news(self._memory.rows, told)
+        if has_news and latest is None and not in_question:
+            return None
+        answer = await self._asked(baseline.counts, in_question)
+        has_news = not answer.is_as_counted or (has_news and not answer.are_over)
         if has_news and latest is None:
             return None
-        if await self._count() != self._baseline.counts:
-            has_news = True
-        if has_news and latest is None:
-            return None
-        return Standstill(self._clock.now().since(asked_at), told.size_bytes, latest if has_news else until)
+        if not has_news and until is None:
+            self._baseline = replace(baseline, known_at=asked_at)
+        return Standstill(answer.took, told.size_bytes, latest if has_news else until)
+
+    async def _asked(self, counts: Counts, keys: frozenset[str]) -> _Answer:
+        """In this order: what began before the sessions are set aside is counted or over, what begins after is told anew."""
+        if not keys:
+            return await self._compared(counts)
+        assert self._listener is not None
+        assert self._rests is not None
+        self._worked_on |= keys
+        self._listener.set_aside(keys)
+        are_over = False
+        try:
+            answer = await self._compared(counts)
+            if answer.is_as_counted:
+                are_over = all([await self._rests(key) for key in sorted(keys)])
+        finally:
+            if not are_over:
+                self._listener.bring_back(keys)
+        return replace(answer, are_over=are_over)
+
+    async def _compared(self, counts: Counts) -> _Answer:
+        assert self._count is not None
+        asked_at = self._clock.now()
+        is_as_counted = await self._count() == counts
+        return _Answer(self._clock.now().since(asked_at), is_as_counted)
 
     async def _counted(self) -> Counts | None:
         self._baseline = None
@@ -109,14 +144,14 @@ class Lister:
 
     def _note_list(self, counts: Counts | None, snapshot: Snapshot, before: Memory | None, told: Told) -> None:
         if before is not None and self._memory is not None and told.is_every_run:
-            self._untold = untold(before.rows, self._memory.rows, told.worked_on | self._worked_on)
+            self._untold = untold(before.rows, self._memory.rows, self._worked_on)
         self._worked_on = told.worked_on
         if counts is not None and self._memory is not None:
             self._baseline = self._last_baseline = Baseline.of(counts, snapshot, self._last_baseline)
 
     def _checked(self, told: Told) -> Told:
         """Not believed to tell of every run once it did not. An event may come after the list that showed its run."""
-        if self._untold - told.worked_on:
+        if self._untold - told.worked_on - told.changes.keys():
             self._tells_runs = False
         self._untold = frozenset()
         return told if self._tells_runs else replace(told, is_every_run=False)
@@ -142,7 +177,9 @@ class Lister:
         )
 
     def _told(self) -> Told:
-        return self._checked(self._listener.told() if self._listener is not None else NOTHING_HEARD)
+        told = self._checked(self._listener.told() if self._listener is not None else NOTHING_HEARD)
+        self._worked_on |= told.worked_on  # known to the next list too, should this one fail
+        return told
 
     async def _sweep(self, poll: _Poll, *, is_hurried: bool) -> Snapshot:
         pager = Pager(counts_pages=self._counts_pages)
@@ -174,6 +211,16 @@ class Lister:
         if self._clock_base is None or page.clock_ms is None:
             return False
         return self._clock_base.has_stepped_by(ClockReading(page.clock_ms, self._clock.now()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    took: timedelta
+    """For the count."""
+    is_as_counted: bool
+    """The gateway counts what it counted at the last list."""
+    are_over: bool = False
+    """Every session that was asked after, one at least, says that its turn is over."""
 
 
 class _Poll:

@@ -16,6 +16,7 @@ import msgspec
 
 from watchdog.core.model import GatewayFacts, Look, Preflight, Session, TailKind, TranscriptTail
 from watchdog.gateway.answers import decoded
+from watchdog.gateway.rows import status_of
 from watchdog.gateway.standstill import Counts
 from watchdog.gateway.transcript import read_tail
 from watchdog.gateway.waiting import (
@@ -44,6 +45,16 @@ FILE_TIME_GRAIN = timedelta(milliseconds=20)
 
 class _Counts(msgspec.Struct):
     counts: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class _DescribedRow(msgspec.Struct):
+    status: str | None = None
+
+
+class _Described(msgspec.Struct):
+    """2026.9.6 answers with the row of a list but for ``hasActiveRun`` and ``activeRunIds``, or with null."""
+
+    session: _DescribedRow | None
 
 
 @dataclass(slots=True)
@@ -125,6 +136,14 @@ class Looker:
         except (errors.RequestRefused, errors.ScopeRefused, errors.UnknownMethod, errors.RateLimited):
             return None
         return _numbers(answer) or None
+
+    async def is_at_rest(self, key: str) -> bool:
+        """Whether its row says that its turn is over. False: it says something else, is gone, or could not be read."""
+        try:
+            row = decoded(await self.ask("sessions.describe", {"key": key}), _Described).session
+        except (errors.RequestRefused, errors.ScopeRefused, errors.UnknownMethod, errors.RateLimited):
+            return False
+        return row is not None and status_of(row.status).is_terminal
 
     async def _preflight(self) -> Preflight:
         asked_at = self.clock.now()

@@ -308,3 +308,15 @@ def test_what_cannot_be_read_is_counted_and_left_out(raw: bytes) -> None:
     assert heard.malformed >= 1
     assert KEY not in said.changes
     assert not said.is_everything
+
+
+def test_what_is_asked_after_is_forgotten_until_it_is_told_again() -> None:
+    heard = Heard()
+    heard.take()
+    for key in (KEY, "agent:main:other"):
+        heard.hear(changed({"sessionKey": key}, "agent"))
+    heard.set_aside({KEY})
+    assert heard.peek().worked_on == {"agent:main:other"}
+    heard.bring_back({KEY})
+    assert heard.peek().worked_on == {KEY, "agent:main:other"}
+    assert heard.peek().is_every_run

@@ -19,6 +19,7 @@ from watchdog.config.models import Config
 from watchdog.config.policybook import build_policy_book
 from watchdog.core.model import Snapshot
 from watchdog.daemon.runner import Runner
+from watchdog.gateway import standstill
 from watchdog.gateway.client import Endpoint, GatewayClient
 from watchdog.gateway.events import Heard
 from watchdog.gateway.link import Credentials
@@ -150,6 +151,30 @@ async def test_a_turn_is_heard_of_and_its_row_read(version: str) -> None:
         assert key not in snapshot.carried
         await _until(lambda: setup.heard()._changes.get(key, {}).get("status") == "done")
         assert setup.says(await setup.poll())
+
+
+async def test_where_lists_are_dear_a_turn_that_came_and_went_is_asked_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standstill, "MANY", SESSIONS)
+    key = "agent:main:dashboard:3"
+    setup = Setup("2026.9.6")
+    async with setup.gateway:
+        await setup.poll()  # too young to listen: it overhears
+        setup.world.begin(key, "hello", turns.answers())
+        setup.gateway.wake()
+        await _until(lambda: key in setup.heard()._worked_on and setup.world.sessions[key].status == "done")
+        setup.wire.served.clear()
+        still = await setup.client.standstill(timedelta(minutes=1))
+        assert still is not None
+        assert still.until is None
+        assert setup.wire.lists == 0
+        assert [frame["payload"]["session"]["key"] for frame in setup.wire.served[1:]] == [key]
+        setup.world.begin(key, "hello again", turns.stays_silent())
+        setup.gateway.wake()
+        await _until(lambda: key in setup.heard()._worked_on)
+        still = await setup.client.standstill(timedelta(minutes=1))
+        assert still is not None
+        assert still.until is not None, "a run that goes on is to be listed in time"
+        await setup.client.close()
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -77,6 +77,27 @@ async def test_what_the_gateway_counts(counts: Row | None, total: int | None) ->
     assert (look.problems == ()) is (total is not None)
 
 
+@pytest.mark.parametrize(
+    ("answer", "rests"),
+    [
+        ({"session": {"key": "k", "status": "done"}}, True),
+        ({"session": {"key": "k", "status": "failed", "abortedLastRun": None}}, True),
+        ({"session": {"key": "k", "status": "running"}}, False),
+        ({"session": {"key": "k", "status": "pondering"}}, False),
+        ({"session": {"key": "k"}}, False),
+        ({"session": None}, False),
+        ({}, False),
+        (Refused({"code": "INVALID_REQUEST", "message": "unknown method: sessions.describe"}), False),
+        (Refused({"code": "FORBIDDEN", "message": "missing scope: operator.read"}), False),
+    ],
+)
+async def test_a_turn_is_over_when_its_row_says_so(answer: Answer, rests: bool) -> None:
+    async with scene_with(answers={"sessions__describe": answer}) as scene:
+        assert scene.client._looker is not None
+        assert await scene.client._looker.is_at_rest("k") is rests
+    assert scene.gateway.asked_for("sessions.describe") == [{"key": "k"}]
+
+
 @pytest.mark.parametrize("version", [V324, V414], ids=["3.24", "4.14"])
 async def test_preflight_is_not_asked_for_where_it_does_not_exist(version: dict[str, Any]) -> None:
     async with scene_with(**version) as scene:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from watchdog.gateway.events import NOTHING_HEARD, Heard, Told
 from watchdog.gateway.frames import Event
 from watchdog.gateway.lister import Lister
 from watchdog.gateway.listing import read_page
-from watchdog.gateway.standstill import LAST_WRITE, MANY, Counts, is_news
+from watchdog.gateway.standstill import LAST_WRITE, MANY, MOST_ASKED, Counts, is_news
 from watchdog.service import errors
 
 T = 1_795_163_800_000
@@ -118,6 +119,12 @@ class Ears:
 
     def note_poll(self, churn: int) -> None: ...
 
+    def set_aside(self, keys: Collection[str]) -> None:
+        self.said = replace(self.said, worked_on=self.said.worked_on - frozenset(keys))
+
+    def bring_back(self, keys: Collection[str]) -> None:
+        self.said = replace(self.said, worked_on=self.said.worked_on | frozenset(keys))
+
 
 @dataclass(slots=True)
 class Stand:
@@ -129,6 +136,8 @@ class Stand:
     at: Moment = field(default_factory=lambda: Moment(1000.0, datetime.fromtimestamp(T / 1000, UTC)))
     ears: Ears = field(default_factory=Ears)
     tells_runs: bool = True
+    goes_on: frozenset[str] = frozenset()
+    """Sessions whose row does not say that its turn is over."""
     asked: list[str] = field(default_factory=list)
     lister: Lister = field(init=False)
 
@@ -148,6 +157,7 @@ class Stand:
             clock_base=None,
             listener=self.ears,  # type: ignore[arg-type]  # all of a Listener that a Lister asks for
             count=self._count,
+            rests=self._rests,
             tells_runs=self.tells_runs,
         )
 
@@ -167,6 +177,10 @@ class Stand:
     async def _count(self) -> Counts | None:
         self.asked.append("count")
         return self.counts
+
+    async def _rests(self, key: str) -> bool:
+        self.asked.append(key)
+        return key not in self.goes_on
 
     async def is_still(self) -> bool:
         return await self.lister.standstill(CONFIRM) is not None
@@ -190,24 +204,27 @@ async def test_events_that_told_everything_or_of_every_run_and_the_same_count_ar
 
 
 @pytest.mark.parametrize("told", [EVERYTHING, EVERY_RUN])
-@pytest.mark.parametrize("spoil", ["one list", "two close together", "another count", "another run"])
-async def test_what_goes_on_must_have_been_seen_to_go_on(told: Told, spoil: str) -> None:
-    """A run whose last write waits is still listed as alive, and ends without changing the count again (2026.9.6)."""
+@pytest.mark.parametrize("spoil", ["one list", "two close together", "counted no more", "never counted", "another run"])
+async def test_what_goes_on_must_have_been_counted_all_the_time(told: Told, spoil: str) -> None:
+    """A run whose last write waits is still listed as alive, and ends without changing the count again (2026.9.6). Runs that
+    come and go and are counted do not matter."""
     stand = Stand(ears=Ears(told))
-    stand.counts = {"totalActive": 2}
+    stand.counts = {"totalActive": 2} if spoil == "never counted" else {"embeddedRuns": 1, "totalActive": 2}
     await stand.lister.whole(is_hurried=False)
     if spoil != "one list":
         stand.pass_by(LAST_WRITE.total_seconds() - (1 if spoil == "two close together" else 0))
-        stand.counts = {"totalActive": 1} if spoil == "another count" else stand.counts
+        if spoil == "counted no more":
+            stand.counts = {"embeddedRuns": 0, "totalActive": 2}
         if spoil == "another run":
-            stand.ears.said = replace(told, worked_on=frozenset({LIVE["key"]}))
-            stand.rows = [{**LIVE, "startedAt": T - 1}, REST]
+            stand.ears.said = replace(told, worked_on=frozenset({REST["key"]}))
+            stand.rows = [{**REST, "status": "running", "startedAt": T - 1, "hasActiveRun": True}, LIVE]
+            stand.counts = {"embeddedRuns": 2, "totalActive": 4}
         await stand.lister.glance(frozenset())
     stand.ears.said = told
     listed_at = stand.at
     still = await stand.lister.standstill(CONFIRM)
     assert still is not None
-    assert still.until == listed_at.plus(CONFIRM)
+    assert still.until == (None if spoil == "another run" else listed_at.plus(CONFIRM))
 
 
 async def test_where_nothing_runs_one_list_is_enough() -> None:
@@ -291,6 +308,138 @@ async def test_where_there_are_many_sessions_news_can_wait_for_a_while(news: str
     assert still.until == listed_at.plus(CONFIRM)
     stand.pass_by(1)
     assert not await stand.is_still()
+
+
+TURN = Told(worked_on=frozenset({REST["key"]}), is_every_run=True)
+
+
+async def _settled(**changes: Any) -> Stand:
+    """Many sessions, two lists far enough apart, and then one turn that came and went."""
+    stand = Stand(**{"rows": [LIVE, REST, *CROWD], "ears": Ears(EVERY_RUN), **changes})
+    await stand.settle()
+    stand.ears.said = TURN
+    return stand
+
+
+async def test_where_there_are_many_sessions_one_is_asked_after_rather_than_all_listed() -> None:
+    stand = await _settled()
+    stand.pass_by(CONFIRM.total_seconds() + 1)  # a list would be due
+    still = await stand.lister.standstill(CONFIRM)
+    assert still is not None
+    assert still.until is None
+    assert stand.asked == ["count", REST["key"]]
+    stand.asked.clear()
+    assert await stand.is_still()
+    assert stand.asked == ["count"], "what has been answered is not asked again"
+
+
+async def test_what_goes_on_is_listed_when_it_has_waited_long_enough() -> None:
+    stand = await _settled(goes_on=frozenset({REST["key"]}))
+    listed_at = stand.at
+    still = await stand.lister.standstill(CONFIRM)
+    assert still is not None
+    assert still.until == listed_at.plus(CONFIRM)
+    assert stand.ears.said.worked_on == {REST["key"]}, "it is still to be looked at"
+    stand.pass_by(CONFIRM.total_seconds())
+    assert not await stand.is_still()
+
+
+async def test_news_waits_from_when_all_was_known() -> None:
+    stand = await _settled()
+    stand.pass_by(CONFIRM.total_seconds() + 1)
+    known_at = stand.at
+    assert await stand.is_still()
+    stand.counts = {"embeddedRuns": 2, "totalActive": 3}
+    stand.pass_by(CONFIRM.total_seconds() - 1)
+    still = await stand.lister.standstill(CONFIRM)
+    assert still is not None
+    assert still.until == known_at.plus(CONFIRM)
+    stand.pass_by(1)
+    assert not await stand.is_still()
+
+
+async def test_where_not_every_run_is_told_of_asking_after_some_says_little() -> None:
+    stand = await _settled(tells_runs=False)
+    listed_at = stand.at
+    stand.pass_by(CONFIRM.total_seconds() - 1)
+    still = await stand.lister.standstill(CONFIRM)
+    assert still is not None
+    assert still.until == listed_at.plus(CONFIRM)
+    stand.pass_by(1)
+    assert not await stand.is_still()
+
+
+async def test_what_begins_while_the_gateway_counts_is_told_anew() -> None:
+    stand = await _settled()
+    count = stand.lister._count
+    assert count is not None
+
+    async def slowly() -> Counts | None:
+        counts = await count()
+        stand.ears.said = replace(stand.ears.said, worked_on=frozenset({REST["key"]}))
+        return counts
+
+    stand.lister._count = slowly
+    assert await stand.is_still()
+    assert stand.ears.said.worked_on == {REST["key"]}
+
+
+@pytest.mark.parametrize("why", ["few sessions", "too many", "unknown", "an orphan", "a change", "another count"])
+async def test_what_only_a_list_can_tell_is_not_asked_after(why: str) -> None:
+    stand = await _settled(rows=[LIVE, REST, ORPHAN, *(CROWD[3:] if why == "few sessions" else CROWD)])
+    if why == "too many":
+        stand.ears.said = replace(TURN, worked_on=frozenset(row["key"] for row in CROWD[: MOST_ASKED + 1]))
+    elif why in ("unknown", "an orphan"):
+        key = "agent:main:new" if why == "unknown" else ORPHAN["key"]
+        stand.ears.said = replace(TURN, worked_on=frozenset({REST["key"], key}))
+    elif why == "a change":
+        stand.ears.said = replace(TURN, changes={CROWD[0]["key"]: {"status": "running"}})
+    elif why == "another count":
+        stand.counts = {"embeddedRuns": 2, "totalActive": 2}
+    await stand.lister.standstill(CONFIRM)
+    assert set(stand.asked) <= {"count"}
+    stand.pass_by(CONFIRM.total_seconds())
+    assert not await stand.is_still()
+
+
+async def test_a_question_that_fails_leaves_the_news() -> None:
+    stand = await _settled()
+
+    async def broken(key: str) -> bool:
+        raise errors.GatewayUnresponsive("home: no answer.")
+
+    stand.lister._rests = broken
+    with pytest.raises(errors.GatewayUnresponsive):
+        await stand.is_still()
+    assert stand.ears.said.worked_on == {REST["key"]}
+
+
+@pytest.mark.parametrize("how", ["asked after", "a list that failed", "over again"])
+async def test_a_run_that_was_told_of_at_any_time_since_the_last_list_was_told_of(how: str) -> None:
+    stand = await _settled()
+    if how == "asked after":  # before its row said that it runs
+        assert await stand.is_still()
+    elif how == "a list that failed":
+        lists = stand.lister._ask
+
+        async def refused(params: dict[str, Any]) -> msgspec.Raw:
+            raise errors.RateLimited("home: not now.", retry_after=1.0)
+
+        stand.lister._ask = refused
+        with pytest.raises(errors.RateLimited):
+            await stand.lister.glance(frozenset())
+        stand.lister._ask = lists
+    stand.ears.said = EVERY_RUN
+    stand.rows = [{**REST, "status": "running", "startedAt": T - 1, "updatedAt": T, "hasActiveRun": True}, LIVE, *CROWD]
+    await stand.lister.glance(frozenset())
+    if how == "over again":  # begun while the list was read, and over before this
+        stand.ears.said = replace(EVERY_RUN, changes={REST["key"]: {"status": "done"}})
+    await stand.is_still()
+    stand.ears.said = EVERY_RUN
+    await stand.settle()
+    still = await stand.lister.standstill(CONFIRM)
+    assert still is not None
+    assert still.until is None, "it is still believed to tell of every run"
 
 
 async def test_a_loss_of_events_does_not_wait() -> None:
