@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.bench import finding, glancing, scale, tables
+from tests.bench import acting, finding, glancing, scale, tables
 from tests.bench.crowd import KEEPS_ALL, ORIGINAL, Crowd
 from tests.bench.judging import judged
 from tests.bench.pages import paged
@@ -144,6 +144,7 @@ def main() -> int:
     parser.add_argument("--glances", action="store_true", help="only: ways of polling, 35, 1,000 and 10,000 sessions")
     parser.add_argument("--scale", action="store_true", help="only: 1, 100 and 1,000 canned gateways in one daemon")
     parser.add_argument("--found", action="store_true", help="only: how soon a stuck session is found among 10,000")
+    parser.add_argument("--acted", action="store_true", help="only: how soon a deed follows the moment it is allowed")
     options = parser.parse_args()
     out = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     if options.scale:
@@ -154,6 +155,8 @@ def main() -> int:
         with temporary_world() as world:
             if options.glances:
                 glancing.run(out, world, sizes=(SMALL, MANY, LARGE))
+            elif options.acted:
+                acting.run(out, world)
             elif options.found:
                 finding.run(out, world, sessions=LARGE)
             else:

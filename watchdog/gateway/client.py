@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from watchdog.core.model import GatewayFacts, Look, Moment, Session, Snapshot
+from watchdog.core.model import GatewayFacts, Look, Session, Snapshot
 from watchdog.core.policy import Step
 from watchdog.gateway import deeds
 from watchdog.gateway.answers import decoded
@@ -43,6 +43,7 @@ from watchdog.gateway.lister import Lister
 from watchdog.gateway.looking import Looker
 from watchdog.gateway.rows import instant
 from watchdog.gateway.standstill import Counts
+from watchdog.gateway.unanswered import Unanswered
 from watchdog.gateway.waiting import Ask
 from watchdog.service import errors
 from watchdog.service.ports import Clock, Deed, Host, Loss, Receipt, Standstill, Wants
@@ -52,8 +53,6 @@ SIGN_IN_SETTLES = 2.0
 """3.24 probes its chat apps whenever an operator signs in, and a delivery in that moment is lost (IRC error 433):
 wait these seconds between signing in and a deed whose answer has to reach a chat app."""
 TELLING_TRIES, TELLING_PAUSE = 3, 3.0
-COUNT_AGAIN = timedelta(hours=1)
-"""How long a gateway that left ``gateway.restart.preflight`` unanswered is watched by lists alone: it may hang in that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +124,7 @@ class GatewayClient:
         self._listener: Listener | None = None
         self._looker: Looker | None = None
         self._grants = Grants(name, steps, self._open, clock)
-        self._uncounted_since: Moment | None = None
-        """When the gateway did not say what it counts as active, and the connection was given up for it."""
+        self._unanswered = Unanswered(clock)
         self._probe_link: Link | None = None
         self._timed_out: dict[str, str] = {}
         self._boots = Boots()
@@ -169,7 +167,7 @@ class GatewayClient:
             clock_base=self._clock_base,
             listener=self._listener,
             count=self._count if self._facts.capabilities.has_preflight else None,
-            rests=self._looker.is_at_rest if "sessions.describe" in self._facts.methods else None,
+            ended=self._ended if "sessions.describe" in self._facts.methods else None,
             tells_runs=self._version is not None and self._version >= FIRST_TELLING_OF_RUNS,
         )
         await self._grants.check(self._version)
@@ -255,15 +253,12 @@ class GatewayClient:
         return await (self._lister.whole(is_hurried=False) if sweep else self._lister.glance(keen))
 
     async def _count(self) -> Counts | None:
-        """What the gateway counts as active. A poll can do without it: unanswered, it is not asked for a while."""
-        since = self._uncounted_since
-        if self._looker is None or (since is not None and self._clock.now().since(since) < COUNT_AGAIN):
-            return None
-        try:
-            return await self._looker.counts()
-        except errors.GatewayUnresponsive:
-            self._uncounted_since = self._clock.now()
-            raise
+        """What the gateway counts as active."""
+        return await self._unanswered.ask("gateway.restart.preflight", self._looker.counts) if self._looker else None
+
+    async def _ended(self, key: str) -> datetime | None:
+        looker = self._looker
+        return await self._unanswered.ask("sessions.describe", lambda: looker.ended(key)) if looker else None
 
     async def standstill(self, within: timedelta) -> Standstill | None:
         if self._lister is None:

@@ -91,7 +91,7 @@ class Told:
     changes: Mapping[str, Delta] = field(default_factory=dict)
     """By session key: what its row is said to have become."""
     worked_on: frozenset[str] = frozenset()
-    """Sessions that something works on, or did, and no row at rest was told of since."""
+    """Sessions that something works on, or did; neither was a row at rest told of since, nor has it been asked for."""
     is_everything: bool = False
     """Nothing else changed, as far as events tell: they were listened to all the time, and none was lost or unclear."""
     is_every_run: bool = False
@@ -101,6 +101,13 @@ class Told:
     """Events are known to be lost."""
     size_bytes: int = 0
     """What it cost to be told."""
+
+    @property
+    def ended(self) -> frozenset[str]:
+        """Sessions whose row is said to be at rest."""
+        return frozenset(
+            key for key, delta in self.changes.items() if "status" in delta and status_of(delta["status"]).is_terminal
+        )
 
 
 NOTHING_HEARD = Told()

@@ -1,7 +1,7 @@
 """The list of sessions over one connection: whole, or only what can have changed since the last time.
 
-What was read is remembered as long as the connection lives, never longer. A list that could not be read whole, or says
-nothing of its time and size (2026.3.24, 4.14), leaves nothing to build upon: then every poll reads all of it. What events
+What was read is remembered as long as the connection lives, never longer. A list that failed, could not be read whole, or
+says nothing of its time and size (2026.3.24, 4.14), leaves nothing to build upon: then every poll reads all of it. What events
 said meanwhile (``listening``) tells a poll where to look and how many rows to ask for, and lost events make it read all.
 A poll may find that there is nothing to list at all (``standstill``).
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -30,13 +30,13 @@ a sweep of 10,000 sessions still shows one moment (it takes about 3 s)."""
 
 Ask = Callable[[dict[str, Any]], Awaitable[msgspec.Raw]]
 Count = Callable[[], Awaitable[Counts | None]]
-Rests = Callable[[str], Awaitable[bool]]
+Ended = Callable[[str], Awaitable[datetime | None]]
 
 
 class Lister:
     """Lists over one connection. ``clock_base``: the gateway's clock at the sign-in. ``count``: what the gateway says is
-    active, None where it does not say; without it every poll lists. ``rests``: whether a session's row says that its turn is
-    over, where one can be asked for by itself. ``tells_runs``: the gateway tells whoever watches of every run."""
+    active, None where it does not say; without it every poll lists. ``ended``: when the turn began that
+    a session's row says is over, where one can be asked for by itself. ``tells_runs``: the gateway tells whoever watches of every run."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Lister:
         clock_base: ClockReading | None,
         listener: Listener | None = None,
         count: Count | None = None,
-        rests: Rests | None = None,
+        ended: Ended | None = None,
         tells_runs: bool = False,
     ) -> None:
         self._ask = ask
@@ -58,13 +58,14 @@ class Lister:
         self._clock_base = clock_base
         self._listener = listener
         self._count = count
-        self._rests = rests
+        self._ended = ended
         self._tells_runs = tells_runs
         self._untold: frozenset[str] = frozenset()
         """Runs that the last list showed and no event had told of by then."""
         self._worked_on: frozenset[str] = frozenset()
-        """What had been told of at the last list, or was since and is not told again: a run may be told of before its row says
-        when it started."""
+        """What had been told of at the last list: a run may be told of before its row says when it started."""
+        self._over: dict[str, datetime] = {}
+        """Sessions asked after since the last list, and when the turn began that was over."""
         self._memory: Memory | None = None
         self._baseline: Baseline | None = None
         self._last_baseline: Baseline | None = None
@@ -101,7 +102,7 @@ class Lister:
         asked_at = self._clock.now()
         latest = can_wait_until(baseline, told, within, asked_at)
         is_too_old = until is not None and until <= asked_at
-        can_ask = self._rests is not None and not is_too_old
+        can_ask = self._ended is not None and not is_too_old
         in_question = to_ask(baseline, self._memory.rows, told) if can_ask else frozenset()
         has_news = is_too_old or is_news(self._memory.rows, told)
         if has_news and latest is None and not in_question:
@@ -110,7 +111,8 @@ class Lister:
         has_news = not answer.is_as_counted or (has_news and not answer.are_over)
         if has_news and latest is None:
             return None
-        if not has_news and until is None:
+        if not has_news and until is None and not in_question:
+            # A run in question may have been counted in place of one that was lost.
             self._baseline = replace(baseline, known_at=asked_at)
         return Standstill(answer.took, told.size_bytes, latest if has_news else until)
 
@@ -119,18 +121,29 @@ class Lister:
         if not keys:
             return await self._compared(counts)
         assert self._listener is not None
-        assert self._rests is not None
-        self._worked_on |= keys
         self._listener.set_aside(keys)
-        are_over = False
+        over: dict[str, datetime] = {}
         try:
             answer = await self._compared(counts)
             if answer.is_as_counted:
-                are_over = all([await self._rests(key) for key in sorted(keys)])
+                over = await self._those_over(keys)
         finally:
-            if not are_over:
-                self._listener.bring_back(keys)
-        return replace(answer, are_over=are_over)
+            self._listener.bring_back(keys - over.keys())
+        self._over |= over
+        return replace(answer, are_over=len(over) == len(keys))
+
+    async def _those_over(self, keys: frozenset[str]) -> dict[str, datetime]:
+        """Which of these had a turn that is over, up to the first that cannot be told: the row of a turn that has only just
+        begun may still speak of the one before (2026.9.6 writes it up to 15 s later)."""
+        assert self._ended is not None
+        assert self._memory is not None
+        over: dict[str, datetime] = {}
+        for key in sorted(keys):
+            began = await self._ended(key)
+            if began is None or began == self._over.get(key, self._memory.rows[key].started_at):
+                break
+            over[key] = began
+        return over
 
     async def _compared(self, counts: Counts) -> _Answer:
         assert self._count is not None
@@ -144,14 +157,16 @@ class Lister:
 
     def _note_list(self, counts: Counts | None, snapshot: Snapshot, before: Memory | None, told: Told) -> None:
         if before is not None and self._memory is not None and told.is_every_run:
-            self._untold = untold(before.rows, self._memory.rows, self._worked_on)
-        self._worked_on = told.worked_on
+            known = told.worked_on | self._worked_on | self._over.keys()
+            self._untold = untold(before.rows, self._memory.rows, known)
+        self._worked_on = told.worked_on | self._over.keys()
+        self._over = {}
         if counts is not None and self._memory is not None:
             self._baseline = self._last_baseline = Baseline.of(counts, snapshot, self._last_baseline)
 
     def _checked(self, told: Told) -> Told:
         """Not believed to tell of every run once it did not. An event may come after the list that showed its run."""
-        if self._untold - told.worked_on - told.changes.keys():
+        if self._untold - told.worked_on - told.ended:
             self._tells_runs = False
         self._untold = frozenset()
         return told if self._tells_runs else replace(told, is_every_run=False)
@@ -160,9 +175,10 @@ class Lister:
         poll, self.why_swept = _Poll(self._clock, told.size_bytes), None
         if told.has_gap:
             self.why_swept = "events were lost"
-        if self._memory is None or told.has_gap:
+        memory, self._memory = self._memory, None  # should this fail: what was told is told only once
+        if memory is None or told.has_gap:
             return await self._sweep(poll, is_hurried=False)
-        glance = Glance(self._memory, keen, poll.asked_at, told)
+        glance = Glance(memory, keen, poll.asked_at, told)
         while (params := glance.next_request()) is not None:
             page = await self._page(params, glance.position, poll)
             glance.take(page, self._clock.now())
@@ -177,9 +193,7 @@ class Lister:
         )
 
     def _told(self) -> Told:
-        told = self._checked(self._listener.told() if self._listener is not None else NOTHING_HEARD)
-        self._worked_on |= told.worked_on  # known to the next list too, should this one fail
-        return told
+        return self._checked(self._listener.told() if self._listener is not None else NOTHING_HEARD)
 
     async def _sweep(self, poll: _Poll, *, is_hurried: bool) -> Snapshot:
         pager = Pager(counts_pages=self._counts_pages)

@@ -16,7 +16,7 @@ import msgspec
 
 from watchdog.core.model import GatewayFacts, Look, Preflight, Session, TailKind, TranscriptTail
 from watchdog.gateway.answers import decoded
-from watchdog.gateway.rows import status_of
+from watchdog.gateway.rows import Millis, instant, status_of
 from watchdog.gateway.standstill import Counts
 from watchdog.gateway.transcript import read_tail
 from watchdog.gateway.waiting import (
@@ -49,6 +49,7 @@ class _Counts(msgspec.Struct):
 
 class _DescribedRow(msgspec.Struct):
     status: str | None = None
+    startedAt: Millis = None  # noqa: N815
 
 
 class _Described(msgspec.Struct):
@@ -137,13 +138,13 @@ class Looker:
             return None
         return _numbers(answer) or None
 
-    async def is_at_rest(self, key: str) -> bool:
-        """Whether its row says that its turn is over. False: it says something else, is gone, or could not be read."""
+    async def ended(self, key: str) -> datetime | None:
+        """When the turn began that a session's row says is over. None: it says something else, is gone, or cannot be read."""
         try:
             row = decoded(await self.ask("sessions.describe", {"key": key}), _Described).session
         except (errors.RequestRefused, errors.ScopeRefused, errors.UnknownMethod, errors.RateLimited):
-            return False
-        return row is not None and status_of(row.status).is_terminal
+            return None
+        return instant(row.startedAt) if row is not None and status_of(row.status).is_terminal else None
 
     async def _preflight(self) -> Preflight:
         asked_at = self.clock.now()

@@ -8,12 +8,12 @@ between. So it is believed
 - for a short while after a list, the caller says how long, where nothing else tells of runs;
 - until the next sweep where events are listened to and all that they told is about rows at rest, or where the gateway tells
   every operator of every run (2026.9) and told of none but those that go on. A run in a list that was not told of ends
-  that belief for the life of the connection. With runs going on, two lists far enough apart must have shown the same of
-  them, and the same count: 2026.9.6 holds on to a run whose last write waits and does not count it any more (``LAST_WRITE``).
+  that belief for the life of the connection. With runs going on, lists must have shown for a while that all of them are
+  counted: 2026.9.6 holds on to a run whose last write waits and does not count it any more (``LAST_WRITE``).
 
 Where there are ``MANY`` sessions a list is dear. There even news can wait for that short while: nothing is found later by it
 than is promised. And turns that came and went without a trace in the count are asked after one by one, while they are few:
-a row that says that its turn is over is what a list would say.
+a row of another turn than the one we knew, and that says that it is over.
 
 Invariant: a session that runs is never taken for one at rest, and a deed is never built on a list that was not made: what
 this answers is "look", "nothing new" or "not yet", no row. Limit: a run that began and was left behind without an event, or
@@ -23,7 +23,7 @@ with one that was lost, and without a trace in the count, is found by the next s
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from watchdog.core.model import Moment, Session, Snapshot, Status
@@ -57,21 +57,35 @@ class Baseline:
     listed_at: Moment
     """When the list was begun: what it says of its first rows is as old as that."""
     known_at: Moment
-    """Up to when all that happened is known: from the list, or from what was told and asked for since."""
+    """Up to when all that happened is known: from the list, or from a poll since in which nothing was in question."""
     sessions: int
+    in_doubt: frozenset[tuple[str, RunIdentity]]
+    """The runs with an owner, where not as many are counted: it may be any of them that is not."""
     same_since: Moment
-    """The first list in a row that showed as many ``uncounted``."""
+    """The first of the lists on this connection since which ``uncounted`` and ``in_doubt`` are the same."""
 
     @classmethod
     def of(cls, counts: Counts, snapshot: Snapshot, before: Baseline | None) -> Baseline:
         """``before``: how things stood at the list before this one, on the same connection."""
         running = [row for row in snapshot.sessions if row.may_change_unseen]
+        owned = frozenset((row.key, RunIdentity.of(row)) for row in running if _has_owner(row))
         counted = counts.get("embeddedRuns")
-        uncounted = sum(map(_has_owner, running)) - counted if counted is not None else None
-        is_same = before is not None and uncounted is not None and before.uncounted == uncounted
-        since = before.same_since if before and is_same else snapshot.answered_at
-        asked_at = snapshot.asked_at
-        return cls(counts, not running, uncounted, asked_at, asked_at, len(snapshot.sessions), since)
+        uncounted = len(owned) - counted if counted is not None else None
+        baseline = cls(
+            counts=counts,
+            is_at_rest=not running,
+            uncounted=uncounted,
+            in_doubt=owned if uncounted else frozenset(),
+            listed_at=snapshot.asked_at,
+            known_at=snapshot.asked_at,
+            sessions=len(snapshot.sessions),
+            same_since=snapshot.answered_at,
+        )
+        return replace(baseline, same_since=before.same_since) if before and baseline._continues(before) else baseline
+
+    def _continues(self, before: Baseline) -> bool:
+        is_known = self.uncounted is not None
+        return is_known and (self.uncounted, self.in_doubt) == (before.uncounted, before.in_doubt)
 
     def is_settled(self, within: timedelta) -> bool:
         return self.is_at_rest or self.listed_at.since(self.same_since) >= max(within, LAST_WRITE)
@@ -116,14 +130,15 @@ def _is_as_before(before: Session, now: Session) -> bool:
 
 def believed_until(baseline: Baseline, told: Told, within: timedelta) -> Moment | None:
     """Until when the count may be believed alone; None: events told of everything else, or of every other run, and it may
-    be believed for good."""
+    be believed for good. From the list on: what the count cannot tell of may have happened any time since."""
     if baseline.is_settled(within) and (told.is_everything or told.is_every_run):
         return None
     return baseline.listed_at.plus(within)
 
 
 def can_wait_until(baseline: Baseline, told: Told, within: timedelta, now: Moment) -> Moment | None:
-    """Until when a list that would say something new can wait, because it is dear; None: it cannot."""
+    """Until when a list that would say something new can wait, because it is dear; None: it cannot. From when all was known:
+    it has happened since."""
     latest = baseline.known_at.plus(within)
     return latest if baseline.sessions >= MANY and now < latest and not told.has_gap else None
 

@@ -101,7 +101,7 @@ class Standstill:
     """A list would say what the last one said, or can wait. ``until``: when one is needed; None: for the next sweep."""
 
     took: timedelta
-    """How long the gateway took for its part of the proof: it is alive, and this fast."""
+    """How long the gateway took to say what it counts: it is alive, and this fast."""
     size_bytes: int = 0
     until: Moment | None = None
 
@@ -133,8 +133,8 @@ class Gateway(Protocol):
         """Whether nothing began, ended or was replaced since the last list, for a poll that wants no list then; or whether
         the list that would tell is dear, so many sessions there are, and can wait.
 
-        None: not known, or not so; then list. ``within``: how old a list may become where it is dear, or where only the
-        gateway's own count of what is active speaks for it, and no events.
+        None: not known, or not so; then list. ``within``: how long what is new may wait where a list is dear, and how old one
+        may become where only the gateway's own count of what is active speaks for it, and no events.
         """
         ...
 

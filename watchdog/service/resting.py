@@ -39,20 +39,19 @@ def may_rest(last: PassReport, facts: GatewayFacts, ledger: Ledger, now: Moment)
 
 def rested(last: PassReport, still: Standstill, poll_every: timedelta, now: Moment) -> PassReport:
     """The report of a pass without a list: what was so at the last one is taken to be so."""
-    due = [moment for moment in (last.next_due, still.until) if moment is not None]
     return replace(
         last,
         at=now,
         latency=still.took,
         size_bytes=still.size_bytes,
         poll_every=poll_every,
-        next_due=min(due, default=None),
+        rests_until=still.until,
     )
 
 
 def shortest_confirm_for(book: PolicyBook) -> timedelta:
-    """So old may a list become that is dear, or that nothing but a count speaks for: a run that was left behind unseen is
-    seen at most so much later, and found within ``stuck_after`` + ``confirm_for``."""
+    """So long may news wait where a list is dear, and so old may a list become that nothing but a count speaks for: a run
+    that was left behind unseen is seen at most so much later, and found within ``stuck_after`` + ``confirm_for``."""
     return min(policy.thresholds.confirm_for for policy in (*book.policies, book.default))
 
 

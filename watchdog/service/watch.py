@@ -161,7 +161,7 @@ class Watch:
         if not may_rest(last, facts, self.ledger, now):
             return None
         still = await self.gateway.standstill(shortest_confirm_for(self.book))
-        if still is None:
+        if still is None or (still.until is not None and still.until <= now):
             return None
         self.trust.note_answer(still.took, clock_stepped=False)
         self._set_pace()

@@ -14,13 +14,13 @@ from watchdog.core.model import (
 )
 from watchdog.core.policy import Step
 from watchdog.gateway.client import (
-    COUNT_AGAIN,
     SIGN_IN_SETTLES,
     TELLING_PAUSE,
     TELLING_TRIES,
 )
 from watchdog.gateway.grants import CHECK_AGAIN
 from watchdog.gateway.listing import PAGE_SIZE
+from watchdog.gateway.unanswered import AGAIN
 from watchdog.service import errors
 from watchdog.service.ports import Deed, Wants
 
@@ -645,7 +645,7 @@ async def test_a_gateway_that_hangs_in_counting_is_watched_by_lists_alone_for_a_
         await scene.client.list_sessions(frozenset())
         assert await scene.client.standstill(timedelta(minutes=1)) is None
         assert len(scene.gateway.asked_for("gateway.restart.preflight")) == 1
-        scene.clock.pass_(COUNT_AGAIN.total_seconds())
+        scene.clock.pass_(AGAIN.total_seconds())
         with pytest.raises(errors.GatewayUnresponsive):
             await scene.client.list_sessions(frozenset())
     assert len(scene.gateway.asked_for("gateway.restart.preflight")) == 2

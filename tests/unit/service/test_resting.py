@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -64,11 +65,22 @@ async def test_a_proof_that_ends_is_due_then() -> None:
     until = world.clock.now().plus(timedelta(seconds=50))
     world.gateway.still = Standstill(timedelta(0), until=until)
     world.clock.advance(30)
-    assert (await world.look()).next_due == until
+    assert (await world.look()).wakes_at == until
     world.clock.advance(20)
     before = _lists(world)
     await world.look()
     assert _lists(world) == before + 1
+
+
+async def test_what_could_wait_and_was_settled_meanwhile_is_due_no_more() -> None:
+    world = _still()
+    await world.look()
+    world.gateway.still = replace(STILL, until=world.clock.now().plus(2 * POLL))
+    assert await _lists_in_next_pass(world) == 0
+    world.gateway.still = STILL
+    assert await _lists_in_next_pass(world) == 0
+    assert await _lists_in_next_pass(world) == 0
+    assert (await world.look()).wakes_at is None
 
 
 async def test_a_gateway_that_does_not_answer_even_that_is_told_as_one() -> None:
