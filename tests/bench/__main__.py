@@ -152,11 +152,12 @@ def main() -> int:
         return 0
     print("[bench] a real gateway is being started (and installed, the first time)", file=sys.stderr, flush=True)
     try:
+        if options.acted:
+            acting.run(out)
+            return 0
         with temporary_world() as world:
             if options.glances:
                 glancing.run(out, world, sizes=(SMALL, MANY, LARGE))
-            elif options.acted:
-                acting.run(out, world)
             elif options.found:
                 finding.run(out, world, sessions=LARGE)
             else:

@@ -1,7 +1,8 @@
 """How soon a deed follows the moment it was allowed, on a real gateway: that moment lies between two polls.
 
-A few runs at a time lose their last write (as in ``finding``), which leaves their sessions running; the daemon resumes them.
-The moment is when a session had been seen without an owner for ``stuck_after``.
+Runs are cut a few at a time by the end of their gateway, a 2026.3.24, which leaves their sessions running; the daemon resumes
+them. The moment is when it had seen a session without an owner for ``stuck_after``. A session that anything held is not
+counted.
 """
 
 from __future__ import annotations
@@ -13,19 +14,17 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.bench.spending import settle
 from tests.e2e.harness.daemon import Watchdog
-from tests.e2e.harness.provider import Stream
+from tests.e2e.harness.releases import V3_24
 from tests.e2e.harness.routes import Web
-from tests.e2e.harness.runs import Run, begin
-from tests.e2e.harness.stores import write_lock
-from tests.e2e.harness.waiting import until
+from tests.e2e.harness.runs import in_model_call
+from tests.e2e.harness.stuck import by_kill
 from tests.e2e.harness.world import World
 from tests.faults.promptness import delays, sentence
 
 EVERY, STUCK_AFTER, CONFIRM_FOR = 10, 30, 10
 """Seconds."""
-ROUNDS, AT_ONCE = 6, 4
+ROUNDS, AT_ONCE = 8, 4
 SETTINGS: dict[str, Any] = {
     "poll_every": f"{EVERY}s",
     "thresholds": {"stuck_after": f"{STUCK_AFTER}s", "confirm_for": f"{CONFIRM_FOR}s", "startup_grace": "3s"},
@@ -37,32 +36,19 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def _left_running(world: World, number: int) -> list[Run]:
-    runs = [
-        begin(world, Web(f"agent:main:bench:left:{number}:{one}"), Stream(8), first_turn=True) for one in range(AT_ONCE)
-    ]
-    with write_lock(world.gateway, runs[0].key):
-
-        def are_left() -> bool:
-            rows = {row["key"]: row for row in world.witness.rows()}
-            return all(
-                rows[run.key].get("status") == "running" and rows[run.key].get("hasActiveRun") is False for run in runs
-            )
-
-        until("no end was written", are_left, within=180, every=0.5)
-    return runs
-
-
-def run(out: Console, world: World) -> None:
-    """Leave sessions running, a few at a time, and have every one of them resumed."""
-    settle(world.gateway.pid)
+def run(out: Console) -> None:
+    """Cut runs, a few at a time, and have every one of them resumed."""
     folder = Path(tempfile.mkdtemp(prefix="watchdog-bench-"))
     try:
-        with Watchdog(world.gateway, folder, extra=SETTINGS) as watchdog:
+        with (
+            World(V3_24, folder / "gateway") as world,
+            Watchdog(world.gateway, folder / "watchdog", extra=SETTINGS) as watchdog,
+        ):
             watchdog.wait_for("cycle.finished", within=60)
             for number in range(ROUNDS):
-                for one in _left_running(world, number):
-                    watchdog.wait_for("recovery.succeeded", session=one.key, within=180)
+                keys = [f"agent:main:bench:cut:{number}:{one}" for one in range(AT_ONCE)]
+                for stuck in by_kill(world, [in_model_call(world, Web(key)) for key in keys]):
+                    watchdog.wait_for("recovery.succeeded", session=stuck.key, within=300)
             found = delays(watchdog.lines, STUCK_AFTER)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

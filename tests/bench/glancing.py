@@ -195,7 +195,7 @@ def _touching(world: World, a_second: float, sessions: int) -> Iterator[None]:
             for turn in itertools.count():
                 if stop.wait(1 / a_second):
                     return
-                toucher.call("sessions.patch", {"key": key_of(next(numbers)), "label": f"label {turn}"})
+                toucher.call("sessions.patch", {"key": key_of(next(numbers)), "label": f"label {sessions}.{turn}"})
 
     thread = threading.Thread(target=touch, name="churn", daemon=True)
     thread.start()

@@ -46,8 +46,8 @@ GUARDS: tuple[Guard, ...] = (
         "events: sweep after lost ones",
         "truncated lists",
         "watchdog/gateway/lister.py",
-        "        if self._memory is None or told.has_gap:\n",
-        "        if self._memory is None:\n",
+        "        if memory is None or told.has_gap:\n",
+        "        if memory is None:\n",
         tests=TOLD,
     ),
     Guard(
