@@ -24,12 +24,14 @@ from tests.faults.promptness import delays, sentence
 
 EVERY, STUCK_AFTER, CONFIRM_FOR = 10, 30, 10
 """Seconds."""
-ROUNDS, AT_ONCE = 8, 4
+ROUNDS = {1: 10, 4: 6}
+"""Sessions cut at once, and how often. A gateway that takes up one resumed turn is slow to answer what is asked before the
+next deed."""
 SETTINGS: dict[str, Any] = {
     "poll_every": f"{EVERY}s",
     "thresholds": {"stuck_after": f"{STUCK_AFTER}s", "confirm_for": f"{CONFIRM_FOR}s", "startup_grace": "3s"},
     "recovery": {
-        "max_concurrent": AT_ONCE,
+        "max_concurrent": max(ROUNDS),
         "budget": {"attempts": 100, "per": "72h"},
         "gateway_budget": {"attempts": 1000, "per": "1h"},
     },
@@ -37,19 +39,22 @@ SETTINGS: dict[str, Any] = {
 
 
 def run(out: Console) -> None:
-    """Cut runs, a few at a time, and have every one of them resumed."""
+    """Cut runs, one or some at a time, and have every one of them resumed."""
     folder = Path(tempfile.mkdtemp(prefix="watchdog-bench-"))
     try:
-        with (
-            World(V3_24, folder / "gateway") as world,
-            Watchdog(world.gateway, folder / "watchdog", extra=SETTINGS) as watchdog,
-        ):
-            watchdog.wait_for("cycle.finished", within=60)
-            for number in range(ROUNDS):
-                keys = [f"agent:main:bench:cut:{number}:{one}" for one in range(AT_ONCE)]
-                for stuck in by_kill(world, [in_model_call(world, Web(key)) for key in keys]):
-                    watchdog.wait_for("recovery.succeeded", session=stuck.key, within=300)
-            found = delays(watchdog.lines, STUCK_AFTER)
+        with World(V3_24, folder / "gateway") as world:
+            for at_once, rounds in ROUNDS.items():
+                found = _delays(world, folder / f"watchdog-{at_once}", at_once, rounds)
+                out.print(f"cut {at_once} at a time, a poll every {EVERY} s; {sentence(found)}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    out.print(f"{ROUNDS * AT_ONCE} sessions left running, a poll every {EVERY} s; {sentence(found)}")
+
+
+def _delays(world: World, folder: Path, at_once: int, rounds: int) -> list[float]:
+    with Watchdog(world.gateway, folder, extra=SETTINGS) as watchdog:
+        watchdog.wait_for("cycle.finished", within=60)
+        for number in range(rounds):
+            keys = [f"agent:main:bench:cut:{at_once}:{number}:{one}" for one in range(at_once)]
+            for stuck in by_kill(world, [in_model_call(world, Web(key)) for key in keys]):
+                watchdog.wait_for("recovery.succeeded", session=stuck.key, within=300)
+        return delays(watchdog.lines, STUCK_AFTER)

@@ -1,4 +1,4 @@
-"""How soon a deed follows the moment it was allowed: from the log, for sessions that nothing ever held."""
+"""How soon a deed follows the moment it was allowed: from the log of one gateway, for sessions that nothing ever held."""
 
 from __future__ import annotations
 
@@ -9,19 +9,25 @@ from typing import Any
 
 
 def delays(lines: Iterable[Mapping[str, Any]], stuck_after: float) -> list[float]:
-    """Seconds from the instant a session had been unattended for ``stuck_after`` to the first deed for it, an incident each."""
+    """Seconds from the instant a session had been unattended for ``stuck_after`` to the first deed for it, an incident each.
+
+    What a pass says of any session holds for the moment of the first one that it calls stuck; deeds that it did for others
+    before the one that counts come on top.
+    """
     eligible: dict[str, float] = {}
     held: set[str] = set()
     found: dict[str, float] = {}
+    pass_at: float | None = None
     for line in lines:
-        incident = line.get("incident")
-        if not isinstance(incident, str):
-            continue
         at = datetime.fromisoformat(str(line["timestamp"])).timestamp()
+        incident = line.get("incident")
         match line["event"]:
-            case "session.stuck":
-                eligible[incident] = at - (float(line["unattended_seconds"]) - stuck_after)
-            case "recovery.held":
+            case "cycle.finished":
+                pass_at = None
+            case "session.stuck" if incident is not None:
+                pass_at = pass_at or at
+                eligible[incident] = pass_at - (float(line["unattended_seconds"]) - stuck_after)
+            case "recovery.held" if incident is not None:
                 held.add(incident)
             case "recovery.started" if incident in eligible and incident not in found:
                 found[incident] = max(0.0, at - eligible[incident])
