@@ -126,9 +126,11 @@ async def _poll(
     found: list[tuple[int, float, bool]] = []
     with world.gateway.witness() as naive:
         for _ in range(polls):
+            # The rhythm that is measured. What a gateway does half a minute after a turn falls between two polls, too.
+            await asyncio.sleep(every / 2)
             for key in itertools.islice(speakers, TURNS.get(way, 0)):
                 await asyncio.to_thread(world.witness.send, key, "A word, please.")
-            await asyncio.sleep(every - WINDOW)  # the rhythm that is measured
+            await asyncio.sleep(every / 2 - WINDOW)
 
             async def poll() -> tuple[int, bool]:
                 if way == WHOLE:

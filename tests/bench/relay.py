@@ -25,7 +25,8 @@ class DeafRelay:
     def __init__(self, upstream: str, *, freezes_count: bool = False) -> None:
         self._upstream = upstream
         self._freezes_count = freezes_count
-        self._count: Any = None
+        self._count: dict[str, Any] | None = None
+        """The gateway's first answer. From then on it is not asked any more: a gateway that cannot write is slow to count, too."""
         self._counting: set[str] = set()
         """Requests under way."""
         self._ready = threading.Event()
@@ -67,9 +68,7 @@ class DeafRelay:
                         self.lost += 1
                         continue
                     if frame.get("type") == "res" and frame.get("id") in self._counting:
-                        self._counting.discard(frame["id"])
-                        self._count = self._count or frame.get("payload")
-                        text = json.dumps({**frame, "payload": self._count})
+                        self._count = frame
                     if isinstance(frame.get("seq"), int) and missing:
                         text = json.dumps({**frame, "seq": frame["seq"] - missing})
                     await near.send(text)
@@ -81,6 +80,9 @@ class DeafRelay:
             async for text in source:
                 frame: dict[str, Any] = json.loads(text)
                 if self._freezes_count and frame.get("method") == COUNT:
+                    if self._count is not None:
+                        await source.send(json.dumps({**self._count, "id": frame["id"]}))
+                        continue
                     self._counting.add(frame["id"])
                 await target.send(text)
         await target.close()

@@ -134,7 +134,7 @@ class Lister:
 
     async def _those_over(self, keys: frozenset[str]) -> dict[str, datetime]:
         """Which of these had a turn that is over, up to the first that cannot be told: the row of a turn that has only just
-        begun may still speak of the one before (2026.9.6 writes it up to 15 s later)."""
+        begun may still speak of the one before (``glance.OVERLAP``)."""
         assert self._ended is not None
         assert self._memory is not None
         over: dict[str, datetime] = {}
