@@ -35,8 +35,8 @@ from watchdog.gateway.standstill import LAST_WRITE
 STUCK_AFTER, CONFIRM_FOR, EVERY = 120, 60, 30
 """Seconds. ``poll_every`` and ``confirm_for`` as they come; ``stuck_after`` shorter, or nothing would be learned for long."""
 LIMIT = STUCK_AFTER + CONFIRM_FOR + 2
-FULL_SWEEP = 240
-"""Seconds; 15 minutes as it comes."""
+FULL_SWEEP = 210
+"""Seconds; 15 minutes as it comes. Not one that would come while the run is going on."""
 LIVE = 5
 SETTLES = LAST_WRITE.total_seconds() + CONFIRM_FOR + EVERY
 """Seconds after the first pass. A poll without a list is not logged, so there is nothing to wait for but its time."""
