@@ -64,7 +64,7 @@ class DeafRelay:
                 async for text in far:
                     frame: dict[str, Any] = json.loads(text)
                     if frame.get("type") == "event" and frame.get("event") in LOST:
-                        missing += 1
+                        missing += isinstance(frame.get("seq"), int)
                         self.lost += 1
                         continue
                     if frame.get("type") == "res" and frame.get("id") in self._counting:

@@ -16,7 +16,7 @@ from watchdog.gateway.events import NOTHING_HEARD, Heard, Told
 from watchdog.gateway.frames import Event
 from watchdog.gateway.lister import Lister
 from watchdog.gateway.listing import read_page
-from watchdog.gateway.standstill import LAST_WRITE, MANY, MOST_ASKED, Counts, is_news
+from watchdog.gateway.standstill import ASKED_OF, LAST_WRITE, MANY, MOST_ASKED, Counts, is_news
 from watchdog.service import errors
 
 T = 1_795_163_800_000
@@ -445,9 +445,20 @@ async def test_what_begins_while_the_gateway_counts_is_told_anew() -> None:
     assert stand.ears.said.worked_on == {REST["key"]}
 
 
+async def test_where_there_are_fewer_fewer_are_asked_after_and_what_is_left_does_not_wait() -> None:
+    stand = await _settled(rows=[LIVE, REST, *CROWD[: 2 * ASKED_OF]])
+    assert await stand.is_still()
+    assert stand.asked == ["count", REST["key"]]
+    stand.ears.said = TURN
+    assert not await stand.is_still(), "its row still speaks of the turn before"
+    stand.ears.said = replace(TURN, worked_on=frozenset(row["key"] for row in CROWD[:3]))
+    assert not await stand.is_still()
+    assert stand.asked[2:] == ["count", REST["key"]], "three are too many to be asked after"
+
+
 @pytest.mark.parametrize("why", ["few sessions", "too many", "unknown", "an orphan", "a change", "another count"])
 async def test_what_only_a_list_can_tell_is_not_asked_after(why: str) -> None:
-    stand = await _settled(rows=[LIVE, REST, ORPHAN, *(CROWD[3:] if why == "few sessions" else CROWD)])
+    stand = await _settled(rows=[LIVE, REST, ORPHAN, *(CROWD[: ASKED_OF - 5] if why == "few sessions" else CROWD)])
     if why == "too many":
         stand.ears.said = replace(TURN, worked_on=frozenset(row["key"] for row in CROWD[: MOST_ASKED + 1]))
     elif why in ("unknown", "an orphan"):
