@@ -27,8 +27,6 @@ class DeafRelay:
         self._freezes_count = freezes_count
         self._count: dict[str, Any] | None = None
         """The gateway's first answer. From then on it is not asked any more: a gateway that cannot write is slow to count, too."""
-        self._counting: set[str] = set()
-        """Requests under way."""
         self._ready = threading.Event()
         self._stop: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -58,7 +56,8 @@ class DeafRelay:
 
     async def _carry(self, near: ServerConnection) -> None:
         async with connect(self._upstream, max_size=None, proxy=None, ping_interval=None) as far:
-            there = asyncio.create_task(self._pass_on(near, far))
+            counting: set[str] = set()  # requests under way on this connection
+            there = asyncio.create_task(self._pass_on(near, far, counting))
             with contextlib.suppress(ConnectionClosed):
                 missing = 0
                 async for text in far:
@@ -67,7 +66,8 @@ class DeafRelay:
                         missing += isinstance(frame.get("seq"), int)
                         self.lost += 1
                         continue
-                    if frame.get("type") == "res" and frame.get("id") in self._counting:
+                    if frame.get("type") == "res" and frame.get("id") in counting:
+                        counting.discard(frame["id"])
                         self._count = frame
                     if isinstance(frame.get("seq"), int) and missing:
                         text = json.dumps({**frame, "seq": frame["seq"] - missing})
@@ -75,7 +75,7 @@ class DeafRelay:
             there.cancel()
         await near.close()
 
-    async def _pass_on(self, source: ServerConnection, target: ClientConnection) -> None:
+    async def _pass_on(self, source: ServerConnection, target: ClientConnection, counting: set[str]) -> None:
         with contextlib.suppress(ConnectionClosed):
             async for text in source:
                 frame: dict[str, Any] = json.loads(text)
@@ -83,6 +83,6 @@ class DeafRelay:
                     if self._count is not None:
                         await source.send(json.dumps({**self._count, "id": frame["id"]}))
                         continue
-                    self._counting.add(frame["id"])
+                    counting.add(frame["id"])
                 await target.send(text)
         await target.close()
