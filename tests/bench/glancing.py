@@ -270,7 +270,7 @@ def busy_table(out: Console, sessions: int, at_rest: list[Kept], touched: list[K
 
 
 def run(
-    out: Console, world: World, *, sizes: Sequence[int], polls: int = 4, every: float = 30.0, churn: float = 0.01
+    out: Console, world: World, *, sizes: Sequence[int], polls: int = 6, every: float = 30.0, churn: float = 0.01
 ) -> None:
     """Fill the gateway and compare, at each of these sizes."""
     crowd = Crowd(world)

@@ -5,11 +5,11 @@ beside its limit, and every guard, whether it would hold a deed now or not.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 
+from watchdog.cli.wording import ENDINGS, LOCKS, LONGEST, ago, pending, spoken, until
 from watchdog.core.blockers import Blocker, BlockerName, Standing, hold_reasons
-from watchdog.core.evidence import OWNER_SIGNALS, Case, Evidence, Signal, Truth
-from watchdog.core.model import FlagWorth, Lock, Status, TailKind
+from watchdog.core.evidence import Case, Signal, Truth
+from watchdog.core.model import FlagWorth, Status
 from watchdog.core.policy import Mode, Step
 from watchdog.core.recovery import next_step
 from watchdog.core.spans import span_words
@@ -20,27 +20,6 @@ from watchdog.service.ledger import Incident, Ledger
 from watchdog.service.observing import Judged
 from watchdog.service.planning import GatewayStanding, fitting_steps, hangs_alive, standing_of
 from watchdog.service.ports import Gateway
-
-_LONGEST = 160
-"""Letters of a run's error that are shown."""
-_ENDINGS = {
-    TailKind.EMPTY: "is empty",
-    TailKind.REQUEST: "ends with a request that nobody answered",
-    TailKind.TOOL_RESULT: "ends with a tool's result that nobody took up",
-    TailKind.TOOL_CALL: "ends with a tool call that has no result",
-    TailKind.ANSWERED: "ends with a finished answer",
-    TailKind.STOPPED: "ends with a run that was stopped",
-    TailKind.TIMED_OUT: "ends with a run that hit its time limit",
-    TailKind.COMPACTION: "ends with a compaction",
-    TailKind.OTHER: "ends with something else",
-}
-_LOCKS = {
-    Lock.NONE: "no lock file",
-    Lock.HELD_BY_GATEWAY: "the gateway holds the lock",
-    Lock.HELD_BY_OTHER: "another live process holds the lock",
-    Lock.OWNER_GONE: "a lock file whose process is gone",
-    Lock.UNREADABLE: "a lock file that cannot be read",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +106,7 @@ class Explained:
     def _deed(self, when: str, *, is_due: bool = False) -> str:
         step = self.step
         others = [blocker for blocker in self.blockers if blocker.name is not BlockerName.OBSERVE_MODE]
-        holding = [_until(blocker, self.case.now.monotonic) for blocker in others] if is_due else []
+        holding = [until(blocker, self.case.now.monotonic) for blocker in others] if is_due else []
         if step is None:
             return f"quarantine and a message {when}: every step of the ladder was tried"
         if step is Step.NOTIFY:
@@ -156,7 +135,7 @@ class Explained:
         """(signal, what it says, why), every one there is."""
         said = {item.signal: item for item in self.judged.judgement.evidence}
         return [
-            (signal, *(_spoken(said[signal]) if signal in said else ("-", self._silence(signal)))) for signal in Signal
+            (signal, *(spoken(said[signal]) if signal in said else ("-", self._silence(signal)))) for signal in Signal
         ]
 
     def _silence(self, signal: Signal) -> str:
@@ -174,7 +153,7 @@ class Explained:
             case Signal.RUN_IN_FLIGHT:
                 return "the history shows none, which proves nothing" if tail is not None else unseen
             case Signal.SESSION_LOCK if look.lock is not None:
-                return f"{_LOCKS[look.lock.lock]}, which proves nothing on {facts.version}"
+                return f"{LOCKS[look.lock.lock]}, which proves nothing on {facts.version}"
             case Signal.SESSION_LOCK:
                 return (
                     "the gateway's files are not on this machine"
@@ -190,13 +169,13 @@ class Explained:
             case Signal.ALIAS:
                 return "no other key with the same session is alive"
             case Signal.USER_STOPPED:
-                return f"no: the transcript {_ENDINGS[tail.kind]}" if tail is not None else unseen
+                return f"no: the transcript {ENDINGS[tail.kind]}" if tail is not None else unseen
             case Signal.GATEWAY_RECOVERING:
                 return "no: its own recovery after the boot is over" if worth.boot_recovery else "it does not do that"
             case Signal.APPROVAL_PENDING:
-                return _pending(look.pending_approvals, "operator.approvals")
+                return pending(look.pending_approvals, "operator.approvals")
             case Signal.QUESTION_PENDING:
-                return _pending(look.pending_questions, "operator.questions")
+                return pending(look.pending_questions, "operator.questions")
             case Signal.CHILDREN_RUNNING:
                 return f"no: {len(case.relatives)} sub-sessions, none at work" if case.relatives else "it has none"
             case Signal.COMPACTING:
@@ -219,7 +198,7 @@ class Explained:
             elif self.why_unguarded is not None:
                 found.append(Guard(name, None, self.why_unguarded))
             elif name in holding:
-                found.append(Guard(name, True, _until(holding[name], self.case.now.monotonic, holding[name].message)))
+                found.append(Guard(name, True, until(holding[name], self.case.now.monotonic, holding[name].message)))
             else:
                 found.append(Guard(name, False, self._clear(name)))
         return sorted(found, key=lambda guard: not guard.holds)
@@ -258,13 +237,13 @@ class Explained:
             case BlockerName.RECENTLY_TOUCHED:
                 return f"the row did not move while we looked, limit {span_words(thresholds.confirm_for)}"
             case BlockerName.SESSION_LOCKED:
-                return _LOCKS[case.look.lock.lock] if case.look.lock is not None else "no lock to respect"
+                return LOCKS[case.look.lock.lock] if case.look.lock is not None else "no lock to respect"
             case BlockerName.AMBIGUOUS_SESSION:
                 return "no other key has this session id"
             case BlockerName.NO_SESSION_ID:
                 return "it has a session id"
             case BlockerName.WORK_FINISHED | BlockerName.TRANSCRIPT_UNKNOWN:
-                return f"the transcript {_ENDINGS[tail.kind]}" if tail is not None else "was not read"
+                return f"the transcript {ENDINGS[tail.kind]}" if tail is not None else "was not read"
             case BlockerName.WAITING_UNKNOWN:
                 return "nothing that was asked about approvals and questions went unanswered"
             case BlockerName.FOREIGN_DEED:
@@ -338,9 +317,9 @@ class Explained:
             ("status", f"{row.status.value}, started {ago(row.started_at, case)}, moved {ago(row.updated_at, case)}")
         ]
         if look.tail is not None:
-            found.append(("transcript", f"{_ENDINGS[look.tail.kind]} ({ago(look.tail.at, case)})"))
+            found.append(("transcript", f"{ENDINGS[look.tail.kind]} ({ago(look.tail.at, case)})"))
         if look.lock is not None:
-            found.append(("lock", _LOCKS[look.lock.lock] + (f" (pid {look.lock.pid})" if look.lock.pid else "")))
+            found.append(("lock", LOCKS[look.lock.lock] + (f" (pid {look.lock.pid})" if look.lock.pid else "")))
         if look.cron_run_ended is not None:
             found.append(("scheduler", f"its log says that this run has ended ({look.cron_run_ended})"))
         if row.restart_recovery_status is not None:
@@ -349,7 +328,7 @@ class Explained:
             found.append(("last run", "marked as cut by a restart or a stop"))
         if row.last_run_error:
             text = " ".join(row.last_run_error.split())
-            found.append(("last error", text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"))
+            found.append(("last error", text if len(text) <= LONGEST else f"{text[:LONGEST]}…"))
         if row.parent_key is not None:
             found.append(("parent", row.parent_key))
         busy = [one.key for one in case.relatives if one.status in (Status.RUNNING, Status.QUEUED)]
@@ -374,28 +353,3 @@ _FROM_TRANSCRIPT = frozenset(
         BlockerName.PENDING_INPUT,
     }
 )
-
-
-def _spoken(item: Evidence) -> tuple[str, str]:
-    if item.status is Truth.UNKNOWN:
-        return "cannot tell", item.message
-    if item.signal in OWNER_SIGNALS:
-        return ("alive" if item.status is Truth.TRUE else "gone"), item.message
-    return ("yes" if item.status is Truth.TRUE else "no"), item.message
-
-
-def _pending(count: int | None, scope: str) -> str:
-    return f"not looked up (needs {scope}, and is asked about suspects only)" if count is None else "none is waiting"
-
-
-def _until(blocker: Blocker, now: float, words: str | None = None) -> str:
-    text = words or blocker.name.value
-    left = timedelta(seconds=blocker.until.monotonic - now) if blocker.until is not None else None
-    return f"{text} (ends in {span_words(left)})" if left is not None and left > timedelta(0) else text
-
-
-def ago(at: datetime | None, case: Case) -> str:
-    """How long before the look that was, in words."""
-    if at is None:
-        return "at an unknown time"
-    return f"{span_words(max(case.now.wall - at, timedelta(0)))} ago"

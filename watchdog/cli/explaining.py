@@ -11,7 +11,8 @@ from typing import Any
 from rich.markup import escape
 
 from watchdog.cli.describing import VERDICT_STYLES, session_facts
-from watchdog.cli.explained import Explained, ago
+from watchdog.cli.explained import Explained
+from watchdog.cli.wording import ago
 from watchdog.core.evidence import OWNER_SIGNALS, Case
 from watchdog.core.recovery import Attempt
 from watchdog.core.spans import span_words

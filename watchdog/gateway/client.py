@@ -42,6 +42,7 @@ from watchdog.gateway.listening import Listener
 from watchdog.gateway.lister import Lister
 from watchdog.gateway.looking import Looker
 from watchdog.gateway.rows import instant
+from watchdog.gateway.sending import send
 from watchdog.gateway.standstill import Counts
 from watchdog.gateway.unanswered import Unanswered
 from watchdog.gateway.waiting import Ask
@@ -52,7 +53,6 @@ QUIET_AFTER_SIGN_IN_UNTIL: Version = (2026, 5, 0)
 SIGN_IN_SETTLES = 2.0
 """3.24 probes its chat apps whenever an operator signs in, and a delivery in that moment is lost (IRC error 433):
 wait these seconds between signing in and a deed whose answer has to reach a chat app."""
-TELLING_TRIES, TELLING_PAUSE = 3, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,6 @@ class Endpoint:
     insecure: bool = False
     lock_created_at: datetime | None = None
     """When the gateway wrote its own lock file, when it is on this machine: it started no later than that."""
-
-
-class _RunAnswer(msgspec.Struct):
-    runId: str | None = None  # noqa: N815
-    status: str | None = None
 
 
 class _Delivery(msgspec.Struct):
@@ -336,7 +331,7 @@ class GatewayClient:
             await self.prepare(deed.step, deed.session)
         assert self._prepared is not None
         try:
-            return await self._perform(self._prepared[2], deed)
+            return await send(self._prepared[2], deed, self._version, clock=self._clock, patience=self._patience)
         finally:
             await self._close_prepared()
 
@@ -344,36 +339,6 @@ class GatewayClient:
         prepared, self._prepared = self._prepared, None
         if prepared is not None:
             await prepared[2].close()
-
-    async def _perform(self, link: Link, deed: Deed) -> Receipt:
-        run_id: str | None = None
-        said: list[str] = []
-        for request in deeds.requests_for(deed, self._version):
-            try:
-                payload = await self._send(link, request)
-            except errors.GatewayError as problem:
-                if not request.is_telling:
-                    raise
-                said.append(f"not told: {problem}")
-                continue
-            with contextlib.suppress(errors.RequestRefused):  # it was taken, whatever its answer looks like
-                answer = decoded(payload, _RunAnswer)
-                run_id = run_id or answer.runId
-                said.append(f"{request.method}: {answer.status or 'ok'}")
-        return Receipt(run_id, "; ".join(said))
-
-    async def _send(self, link: Link, request: deeds.Request) -> msgspec.Raw:
-        """Once; a mere telling that the chat app refuses for a moment is repeated under the same idempotency key
-        (IRC: "Nickname already in use" while the previous short connection is still there, 3.24)."""
-        tries = TELLING_TRIES if request.is_telling else 1
-        for left in range(tries - 1, -1, -1):
-            try:
-                return await link.call(request.method, request.params, patience=self._patience)
-            except errors.RequestRefused as refused:
-                if not left or not refused.retryable:
-                    raise
-            await self._clock.sleep(TELLING_PAUSE)
-        raise AssertionError("unreachable")
 
     async def delivered(self, run_id: str) -> bool | None:
         if not self._steps or self._version is None or self._version < (2026, 9, 0):

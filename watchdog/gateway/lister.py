@@ -1,9 +1,9 @@
 """The list of sessions over one connection: whole, or only what can have changed since the last time.
 
 What was read is remembered as long as the connection lives, never longer. A list that failed, could not be read whole, or
-says nothing of its time and size (2026.3.24, 4.14), leaves nothing to build upon: then every poll reads all of it. What events
-said meanwhile (``listening``) tells a poll where to look and how many rows to ask for, and lost events make it read all.
-A poll may find that there is nothing to list at all (``standstill``).
+says nothing of its time and size (2026.3.24, 4.14), leaves nothing to build upon: then the next poll reads all of it. What
+events said meanwhile (``listening``) tells a poll where to look and how many rows to ask for, and lost events make it read
+all. A poll may find that there is nothing to list at all (``standstill``).
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ Ended = Callable[[str], Awaitable[datetime | None]]
 
 class Lister:
     """Lists over one connection. ``clock_base``: the gateway's clock at the sign-in. ``count``: what the gateway says is
-    active, None where it does not say; without it every poll lists. ``ended``: when the turn began that
-    a session's row says is over, where one can be asked for by itself. ``tells_runs``: the gateway tells whoever watches of every run."""
+    active, None where it does not say; without it every poll lists. ``ended``: when the turn began that a session's row says
+    is over, where one can be asked for by itself. ``tells_runs``: the gateway tells whoever watches of every run."""
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ import msgspec
 
 from watchdog.core.model import GatewayFacts, Look, Preflight, Session, TailKind, TranscriptTail
 from watchdog.gateway.answers import decoded
-from watchdog.gateway.rows import Millis, instant, status_of
+from watchdog.gateway.rows import decode_rows
 from watchdog.gateway.standstill import Counts
 from watchdog.gateway.transcript import read_tail
 from watchdog.gateway.waiting import (
@@ -47,15 +47,10 @@ class _Counts(msgspec.Struct):
     counts: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-class _DescribedRow(msgspec.Struct):
-    status: str | None = None
-    startedAt: Millis = None  # noqa: N815
-
-
 class _Described(msgspec.Struct):
     """2026.9.6 answers with the row of a list but for ``hasActiveRun`` and ``activeRunIds``, or with null."""
 
-    session: _DescribedRow | None
+    session: msgspec.Raw
 
 
 @dataclass(slots=True)
@@ -141,10 +136,11 @@ class Looker:
     async def ended(self, key: str) -> datetime | None:
         """When the turn began that a session's row says is over. None: it says something else, is gone, or cannot be read."""
         try:
-            row = decoded(await self.ask("sessions.describe", {"key": key}), _Described).session
+            answer = decoded(await self.ask("sessions.describe", {"key": key}), _Described)
         except (errors.RequestRefused, errors.ScopeRefused, errors.UnknownMethod, errors.RateLimited):
             return None
-        return instant(row.startedAt) if row is not None and status_of(row.status).is_terminal else None
+        rows, _ = decode_rows([answer.session], None)
+        return next((row.started_at for row in rows if row.status.is_terminal), None)
 
     async def _preflight(self) -> Preflight:
         asked_at = self.clock.now()

@@ -13,13 +13,10 @@ from watchdog.core.model import (
     Session,
 )
 from watchdog.core.policy import Step
-from watchdog.gateway.client import (
-    SIGN_IN_SETTLES,
-    TELLING_PAUSE,
-    TELLING_TRIES,
-)
+from watchdog.gateway.client import SIGN_IN_SETTLES
 from watchdog.gateway.grants import CHECK_AGAIN
 from watchdog.gateway.listing import PAGE_SIZE
+from watchdog.gateway.sending import TELLING_PAUSE, TELLING_TRIES
 from watchdog.gateway.unanswered import AGAIN
 from watchdog.service import errors
 from watchdog.service.ports import Deed, Wants
@@ -649,3 +646,13 @@ async def test_a_gateway_that_hangs_in_counting_is_watched_by_lists_alone_for_a_
         with pytest.raises(errors.GatewayUnresponsive):
             await scene.client.list_sessions(frozenset())
     assert len(scene.gateway.asked_for("gateway.restart.preflight")) == 2
+
+
+async def test_a_gateway_that_hangs_in_describing_is_not_asked_that_for_a_while() -> None:
+    async with scene_with(answers={"sessions__describe": Silent()}) as scene:
+        scene.hurry()
+        with pytest.raises(errors.GatewayUnresponsive):
+            await scene.client._ended("agent:main:main")
+        await scene.client.connect()
+        assert await scene.client._ended("agent:main:main") is None
+    assert len(scene.gateway.asked_for("sessions.describe")) == 1

@@ -186,6 +186,12 @@ class Stand:
     async def is_still(self) -> bool:
         return await self.lister.standstill(CONFIRM) is not None
 
+    async def rests_until(self) -> Moment | None:
+        """Until when no list is needed; None: for good. Fails where one is needed now."""
+        still = await self.lister.standstill(CONFIRM)
+        assert still is not None
+        return still.until
+
 
 async def test_before_a_list_nothing_is_known() -> None:
     stand = Stand(ears=Ears(EVERYTHING))
@@ -198,9 +204,7 @@ async def test_events_that_told_everything_or_of_every_run_and_the_same_count_ar
     stand = Stand(ears=Ears(told))
     await stand.settle()
     stand.pass_by(3600)
-    still = await stand.lister.standstill(CONFIRM)
-    assert still is not None
-    assert still.until is None
+    assert await stand.rests_until() is None
     assert stand.asked == ["count"]
 
 
@@ -210,9 +214,7 @@ async def test_where_not_all_are_counted_it_must_be_the_same_ones_all_the_time(s
     other = {**LIVE, "key": "agent:main:other", "updatedAt": T - 8500}
     stand = Stand(rows=[LIVE, other, REST], ears=Ears(EVERY_RUN))
     await stand.settle()
-    still = await stand.lister.standstill(CONFIRM)
-    assert still is not None
-    assert still.until is None
+    assert await stand.rests_until() is None
     if spoil == "another run":
         stand.rows = [LIVE, {**other, "startedAt": T - 1}, REST]
         stand.ears.said = replace(EVERY_RUN, worked_on=frozenset({other["key"]}))
@@ -220,9 +222,7 @@ async def test_where_not_all_are_counted_it_must_be_the_same_ones_all_the_time(s
         stand.counts = {"embeddedRuns": 0, "totalActive": 1}
     await stand.lister.glance(frozenset())
     stand.ears.said = EVERY_RUN
-    still = await stand.lister.standstill(CONFIRM)
-    assert still is not None
-    assert still.until is not None
+    assert await stand.rests_until() is not None
 
 
 @pytest.mark.parametrize("told", [EVERYTHING, EVERY_RUN])
@@ -244,9 +244,7 @@ async def test_what_goes_on_must_have_been_counted_all_the_time(told: Told, spoi
         await stand.lister.glance(frozenset())
     stand.ears.said = told
     listed_at = stand.at
-    still = await stand.lister.standstill(CONFIRM)
-    assert still is not None
-    assert still.until == (None if spoil == "another run" else listed_at.plus(CONFIRM))
+    assert await stand.rests_until() == (None if spoil == "another run" else listed_at.plus(CONFIRM))
 
 
 async def test_where_nothing_runs_one_list_is_enough() -> None:
@@ -261,9 +259,7 @@ async def test_the_count_alone_is_believed_for_a_while() -> None:
     await stand.lister.whole(is_hurried=False)
     listed_at = stand.at
     stand.pass_by(CONFIRM.total_seconds() - 1)
-    still = await stand.lister.standstill(CONFIRM)
-    assert still is not None
-    assert still.until == listed_at.plus(CONFIRM)
+    assert await stand.rests_until() == listed_at.plus(CONFIRM)
     stand.pass_by(1)
     assert not await stand.is_still()
     assert stand.asked == ["count", "list", "count"], "what is not believed is not asked for"
@@ -285,10 +281,10 @@ async def test_news_is_a_reason_to_list_however_young_the_last_one_is() -> None:
     assert not await stand.is_still()
 
 
-@pytest.mark.parametrize("told", ["before", "after", "never"])
+@pytest.mark.parametrize("told", ["before", "after", "never", "of a label alone"])
 async def test_a_run_that_was_not_told_of_ends_that_belief(told: str) -> None:
     stand = Stand(ears=Ears(EVERY_RUN))
-    told_by_then = told != "never"
+    told_by_then = told in ("before", "after")
     if told == "before":  # its row did not say yet when it started
         stand.ears.said = Told(worked_on=frozenset({REST["key"]}), is_every_run=True)
     await stand.lister.whole(is_hurried=False)
@@ -297,13 +293,13 @@ async def test_a_run_that_was_not_told_of_ends_that_belief(told: str) -> None:
     await stand.lister.glance(frozenset())
     if told == "after":  # its event came after the list that showed it
         stand.ears.said = Told(worked_on=frozenset({REST["key"]}), is_every_run=True)
+    elif told == "of a label alone":
+        stand.ears.said = replace(EVERY_RUN, changes={REST["key"]: {"updatedAt": T}})
     assert await stand.is_still()
     stand.ears.said = EVERY_RUN
     await stand.settle()
     listed_at = stand.at
-    still = await stand.lister.standstill(CONFIRM)
-    assert still is not None
-    assert still.until == (None if told_by_then else listed_at.plus(CONFIRM))
+    assert await stand.rests_until() == (None if told_by_then else listed_at.plus(CONFIRM))
     stand.pass_by(3600)
     assert await stand.is_still() is told_by_then, "for the life of the connection"
 
@@ -325,9 +321,7 @@ async def test_where_there_are_many_sessions_news_can_wait_for_a_while(news: str
     else:
         stand.counts = {"totalActive": 7} if news == "another count" else None
     stand.pass_by(CONFIRM.total_seconds() - 1)
-    still = await stand.lister.standstill(CONFIRM)
-    assert still is not None
-    assert still.until == listed_at.plus(CONFIRM)
+    assert await stand.rests_until() == listed_at.plus(CONFIRM)
     stand.pass_by(1)
     assert not await stand.is_still()
 
@@ -346,9 +340,7 @@ async def _settled(**changes: Any) -> Stand:
 async def test_where_there_are_many_sessions_one_is_asked_after_rather_than_all_listed() -> None:
     stand = await _settled()
     stand.pass_by(CONFIRM.total_seconds() + 1)  # a list would be due
-    still = await stand.lister.standstill(CONFIRM)
-    assert still is not None
-    assert still.until is None
+    assert await stand.rests_until() is None
     assert stand.asked == ["count", REST["key"]]
     stand.asked.clear()
     assert await stand.is_still()
@@ -361,9 +353,7 @@ async def test_what_goes_on_or_still_speaks_of_the_turn_before_is_listed_when_it
 ) -> None:
     stand = await _settled(ended={REST["key"]: says})
     listed_at = stand.at
-    still = await stand.lister.standstill(CONFIRM)
-    assert still is not None
-    assert still.until == listed_at.plus(CONFIRM)
+    assert await stand.rests_until() == listed_at.plus(CONFIRM)
     assert stand.ears.said.worked_on == {REST["key"]}, "it is still to be looked at"
     stand.pass_by(CONFIRM.total_seconds())
     assert not await stand.is_still()
@@ -395,9 +385,7 @@ async def test_a_run_in_question_may_have_been_counted_in_place_of_another() -> 
     stand.pass_by(CONFIRM.total_seconds() - 1)
     assert await stand.is_still()
     stand.counts = {"embeddedRuns": 0, "totalActive": 0}
-    still = await stand.lister.standstill(CONFIRM)
-    assert still is not None
-    assert still.until == listed_at.plus(CONFIRM)
+    assert await stand.rests_until() == listed_at.plus(CONFIRM)
 
 
 async def test_news_waits_from_when_all_was_known() -> None:
@@ -408,9 +396,7 @@ async def test_news_waits_from_when_all_was_known() -> None:
     assert await stand.is_still()
     stand.counts = {"embeddedRuns": 2, "totalActive": 3}
     stand.pass_by(CONFIRM.total_seconds() - 1)
-    still = await stand.lister.standstill(CONFIRM)
-    assert still is not None
-    assert still.until == known_at.plus(CONFIRM)
+    assert await stand.rests_until() == known_at.plus(CONFIRM)
     stand.pass_by(1)
     assert not await stand.is_still()
 
@@ -422,9 +408,7 @@ async def test_where_not_every_run_is_told_of_asking_after_some_says_little() ->
     assert await stand.is_still()
     assert await stand.is_still(), "nothing is in question any more, but not all is known"
     for _ in range(2):
-        still = await stand.lister.standstill(CONFIRM)
-        assert still is not None
-        assert still.until == listed_at.plus(CONFIRM)
+        assert await stand.rests_until() == listed_at.plus(CONFIRM)
         stand.counts = {"embeddedRuns": 2, "totalActive": 2}
     stand.pass_by(1)
     assert not await stand.is_still()
@@ -513,9 +497,7 @@ async def test_a_run_that_was_told_of_at_any_time_since_the_last_list_was_told_o
     await stand.is_still()
     stand.ears.said = EVERY_RUN
     await stand.settle()
-    still = await stand.lister.standstill(CONFIRM)
-    assert still is not None
-    assert still.until is None, "it is still believed to tell of every run"
+    assert await stand.rests_until() is None, "it is still believed to tell of every run"
 
 
 async def test_a_loss_of_events_does_not_wait() -> None:
