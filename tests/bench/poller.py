@@ -18,7 +18,8 @@ import psutil
 
 from watchdog.adapters.clock import SystemClock
 from watchdog.adapters.host import Host
-from watchdog.gateway.client import Endpoint, GatewayClient
+from watchdog.gateway.client import GatewayClient
+from watchdog.gateway.endpoint import Endpoint
 from watchdog.gateway.identity import DeviceIdentity
 from watchdog.gateway.link import Credentials
 from watchdog.gateway.secrets import Secret

@@ -21,7 +21,8 @@ from tests.incidents.cases import Case, Change, span
 from tests.incidents.wire import Era, Json
 from watchdog.core.model import Lock, LockSight, Moment, Session, Snapshot
 from watchdog.core.policy import Step
-from watchdog.gateway.client import Endpoint, GatewayClient
+from watchdog.gateway.client import GatewayClient
+from watchdog.gateway.endpoint import Endpoint
 from watchdog.gateway.frames import Event, WireError
 from watchdog.gateway.hello import Hello
 from watchdog.gateway.identity import DeviceIdentity

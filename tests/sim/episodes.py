@@ -25,7 +25,8 @@ from watchdog.config.models import Config
 from watchdog.config.policybook import build_policy_book
 from watchdog.core.model import Lock, LockSight
 from watchdog.core.policy import PolicyBook
-from watchdog.gateway.client import Endpoint, GatewayClient
+from watchdog.gateway.client import GatewayClient
+from watchdog.gateway.endpoint import Endpoint
 from watchdog.gateway.identity import DeviceIdentity
 from watchdog.gateway.link import Credentials
 from watchdog.gateway.secrets import Secret

@@ -87,8 +87,9 @@ def look_around(env: Mapping[str, str], home: Path) -> Findings:
     with suppress(DiscoveryError):
         meant = machine.meant()
     for gateway in found.gateways:
-        running = f"running, pid {gateway.pid}" if gateway.pid is not None else "not running"
-        told.append(f"Found {_name(gateway, meant)}: {gateway.url}, {running}, configured by {gateway.config_path}.")
+        told.append(
+            f"Found {_name(gateway, meant)}: {gateway.url}, {_state(gateway)}, configured by {gateway.config_path}."
+        )
         told += [f"  {note}" for note in gateway.notes]
     entries = _entries(found.gateways, meant)
     if entries[0].stands_for_all:
@@ -101,9 +102,10 @@ def look_around(env: Mapping[str, str], home: Path) -> Findings:
 
 
 def _entries(gateways: Sequence[DiscoveredGateway], meant: DiscoveredGateway | None) -> list[FoundGateway]:
-    """One gateway is named for itself; several of this machine are one entry, and each elsewhere has its own."""
+    """One gateway is named for itself; several of this machine are one entry, and each elsewhere has its own. A fleet cell
+    is never alone: others come, and its token is in no file that a person could name."""
     here = [gateway for gateway in gateways if is_local(gateway.url) and gateway.missing is None]
-    if len(here) < 2:
+    if len(here) < 2 and not any(gateway.cell is not None for gateway in here):
         return [_entry(gateway, meant) for gateway in gateways]
     note = "; ".join(f"{_name(gateway, meant)}, {_note(gateway)}" for gateway in here)
     name = next((_name(gateway, meant) for gateway in here if _is(gateway, meant)), LOCAL)
@@ -128,6 +130,14 @@ def _entry(gateway: DiscoveredGateway, meant: DiscoveredGateway | None) -> Found
 def _name(gateway: DiscoveredGateway, meant: DiscoveredGateway | None) -> str:
     """The name it has without a file, so that its history goes on."""
     return LOCAL if gateway.name == "default" and _is(gateway, meant) else gateway.name
+
+
+def _state(gateway: DiscoveredGateway) -> str:
+    if gateway.pid is not None:
+        return f"running, pid {gateway.pid}"
+    if gateway.is_running_in_container:
+        return "running in its container"
+    return "not known to run" if gateway.missing is not None else "not running"
 
 
 def _note(gateway: DiscoveredGateway) -> str:

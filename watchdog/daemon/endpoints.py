@@ -19,8 +19,8 @@ from watchdog.daemon.addresses import is_local, is_same_place
 from watchdog.daemon.local_gateways import LocalGateway
 from watchdog.daemon.machine import Machine
 from watchdog.gateway.capabilities import READ
-from watchdog.gateway.client import Endpoint
 from watchdog.gateway.discovery import DiscoveredGateway
+from watchdog.gateway.endpoint import Endpoint
 from watchdog.gateway.identity import DeviceIdentity, DeviceTokens
 from watchdog.gateway.link import Credentials
 from watchdog.gateway.openclaw_config import DiscoveryError
@@ -65,6 +65,7 @@ class EndpointFinder:
             gateway_pid=local.pid if local is not None else None,
             insecure=section.insecure,
             lock_created_at=local.lock_created_at if local is not None else None,
+            openclaw=local.cell.openclaw if local is not None and local.cell is not None else None,
         )
 
     def process_started_at(self) -> datetime | None:

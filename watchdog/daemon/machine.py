@@ -52,8 +52,10 @@ class Machine:
             if gone.registry not in unusable:
                 del self._cells[gone]
         unread = [problem for path, problem in unusable.items() if path not in found.unusable]
-        problems = (*found.problems, *unread)
         gateways = (*found.gateways, *cells.values())
+        # That nothing else runs here is no problem where cells are all there is.
+        of_others = () if cells and not found.unusable else found.problems
+        problems = (*of_others, *unread)
         return replace(found, gateways=gateways, problems=problems, unusable=unusable)
 
     def cell(self, cell: Cell) -> DiscoveredGateway:

@@ -63,6 +63,11 @@ class Cell:
         return f"ws://127.0.0.1:{self.host_port}"
 
     @property
+    def openclaw(self) -> str:
+        """The command that runs OpenClaw's CLI inside it, as fleet itself starts its gateway (2026.9.6)."""
+        return f"{self.runtime} exec {self.container_name} node dist/index.js"
+
+    @property
     def config_path(self) -> Path:
         return self.data_dir / "openclaw.json"
 

@@ -18,6 +18,8 @@ from watchdog.service.ports import Clock
 
 CHECK_AGAIN = timedelta(minutes=1)
 """How long deeds rest when the gateway gave no answer to whether their scopes are granted, until it is asked again."""
+APPROVAL_CHECK = timedelta(minutes=5)
+"""How often it is tried again while a person is to approve the scopes. Rarely: on 2026.3.24 a sign-in disturbs chat apps."""
 
 
 class Grants:
@@ -37,41 +39,59 @@ class Grants:
         self._version: Version | None = None
         self._problems: dict[str, str] = {}
         self._unanswered_since: Moment | None = None
+        self._unapproved_since: Moment | None = None
 
     async def check(self, version: Version | None) -> None:
         """Ask for all scopes that the steps need on this version, then without admin. Never raises ``GatewayError``."""
-        self._version, self._problems, self._unanswered_since = version, {}, None
+        self._version, self._problems = version, {}
+        self._unanswered_since = self._unapproved_since = None
         if not self._steps:
             return
         wanted = scopes_for(self._steps, version)
-        for scopes in (wanted, tuple(scope for scope in wanted if scope != ADMIN)):
-            missing = [scope for scope in wanted if scope not in scopes]
+        less = tuple(scope for scope in wanted if scope != ADMIN)
+        for scopes in dict.fromkeys((wanted, less)):
             try:
-                link = await self._open_link(scopes)
-            except (errors.ScopeRefused, errors.PairingRequired) as problem:
-                for scope in scopes:
-                    self._problems[scope] = str(problem)
-                continue
+                await self._try(scopes)
+            except errors.ScopeRefused as problem:
+                self._problems |= dict.fromkeys(scopes, str(problem))
+            except errors.PairingRequired as problem:
+                # Before 2026.9 each of them may give the waiting request another id: the last one is for all of them.
+                self._problems = dict.fromkeys(wanted, str(problem))
+                self._unapproved_since = self._clock.now()
+                if not _may_have(less, problem):
+                    return
             except errors.GatewayError as problem:
                 self._unanswered_since = self._clock.now()
                 self._problems = dict.fromkeys(wanted, f"It could not be found out: {problem}")
                 return
-            granted = link.hello.auth.scopes if link.hello.auth is not None else None
-            await link.close()
-            for scope in scopes:
-                self._problems.pop(scope, None)
-                if granted is not None and scope not in granted:
-                    self._problems[scope] = f"{self._gateway}: this sign-in is not granted {scope}."
-            self._problems = {
-                scope: text for scope, text in self._problems.items() if scope in missing or scope in scopes
-            }
-            return
+            else:
+                return
 
     async def check_again(self) -> None:
-        """Where the last check went unanswered, and long enough ago."""
-        since = self._unanswered_since
-        if since is not None and self._clock.now().since(since) >= CHECK_AGAIN:
+        """Where the last check went unanswered or somebody was to approve the scopes, and long enough ago."""
+        now = self._clock.now()
+        if self._unanswered_since is not None and now.since(self._unanswered_since) >= CHECK_AGAIN:
             await self.check(self._version)
+        elif self._unapproved_since is not None and now.since(self._unapproved_since) >= APPROVAL_CHECK:
+            self._unapproved_since = now
+            try:
+                await self._try(scopes_for(self._steps, self._version))
+            except errors.PairingRequired as problem:
+                self._problems = dict.fromkeys(self._problems, str(problem))
+            except errors.GatewayError:
+                pass  # nothing new is known
+            else:
+                self._unapproved_since = None
+
+    async def _try(self, scopes: tuple[str, ...]) -> None:
+        """Sign in with these scopes and note which are granted. What is known of others stays."""
+        link = await self._open_link(scopes)
+        granted = link.hello.auth.scopes if link.hello.auth is not None else None
+        await link.close()
+        for scope in scopes:
+            self._problems.pop(scope, None)
+            if granted is not None and scope not in granted:
+                self._problems[scope] = f"{self._gateway}: this sign-in is not granted {scope}."
 
     def has_admin(self) -> bool:
         """The steps need admin here, and it is granted."""
@@ -86,3 +106,8 @@ class Grants:
             f"{needs.why}, which this sign-in was not granted. {self._problems[needs.scope]} "
             f"Or take `{step.value}` out of the ladder."
         )
+
+
+def _may_have(scopes: tuple[str, ...], problem: errors.PairingRequired) -> bool:
+    """Whether a device that is refused more may be approved for these. Not worth asking otherwise: it disturbs."""
+    return problem.is_upgrade and (problem.approved is None or problem.approved.issuperset(scopes))

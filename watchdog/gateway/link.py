@@ -134,15 +134,16 @@ class Link:
         insecure: bool = False,
         tls: ssl.SSLContext | None = None,
         dial: Dial | None = None,
+        openclaw: str | None = None,
     ) -> Link:
         """Connect and sign in within ``patience`` seconds for each of the two. ``dial``: how the socket is opened; None:
-        over the network."""
+        over the network. ``openclaw``: how its CLI is run for this gateway here, for the sentence of a refusal."""
         check_url(name, url, insecure=insecure)
         socket = await (dial or dial_network)(name, url, patience, tls)
         link = cls(name, socket, Conversation(), clock)
         try:
             async with asyncio.timeout(patience):
-                await link._sign_in(introduction, credentials, device, clock)
+                await link._sign_in(introduction, credentials, device, clock, openclaw)
         except TimeoutError:
             await link._drop()
             raise errors.GatewayUnresponsive(
@@ -218,7 +219,12 @@ class Link:
         self._socket.transport.abort()
 
     async def _sign_in(
-        self, introduction: Introduction, credentials: Credentials, device: DeviceIdentity, clock: Clock
+        self,
+        introduction: Introduction,
+        credentials: Credentials,
+        device: DeviceIdentity,
+        clock: Clock,
+        openclaw: str | None,
     ) -> None:
         challenge = await self._challenge()
         signed_at = int(challenge.ts if challenge.ts is not None else clock.now().wall.timestamp() * 1000)
@@ -264,7 +270,8 @@ class Link:
             if isinstance(incoming, Response) and incoming.id == number:
                 break
         if incoming.error is not None:
-            raise refusal(self._name, "connect", incoming.error, scopes=", ".join(introduction.scopes))
+            scopes = ", ".join(introduction.scopes)
+            raise refusal(self._name, "connect", incoming.error, scopes=scopes, openclaw=openclaw)
         try:
             self.hello = msgspec.json.decode(incoming.payload or b"null", type=Hello)
         except UNREADABLE as problem:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from typing import TypeGuard
+
 from watchdog.gateway.frames import WireError
 from watchdog.service import errors
 
 _CLIP = 160
+_REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+"""What may stand in a command that a person is to type."""
 
 
-def refusal(name: str, method: str, error: WireError, *, scopes: str = "") -> errors.GatewayError:
-    """The error for a refused ``method`` on the gateway called ``name``."""
+def refusal(
+    name: str, method: str, error: WireError, *, scopes: str = "", openclaw: str | None = None
+) -> errors.GatewayError:
+    """The error for a refused ``method`` on the gateway called ``name``.
+
+    ``openclaw``: the command that runs OpenClaw's CLI for that gateway on this machine; None: not known.
+    """
     detail_code = error.detail("code") or ""
     said = clip(error.message)
     if method == "connect":
-        return _sign_in(name, error, detail_code, scopes)
+        return _sign_in(name, error, detail_code, scopes, openclaw)
     if error.code == "UNAVAILABLE" and (away := _unavailable(name, error)) is not None:
         return away
     if detail_code == "MISSING_SCOPE" or said.startswith("missing scope"):
@@ -33,7 +43,7 @@ def refusal(name: str, method: str, error: WireError, *, scopes: str = "") -> er
     )
 
 
-def _sign_in(name: str, error: WireError, detail_code: str, scopes: str) -> errors.GatewayError:
+def _sign_in(name: str, error: WireError, detail_code: str, scopes: str, openclaw: str | None) -> errors.GatewayError:
     said = error.message.lower()
     if error.code == "UNAVAILABLE" and (away := _unavailable(name, error)) is not None:
         return away
@@ -53,10 +63,7 @@ def _sign_in(name: str, error: WireError, detail_code: str, scopes: str) -> erro
             "`openclaw devices approve`, or set gateways[].token to the gateway's shared token."
         )
     if detail_code in ("PAIRING_REQUIRED", "DEVICE_NOT_APPROVED") or "pairing required" in said:
-        return errors.PairingRequired(
-            f"{name}: the gateway wants this device approved first: run `openclaw devices list` and "
-            "`openclaw devices approve` on the gateway's machine."
-        )
+        return _approval_wanted(name, error, openclaw)
     if error.code == "NOT_PAIRED" and detail_code != "DEVICE_IDENTITY_REQUIRED":
         return errors.PairingRequired(
             f"{name}: this device is not paired with the gateway: run `openclaw devices approve` on the gateway's "
@@ -72,6 +79,31 @@ def _sign_in(name: str, error: WireError, detail_code: str, scopes: str) -> erro
     return errors.RequestRefused(
         f"{name}: sign-in refused: {error.code}: {clip(error.message)}", code=error.code, detail=clip(error.message)
     )
+
+
+def _approval_wanted(name: str, error: WireError, openclaw: str | None) -> errors.PairingRequired:
+    """Measured on all four versions: ``details`` names the request that waits, and why (``not-paired``,
+    ``scope-upgrade``); from 2026.5.18 on also ``approvedScopes``."""
+    request_id = error.detail("requestId") or ""
+    command = f"{openclaw or 'openclaw'} devices"
+    where = " on the gateway's machine" if openclaw is None else ""
+    way_out = (
+        f"run `{command} approve {request_id}`{where} (or the newer id that `{command} list` shows)"
+        if _REQUEST_ID.fullmatch(request_id)
+        else f"run `{command} list` and `{command} approve`{where}"
+    )
+    is_upgrade = error.detail("reason") == "scope-upgrade"
+    what = "more scopes approved for this device" if is_upgrade else "this device approved"
+    approved = error.details.get("approvedScopes") if isinstance(error.details, dict) else None
+    return errors.PairingRequired(
+        f"{name}: the gateway wants {what} first: {way_out}.",
+        is_upgrade=is_upgrade,
+        approved=frozenset(filter(_is_text, approved)) if isinstance(approved, list) else None,
+    )
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str)
 
 
 def _unavailable(name: str, error: WireError) -> errors.GatewayError | None:

@@ -62,7 +62,17 @@ class AuthenticationRefused(GatewayError):
 
 
 class PairingRequired(GatewayError):
-    """The gateway wants this device approved first: ``openclaw devices approve``."""
+    """The gateway wants this device approved first: ``openclaw devices approve``. Only where it does not see us come from
+    its own machine: over a network, through a proxy, out of or into a container.
+
+    ``is_upgrade``: the device is approved, and not for all scopes it asks for. ``approved``: for which; None: the gateway
+    does not say (before 2026.5.18).
+    """
+
+    def __init__(self, message: str, *, is_upgrade: bool = False, approved: frozenset[str] | None = None) -> None:
+        super().__init__(message)
+        self.is_upgrade = is_upgrade
+        self.approved = approved
 
 
 class ScopeRefused(GatewayError):

@@ -237,7 +237,15 @@ class Watch:
                 version=facts.version,
                 **fields,
             )
+            self._say_what_is_not_granted()
         return facts
+
+    def _say_what_is_not_granted(self) -> None:
+        """At once, and not when the first deed is held for it at three in the morning."""
+        for step in sorted(may_act(self.book)):
+            missing = self.gateway.missing_scope(step)
+            if missing is not None:
+                self.log.event(Event.GATEWAY_UNHEALTHY, gateway=self.gateway.name, reason=missing, step=step.value)
 
     def _gateway_failed(self, problem: errors.GatewayError, now: Moment, *, was_answered: bool) -> PassReport:
         phase = phase_of(problem)

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.unit.gateway_discovery.test_cells import write_registry
+from tests.unit.gateway_discovery.test_cells import container, write_registry
 from watchdog.cli.app import app
 from watchdog.cli.shared import Leave
 from watchdog.config import load
 from watchdog.gateway import discovery
+from watchdog.gateway.cells import read_registry
 
 
 class Desk:
@@ -104,6 +105,24 @@ def test_a_fleet_cell_without_a_readable_token_is_written_with_its_url(desk: Des
     local, acme = load(desk.default, env={"HOME": str(desk.home)}).config.gateways
     assert (local.name, local.discover) == ("local", None)
     assert (acme.name, acme.url) == ("acme", "ws://127.0.0.1:19100")
+
+
+def test_a_lone_fleet_cell_is_found_with_its_token_at_every_connect(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (acme,) = read_registry(write_registry(desk.home / ".openclaw", "acme"))
+    runtime = tmp_path / "bin"
+    runtime.mkdir()
+    (runtime / "said").write_text(json.dumps([container(acme)]))
+    (runtime / "docker").write_text(f"#!/bin/sh\ncat {runtime}/said\n")
+    (runtime / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{runtime}:/usr/bin:/bin")
+    done = desk.type("init")
+    assert "Found acme: ws://127.0.0.1:19100, running in its container" in done.stderr
+    assert "problem" not in done.stderr, "that nothing else runs here is none"
+    assert "set:" not in done.stdout
+    (gateway,) = load(desk.default, env={"HOME": str(desk.home)}).config.gateways
+    assert (gateway.discover, gateway.url) == ("local", None)
 
 
 def test_nothing_found_says_what_was_looked_for(desk: Desk) -> None:

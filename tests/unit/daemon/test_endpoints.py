@@ -14,7 +14,7 @@ from watchdog.daemon.endpoints import EndpointFinder
 from watchdog.daemon.local_gateways import LocalGateway
 from watchdog.daemon.machine import Machine as Here
 from watchdog.gateway.cells import read_registry
-from watchdog.gateway.client import Endpoint
+from watchdog.gateway.endpoint import Endpoint
 from watchdog.gateway.identity import DeviceIdentity, DeviceTokens
 from watchdog.gateway.openclaw_config import ConfigPlace
 from watchdog.service import errors
@@ -127,6 +127,7 @@ def test_a_cell_is_signed_in_to_with_its_containers_token(desk: Desk) -> None:
     finder = desk.finder(section, here)
     known = ("ws://127.0.0.1:19100", TOKEN, str(acme.data_dir), None)
     assert facts(finder()) == known
+    assert finder().openclaw == "docker exec openclaw-cell-acme node dist/index.js"
     whole = acme.registry.read_bytes()
     acme.registry.write_text("broken " * 1000)
     here.everything()

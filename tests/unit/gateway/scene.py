@@ -9,7 +9,8 @@ from typing import Any
 
 from watchdog.core.model import ReplyAddress, Session, SessionKind, Status
 from watchdog.core.policy import Step
-from watchdog.gateway.client import Endpoint, GatewayClient
+from watchdog.gateway.client import GatewayClient
+from watchdog.gateway.endpoint import Endpoint
 from watchdog.gateway.link import Credentials
 
 from .server import CHALLENGE_TS, Answer, Answers, Refused, WireGateway, running

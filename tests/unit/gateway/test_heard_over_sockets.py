@@ -19,7 +19,8 @@ from watchdog.config.models import Config
 from watchdog.config.policybook import build_policy_book
 from watchdog.core.model import Snapshot
 from watchdog.daemon.runner import Runner
-from watchdog.gateway.client import Endpoint, GatewayClient
+from watchdog.gateway.client import GatewayClient
+from watchdog.gateway.endpoint import Endpoint
 from watchdog.gateway.events import Heard
 from watchdog.gateway.link import Credentials
 from watchdog.gateway.listening import QUIET_POLLS, WORTH_AT_ONCE

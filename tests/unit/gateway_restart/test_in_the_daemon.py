@@ -16,6 +16,7 @@ from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.unmetered import NoMeter
 from watchdog.config import LoadedConfig, parse
 from watchdog.core.model import GatewayFacts, GatewayPhase, Snapshot
+from watchdog.core.policy import Step
 from watchdog.daemon.restarting import Restarts
 from watchdog.service import errors
 from watchdog.service.events import RecordedLog
@@ -49,6 +50,9 @@ class Deaf:
         if self.problem is not None and not self.answers_list:
             raise self.problem
         return facts()
+
+    def missing_scope(self, step: Step) -> str | None:
+        return None
 
     def take_loss(self) -> Loss | None:
         loss, self.loss = self.loss, None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from watchdog.core.model import GatewayPhase, MalformedRow, Status
-from watchdog.core.policy import PolicyBook
+from watchdog.core.policy import PolicyBook, Step
 from watchdog.service import errors
 from watchdog.service.events import Event
 from watchdog.service.outages import DOWN_TOLD_AFTER, phase_of
@@ -291,6 +291,20 @@ async def test_a_gateway_whose_clock_was_set_is_not_believed_about_boots_until_i
     assert world.verdict_of(KEY) == "unknown"
     world.gateway.drop(CRASHED)
     await world.until_deed()
+
+
+# ---------------------------------------------------------------- what may be done there
+
+
+async def test_a_deed_that_is_not_granted_is_said_at_each_connection_and_not_when_it_is_needed() -> None:
+    world = World(book=PolicyBook(default=lenient()))
+    world.gateway.scope_problems[Step.NEW] = "It needs operator.admin."
+    await world.live(minutes=5)
+    (line,) = world.log.of(Event.GATEWAY_UNHEALTHY)
+    assert (line["reason"], line["step"]) == ("It needs operator.admin.", "new")
+    world.gateway.drop(CRASHED)
+    await world.live(minutes=5)
+    assert [one["step"] for one in world.log.of(Event.GATEWAY_UNHEALTHY)] == ["new", "new"]
 
 
 # ---------------------------------------------------------------- rows

@@ -1,0 +1,186 @@
+"""A gateway that sees us come over a network lets nobody in until a person has approved the device (all four versions)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from watchdog.core.policy import Step
+from watchdog.gateway.frames import WireError
+from watchdog.gateway.grants import APPROVAL_CHECK
+from watchdog.gateway.refusals import refusal
+from watchdog.service import errors
+
+from .scene import ADMIN, LADDER, READ, V96, V324, V414, V518, WRITE, scene_with
+from .server import Answer, Refused
+
+ALL = (READ, WRITE, ADMIN)
+LITTLE_BY_LITTLE = timedelta(seconds=30)
+
+
+@dataclass
+class Doorkeeper:
+    """Refuses devices until they are approved, as measured: one request waits for a device, and gathers scopes; before
+    2026.9 it gets another id when it is asked for with other scopes than it has."""
+
+    keeps_id: bool
+    says_approved: bool
+    approved: set[str] = field(default_factory=set)
+    waiting: set[str] = field(default_factory=set)
+    number: int = 0
+
+    @property
+    def request_id(self) -> str:
+        return f"request-{self.number}"
+
+    def approve(self) -> None:
+        self.approved |= self.waiting
+        self.waiting = set()
+
+    def __call__(self, params: dict[str, Any]) -> Answer:
+        scopes = set(params["scopes"])
+        if scopes <= self.approved:
+            return None
+        if self.waiting != scopes and not (self.keeps_id and scopes <= self.waiting):
+            self.number += 1
+        self.waiting |= scopes
+        details: dict[str, Any] = {
+            "code": "PAIRING_REQUIRED",
+            "requestId": self.request_id,
+            "reason": "scope-upgrade" if self.approved else "not-paired",
+        }
+        if self.says_approved and self.approved:
+            details["approvedScopes"] = sorted(self.approved)
+        return Refused({"code": "NOT_PAIRED", "message": "pairing required", "details": details})
+
+
+VERSIONS = pytest.mark.parametrize(
+    ("version", "keeps_id", "says_approved"),
+    [(V324, False, False), (V414, False, False), (V518, False, True), (V96, True, True)],
+    ids=["3.24", "4.14", "5.18", "9.6"],
+)
+
+
+@VERSIONS
+async def test_one_approval_is_enough_and_the_request_that_was_told_is_the_one_that_waits(
+    version: dict[str, Any], keeps_id: bool, says_approved: bool
+) -> None:
+    door = Doorkeeper(keeps_id, says_approved)
+    async with scene_with(connect=False, steps=LADDER, hello=door, **version) as scene:
+        told: set[str] = set()
+        for _ in range(4):
+            with pytest.raises(errors.PairingRequired) as refused:
+                await scene.client.connect()
+            told.add(str(refused.value))
+        (sentence,) = told
+        assert f"`openclaw devices approve {door.request_id}` on the gateway's machine" in sentence
+        assert door.waiting >= {READ, WRITE}
+        door.approve()
+        before = len(scene.link_scopes)
+        await scene.client.connect()
+        assert {scene.client.missing_scope(step) for step in LADDER} == {None}
+        assert (READ,) in scene.link_scopes[before:], "it looks with the right to read and no more"
+
+
+async def test_who_does_nothing_asks_for_the_right_to_read_and_no_more() -> None:
+    door = Doorkeeper(keeps_id=False, says_approved=True)
+    async with scene_with(connect=False, hello=door) as scene:
+        for _ in range(3):
+            with pytest.raises(errors.PairingRequired, match=r"request-1\b"):
+                await scene.client.connect()
+        assert set(scene.link_scopes) == {(READ,)}
+        door.approve()
+        await scene.client.connect()
+
+
+@VERSIONS
+async def test_who_may_read_only_watches_and_what_is_asked_for_more_is_said(
+    version: dict[str, Any], keeps_id: bool, says_approved: bool
+) -> None:
+    door = Doorkeeper(keeps_id, says_approved, approved={READ})
+    async with scene_with(steps=LADDER, hello=door, **version) as scene:
+        for step in LADDER:
+            assert f"devices approve {door.request_id}`" in (scene.client.missing_scope(step) or "")
+        door.approve()
+        for _ in range(int(APPROVAL_CHECK / LITTLE_BY_LITTLE)):
+            scene.clock.pass_(LITTLE_BY_LITTLE.total_seconds())
+            await scene.client.connect()
+        assert {scene.client.missing_scope(step) for step in LADDER} == {None}, "without a new connection"
+
+
+async def test_until_it_is_approved_it_is_asked_for_rarely_and_under_the_same_id() -> None:
+    door = Doorkeeper(keeps_id=False, says_approved=True, approved={READ})
+    async with scene_with(steps=LADDER, hello=door, **V518) as scene:
+        first, asked = door.request_id, len(scene.link_scopes)
+        for _ in range(120):  # an hour
+            scene.clock.pass_(30)
+            await scene.client.connect()
+        assert len(scene.link_scopes) - asked == timedelta(hours=1) / APPROVAL_CHECK
+        assert set(scene.link_scopes[asked:]) == {ALL}
+        assert door.request_id == first
+        assert first in (scene.client.missing_scope(Step.NEW) or "")
+
+
+@pytest.mark.parametrize("says_approved", [False, True])
+async def test_what_is_approved_can_be_done_and_the_rest_is_asked_for(says_approved: bool) -> None:
+    door = Doorkeeper(keeps_id=False, says_approved=says_approved, approved={READ, WRITE})
+    async with scene_with(steps=LADDER, hello=door, **V518) as scene:
+        assert scene.client.missing_scope(Step.RESUME) is None
+        assert f"approve {door.request_id}`" in (scene.client.missing_scope(Step.NEW) or "")
+        scene.clock.pass_(APPROVAL_CHECK.total_seconds())
+        await scene.client.connect()
+        assert scene.client.missing_scope(Step.RESUME) is None
+        assert scene.client.missing_scope(Step.NEW) is not None
+
+
+async def test_a_device_that_lost_its_approval_asks_anew() -> None:
+    door = Doorkeeper(keeps_id=True, says_approved=True, approved=set(ALL))
+    async with scene_with(steps=LADDER, hello=door) as scene:
+        door.approved = set()
+        await scene.client.close()
+        for _ in range(2):
+            with pytest.raises(errors.PairingRequired, match=r"wants this device approved"):
+                await scene.client.connect()
+        assert door.waiting == set(ALL)
+        door.approved, door.waiting = {READ}, set()  # somebody gave it less than it asked for
+        await scene.client.connect()
+        assert "wants more scopes approved" in (scene.client.missing_scope(Step.NEW) or "")
+
+
+# ---------------------------------------------------------------- the sentence
+
+
+def _sentence(details: dict[str, Any], openclaw: str | None = None) -> str:
+    error = WireError(code="NOT_PAIRED", message="pairing required", details={"code": "PAIRING_REQUIRED", **details})
+    return str(refusal("home", "connect", error, openclaw=openclaw))
+
+
+def test_the_command_is_the_one_of_that_gateway() -> None:
+    inside = "podman exec openclaw-cell-acme node dist/index.js"
+    assert f"run `{inside} devices approve 1-2` (or the newer id that `{inside} devices list` shows)." in _sentence(
+        {"requestId": "1-2"}, inside
+    )
+
+
+@pytest.mark.parametrize("request_id", ["x; rm -rf ~", "`id`", "", "a\nb", "7" * 65, 7, None])
+def test_what_a_gateway_says_never_becomes_part_of_a_command(request_id: object) -> None:
+    said = _sentence({"requestId": request_id})
+    assert said == (
+        "home: the gateway wants this device approved first: run `openclaw devices list` and `openclaw devices approve` "
+        "on the gateway's machine."
+    )
+
+
+@pytest.mark.parametrize("approved", [None, "operator.read", [7, None], {"a": 1}])
+def test_what_it_says_of_approved_scopes_may_be_anything(approved: object) -> None:
+    error = WireError(
+        code="NOT_PAIRED",
+        message="pairing required",
+        details={"code": "PAIRING_REQUIRED", "reason": "scope-upgrade", "approvedScopes": approved},
+    )
+    wanted = refusal("home", "connect", error)
+    assert isinstance(wanted, errors.PairingRequired)
+    assert wanted.approved in (None, frozenset())
