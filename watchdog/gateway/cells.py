@@ -1,13 +1,15 @@
 """The cells of ``openclaw fleet``: complete gateways in containers of this machine, one for each tenant.
 
-Read in docs and source of 2026.9.6 (``docs/cli/fleet.md``, ``src/fleet/registry``, ``cell-profile``, ``containers``); fleet is
-experimental there, and versions before have none. Not measured: no container runtime was at hand.
+Read in docs and source of 2026.9.6 (``docs/cli/fleet.md``, ``src/fleet/registry``, ``cell-profile``, ``containers``), and
+measured there with podman 4.3, created to removed; with docker, not. Fleet is experimental; versions before have none.
 
 - The registry is table ``fleet_cells`` of ``$STATE/state/openclaw.sqlite``, in the state folder of whoever ran ``fleet``.
   Its row outlives a stop and ends with ``fleet rm``; the folder of a cell may outlive both.
 - A cell listens on ``127.0.0.1:<host_port>``; its state is ``$STATE/fleet/cells/<tenant>``, mounted into the container.
 - Its token is in no file: only in the container's environment, which ``docker|podman container inspect`` shows to those
   who may. ``fleet`` itself reads it there, and so do we, when the labels say that the container is this cell's.
+- Its gateway sees us come from the container network's bridge (10.89.1.1, say), not from loopback: nobody is let in before
+  the device is approved, inside the container.
 
 Limits: where the container cannot be inspected, a cell has a url and no token, and nobody knows whether it runs. Process
 ids inside it mean nothing here, so no pid is ever given. The database is opened read-only and never created; without a

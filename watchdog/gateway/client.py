@@ -41,6 +41,7 @@ from watchdog.gateway.link import AS_CLI, Introduction, Link
 from watchdog.gateway.listening import Listener
 from watchdog.gateway.lister import Lister
 from watchdog.gateway.looking import Looker
+from watchdog.gateway.probing import AbortProbe
 from watchdog.gateway.rows import instant
 from watchdog.gateway.sending import send
 from watchdog.gateway.standstill import Counts
@@ -88,7 +89,6 @@ class GatewayClient:
         self._name = name
         self._find = endpoint
         self._device = device
-        self._probe_device = probe_device
         self._clock = clock
         self._host = host
         self._steps = steps
@@ -107,7 +107,7 @@ class GatewayClient:
         self._grants = Grants(name, steps, self._open, clock)
         self._is_unapproved = False
         self._unanswered = Unanswered(clock)
-        self._probe_link: Link | None = None
+        self._probe = AbortProbe(lambda: self._open((WRITE,), device=probe_device), clock, patience)
         self._timed_out: dict[str, str] = {}
         self._boots = Boots()
         self._loss: Loss | None = None
@@ -202,7 +202,7 @@ class GatewayClient:
             self._note_loss(link)
             await link.close()
         await self._close_prepared()
-        await self._close_probe()
+        await self._probe.close()
 
     def _note_loss(self, link: Link | None = None) -> None:
         ended = link or self._link
@@ -284,24 +284,6 @@ class GatewayClient:
         if self._looker is None:
             raise errors.GatewayClosed(f"{self._name}: not connected.")
         return await self._looker.look(session, wants)
-
-    async def _probe(self, session: Session) -> bool:
-        if self._probe_link is None or not self._probe_link.is_open:
-            # Kept until the watch itself connects anew: every sign-in disturbs the chat apps of 3.24 (SIGN_IN_SETTLES).
-            self._probe_link = await self._open((WRITE,), device=self._probe_device)
-        try:
-            await self._probe_link.call("sessions.abort", {"key": session.key}, patience=self._patience)
-        except errors.RequestRefused as refused:
-            return "unauthorized" in refused.detail
-        except errors.GatewayError:
-            await self._close_probe()
-            raise
-        return False
-
-    async def _close_probe(self) -> None:
-        link, self._probe_link = self._probe_link, None
-        if link is not None:
-            await link.close()
 
     def _as_admin(self) -> contextlib.AbstractAsyncContextManager[Ask] | None:
         """A short connection with the scopes of the configured steps; None where they were not granted admin, or where

@@ -93,10 +93,12 @@ def _approval_wanted(name: str, error: WireError, openclaw: str | None) -> error
         else f"run `{command} list` and `{command} approve`{where}"
     )
     is_upgrade = error.detail("reason") == "scope-upgrade"
-    what = "more scopes approved for this device" if is_upgrade else "this device approved"
+    what = "the gateway wants this device approved first"
+    if is_upgrade:
+        what = "the gateway wants more scopes approved for this device first"
     approved = error.details.get("approvedScopes") if isinstance(error.details, dict) else None
     return errors.PairingRequired(
-        f"{name}: the gateway wants {what} first: {way_out}.",
+        f"{name}: {what}: {way_out}.",
         is_upgrade=is_upgrade,
         approved=frozenset(filter(_is_text, approved)) if isinstance(approved, list) else None,
     )

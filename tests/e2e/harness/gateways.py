@@ -258,6 +258,24 @@ class Gateway:
 
     # ------------------------------------------------------------ asking it
 
+    def openclaw(self, *words: str, within: float = 120) -> str:
+        """A command of OpenClaw's own CLI, typed on the gateway's machine; all that it printed."""
+        command = [str(self.installation.node), str(self.installation.script), *words]
+        path = f"{self.installation.node.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        done = subprocess.run(
+            command,
+            env={**self.environment, "PATH": path, "NO_COLOR": "1"},
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=within,
+        )
+        if done.returncode:
+            raise HarnessError(f"openclaw {' '.join(words)} ended with {done.returncode}:\n{done.stdout}")
+        return done.stdout
+
     def witness(
         self,
         *,

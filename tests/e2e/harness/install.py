@@ -30,6 +30,7 @@ PATIENCE = 1800.0
 IRC_PLUGIN = "@openclaw/irc@2026.9.5"
 AXE = "4.10.3"
 _DEBIAN_NGIRCD = Path("/usr/sbin/ngircd")
+_SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,21 @@ def chromium() -> Path:
     return Path("/usr/bin/chromium")
 
 
+def container_runtime() -> None:
+    """podman, and what it needs to run `openclaw fleet` cells, from Debian; root installs it. runc, because crun refuses
+    machines with both cgroup hierarchies."""
+    parts = {"podman": "podman", "runc": "runc", "catatonit": "catatonit", "iptables": "iptables", "conmon": "conmon"}
+    missing = [package for program, package in parts.items() if shutil.which(program, path=_SYSTEM_PATH) is None]
+    if not Path("/usr/lib/podman/netavark").exists():
+        missing.append("netavark")
+    if not missing:
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise InstallError(f"fleet cells need {', '.join(missing)} (Debian: apt-get install {' '.join(missing)})")
+    with _one_at_a_time(cache_root() / "podman"):
+        _install_debian_package("podman", _log_of(cache_root() / "podman"), *missing)
+
+
 def axe_core() -> Path:
     """axe-core's one script, which finds what hinders people with a screen reader or a keyboard."""
     folder = cache_root() / "axe-core" / AXE
@@ -195,11 +211,11 @@ def _path_with(node: Path) -> str:
 # ---------------------------------------------------------------- Debian
 
 
-def _install_debian_package(name: str, log: Path) -> None:
+def _install_debian_package(name: str, log: Path, *others: str) -> None:
     _say(f"{name}: apt-get install")
     # policy-rc.d and the like are not ours to set: the package may start a server on 6667, the tests use their own ports.
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", name]):
+    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", name, *others]):
         _checked(command, log, environment)
 
 

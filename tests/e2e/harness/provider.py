@@ -156,7 +156,9 @@ class Provider:
 
     MODEL = "mock-1"
 
-    def __init__(self) -> None:
+    def __init__(self, *, host: str = "127.0.0.1") -> None:
+        """``host``: where to listen; a gateway in a container does not reach this machine's loopback."""
+        self._host = host
         self._book = _Book()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="mock provider", daemon=True)
@@ -255,7 +257,7 @@ class Provider:
         return asyncio.run_coroutine_threadsafe(work(), self._loop).result(10)
 
     async def _listen(self) -> asyncio.Server:
-        return await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=1 << 26)
+        return await asyncio.start_server(self._accept, self._host, 0, limit=1 << 26)
 
     async def _unlisten(self) -> None:
         if self._server is not None:

@@ -13,9 +13,11 @@ from watchdog.gateway.frames import WireError
 from watchdog.gateway.grants import APPROVAL_CHECK
 from watchdog.gateway.refusals import refusal
 from watchdog.service import errors
+from watchdog.service.ports import Wants
 
-from .scene import ADMIN, LADDER, READ, V96, V324, V414, V518, WRITE, scene_with
+from .scene import ADMIN, LADDER, READ, SESSION, V96, V324, V414, V518, WRITE, scene_with
 from .server import Answer, Refused
+from .support import OURS
 
 ALL = (READ, WRITE, ADMIN)
 LITTLE_BY_LITTLE = timedelta(seconds=30)
@@ -148,6 +150,29 @@ async def test_a_device_that_lost_its_approval_asks_anew() -> None:
         door.approved, door.waiting = {READ}, set()  # somebody gave it less than it asked for
         await scene.client.connect()
         assert "wants more scopes approved" in (scene.client.missing_scope(Step.NEW) or "")
+
+
+async def test_an_unapproved_stranger_is_not_announced_at_every_look() -> None:
+    """The probe's own device (3.24, 4.14) wants an approval of its own."""
+    door = Doorkeeper(keeps_id=False, says_approved=False, approved=set(ALL))
+    strangers = Doorkeeper(keeps_id=False, says_approved=False)
+
+    def hello(params: dict[str, Any]) -> Answer:
+        return (door if params["device"]["id"] == OURS.device_id else strangers)(params)
+
+    unauthorized = Refused({"code": "INVALID_REQUEST", "message": "unauthorized"})
+    async with scene_with(steps=LADDER, hello=hello, answers={"sessions__abort": unauthorized}, **V414) as scene:
+        before = len(scene.link_scopes)
+        for _ in range(20):
+            look = await scene.client.look(SESSION, Wants(abort_probe=True))
+            assert look.abort_probe_unauthorized is None
+            assert "devices approve request-1`" in str(look.problems)
+            scene.clock.pass_(30)
+        assert len(scene.link_scopes) - before == timedelta(minutes=10) / APPROVAL_CHECK
+        strangers.approve()
+        scene.clock.pass_(APPROVAL_CHECK.total_seconds())
+        look = await scene.client.look(SESSION, Wants(abort_probe=True))
+        assert look.abort_probe_unauthorized is True
 
 
 # ---------------------------------------------------------------- the sentence
