@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,12 +23,21 @@ class Containers:
     env: Mapping[str, str] = field(repr=False)
     _silent: set[str] = field(default_factory=set, repr=False)
 
-    def inspect(self, runtime: str, name: str) -> dict[str, Any]:
-        """``<runtime> container inspect <name>``. Raises ``ContainerTrouble``. The answer may hold secrets."""
+    def inspect(self, runtime: str, names: Sequence[str]) -> dict[str, dict[str, Any] | ContainerTrouble]:
+        """``<runtime> container inspect <names>``, once for all of them (50 ms of CPU with podman 4.3, for one and for
+        three): what it says of each, or why it says nothing. The answers may hold secrets."""
+        try:
+            found, said = self._ask([runtime, "container", "inspect", *names])
+        except ContainerTrouble as problem:
+            return dict.fromkeys(names, problem)
+        return {name: found.get(name) or ContainerTrouble(_why(name, said)) for name in names}
+
+    def _ask(self, command: Sequence[str]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+        """The containers that were shown, by name, and the lines about those that were not."""
+        runtime = command[0]
         silence = f"{runtime} did not answer in {LONGEST:.0f} s"
         if runtime in self._silent:
             raise ContainerTrouble(silence)
-        command = [runtime, "container", "inspect", name]
         try:
             done = subprocess.run(
                 command,
@@ -44,13 +53,23 @@ class Containers:
         except OSError as problem:
             reason = (problem.strerror or type(problem).__name__).lower()
             raise ContainerTrouble(f"{runtime} cannot be run: {reason}") from None
-        if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip().splitlines()
-            raise ContainerTrouble(said[-1][:200] if said else f"{runtime} ended with {done.returncode}")
+        said = done.stderr.decode(errors="replace").strip().splitlines()
         try:
-            answer = json.loads(done.stdout)
+            answer = json.loads(done.stdout or b"[]")
         except ValueError:
             answer = None
-        if not isinstance(answer, list) or len(answer) != 1 or not isinstance(answer[0], dict):
+        if not isinstance(answer, list):
             raise ContainerTrouble(f"{runtime} answered something else")
-        return answer[0]
+        if done.returncode != 0 and not said:
+            said = [f"{runtime} ended with {done.returncode}"]
+        return {_name(one): one for one in answer if isinstance(one, dict)}, said
+
+
+def _name(container: dict[str, Any]) -> str:
+    """docker's begins with a slash, podman's does not."""
+    return str(container.get("Name", "")).removeprefix("/")
+
+
+def _why(name: str, said: list[str]) -> str:
+    about_it = [line for line in said if name in line.split()] or said
+    return about_it[-1][:200] if about_it else f"nothing was said of {name}"

@@ -37,16 +37,15 @@ class Machine:
     def everything(self, also: Iterable[ConfigPlace] = ()) -> Discovery:
         """``gateways`` and the fleet cells of this user, which are remembered for ``cell``."""
         found = self.gateways(also)
-        cells: dict[Cell, DiscoveredGateway] = {}
+        rows: list[Cell] = []
         unusable = dict(found.unusable)
-        inspect = _asking(Containers(self.env))
         for registry in dict.fromkeys(registry_of(folder) for folder in state_folders(self.env, self.home)):
             try:
-                rows = read_registry(registry)
+                rows += read_registry(registry)
             except DiscoveryError as problem:
                 unusable[registry] = problem
-                continue
-            cells |= {cell: look_at(cell, inspect) for cell in rows}
+        inspect = _asking(Containers(self.env), rows)
+        cells = {cell: look_at(cell, inspect) for cell in rows}
         self._cells.update(cells)  # asked from another thread: a cell that is still there is never missing in between
         for gone in self._cells.keys() - cells.keys():
             if gone.registry not in unusable:
@@ -73,11 +72,17 @@ class Machine:
         return found
 
 
-def _asking(containers: Containers) -> Inspect:
+def _asking(containers: Containers, cells: Iterable[Cell]) -> Inspect:
+    """Each runtime is asked once, for all of its cells."""
+    names: dict[str, list[str]] = {}
+    for cell in cells:
+        names.setdefault(cell.runtime, []).append(cell.container_name)
+    answers = {runtime: containers.inspect(runtime, wanted) for runtime, wanted in names.items()}
+
     def inspect(runtime: str, name: str) -> Mapping[str, object]:
-        try:
-            return containers.inspect(runtime, name)
-        except ContainerTrouble as problem:
-            raise ContainerUnseen(str(problem)) from None
+        answer = answers[runtime][name]
+        if isinstance(answer, ContainerTrouble):
+            raise ContainerUnseen(str(answer))
+        return answer
 
     return inspect

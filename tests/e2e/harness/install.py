@@ -215,8 +215,9 @@ def _install_debian_package(name: str, log: Path, *others: str) -> None:
     _say(f"{name}: apt-get install")
     # policy-rc.d and the like are not ours to set: the package may start a server on 6667, the tests use their own ports.
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", name, *others]):
-        _checked(command, log, environment)
+    with _one_at_a_time(cache_root() / "apt"):  # two test processes may want two packages
+        for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", name, *others]):
+            _checked(command, log, environment)
 
 
 def _unpack_debian_package(target: Path, name: str) -> None:

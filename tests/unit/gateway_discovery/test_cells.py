@@ -45,7 +45,8 @@ def container(cell: Cell, *, is_running: bool = True, owner: str | None = None) 
     ours = sha256(str(cell.data_dir).encode()).hexdigest()[:32]
     labels = {"openclaw.fleet.tenant": cell.tenant, "openclaw.fleet.owner": owner or ours}
     env = ["HOME=/home/node", f"OPENCLAW_GATEWAY_TOKEN={TOKEN}", "OPENCLAW_STATE_DIR=/home/node/.openclaw"]
-    return {"State": {"Status": "running", "Running": is_running}, "Config": {"Env": env, "Labels": labels}}
+    state = {"Status": "running" if is_running else "exited", "Running": is_running}
+    return {"Name": f"/{cell.container_name}", "State": state, "Config": {"Env": env, "Labels": labels}}
 
 
 def test_the_cells_of_a_registry(tmp_path: Path) -> None:
