@@ -109,7 +109,8 @@ def _entries(gateways: Sequence[DiscoveredGateway], meant: DiscoveredGateway | N
         return [_entry(gateway, meant) for gateway in gateways]
     note = "; ".join(f"{_name(gateway, meant)}, {_note(gateway)}" for gateway in here)
     name = next((_name(gateway, meant) for gateway in here if _is(gateway, meant)), LOCAL)
-    elsewhere = [_entry(gateway, meant) for gateway in gateways if gateway not in here]
+    # The one the environment means is the first that the entry stands for, wherever it is.
+    elsewhere = [_entry(gateway, meant) for gateway in gateways if gateway not in here and not _is(gateway, meant)]
     return [FoundGateway(name=name, stands_for_all=True, note=note), *elsewhere]
 
 

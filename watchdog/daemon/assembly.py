@@ -148,7 +148,8 @@ class Builder:
         )
 
     def client(self, section: GatewaySection, identity: Identity, steps: frozenset[Step]) -> GatewayClient:
-        """A client that signs in for ``steps``; with none it can only look."""
+        """A client that signs in for ``steps``; with none it can only look. Where a person has to approve it, all that the
+        configuration may ask for is asked for, whoever signs in: one request waits for all of our programs."""
         return GatewayClient(
             section.name,
             self.finder(section, identity),
@@ -157,6 +158,7 @@ class Builder:
             clock=self.clock,
             host=self.host,
             steps=steps,
+            configured=steps | may_act(self.loaded.policy_book),
             on_device_token=identity.keep_token,
         )
 

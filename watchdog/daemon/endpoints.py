@@ -65,7 +65,7 @@ class EndpointFinder:
             gateway_pid=local.pid if local is not None else None,
             insecure=section.insecure,
             lock_created_at=local.lock_created_at if local is not None else None,
-            openclaw=local.cell.openclaw if local is not None and local.cell is not None else None,
+            openclaw=self._openclaw(url),
         )
 
     def process_started_at(self) -> datetime | None:
@@ -89,6 +89,12 @@ class EndpointFinder:
         except DiscoveryError as problem:
             raise errors.GatewayUnreachable(f"{section.name}: {problem}") from problem
         return self._beside(section.url) if is_local(section.url) else None
+
+    def _openclaw(self, url: str) -> str | None:
+        """How OpenClaw's CLI is run inside the fleet cell that listens there; None: no cell of this user does."""
+        if not is_local(url):
+            return None
+        return next((cell.openclaw for cell in self._machine.known_cells() if is_same_place(url, cell.url)), None)
 
     def _beside(self, url: str) -> DiscoveredGateway | None:
         """The gateway of this machine that listens where ``url`` leads."""

@@ -34,7 +34,7 @@ from watchdog.service.events import Event
 from watchdog.service.ledger import AuditLine
 from watchdog.service.report import PassReport
 from watchdog.service.state import PROGRAM
-from watchdog.service.watch import Watch
+from watchdog.service.watch import Watch, may_act
 
 DRAIN_LIMIT = 60.0
 """Seconds a pass may take to finish after SIGTERM; a deed's answer is waited for at most 15 s."""
@@ -99,7 +99,7 @@ class Daemon:
             version=__version__,
             pid=os.getpid(),
             gateways=[watch.gateway.name for watch in parts.watches],
-            mode="observe" if parts.is_observing else "recover",
+            mode="observe" if parts.is_observing or not may_act(parts.loaded.policy_book) else "recover",
             unsettled_attempts=len(left),
         )
         await parts.teller.configure(parts.loaded)

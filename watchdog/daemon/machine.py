@@ -11,13 +11,13 @@ from watchdog.adapters.containers import Containers, ContainerTrouble
 from watchdog.gateway.cells import Cell, ContainerUnseen, Inspect, look_at, read_registry, registry_of
 from watchdog.gateway.discovery import DiscoveredGateway, Discovery, discover, discover_all
 from watchdog.gateway.gateway_lock import Processes
-from watchdog.gateway.openclaw_config import ConfigPlace, DiscoveryError, GatewayNotFound, state_folders
+from watchdog.gateway.openclaw_config import ConfigPlace, DiscoveryError, GatewayNotFound, locate, state_folders
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
     """One environment, home and host. Questions read the files afresh and block for a few milliseconds; where there are
-    fleet cells, ``everything`` asks a container runtime for each, which may take seconds."""
+    fleet cells, ``everything`` asks a container runtime for all of them, which may take seconds."""
 
     env: Mapping[str, str] = field(repr=False)
     home: Path
@@ -37,25 +37,35 @@ class Machine:
     def everything(self, also: Iterable[ConfigPlace] = ()) -> Discovery:
         """``gateways`` and the fleet cells of this user, which are remembered for ``cell``."""
         found = self.gateways(also)
-        rows: list[Cell] = []
-        unusable = dict(found.unusable)
-        for registry in dict.fromkeys(registry_of(folder) for folder in state_folders(self.env, self.home)):
-            try:
-                rows += read_registry(registry)
-            except DiscoveryError as problem:
-                unusable[registry] = problem
+        rows, unread = self._registered()
+        unusable = {**found.unusable, **unread}
         inspect = _asking(Containers(self.env), rows)
         cells = {cell: look_at(cell, inspect) for cell in rows}
         self._cells.update(cells)  # asked from another thread: a cell that is still there is never missing in between
         for gone in self._cells.keys() - cells.keys():
             if gone.registry not in unusable:
                 del self._cells[gone]
-        unread = [problem for path, problem in unusable.items() if path not in found.unusable]
         gateways = (*found.gateways, *cells.values())
-        # That nothing else runs here is no problem where cells are all there is.
-        of_others = () if cells and not found.unusable else found.problems
-        problems = (*of_others, *unread)
+        is_named = locate(self.env, self.home).is_explicit
+        # That nothing else runs here is no problem where cells are all there is, and nothing else was named.
+        of_others = () if cells and not found.unusable and not is_named else found.problems
+        problems = (*of_others, *unread.values())
         return replace(found, gateways=gateways, problems=problems, unusable=unusable)
+
+    def known_cells(self) -> tuple[Cell, ...]:
+        """The fleet cells in the registries of this user that can be read; no container runtime is asked."""
+        return self._registered()[0]
+
+    def _registered(self) -> tuple[tuple[Cell, ...], Mapping[Path, DiscoveryError]]:
+        """Every cell, and the registries that cannot be read."""
+        rows: list[Cell] = []
+        unread: dict[Path, DiscoveryError] = {}
+        for registry in dict.fromkeys(registry_of(folder) for folder in state_folders(self.env, self.home)):
+            try:
+                rows += read_registry(registry)
+            except DiscoveryError as problem:
+                unread[registry] = problem
+        return tuple(rows), unread
 
     def cell(self, cell: Cell) -> DiscoveredGateway:
         """This cell as the last look saw it, so that a connect never waits for a container runtime.

@@ -68,7 +68,8 @@ class _WaitAnswer(msgspec.Struct):
 class GatewayClient:
     """See the module's docstring. Not safe for concurrent use by several tasks; one watch owns one client.
 
-    ``hears_events`` False: lists alone, and no second connection to listen on.
+    ``steps``: what deeds may be; none: it only looks. ``configured``: what a person is asked to approve at once; None: the
+    same. ``hears_events`` False: lists alone, and no second connection to listen on.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class GatewayClient:
         clock: Clock,
         host: Host,
         steps: frozenset[Step] = frozenset(),
+        configured: frozenset[Step] | None = None,
         patience: float = 15.0,
         on_device_token: Callable[[str, tuple[str, ...], str], None] | None = None,
         dial: Dial | None = None,
@@ -92,6 +94,7 @@ class GatewayClient:
         self._clock = clock
         self._host = host
         self._steps = steps
+        self._configured = steps if configured is None else configured
         self._patience = patience
         self._on_device_token = on_device_token
         self._dial = dial
@@ -160,25 +163,26 @@ class GatewayClient:
     async def _sign_in(self) -> Link:
         """The link that looks.
 
-        A device that was never approved asks for all that its steps will need, and for the same each time: then one
-        approval is enough, and the request a person was told of is the one that waits. Measured on 2026.3.24 to 5.18: a
+        A device that was never approved asks for all that the configured steps may need, and for the same each time: then
+        one approval is enough, and the request a person was told of is the one that waits. Measured on 2026.3.24 to 5.18: a
         sign-in with other scopes than the waiting request's replaces it, under another id.
         """
-        if not self._is_unapproved:
+        was_told = self._is_unapproved
+        if not was_told:
             try:
                 return await self._open((READ,))
             except errors.PairingRequired:
-                if not self._steps:
+                if not self._configured:
                     raise
-        self._is_unapproved = False
         try:
-            link = await self._open(scopes_for(self._steps, self._version))
+            link = await self._open(scopes_for(self._configured, self._version))
         except errors.PairingRequired as wanted:
-            if not wanted.is_upgrade:
-                self._is_unapproved = True
+            self._is_unapproved = wanted.is_new
+            if wanted.is_new or not was_told:
                 raise
         else:
             await link.close()
+        self._is_unapproved = False
         return await self._open((READ,))
 
     def _listen(self, link: Link) -> Listener | None:
@@ -244,6 +248,14 @@ class GatewayClient:
             process=self._boots.processes,
             clock_skew=wall - now.wall if wall is not None else None,
         )
+
+    def want(self, steps: frozenset[Step]) -> None:
+        if steps == self._steps:
+            return
+        self._steps = self._configured = steps
+        self._grants.want(steps)
+        if self._looker is not None:
+            self._looker.probe = self._probe if steps else None
 
     def missing_scope(self, step: Step) -> str | None:
         return self._grants.missing_for(step)

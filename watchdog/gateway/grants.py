@@ -18,8 +18,9 @@ from watchdog.service.ports import Clock
 
 CHECK_AGAIN = timedelta(minutes=1)
 """How long deeds rest when the gateway gave no answer to whether their scopes are granted, until it is asked again."""
-APPROVAL_CHECK = timedelta(minutes=5)
-"""How often it is tried again while a person is to approve the scopes. Rarely: on 2026.3.24 a sign-in disturbs chat apps."""
+APPROVAL_CHECK = timedelta(minutes=3)
+"""How often it is tried again while a person is to approve the scopes. A request that waits is forgotten after 5 minutes
+without a sign-in (source of 2026.3.24 to 9.6), and the next one is announced to every operator, under another id."""
 
 
 class Grants:
@@ -40,10 +41,20 @@ class Grants:
         self._problems: dict[str, str] = {}
         self._unanswered_since: Moment | None = None
         self._unapproved_since: Moment | None = None
+        self._is_due = False
 
-    async def check(self, version: Version | None) -> None:
-        """Ask for all scopes that the steps need on this version, then without admin. Never raises ``GatewayError``."""
-        self._version, self._problems = version, {}
+    def want(self, steps: frozenset[Step]) -> None:
+        """Deeds may be these from now on; ``check_again`` asks for their scopes."""
+        self._steps, self._is_due = steps, True
+
+    async def check(self, version: Version | None, *, is_first: bool = True) -> None:
+        """Ask for all scopes that the steps need on this version, then without admin. Never raises ``GatewayError``.
+
+        ``is_first`` False: a request for approval waits, and is not to get another id by a sign-in in vain; what was
+        granted before counts as granted.
+        """
+        before = self._problems
+        self._version, self._problems, self._is_due = version, {}, False
         self._unanswered_since = self._unapproved_since = None
         if not self._steps:
             return
@@ -56,9 +67,9 @@ class Grants:
                 self._problems |= dict.fromkeys(scopes, str(problem))
             except errors.PairingRequired as problem:
                 # Before 2026.9 each of them may give the waiting request another id: the last one is for all of them.
-                self._problems = dict.fromkeys(wanted, str(problem))
+                self._problems = dict.fromkeys(wanted if is_first else before, str(problem))
                 self._unapproved_since = self._clock.now()
-                if not _may_have(less, problem):
+                if not _may_have(less, problem, is_first=is_first):
                     return
             except errors.GatewayError as problem:
                 self._unanswered_since = self._clock.now()
@@ -68,20 +79,12 @@ class Grants:
                 return
 
     async def check_again(self) -> None:
-        """Where the last check went unanswered or somebody was to approve the scopes, and long enough ago."""
+        """Where other steps are wanted now, the last check went unanswered, or somebody was to approve the scopes."""
         now = self._clock.now()
-        if self._unanswered_since is not None and now.since(self._unanswered_since) >= CHECK_AGAIN:
+        if self._is_due or (self._unanswered_since is not None and now.since(self._unanswered_since) >= CHECK_AGAIN):
             await self.check(self._version)
         elif self._unapproved_since is not None and now.since(self._unapproved_since) >= APPROVAL_CHECK:
-            self._unapproved_since = now
-            try:
-                await self._try(scopes_for(self._steps, self._version))
-            except errors.PairingRequired as problem:
-                self._problems = dict.fromkeys(self._problems, str(problem))
-            except errors.GatewayError:
-                pass  # nothing new is known
-            else:
-                self._unapproved_since = None
+            await self.check(self._version, is_first=False)
 
     async def _try(self, scopes: tuple[str, ...]) -> None:
         """Sign in with these scopes and note which are granted. What is known of others stays."""
@@ -102,12 +105,14 @@ class Grants:
         needs = needs_of(step, self._version)
         if needs.scope is None or needs.scope not in self._problems:
             return None
-        return (
-            f"{needs.why}, which this sign-in was not granted. {self._problems[needs.scope]} "
-            f"Or take `{step.value}` out of the ladder."
-        )
+        how = "which this sign-in was not granted"
+        if self._unanswered_since is not None:
+            how = "and whether this sign-in may is not known"
+        return f"{needs.why}, {how}. {self._problems[needs.scope]} Or take `{step.value}` out of the ladder."
 
 
-def _may_have(scopes: tuple[str, ...], problem: errors.PairingRequired) -> bool:
-    """Whether a device that is refused more may be approved for these. Not worth asking otherwise: it disturbs."""
-    return problem.is_upgrade and (problem.approved is None or problem.approved.issuperset(scopes))
+def _may_have(scopes: tuple[str, ...], problem: errors.PairingRequired, *, is_first: bool) -> bool:
+    """Whether a device that is refused more may be approved for these, and it is worth asking."""
+    if problem.approved is not None:
+        return problem.approved.issuperset(scopes)
+    return is_first and not problem.is_new

@@ -9,8 +9,8 @@ from watchdog.gateway.frames import WireError
 from watchdog.service import errors
 
 _CLIP = 160
-_REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
-"""What may stand in a command that a person is to type."""
+_REQUEST_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}")
+"""What may stand in a command that a person is to type: no option, and nothing that a shell takes for its own."""
 
 
 def refusal(
@@ -92,14 +92,14 @@ def _approval_wanted(name: str, error: WireError, openclaw: str | None) -> error
         if _REQUEST_ID.fullmatch(request_id)
         else f"run `{command} list` and `{command} approve`{where}"
     )
-    is_upgrade = error.detail("reason") == "scope-upgrade"
+    reason = error.detail("reason")
     what = "the gateway wants this device approved first"
-    if is_upgrade:
+    if reason == "scope-upgrade":
         what = "the gateway wants more scopes approved for this device first"
     approved = error.details.get("approvedScopes") if isinstance(error.details, dict) else None
     return errors.PairingRequired(
         f"{name}: {what}: {way_out}.",
-        is_upgrade=is_upgrade,
+        is_new=reason == "not-paired",
         approved=frozenset(filter(_is_text, approved)) if isinstance(approved, list) else None,
     )
 

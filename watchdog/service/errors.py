@@ -65,13 +65,13 @@ class PairingRequired(GatewayError):
     """The gateway wants this device approved first: ``openclaw devices approve``. Only where it does not see us come from
     its own machine: over a network, through a proxy, out of or into a container.
 
-    ``is_upgrade``: the device is approved, and not for all scopes it asks for. ``approved``: for which; None: the gateway
-    does not say (before 2026.5.18).
+    ``is_new``: the gateway says that it does not know the device; False: it knows it, or does not say. ``approved``: the
+    scopes that the device is approved for; None: the gateway does not say (before 2026.5.18).
     """
 
-    def __init__(self, message: str, *, is_upgrade: bool = False, approved: frozenset[str] | None = None) -> None:
+    def __init__(self, message: str, *, is_new: bool = False, approved: frozenset[str] | None = None) -> None:
         super().__init__(message)
-        self.is_upgrade = is_upgrade
+        self.is_new = is_new
         self.approved = approved
 
 

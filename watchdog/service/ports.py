@@ -146,6 +146,10 @@ class Gateway(Protocol):
         """Why this step cannot work on this session here (version, method, address), or None."""
         ...
 
+    def want(self, steps: frozenset[Step]) -> None:
+        """Deeds may be these from now on; whether they are granted is found out with the next ``connect``."""
+        ...
+
     def missing_scope(self, step: Step) -> str | None:
         """The sentence to say when the configured credentials lack what ``step`` needs on this version, or None."""
         ...

@@ -124,11 +124,13 @@ class GatewayState:
     """One gateway. Everything about sessions is from ``seen_at``, the last poll it answered; ``last_poll_at`` is the last try.
 
     ``phase``: connected, starting, draining, unresponsive, down, refused, or ``unseen`` before the first pass has ended.
+    ``not_granted``: steps of the configured ladders that the gateway does not let us do, see ``problem``.
     """
 
     name: str
     phase: str
     problem: str | None
+    not_granted: tuple[str, ...]
     mode: str
     version: str | None
     booted_at: datetime | None
@@ -320,6 +322,11 @@ def headline(
     if in_recovery:
         notices.append(f"{in_recovery} in recovery")
     notices += [f"{count[name]} {word}" for name, word in _TOLD.items() if name != "stuck" and count[name]]
+    notices += [
+        f"gateway {gateway.name} does not grant {' and '.join(gateway.not_granted)}"
+        for gateway in gateways
+        if gateway.not_granted
+    ]
     if undelivered:
         notices.append(f"{len(undelivered)} {'message' if len(undelivered) == 1 else 'messages'} not delivered")
     if pauses:

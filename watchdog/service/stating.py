@@ -45,6 +45,7 @@ class Sight:
     connected_at: Moment | None = None
     distrust: str | None = None
     is_observing: bool = False
+    not_granted: Mapping[Step, str] = field(default_factory=dict)
 
 
 def sight_of(watch: Watch, seen: PassReport | None) -> Sight:
@@ -57,6 +58,7 @@ def sight_of(watch: Watch, seen: PassReport | None) -> Sight:
         connected_at=watch.trust.connected_at,
         distrust=watch.trust.problem(),
         is_observing=watch.is_observing,
+        not_granted=watch.not_granted,
     )
 
 
@@ -155,6 +157,11 @@ def build(life: Life, sights: Sequence[Sight], record: Record, now: datetime) ->
 # ---------------------------------------------------------------- gateways
 
 
+def _reserve(sight: Sight) -> str | None:
+    """What keeps deeds back on a gateway that is connected."""
+    return sight.distrust or next(iter(sight.not_granted.values()), None)
+
+
 def _gateway(sight: Sight, record: Record) -> say.GatewayState:
     report, seen = sight.report, sight.seen
     is_connected = report is not None and report.phase is GatewayPhase.CONNECTED
@@ -167,7 +174,8 @@ def _gateway(sight: Sight, record: Record) -> say.GatewayState:
     return say.GatewayState(
         name=sight.name,
         phase=report.phase.value if report is not None else UNSEEN,
-        problem=report.problem or (sight.distrust if is_connected else None) if report is not None else None,
+        problem=report.problem or (_reserve(sight) if is_connected else None) if report is not None else None,
+        not_granted=tuple(step.value for step in sight.not_granted) if is_connected else (),
         mode=Mode.OBSERVE.value if sight.is_observing else recovery.mode.value,
         version=facts.version if facts is not None else None,
         booted_at=facts.booted_at if facts is not None else None,

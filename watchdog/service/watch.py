@@ -7,7 +7,7 @@ ledger reaches the caller, and then nothing was done.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -68,6 +68,8 @@ class Watch:
     fleet: Fleet = field(init=False)
     reporter: Reporter = field(init=False)
     last_report: PassReport | None = field(init=False, default=None)
+    not_granted: Mapping[Step, str] = field(init=False, default_factory=dict)
+    """The steps that some policy may ask for and the gateway does not let us do, and why; as of the last connection."""
     ledger_problem: str | None = field(init=False, default=None)
     """Why the real ledger is out of use, or None."""
     _real_ledger: Ledger = field(init=False)
@@ -98,6 +100,8 @@ class Watch:
         self._has_other_book = True
         self.book = book
         self.observer.book = book
+        if not self.is_observing:
+            self.gateway.want(may_act(book))
 
     async def pass_once(self) -> PassReport:
         """One whole pass. Raises ``errors.LedgerError`` only, and only where there is no spare ledger."""
@@ -237,15 +241,23 @@ class Watch:
                 version=facts.version,
                 **fields,
             )
-            self._say_what_is_not_granted()
+        if is_new or self.not_granted or self._has_other_book:
+            self._note_what_is_granted(is_new=is_new)
         return facts
 
-    def _say_what_is_not_granted(self) -> None:
-        """At once, and not when the first deed is held for it at three in the morning."""
-        for step in sorted(may_act(self.book)):
-            missing = self.gateway.missing_scope(step)
-            if missing is not None:
-                self.log.event(Event.GATEWAY_UNHEALTHY, gateway=self.gateway.name, reason=missing, step=step.value)
+    def _note_what_is_granted(self, *, is_new: bool) -> None:
+        """Said when connected and when it changes, and not when the first deed is held for it at three in the morning."""
+        before, name = self.not_granted, self.gateway.name
+        missing = {step: self.gateway.missing_scope(step) for step in sorted(may_act(self.book))}
+        self.not_granted = {step: reason for step, reason in missing.items() if reason is not None}
+        for step, reason in self.not_granted.items():
+            if is_new or before.get(step) != reason:
+                self.log.event(Event.GATEWAY_UNHEALTHY, gateway=name, reason=reason, step=step.value)
+        for step in before:
+            if step in missing and step not in self.not_granted:
+                self.log.event(
+                    Event.GATEWAY_CONNECTED, gateway=name, reason=f"`{step}` is granted now", step=step.value
+                )
 
     def _gateway_failed(self, problem: errors.GatewayError, now: Moment, *, was_answered: bool) -> PassReport:
         phase = phase_of(problem)

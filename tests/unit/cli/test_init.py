@@ -125,6 +125,32 @@ def test_a_lone_fleet_cell_is_found_with_its_token_at_every_connect(
     assert (gateway.discover, gateway.url) == ("local", None)
 
 
+def test_a_cell_beside_a_gateway_elsewhere_that_the_environment_means(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = {"mode": "remote", "remote": {"url": "wss://gateway.example", "token": "s3cret-token"}}
+    desk.gateway().write_text(json.dumps({"gateway": remote}))
+    (acme,) = read_registry(write_registry(desk.home / ".openclaw", "acme"))
+    runtime = tmp_path / "bin"
+    runtime.mkdir()
+    (runtime / "said").write_text(json.dumps([container(acme)]))
+    (runtime / "docker").write_text(f"#!/bin/sh\ncat {runtime}/said\n")
+    (runtime / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{runtime}:/usr/bin:/bin")
+    done = desk.type("init")
+    assert done.exit_code == 0, done.output
+    (gateway,) = load(desk.default, env={"HOME": str(desk.home)}).config.gateways
+    assert (gateway.name, gateway.discover, gateway.url) == ("local", "local", None), "it stands for both"
+
+
+def test_a_configuration_that_was_named_and_is_not_there_is_told_beside_a_cell(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_registry(desk.home / ".openclaw", "acme")
+    monkeypatch.setenv("OPENCLAW_CONFIG_PATH", str(desk.home / "mistyped.json"))
+    assert "mistyped.json" in desk.type("init").stderr
+
+
 def test_nothing_found_says_what_was_looked_for(desk: Desk) -> None:
     done = desk.type("init")
     assert done.exit_code == 0

@@ -113,6 +113,14 @@ def test_a_local_gateway_whose_configuration_is_broken_says_where(desk: Desk) ->
         finder()
 
 
+def test_a_cell_that_is_named_by_its_url_has_the_command_that_runs_inside_it(desk: Desk) -> None:
+    write_registry(desk.profile(None, 1, "main"), "acme", runtime="podman")
+    named = Gateway.model_validate({"name": "a", "url": "ws://localhost:19100", "token": "t"})
+    assert desk.finder(named)().openclaw == "podman exec openclaw-cell-acme node dist/index.js"
+    other = Gateway.model_validate({"name": "b", "url": "ws://127.0.0.1:19101", "token": "t"})
+    assert desk.finder(other)().openclaw is None
+
+
 def test_a_cell_is_signed_in_to_with_its_containers_token(desk: Desk) -> None:
     state = desk.profile(None, 1, "main")
     (acme,) = read_registry(write_registry(state, "acme"))

@@ -70,6 +70,7 @@ def answers_of(**changes: Answer) -> Answers:
 async def scene_with(
     *,
     steps: frozenset[Step] = frozenset(),
+    configured: frozenset[Step] | None = None,
     state_dir: str | None = None,
     connect: bool = True,
     answers: dict[str, Answer] | None = None,
@@ -93,6 +94,7 @@ async def scene_with(
             clock=clock,
             host=host,
             steps=steps,
+            configured=configured,
             patience=5.0,
             on_device_token=lambda url, scopes, token: scene.tokens.append((url, scopes, token)),
         )

@@ -51,6 +51,9 @@ class Deaf:
             raise self.problem
         return facts()
 
+    def want(self, steps: frozenset[Step]) -> None:
+        pass
+
     def missing_scope(self, step: Step) -> str | None:
         return None
 

@@ -296,15 +296,38 @@ async def test_a_gateway_whose_clock_was_set_is_not_believed_about_boots_until_i
 # ---------------------------------------------------------------- what may be done there
 
 
-async def test_a_deed_that_is_not_granted_is_said_at_each_connection_and_not_when_it_is_needed() -> None:
+async def test_what_is_not_granted_is_said_when_connected_and_when_it_changes_and_not_when_it_is_needed() -> None:
     world = World(book=PolicyBook(default=lenient()))
     world.gateway.scope_problems[Step.NEW] = "It needs operator.admin."
     await world.live(minutes=5)
     (line,) = world.log.of(Event.GATEWAY_UNHEALTHY)
     assert (line["reason"], line["step"]) == ("It needs operator.admin.", "new")
+    assert dict(world.watch.not_granted) == {Step.NEW: "It needs operator.admin."}
     world.gateway.drop(CRASHED)
     await world.live(minutes=5)
     assert [one["step"] for one in world.log.of(Event.GATEWAY_UNHEALTHY)] == ["new", "new"]
+    world.gateway.scope_problems[Step.NEW] = "It needs operator.admin: approve request 2."
+    await world.live(minutes=5)
+    assert "request 2" in str(world.log.of(Event.GATEWAY_UNHEALTHY)[-1]["reason"])
+    assert len(world.log.of(Event.GATEWAY_UNHEALTHY)) == 3
+    world.gateway.scope_problems.clear()
+    await world.live(minutes=5)
+    (granted,) = [line for line in world.log.of(Event.GATEWAY_CONNECTED) if "step" in line]
+    assert granted["reason"] == "`new` is granted now"
+    assert not world.watch.not_granted
+    assert len(world.log.of(Event.GATEWAY_UNHEALTHY)) == 3
+
+
+async def test_another_configuration_asks_for_what_its_ladders_need_and_says_what_is_not_granted() -> None:
+    world = World(book=PolicyBook(default=lenient(ladder=(Step.RESUME,))))
+    world.gateway.scope_problems[Step.NEW] = "It needs operator.admin."
+    await world.live(minutes=5)
+    assert world.log.of(Event.GATEWAY_UNHEALTHY) == []
+    world.watch.take_book(PolicyBook(default=lenient(ladder=(Step.RESUME, Step.NEW))))
+    assert world.gateway.wanted == [frozenset({Step.RESUME, Step.NEW})]
+    await world.live(minutes=5)
+    (line,) = world.log.of(Event.GATEWAY_UNHEALTHY)
+    assert line["step"] == "new"
 
 
 # ---------------------------------------------------------------- rows

@@ -81,6 +81,15 @@ def test_a_gateway_that_is_away_keeps_what_was_seen_last() -> None:
     assert [one["key"] for one in gateway["sessions"]] == [ALICE]
 
 
+def test_what_is_not_granted_is_no_well() -> None:
+    said = {Step.NEW: "`new` needs operator.admin: approve request 1.", Step.RESUME: "`resume` …"}
+    found = shown(replace(world.sight(world.report([])), not_granted=said))
+    (gateway,) = found["gateways"]
+    assert found["headline"] == {"level": "notice", "text": "Gateway home does not grant new and resume."}
+    assert gateway["problem"] == "`new` needs operator.admin: approve request 1."
+    assert gateway["not_granted"] == ["new", "resume"]
+
+
 def test_ages_lead_back_to_the_instant_they_count_from() -> None:
     judged = [
         world.seen(world.row("gone"), 24 * MINUTE),

@@ -102,6 +102,9 @@ class RecordedGateway:
     def step_problem(self, step: Step, session: Session) -> str | None:
         return self.inner.step_problem(step, session)
 
+    def want(self, steps: frozenset[Step]) -> None:
+        self.inner.want(steps)
+
     def missing_scope(self, step: Step) -> str | None:
         missing = self.inner.missing_scope(step)
         self.recorder.add("scope", lambda: [step.value, self._scrubbed(missing)])
