@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from .harness.cells import Fleet, NoContainers
+from .harness.cells import Cell, Fleet, NoContainers
 from .harness.daemon import Watchdog
 from .harness.provider import Provider, Silence
+from .harness.stores import stored_entry
 from .harness.stuck import CRON_KEY
 from .harness.waiting import until
 from .harness.witness import Row, Witness
@@ -32,14 +33,15 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         yield made
 
 
-def turn(operator: Witness, provider: Provider, text: str, status: str) -> Row:
-    """Say it, and wait until the row says so."""
+def turn(cell: Cell, operator: Witness, provider: Provider, text: str, status: str) -> Row:
+    """Say it, and wait until the row says so, on disk too, where a kill -9 leaves it."""
     operator.send(CRON_KEY, text)
     provider.await_call(text, within=120)
 
     def row() -> Row | None:
-        found = operator.row(CRON_KEY)
-        return found if found.get("status") == status else None
+        found, stored = operator.row(CRON_KEY), stored_entry(cell, CRON_KEY)
+        is_said = any(text in str(message.get("content")) for message in operator.history(CRON_KEY))
+        return found if is_said and found.get("status") == stored.get("status") == status else None
 
     return until(f"the turn {text!r} is {status}", row, within=120)
 
@@ -58,9 +60,9 @@ def test_a_cell_is_found_approved_watched_recovered_and_let_go_of(fleet: Fleet, 
 
             with cell.operator() as operator:
                 operator.create(CRON_KEY)
-                turn(operator, provider, "WARMUP-1", "done")
+                turn(cell, operator, provider, "WARMUP-1", "done")
                 provider.on("TASK-2", Silence())
-                left = turn(operator, provider, "TASK-2", "running")
+                left = turn(cell, operator, provider, "TASK-2", "running")
             cell.crash()
             provider.forget("TASK-2")
             watchdog.wait_for("gateway.disconnected", gateway="acme")

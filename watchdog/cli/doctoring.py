@@ -192,11 +192,11 @@ async def _gateways(setting: Setting, gateway: str | None) -> list[Finding]:
         identity = identity_of(setting)
     except (errors.WatchdogError, OSError) as problem:
         return [Finding("identity", Grade.FAIL, str(problem))]
-    steps = may_act(setting.loaded.policy_book)
     aside = RecordedLog()
     sections = chosen_sections(setting, gateway, aside)
     findings = [Finding("discovery", Grade.WARN, str(line.fields["reason"])) for line in aside.lines]
     for section in sections:
+        steps = may_act(setting.loaded.policy_book, section.name)
         client = builder.client(section, identity, steps)
         try:
             findings += await _gateway(client, section, steps, builder.clock)

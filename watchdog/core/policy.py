@@ -86,6 +86,10 @@ class Match:
     gateway: tuple[str, ...] | None = None
     archived: bool | None = None
 
+    def may_match_on(self, gateway: str) -> bool:
+        """Some session of this gateway may match."""
+        return _any_glob(self.gateway, gateway)
+
     def matches(self, gateway: str, session: Session) -> bool:
         return (
             (self.archived is None or self.archived == session.is_archived)

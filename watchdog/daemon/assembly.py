@@ -147,9 +147,18 @@ class Builder:
             on_secret=self.secrets.add,
         )
 
-    def client(self, section: GatewaySection, identity: Identity, steps: frozenset[Step]) -> GatewayClient:
+    def client(
+        self,
+        section: GatewaySection,
+        identity: Identity,
+        steps: frozenset[Step],
+        configured: frozenset[Step] | None = None,
+    ) -> GatewayClient:
         """A client that signs in for ``steps``; with none it can only look. Where a person has to approve it, all that the
-        configuration may ask for is asked for, whoever signs in: one request waits for all of our programs."""
+        configuration may ask for (``configured``; None: the one of this builder) is asked for, whoever signs in: one request
+        waits for all of our programs."""
+        if configured is None:
+            configured = may_act(self.loaded.policy_book, section.name)
         return GatewayClient(
             section.name,
             self.finder(section, identity),
@@ -158,7 +167,7 @@ class Builder:
             clock=self.clock,
             host=self.host,
             steps=steps,
-            configured=steps | may_act(self.loaded.policy_book),
+            configured=steps | configured,
             on_device_token=identity.keep_token,
         )
 
@@ -175,11 +184,15 @@ class Builder:
     ) -> list[Watch]:
         """One watch per configured gateway, or for those in ``only``."""
         book = loaded.policy_book
-        steps = frozenset[Step]() if is_observing else may_act(book)
         spare = Ledger.in_memory(wall=lambda: self.clock.now().wall)
         return [
             Watch(
-                gateway=self.client(section, identity, steps),
+                gateway=self.client(
+                    section,
+                    identity,
+                    frozenset() if is_observing else may_act(book, section.name),
+                    may_act(book, section.name),
+                ),
                 book=book,
                 ledger=ledger,
                 notes=notes,

@@ -65,7 +65,7 @@ class EndpointFinder:
             gateway_pid=local.pid if local is not None else None,
             insecure=section.insecure,
             lock_created_at=local.lock_created_at if local is not None else None,
-            openclaw=self._openclaw(url),
+            openclaw=lambda: self._openclaw(url, local),
         )
 
     def process_started_at(self) -> datetime | None:
@@ -90,9 +90,9 @@ class EndpointFinder:
             raise errors.GatewayUnreachable(f"{section.name}: {problem}") from problem
         return self._beside(section.url) if is_local(section.url) else None
 
-    def _openclaw(self, url: str) -> str | None:
+    def _openclaw(self, url: str, found: DiscoveredGateway | None) -> str | None:
         """How OpenClaw's CLI is run inside the fleet cell that listens there; None: no cell of this user does."""
-        if not is_local(url):
+        if not is_local(url) or (found is not None and found.cell is None):
             return None
         return next((cell.openclaw for cell in self._machine.known_cells() if is_same_place(url, cell.url)), None)
 

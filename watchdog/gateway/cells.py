@@ -85,18 +85,18 @@ def registry_of(state_dir: Path) -> Path:
 
 def read_registry(registry: Path) -> tuple[Cell, ...]:
     """Every cell in this database; none when it does not exist or knows no fleet. Raises ``ConfigUnreadable``."""
-    if not registry.is_file():
-        return ()
-    is_open = is_there(registry.with_name(f"{registry.name}-wal"))
-    uri = f"{registry.absolute().as_uri()}?mode=ro{'' if is_open else '&immutable=1'}"
     try:
+        if not registry.is_file():
+            return ()
+        is_open = is_there(registry.with_name(f"{registry.name}-wal"))
+        uri = f"{registry.absolute().as_uri()}?mode=ro{'' if is_open else '&immutable=1'}"
         with closing(sqlite3.connect(uri, uri=True, timeout=_PATIENCE)) as db:
             known = db.execute("select 1 from sqlite_master where type = 'table' and name = 'fleet_cells'").fetchone()
             rows = db.execute(_QUERY).fetchall() if known else []
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise ConfigUnreadable(
             str(registry),
-            f"its fleet cells cannot be read ({error})",
+            f"its fleet cells cannot be read ({getattr(error, 'strerror', None) or error})",
             "name each cell under gateways: with url and token",
         ) from error
     return tuple(cell for row in rows if (cell := _cell(registry, *row)) is not None)

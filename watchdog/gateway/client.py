@@ -108,7 +108,7 @@ class GatewayClient:
         self._listener: Listener | None = None
         self._looker: Looker | None = None
         self._grants = Grants(name, steps, self._open, clock)
-        self._is_unapproved = False
+        self._may_not_read = False
         self._unanswered = Unanswered(clock)
         self._probe = AbortProbe(lambda: self._open((WRITE,), device=probe_device), clock, patience)
         self._timed_out: dict[str, str] = {}
@@ -167,23 +167,24 @@ class GatewayClient:
         one approval is enough, and the request a person was told of is the one that waits. Measured on 2026.3.24 to 5.18: a
         sign-in with other scopes than the waiting request's replaces it, under another id.
         """
-        was_told = self._is_unapproved
-        if not was_told:
+        was_refused = self._may_not_read
+        if not was_refused:
             try:
                 return await self._open((READ,))
             except errors.PairingRequired:
                 if not self._configured:
                     raise
+                self._may_not_read = True
         try:
             link = await self._open(scopes_for(self._configured, self._version))
         except errors.PairingRequired as wanted:
-            self._is_unapproved = wanted.is_new
-            if wanted.is_new or not was_told:
+            if not was_refused or not wanted.may_allow((READ,)):
                 raise
         else:
             await link.close()
-        self._is_unapproved = False
-        return await self._open((READ,))
+        link = await self._open((READ,))
+        self._may_not_read = False
+        return link
 
     def _listen(self, link: Link) -> Listener | None:
         """Events help only where a poll can read less than everything."""

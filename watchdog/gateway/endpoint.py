@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,5 +21,5 @@ class Endpoint:
     insecure: bool = False
     lock_created_at: datetime | None = None
     """When the gateway wrote its own lock file, when it is on this machine: it started no later than that."""
-    openclaw: str | None = None
-    """The command that runs OpenClaw's CLI for this gateway on this machine; None: not known."""
+    openclaw: Callable[[], str | None] = lambda: None
+    """The command that runs OpenClaw's CLI for this gateway on this machine, or None; asked for when a person needs it."""

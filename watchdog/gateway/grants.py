@@ -69,9 +69,12 @@ class Grants:
                 # Before 2026.9 each of them may give the waiting request another id: the last one is for all of them.
                 self._problems = dict.fromkeys(wanted if is_first else before, str(problem))
                 self._unapproved_since = self._clock.now()
-                if not _may_have(less, problem, is_first=is_first):
+                if not problem.may_allow(less) or (problem.approved is None and not is_first):
                     return
             except errors.GatewayError as problem:
+                if not is_first:
+                    self._problems, self._unapproved_since = before, self._clock.now()
+                    return
                 self._unanswered_since = self._clock.now()
                 self._problems = dict.fromkeys(wanted, f"It could not be found out: {problem}")
                 return
@@ -98,21 +101,16 @@ class Grants:
 
     def has_admin(self) -> bool:
         """The steps need admin here, and it is granted."""
-        return ADMIN in scopes_for(self._steps, self._version) and ADMIN not in self._problems
+        return not self._is_due and ADMIN in scopes_for(self._steps, self._version) and ADMIN not in self._problems
 
     def missing_for(self, step: Step) -> str | None:
         """The sentence to say when what ``step`` needs is not granted, or None."""
         needs = needs_of(step, self._version)
+        if self._is_due and needs.scope is not None:
+            return f"{needs.why}, and whether this sign-in may is not known yet; it is asked at the next poll."
         if needs.scope is None or needs.scope not in self._problems:
             return None
         how = "which this sign-in was not granted"
         if self._unanswered_since is not None:
             how = "and whether this sign-in may is not known"
         return f"{needs.why}, {how}. {self._problems[needs.scope]} Or take `{step.value}` out of the ladder."
-
-
-def _may_have(scopes: tuple[str, ...], problem: errors.PairingRequired, *, is_first: bool) -> bool:
-    """Whether a device that is refused more may be approved for these, and it is worth asking."""
-    if problem.approved is not None:
-        return problem.approved.issuperset(scopes)
-    return is_first and not problem.is_new

@@ -134,7 +134,7 @@ class Link:
         insecure: bool = False,
         tls: ssl.SSLContext | None = None,
         dial: Dial | None = None,
-        openclaw: str | None = None,
+        openclaw: Callable[[], str | None] = lambda: None,
     ) -> Link:
         """Connect and sign in within ``patience`` seconds for each of the two. ``dial``: how the socket is opened; None:
         over the network. ``openclaw``: how its CLI is run for this gateway here, for the sentence of a refusal."""
@@ -224,7 +224,7 @@ class Link:
         credentials: Credentials,
         device: DeviceIdentity,
         clock: Clock,
-        openclaw: str | None,
+        openclaw: Callable[[], str | None],
     ) -> None:
         challenge = await self._challenge()
         signed_at = int(challenge.ts if challenge.ts is not None else clock.now().wall.timestamp() * 1000)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TypeGuard
 
 from watchdog.gateway.frames import WireError
 from watchdog.service import errors
 
+Openclaw = Callable[[], str | None]
 _CLIP = 160
 _REQUEST_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}")
 """What may stand in a command that a person is to type: no option, and nothing that a shell takes for its own."""
 
 
 def refusal(
-    name: str, method: str, error: WireError, *, scopes: str = "", openclaw: str | None = None
+    name: str, method: str, error: WireError, *, scopes: str = "", openclaw: Openclaw = lambda: None
 ) -> errors.GatewayError:
     """The error for a refused ``method`` on the gateway called ``name``.
 
-    ``openclaw``: the command that runs OpenClaw's CLI for that gateway on this machine; None: not known.
+    ``openclaw`` finds the command that runs OpenClaw's CLI for that gateway on this machine; None: not known.
     """
     detail_code = error.detail("code") or ""
     said = clip(error.message)
@@ -43,7 +45,7 @@ def refusal(
     )
 
 
-def _sign_in(name: str, error: WireError, detail_code: str, scopes: str, openclaw: str | None) -> errors.GatewayError:
+def _sign_in(name: str, error: WireError, detail_code: str, scopes: str, openclaw: Openclaw) -> errors.GatewayError:
     said = error.message.lower()
     if error.code == "UNAVAILABLE" and (away := _unavailable(name, error)) is not None:
         return away
@@ -81,10 +83,10 @@ def _sign_in(name: str, error: WireError, detail_code: str, scopes: str, opencla
     )
 
 
-def _approval_wanted(name: str, error: WireError, openclaw: str | None) -> errors.PairingRequired:
+def _approval_wanted(name: str, error: WireError, find_openclaw: Openclaw) -> errors.PairingRequired:
     """Measured on all four versions: ``details`` names the request that waits, and why (``not-paired``,
     ``scope-upgrade``); from 2026.5.18 on also ``approvedScopes``."""
-    request_id = error.detail("requestId") or ""
+    request_id, openclaw = error.detail("requestId") or "", find_openclaw()
     command = f"{openclaw or 'openclaw'} devices"
     where = " on the gateway's machine" if openclaw is None else ""
     way_out = (
@@ -99,7 +101,7 @@ def _approval_wanted(name: str, error: WireError, openclaw: str | None) -> error
     approved = error.details.get("approvedScopes") if isinstance(error.details, dict) else None
     return errors.PairingRequired(
         f"{name}: {what}: {way_out}.",
-        is_new=reason == "not-paired",
+        reason=reason,
         approved=frozenset(filter(_is_text, approved)) if isinstance(approved, list) else None,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class WatchdogError(Exception):
     """Root of everything this program raises on purpose. ``str(error)`` is one clear sentence, free of secrets."""
@@ -65,14 +67,21 @@ class PairingRequired(GatewayError):
     """The gateway wants this device approved first: ``openclaw devices approve``. Only where it does not see us come from
     its own machine: over a network, through a proxy, out of or into a container.
 
-    ``is_new``: the gateway says that it does not know the device; False: it knows it, or does not say. ``approved``: the
-    scopes that the device is approved for; None: the gateway does not say (before 2026.5.18).
+    ``reason``: the gateway's own word, ``not-paired`` or ``scope-upgrade`` (measured), ``role-upgrade`` and others (in its
+    source); None: it gives none. ``approved``: the scopes that the device is approved for; None: it does not say (before
+    2026.5.18).
     """
 
-    def __init__(self, message: str, *, is_new: bool = False, approved: frozenset[str] | None = None) -> None:
+    def __init__(self, message: str, *, reason: str | None = None, approved: frozenset[str] | None = None) -> None:
         super().__init__(message)
-        self.is_new = is_new
+        self.reason = reason
         self.approved = approved
+
+    def may_allow(self, scopes: Iterable[str]) -> bool:
+        """Less than what was refused may still be let in: these scopes."""
+        if self.approved is not None:
+            return self.approved.issuperset(scopes)
+        return self.reason == "scope-upgrade"
 
 
 class ScopeRefused(GatewayError):

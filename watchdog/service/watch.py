@@ -81,6 +81,8 @@ class Watch:
     _was_connected: bool = field(init=False, default=False)
     _has_other_book: bool = field(init=False, default=False)
     """Nothing was judged by the present policies yet."""
+    _may_want_more: bool = field(init=False, default=False)
+    """Nobody has said yet what is not granted of what the present policies may ask for."""
 
     def __post_init__(self) -> None:
         self._real_ledger = self.ledger
@@ -101,7 +103,8 @@ class Watch:
         self.book = book
         self.observer.book = book
         if not self.is_observing:
-            self.gateway.want(may_act(book))
+            self.gateway.want(may_act(book, self.gateway.name))
+            self._may_want_more = True
 
     async def pass_once(self) -> PassReport:
         """One whole pass. Raises ``errors.LedgerError`` only, and only where there is no spare ledger."""
@@ -241,14 +244,15 @@ class Watch:
                 version=facts.version,
                 **fields,
             )
-        if is_new or self.not_granted or self._has_other_book:
+        if is_new or self.not_granted or self._may_want_more:
             self._note_what_is_granted(is_new=is_new)
         return facts
 
     def _note_what_is_granted(self, *, is_new: bool) -> None:
         """Said when connected and when it changes, and not when the first deed is held for it at three in the morning."""
         before, name = self.not_granted, self.gateway.name
-        missing = {step: self.gateway.missing_scope(step) for step in sorted(may_act(self.book))}
+        self._may_want_more = False
+        missing = {step: self.gateway.missing_scope(step) for step in sorted(may_act(self.book, name))}
         self.not_granted = {step: reason for step, reason in missing.items() if reason is not None}
         for step, reason in self.not_granted.items():
             if is_new or before.get(step) != reason:
@@ -355,11 +359,11 @@ class Watch:
         return any(entry.holds(item.session) for entry in self.ledger.quarantines(self.gateway.name))
 
 
-def may_act(book: PolicyBook) -> frozenset[Step]:
-    """Every step that some policy may ask for: what the sign-in must be good for."""
+def may_act(book: PolicyBook, gateway: str | None = None) -> frozenset[Step]:
+    """Every step that some policy may ask for on this gateway: what the sign-in must be good for. None: on any."""
     steps: set[Step] = set()
     for policy in (*book.policies, book.default):
-        if policy.recovery.mode is Mode.RECOVER:
+        if policy.recovery.mode is Mode.RECOVER and (gateway is None or policy.match.may_match_on(gateway)):
             steps.update(policy.recovery.ladder)
     return frozenset(steps - {Step.NOTIFY})
 

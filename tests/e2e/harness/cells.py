@@ -161,6 +161,7 @@ class Cell:
         self.token = token
         self.container = f"openclaw-cell-{tenant}"
         self.state_dir = fleet.home / ".openclaw" / "fleet" / "cells" / tenant
+        self.release = V9_6
         self._key = DeviceKey()
 
     @property

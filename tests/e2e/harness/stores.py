@@ -7,19 +7,30 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from .gateways import Gateway
+from .releases import Release
 
 Entry = dict[str, Any]
 
 
-def agent_folder(gateway: Gateway, key: str) -> Path:
+class Keeper(Protocol):
+    """Whoever keeps sessions on this machine: a gateway, or a cell of a fleet."""
+
+    @property
+    def release(self) -> Release: ...
+
+    @property
+    def state_dir(self) -> Path: ...
+
+
+def agent_folder(gateway: Keeper, key: str) -> Path:
     agent = key.split(":")[1] if key.startswith("agent:") else "main"
     return gateway.state_dir / "agents" / agent
 
 
-def stored_entry(gateway: Gateway, key: str) -> Entry:
+def stored_entry(gateway: Keeper, key: str) -> Entry:
     """The session as stored; empty when it is not (yet) there or just being written."""
     if gateway.release.keeps_sessions_in_sqlite:
         return _from_sqlite(database_path(gateway, key), key)
@@ -41,7 +52,7 @@ def lock_path(gateway: Gateway, session_id: str, key: str) -> Path:
     return path.with_name(path.name + ".lock")
 
 
-def database_path(gateway: Gateway, key: str) -> Path:
+def database_path(gateway: Keeper, key: str) -> Path:
     """The session store; from 2026.9 on."""
     return agent_folder(gateway, key) / "agent" / "openclaw-agent.sqlite"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -116,9 +117,27 @@ def test_a_local_gateway_whose_configuration_is_broken_says_where(desk: Desk) ->
 def test_a_cell_that_is_named_by_its_url_has_the_command_that_runs_inside_it(desk: Desk) -> None:
     write_registry(desk.profile(None, 1, "main"), "acme", runtime="podman")
     named = Gateway.model_validate({"name": "a", "url": "ws://localhost:19100", "token": "t"})
-    assert desk.finder(named)().openclaw == "podman exec openclaw-cell-acme node dist/index.js"
+    assert desk.finder(named)().openclaw() == "podman exec openclaw-cell-acme node dist/index.js"
     other = Gateway.model_validate({"name": "b", "url": "ws://127.0.0.1:19101", "token": "t"})
-    assert desk.finder(other)().openclaw is None
+    assert desk.finder(other)().openclaw() is None
+
+
+def test_a_gateway_of_its_own_on_the_port_of_a_stopped_cell_has_no_command_of_the_cell(desk: Desk) -> None:
+    state = desk.profile(None, 19100, "main", pid=11)
+    write_registry(state, "acme", port=19100)
+    named = Gateway.model_validate({"name": "a", "url": "ws://127.0.0.1:19100", "token": "t"})
+    assert desk.finder(named)().openclaw() is None
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root enters every folder")
+def test_a_state_folder_that_cannot_be_entered_keeps_nobody_from_connecting(desk: Desk) -> None:
+    registry = write_registry(desk.profile(None, 1, "main"), "acme")
+    registry.parent.chmod(0)
+    try:
+        named = Gateway.model_validate({"name": "a", "url": "ws://127.0.0.1:19100", "token": "t"})
+        assert desk.finder(named)().openclaw() is None
+    finally:
+        registry.parent.chmod(0o700)
 
 
 def test_a_cell_is_signed_in_to_with_its_containers_token(desk: Desk) -> None:
@@ -135,7 +154,7 @@ def test_a_cell_is_signed_in_to_with_its_containers_token(desk: Desk) -> None:
     finder = desk.finder(section, here)
     known = ("ws://127.0.0.1:19100", TOKEN, str(acme.data_dir), None)
     assert facts(finder()) == known
-    assert finder().openclaw == "docker exec openclaw-cell-acme node dist/index.js"
+    assert finder().openclaw() == "docker exec openclaw-cell-acme node dist/index.js"
     whole = acme.registry.read_bytes()
     acme.registry.write_text("broken " * 1000)
     here.everything()

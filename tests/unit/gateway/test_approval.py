@@ -164,12 +164,47 @@ async def test_a_part_that_was_approved_is_noticed(says_approved: bool) -> None:
         assert scene.client.missing_scope(Step.NEW) is not None
 
 
-@pytest.mark.parametrize("reason", ["", "role-upgrade"])
-async def test_a_refusal_for_no_known_reason_leaves_what_is_approved(reason: str) -> None:
-    door = Doorkeeper(keeps_id=False, says_approved=False, approved={READ, WRITE}, reason=reason)
-    async with scene_with(steps=LADDER, hello=door, **V518) as scene:
+@pytest.mark.parametrize("reason", ["", "role-upgrade", "metadata-upgrade", "not-paired", "scope-upgrade"])
+@pytest.mark.parametrize("version", [V324, V414, V518, V96], ids=["3.24", "4.14", "5.18", "9.6"])
+async def test_whatever_the_reason_the_request_that_waits_is_not_renamed_at_every_poll(
+    version: dict[str, Any], reason: str
+) -> None:
+    """``role-upgrade``, say, after the device's token was revoked (source of 2026.4.14)."""
+    door = Doorkeeper(keeps_id=False, says_approved=False, reason=reason)
+    async with scene_with(connect=False, steps=LADDER, hello=door, **version) as scene:
+        numbers = set()
+        for _ in range(10):
+            with pytest.raises(errors.PairingRequired):
+                await scene.client.connect()
+            numbers.add(door.number)
+        door.approve()
+        await scene.client.connect()
+        assert {scene.client.missing_scope(step) for step in LADDER} == {None}
+    if reason != "scope-upgrade":  # a device that is known may be let in with READ alone: worth a sign-in
+        assert len(numbers) == 1
+
+
+@VERSIONS
+async def test_a_check_that_goes_wrong_leaves_what_was_granted(
+    version: dict[str, Any], keeps_id: bool, says_approved: bool
+) -> None:
+    door = Doorkeeper(keeps_id, says_approved, approved={READ, WRITE})
+    steps = frozenset({Step.RESUME, Step.RESET})
+    async with scene_with(steps=steps, hello=door, **version) as scene:
+        waiting = door.request_id
         assert scene.client.missing_scope(Step.RESUME) is None
-        assert scene.client.missing_scope(Step.NEW) is not None
+        scene.gateway.hello = Refused(
+            {"code": "UNAVAILABLE", "message": "x", "details": {"reason": "startup-sidecars"}}
+        )
+        for _ in range(3):
+            scene.clock.pass_(APPROVAL_CHECK.total_seconds())
+            await scene.client.connect()
+            assert scene.client.missing_scope(Step.RESUME) is None
+            assert waiting in (scene.client.missing_scope(Step.RESET) or "")
+        scene.gateway.hello = door
+        scene.clock.pass_(APPROVAL_CHECK.total_seconds())
+        await scene.client.connect()
+        assert door.request_id == waiting
 
 
 async def test_a_gateway_that_starts_in_between_does_not_have_the_request_renamed() -> None:
@@ -217,12 +252,28 @@ async def test_other_steps_are_asked_for_without_a_new_connection(
     async with scene_with(hello=door, **version) as scene:
         assert scene.client.missing_scope(Step.RESUME) is None, "nobody wants it"
         scene.client.want(LADDER)
+        assert "not known yet" in (scene.client.missing_scope(Step.RESUME) or ""), "nothing is done before it is known"
         await scene.client.connect()
         assert f"approve {door.request_id}`" in (scene.client.missing_scope(Step.RESUME) or "")
         asked = len(scene.link_scopes)
         scene.client.want(LADDER)
         await scene.client.connect()
         assert len(scene.link_scopes) == asked, "the same ones are not asked for again"
+        door.approved, door.waiting = set(), set()
+        await scene.client.close()
+        with pytest.raises(errors.PairingRequired):
+            await scene.client.connect()
+        assert WRITE in door.waiting, "and what a person is asked to approve is theirs"
+
+
+async def test_whether_runs_live_is_asked_as_a_stranger_only_while_deeds_are_wanted() -> None:
+    unauthorized = Refused({"code": "INVALID_REQUEST", "message": "unauthorized"})
+    async with scene_with(answers={"sessions__abort": unauthorized}, **V414) as scene:
+        for steps, said in ((frozenset[Step](), None), (LADDER, True), (frozenset[Step](), None)):
+            scene.client.want(steps)
+            await scene.client.connect()
+            look = await scene.client.look(SESSION, Wants(abort_probe=True))
+            assert look.abort_probe_unauthorized is said
 
 
 async def test_no_answer_is_not_called_a_refusal() -> None:
@@ -278,7 +329,7 @@ async def test_an_unapproved_stranger_is_not_announced_at_every_look() -> None:
 
 def _sentence(details: dict[str, Any], openclaw: str | None = None) -> str:
     error = WireError(code="NOT_PAIRED", message="pairing required", details={"code": "PAIRING_REQUIRED", **details})
-    return str(refusal("home", "connect", error, openclaw=openclaw))
+    return str(refusal("home", "connect", error, openclaw=lambda: openclaw))
 
 
 def test_the_command_is_the_one_of_that_gateway() -> None:

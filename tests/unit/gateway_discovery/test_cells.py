@@ -77,6 +77,17 @@ def test_no_registry_and_one_that_knows_no_fleet(tmp_path: Path) -> None:
     assert read_registry(path) == ()
 
 
+def test_a_folder_that_cannot_be_entered_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``Path.is_file`` raises that on Python 3.11. Root enters every folder, so it is played."""
+
+    def forbidden(self: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "is_file", forbidden)
+    with pytest.raises(ConfigUnreadable, match=r"cannot be read \(Permission denied\)"):
+        read_registry(registry_of(tmp_path))
+
+
 def test_a_registry_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     path = registry_of(tmp_path)
     path.parent.mkdir()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.unit.service.world import POLL, dead
 from watchdog.adapters.recording_file import LIMIT, RESERVE, RecordingFile, earlier_part
 from watchdog.core.model import Session, Status
-from watchdog.core.policy import PolicyBook
+from watchdog.core.policy import PolicyBook, Step
 from watchdog.replay.player import Player
 from watchdog.replay.reading import NotARecording, Recording
 from watchdog.service.events import Event
@@ -112,6 +112,20 @@ async def test_two_files_of_bounded_size_each_to_be_read_on_its_own(tmp_path: Pa
     assert notes(newer) == notes(both) == []
     assert len(newer.log.lines) > 0
     assert not world.log.of(Event.RECORDING_UNAVAILABLE)
+
+
+async def test_what_is_not_granted_for_days_is_written_once_for_each_whole_line(tmp_path: Path) -> None:
+    world = TapedWorld.in_folder(tmp_path)
+    tape = RecordingFile(tmp_path, "home", limit=20_000, reserve=0)
+    world.watch = recorded(world.watch, tmp_path, Recorder("home", tape, world.clock, world.log, POLL, str))
+    world.gateway.scope_problems[Step.NEW] = "It needs operator.admin, said at length."
+    world.gateway.put(dead())
+    await world.live(hours=2)
+    assert earlier_part(world.file).exists()
+    for path in (earlier_part(world.file), world.file):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        whole, told = sum("whole" in line for line in lines), sum("at length" in json.dumps(line) for line in lines)
+        assert whole <= told <= whole + 1, "each part can be read on its own"
 
 
 def test_no_gateway_s_recording_is_the_earlier_part_of_another_s(tmp_path: Path) -> None:

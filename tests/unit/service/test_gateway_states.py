@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from watchdog.core.model import GatewayPhase, MalformedRow, Status
-from watchdog.core.policy import PolicyBook, Step
+from watchdog.core.policy import Match, PolicyBook, Step
 from watchdog.service import errors
 from watchdog.service.events import Event
 from watchdog.service.outages import DOWN_TOLD_AFTER, phase_of
@@ -316,6 +317,39 @@ async def test_what_is_not_granted_is_said_when_connected_and_when_it_changes_an
     assert granted["reason"] == "`new` is granted now"
     assert not world.watch.not_granted
     assert len(world.log.of(Event.GATEWAY_UNHEALTHY)) == 3
+
+
+async def test_a_configuration_that_comes_in_the_middle_of_a_pass_is_noted_with_the_next() -> None:
+    world = World(book=PolicyBook(default=lenient(ladder=(Step.RESUME,))))
+    await world.live(minutes=5)
+    whole = world.gateway.list_sessions
+
+    async def list_sessions(*arguments: Any, **named: Any) -> Any:
+        world.gateway.scope_problems[Step.NEW] = "It needs operator.admin."
+        world.watch.take_book(PolicyBook(default=lenient(ladder=(Step.RESUME, Step.NEW))))
+        world.gateway.list_sessions = whole  # type: ignore[method-assign]
+        return await whole(*arguments, **named)
+
+    world.gateway.list_sessions = list_sessions  # type: ignore[method-assign]
+    await world.live(minutes=5)
+    (line,) = world.log.of(Event.GATEWAY_UNHEALTHY)
+    assert line["step"] == "new"
+
+
+async def test_who_only_observes_wants_nothing_of_another_configuration() -> None:
+    world = World(book=PolicyBook(default=lenient()), is_observing=True)
+    await world.live(minutes=5)
+    world.watch.take_book(PolicyBook(default=lenient(ladder=(Step.RESUME, Step.NEW))))
+    assert world.gateway.wanted == []
+
+
+async def test_a_policy_of_another_gateway_wants_nothing_of_this_one() -> None:
+    office = replace(lenient(ladder=(Step.NEW,)), name="office", match=Match(gateway=("office",)))
+    world = World(book=PolicyBook((office,), default=lenient(ladder=(Step.RESUME,))))
+    world.gateway.scope_problems[Step.NEW] = "It needs operator.admin."
+    await world.live(minutes=5)
+    assert world.log.of(Event.GATEWAY_UNHEALTHY) == []
+    assert not world.watch.not_granted
 
 
 async def test_another_configuration_asks_for_what_its_ladders_need_and_says_what_is_not_granted() -> None:

@@ -107,7 +107,7 @@ class RecordedGateway:
 
     def missing_scope(self, step: Step) -> str | None:
         missing = self.inner.missing_scope(step)
-        self.recorder.add("scope", lambda: [step.value, self._scrubbed(missing)])
+        self.recorder.scope(step.value, missing)
         return missing
 
     async def prepare(self, step: Step, session: Session) -> None:

@@ -124,6 +124,8 @@ class Recorder:
     _facts: tuple[GatewayFacts, Plain] | None = None
     _rows: dict[str, tuple[Session, Plain]] = field(default_factory=dict)
     """Rows and their data as of the last listing: most rows of a pass are those of the one before."""
+    _scopes: dict[str, str | None] = field(default_factory=dict)
+    """What was said of a step's scope since the last whole line."""
 
     # ---------------------------------------------------------------- a pass
 
@@ -142,6 +144,7 @@ class Recorder:
         # As the ledger is before this pass adds to it: that is what the pass decides on.
         taken.ledger = _ledger_data(ledger, self.gateway_name, now.wall)
         if self._is_whole_due:
+            self._scopes.clear()
             taken.past = [_past_data(one) for one in _past(ledger, self.gateway_name, now.wall)]
         self._taken = taken
 
@@ -225,6 +228,15 @@ class Recorder:
         """One more of several facts of the pass; ``value`` is put into data here, where that can do no harm."""
         if self._taken is not None:
             self._taken.rest.setdefault(what, []).append(value())
+
+    @_harmless
+    def scope(self, step: str, missing: str | None) -> None:
+        """Whether a step is granted. What a line says holds until another one says something else."""
+        if self._taken is not None and self._scopes.get(step, step) != missing:
+            self._scopes[step] = missing
+            self._taken.rest.setdefault("scope", []).append(
+                [step, self.scrub(missing) if missing is not None else None]
+            )
 
     @_harmless
     def listed(self, snapshot: Snapshot) -> None:
