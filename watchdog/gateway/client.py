@@ -180,6 +180,9 @@ class GatewayClient:
         except errors.PairingRequired as wanted:
             if not was_refused or not wanted.may_allow((READ,)):
                 raise
+        except errors.ScopeRefused:
+            if not was_refused:
+                raise
         else:
             await link.close()
         link = await self._open((READ,))
@@ -250,10 +253,11 @@ class GatewayClient:
             clock_skew=wall - now.wall if wall is not None else None,
         )
 
-    def want(self, steps: frozenset[Step]) -> None:
+    def want(self, steps: frozenset[Step], configured: frozenset[Step]) -> None:
+        self._configured = configured
         if steps == self._steps:
             return
-        self._steps = self._configured = steps
+        self._steps = steps
         self._grants.want(steps)
         if self._looker is not None:
             self._looker.probe = self._probe if steps else None

@@ -246,7 +246,7 @@ class Player:
         """Nothing runs, nothing is open, and it looks as it did in the last pass that was played: nothing to judge.
         Weeks of a quiet gateway are gone through quickly that way."""
         before, last = self._idle, self.watch.trust.last_pass
-        if before is None or last is None or one.said or one.deeds or one.looks:
+        if before is None or last is None or one.said or one.deeds or one.looks or one.scopes:
             return False
         if one.still is None and len(one.lists) != 1:
             return False

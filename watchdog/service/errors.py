@@ -69,7 +69,7 @@ class PairingRequired(GatewayError):
 
     ``reason``: the gateway's own word, ``not-paired`` or ``scope-upgrade`` (measured), ``role-upgrade`` and others (in its
     source); None: it gives none. ``approved``: the scopes that the device is approved for; None: it does not say (before
-    2026.5.18).
+    2026.5.18), or does not know the device.
     """
 
     def __init__(self, message: str, *, reason: str | None = None, approved: frozenset[str] | None = None) -> None:
@@ -78,10 +78,8 @@ class PairingRequired(GatewayError):
         self.approved = approved
 
     def may_allow(self, scopes: Iterable[str]) -> bool:
-        """Less than what was refused may still be let in: these scopes."""
-        if self.approved is not None:
-            return self.approved.issuperset(scopes)
-        return self.reason == "scope-upgrade"
+        """Less than what was refused may still be let in: these scopes. Any other reason has nothing to do with scopes."""
+        return self.reason == "scope-upgrade" and (self.approved is None or self.approved.issuperset(scopes))
 
 
 class ScopeRefused(GatewayError):

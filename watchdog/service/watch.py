@@ -102,9 +102,9 @@ class Watch:
         self._has_other_book = True
         self.book = book
         self.observer.book = book
-        if not self.is_observing:
-            self.gateway.want(may_act(book, self.gateway.name))
-            self._may_want_more = True
+        configured = may_act(book, self.gateway.name)
+        self.gateway.want(frozenset() if self.is_observing else configured, configured)
+        self._may_want_more = not self.is_observing
 
     async def pass_once(self) -> PassReport:
         """One whole pass. Raises ``errors.LedgerError`` only, and only where there is no spare ledger."""

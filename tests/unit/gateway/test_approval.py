@@ -39,6 +39,8 @@ class Doorkeeper:
     asked_at: float = 0.0
     reason: str | None = None
     """What it says instead of why it refuses; "": nothing."""
+    says: set[str] = field(default_factory=set)
+    """What it says is approved instead of what is."""
 
     @property
     def request_id(self) -> str:
@@ -64,8 +66,10 @@ class Doorkeeper:
             "requestId": self.request_id,
             "reason": self.reason if self.reason is not None else "scope-upgrade" if self.approved else "not-paired",
         }
-        if self.says_approved and self.approved:
-            details["approvedScopes"] = sorted(self.approved)
+        if self.says_approved and (
+            self.approved or self.reason
+        ):  # of every device it knows, whatever the reason (source)
+            details["approvedScopes"] = sorted(self.says or self.approved)
         return Refused({"code": "NOT_PAIRED", "message": "pairing required", "details": details})
 
 
@@ -165,12 +169,13 @@ async def test_a_part_that_was_approved_is_noticed(says_approved: bool) -> None:
 
 
 @pytest.mark.parametrize("reason", ["", "role-upgrade", "metadata-upgrade", "not-paired", "scope-upgrade"])
-@pytest.mark.parametrize("version", [V324, V414, V518, V96], ids=["3.24", "4.14", "5.18", "9.6"])
+@VERSIONS
 async def test_whatever_the_reason_the_request_that_waits_is_not_renamed_at_every_poll(
-    version: dict[str, Any], reason: str
+    version: dict[str, Any], keeps_id: bool, says_approved: bool, reason: str
 ) -> None:
     """``role-upgrade``, say, after the device's token was revoked (source of 2026.4.14)."""
-    door = Doorkeeper(keeps_id=False, says_approved=False, reason=reason)
+    known = set(ALL) if says_approved and reason.endswith("-upgrade") and reason != "scope-upgrade" else set()
+    door = Doorkeeper(keeps_id, says_approved, reason=reason, says=known)
     async with scene_with(connect=False, steps=LADDER, hello=door, **version) as scene:
         numbers = set()
         for _ in range(10):
@@ -180,8 +185,26 @@ async def test_whatever_the_reason_the_request_that_waits_is_not_renamed_at_ever
         door.approve()
         await scene.client.connect()
         assert {scene.client.missing_scope(step) for step in LADDER} == {None}
-    if reason != "scope-upgrade":  # a device that is known may be let in with READ alone: worth a sign-in
+    if (
+        reason != "scope-upgrade" or says_approved
+    ):  # a device that is known may be let in with READ alone: worth a sign-in
         assert len(numbers) == 1
+
+
+async def test_a_token_that_covers_less_than_is_asked_for_does_not_keep_us_from_reading() -> None:
+    """The gateway looks at the token before it looks at the device."""
+    door = Doorkeeper(keeps_id=False, says_approved=False)
+    narrow = Refused({"code": "X", "message": "scope mismatch", "details": {"code": "AUTH_SCOPE_MISMATCH"}})
+
+    def hello(params: dict[str, Any]) -> Answer:
+        return door(params) if params["scopes"] == [READ] else narrow
+
+    async with scene_with(connect=False, steps=LADDER, hello=hello) as scene:
+        with pytest.raises(errors.ScopeRefused):
+            await scene.client.connect()
+        door.approve()
+        await scene.client.connect()
+        assert scene.client.missing_scope(Step.NEW) is not None
 
 
 @VERSIONS
@@ -251,12 +274,12 @@ async def test_other_steps_are_asked_for_without_a_new_connection(
     door = Doorkeeper(keeps_id, says_approved, approved={READ})
     async with scene_with(hello=door, **version) as scene:
         assert scene.client.missing_scope(Step.RESUME) is None, "nobody wants it"
-        scene.client.want(LADDER)
+        scene.client.want(LADDER, LADDER)
         assert "not known yet" in (scene.client.missing_scope(Step.RESUME) or ""), "nothing is done before it is known"
         await scene.client.connect()
         assert f"approve {door.request_id}`" in (scene.client.missing_scope(Step.RESUME) or "")
         asked = len(scene.link_scopes)
-        scene.client.want(LADDER)
+        scene.client.want(LADDER, LADDER)
         await scene.client.connect()
         assert len(scene.link_scopes) == asked, "the same ones are not asked for again"
         door.approved, door.waiting = set(), set()
@@ -270,7 +293,7 @@ async def test_whether_runs_live_is_asked_as_a_stranger_only_while_deeds_are_wan
     unauthorized = Refused({"code": "INVALID_REQUEST", "message": "unauthorized"})
     async with scene_with(answers={"sessions__abort": unauthorized}, **V414) as scene:
         for steps, said in ((frozenset[Step](), None), (LADDER, True), (frozenset[Step](), None)):
-            scene.client.want(steps)
+            scene.client.want(steps, LADDER)
             await scene.client.connect()
             look = await scene.client.look(SESSION, Wants(abort_probe=True))
             assert look.abort_probe_unauthorized is said

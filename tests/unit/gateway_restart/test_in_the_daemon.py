@@ -51,7 +51,7 @@ class Deaf:
             raise self.problem
         return facts()
 
-    def want(self, steps: frozenset[Step]) -> None:
+    def want(self, steps: frozenset[Step], configured: frozenset[Step]) -> None:
         pass
 
     def missing_scope(self, step: Step) -> str | None:

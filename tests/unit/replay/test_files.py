@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.service.world import POLL, dead
+from tests.unit.service.world import POLL, dead, lenient
 from watchdog.adapters.recording_file import LIMIT, RESERVE, RecordingFile, earlier_part
 from watchdog.core.model import Session, Status
 from watchdog.core.policy import PolicyBook, Step
 from watchdog.replay.player import Player
 from watchdog.replay.reading import NotARecording, Recording
 from watchdog.service.events import Event
+from watchdog.service.recording import recorder as recorder_module
 from watchdog.service.recording.codec import session_data, session_of
 from watchdog.service.recording.lines import MARK
 from watchdog.service.recording.recorder import Recorder
@@ -126,6 +127,43 @@ async def test_what_is_not_granted_for_days_is_written_once_for_each_whole_line(
         lines = [json.loads(line) for line in path.read_text().splitlines()]
         whole, told = sum("whole" in line for line in lines), sum("at length" in json.dumps(line) for line in lines)
         assert whole <= told <= whole + 1, "each part can be read on its own"
+
+
+NEW_ONLY = PolicyBook(default=lenient(ladder=(Step.NEW,)))
+
+
+async def test_a_right_that_is_given_in_a_pass_in_which_nothing_else_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its step was taken out of the ladder meanwhile, so that nothing is said of it when it is granted."""
+    monkeypatch.setattr(recorder_module, "WHOLE_AGAIN", 10**6)  # no whole line that would say it once more
+    world = TapedWorld.in_folder(tmp_path, book=NEW_ONLY)
+    world.gateway.scope_problems[Step.NEW] = "It needs operator.admin."
+    await world.live(minutes=5)
+    world.watch.take_book(PolicyBook(default=lenient(ladder=(Step.NOTIFY,))))
+    await world.live(minutes=5)
+    world.gateway.scope_problems.clear()
+    world.watch.take_book(NEW_ONLY)
+    await world.live(minutes=5)
+    world.gateway.put(dead())
+    await world.until_deed()
+    played = await world.replayed(NEW_ONLY)
+    was, would = ([one for one in told(side) if "recovery." in str(one[1])] for side in (played.was, played.would))
+    assert "recovery.started" in [one[1] for one in was]
+    assert would == was, "the ladder of then was another one for a while, and nothing was stuck"
+
+
+async def test_what_a_pass_said_of_a_right_is_said_again_when_that_pass_is_not_written(tmp_path: Path) -> None:
+    world = TapedWorld.in_folder(tmp_path)
+    recorder = Recorder("home", RecordingFile(tmp_path, "home", reserve=0), world.clock, world.log, POLL, str)
+    world.watch = recorded(world.watch, tmp_path, recorder)
+    await world.live(minutes=5)
+    recorder.begin(world.clock.now(), world.watch.ledger)
+    recorder.scope("new", "It needs operator.admin.")
+    recorder.begin(world.clock.now(), world.watch.ledger)  # the ledger failed: the pass begins once more
+    recorder.scope("new", "It needs operator.admin.")
+    recorder.end(is_writable=True)
+    assert "operator.admin" in world.file.read_text().splitlines()[-1]
 
 
 def test_no_gateway_s_recording_is_the_earlier_part_of_another_s(tmp_path: Path) -> None:

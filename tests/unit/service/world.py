@@ -166,8 +166,8 @@ class FakeGateway:
     still: Standstill | None = None
     """What a poll is told that asks whether a list is needed; None: it is."""
     scope_problems: dict[Step, str] = field(default_factory=dict)
-    wanted: list[frozenset[Step]] = field(default_factory=list)
-    """What deeds may be, each time it was said anew."""
+    wanted: list[tuple[frozenset[Step], frozenset[Step]]] = field(default_factory=list)
+    """What deeds may be, and what the configuration may ask for, each time it was said anew."""
     step_problems: dict[Step, str] = field(default_factory=dict)
     failing: dict[str, errors.GatewayError] = field(default_factory=dict)
     """Method -> what it raises."""
@@ -289,8 +289,8 @@ class FakeGateway:
     def step_problem(self, step: Step, session: Session) -> str | None:
         return self.step_problems.get(step)
 
-    def want(self, steps: frozenset[Step]) -> None:
-        self.wanted.append(steps)
+    def want(self, steps: frozenset[Step], configured: frozenset[Step]) -> None:
+        self.wanted.append((steps, configured))
 
     def missing_scope(self, step: Step) -> str | None:
         return self.scope_problems.get(step)

@@ -133,6 +133,8 @@ class Recorder:
     def begin(self, now: Moment, ledger: Ledger) -> None:
         """A pass begins; one that never ended is dropped. Raises ``errors.LedgerError``, as any use of the ledger by the
         pass would: what the ledger says only once must not get lost here."""
+        if self._taken is not None:
+            self._scopes.clear()  # what it said of them is dropped with it
         self._began, self._taken = now, None
         if not self.is_on:
             self._base = EMPTY
