@@ -83,9 +83,8 @@ def _found(world: World, folder: Path, number: int, url: str | None) -> Found:
     }
     with Watchdog(world.gateway, folder, extra=settings, url=url) as watchdog:
         sessions = int(watchdog.wait_for("cycle.finished", within=120)["sessions"])
-        time.sleep(
-            SETTLES
-        )  # time itself is the condition: the daemon believes the count after so long, and does not say
+        # Time itself is the condition: the daemon believes the count after so long, and does not say.
+        time.sleep(SETTLES)
         run = begin(world, route, Stream(6), first_turn=True)
         with write_lock(world.gateway, run.key):
 

@@ -28,6 +28,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     try:
         made = Fleet(tmp_path / "fleet")
     except NoContainers as problem:
+        # podman is installed by then: it is the machine that lets nobody run a container, which no test can mend.
         pytest.skip(str(problem))
     with made:
         yield made

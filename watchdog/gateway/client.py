@@ -108,7 +108,7 @@ class GatewayClient:
         self._listener: Listener | None = None
         self._looker: Looker | None = None
         self._grants = Grants(name, steps, self._open, clock)
-        self._may_not_read = False
+        self._may_not_read = False  # it was refused, and has not been let in since
         self._unanswered = Unanswered(clock)
         self._probe = AbortProbe(lambda: self._open((WRITE,), device=probe_device), clock, patience)
         self._timed_out: dict[str, str] = {}

@@ -9,18 +9,19 @@ from typing import TypeGuard
 from watchdog.gateway.frames import WireError
 from watchdog.service import errors
 
-Openclaw = Callable[[], str | None]
+FindCommand = Callable[[], str | None]
+"""Finds the command that runs OpenClaw's CLI for a gateway on this machine; None: not known."""
 _CLIP = 160
 _REQUEST_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}")
 """What may stand in a command that a person is to type: no option, and nothing that a shell takes for its own."""
 
 
 def refusal(
-    name: str, method: str, error: WireError, *, scopes: str = "", openclaw: Openclaw = lambda: None
+    name: str, method: str, error: WireError, *, scopes: str = "", openclaw: FindCommand = lambda: None
 ) -> errors.GatewayError:
     """The error for a refused ``method`` on the gateway called ``name``.
 
-    ``openclaw`` finds the command that runs OpenClaw's CLI for that gateway on this machine; None: not known.
+    ``openclaw`` is asked only where a person needs the command.
     """
     detail_code = error.detail("code") or ""
     said = clip(error.message)
@@ -45,7 +46,7 @@ def refusal(
     )
 
 
-def _sign_in(name: str, error: WireError, detail_code: str, scopes: str, openclaw: Openclaw) -> errors.GatewayError:
+def _sign_in(name: str, error: WireError, detail_code: str, scopes: str, openclaw: FindCommand) -> errors.GatewayError:
     said = error.message.lower()
     if error.code == "UNAVAILABLE" and (away := _unavailable(name, error)) is not None:
         return away
@@ -83,7 +84,7 @@ def _sign_in(name: str, error: WireError, detail_code: str, scopes: str, opencla
     )
 
 
-def _approval_wanted(name: str, error: WireError, find_openclaw: Openclaw) -> errors.PairingRequired:
+def _approval_wanted(name: str, error: WireError, find_openclaw: FindCommand) -> errors.PairingRequired:
     """Measured on all four versions: ``details`` names the request that waits, and why (``not-paired``,
     ``scope-upgrade``); from 2026.5.18 on also ``approvedScopes``."""
     request_id, openclaw = error.detail("requestId") or "", find_openclaw()

@@ -20,7 +20,7 @@ TELLING_TRIES, TELLING_PAUSE = 3, 3.0
 
 
 class _RunAnswer(msgspec.Struct):
-    runId: str | None = None  # noqa: N815
+    runId: str | None = None  # noqa: N815 - wire name
     status: str | None = None
 
 

@@ -157,7 +157,7 @@ def build(life: Life, sights: Sequence[Sight], record: Record, now: datetime) ->
 # ---------------------------------------------------------------- gateways
 
 
-def _reserve(sight: Sight) -> str | None:
+def _held_back_by(sight: Sight) -> str | None:
     """What keeps deeds back on a gateway that is connected."""
     return sight.distrust or next(iter(sight.not_granted.values()), None)
 
@@ -174,7 +174,7 @@ def _gateway(sight: Sight, record: Record) -> say.GatewayState:
     return say.GatewayState(
         name=sight.name,
         phase=report.phase.value if report is not None else UNSEEN,
-        problem=report.problem or (_reserve(sight) if is_connected else None) if report is not None else None,
+        problem=report.problem or (_held_back_by(sight) if is_connected else None) if report is not None else None,
         not_granted=tuple(step.value for step in sight.not_granted) if is_connected else (),
         mode=Mode.OBSERVE.value if sight.is_observing else recovery.mode.value,
         version=facts.version if facts is not None else None,

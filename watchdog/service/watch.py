@@ -69,7 +69,7 @@ class Watch:
     reporter: Reporter = field(init=False)
     last_report: PassReport | None = field(init=False, default=None)
     not_granted: Mapping[Step, str] = field(init=False, default_factory=dict)
-    """The steps that some policy may ask for and the gateway does not let us do, and why; as of the last connection."""
+    """The steps that some policy may ask for and the gateway does not let us do, and why; as of the last pass."""
     ledger_problem: str | None = field(init=False, default=None)
     """Why the real ledger is out of use, or None."""
     _real_ledger: Ledger = field(init=False)

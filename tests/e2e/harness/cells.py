@@ -18,11 +18,10 @@ import shutil
 import subprocess
 import tarfile
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from .failures import HarnessError
-from .install import container_runtime, installed
+from .install import container_runtime, installed, path_with
 from .ports import PortBlock
 from .provider import Provider
 from .releases import V9_6
@@ -68,12 +67,12 @@ class Fleet:
             "TMPDIR": str(folder),
             "CONTAINERS_CONF": str(folder / "containers.conf"),
             "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
-            "PATH": f"{self.installation.node.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "PATH": path_with(self.installation.node),
             "NO_COLOR": "1",
         }
         try:
             self._make_image()
-        except BaseException:
+        except BaseException:  # whatever ends it, a skip or Ctrl-C: mounts would outlive this process
             self.close()
             raise
 
@@ -93,9 +92,7 @@ class Fleet:
     def __enter__(self) -> Fleet:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # ------------------------------------------------------------ commands

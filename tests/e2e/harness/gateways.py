@@ -27,7 +27,7 @@ from typing import IO, Any
 import psutil
 
 from .failures import HarnessError, Hopeless, Refused
-from .install import Installation, add_irc_plugin
+from .install import Installation, add_irc_plugin, path_with
 from .ports import PortBlock, is_taken
 from .provider import Provider
 from .settings import Settings, merged, settings_for
@@ -143,7 +143,7 @@ class Gateway:
         )
         environment = {
             **self.environment,
-            "PATH": f"{self.installation.node.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "PATH": path_with(self.installation.node),
             "OPENCLAW_NO_RESPAWN": "1",  # one process, so that a signal reaches the gateway and not a launcher
             "NO_COLOR": "1",
         }
@@ -261,10 +261,9 @@ class Gateway:
     def openclaw(self, *words: str, within: float = 120) -> str:
         """A command of OpenClaw's own CLI, typed on the gateway's machine; all that it printed."""
         command = [str(self.installation.node), str(self.installation.script), *words]
-        path = f"{self.installation.node.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         done = subprocess.run(
             command,
-            env={**self.environment, "PATH": path, "NO_COLOR": "1"},
+            env={**self.environment, "PATH": path_with(self.installation.node), "NO_COLOR": "1"},
             cwd=self.home,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

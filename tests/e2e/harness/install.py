@@ -55,7 +55,7 @@ def installed(wanted: Release) -> Installation:
     package: dict[str, object] = {"dependencies": {"openclaw": wanted.version}}
     if wanted.overrides:
         package["overrides"] = dict(wanted.overrides)
-    _ensure_npm_install(f"openclaw {wanted.version}", folder, script, package, wanted.npm_flags, _path_with(node))
+    _ensure_npm_install(f"openclaw {wanted.version}", folder, script, package, wanted.npm_flags, path_with(node))
     return Installation(wanted, node, script)
 
 
@@ -70,7 +70,7 @@ def add_irc_plugin(gateway: Installation, belonging: Mapping[str, str], home: Pa
     log = home / "plugin.install.log"
     command = [str(gateway.node), str(gateway.script), "plugins", "install", IRC_PLUGIN]
     kept = {"npm_config_cache": str(cache_root() / "npm"), "npm_config_prefer_offline": "true"}
-    wanted = {**_clean_environment(), **belonging, **kept, "PATH": _path_with(gateway.node), "NO_COLOR": "1"}
+    wanted = {**_clean_environment(), **belonging, **kept, "PATH": path_with(gateway.node), "NO_COLOR": "1"}
     for attempt in _attempts(name):
         _run(name, command, cwd=home, environment=wanted, log=log, attempt=attempt)
         if attempt.succeeded:
@@ -204,7 +204,8 @@ def _clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
 
 
-def _path_with(node: Path) -> str:
+def path_with(node: Path) -> str:
+    """A PATH on which this Node.js is the first."""
     return f"{node.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.unit.gateway_discovery.test_cells import container, write_registry
+from tests.unit.gateway_discovery.test_cells import play_runtime, write_registry
 from watchdog.cli.app import app
 from watchdog.cli.shared import Leave
 from watchdog.config import load
@@ -111,12 +111,7 @@ def test_a_lone_fleet_cell_is_found_with_its_token_at_every_connect(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (acme,) = read_registry(write_registry(desk.home / ".openclaw", "acme"))
-    runtime = tmp_path / "bin"
-    runtime.mkdir()
-    (runtime / "said").write_text(json.dumps([container(acme)]))
-    (runtime / "docker").write_text(f"#!/bin/sh\ncat {runtime}/said\n")
-    (runtime / "docker").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{runtime}:/usr/bin:/bin")
+    monkeypatch.setenv("PATH", play_runtime(tmp_path / "bin", acme))
     done = desk.type("init")
     assert "Found acme: ws://127.0.0.1:19100, running in its container" in done.stderr
     assert "problem" not in done.stderr, "that nothing else runs here is none"
@@ -131,12 +126,7 @@ def test_a_cell_beside_a_gateway_elsewhere_that_the_environment_means(
     remote = {"mode": "remote", "remote": {"url": "wss://gateway.example", "token": "s3cret-token"}}
     desk.gateway().write_text(json.dumps({"gateway": remote}))
     (acme,) = read_registry(write_registry(desk.home / ".openclaw", "acme"))
-    runtime = tmp_path / "bin"
-    runtime.mkdir()
-    (runtime / "said").write_text(json.dumps([container(acme)]))
-    (runtime / "docker").write_text(f"#!/bin/sh\ncat {runtime}/said\n")
-    (runtime / "docker").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{runtime}:/usr/bin:/bin")
+    monkeypatch.setenv("PATH", play_runtime(tmp_path / "bin", acme))
     done = desk.type("init")
     assert done.exit_code == 0, done.output
     (gateway,) = load(desk.default, env={"HOME": str(desk.home)}).config.gateways

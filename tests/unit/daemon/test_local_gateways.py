@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.gateway_discovery.support import Machine
-from tests.unit.gateway_discovery.test_cells import container, write_registry
+from tests.unit.gateway_discovery.test_cells import play_runtime, write_registry
 from tests.unit.service.world import FakeClock
 from watchdog.config import LoadedConfig, parse
 from watchdog.daemon.local_gateways import LOCK_GONE_FOR, LocalGateway, LocalGateways
@@ -202,15 +201,7 @@ def test_variables_of_the_environment_are_kept_from_the_others(desk: Desk) -> No
 
 
 def runtime(desk: Desk, *cells: Cell, is_running: bool = True) -> None:
-    """A ``docker`` that knows these containers and no others."""
-    folder = desk.machine.root / "bin"
-    folder.mkdir(exist_ok=True)
-    for cell in cells:
-        (folder / cell.container_name).write_text(json.dumps([container(cell, is_running=is_running)]))
-    script = folder / "docker"
-    script.write_text(f'#!/bin/sh\ncat "{folder}/$3" 2>/dev/null || {{ echo no such container >&2; exit 1; }}\n')
-    script.chmod(0o755)
-    desk.machine.env["PATH"] = f"{folder}:/usr/bin:/bin"
+    desk.machine.env["PATH"] = play_runtime(desk.machine.root / "bin", *cells, is_running=is_running)
 
 
 def test_a_running_cell_is_watched_until_it_is_removed_from_the_registry(desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Mapping
 from hashlib import sha256
@@ -47,6 +48,18 @@ def container(cell: Cell, *, is_running: bool = True, owner: str | None = None) 
     env = ["HOME=/home/node", f"OPENCLAW_GATEWAY_TOKEN={TOKEN}", "OPENCLAW_STATE_DIR=/home/node/.openclaw"]
     state = {"Status": "running" if is_running else "exited", "Running": is_running}
     return {"Name": f"/{cell.container_name}", "State": state, "Config": {"Env": env, "Labels": labels}}
+
+
+def play_runtime(folder: Path, *cells: Cell, is_running: bool = True) -> str:
+    """A ``docker`` in ``folder`` that knows these containers and no others; the PATH it is found on."""
+    folder.mkdir(exist_ok=True)
+    known = [container(cell, is_running=is_running) for cell in cells]
+    (folder / "known.json").write_text(json.dumps(known))
+    ending = "" if cells else "echo no such container >&2; exit 1"
+    script = folder / "docker"
+    script.write_text(f'#!/bin/sh\ncat "{folder}/known.json"\n{ending}\n')
+    script.chmod(0o755)
+    return f"{folder}:/usr/bin:/bin"
 
 
 def test_the_cells_of_a_registry(tmp_path: Path) -> None:

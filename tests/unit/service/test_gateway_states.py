@@ -324,6 +324,7 @@ async def test_a_configuration_that_comes_in_the_middle_of_a_pass_is_noted_with_
     await world.live(minutes=5)
     whole = world.gateway.list_sessions
 
+    # The fake's own list, with a reload in the middle of it: a pass can be met by one nowhere else.
     async def list_sessions(*arguments: Any, **named: Any) -> Any:
         world.gateway.scope_problems[Step.NEW] = "It needs operator.admin."
         world.watch.take_book(PolicyBook(default=lenient(ladder=(Step.RESUME, Step.NEW))))
