@@ -46,6 +46,7 @@ STAGES = (
         (
             "finished_turn", "live_agent_run", "stopped_while_streaming", "stopped_while_silent",
             "stopped_then_agent_failed", "queued_behind_live", "new_without_admin", "agent_without_address",
+            "who_asked", "agent_sent_again", "what_a_reader_sees",
         ),
     ),
     Stage(

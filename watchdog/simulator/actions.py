@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from watchdog.simulator.endings import NO_REPLY
 from watchdog.simulator.profiles import AfterAbort, NewEffect, NewWithoutAdmin
 from watchdog.simulator.records import ClientInfo, Deed
 from watchdog.simulator.results import RunResult
-from watchdog.simulator.sessions import Address, EntryKind, Message, Origin, Run, SimSession
+from watchdog.simulator.sessions import Address, Author, EntryKind, Message, Origin, Run, SimSession
 
 if TYPE_CHECKING:
     from watchdog.simulator.world import World
@@ -30,10 +31,11 @@ NO_CHANNEL = "Channel is required (no configured channels detected)."
 class Refused(Exception):
     """The gateway refuses a request with this code and these words."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, details: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.details = details
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,10 @@ class Aborted:
     status: str
     """``aborted`` or ``no-active-run``."""
     run_id: str | None = None
+
+
+def _author(client: ClientInfo) -> Author:
+    return Author(client=client, is_owner=client.is_admin)
 
 
 def _command(text: str) -> tuple[bool, str]:
@@ -94,7 +100,8 @@ class Actions:
             message = Message(
                 text, Origin.WEB, run_id, world.wall_ms, route=route, device_id=client.device_id, via="deliver"
             )
-            message.sender = self._sender(client)
+            message.author = _author(client)
+            session.last_interaction_ms = world.wall_ms
             message.timeout_seconds = timeout_seconds
             deed.effect = world.engine.submit(session, message)
         world.tell(session.key, reason="send")
@@ -109,12 +116,19 @@ class Actions:
         *,
         deliver: bool,
         explicit: Address | None,
-        is_best_effort: bool = False,
+        is_best_effort: bool | None = None,
+        is_restart_safe: bool = False,
     ) -> Deed:
-        """``agent``. With ``deliver`` and no reply address it is refused, unless ``bestEffortDeliver`` is set."""
+        """``agent``. With ``deliver`` and no reply address it is refused, unless ``bestEffortDeliver`` is set.
+
+        ``is_best_effort`` None: as with an explicit address true, without one false. An explicit route speaks there and
+        leaves the row's address as it is, but for a stray thread (5.18, 9.6).
+        """
         world = self.world
         deed = world.record("agent", session.key, client, text, run_id)
         route = world.chat.route_of_agent(session, deliver=deliver, explicit=explicit)
+        if is_best_effort is None:
+            is_best_effort = explicit is not None
         if _command(text)[0]:
             self.start_new(session, client, run_id, text, route=route, keeps_address=True, deed=deed)
             return deed
@@ -123,7 +137,12 @@ class Actions:
         message = Message(
             text, Origin.AGENT, run_id, world.wall_ms, route=route, device_id=client.device_id, via="deliver"
         )
+        message.author = _author(client)
         message.wants_delivery = deliver
+        message.demands_delivery = deliver and not is_best_effort
+        message.is_restart_safe = is_restart_safe
+        if deliver and explicit is not None:
+            self._leave_thread(session, explicit)
         deed.effect = world.engine.submit(session, message)
         return deed
 
@@ -140,14 +159,64 @@ class Actions:
         prefix = "" if world.profile.keeps_first_words else "Error: "
         raise Refused("INVALID_REQUEST", prefix + NO_CHANNEL)
 
-    @staticmethod
-    def _sender(client: ClientInfo) -> str:
-        return f"{client.display_name} ({client.client_id})" if client.display_name else client.client_id
+    def _leave_thread(self, session: SimSession, explicit: Address) -> None:
+        address = session.address
+        is_left = self.world.profile.leaves_threads and explicit.thread_id is not None
+        if is_left and address is not None and address.thread_id is None:
+            session.address = replace(address, thread_id=str(explicit.thread_id))
+            session.has_stray_thread = True
+            self.world.touch(session)
+
+    def say(self, route: Address, client: ClientInfo, text: str, *, key: str | None, idempotency_key: str) -> str:
+        """``send``: words in a chat without a model. Returns the message's id; :class:`Refused` where the chat app does.
+
+        One process says the same key once, and refuses it from memory; the next process says it again. 3.24 keeps a
+        refused one and says it when it starts again. The words become the transcript's last entry; 9.6 also moves the
+        row's ``updatedAt`` and takes the route for its address.
+        """
+        world = self.world
+        before = world.sent.get(idempotency_key)
+        if before is not None:
+            if isinstance(before, Refused):
+                raise before
+            return before
+        world.record("send", key or "", client, text, idempotency_key)
+        delivery = world.chat.deliver(route, text, key, None, "send", client)
+        if not delivery.succeeded and delivery.is_attempted:
+            details = {"code": "OUTBOUND_DELIVERY_QUEUED"} if world.profile.goes_deaf else None
+            refused = Refused("UNAVAILABLE", delivery.error or "", details)
+            world.sent[idempotency_key] = refused
+            if world.profile.replays_refused_sends:
+                world.kept_sends.append((route, text, key, client))
+            raise refused
+        message_id = world.sent[idempotency_key] = world.new_id()
+        self._mirror(route, text, key, idempotency_key)
+        return message_id
+
+    def _mirror(self, route: Address, text: str, key: str | None, idempotency_key: str) -> None:
+        world = self.world
+        session = world.sessions.get(key or world.chat.key_of_send(route) or "")
+        if session is None:
+            return
+        run = Run(Message(text, Origin.WEB, idempotency_key, world.wall_ms), is_tracked=False)
+        world.write(session, EntryKind.MIRROR, text, run)
+        if world.profile.goes_deaf:
+            session.address = world.chat.address_after_send(route)
+            world.touch(session, moved=True)
+
+    def say_kept(self) -> None:
+        """A new process says what the one before was refused ("[delivery-recovery] Recovered delivery", 3.24)."""
+        world = self.world
+        kept, world.kept_sends = world.kept_sends, []
+        for route, text, key, client in kept:
+            if not world.chat.deliver(route, text, key, None, "send", client).succeeded:
+                world.kept_sends.append((route, text, key, client))
 
     def _fail_before_reply(self, session: SimSession, run_id: str, deed: Deed) -> None:
         """A plain send to a deaf session fails once, and its failure cures the row (channels.md 3, exp_7c)."""
         world = self.world
         run = Run(Message(deed.text, Origin.WEB, run_id, world.wall_ms), is_tracked=True, started_ms=world.wall_ms)
+        world.write(session, EntryKind.USER, deed.text, run, author=_author(deed.client))
         world.write(session, EntryKind.FAILED_BEFORE_REPLY, f"This turn ended before a reply: {CLAIM_CHANGED}", run)
         session.status, session.last_run_id, session.last_run_error = "failed", run_id, CLAIM_CHANGED
         session.ended_ms = session.updated_ms = world.wall_ms
@@ -228,9 +297,11 @@ class Actions:
         route: Address | None,
         keeps_address: bool,
         deed: Deed | None = None,
+        author: Author | None = None,
     ) -> None:
-        """``/new`` or ``/reset``, allowed."""
+        """``/new`` or ``/reset``, allowed. ``author`` None: the client."""
         world = self.world
+        author = author or _author(client)
         effect = world.profile.new_effect
         _, rest = _command(text)
         is_live = session.run is not None
@@ -246,6 +317,7 @@ class Actions:
                 rest or GREETING, Origin.WEB, run_id, world.wall_ms, route=route, device_id=client.device_id
             )
             words.via = "new"
+            words.author = author
             world.engine.submit(session, words)
             return
         if is_live and session.run is not None:
@@ -267,6 +339,7 @@ class Actions:
         self._report_command(session, run_id, NEW_STARTED)
         if rest:
             message = Message(rest, Origin.WEB, world.new_id(), world.wall_ms, route=route, device_id=client.device_id)
+            message.author = author
             world.engine.submit(session, message)
 
     def reset(self, key: str, client: ClientInfo, reason: str) -> SimSession:

@@ -48,7 +48,8 @@ class Cron:
         world = self.world
         session = world.session(entry.key)
         if session.run is None:
-            message = Message(entry.message, Origin.CRON, world.new_id(), world.wall_ms, turn=entry.turn)
+            text = f"[cron:{entry.id} {entry.name}] {entry.message}"
+            message = Message(text, Origin.CRON, world.new_id(), world.wall_ms, turn=entry.turn)
             world.engine.submit(session, message)
         world.agenda.after(entry.every_seconds, self._due, entry)
 

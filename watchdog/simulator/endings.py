@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from watchdog.core.model import SessionKind
+from watchdog.simulator.chatapps import Delivery
 from watchdog.simulator.profiles import AfterAbort
 from watchdog.simulator.records import Cause, Stall
 from watchdog.simulator.results import RunResult
-from watchdog.simulator.sessions import Activity, Ending, EntryKind, Origin, Run, SimSession, Turn
+from watchdog.simulator.sessions import Activity, Author, Ending, EntryKind, Origin, Run, SimSession, Turn
 
 if TYPE_CHECKING:
     from watchdog.simulator.engine import Engine
@@ -40,12 +41,16 @@ class Endings:
         assert turn is not None
         text = ""
         is_delivered: bool | None = False
+        delivery: Delivery | None = None
         lost, late_ms = self._fate_of_write(turn)
         if status == "done" and not lost:
             text = world.provider.words(run.answers_to, None if run.is_steered else turn.answer)
             world.write(session, EntryKind.ANSWER, text, run)
             session.total_tokens = (session.total_tokens or 0) + 15
-            is_delivered = world.chat.answer(session, run, text)
+            delivery = world.chat.answer(session, run, text)
+            is_delivered = None if delivery is None else delivery.succeeded
+            if is_delivered is False and run.message.demands_delivery and world.profile.goes_deaf:
+                status, error = "failed", delivery.error if delivery is not None else None
         elif status == "failed" and not lost and world.profile.keeps_first_words:
             # 9.6 writes it once, at the end; earlier versions at each attempt.
             world.write(session, EntryKind.ERROR, error or "", run)
@@ -57,7 +62,7 @@ class Endings:
             world.agenda.after((late_ms - world.now_ms) / 1000, self._settle, session, run, status, error)
         else:
             self._write_row(session, run, status, error)
-        self._report(session, run, status, error, text, is_delivered=is_delivered)
+        self._report(session, run, status, error, text, is_delivered=is_delivered, delivery=delivery)
         self.engine.go_on(session)
 
     def _fate_of_write(self, turn: Turn) -> tuple[bool, int | None]:
@@ -134,7 +139,15 @@ class Endings:
         return f"person:{run.run_id}" if origin is Origin.CHANNEL else f"turn:{run.run_id}"
 
     def _report(
-        self, session: SimSession, run: Run, status: str, error: str | None, text: str, *, is_delivered: bool | None
+        self,
+        session: SimSession,
+        run: Run,
+        status: str,
+        error: str | None,
+        text: str,
+        *,
+        is_delivered: bool | None,
+        delivery: Delivery | None = None,
     ) -> None:
         world = self.world
         result = RunResult(
@@ -149,6 +162,9 @@ class Endings:
             run.message.origin,
         )
         result.is_delivered = is_delivered
+        result.delivery_error = delivery.error if delivery is not None else None
+        result.was_attempted = delivery is not None and delivery.is_attempted
+        result.is_delivery_demanded = run.message.demands_delivery
         world.results.put(result)
         if run.message.origin is Origin.CRON:
             world.cron.log(session.key, run.run_id, "ok" if status == "done" else "error", error)
@@ -240,8 +256,9 @@ class Endings:
         run = session.run
         world.touch(session)
         session.unflushed.clear()
-        session.queue.clear()
+        self._drop_queue(session)
         session.cancelled.clear()
+        session.is_retrying = False
         session.is_in_boot_recovery = False
         settling, session.settling = session.settling, None
         if settling is not None:
@@ -262,6 +279,15 @@ class Endings:
             world.stall(session, run, cause)
         world.touch(session)
 
+    def _drop_queue(self, session: SimSession) -> None:
+        """9.6 keeps what people wrote in a durable store and gives it to the next process; a client's words it shows as
+        ``interrupted`` and never runs. Before, all of them are gone."""
+        queued = list(session.queue)
+        session.queue.clear()
+        if self.world.profile.goes_deaf:
+            session.spool += [message for message in queued if message.origin is Origin.CHANNEL]
+            session.interrupted += [message for message in queued if message.origin is not Origin.CHANNEL]
+
     def _orphan_cron(self, session: SimSession, run: Run, cause: Cause) -> None:
         """9.6: "running" was only projected, so nothing is left (2026.9.6.md 7a'''). Before: rows stay (#56121)."""
         if self.world.profile.recovers_at_boot:
@@ -277,4 +303,8 @@ def stall_of(session: SimSession, run: Run, cause: Cause, now_ms: int) -> Stall:
     """The record of a row left ``running`` by this run."""
     step = run.current
     doing = step.activity.value if step is not None else "starting"
-    return Stall(session.key, cause, now_ms, run.answers_to or run.message.text, run.run_id, session.session_id, doing)
+    made = Stall(session.key, cause, now_ms, run.answers_to or run.message.text, run.run_id, session.session_id, doing)
+    author = run.message.author or Author()
+    made.person, made.client, made.tools = author.person, author.client, run.tools
+    made.place = run.message.route.place if run.message.route is not None else None
+    return made

@@ -7,13 +7,15 @@ version by name.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from watchdog.simulator import rights
 from watchdog.simulator.profiles import AfterAbort, InterruptedWords
 from watchdog.simulator.provider import visible_words
 from watchdog.simulator.records import ModelCall, Waiting
 from watchdog.simulator.results import RunResult
-from watchdog.simulator.sessions import Activity, EntryKind, Message, Origin, Run, SimSession, Turn
+from watchdog.simulator.sessions import Activity, Author, EntryKind, Message, Origin, Run, SimSession, Turn
 
 if TYPE_CHECKING:
     from watchdog.simulator.world import World
@@ -100,6 +102,8 @@ class Engine:
         if not world.profile.keeps_first_words:
             self._write_words(session, run)
         run.turn = run.message.turn or world.provider.turn_for(session)
+        message = run.message
+        run.tools = rights.offered(world, session, message.author, restart_safe=message.is_restart_safe)
         limit = world.run_timeout_seconds
         if world.profile.honours_timeout and run.message.timeout_seconds is not None:
             limit = run.message.timeout_seconds
@@ -126,7 +130,14 @@ class Engine:
                 text = f"{MERGED_HEAD}{tail.text}\n\n\n{message.text}"
             elif manner is InterruptedWords.REPLACED:
                 tail.is_hidden = True
-        world.write(session, EntryKind.USER, text, run, is_internal=message.is_internal, sender=message.sender)
+        author = None if message.is_internal else self._told(message)
+        world.write(session, EntryKind.USER, text, run, is_internal=message.is_internal, author=author)
+
+    @staticmethod
+    def _told(message: Message) -> Author | None:
+        """The author as the transcript keeps it: of an ``agent`` call only whether its sender is the owner."""
+        author = message.author
+        return Author(is_owner=author.is_owner) if author is not None and message.origin is Origin.AGENT else author
 
     # ------------------------------------------------------------ steps
 
@@ -154,7 +165,9 @@ class Engine:
 
     def _call_model(self, session: SimSession, run: Run) -> None:
         said, tool_results = visible_words(session)
-        self.world.model_calls.append(ModelCall(self.world.now_ms, session.key, run.run_id, said, tool_results))
+        author = run.message.author or Author()
+        call = ModelCall(self.world.now_ms, session.key, run.run_id, said, tool_results)
+        self.world.model_calls.append(replace(call, person=author.person, client=author.client, tools=run.tools))
 
     def tell_of_text(self, session: SimSession) -> None:
         """Begin to send ``assistant`` events for a streaming run, if somebody listens."""
@@ -233,7 +246,7 @@ class Engine:
         world = self.world
         while session.queue:
             message = session.queue.popleft()
-            world.write(session, EntryKind.USER, message.text, run, sender=message.sender)
+            world.write(session, EntryKind.USER, message.text, run, author=self._told(message))
             run.answers_to = message.text
             run.is_steered = True
             world.results.alias(message.run_id, run.run_id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from watchdog.simulator.people import sender_facts, sender_label
 from watchdog.simulator.profiles import Paging
 from watchdog.simulator.rows import active_fields, is_modern, list_defaults, row_of
 from watchdog.simulator.sessions import Activity, Entry, EntryKind, Message, Origin, SimSession
@@ -76,6 +77,8 @@ def _message(world: World, entry: Entry, seq: int, *, modern: bool) -> Shape:
         message = _aborted(entry, modern=modern)
     else:
         message = _SHAPES[entry.kind](entry)
+    if entry.kind is EntryKind.MIRROR and world.profile.paging is not Paging.NONE:
+        message["idempotencyKey"] = entry.run_id
     if entry.kind is EntryKind.TOOL_CALL and world.profile.paging is Paging.LIMIT:
         message["content"][0]["partialArgs"] = '{"command": "sleep 1"}'
     message["timestamp"] = entry.at_ms
@@ -88,12 +91,16 @@ def _text(text: str) -> list[Shape]:
 
 
 def _user(entry: Entry, *, modern: bool) -> Shape:
+    author = entry.author
     if not modern:
-        message: Shape = {"role": "user", "content": _text(entry.text)}
-        if entry.sender is not None:
-            message["senderLabel"] = entry.sender
+        text = entry.text if author is None or author.context is None else f"{author.context}\n\n{entry.text}"
+        message: Shape = {"role": "user", "content": _text(text)}
+        if author is not None and (label := sender_label(author)) is not None:
+            message["senderLabel"] = label
         return message
     message = {"role": "user", "content": entry.text, "idempotencyKey": f"{entry.run_id}:user"}
+    if author is not None:
+        message["__openclaw"] = sender_facts(author)
     if entry.is_internal:
         message["provenance"] = {"kind": "internal_system", "sourceTool": "main_session_restart_recovery"}
     return message
@@ -166,6 +173,11 @@ def _reset(_: Entry) -> Shape:
     return {"role": "system", "content": _text("Reset"), "__openclaw": {"kind": "reset"}}
 
 
+def _mirror(entry: Entry) -> Shape:
+    mirrored = _MODEL | {"provider": "openclaw", "model": "delivery-mirror"}
+    return {"role": "assistant", "content": _text(entry.text), **mirrored, "stopReason": "stop"}
+
+
 def _compaction(_: Entry) -> Shape:
     return {"role": "system", "content": _text("Compaction"), "__openclaw": {"kind": "compaction"}}
 
@@ -179,10 +191,12 @@ _SHAPES = {
     EntryKind.FAILED_BEFORE_REPLY: _failed_before_reply,
     EntryKind.RESET: _reset,
     EntryKind.COMPACTION: _compaction,
+    EntryKind.MIRROR: _mirror,
 }
 
 
 def _pending_item(message: Message, state: str) -> Shape:
+    facts = sender_facts(message.author) if message.author is not None else {}
     return {
         "id": message.pending_id,
         "acceptedAt": message.at_ms,
@@ -191,19 +205,21 @@ def _pending_item(message: Message, state: str) -> Shape:
             "role": "user",
             "content": message.text,
             "timestamp": message.at_ms,
-            "__openclaw": {"id": f"pending:{message.pending_id}"},
+            "__openclaw": {"id": f"pending:{message.pending_id}"} | facts,
         },
         "runId": message.run_id,
     }
 
 
 def _pending(session: SimSession | None) -> Shape:
-    """Queued words, and those an abort cancelled. What a deaf session spools is not shown (channels.md 3)."""
+    """A client's words: queued, cancelled by an abort, or interrupted by the process's end (those never run).
+
+    What a person wrote in a chat app is not shown, whether it waits behind a live run or at a deaf session (9.6).
+    """
     if session is None:
         return {"items": [], "total": 0}
-    items = [_pending_item(m, "queued") for m in session.queue] + [
-        _pending_item(m, "cancelled") for m in session.cancelled
-    ]
+    lists = (("queued", session.queue), ("cancelled", session.cancelled), ("interrupted", session.interrupted))
+    items = [_pending_item(m, state) for state, words in lists for m in words if m.origin is not Origin.CHANNEL]
     return {"items": items, "total": len(items)}
 
 

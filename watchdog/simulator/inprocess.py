@@ -193,6 +193,21 @@ class Connection:
                 raise Garbled(str(problem)) from problem
         return Answer(bool(frame["ok"]), frame.get("payload"), frame.get("error"))
 
+    async def late_answer(self, *, patience: float = 60.0) -> Answer:
+        """The next further answer to the last request (the second one of ``agent``)."""
+        world = self.gateway.world
+        deadline = world.now_ms + round(patience * 1000)
+        frame = self._take(self.last_request_id)
+        while frame is None:
+            if self._closed is not None:
+                raise self._ended()
+            due = world.agenda.next_at()
+            if due is None or due > deadline:
+                raise NoAnswer(f"no second answer within {patience:g} s")
+            world.advance_to_next()
+            frame = self._take(self.last_request_id)
+        return Answer(bool(frame["ok"]), frame.get("payload"), frame.get("error"))
+
     def close(self) -> None:
         """The client leaves."""
         self.peer.close(1000, "client left")

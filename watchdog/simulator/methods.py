@@ -138,6 +138,7 @@ _AGENT = {
         )
     },
     "expectedExistingSessionId": _s(since=V9_6),
+    "forceRestartSafeTools": _b(V9_6),
     "sessionEffects": _s(since=V9_6),
 }
 _SEND = {
@@ -167,6 +168,7 @@ METHODS: dict[str, Method] = {
     "health": Method(None, is_closed=False),
     "status": Method(READ, is_closed=False),
     "config.get": Method(READ, {}),
+    "channels.status": Method(READ, {"probe": _b(), "timeoutMs": _n(0)}),
     "sessions.list": Method(READ, _LIST),
     "sessions.describe": Method(
         READ, {**_KEY, **_AGENT_ID, "includeDerivedTitles": _b(), "includeLastMessage": _b()}, since=V5_18

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from watchdog.simulator.chatapps import Outage
 from watchdog.simulator.profiles import Paging
 from watchdog.simulator.records import ClientInfo
 from watchdog.simulator.results import RunResult
+from watchdog.simulator.rights import channel_settings
 from watchdog.simulator.rows import is_modern
 from watchdog.simulator.sessions import Origin, SimSession
 
@@ -14,6 +16,14 @@ if TYPE_CHECKING:
     from watchdog.simulator.world import World
 
 Shape = dict[str, Any]
+REDACTED = "__OPENCLAW_REDACTED__"
+_LAST_ERRORS = {
+    Outage.UNREACHABLE: "Network request for 'getMe' failed!",
+    Outage.BAD_GATEWAY: "Call to 'deleteWebhook' failed! (502: Bad Gateway)",
+    Outage.UNAUTHORIZED: "Call to 'getUpdates' failed! (401: Unauthorized)",
+    Outage.SUPPRESSED: "gateway restart-loop breaker tripped: 3 unclean boot(s) within 300000ms; "
+    "suppressing channel/provider account auto-start.",
+}
 
 
 def event_loop(world: World) -> Shape:
@@ -72,9 +82,14 @@ def status(world: World, state_dir: str) -> Shape:
 
 
 def config(world: World, state_dir: str) -> Shape:
+    """``config.get`` (operator.read): rules by sender and owners in the open, tokens redacted."""
+    said = world.config
+    agents = {"defaults": {"timeoutSeconds": world.run_timeout_seconds or 172800}, **said.get("agents", {})}
     parsed: Shape = {
-        "gateway": {"mode": "local", "bind": "loopback", "auth": {"mode": "token", "token": "__OPENCLAW_REDACTED__"}},
-        "agents": {"defaults": {"timeoutSeconds": world.run_timeout_seconds or 172800}},
+        "gateway": {"mode": "local", "bind": "loopback", "auth": {"mode": "token", "token": REDACTED}},
+        **{name: said[name] for name in ("commands", "tools", "session") if name in said},
+        "agents": agents,
+        "channels": {name: _redacted(channel_settings(world, name)) for name in sorted(world.channels)},
     }
     return {
         "path": f"{state_dir}/openclaw.json",
@@ -89,6 +104,82 @@ def config(world: World, state_dir: str) -> Shape:
         "warnings": [],
         "legacyIssues": [],
     }
+
+
+def _redacted(settings: Shape) -> Shape:
+    return {
+        name: REDACTED
+        if name in ("botToken", "token", "password")
+        else _redacted(value)
+        if isinstance(value, dict)
+        else value
+        for name, value in settings.items()
+    }
+
+
+def channels_status(world: World, *, is_probed: bool) -> Shape:
+    """``channels.status`` (operator.read). Without ``probe`` most outages look fine on every version."""
+    names = sorted(world.channels)
+    accounts = {
+        name: [_account(world, name, one, is_probed=is_probed) for one in _accounts(world, name)] for name in names
+    }
+    return {
+        "ts": world.wall_ms,
+        "channelOrder": names,
+        "channelLabels": {name: name.capitalize() for name in names},
+        "channels": {
+            name: {"configured": True, **{k: accounts[name][0][k] for k in ("running", "lastError")}} for name in names
+        },
+        "channelAccounts": accounts,
+        "channelDefaultAccountId": dict.fromkeys(names, "default"),
+    }
+
+
+def _accounts(world: World, channel: str) -> list[str]:
+    return list(dict.fromkeys(("default", *channel_settings(world, channel).get("accounts", {}))))
+
+
+def _account(world: World, channel: str, account: str, *, is_probed: bool) -> Shape:
+    """One bot. Only a token that was taken away and (9.6) a start that was suppressed stop it; 5.18 *measured* to stop
+    after half a minute of 502 as well."""
+    chat, profile = world.chat, world.profile
+    outage = chat.outages.get((channel, account))
+    stops = (Outage.UNAUTHORIZED, Outage.SUPPRESSED, *((Outage.BAD_GATEWAY,) if profile.wraps_words else ()))
+    is_running = outage not in stops
+    error = None if is_running or outage is None else _LAST_ERRORS[outage]
+    shown: Shape = {
+        "accountId": account,
+        "enabled": True,
+        "configured": True,
+        "running": is_running,
+        "lastError": error,
+        "lastStartAt": None if outage is Outage.SUPPRESSED else world.boot_wall_ms,
+        "lastStopAt": None,
+        "lastInboundAt": chat.last_inbound.get((channel, account)),
+        "lastOutboundAt": chat.last_outbound.get((channel, account)),
+    }
+    if profile.tells_delivery:
+        connected: Shape = {"connected": is_running, "reconnectAttempts": 0, "lastConnectedAt": world.boot_wall_ms}
+        shown |= connected | {"lastTransportActivityAt": world.wall_ms}
+        if not is_running:
+            shown["healthState"] = "not-running"
+    if is_modern(world):
+        lifecycle = {None: "ready", Outage.UNAUTHORIZED: "blocked", Outage.SUPPRESSED: "stopped"}.get(outage, "ready")
+        shown |= {"lifecycle": lifecycle, "healthState": "healthy" if is_running else "not-running"}
+        if outage is Outage.UNAUTHORIZED:
+            shown |= {"terminalDisconnect": True, "healthState": "terminal-disconnect"}
+    if is_probed:
+        shown["probe"] = _probe(outage)
+        shown["lastProbeAt"] = world.wall_ms
+    return shown
+
+
+def _probe(outage: Outage | None) -> Shape:
+    """One ``getMe``: what the chat app itself says, at once on every version."""
+    if outage in (None, Outage.SUPPRESSED):
+        return {"ok": True, "status": None, "error": None, "elapsedMs": 12}
+    status = {Outage.BAD_GATEWAY: 502, Outage.UNAUTHORIZED: 401}.get(outage)
+    return {"ok": False, "status": status, "error": _LAST_ERRORS[outage], "elapsedMs": 12}
 
 
 def preflight(world: World) -> Shape:
@@ -228,20 +319,33 @@ def reset(world: World, session: SimSession) -> Shape:
     return answer
 
 
-def agent_result(result: RunResult) -> Shape:
-    """The second answer of ``agent``."""
-    if result.status != "done":
-        return {"runId": result.run_id, "status": "error", "summary": result.error or result.status}
+def agent_result(world: World, result: RunResult) -> Shape:
+    """The second answer of ``agent``. From 5.18 on it says what the chat app did with the answer, where one was asked."""
+    if result.status != "done" or result.has_failed_delivery:
+        summary = result.error or result.delivery_error or result.status
+        return {"runId": result.run_id, "status": "error", "summary": summary}
     duration = result.ended_ms - (result.started_ms or result.ended_ms)
-    return {
-        "runId": result.run_id,
-        "status": "ok",
-        "summary": "completed",
-        "result": {
-            "payloads": [{"text": result.text, "mediaUrl": None}],
-            "meta": {"durationMs": duration, "aborted": False, "stopReason": "stop"},
-        },
+    outcome: Shape = {
+        "payloads": [{"text": result.text, "mediaUrl": None}],
+        "meta": {"durationMs": duration, "aborted": False, "stopReason": "stop"},
     }
+    if world.profile.tells_delivery and result.is_delivered is not None:
+        outcome |= {"deliverySucceeded": result.is_delivered, "deliveryStatus": _delivery_status(result)}
+    return {"runId": result.run_id, "status": "ok", "summary": "completed", "result": outcome}
+
+
+def _delivery_status(result: RunResult) -> Shape:
+    word = "sent" if result.is_delivered else "failed"
+    status: Shape = {
+        "requested": True,
+        "attempted": result.was_attempted,
+        "status": word,
+        "succeeded": result.is_delivered,
+    }
+    if result.delivery_error is not None:
+        status["errorMessage"] = result.delivery_error
+    status["payloadOutcomes"] = [{"index": 0, "status": word}] if result.was_attempted else []
+    return status
 
 
 def wait_result(world: World, run_id: str, result: RunResult | None) -> Shape:
@@ -257,6 +361,8 @@ def wait_result(world: World, run_id: str, result: RunResult | None) -> Shape:
             answer["error"] = "aborted"
     elif result.status in ("failed", "timeout"):
         answer |= {"status": "timeout" if result.status == "timeout" else "error", "error": result.error}
+        if modern and result.has_failed_delivery:
+            answer["terminalDelivery"] = {"status": "failed", "resultCount": 0}
         if modern and result.status == "timeout":
             answer |= {"livenessState": "paused", "timeoutPhase": "provider", "terminalReply": {"disposition": "empty"}}
     else:

@@ -17,6 +17,8 @@ DRAIN_SECONDS = 315.0
 """2026.9.6: how long a stopping gateway waits for its runs (read from its log; never waited out for real)."""
 RECOVERY_STARTS_AFTER = 2.0
 RECOVERY_GAP = 1.0
+MARKED_BEFORE_READY = 3.4
+"""2026.9.6 marks interrupted rows so many seconds before it answers (measured)."""
 CONTINUING = "I'm continuing your interrupted request now (the gateway has just restarted)."
 RECOVERY_PROMPT = (
     "[System] Your previous turn was interrupted by a gateway restart while OpenClaw was waiting on tool/model work. "
@@ -46,6 +48,8 @@ class Process:
         self.booted_ms = world.now_ms
         """Start of the operating system's process; an in-process restart does not move it (``uptimeMs``)."""
         self.boots = 1
+        self._interrupted: list[SimSession] = []
+        """What this process's own recovery will take up."""
         self.hang_ups: list[Callable[[int | None, str, dict[str, object] | None], None]] = []
         """Called when every socket ends: close code (None: no close frame, as after kill -9), reason, and the payload
         of a ``shutdown`` event sent before, if there was one."""
@@ -103,6 +107,7 @@ class Process:
             world.endings.orphan(session, cause)
         world.engine.forget_all()
         world.results.forget()
+        world.sent.clear()
 
     def _hang_up(self, code: int | None, reason: str, shutdown: dict[str, object] | None) -> None:
         for hang_up in tuple(self.hang_ups):
@@ -116,11 +121,14 @@ class Process:
             return
         world, profile = self.world, self.world.profile
         self.phase = Phase.BOOTING
+        self._interrupted = []
         self.boots += 1
         self.boot_id = world.new_id()
         self.booted_ms = world.now_ms
         if profile.refuses_before_ready:
             world.agenda.after(profile.start_seconds - profile.refuses_before_ready, self._refuse)
+        if profile.recovers_at_boot:
+            world.agenda.after(profile.start_seconds - MARKED_BEFORE_READY, self._mark_interrupted)
         world.agenda.after(profile.start_seconds, self._ready)
 
     def _refuse(self) -> None:
@@ -129,8 +137,8 @@ class Process:
     def _ready(self) -> None:
         self.phase = Phase.UP
         self.world.cron.restart()
-        if self.world.profile.recovers_at_boot:
-            self._recover_interrupted()
+        self.world.actions.say_kept()
+        self._recover_interrupted()
         for session in self.world.sessions.values():
             if session.spool:  # 9.6 keeps what people wrote in a durable store
                 self.world.agenda.after(RECOVERY_STARTS_AFTER + 4.0, self.world.chat.process_spool, session)
@@ -171,6 +179,8 @@ class Process:
         self.phase = Phase.BOOTING
         self.boots += 1
         self.boot_id = world.new_id()
+        if world.profile.recovers_at_boot:
+            world.agenda.after(0.5, self._mark_interrupted)
         world.agenda.after(min(world.profile.start_seconds, 4.0), self._ready)
 
     def freeze(self) -> None:
@@ -192,16 +202,32 @@ class Process:
 
     # ------------------------------------------------------------ its own restart recovery (9.6)
 
-    def _recover_interrupted(self) -> None:
-        """2026.9.6.md 7: interrupted ordinary sessions are re-run one by one, 2 to 9 s after ready; until its turn
-        each row reads running / ``hasActiveRun`` false / ``abortedLastRun`` true."""
+    def _mark_interrupted(self) -> None:
+        """9.6: every interrupted ordinary row is marked at one instant, before any list is answered."""
         world = self.world
         interrupted = [s for s in world.sessions.values() if s.status == "running" and s.run is None and s.is_ordinary]
-        interrupted.sort(key=lambda s: s.updated_ms, reverse=True)
-        for number, session in enumerate(interrupted):
+        self._interrupted = sorted(interrupted, key=lambda s: s.updated_ms, reverse=True)
+        for session in self._interrupted:
             session.is_in_boot_recovery = True
             session.aborted_last_run = True
-            world.touch(session)
+            world.touch(session, moved=True)
+
+    def _recover_interrupted(self) -> None:
+        """2026.9.6.md 7: interrupted ordinary sessions are re-run one by one, 2 to 9 s after ready; until its turn
+        each row reads running / ``hasActiveRun`` false / ``abortedLastRun`` true. 5.18 takes up those alone that a person
+        stopped after their run had died."""
+        world = self.world
+        if world.profile.takes_up_stopped:
+            self._interrupted = [
+                s
+                for s in world.sessions.values()
+                if s.status == "running" and s.run is None and s.is_ordinary and s.aborted_last_run
+            ]
+            for session in self._interrupted:
+                session.is_in_boot_recovery = True
+                world.touch(session)
+        taken, self._interrupted = self._interrupted, []
+        for number, session in enumerate(taken):
             world.agenda.after(RECOVERY_STARTS_AFTER + number * RECOVERY_GAP, self._rerun, session)
 
     def _rerun(self, session: SimSession) -> None:
@@ -211,8 +237,13 @@ class Process:
         if session.run is not None or session.status != "running":
             return
         session.aborted_last_run = False
-        route = session.address if session.address is not None and session.address.reaches_a_person else None
-        world.chat.say(route, CONTINUING, session.key, None, "recovery")
+        address, cut = session.address, session.cut
+        route = address if address is not None and address.reaches_a_person else None
+        if cut is not None and cut.route is not None:
+            route = cut.route  # a run has a reply route of its own, whoever has written since
+        if not world.profile.takes_up_stopped:
+            world.chat.say(route, CONTINUING, session.key, None, "recovery")
         message = Message(RECOVERY_PROMPT, Origin.RECOVERY, world.new_id(), world.wall_ms, route=route, via="recovery")
         message.is_internal = True
+        message.author = cut.author if cut is not None else None
         world.engine.submit(session, message)

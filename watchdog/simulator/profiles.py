@@ -163,9 +163,36 @@ class Profile:
     """``agent`` events reach every operator, subscribed or not (measured on 5.18 and 9.6; the earlier two: not measured)."""
     forbids_unsubscribing: bool
     """``sessions.unsubscribe`` is not advertised and asks for admin (measured on 9.6; free on 5.18)."""
+    names_topic_in_to: bool
+    """A row's ``deliveryContext.to`` carries a group's topic (5.18, 9.6); before, only ``threadId`` does."""
+    keys_private_topics: bool
+    """A topic in a private chat is a session of its own (3.24, 9.6; 4.14 *assumed*); on 5.18 it is the main session."""
+    wraps_words: bool
+    """``chat.history`` shows the gateway's own lines in front of what a person wrote in a chat app (5.18)."""
+    leaves_threads: bool
+    """An ``agent`` call's thread stays in a row that has none (5.18, 9.6)."""
+    keeps_stray_threads: bool
+    """... and the next person's words do not clear it (5.18)."""
+    tells_delivery: bool
+    """The second answer of ``agent`` says whether the chat app took the answer (5.18, 9.6)."""
+    replays_refused_sends: bool
+    """A ``send`` that was refused is sent again by the next process (3.24; 4.14 *assumed*)."""
+    falls_back_to_general: bool
+    """A topic that is gone: spoken in General, answered ok (3.24; 4.14 *assumed*); later versions are refused."""
+    takes_up_stopped: bool
+    """A row that a person's ``/stop`` marked is carried on by the next process (5.18; 9.6 does so with every row)."""
+    owner_by_allow_from: bool
+    """Without ``ownerAllowFrom``, an ``allowFrom`` without ``*`` names owners (3.24, 5.18; 4.14 *assumed*)."""
+    owner_tools: frozenset[str]
+    """What only an owner's turn is offered."""
+    heeds_global_rules: bool
+    """``tools.toolsBySender`` and the agents' own hold (5.18, 9.6, by their documentation)."""
+    heeds_direct_rules: bool
+    """``channels.<x>.direct.<chat>.toolsBySender`` holds (9.6); accepted and without effect before."""
 
 
 _OLD = frozenset({Origin.WEB})
+_OWNERS_EARLY = frozenset({"cron", "gateway", "nodes"})
 
 V2026_3_24 = Profile(
     version="2026.3.24",
@@ -203,6 +230,19 @@ V2026_3_24 = Profile(
     goes_deaf=False,
     tells_all_of_runs=False,
     forbids_unsubscribing=False,
+    names_topic_in_to=False,
+    keys_private_topics=True,
+    wraps_words=False,
+    leaves_threads=False,
+    keeps_stray_threads=False,
+    tells_delivery=False,
+    replays_refused_sends=True,
+    falls_back_to_general=True,
+    takes_up_stopped=False,
+    owner_by_allow_from=True,
+    owner_tools=_OWNERS_EARLY,
+    heeds_global_rules=False,
+    heeds_direct_rules=False,
 )
 
 V2026_4_14 = Profile(
@@ -241,6 +281,19 @@ V2026_4_14 = Profile(
     goes_deaf=False,
     tells_all_of_runs=False,
     forbids_unsubscribing=False,
+    names_topic_in_to=False,
+    keys_private_topics=True,
+    wraps_words=False,
+    leaves_threads=False,
+    keeps_stray_threads=False,
+    tells_delivery=False,
+    replays_refused_sends=True,
+    falls_back_to_general=True,
+    takes_up_stopped=False,
+    owner_by_allow_from=True,
+    owner_tools=_OWNERS_EARLY,
+    heeds_global_rules=False,
+    heeds_direct_rules=False,
 )
 
 V2026_5_18 = Profile(
@@ -279,6 +332,19 @@ V2026_5_18 = Profile(
     goes_deaf=False,
     tells_all_of_runs=True,
     forbids_unsubscribing=False,
+    names_topic_in_to=True,
+    keys_private_topics=False,
+    wraps_words=True,
+    leaves_threads=True,
+    keeps_stray_threads=True,
+    tells_delivery=True,
+    replays_refused_sends=False,
+    falls_back_to_general=False,
+    takes_up_stopped=True,
+    owner_by_allow_from=True,
+    owner_tools=_OWNERS_EARLY,
+    heeds_global_rules=True,
+    heeds_direct_rules=False,
 )
 
 V2026_9_6 = Profile(
@@ -317,6 +383,19 @@ V2026_9_6 = Profile(
     goes_deaf=True,
     tells_all_of_runs=True,
     forbids_unsubscribing=True,
+    names_topic_in_to=True,
+    keys_private_topics=True,
+    wraps_words=False,
+    leaves_threads=True,
+    keeps_stray_threads=False,
+    tells_delivery=True,
+    replays_refused_sends=False,
+    falls_back_to_general=False,
+    takes_up_stopped=False,
+    owner_by_allow_from=False,
+    owner_tools=frozenset({"openclaw"}),
+    heeds_global_rules=True,
+    heeds_direct_rules=True,
 )
 
 PROFILES: dict[str, Profile] = {p.version: p for p in (V2026_3_24, V2026_4_14, V2026_5_18, V2026_9_6)}

@@ -7,6 +7,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who writes in a chat app, as the chat app knows them."""
+
+    id: str
+    """Telegram ``1001``; IRC ``alice!~alice@127.0.0.1``."""
+    name: str | None = None
+    """What they call themselves: any text, another person's id in brackets included."""
+    username: str | None = None
+
+    @property
+    def label(self) -> str:
+        """``senderLabel`` of 2026.3.24 and 2026.5.18: the last bracket is the id, only the last."""
+        return f"{self.name} ({self.id})" if self.name else self.id
+
+
+class Place(NamedTuple):
+    """Where somebody reads, the same however an address writes it. ``thread`` None: no topic, or the General one."""
+
+    channel: str
+    chat: str
+    thread: int | None = None
+    account: str = "default"
 
 
 class Truth(StrEnum):
@@ -63,6 +89,15 @@ class Stall:
     ended_ms: int | None = None
     ended_by: str | None = None
     """``turn:<run id>``, ``reset``, ``new``, ``gateway`` or ``person:<run id>``."""
+    person: Person | None = None
+    """Who had asked, in a chat app; None: a client, a schedule, or nobody known."""
+    client: ClientInfo | None = None
+    place: Place | None = None
+    """Where the interrupted run would have answered; None: nowhere."""
+    tools: frozenset[str] = frozenset()
+    """What the interrupted run was offered."""
+    stopped_ms: int | None = None
+    """A person typed ``/stop`` after the run had died."""
 
     @property
     def is_open(self) -> bool:
@@ -70,9 +105,9 @@ class Stall:
 
     @property
     def truth(self) -> Truth:
-        if self.cause is Cause.STOPPED:
-            return Truth.STOPPED
-        return Truth.FINISHED if self.cause is Cause.FINISHED else Truth.STUCK
+        if self.cause is Cause.FINISHED:
+            return Truth.FINISHED
+        return Truth.STOPPED if self.cause is Cause.STOPPED or self.stopped_ms is not None else Truth.STUCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +123,11 @@ class ClientInfo:
     @property
     def is_admin(self) -> bool:
         return "operator.admin" in self.scopes
+
+    @property
+    def label(self) -> str:
+        """``senderLabel`` of what it sent: ``lab (gateway-client)``."""
+        return f"{self.display_name} ({self.client_id})" if self.display_name else self.client_id
 
 
 @dataclass(slots=True)
@@ -141,6 +181,33 @@ class Heard:
     via: str = "reply"
     """``reply`` (answer to the person's own message), ``deliver`` (a client's turn with ``deliver: true``),
     ``recovery`` (the gateway's own restart recovery), ``send`` (the ``send`` method), ``notice`` (gateway's own words)."""
+    place: Place | None = None
+    """Where it was really read, topic and bot included."""
+    client: ClientInfo | None = None
+    """Who had it said, of a literal ``send``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """Words that somebody typed: in a chat app, or (``place`` None) in the browser."""
+
+    at_ms: int
+    key: str
+    text: str
+    person: Person | None
+    place: Place | None
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A person's ``/stop`` in a chat app."""
+
+    at_ms: int
+    key: str
+    person: Person
+    run_id: str | None
+    """The run it ended, or the dead one whose row still said ``running``; None: there was neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +220,11 @@ class ModelCall:
     said: tuple[str, ...]
     """The user texts since the last finished answer, oldest first."""
     tool_results: int = 0
+    person: Person | None = None
+    """In whose name: the person, or else the client; neither: a schedule, a parent, the gateway itself."""
+    client: ClientInfo | None = None
+    tools: frozenset[str] = frozenset()
+    """What the model was offered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,17 @@ class RunResult:
     origin: Origin
     is_delivered: bool | None = None
     """The answer reached a person in their chat app; None: it was not meant to."""
+    delivery_error: str | None = None
+    """The chat app's words, where it refused the answer."""
+    was_attempted: bool = False
+    """The chat app was asked to deliver it."""
+    is_delivery_demanded: bool = False
+    """``bestEffortDeliver: false``."""
+
+    @property
+    def has_failed_delivery(self) -> bool:
+        """The answer was demanded to reach somebody, and did not."""
+        return self.is_delivery_demanded and self.is_delivered is False
 
 
 class Results:

@@ -91,6 +91,8 @@ def _address_fields(session: SimSession) -> Row:
         context["to"] = fields["lastTo"] = address.to
     if address.account_id is not None:
         context["accountId"] = fields["lastAccountId"] = address.account_id
+    if address.thread_id is not None:
+        context["threadId"] = fields["lastThreadId"] = address.thread_id
     return fields
 
 
@@ -100,14 +102,17 @@ def _origin(session: SimSession) -> Row:
         return {"label": session.origin_label, "provider": "webchat", "surface": "webchat", "chatType": "direct"}
     channel = address.channel if address is not None else "irc"
     to = session.origin_label or ""
+    label = to.partition(":")[2] or to
+    if address is not None and address.place.thread is not None and not session.has_lost_topic:
+        label += f" topic:{address.place.thread}"
     return {
-        "label": to.partition(":")[2] or to,
+        "label": label,
         "provider": channel,
         "surface": channel,
         "chatType": "group" if session.kind is SessionKind.GROUP else "direct",
         "from": to,
         "to": to,
-        "accountId": "default",
+        "accountId": address.place.account if address is not None else "default",
     }
 
 
@@ -119,7 +124,7 @@ def _early(world: World, session: SimSession) -> Row:
         row["label"] = session.label
     if session.origin_label is not None:
         row["displayName"] = session.label or session.origin_label
-        if session.created_via == "channel":
+        if session.created_via == "channel" and session.kind is SessionKind.GROUP:
             row["channel"] = session.address.channel if session.address is not None else "irc"
         row["chatType"] = "channel" if session.kind is SessionKind.GROUP else "direct"
         row["origin"] = _origin(session)
@@ -180,7 +185,8 @@ def _modern(world: World, session: SimSession) -> Row:
         "createdVia": session.created_via,
     }
     if session.created_via == "channel":
-        row["createdActor"] = {"type": "human", "id": session.origin_label}
+        by = session.created_by
+        row["createdActor"] = {"type": "human", "id": by.id if by is not None else session.origin_label}
     row["createdAt"] = session.created_ms
     row["kind"] = _row_kind(session)
     row["classification"] = _CLASSIFICATIONS.get(
@@ -200,7 +206,7 @@ def _modern(world: World, session: SimSession) -> Row:
     row["updatedAt"] = session.updated_ms
     row |= {"archived": session.is_archived, "pinned": False, "unread": session.system_sent is True}
     if session.system_sent is not None:
-        row["lastInteractionAt"] = session.updated_ms
+        row["lastInteractionAt"] = session.last_interaction_ms or session.updated_ms
     row["sessionId"] = session.session_id
     if session.system_sent is not None:
         row["systemSent"] = session.system_sent

@@ -179,7 +179,8 @@ class Peer:
         try:
             answer = calls.CALLS[name](calls.Call(world, self, client, request_id, params))
         except Refused as refused:
-            self.refuse(request_id, {"code": refused.code, "message": refused.message})
+            details = {} if refused.details is None else {"details": dict(refused.details)}
+            self.refuse(request_id, {"code": refused.code, "message": refused.message} | details)
             return
         if answer is not calls.LATER:
             self.answer(request_id, answer)
@@ -216,10 +217,14 @@ class Peer:
 
         def tell(result: RunResult) -> None:
             payload = shape(result)
-            if result.status == "done":
+            if result.status == "done" and not result.has_failed_delivery:
                 self.answer(request_id, payload)
             else:
-                self.refuse(request_id, {"code": "UNAVAILABLE", "message": result.error or "aborted"}, payload)
+                self.refuse(
+                    request_id,
+                    {"code": "UNAVAILABLE", "message": result.error or result.delivery_error or "aborted"},
+                    payload,
+                )
 
         self.world.results.when_ended(run_id, tell)
 

@@ -101,7 +101,7 @@ class Scenario:
         home = self.world.chat.homes.get(case.key)
         if home is None:
             return Finding(case, Standing.RIGHT, "resumed")
-        if any(heard.run_id == run_id and heard.to == home.to for heard in self.world.heard):
+        if any(heard.run_id == run_id and heard.place == home.place for heard in self.world.heard):
             return Finding(case, Standing.RIGHT, "resumed, and its person heard the answer")
         return Finding(case, Standing.WRONG, "resumed, but its person heard nothing")
 

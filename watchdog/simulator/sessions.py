@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from watchdog.core.model import SessionKind
-from watchdog.simulator.records import CronRun, Stall, Truth
+from watchdog.simulator.records import ClientInfo, CronRun, Person, Place, Stall, Truth
 
 
 class Activity(StrEnum):
@@ -144,22 +144,8 @@ class EntryKind(StrEnum):
     FAILED_BEFORE_REPLY = "failed_before_reply"
     RESET = "reset"
     COMPACTION = "compaction"
-
-
-@dataclass(slots=True)
-class Entry:
-    kind: EntryKind
-    text: str
-    at_ms: int
-    id: str
-    run_id: str | None = None
-    sender: str | None = None
-    is_forgotten: bool = False
-    """Shown in the history, never sent to the model again (3.24: "Removed orphaned user message")."""
-    is_hidden: bool = False
-    """Sent to the model, no longer shown in the history (5.18, once a new message has taken its place)."""
-    is_internal: bool = False
-    """A user turn the gateway itself wrote (restart recovery)."""
+    MIRROR = "mirror"
+    """What was said in the chat app without a model (``send``): provider ``openclaw``, model ``delivery-mirror``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +155,51 @@ class Address:
     channel: str
     to: str | None = None
     account_id: str | None = "default"
+    thread_id: int | str | None = None
 
     @property
     def reaches_a_person(self) -> bool:
         return self.channel != "webchat" and self.to is not None and not self.to.startswith("agent:")
+
+    @property
+    def place(self) -> Place:
+        """The chat itself: prefixes and the two ways to write a topic do not matter."""
+        chat, _, topic = (self.to or "").removeprefix(f"{self.channel}:").removeprefix("channel:").partition(":topic:")
+        written = topic or ("" if self.thread_id is None else str(self.thread_id))
+        thread = int(written) if written.isdigit() else None
+        return Place(self.channel, chat, None if thread == 1 else thread, self.account_id or "default")
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who wrote words that reach a session, and what ``chat.history`` may tell of it."""
+
+    person: Person | None = None
+    client: ClientInfo | None = None
+    is_owner: bool = False
+    """The gateway took them for its owner: ``senderIsOwner`` on 2026.9.6."""
+    chat: Address | None = None
+    """The chat it was written in."""
+    number: int = 0
+    """The chat app's number of the message."""
+    context: str | None = None
+    """2026.5.18: what the gateway puts in front of the words (other people's lines)."""
+
+
+@dataclass(slots=True)
+class Entry:
+    kind: EntryKind
+    text: str
+    at_ms: int
+    id: str
+    run_id: str | None = None
+    author: Author | None = None
+    is_forgotten: bool = False
+    """Shown in the history, never sent to the model again (3.24: "Removed orphaned user message")."""
+    is_hidden: bool = False
+    """Sent to the model, no longer shown in the history (5.18, once a new message has taken its place)."""
+    is_internal: bool = False
+    """A user turn the gateway itself wrote (restart recovery)."""
 
 
 @dataclass(slots=True)
@@ -186,12 +213,16 @@ class Message:
     route: Address | None = None
     """Where the answer will be heard; None: answered into the void (it stays in the transcript)."""
     device_id: str | None = None
-    sender: str | None = None
+    author: Author | None = None
     is_internal: bool = False
     timeout_seconds: float | None = None
     via: str = "reply"
     wants_delivery: bool = False
     """Somebody asked for a delivery, whether or not there is a route (``bestEffortDeliver``)."""
+    demands_delivery: bool = False
+    """``bestEffortDeliver: false``: a turn whose answer reaches nobody has failed."""
+    is_restart_safe: bool = False
+    """2026.9.6 ``forceRestartSafeTools``: few tools, none that changes anything."""
     turn: Turn | None = None
     """What to do, where the caller knows; None: the provider decides when it sees the words."""
     pending_id: str = ""
@@ -218,6 +249,8 @@ class Run:
     answers_to: str = ""
     is_telling: bool = False
     """Its text is on its way to listeners."""
+    tools: frozenset[str] = frozenset()
+    """What its model is offered."""
     is_steered: bool = False
     """Queued words were taken in: whatever it was going to answer, it answers those instead."""
 
@@ -261,6 +294,13 @@ class SimSession:
     address: Address | None = None
     origin_label: str | None = None
     created_via: str = "operator"
+    created_by: Person | None = None
+    last_interaction_ms: int | None = None
+    """When somebody last wrote, answered or not (2026.9.6 ``lastInteractionAt``)."""
+    has_stray_thread: bool = False
+    """An ``agent`` call's thread was left beside another chat's address (2026.5.18, 2026.9.6)."""
+    has_lost_topic: bool = False
+    """A ``/stop`` took the topic out of the row's label (2026.5.18)."""
     parent_key: str | None = None
     spawned_by: str | None = None
     spawn_depth: int = 0
@@ -272,11 +312,17 @@ class SimSession:
     queue: deque[Message] = field(default_factory=deque)
     cancelled: list[Message] = field(default_factory=list)
     """Queued words an abort threw away (2026.9.6 keeps them in ``pendingInputs`` as ``cancelled``)."""
+    interrupted: list[Message] = field(default_factory=list)
+    """Queued words the process died with: 2026.9.6 shows them as ``interrupted`` and never runs them."""
     spool: list[Message] = field(default_factory=list)
     """What a person wrote to a session that cannot hear (2026.9.6 after a lost write on a channel run)."""
     is_deaf: bool = False
+    is_retrying: bool = False
+    """What waits in the spool is offered again and again, and refused."""
     is_in_boot_recovery: bool = False
     stall: Stall | None = None
+    cut: Message | None = None
+    """The words of the run that left the row ``running``."""
     foreign_lock_pid: int | None = None
     settling: Run | None = None
     """This run has ended and its terminal write is still pending (2026.9.6, ``Ending.LATE``)."""

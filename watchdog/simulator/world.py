@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
 from watchdog.core.model import SessionKind
-from watchdog.simulator.actions import Actions
+from watchdog.simulator.actions import Actions, Refused
 from watchdog.simulator.agenda import Agenda
-from watchdog.simulator.chatapps import ChatApps
+from watchdog.simulator.chatapps import SPOOL_SECONDS, ChatApps
 from watchdog.simulator.cron import Cron
 from watchdog.simulator.endings import Endings, stall_of
 from watchdog.simulator.engine import Engine
@@ -31,13 +32,16 @@ from watchdog.simulator.records import (
     Deed,
     Heard,
     ModelCall,
+    Spoken,
     Stall,
+    Stop,
     Truth,
     Waiting,
 )
 from watchdog.simulator.results import Results
 from watchdog.simulator.sessions import (
     Address,
+    Author,
     Entry,
     EntryKind,
     Message,
@@ -48,6 +52,12 @@ from watchdog.simulator.sessions import (
     kind_of,
 )
 
+BROWSER = ClientInfo(
+    client_id="openclaw-control-ui",
+    mode="webchat",
+    scopes=frozenset({"operator.read", "operator.write", "operator.admin"}),
+)
+"""An operator at the gateway's own page."""
 KEPT_ENTRIES = 80
 """Transcript entries kept per session; the count of all is kept apart."""
 KEPT_RECORDS = 10_000
@@ -74,6 +84,10 @@ class World:
         """The last list built, with the ``rows_version`` it was built for."""
         self.agents = {"main"}
         self.channels = {"irc"}
+        """Chat apps that are configured, each with the bot ``default`` and those of its ``accounts``."""
+        self.config: dict[str, Any] = {}
+        """What ``openclaw.json`` says beyond the usual: ``channels``, ``commands``, ``tools``, ``agents``, ``session``. Empty:
+        every chat app open to everybody, no rules by sender, all direct chats in the main session."""
         self.event_loop_delay_ms = 0
         """A blocked event loop, as health tells it (5.18, 9.6)."""
         self.lane_width = profile.lane_width
@@ -91,6 +105,12 @@ class World:
         """Who has not, and is told of runs all the same (``Profile.tells_all_of_runs``), but for the words of an answer."""
         self.model_calls: deque[ModelCall] = deque(maxlen=KEPT_RECORDS)
         self.heard: deque[Heard] = deque(maxlen=KEPT_RECORDS)
+        self.spoken: deque[Spoken] = deque(maxlen=KEPT_RECORDS)
+        self.stops: list[Stop] = []
+        self.sent: dict[str, str | Refused] = {}
+        """What this process has said by ``send``, by idempotency key: the message's id, or the refusal."""
+        self.kept_sends: list[tuple[Address, str, str | None, ClientInfo]] = []
+        """What was refused and is kept on disk for the next process (3.24)."""
         self.deeds: list[Deed] = []
         self.stalls: list[Stall] = []
         self.engine = Engine(self)
@@ -111,6 +131,11 @@ class World:
     def wall_ms(self) -> int:
         """What the gateway's own clock says; rows carry this."""
         return self.agenda.now_ms + self.skew_ms
+
+    @property
+    def boot_wall_ms(self) -> int:
+        """When the gateway's process began, by its own clock."""
+        return self.process.booted_ms + self.skew_ms
 
     @property
     def now(self) -> datetime:
@@ -199,11 +224,11 @@ class World:
         run: Run | None = None,
         *,
         is_internal: bool = False,
-        sender: str | None = None,
+        author: Author | None = None,
     ) -> None:
         """Append to a transcript. Before 9.6 the words of a first turn wait in memory for its first answer."""
         entry = Entry(
-            kind, text, self.wall_ms, self.new_id(), run.run_id if run else None, sender, is_internal=is_internal
+            kind, text, self.wall_ms, self.new_id(), run.run_id if run else None, author, is_internal=is_internal
         )
         session.messages_total += 1
         if not self.profile.keeps_first_words and not session.transcript and kind not in _FLUSHES:
@@ -259,20 +284,20 @@ class World:
         if session.stall is not None:
             self.end_stall(session, "interrupted again")
         made = stall_of(session, run, cause, self.now_ms)
-        session.stall = made
+        session.stall, session.cut = made, run.message
         self.stalls.append(made)
         self.touch(session)
         return made
 
     def end_stall(self, session: SimSession, by: str) -> None:
         """The row is right again (or says at least nothing wrong)."""
-        found, session.stall = session.stall, None
+        found, session.stall, session.cut = session.stall, None, None
         session.is_deaf = False
         if found is not None:
             found.ended_ms, found.ended_by = self.now_ms, by
             self.touch(session)
         if session.spool:
-            self.agenda.after(4.0, self.chat.process_spool, session)
+            self.agenda.after(SPOOL_SECONDS, self.chat.process_spool, session)
 
     # ------------------------------------------------------------ shortcuts for scenarios and tests
 
@@ -285,13 +310,24 @@ class World:
         origin: Origin = Origin.WEB,
         device_id: str | None = "somebody",
     ) -> str:
-        """A person (or program) other than the watchdog starts a turn. Returns the run id."""
+        """A person (or program) other than the watchdog starts a turn. Returns the run id.
+
+        From ``WEB`` they are an operator's words in the browser: answered into the transcript, to nobody's chat.
+        """
         session = self.session(key)
         run_id = self.new_id()
-        message = Message(text, origin, run_id, self.wall_ms, device_id=device_id, sender="control-ui", turn=turn)
+        message = Message(text, origin, run_id, self.wall_ms, device_id=device_id, turn=turn)
         if origin is Origin.CHANNEL:
-            message.route, message.device_id, message.sender = session.address, None, None
-        elif origin in (Origin.WEB, Origin.AGENT) and session.address is None and not self.profile.keeps_first_words:
+            message.route, message.device_id = session.address, None
+            message.author = Author(self.chat.person_of(key), chat=session.address)
+        elif origin in (Origin.WEB, Origin.AGENT):
+            message.author = Author(client=replace(BROWSER, device_id=device_id), is_owner=True)
+            session.last_interaction_ms = self.wall_ms
+        if origin in (Origin.WEB, Origin.CHANNEL):
+            person = message.author.person if message.author is not None else None
+            place = session.address.place if person is not None and session.address is not None else None
+            self.spoken.append(Spoken(self.now_ms, key, text, person, place, run_id))
+        if origin in (Origin.WEB, Origin.AGENT) and session.address is None and not self.profile.keeps_first_words:
             session.address = Address("webchat", None, None)
             session.origin_label = "control-ui"
         self.engine.submit(session, message)

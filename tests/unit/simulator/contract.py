@@ -133,6 +133,17 @@ async def tail_of(gateway: GatewayUnderTest, key: str) -> str:
     return f"{last['role']}{' ' + last['stopReason'] if 'stopReason' in last else ''}"
 
 
+def author_of(message: Mapping[str, Any]) -> str:
+    """Who wrote an entry, in words: a person's id, a client, or nobody that is named."""
+    label, facts = message.get("senderLabel"), message["__openclaw"]
+    if label is not None:
+        return str(label).rpartition("(")[2].removesuffix(")")
+    if "senderId" in facts:
+        return str(facts["senderId"])
+    clients = facts.get("transport", {}).get("clients")
+    return str(clients[0]["id"]) if clients else "nobody"
+
+
 async def warm(gateway: GatewayUnderTest, key: str) -> dict[str, Any]:
     """A session with one finished turn, its run let go; its row.
 

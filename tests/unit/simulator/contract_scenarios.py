@@ -13,6 +13,7 @@ from tests.unit.simulator.contract import (
     WRITE,
     Facts,
     GatewayUnderTest,
+    author_of,
     ended,
     live,
     messages_of,
@@ -411,6 +412,53 @@ async def envelope(gateway: GatewayUnderTest) -> Facts:
     }
 
 
+async def who_asked(gateway: GatewayUnderTest) -> Facts:
+    """Whom ``chat.history`` names for words that clients sent, and for a run of the ``agent`` method."""
+    key = "agent:main:c17"
+    await gateway.call("sessions.create", {"key": key})
+    for number, client in enumerate((("gateway-client", "backend"), ("cli", "cli"))):
+        run = f"c17-{number}"
+        await gateway.call(
+            "sessions.send", {"key": key, "message": f"c17 {number}", "idempotencyKey": run}, client=client
+        )
+        await gateway.call("agent.wait", {"runId": run, "timeoutMs": 40_000})
+    await gateway.call("agent", {"sessionKey": key, "message": "c17 agent", "idempotencyKey": "c17-agent"})
+    await gateway.call("agent.wait", {"runId": "c17-agent", "timeoutMs": 40_000})
+    users = [message for message in await messages_of(gateway, key) if message["role"] == "user"]
+    return {"authors": [author_of(message) for message in users]}
+
+
+async def agent_sent_again(gateway: GatewayUnderTest) -> Facts:
+    """The same ``agent`` call under the same key on another connection, after its end: the final answer, no second run."""
+    key = "agent:main:c18"
+    await warm(gateway, key)
+    call = {"sessionKey": key, "message": "work c18", "idempotencyKey": "c18-agent"}
+    await gateway.call("agent", call)
+    await gateway.call("agent.wait", {"runId": "c18-agent", "timeoutMs": 40_000})
+    await gateway.wait(2)
+    calls = len(await gateway.model_saw(key))
+    again = await gateway.call("agent", call, device="two")
+    await gateway.wait(4)
+    return {
+        "status": again.payload["status"],
+        "has the answer": bool(again.payload.get("result", {}).get("payloads")),
+        "ran once": len(await gateway.model_saw(key)) == calls,
+    }
+
+
+async def what_a_reader_sees(gateway: GatewayUnderTest) -> Facts:
+    """``config.get`` and ``channels.status`` ask for ``operator.read`` alone; ``send`` does not."""
+    config = await gateway.call("config.get", scopes=(READ,))
+    status = await gateway.call("channels.status", {"probe": True, "timeoutMs": 3000}, scopes=(READ,))
+    line = {"channel": "irc", "to": "irc:nobody", "message": "x", "idempotencyKey": "c19"}
+    sent = await gateway.call("send", line, scopes=(READ,))
+    return {
+        "config": config.ok and "parsed" in config.payload,
+        "channels": status.ok and "channelAccounts" in status.payload,
+        "send": sent.words,
+    }
+
+
 async def _all_asked(gateway: GatewayUnderTest, keys: Sequence[str]) -> bool:
     """The model was asked for each of these sessions: each has its lane."""
     return all([await gateway.model_saw(key) for key in keys])
@@ -433,6 +481,10 @@ SCENARIOS: dict[str, Scenario] = {
         finished_turn, live_web_run, live_agent_run, stopped_while_streaming, stopped_while_silent,
         stopped_then_agent_failed, queued_behind_live, killed_in_a_call, killed_on_cron_key, killed_in_a_tool,
         killed_in_first_turn, resumed_by_agent, fresh_by_new, new_without_admin, reset, agent_without_address, full_lane,
-        refusals, envelope,
+        refusals, envelope, who_asked, agent_sent_again, what_a_reader_sees,
     )
 }  # fmt: skip
+
+PEOPLE = frozenset({"who_asked", "agent_sent_again", "what_a_reader_sees"})
+NOT_MEASURED = {"2026.4.14": PEOPLE, "2026.9.6": frozenset({"agent_sent_again"})}
+"""Scenarios whose answer of that version nobody has seen."""

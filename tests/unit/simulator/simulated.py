@@ -7,10 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tests.unit.simulator.contract import ALL, BACKEND, Reply
+from tests.unit.simulator.contract_chats import Chat, Said, Who
 from watchdog.simulator import sessions as turns
+from watchdog.simulator.chatapps import Outage
 from watchdog.simulator.inprocess import Connection, InProcessGateway
+from watchdog.simulator.people import is_group, key_of_chat
 from watchdog.simulator.profiles import PROFILES
-from watchdog.simulator.sessions import Turn
+from watchdog.simulator.records import Person
+from watchdog.simulator.sessions import Address, Turn
 from watchdog.simulator.world import World
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -85,3 +89,61 @@ class SimulatedUnderTest:
 
     async def wait(self, seconds: float) -> None:
         self.world.advance(seconds)
+
+
+_TROUBLES = {"502": Outage.BAD_GATEWAY, "401": Outage.UNAUTHORIZED, "unreachable": Outage.UNREACHABLE}
+
+
+class SimulatedChats(SimulatedUnderTest):
+    """The same with a Telegram channel of two bots."""
+
+    def __init__(self, version: str, seed: int = 1) -> None:
+        super().__init__(version, seed)
+        self.world.channels = {"telegram"}
+        self.world.config = {"channels": {"telegram": {"accounts": {"work": {}}}}}
+
+    @staticmethod
+    def _address(chat: Chat) -> Address:
+        return Address("telegram", f"telegram:{chat.id}", chat.account, chat.thread)
+
+    async def says(self, who: Who, text: str, chat: Chat) -> None:
+        person, address = Person(who.id, who.name, who.username), self._address(chat)
+        key = key_of_chat(self.world, address, person)
+        if key not in self.world.chat.homes:
+            self.world.chat.join(key, address, None if is_group(address) else person)
+        self.world.chat.person_writes(key, text, by=person, chat=address)
+
+    async def heard(self) -> list[Said]:
+        places = [(heard.place, heard.text) for heard in self.world.heard]
+        return [Said(place.chat, place.thread, place.account, text) for place, text in places if place is not None]
+
+    async def configure(self, settings: Mapping[str, Any]) -> None:
+        for name, value in settings.items():
+            self.world.config[name] = {**self.world.config.get(name, {}), **value}
+
+    async def block(self, chat: Chat) -> None:
+        self.world.chat.block(self._address(chat))
+
+    async def unblock(self, chat: Chat) -> None:
+        self.world.chat.unblock(self._address(chat))
+
+    async def delete_topic(self, chat: Chat) -> None:
+        self.world.chat.delete_topic(self._address(chat))
+
+    async def telegram(self, trouble: str | None) -> None:
+        if trouble is None:
+            self.world.chat.restore("telegram")
+        else:
+            self.world.chat.fail("telegram", _TROUBLES[trouble])
+
+    async def lock_store(self, seconds: float) -> None:
+        self.world.lock_store(seconds)
+
+    async def tools(self, match: str) -> list[list[str]]:
+        return [sorted(call.tools) for call in self.world.model_calls if match in call.said[-1]]
+
+    async def second_answer(self, method: str, params: Mapping[str, Any]) -> Reply:
+        connection = await self.gateway.connect(scopes=ALL, device_id="one")
+        await connection.call(method, params)
+        frame = await connection.late_answer()
+        return Reply(frame.ok, frame.payload, frame.error)
