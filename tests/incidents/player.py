@@ -82,7 +82,7 @@ class Played:
     def _is_first(self, name: str, line: Expect) -> bool:
         sent = next((one for one in self.sent if one.name == name), None)
         to = span(line.to) if line.to is not None else self.case.lasts()
-        return sent is not None and sent.step.value == line.step and span(line.since) <= sent.t <= to
+        return sent is not None and sent.does(line.step) and span(line.since) <= sent.t <= to
 
     @property
     def is_won(self) -> bool:
@@ -300,7 +300,7 @@ def _deeds(played: Played, expected: list[tuple[str, Expect]]) -> list[str]:
             problems.append(f"{want}, got no deed; it went: {'; '.join(played.course(name)[-4:])}")
             continue
         left.remove(sent)
-        if sent.step.value != line.step or not begin <= sent.t <= end:
+        if not sent.does(line.step) or not begin <= sent.t <= end:
             problems.append(f"{want}, got {sent.step.value} at {clock(sent.t)}")
         if line.method is not None and sent.method != line.method:
             problems.append(f"{want} by {line.method}, got {sent.method}")

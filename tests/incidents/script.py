@@ -19,7 +19,7 @@ import msgspec
 from tests.incidents import wire
 from tests.incidents.cases import Case, Change, span
 from tests.incidents.wire import Era, Json
-from watchdog.core.model import Lock, LockSight, Moment, Session, Snapshot
+from watchdog.core.model import Lock, LockSight, Moment, ReplyAddress, Session, Snapshot
 from watchdog.core.policy import Step
 from watchdog.gateway.client import GatewayClient
 from watchdog.gateway.endpoint import Endpoint
@@ -59,10 +59,14 @@ class Sent:
     method: str
     message: str
 
+    def does(self, rung: str | None) -> bool:
+        """It is what that rung of the ladder comes to: ``resume`` becomes ``ask`` where it may not be done."""
+        return self.step.value == rung or (self.step is Step.ASK and rung == Step.RESUME.value)
+
     @property
     def asks(self) -> bool:
         """The words ask the person instead of going on with the work."""
-        return "Do not carry the request out now" in self.message or "ask them to send it again" in self.message
+        return self.step is Step.ASK
 
 
 @dataclass(slots=True)
@@ -225,14 +229,16 @@ class World:
         if said is None:
             said = [{"user": "please do the long task"}]
         at_ms = row.get("startedAt") or row["updatedAt"]
-        return [wire.entry_of(entry, self.case.version, next(self._number), at_ms, ORIGIN_MS) for entry in said]
+        person = row.get("x-person", wire.CLIENT)
+        return [wire.entry_of(entry, self.case.version, next(self._number), at_ms, ORIGIN_MS, person) for entry in said]
 
     def _say(self, name: str, said: Sequence[Any]) -> None:
         here = self.sessions[name]
         here.entries = here.entries or []
+        person = here.row.get("x-person", wire.CLIENT)
         for entry in said:
             number = next(self._number)
-            here.entries.append(wire.entry_of(entry, self.case.version, number, self.gateway_ms, ORIGIN_MS))
+            here.entries.append(wire.entry_of(entry, self.case.version, number, self.gateway_ms, ORIGIN_MS, person))
 
     def _change_row(self, name: str, fields: Json | None) -> None:
         if fields is None:
@@ -319,9 +325,9 @@ class World:
             "exec.approval.list": lambda _: self._approvals(link),
             "question.list": self._questions,
             "config.get": self._config,
+            "channels.status": self._channels,
             "health": self._health,
             "agent.wait": self._wait,
-            "send": self._telling,
             "cron.runs": self._cron_runs,
             "sessions.subscribe": lambda _: link.subscribe(),
         }
@@ -331,6 +337,10 @@ class World:
             return self._probed(params)
         if method in ("chat.send", "agent", "sessions.send", *_STEPS):
             return self._deed(method, params)
+        if method == "send" and not str(params["idempotencyKey"]).endswith("-notice"):
+            return self._asked(params)
+        if method == "send":
+            return {"messageId": f"n{len(self.sent)}"}
         raise _refused(method, "INVALID_REQUEST", f"unknown method: {method}")
 
     def _list(self, params: Json) -> Json:
@@ -410,14 +420,24 @@ class World:
         defaults = {} if self.case.run_limit is None else {"timeoutSeconds": span(self.case.run_limit)}
         return {"parsed": {"agents": {"defaults": defaults}}}
 
+    def _channels(self, _: Json) -> Json:
+        account = {"accountId": "default", "running": True, "probe": {"ok": True}}
+        return {"channelAccounts": {"telegram": [account], "irc": [account]}}
+
     def _health(self, _: Json) -> Json:
         return {"ok": True, "eventLoop": {"degraded": self.is_degraded, "reasons": []}}
 
     def _wait(self, params: Json) -> Json:
         return {"runId": params["runId"], "status": "ok", "terminalDelivery": {"status": "sent", "resultCount": 1}}
 
-    def _telling(self, _: Json) -> Json:
-        return {"status": "ok"}
+    def _asked(self, params: Json) -> Json:
+        """A literal message to the person: mirrored into the transcript, and nothing runs."""
+        name = self.name_of(params["sessionKey"]) or "?"
+        self.sent.append(Sent(self.t, name, params["sessionKey"], Step.ASK, "send", params["message"]))
+        self._say(name, [{"mirror": params["message"]}])
+        if wire.era_of(self.case.version) >= Era.MODERN:
+            self._change_row(name, {"updatedAt": "now"})
+        return {"messageId": f"m{len(self.sent)}"}
 
     def _probed(self, params: Json) -> Json:
         if wire.era_of(self.case.version) > Era.FILES:
@@ -434,7 +454,7 @@ class World:
 
     def _deed(self, method: str, params: Json) -> Json:
         key, message = params.get("sessionKey") or params["key"], str(params.get("message", ""))
-        step = _STEPS.get(method) or (Step.NEW if message == "/new" else Step.RESUME)
+        step = _STEPS.get(method) or (Step.FREE if method == "sessions.send" else Step.RESUME)
         if method == "sessions.reset" and params.get("reason") == "reset":
             step = Step.RESET
         name = self.name_of(key) or "?"
@@ -490,7 +510,7 @@ class World:
                 fields["hasActiveRun"] = True
             self._change_row(name, fields)
             here.lock = "gateway" if era is Era.FILES else here.lock
-            self._say(name, [{"user": message}])
+            self._say(name, [{"user": message, "by": wire.CLIENT}])
             return 0.0
 
         def end() -> float:
@@ -571,6 +591,7 @@ class ScriptedLink(Link):
         self.hello = msgspec.convert(world.hello(scopes), Hello)
         self.clock_ms = float(world.gateway_ms)
         self.report = LinkReport()
+        self.final = None
         self.on_event: Callable[[Event], None] | None = None
         self.is_subscribed = False
         self._seq = 0
@@ -626,6 +647,9 @@ class ScriptedHost:
             return LockSight(Lock.UNREADABLE)  # as the real one: a folder that does not know the session
         return LockSight(_LOCKS[here.lock], _PIDS.get(here.lock))
 
+    def has_spooled(self, state_dir: str, address: ReplyAddress) -> bool:
+        return False  # reports do not say
+
     def transcript_written_at(self, state_dir: str, agent_id: str | None, session_id: str) -> datetime | None:
         return None  # reports do not say
 
@@ -655,9 +679,7 @@ class ScriptedGateway(GatewayClient):
         )
         self._world = world
 
-    async def _open(
-        self, scopes: tuple[str, ...], *, as_cli: bool = False, device: DeviceIdentity | None = None
-    ) -> Link:
+    async def _open(self, scopes: tuple[str, ...], *, device: DeviceIdentity | None = None) -> Link:
         world = self._world
         if world.phase == "hung":
             world.advance(10.0)
@@ -689,6 +711,8 @@ class ScriptedGateway(GatewayClient):
     async def standstill(self, within: timedelta) -> Standstill | None:
         return None if self._reads_all else await super().standstill(within)
 
-    async def prepare(self, step: Step, session: Session) -> None:
-        await super().prepare(step, session)
+    async def prepare(
+        self, step: Step, session: Session, *, route: ReplyAddress | None = None, is_as_owner: bool = False
+    ) -> None:
+        await super().prepare(step, session, route=route, is_as_owner=is_as_owner)
         self._world.prepared()

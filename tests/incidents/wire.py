@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Any
 
 from tests.incidents.cases import span
+from watchdog.core.texts import mark_in
 from watchdog.gateway.capabilities import parse_version
 
 Json = dict[str, Any]
@@ -64,9 +65,11 @@ def methods_of(version: str) -> list[str]:
 
 _ADDRESSES: Mapping[str, Json] = {
     "main": {"channel": "telegram", "to": "telegram:4711", "accountId": "default"},
-    "direct": {"channel": "telegram", "to": "telegram:4711", "accountId": "default"},
-    "group": {"channel": "irc", "to": "irc:#g1", "accountId": "default"},
+    "direct": {"channel": "telegram", "to": "telegram:{name}", "accountId": "default"},
+    "group": {"channel": "irc", "to": "irc:#{name}", "accountId": "default"},
 }
+_PEOPLE: Mapping[str, str] = {"main": "4711", "direct": "{name}", "group": "alice!~alice@127.0.0.1"}
+"""The chat app's id of who writes to such a session."""
 _KEYS: Mapping[str, str] = {
     "main": "agent:main:main",
     "direct": "agent:main:telegram:direct:{name}",
@@ -97,7 +100,10 @@ def new_row(version: str, name: str, said: Mapping[str, Any], origin_ms: int) ->
         "updatedAt": "-1d",
     }
     if what in _ADDRESSES:
-        address = _ADDRESSES[what]
+        address = {name_: value.format(name=name) for name_, value in _ADDRESSES[what].items()}
+        person = _PEOPLE[what].format(name=name)
+        origin = {"from": f"{address['channel']}:{person}", "to": address["to"], "accountId": "default"}
+        row |= {"x-person": person, "origin": origin}
         row |= {"displayName": name, "chatType": "group" if what == "group" else "direct"}
         row |= {"deliveryContext": address, "lastChannel": address["channel"], "lastTo": address["to"]}
         if what != "main":
@@ -233,11 +239,15 @@ _ENTRIES: Mapping[str, Callable[[str, Era], Json]] = {
 }
 
 
-def entry_of(said: Any, version: str, number: int, default_at_ms: int, origin_ms: int) -> Json:
-    """One transcript entry. ``{user: "do it", at: -3h}``, ``tool_call``, or a message as it came over the wire."""
+def entry_of(
+    said: Any, version: str, number: int, default_at_ms: int, origin_ms: int, person: str | None = None
+) -> Json:
+    """One transcript entry. ``{user: "do it", at: -3h}``, ``tool_call``, or a message as it came over the wire. ``by``: who
+    wrote it, in place of the session's own ``person``."""
     if isinstance(said, str):
         said = {said: ""}
     fields = dict(said)
+    by = fields.pop("by", person)
     at = fields.pop("at", None)
     at_ms = default_at_ms if at is None else origin_ms + round(span(at) * 1000)
     if "role" in fields:
@@ -245,9 +255,30 @@ def entry_of(said: Any, version: str, number: int, default_at_ms: int, origin_ms
     else:
         ((what, text),) = fields.items()
         message = _ENTRIES[what](str(text or ""), era_of(version))
+        if mark_in(str(text or "")) is not None and "by" not in said:
+            by = CLIENT  # no person writes a watchdog's turn
     message["timestamp"] = at_ms
     message["__openclaw"] = {"id": f"m{number}", "seq": number} | message.get("__openclaw", {})
+    if message["role"] == "user" and by is not None and "senderLabel" not in message:
+        _sign(message, by, era_of(version))
     return message
+
+
+CLIENT = "gateway-client"
+"""Who says what comes through a client: an operator, or a watchdog."""
+
+
+def _sign(message: Json, by: str, era: Era) -> None:
+    """Who wrote it, as each version says it."""
+    if era < Era.MODERN:
+        message["senderLabel"] = f"lab ({by})" if by == CLIENT else f"Somebody ({by})"
+    elif by == CLIENT:
+        message["__openclaw"]["transport"] = {"clients": [{"id": by, "mode": "backend"}]}
+    else:
+        channel = "irc" if "!" in by else "telegram"
+        message["__openclaw"] |= {"senderId": by, "senderName": "Somebody", "senderIsOwner": False}
+        message["__openclaw"]["senderIdentity"] = {"pluginId": channel, "accountId": "default", "senderKind": "human"}
+        message["__openclaw"]["transport"] = {"channel": channel}
 
 
 def history(

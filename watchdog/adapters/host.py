@@ -34,7 +34,8 @@ from pathlib import Path
 
 import psutil
 
-from watchdog.core.model import Lock, LockSight
+from watchdog.core.model import Lock, LockSight, ReplyAddress
+from watchdog.core.requester import chat_of
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 """What OpenClaw itself accepts as a session id (source of 3.24); nothing in it can leave its folder."""
@@ -68,6 +69,32 @@ class _Unreadable(ValueError):
     """There is something, and it cannot be read as what it should be."""
 
 
+_MOST_SPOOLED = 500
+_MAX_UPDATE_BYTES = 1 << 20
+
+
+def _speaks_in(path: Path, chat: str) -> bool:
+    try:
+        with path.open("rb") as file:
+            update = json.loads(file.read(_MAX_UPDATE_BYTES))
+    except FileNotFoundError:
+        return False  # handled meanwhile
+    except (OSError, ValueError, RecursionError):
+        return True
+    return chat in _chats_in(update)
+
+
+def _chats_in(value: object, depth: int = 0) -> set[str]:
+    """The ids of every ``chat`` in a Telegram update, however deep it is wrapped."""
+    if isinstance(value, list):
+        return {found for one in value for found in _chats_in(one, depth + 1)} if depth < 12 else set()
+    if not isinstance(value, dict) or depth >= 12:
+        return set()
+    chat = value.get("chat")
+    here = {str(chat.get("id")).lower()} if isinstance(chat, dict) else set()
+    return here | {found for one in value.values() for found in _chats_in(one, depth + 1)}
+
+
 class Host:
     """This machine. Also what ``watchdog.gateway.discovery`` asks about processes."""
 
@@ -77,6 +104,18 @@ class Host:
         self._stores: dict[Path, _Store] = {}
 
     # ------------------------------------------------------------ locks and transcripts
+
+    def has_spooled(self, state_dir: str | Path, address: ReplyAddress) -> bool:
+        """``<state>/<channel>/ingress-spool-<account>/NNN.json.processing`` holds what a chat app's poll brought until it is
+        handled, and the gateway takes it up again by itself when the channel connects (2026.5.18, Telegram, measured). What
+        cannot be read counts: it may be this chat's."""
+        wanted = chat_of(address)[0]
+        folders = Path(state_dir, address.channel).glob(f"ingress-spool-{address.account_id or '*'}")
+        try:
+            files = [path for folder in folders for path in folder.iterdir() if ".json" in path.name]
+        except OSError:
+            return False
+        return any(_speaks_in(path, wanted) for path in files[:_MOST_SPOOLED])
 
     def lock_sight(
         self, state_dir: str | Path, agent_id: str | None, session_id: str, *, gateway_pid: int | None

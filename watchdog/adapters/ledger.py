@@ -27,11 +27,22 @@ from watchdog.adapters.ledger_opening import loose_permissions
 from watchdog.adapters.ledger_restarts import LedgerRestarts
 from watchdog.adapters.ledger_rows import from_ms, from_ms_or_none, note_of, to_ms
 from watchdog.adapters.ledger_trouble import LedgerRefused
+from watchdog.core.model import ReplyAddress
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
 from watchdog.service.errors import LedgerError, LedgerUnavailable
-from watchdog.service.ledger import AuditLine, HandoffNote, Incident, Message, Outcome, OwedMessage, Pause, Quarantine
+from watchdog.service.ledger import (
+    AuditLine,
+    HandoffNote,
+    Incident,
+    Message,
+    Outcome,
+    OwedMessage,
+    Pause,
+    Quarantine,
+    Stop,
+)
 
 __all__ = ["AuditLine", "Ledger", "LedgerRefused"]
 
@@ -226,11 +237,18 @@ class Ledger:
             return ledger_incidents.settled_at_start_up(transaction, at)
 
     def plan_attempt(
-        self, incident_id: str, step: Step, at: datetime, *, before: RunIdentity | None, before_tail: str | None
+        self,
+        incident_id: str,
+        step: Step,
+        at: datetime,
+        *,
+        before: RunIdentity | None,
+        before_tail: str | None,
+        address: ReplyAddress | None = None,
     ) -> Attempt:
         """``LedgerRefused`` when the incident is closed, or unknown (the ledger was lost since)."""
         with self._file.writing() as transaction:
-            return ledger_incidents.planned(transaction, incident_id, step, at, before, before_tail)
+            return ledger_incidents.planned(transaction, incident_id, step, at, before, before_tail, address)
 
     def claim_attempt(self, attempt_id: int, at: datetime) -> bool:
         """Also False when the incident was closed meanwhile or another attempt of it is in flight."""
@@ -262,6 +280,27 @@ class Ledger:
                 run_id,
                 attempt_id,
             )
+
+    def note_delivery(self, attempt_id: int, delivered: bool | None) -> None:
+        with self._file.writing() as transaction:
+            value = None if delivered is None else int(delivered)
+            transaction.execute("UPDATE attempts SET delivered = ? WHERE id = ?", value, attempt_id)
+
+    def note_proof(self, attempt_id: int, verified_by: str) -> None:
+        with self._file.writing() as transaction:
+            transaction.execute(
+                "UPDATE attempts SET verified_by = ? WHERE id = ? AND state = 'succeeded'", verified_by, attempt_id
+            )
+
+    def note_stop(self, stop: Stop) -> bool:
+        with self._file.writing() as transaction:
+            return ledger_incidents.note_stop(transaction, stop)
+
+    def stops(self, gateway: str, session: str) -> Sequence[Stop]:
+        known: Sequence[Stop] = self._file.remembered(
+            ("stops", gateway), lambda transaction: ledger_incidents.stops(transaction, gateway)
+        )
+        return [stop for stop in known if stop.session == session]
 
     def attempts_in_flight(self, gateway: str) -> Sequence[tuple[Incident, Attempt]]:
         return self._file.remembered(
@@ -382,6 +421,7 @@ class Ledger:
         with self._file.writing() as transaction:
             return (
                 ledger_incidents.prune(transaction, before)
+                + ledger_incidents.prune_stops(transaction, before)
                 + ledger_operator.prune(transaction, before)
                 + ledger_outbox.prune(transaction, before)
                 + ledger_restarts.prune(transaction, before)

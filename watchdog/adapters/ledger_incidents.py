@@ -13,12 +13,21 @@ from collections import defaultdict
 from datetime import UTC, datetime
 
 from watchdog.adapters.ledger_file import Transaction
-from watchdog.adapters.ledger_rows import attempt_of, identity_to_json, incident_of, to_ms
+from watchdog.adapters.ledger_rows import (
+    address_to_json,
+    attempt_of,
+    identity_to_json,
+    incident_of,
+    stop_of,
+    to_ms,
+    to_ms_or_none,
+)
 from watchdog.adapters.ledger_trouble import LedgerRefused
+from watchdog.core.model import ReplyAddress
 from watchdog.core.policy import Step
 from watchdog.core.recovery import IN_FLIGHT, LIFE, Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
-from watchdog.service.ledger import Incident, Outcome
+from watchdog.service.ledger import Incident, Outcome, Stop
 
 FOUND_STARTED = "FoundStartedAtStartUp"
 FOUND_PLANNED = "FoundPlannedAtStartUp"
@@ -61,9 +70,11 @@ def _next_id(transaction: Transaction, at: datetime) -> str:
 def closed(transaction: Transaction, incident_id: str, outcome: Outcome, at: datetime) -> bool:
     if outcome is Outcome.OPEN:
         raise LedgerRefused(f"Incident {incident_id} cannot be closed as open; this is a bug, please report it.")
+    is_finer = outcome in (Outcome.UNDELIVERED, Outcome.ENDED, Outcome.FAILED)
     return transaction.changes_one(
-        "UPDATE incidents SET outcome = ?, closed_at = ? WHERE id = ? AND closed_at IS NULL",
-        outcome,
+        "UPDATE incidents SET outcome = ?, ending = ?, closed_at = ? WHERE id = ? AND closed_at IS NULL",
+        Outcome.CLEARED if is_finer else outcome,
+        outcome if is_finer else None,
         to_ms(at),
         incident_id,
     )
@@ -91,6 +102,7 @@ def planned(
     at: datetime,
     before: RunIdentity | None,
     before_tail: str | None,
+    address: ReplyAddress | None = None,
 ) -> Attempt:
     incident = transaction.one("SELECT session, closed_at FROM incidents WHERE id = ?", incident_id)
     if incident is None or incident["closed_at"] is not None:
@@ -102,8 +114,8 @@ def planned(
     number = int(row.fetchone()[0])
     cursor = transaction.execute(
         """
-        INSERT INTO attempts (incident, number, step, idempotency_key, planned_at, before, before_tail)
-        VALUES (?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO attempts (incident, number, step, idempotency_key, planned_at, before, before_tail, address)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
         """,
         incident_id,
         number,
@@ -112,6 +124,7 @@ def planned(
         to_ms(at),
         identity_to_json(before),
         before_tail,
+        address_to_json(address),
     )
     return attempt_of(transaction.execute("SELECT * FROM attempts WHERE id = ?", cursor.lastrowid).fetchone())
 
@@ -219,6 +232,25 @@ def charges(transaction: Transaction, gateway: str, since: datetime, session: st
         session=session,
     )
     return int(row.fetchone()[0])
+
+
+def note_stop(transaction: Transaction, stop: Stop) -> bool:
+    return transaction.changes_one(
+        "INSERT INTO stops (gateway, session, session_id, started_at, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        stop.gateway,
+        stop.session,
+        stop.session_id,
+        to_ms_or_none(stop.started_at),
+        to_ms(stop.at),
+    )
+
+
+def stops(transaction: Transaction, gateway: str) -> list[Stop]:
+    return [stop_of(row) for row in transaction.execute("SELECT * FROM stops WHERE gateway = ? ORDER BY id", gateway)]
+
+
+def prune_stops(transaction: Transaction, before: datetime) -> int:
+    return transaction.execute("DELETE FROM stops WHERE at < ?", to_ms(before)).rowcount
 
 
 def prune(transaction: Transaction, before: datetime) -> int:

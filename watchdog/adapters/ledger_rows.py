@@ -12,11 +12,21 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from watchdog.adapters.ledger_trouble import LedgerRefused
-from watchdog.core.model import Status
+from watchdog.core.model import ReplyAddress, Status
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
-from watchdog.service.ledger import HandoffNote, Incident, Message, MessageKind, Outcome, OwedMessage, Pause, Quarantine
+from watchdog.service.ledger import (
+    HandoffNote,
+    Incident,
+    Message,
+    MessageKind,
+    Outcome,
+    OwedMessage,
+    Pause,
+    Quarantine,
+    Stop,
+)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -87,6 +97,32 @@ def attempt_of(row: sqlite3.Row) -> Attempt:
         before=identity_from_json(row["before"]),
         before_tail=row["before_tail"],
         is_retryable=bool(row["is_retryable"]),
+        delivered=None if row["delivered"] is None else bool(row["delivered"]),
+        address=address_from_json(row["address"]),
+    )
+
+
+def address_to_json(address: ReplyAddress | None) -> str | None:
+    if address is None:
+        return None
+    said = {"channel": address.channel, "to": address.to, "account": address.account_id, "thread": address.thread_id}
+    return json.dumps(said)
+
+
+def address_from_json(text: str | None) -> ReplyAddress | None:
+    if text is None:
+        return None
+    said = json.loads(text)
+    return ReplyAddress(said["channel"], said["to"], said["account"], said["thread"])
+
+
+def stop_of(row: sqlite3.Row) -> Stop:
+    return Stop(
+        gateway=row["gateway"],
+        session=row["session"],
+        session_id=row["session_id"],
+        started_at=from_ms_or_none(row["started_at"]),
+        at=from_ms(row["at"]),
     )
 
 
@@ -98,7 +134,7 @@ def incident_of(row: sqlite3.Row, attempts: Iterable[Attempt] = ()) -> Incident:
         session_id=row["session_id"],
         opened_at=from_ms(row["opened_at"]),
         verdict_reason=row["verdict_reason"],
-        outcome=Outcome(row["outcome"]),
+        outcome=Outcome(row["ending"] or row["outcome"]),
         closed_at=from_ms_or_none(row["closed_at"]),
         attempts=tuple(attempts),
     )

@@ -168,7 +168,25 @@ _LEDGER_2: Migration = (
     "CREATE INDEX restarts_by_gateway ON gateway_restarts (gateway, at)",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_LEDGER_1, _LEDGER_2)
+_LEDGER_PEOPLE: Migration = (
+    "ALTER TABLE attempts ADD COLUMN delivered INTEGER CHECK (delivered IN (0, 1))",
+    "ALTER TABLE attempts ADD COLUMN address TEXT CHECK (address IS NULL OR json_valid(address))",
+    # A finer word for an outcome that the older column knows as 'cleared'; SQLite cannot widen that one's CHECK in place.
+    "ALTER TABLE incidents ADD COLUMN ending TEXT CHECK (ending IN ('undelivered', 'ended', 'failed'))",
+    """
+    CREATE TABLE stops (
+        id INTEGER PRIMARY KEY,
+        gateway TEXT NOT NULL,
+        session TEXT NOT NULL,
+        session_id TEXT,
+        started_at INTEGER,
+        at INTEGER NOT NULL
+    ) STRICT
+    """,
+    "CREATE UNIQUE INDEX one_stop_per_run ON stops (gateway, session, ifnull(session_id, ''), ifnull(started_at, 0))",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_LEDGER_1, _LEDGER_2, _LEDGER_PEOPLE)
 """Entry n (from 0) leads from ``user_version`` n to n + 1."""
 
 SERIALS_PER_LEDGER = 1_000_000

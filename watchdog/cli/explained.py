@@ -11,14 +11,14 @@ from watchdog.core.blockers import Blocker, BlockerName, Standing, hold_reasons
 from watchdog.core.evidence import Case, Signal, Truth
 from watchdog.core.model import FlagWorth, Status
 from watchdog.core.policy import Mode, Step
-from watchdog.core.recovery import next_step
+from watchdog.core.requester import chat_of
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
-from watchdog.service.executor import interrupted_at, is_long_ago
+from watchdog.service.announcements.wording import clause
 from watchdog.service.inspecting import Inspection
 from watchdog.service.ledger import Incident, Ledger
 from watchdog.service.observing import Judged
-from watchdog.service.planning import GatewayStanding, fitting_steps, hangs_alive, standing_of
+from watchdog.service.planning import GatewayStanding, StepPlan, hangs_alive, plan_step, standing_of
 from watchdog.service.ports import Gateway
 
 
@@ -38,7 +38,7 @@ class Explained:
     found: Inspection
     judged: Judged
     incident: Incident | None
-    step: Step | None
+    plan: StepPlan
     standing: Standing
     blockers: tuple[Blocker, ...]
     health: str | None
@@ -49,10 +49,8 @@ class Explained:
         name = found.facts.name
         row, recovery = judged.session, judged.policy.recovery
         incident = next((one for one in ledger.open_incidents(name) if one.session == row.key), None)
-        attempts = incident.attempts if incident is not None else ()
         is_abort = judged.judgement.verdict is Verdict.LONG_RUNNING and hangs_alive(judged)
         as_stuck = judged if is_abort else _as_stuck(judged)
-        step = next_step(fitting_steps(recovery.ladder, as_stuck), attempts)
         here = GatewayStanding(
             now=judged.case.now,
             trust=found.trust,
@@ -61,14 +59,20 @@ class Explained:
             is_fleet_open=False,
             gateway_problem=health,
         )
-        standing = standing_of(judged, incident, here, gateway, ledger, step)
+        plan = plan_step(as_stuck, incident, here, gateway)
+        step = plan.step
+        standing = standing_of(judged, incident, here, gateway, ledger, plan)
         case = replace(judged.case, boot_age=found.trust.boot_age(judged.case.now))
         blockers: tuple[Blocker, ...] = ()
         if step is not None and step is not Step.NOTIFY:
             blockers = hold_reasons(
                 case, judged.policy.thresholds, recovery, step, standing, is_proven=judged.judgement.is_proven
             )
-        return cls(found, replace(judged, case=case), incident, step, standing, blockers, health)
+        return cls(found, replace(judged, case=case), incident, plan, standing, blockers, health)
+
+    @property
+    def step(self) -> Step | None:
+        return self.plan.step
 
     @property
     def case(self) -> Case:
@@ -105,6 +109,8 @@ class Explained:
 
     def _deed(self, when: str, *, is_due: bool = False) -> str:
         step = self.step
+        if self.plan.awaits_person:
+            return "nothing: the one who asked was asked to send it again; their next message is what it waits for"
         others = [blocker for blocker in self.blockers if blocker.name is not BlockerName.OBSERVE_MODE]
         holding = [until(blocker, self.case.now.monotonic) for blocker in others] if is_due else []
         if step is None:
@@ -121,13 +127,32 @@ class Explained:
 
     def _manner(self, step: Step) -> str:
         """What the resumed turn will say."""
-        if step is not Step.RESUME:
-            return " (the context is lost; a handoff note is saved first)" if step.loses_context else ""
-        at = interrupted_at(self.judged.session, self.case.look.tail)
-        limit = self.judged.policy.recovery.resume_max_age
-        if is_long_ago(at, self.case.now.wall, limit):
-            return f" (asks the person first: interrupted {ago(at, self.case)}, resume_max_age {span_words(limit)})"
-        return " (goes on with the work)"
+        if step.loses_context:
+            return " (the context is lost; a handoff note is saved first)"
+        manner = self.plan.manner.rstrip(".")
+        return f" ({manner[:1].lower()}{manner[1:]})" if manner else ""
+
+    def requester_words(self) -> list[tuple[str, str]]:
+        """Who asked, where an answer goes, and why. Names and words stay out of it."""
+        requester = self.plan.requester
+        who = requester.sender.id if requester.sender is not None and requester.sender.id is not None else None
+        found = [("requester", f"{requester.kind.value}{f' {who}' if who else ''}: {clause(requester.message)}")]
+        if requester.route is not None:
+            chat, thread = chat_of(requester.route)
+            account = f", account {requester.route.account_id}" if requester.route.account_id else ""
+            found.append(
+                ("route", f"{requester.route.channel} {chat}{f', thread {thread}' if thread else ''}{account}")
+            )
+        else:
+            found.append(("route", "none proven: nothing is delivered and nothing is quoted"))
+        rights = requester.rights
+        if rights is not None:
+            said = [
+                "the gateway's owner" if rights.is_owner else "not the gateway's owner",
+                "rules by sender may apply" if rights.has_own_rules else "no rules by sender apply",
+            ]
+            found.append(("rights", ", ".join(said)))
+        return found
 
     # ---------------------------------------------------------------- signals
 
@@ -250,6 +275,14 @@ class Explained:
                 return "no other watchdog's turn of the last 15m is in the transcript"
             case BlockerName.PENDING_INPUT:
                 return "no message is waiting to be taken up"
+            case BlockerName.REQUESTER_UNKNOWN:
+                return clause(self.plan.requester.message)
+            case BlockerName.STOPPED_BY_PERSON:
+                return "nobody was seen to stop it"
+            case BlockerName.CHANNEL_DOWN:
+                return "the chat app is asked right before a deed that speaks through it"
+            case BlockerName.GATEWAY_RECOVERING:
+                return "no message of this chat waits in a spool"
             case BlockerName.COOL_DOWN:
                 tried = standing.attempts_in_incident
                 return f"over, after {tried} attempt(s)" if tried else "nothing was tried yet"
@@ -316,6 +349,8 @@ class Explained:
         found = [
             ("status", f"{row.status.value}, started {ago(row.started_at, case)}, moved {ago(row.updated_at, case)}")
         ]
+        if self.is_running and look.tail is not None:
+            found += self.requester_words()
         if look.tail is not None:
             found.append(("transcript", f"{ENDINGS[look.tail.kind]} ({ago(look.tail.at, case)})"))
         if look.lock is not None:

@@ -18,6 +18,8 @@ from watchdog.cli.shared import ConfigOption, GatewayOption, JsonOption, print_j
 from watchdog.config import durations
 from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import ledger_path, state_folder
+from watchdog.core.model import ReplyAddress
+from watchdog.core.requester import chat_of
 from watchdog.service.ledger import AuditLine, Incident, Outcome
 
 _STYLES = {
@@ -104,10 +106,19 @@ def _facts(incident: Incident) -> dict[str, Any]:
                 "reason": attempt.reason,
                 "verified_by": attempt.verified_by,
                 "run_id": attempt.run_id,
+                "delivered": attempt.delivered,
+                "address": _address(attempt.address),
             }
             for attempt in incident.attempts
         ],
     }
+
+
+def _address(address: ReplyAddress | None) -> dict[str, str | None] | None:
+    """Channel, thread and account: never whose chat it is."""
+    if address is None:
+        return None
+    return {"channel": address.channel, "thread": chat_of(address)[1], "account": address.account_id}
 
 
 def _iso(at: datetime | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated
 
@@ -37,10 +38,10 @@ from watchdog.service.incidents import Incidents
 from watchdog.service.inspecting import Inspection, inspect, look_once_more
 from watchdog.service.ledger import Incident, Notes
 from watchdog.service.observing import Judged
-from watchdog.service.planning import Action, Decision
+from watchdog.service.planning import Action, Decision, GatewayStanding, StepPlan, plan_step
 from watchdog.service.ports import Clock, Gateway
 
-_BY_HAND = (Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.ABORT)
+_BY_HAND = (Step.ASK, Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.ABORT)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -60,7 +61,7 @@ def add_to(app: typer.Typer) -> None:
         Example: `openclaw-watchdog recover agent:main:main --step resume`
         """
         if step not in _BY_HAND:
-            raise typer.BadParameter("choose resume, new, reset, recover or abort", param_hint="--step")
+            raise typer.BadParameter("choose ask, resume, new, reset, recover or abort", param_hint="--step")
         setting = read_setting(config)
         outcome = asyncio.run(_recover(setting, gateway, key, step, ask=not yes))
         if as_json:
@@ -124,27 +125,37 @@ class Hand:
 
     async def recover(self, judged: Judged, step: Step, *, ask: bool) -> dict[str, object]:
         key = judged.session.key
-        no = self._refusal(judged, step)
-        if no is not None:
-            return {"session": key, "step": step.value, "recovered": False, "reason": no}
+        planned = self._plan(judged, step)
+        if isinstance(planned, str):
+            return {"session": key, "step": step.value, "recovered": False, "reason": planned}
         if ask:
             typer.echo(
                 f"{key} of {self._gateway.name}: {judged.judgement.verdict.value}. {judged.judgement.message}", err=True
             )
             if step.loses_context:
                 typer.echo("This starts a fresh session; a handoff note is saved first.", err=True)
-            typer.confirm(f"Do `{step.value}` now?", abort=True, err=True)
+            if planned.manner:
+                typer.echo(planned.manner, err=True)
+            typer.confirm(f"Do `{(planned.step or step).value}` now?", abort=True, err=True)
         # In the daemon's order: sign in for the deed, then look again; nothing but the claim lies after that look.
-        await self._gateway.prepare(step, judged.session)
+        await self._gateway.prepare(
+            planned.step or step, judged.session, route=planned.route, is_as_owner=planned.is_as_owner
+        )
         by_hand = f"gateway {self._gateway.name} session {key}: {step.value} asked for by hand"
         self._ledger.audit(self._clock.now().wall, who(), "recover", by_hand)
         fresh = await look_once_more(self._found, self._gateway, self._clock)
         again = fresh.find(key)
         if again is None or again.case.track.identity != judged.case.track.identity:
             return {"session": key, "step": step.value, "recovered": False, "reason": "it moved while we looked"}
-        no = self._refusal(again, step)
-        if no is not None:
-            return {"session": key, "step": step.value, "recovered": False, "reason": no}
+        fresh_plan = self._plan(again, step)
+        if isinstance(fresh_plan, str):
+            return {"session": key, "step": step.value, "recovered": False, "reason": fresh_plan}
+        if (fresh_plan.step, fresh_plan.is_as_owner, fresh_plan.route) != (
+            planned.step,
+            planned.is_as_owner,
+            planned.route,
+        ):
+            return {"session": key, "step": step.value, "recovered": False, "reason": "it moved while we looked"}
         incident = self._incidents.open_for(again, again.case.now)
         if any(attempt.is_in_flight for attempt in incident.attempts):
             return {
@@ -153,10 +164,38 @@ class Hand:
                 "recovered": False,
                 "reason": "another attempt on this session is still being verified",
             }
-        attempt = await self._executor.act(Decision(again, Action.RECOVER, step, (), incident))
+        decision = Decision(
+            again,
+            Action.RECOVER,
+            fresh_plan.step or step,
+            (),
+            incident,
+            fresh_plan.requester,
+            fresh_plan.is_as_owner,
+        )
+        attempt = await self._executor.act(decision)
         if attempt is None:
             return {"session": key, "step": step.value, "recovered": False, "reason": "it could not be claimed"}
         return await self._verify(incident, attempt, judged)
+
+    def _plan(self, judged: Judged, step: Step) -> StepPlan | str:
+        """How the step is done for the one who asked, or why it is not. An operator may start afresh for nobody known: then
+        nobody is told, and nothing is quoted."""
+        no = self._refusal(judged, step)
+        if no is not None:
+            return no
+        policy = replace(judged.policy, recovery=replace(judged.policy.recovery, ladder=(step,)))
+        here = GatewayStanding(judged.case.now, self._found.trust, True, True, False)
+        plan = plan_step(replace(judged, policy=policy), None, here, self._gateway)
+        if plan.step is None:
+            plan = StepPlan(step, plan.requester)
+        problem = plan.step_problem or (None if step.loses_context else plan.requester_problem)
+        if problem is not None:
+            return problem
+        speaks = plan.step not in (Step.ABORT, Step.FREE)
+        if speaks and judged.case.track.stopped_at is not None:
+            return "a person stopped this request; it stays stopped"
+        return plan
 
     def _refusal(self, judged: Judged, step: Step) -> str | None:
         alive = judged.judgement.owner is Truth.TRUE
@@ -180,7 +219,7 @@ class Hand:
             if not state.is_in_flight or self._clock.now().since(began) > limit:
                 break
             await self._clock.sleep(1.0)
-        recovered = state.state is AttemptState.SUCCEEDED
+        recovered = state.state is AttemptState.SUCCEEDED and state.delivered is not False
         if not recovered:
             self._incidents.close_ended(by_key, self._clock.now(), found.snapshot)
         return {

@@ -19,7 +19,8 @@ from pydantic_core import PydanticCustomError
 from watchdog.config import durations
 from watchdog.config.problems import quoted, suggestion
 from watchdog.core.model import SessionKind
-from watchdog.core.policy import Mode, Step
+from watchdog.core.policy import AskInstead, Mode, Step
+from watchdog.core.texts import LANGUAGES
 
 REFUSAL = "refusal"
 """The pydantic error type of everything refused in our own words; its context has ``message`` and ``hint``."""
@@ -48,9 +49,11 @@ def describe(value: object) -> str:
     return "something else"
 
 
-def _one_of(vocabulary: type[StrEnum], what: str, **instead: str) -> tuple[BeforeValidator, WithJsonSchema]:
+def _one_of(
+    vocabulary: type[StrEnum], what: str, *, without: StrEnum | None = None, **instead: str
+) -> tuple[BeforeValidator, WithJsonSchema]:
     """Reads a word of ``vocabulary``. ``instead``: hints for words whose nearest neighbour would be the wrong advice."""
-    words = [str(word) for word in vocabulary]
+    words = [str(word) for word in vocabulary if word is not without]
 
     def read(value: object) -> StrEnum:
         if isinstance(value, str) and value in words:
@@ -60,6 +63,16 @@ def _one_of(vocabulary: type[StrEnum], what: str, **instead: str) -> tuple[Befor
         raise refusal(f"{quoted(value)} is not {what}", instead.get(value.lower()) or suggestion(value, words))
 
     return BeforeValidator(read), WithJsonSchema({"type": "string", "enum": words})
+
+
+def _one_of_names(names: tuple[str, ...], what: str) -> tuple[BeforeValidator, WithJsonSchema]:
+    def read(value: object) -> str:
+        if isinstance(value, str) and value in names:
+            return value
+        found = quoted(value) if isinstance(value, str) else describe(value)
+        raise refusal(f"{found} is not {what}", f"one of: {', '.join(names)}")
+
+    return BeforeValidator(read), WithJsonSchema({"type": "string", "enum": list(names)})
 
 
 class NotifyEvent(StrEnum):
@@ -95,8 +108,17 @@ class Discover(StrEnum):
 
 
 StepWord = Annotated[
-    Step, *_one_of(Step, "a step of the ladder", restart="a gateway that is down is restarted by gateway_restart")
+    Step,
+    *_one_of(
+        Step,
+        "a step of the ladder",
+        without=Step.FREE,
+        restart="a gateway that is down is restarted by gateway_restart",
+        free="a row that refuses messages is freed by itself, before the step that is due",
+    ),
 ]
+AskInsteadWord = Annotated[AskInstead, *_one_of(AskInstead, "a way of asking")]
+Language = Annotated[str, *_one_of_names(tuple(LANGUAGES), "a language of the built-in texts")]
 ModeWord = Annotated[Mode, *_one_of(Mode, "a mode")]
 EventWord = Annotated[NotifyEvent, *_one_of(NotifyEvent, "an event to be told about")]
 LogFormatWord = Annotated[LogFormat, *_one_of(LogFormat, "a log format")]

@@ -31,7 +31,7 @@ from watchdog.config.fields import (
     refusal,
 )
 from watchdog.config.references import FileText, PathOrNone, PathText, PingUrl, PlaceText, Secret, ServiceUrl
-from watchdog.config.sections import WHEN_EMPTY, Policy, Recovery, Section, Thresholds
+from watchdog.config.sections import WHEN_EMPTY, Policy, Recovery, Section, Texts, Thresholds
 
 
 def _websocket_url(text: str) -> str:
@@ -228,6 +228,9 @@ class Config(Section):
 
     recovery: Annotated[Recovery, WHEN_EMPTY] = Recovery()
     """What may be done about a stuck session."""
+
+    texts: Annotated[Texts, WHEN_EMPTY] = Texts()
+    """What is put into conversations."""
 
     policies: Annotated[tuple[Policy, ...], BeforeValidator(_nobody)] = Field(default=(), examples=[_POLICIES])
     """Other thresholds or another ladder for some sessions: the first policy that matches decides, and overrides any of

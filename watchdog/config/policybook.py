@@ -13,7 +13,7 @@ from watchdog.config import sections
 from watchdog.config.models import Config
 from watchdog.core import policy as core
 
-_T = TypeVar("_T", core.Thresholds, core.Recovery, core.Budget, core.FleetBreaker)
+_T = TypeVar("_T", core.Thresholds, core.Recovery, core.Budget, core.FleetBreaker, core.Texts)
 
 DEFAULT_POLICY = "default"
 """The name of the rule for sessions that no policy matches."""
@@ -24,12 +24,12 @@ BUILT_IN_NAMES = ("background", "archived")
 def build_policy_book(config: Config) -> core.PolicyBook:
     """The user's policies in order, then the built-in ones, then the default; each with all its values filled in."""
     thresholds = merged(core.Thresholds(), config.thresholds)
-    recovery = merged(core.Recovery(), config.recovery)
+    recovery = replace(merged(core.Recovery(), config.recovery), texts=merged(core.Texts(), config.texts))
     own = tuple(
         core.Policy(
             name=policy_name(policy, position),
             thresholds=merged(thresholds, policy.thresholds),
-            recovery=merged(recovery, policy.recovery),
+            recovery=replace(merged(recovery, policy.recovery), texts=merged(recovery.texts, policy.texts)),
             match=core_match(policy.match),
         )
         for position, policy in enumerate(config.policies)

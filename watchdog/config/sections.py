@@ -12,10 +12,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from watchdog.config.fields import (
+    AskInsteadWord,
     Count,
     Flag,
     Kinds,
     Label,
+    Language,
     ModeWord,
     Patterns,
     Share,
@@ -108,7 +110,9 @@ class Recovery(Section):
 
     ladder: tuple[StepWord, ...] = _RECOVERY.ladder
     """Deeds in order, gentlest first; the next one only when the last did not help.
-    - resume: go on with the interrupted turn; the context is kept.
+    - ask: a message to the one who asked, in their own chat: please send it again. Runs nothing.
+    - resume: go on with the interrupted turn, answered to the one who asked; the context is kept. Where that may not be
+      done (rules by sender, interrupted long ago, perhaps stopped) it becomes ask by itself.
     - new: a fresh session, after a handoff note.
     - reset: empty the session.
     - recover: ask the gateway to recover the session itself (2026.8 and later).
@@ -136,14 +140,47 @@ class Recovery(Section):
     restart, no lock, nothing running): hold every deed and tell once. Default {sessions: 10, share: 0.5}."""
 
     resume_max_age: SpanOrZero = _RECOVERY.resume_max_age
-    """Interrupted longer ago than this: the resumed turn does not go on with the work, it tells the person what was
-    interrupted and asks whether to continue. 0s: always ask. Default 2h."""
+    """Interrupted longer ago than this: the work does not go on; the one who asked is asked to send it again. 0s: always
+    ask. Default 2h."""
+
+    ask_instead_of_resume: AskInsteadWord = _RECOVERY.ask_instead_of_resume
+    """auto: ask where a resume may not be done. always: ask every time. never: hold instead, and report. Default auto."""
 
     resume_message: Text | None = Field(
         default=_RECOVERY.resume_message,
         examples=["The gateway restarted. Say what you were doing, and ask whether to go on."],
     )
-    """The words of the resumed turn. Default null: the built-in texts, which quote the interrupted request."""
+    """The older name of texts.resume. Default null: the built-in text."""
+
+
+class Texts(Section):
+    """What is put into conversations. {request} and {interrupted_at} are filled in. A text changes words, never rules:
+    whether a request is gone on with or asked for, the quote, its author and the mark stay as they are."""
+
+    language: Language = _RECOVERY.texts.language
+    """Language of the built-in texts: en or zh-CN. A resumed turn is answered in the language of the request. Default en."""
+
+    resume: Text | None = Field(
+        default=_RECOVERY.texts.resume,
+        examples=["The gateway restarted at {interrupted_at}. Please finish this request: {request}"],
+    )
+    """The words of a resumed turn, to the model. Default null: the built-in text."""
+
+    ask: Text | None = Field(
+        default=_RECOVERY.texts.ask, examples=["Sorry, your last request was cut off. Please send it once more."]
+    )
+    """What the one who asked reads in place of a resumed turn. Quotes nothing. Default null: the built-in text."""
+
+    fresh_session: Text | None = Field(
+        default=_RECOVERY.texts.fresh_session, examples=["I had to start afresh. Your last request was: {request}"]
+    )
+    """What the one who asked reads after new or reset. Default null: the built-in text."""
+
+
+class TextsOverride(Texts):
+    """Any of the texts; what is left out is as outside the policies."""
+
+    model_config = ConfigDict(json_schema_extra=_inherits)
 
 
 class ThresholdsOverride(Thresholds):
@@ -194,3 +231,6 @@ class Policy(Section):
 
     recovery: Annotated[RecoveryOverride, WHEN_EMPTY] = RecoveryOverride()
     """Any of the recovery settings, for these sessions. Left out: as outside the policies."""
+
+    texts: Annotated[TextsOverride, WHEN_EMPTY] = TextsOverride()
+    """Any of the texts, for these sessions. Left out: as outside the policies."""

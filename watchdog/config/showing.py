@@ -52,8 +52,10 @@ def _policy(policy: core.Policy) -> dict[str, Any]:
             "max_concurrent": recovery.max_concurrent,
             "fleet_breaker": {"sessions": recovery.fleet_breaker.sessions, "share": recovery.fleet_breaker.share},
             "resume_max_age": spell(recovery.resume_max_age),
+            "ask_instead_of_resume": str(recovery.ask_instead_of_resume),
             "resume_message": recovery.resume_message,
         },
+        "texts": {field: getattr(recovery.texts, field) for field in ("language", "resume", "ask", "fresh_session")},
     }
 
 

@@ -21,7 +21,7 @@ from watchdog.config.document import read_document
 from watchdog.config.models import Config, Gateway, GatewayRestart
 from watchdog.config.references import refers_only
 from watchdog.config.schema import plain
-from watchdog.config.sections import Match, Policy, Recovery, Thresholds
+from watchdog.config.sections import Match, Policy, Recovery, Texts, Thresholds
 
 WIDTH = 100
 _GLUE = "\x1f"  # a space at which no line is broken
@@ -69,6 +69,8 @@ def render_template(found: Sequence[FoundGateway] = (), *, schema: str | None = 
                 lines += ["thresholds:", *_indented(_settings(Thresholds))]
             case "recovery":
                 lines += ["recovery:", *_indented(_settings(Recovery))]
+            case "texts":
+                lines += ["texts:", *_indented(_settings(Texts))]
             case "policies":
                 lines += ["policies:", *_indented(_policies(field))]
             case "notify":

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from watchdog.core.evidence import Case
-from watchdog.core.model import FlagWorth, Lock, Moment, Status, TailKind
+from watchdog.core.model import FlagWorth, Lock, Moment, TailKind
 from watchdog.core.owner_signals import BOOT_SLACK, started_before_boot
 from watchdog.core.policy import Mode, Recovery, Step, Thresholds
 from watchdog.core.spans import span_words
@@ -47,6 +47,10 @@ class BlockerName(StrEnum):
     TRANSCRIPT_UNKNOWN = "transcript_unknown"
     WAITING_UNKNOWN = "waiting_unknown"
     HISTORY_LOST = "history_lost"
+    REQUESTER_UNKNOWN = "requester_unknown"
+    STOPPED_BY_PERSON = "stopped_by_person"
+    CHANNEL_DOWN = "channel_down"
+    GATEWAY_RECOVERING = "gateway_recovering"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,12 @@ class Standing:
     alias_keys: tuple[str, ...] = field(default_factory=tuple)
     own_marks: frozenset[str] = frozenset()
     """``<incident>/<number>`` of every attempt of ours on this session."""
+    requester_problem: str | None = None
+    """Why nobody's chat is proven for this step, or None."""
+    was_stopped: bool = False
+    """A person stopped this request, as the ledger remembers."""
+    channel_problem: str | None = None
+    """Why the chat app that the step speaks through cannot be reached, or None."""
 
 
 def hold_reasons(
@@ -154,7 +164,7 @@ def _gateway(case: Case, thresholds: Thresholds, standing: Standing, *, is_prove
 
 
 def _session(case: Case, thresholds: Thresholds, step: Step, standing: Standing) -> Sequence[Blocker]:
-    found: list[Blocker] = []
+    found: list[Blocker] = [*_person(case, step, standing)]
     lock, tail = case.look.lock, case.look.tail
     ends_live_run = step is Step.ABORT  # its own lock is no reason not to end it
     if not ends_live_run and lock is not None and lock.lock in (Lock.HELD_BY_OTHER, Lock.HELD_BY_GATEWAY):
@@ -207,7 +217,7 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: Standing)
             )
         )
     else:
-        if tail.kind is TailKind.ANSWERED and step is Step.RESUME:
+        if tail.kind is TailKind.ANSWERED and step in (Step.RESUME, Step.ASK):
             found.append(
                 Blocker(BlockerName.WORK_FINISHED, "The last request was answered: there is nothing to resume.")
             )
@@ -219,17 +229,28 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: Standing)
     return found
 
 
+def _person(case: Case, step: Step, standing: Standing) -> Iterator[Blocker]:
+    """Whose request it is, and whose will."""
+    if standing.requester_problem is not None:
+        yield Blocker(BlockerName.REQUESTER_UNKNOWN, standing.requester_problem)
+    speaks_for_request = step not in (Step.FREE, Step.ABORT)
+    if speaks_for_request and (standing.was_stopped or case.track.stopped_at is not None):
+        yield Blocker(
+            BlockerName.STOPPED_BY_PERSON, "A person stopped this request after its run had died; it stays stopped."
+        )
+    if standing.channel_problem is not None:
+        yield Blocker(BlockerName.CHANNEL_DOWN, standing.channel_problem)
+    if speaks_for_request and case.look.will_redeliver:
+        yield Blocker(
+            BlockerName.GATEWAY_RECOVERING,
+            "The chat app's spool still holds a message of this chat; the gateway takes it up by itself.",
+        )
+
+
 def _is_put_back(case: Case) -> bool:
     """A running row with an end in it. A start clears ``endedAt``; the end of an ``agent`` turn writes it and then puts
     back the status and start that the row had before (measured on 3.24; 4.14 says ``failed`` 15 s later)."""
-    row = case.session
-    return (
-        case.facts.capabilities.row_survives_stop
-        and row.status is Status.RUNNING
-        and row.started_at is not None
-        and row.ended_at is not None
-        and row.ended_at > row.started_at
-    )
+    return case.facts.capabilities.row_survives_stop and case.session.has_end_though_running
 
 
 def _touches(case: Case, thresholds: Thresholds) -> Iterator[Blocker]:

@@ -80,6 +80,67 @@ class ReplyAddress:
     thread_id: str | None = None
 
 
+class SenderKind(StrEnum):
+    """Who wrote one entry of a transcript, by the gateway's own word; never by what the text says."""
+
+    PERSON = "person"
+    """Somebody in a chat app."""
+    OPERATOR = "operator"
+    """A client of the gateway: the web page, a script, the CLI."""
+    NOBODY = "nobody"
+    """The gateway names nobody: the ``agent`` method, a cron job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who wrote one entry. ``id`` is the chat app's own; a ``name`` is whatever its bearer chose, and proves nothing."""
+
+    kind: SenderKind
+    id: str | None = None
+    name: str | None = None
+    channel: str | None = None
+    """Chat app (2026.9.x; None before)."""
+    account_id: str | None = None
+    """Which of the bot's accounts was written to (2026.9.x; None before)."""
+    is_owner: bool | None = None
+    """The gateway treated this very message as its owner's (2026.9.x; None before)."""
+
+    def is_same(self, other: Sender) -> bool:
+        """The same person, or both a client: who writes through a client is an operator, whichever client it is."""
+        if self.kind is not SenderKind.PERSON or other.kind is not SenderKind.PERSON:
+            return self.kind is other.kind
+        if self.id is None or other.id is None:
+            return False
+        return self.id == other.id and (None in (self.channel, other.channel) or self.channel == other.channel)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One message that nobody has answered yet. ``words`` go into a resume turn or a handoff note, never into a log."""
+
+    sender: Sender
+    words: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatAccount:
+    """One account of a chat app. ``account_id`` None: it has no name of its own."""
+
+    channel: str
+    account_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SenderRights:
+    """What the gateway's configuration says of one sender of this session. ``None``: it could not be read."""
+
+    sender_id: str
+    is_owner: bool | None = None
+    has_own_rules: bool | None = None
+    """Rules by sender (``toolsBySender``) may apply that do not apply to everybody alike."""
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """One row of ``sessions.list`` as the gateway said it."""
@@ -91,6 +152,12 @@ class Session:
     agent_id: str | None = None
     channel: str | None = None
     reply_address: ReplyAddress | None = None
+    """The last writer's, not the requester's (measured on 2026.3.24 and 9.6): it proves nothing by itself."""
+    last_writer: str | None = None
+    """The chat app's id of who wrote last from a chat (``origin.from`` without its channel), when ``reply_address`` is
+    the chat of that message."""
+    last_interaction_at: datetime | None = None
+    """Moves when a person writes, also when their message is refused at the door (2026.8 and later)."""
     started_at: datetime | None = None
     updated_at: datetime | None = None
     ended_at: datetime | None = None
@@ -114,6 +181,17 @@ class Session:
     @property
     def is_main(self) -> bool:
         return self.kind is SessionKind.MAIN
+
+    @property
+    def has_end_though_running(self) -> bool:
+        """The row says ``running`` and when that run ended: what 2026.3.24 leaves behind after an ``agent`` turn (seen so
+        and never otherwise; a start clears ``endedAt``)."""
+        return (
+            self.status is Status.RUNNING
+            and self.started_at is not None
+            and self.ended_at is not None
+            and self.ended_at > self.started_at
+        )
 
     @property
     def may_change_unseen(self) -> bool:
@@ -208,6 +286,10 @@ class Capabilities:
     """How long after a boot the gateway may still be recovering interrupted sessions by itself (zero: it does not)."""
     row_survives_stop: bool
     """A run its user stopped leaves the row ``running`` (3.24, 4.14): the transcript's tail must be read."""
+    has_deaf_rows: bool = False
+    """After a lost write a row refuses every message of its people, and tries them again and again (2026.8 and later)."""
+    wraps_prompts: bool = False
+    """The transcript puts a block of the gateway's own before a person's words (2026.5.18)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +313,15 @@ class GatewayFacts:
     """Counts the processes that answered under this name: another number is surely another process."""
     clock_skew: timedelta | None = None
     """How far the gateway's clock was ahead of ours at the sign-in; None when it did not say (no ``ts``)."""
+    signed_in_at: Moment | None = None
+
+    def gateway_time(self, now: Moment) -> datetime:
+        """What the gateway's clock says now, at least: counted on from the sign-in on the monotonic clock, which stands
+        still while the host sleeps, or by the wall clock, which can be set; the later of the two."""
+        by_wall = now.wall + (self.clock_skew or timedelta(0))
+        if self.signed_in_at is None or self.clock_skew is None:
+            return by_wall
+        return max(by_wall, self.signed_in_at.wall + self.clock_skew + now.since(self.signed_in_at))
 
 
 class Lock(StrEnum):
@@ -281,6 +372,12 @@ class TranscriptTail:
     """Changes whenever the transcript does; carries no text."""
     request: str | None = None
     """The words of the last request, in full. Goes into the resume turn and the handoff note, never into a log."""
+    asked: tuple[Asked, ...] = ()
+    """What was asked since the last finished answer and who asked it, oldest first; ours left out."""
+    tools_called: frozenset[str] = frozenset()
+    """Names of the tools that the open turn has called."""
+    lost_inputs: int = 0
+    """Messages that the gateway had accepted, dropped with an interruption, and will not run (2026.9.6)."""
     last_answer: str | None = None
     at: datetime | None = None
     """When the last entry was written that is not a watchdog's turn."""
@@ -320,6 +417,12 @@ class Look:
     """A list of approvals or questions that this gateway offers us could not be read: it may be waiting for a person."""
     cron_run_ended: str | None = None
     """How the scheduler's own log says that this cron run ended; None: it does not say so."""
+    rights: tuple[SenderRights, ...] = ()
+    """Of every person in ``tail.asked``."""
+    chat_accounts: tuple[ChatAccount, ...] | None = None
+    """Every account of every chat app that the gateway's configuration names; None: not looked up, or unreadable."""
+    will_redeliver: bool = False
+    """The chat app's spool still holds a message of this chat, which the gateway takes up by itself (2026.5.18)."""
     problems: tuple[str, ...] = ()
     """One short sentence per thing that could not be looked up."""
 

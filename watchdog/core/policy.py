@@ -5,7 +5,7 @@ Built by ``watchdog.config`` from the YAML file; plain frozen values here so tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -14,8 +14,13 @@ from watchdog.core.model import Session
 
 
 class Step(StrEnum):
-    """One deed of the ladder, gentlest first. ``NOTIFY`` tells a person and touches nothing."""
+    """One deed of the ladder, gentlest first. ``NOTIFY`` tells the operator and touches nothing; ``FREE`` is no rung."""
 
+    ASK = "ask"
+    """A literal message to the requester's own chat: please send it again. Runs nothing."""
+    FREE = "free"
+    """Makes a row that refuses every message take messages again (2026.8 and later). Done before a rung, where somebody
+    is seen waiting."""
     RESUME = "resume"
     NEW = "new"
     RESET = "reset"
@@ -24,8 +29,36 @@ class Step(StrEnum):
     NOTIFY = "notify"
 
     @property
+    def is_rung(self) -> bool:
+        """It may stand in a ladder."""
+        return self is not Step.FREE
+
+    @property
     def loses_context(self) -> bool:
         return self in (Step.NEW, Step.RESET)
+
+
+class AskInstead(StrEnum):
+    """``ask_instead_of_resume``: whether the requester is asked where a request may not simply be gone on with."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    """Asked every time."""
+    NEVER = "never"
+    """Held instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What is put into conversations. ``language``: of the built-in texts. A text of one's own changes words, never rules.
+
+    Placeholders: ``{request}`` (resume and fresh_session: the quoted request) and ``{interrupted_at}``.
+    """
+
+    language: str = "en"
+    resume: str | None = None
+    ask: str | None = None
+    fresh_session: str | None = None
 
 
 class Mode(StrEnum):
@@ -73,6 +106,14 @@ class Recovery:
     fleet_breaker: FleetBreaker = FleetBreaker()
     resume_max_age: timedelta = timedelta(hours=2)
     resume_message: str | None = None
+    """The older name of ``texts.resume``."""
+    ask_instead_of_resume: AskInstead = AskInstead.AUTO
+    texts: Texts = Texts()
+
+    @property
+    def conversation_texts(self) -> Texts:
+        """What is put into conversations, with ``resume_message`` where ``texts.resume`` says nothing."""
+        return replace(self.texts, resume=self.texts.resume or self.resume_message)
 
 
 @dataclass(frozen=True, slots=True)

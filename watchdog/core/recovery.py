@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from watchdog.core.evidence import Truth
-from watchdog.core.model import Session, Status, TailKind, TranscriptTail
+from watchdog.core.model import ReplyAddress, Session, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Step
 from watchdog.core.tracking import RunIdentity
 
@@ -61,6 +61,10 @@ class Attempt:
     """Fingerprint of the transcript's tail before the deed."""
     is_retryable: bool = False
     """Refused for a reason that may pass: the same rung may be tried again."""
+    delivered: bool | None = None
+    """Whether its words, or the answer to them, reached the requester's chat; None: the gateway does not say."""
+    address: ReplyAddress | None = None
+    """Where it was to be heard; None: nowhere."""
 
     @property
     def is_in_flight(self) -> bool:
@@ -69,6 +73,13 @@ class Attempt:
 
 REFUSED_FOR_GOOD = "RefusedForGood"
 """Reason of an attempt after whose refusal no rung can help (``Refusal.STOP``)."""
+ASKED = "Asked"
+"""Reason of an ``ask`` that the gateway took: the requester has been asked, and nothing is proven yet."""
+PERHAPS_ASKED = "PerhapsAsked"
+"""Reason of an ``ask`` whose answer was lost: never asked again, whatever became of it."""
+ROW_FREED = "RowFreed"
+PERSON_ANSWERED = "PersonAnswered"
+"""A run of the session ended well after its requester had been asked, or its row freed."""
 LOST_WITH_GATEWAY = "LostWithGateway"
 """Reason of a turn that the gateway took in and died with before it left a trace: it says nothing about its rung."""
 
@@ -82,7 +93,8 @@ def next_step(ladder: Sequence[Step], attempts: Sequence[Attempt]) -> Step | Non
         attempt.step
         for attempt in attempts
         if (attempt.state is AttemptState.INEFFECTIVE and attempt.reason != LOST_WITH_GATEWAY)
-        or attempt.state is AttemptState.SUCCEEDED
+        # Who was asked once may be asked again when another run of theirs is cut.
+        or (attempt.state is AttemptState.SUCCEEDED and attempt.step is not Step.ASK)
         or (attempt.state is AttemptState.REFUSED and not attempt.is_retryable)
     }
     return next((step for step in ladder if step not in spent), None)
@@ -172,6 +184,10 @@ def verify(
         return Proof(AttemptState.INEFFECTIVE, "SessionGone") if is_overdue else NOT_YET
     if attempt.step in (Step.NEW, Step.RESET):
         return _verify_fresh(attempt, session, is_overdue=is_overdue)
+    if attempt.step is Step.ASK:
+        return Proof(AttemptState.ABANDONED, PERHAPS_ASKED) if is_overdue else NOT_YET
+    if attempt.step is Step.FREE:
+        return _verify_freed(attempt, session, is_overdue=is_overdue)
     if attempt.step is Step.ABORT:
         if session.status.is_terminal or session.status is Status.ABSENT:
             return Proof(AttemptState.SUCCEEDED, "RowTerminal")
@@ -182,6 +198,41 @@ def verify(
     if proof.reason == NOTHING_CHANGED and has_gateway_died and _left_no_trace(attempt, tail):
         return Proof(AttemptState.INEFFECTIVE, LOST_WITH_GATEWAY)
     return proof
+
+
+def was_asked(attempts: Sequence[Attempt], run: RunIdentity) -> bool:
+    """The requester of this very run was asked, or may have been: once is all."""
+    return any(
+        attempt.step is Step.ASK
+        and attempt.before == run
+        and (attempt.state is AttemptState.SUCCEEDED or attempt.reason == PERHAPS_ASKED or attempt.is_in_flight)
+        for attempt in attempts
+    )
+
+
+def was_freed(attempts: Sequence[Attempt], run: RunIdentity) -> bool:
+    """This very run's row was freed, or that was tried: once is all."""
+    return any(
+        attempt.step is Step.FREE and attempt.before == run and attempt.state is not AttemptState.PLANNED
+        for attempt in attempts
+    )
+
+
+def awaits_person(attempts: Sequence[Attempt]) -> bool:
+    """What was done last only opens the door: the incident ends when a run of the session ends well."""
+    sent = [attempt for attempt in attempts if attempt.started_at is not None]
+    return bool(sent) and (
+        (sent[-1].step in (Step.ASK, Step.FREE) and sent[-1].state is AttemptState.SUCCEEDED)
+        or sent[-1].reason == PERHAPS_ASKED
+    )
+
+
+def _verify_freed(attempt: Attempt, session: Session, *, is_overdue: bool) -> Proof:
+    """The refused message of ours makes the row ``failed`` within a second (2026.8.2, 9.6); or who waited is answered
+    already, or their run goes on."""
+    if attempt.before is None or RunIdentity.of(session) != attempt.before:
+        return Proof(AttemptState.SUCCEEDED, ROW_FREED)
+    return Proof(AttemptState.INEFFECTIVE, NOTHING_CHANGED) if is_overdue else NOT_YET
 
 
 def _left_no_trace(attempt: Attempt, tail: TranscriptTail | None) -> bool:
@@ -195,11 +246,14 @@ def _verify_turn(
     attempt: Attempt, session: Session, tail: TranscriptTail | None, *, is_overdue: bool, owner: Truth
 ) -> Proof:
     moved = attempt.before is None or RunIdentity.of(session) != attempt.before
+    mark = f"{attempt.incident}/{attempt.number}"
+    answers_us = tail is not None and tail.kind is TailKind.ANSWERED and tail.deed_mark == mark
+    if answers_us and session.has_end_though_running:
+        return Proof(AttemptState.SUCCEEDED, "TurnAnswered")
     if moved and session.status is Status.DONE:
         return Proof(AttemptState.SUCCEEDED, "NewRunDone")
     if moved and session.status is Status.ABSENT:
         return Proof(AttemptState.SUCCEEDED, "RowCleared")
-    mark = f"{attempt.incident}/{attempt.number}"
     if moved and tail is not None and tail.overtaken_mark == mark and (session.status.is_terminal or is_overdue):
         # Seen between two polls of a busy 2026.3.24: our turn was answered, a person wrote again, and that run died. The
         # next rung would have taken the conversation away from a person who was helped.

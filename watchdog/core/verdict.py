@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from watchdog.core.evidence import Case, Evidence, Truth, has_own_proof, innocence_of, owner_of
 from watchdog.core.innocence import innocence_signals
-from watchdog.core.model import Moment, Status
+from watchdog.core.model import Moment, Status, TailKind
 from watchdog.core.owner_signals import owner_signals
 from watchdog.core.policy import Thresholds
 
@@ -53,6 +53,14 @@ def gather_owner(case: Case) -> tuple[tuple[Evidence, ...], Truth]:
     return evidence, owner_of(evidence)
 
 
+def has_ended_in_row(case: Case) -> bool:
+    """2026.3.24 leaves a row ``running`` after an ``agent`` turn and writes ``endedAt``: ended, as long as nothing shows that
+    a request is still open."""
+    tail = case.look.tail
+    may_be_left = case.facts.capabilities.row_survives_stop and case.session.has_end_though_running
+    return may_be_left and (tail is None or tail.kind is TailKind.ANSWERED)
+
+
 def judge(case: Case, thresholds: Thresholds, evidence: tuple[Evidence, ...] | None = None) -> Judgement:
     """Judge one session. ``case.track`` must already hold this pass's owner (``tracking.note_owner``)."""
     status = case.session.status
@@ -61,6 +69,11 @@ def judge(case: Case, thresholds: Thresholds, evidence: tuple[Evidence, ...] | N
     if status is not Status.RUNNING:
         # A terminal status wins over a lingering hasActiveRun (#120321).
         return Judgement(Verdict.HEALTHY, "NotRunning", f"Its row says {status.value}.")
+
+    if has_ended_in_row(case):
+        return Judgement(
+            Verdict.HEALTHY, "EndedInRow", "Its row says running, and when the run ended; it was answered."
+        )
 
     if evidence is None:
         evidence = gather(case)

@@ -29,6 +29,14 @@ FIRST_RECOVERING_AT_BOOT: Version = (2026, 4, 24)
 FIRST_ENDING_ROW_ON_STOP: Version = (2026, 5, 18)
 FIRST_RESUMED_BY_AGENT: Version = (2026, 7, 1)
 """``agent`` with ``deliver`` cures a row and proves its delivery (2026.9.6); on 3.24 it leaves the row running."""
+FIRST_WRAPPING_PROMPTS: Version = (2026, 4, 15)
+FIRST_HANDING_OUT_BARE_WORDS: Version = (2026, 9, 0)
+"""In between (measured on 2026.5.18, and not on 3.24 and 9.6) ``chat.history`` puts a block of the gateway's own before a
+person's words, with other people's lines in it."""
+FIRST_WITH_DEAF_ROWS: Version = (2026, 8, 0)
+"""After a lost write a row refuses every message of its people (measured on 2026.8.2 and 9.6)."""
+FIRST_WITHOUT_OWNERS_BY_ALLOWLIST: Version = (2026, 9, 0)
+"""Before, a channel's ``allowFrom`` without ``*`` makes its people the gateway's owners (measured on 3.24 and 5.18)."""
 FIRST_WITH_SERVER_FENCE: Version = (2026, 9, 0)
 """``sessions.reset`` takes ``expectedSessionId``: the gateway itself refuses when the session was replaced."""
 FIRST_TELLING_OF_RUNS: Version = (2026, 9, 0)
@@ -55,6 +63,8 @@ def capabilities_of(version_text: str, methods: frozenset[str]) -> Capabilities:
             has_abort_probe=False,
             boot_recovery=BOOT_RECOVERY,
             row_survives_stop=True,
+            has_deaf_rows=False,
+            wraps_prompts=True,
         )
     if version >= FIRST_WITH_HONEST_FLAG:
         flag = FlagWorth.TRUSTED
@@ -72,6 +82,8 @@ def capabilities_of(version_text: str, methods: frozenset[str]) -> Capabilities:
         has_abort_probe=FIRST_WITH_STATUS <= version <= LAST_LOCKING_WHOLE_RUN,
         boot_recovery=BOOT_RECOVERY if version >= FIRST_RECOVERING_AT_BOOT else timedelta(0),
         row_survives_stop=version < FIRST_ENDING_ROW_ON_STOP,
+        has_deaf_rows=version >= FIRST_WITH_DEAF_ROWS,
+        wraps_prompts=FIRST_WRAPPING_PROMPTS <= version < FIRST_HANDING_OUT_BARE_WORDS,
     )
 
 
@@ -87,8 +99,6 @@ def needs_of(step: Step, version: Version | None) -> StepNeeds:
     """The least scope with which ``step`` works here."""
     if step is Step.NOTIFY:
         return StepNeeds(None, "telling a person needs nothing of the gateway")
-    if step is Step.NEW and version == FIRST_WITH_STATUS:
-        return StepNeeds(WRITE, "`new` sends /new into the conversation, which 2026.3.24 takes with operator.write")
     if step in (Step.NEW, Step.RESET):
         return StepNeeds(
             ADMIN,

@@ -17,12 +17,12 @@ from typing import Any
 
 import msgspec
 
-from watchdog.core.model import GatewayFacts, Look, Session, Snapshot
+from watchdog.core.model import GatewayFacts, Look, ReplyAddress, Session, Snapshot
 from watchdog.core.policy import Step
-from watchdog.gateway import deeds
 from watchdog.gateway.answers import decoded
 from watchdog.gateway.boots import Boots
 from watchdog.gateway.capabilities import (
+    ADMIN,
     FIRST_TELLING_OF_RUNS,
     READ,
     WRITE,
@@ -31,13 +31,15 @@ from watchdog.gateway.capabilities import (
     scopes_for,
     step_problem_of,
 )
+from watchdog.gateway.channels import channel_problem
 from watchdog.gateway.clock_step import ClockReading
+from watchdog.gateway.delivery_reports import DeliveryReports
 from watchdog.gateway.dialing import Dial
 from watchdog.gateway.endpoint import Endpoint
 from watchdog.gateway.grants import Grants
 from watchdog.gateway.hello import boot_reading, facts_of
 from watchdog.gateway.identity import DeviceIdentity
-from watchdog.gateway.link import AS_CLI, Introduction, Link
+from watchdog.gateway.link import Introduction, Link
 from watchdog.gateway.listening import Listener
 from watchdog.gateway.lister import Lister
 from watchdog.gateway.looking import Looker
@@ -54,6 +56,10 @@ QUIET_AFTER_SIGN_IN_UNTIL: Version = (2026, 5, 0)
 SIGN_IN_SETTLES = 2.0
 """3.24 probes its chat apps whenever an operator signs in, and a delivery in that moment is lost (IRC error 433):
 wait these seconds between signing in and a deed whose answer has to reach a chat app."""
+
+
+_Prepared = tuple[Step, str, ReplyAddress | None, bool]
+"""What a connection was signed in for: step, session, route, as owner or not."""
 
 
 class _Delivery(msgspec.Struct):
@@ -115,7 +121,8 @@ class GatewayClient:
         self._boots = Boots()
         self._loss: Loss | None = None
         self._lost_link: Link | None = None
-        self._prepared: tuple[Step, str, Link] | None = None
+        self._prepared: tuple[_Prepared, Link] | None = None
+        self._reports = DeliveryReports(clock)
 
     @property
     def name(self) -> str:
@@ -136,6 +143,7 @@ class GatewayClient:
         self._listener = self._listen(link)
         self._looker = Looker(
             self._facts,
+            self._version,
             self._ask,
             self._clock,
             self._host,
@@ -210,6 +218,7 @@ class GatewayClient:
             self._note_loss(link)
             await link.close()
         await self._close_prepared()
+        await self._reports.close()
         await self._probe.close()
 
     def _note_loss(self, link: Link | None = None) -> None:
@@ -218,15 +227,12 @@ class GatewayClient:
             self._lost_link = ended
             self._loss = Loss(ended.end, ended.ended_at or self._clock.now())
 
-    async def _open(
-        self, scopes: tuple[str, ...], *, as_cli: bool = False, device: DeviceIdentity | None = None
-    ) -> Link:
+    async def _open(self, scopes: tuple[str, ...], *, device: DeviceIdentity | None = None) -> Link:
         endpoint = self._endpoint or self._find()
-        client_id, client_mode = AS_CLI if as_cli else ("gateway-client", "backend")
         link = await Link.open(
             self._name,
             endpoint.url,
-            introduction=Introduction(scopes, client_id, client_mode),
+            introduction=Introduction(scopes),
             credentials=endpoint.credentials,
             device=device or self._device,
             clock=self._clock,
@@ -251,6 +257,7 @@ class GatewayClient:
             state_dir=endpoint.state_dir,
             process=self._boots.processes,
             clock_skew=wall - now.wall if wall is not None else None,
+            signed_in_at=now,
         )
 
     def want(self, steps: frozenset[Step], configured: frozenset[Step]) -> None:
@@ -329,31 +336,51 @@ class GatewayClient:
     def step_problem(self, step: Step, session: Session) -> str | None:
         return step_problem_of(self._facts.methods if self._facts is not None else frozenset(), step, session)
 
-    async def prepare(self, step: Step, session: Session) -> None:
+    def may_act_as_admin(self) -> bool:
+        return self._grants.has_admin()
+
+    async def prepare(
+        self, step: Step, session: Session, *, route: ReplyAddress | None = None, is_as_owner: bool = False
+    ) -> None:
         await self._close_prepared()
-        as_cli = deeds.needs_cli(step, session, self._version)
-        link = await self._open(scopes_for(frozenset({step}), self._version), as_cli=as_cli)
-        self._prepared = (step, session.key, link)
-        if session.reply_address is not None and (self._version is None or self._version < QUIET_AFTER_SIGN_IN_UNTIL):
+        if route is not None:
+            problem = await channel_problem(route, self._ask)
+            if problem is not None:
+                raise errors.ChannelDown(f"{self._name}: {problem}")
+        scopes = scopes_for(frozenset({step}), self._version)
+        if step is Step.RESUME:
+            # A turn over a connection with admin has the owner's rights, whoever asked (measured on 3.24, 5.18 and 9.6).
+            scopes = (READ, WRITE, ADMIN) if is_as_owner else (READ, WRITE)
+        link = await self._open(scopes)
+        self._prepared = ((step, session.key, route, is_as_owner), link)
+        if route is not None and (self._version is None or self._version < QUIET_AFTER_SIGN_IN_UNTIL):
             await self._clock.sleep(SIGN_IN_SETTLES)
 
     async def perform(self, deed: Deed) -> Receipt:
-        if self._prepared is None or self._prepared[:2] != (deed.step, deed.session.key):
-            await self.prepare(deed.step, deed.session)
+        wanted = (deed.step, deed.session.key, deed.route, deed.is_as_owner)
+        if self._prepared is None or self._prepared[0] != wanted:
+            await self.prepare(deed.step, deed.session, route=deed.route, is_as_owner=deed.is_as_owner)
         assert self._prepared is not None
+        link, is_kept = self._prepared[1], False
         try:
-            return await send(self._prepared[2], deed, self._version, clock=self._clock, patience=self._patience)
+            receipt = await send(link, deed, self._version, clock=self._clock, patience=self._patience)
+            if deed.step is Step.RESUME and deed.route is not None and receipt.run_id is not None:
+                self._prepared, is_kept = None, await self._reports.keep(receipt.run_id, link)
+            return receipt
         finally:
+            if not is_kept:
+                await link.close()
             await self._close_prepared()
 
     async def _close_prepared(self) -> None:
         prepared, self._prepared = self._prepared, None
         if prepared is not None:
-            await prepared[2].close()
+            await prepared[1].close()
 
     async def delivered(self, run_id: str) -> bool | None:
-        if not self._steps or self._version is None or self._version < (2026, 9, 0):
-            return None  # with no steps we only watch, and agent.wait needs operator.write
+        said = await self._reports.delivered(run_id)
+        if said is not None or not self._steps or self._version is None or self._version < (2026, 9, 0):
+            return said  # with no steps we only watch, and agent.wait needs operator.write
         try:
             link = await self._open((READ, WRITE))
         except errors.GatewayError:

@@ -1,14 +1,16 @@
-"""Which requests carry out a step on which version, so that the answer reaches the person and their address survives.
+"""Which requests carry out a step on which version, so that the answer reaches the requester and nobody else.
 
-Measured with a real chat channel (IRC) on 2026.3.24, 5.18 and 9.6:
+Measured with real chat channels (IRC and Telegram) on 2026.3.24, 5.18 and 9.6:
 
-- ``sessions.send`` answers into the void everywhere, and ``sessions.send "/new"`` destroys the reply address.
-- up to 5.18 ``chat.send deliver:true`` is heard and cures the row; the main session's chat app is reached only by the
-  client ``cli``. ``agent`` on 3.24 is heard but leaves the row running.
-- on 9.6 a lock-made stuck row fails the first ``chat.send``; ``agent deliver:true`` runs, is heard and cures.
-- ``sessions.reset`` keeps the address everywhere and clears the row; ``/new`` leaves the 5.18 row running. After it the
-  person is told with ``send``: literally, without a model, and the fresh session's model sees it too. ``to`` must be
-  what the row says: 9.6 writes it back as the row's address, at most without its ``channel:`` (both forms reach).
+- The row's address is the last writer's. ``agent`` with ``channel``, ``to``, ``accountId`` and ``threadId`` speaks in the chat
+  that it names, needs ``operator.write`` alone, and leaves the row's address as it was, unless it names a thread that the
+  row has not (5.18 and 9.6 keep that one): so a route never names a thread but the row's own (``core.requester``).
+- Up to 5.18 ``chat.send deliver:true`` cures the row as well, where the row's address is the requester's and the session's
+  key names the chat. ``agent`` on 3.24 leaves the row ``running`` and writes ``endedAt``, which counts as ended.
+- ``sessions.send`` answers into the void everywhere; on a row that refuses its people's messages (8.2, 9.6) it is refused
+  itself, before a model is called, and frees the row by that.
+- ``sessions.reset`` keeps the address everywhere and clears the row, without a model call and without a word in the chat.
+- ``send`` says its text literally, without a model. It wants ``threadId`` as text.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from watchdog.core.model import ReplyAddress, Session
+from watchdog.core.model import ReplyAddress
 from watchdog.core.policy import Step
+from watchdog.core.requester import is_same_place, peer_of
 from watchdog.gateway.capabilities import FIRST_RESUMED_BY_AGENT, FIRST_WITH_SERVER_FENCE, Version
 from watchdog.service.ports import Deed
 
@@ -32,19 +35,26 @@ class Request:
 
 
 def requests_for(deed: Deed, version: Version | None) -> tuple[Request, ...]:
-    """The requests of one deed, in order. Raises ``ValueError`` for NOTIFY, which asks nothing of a gateway."""
+    """The requests of one deed, in order. Raises ``ValueError`` for NOTIFY, which asks nothing of a gateway, and for an ASK
+    without a chat to ask in."""
     key = deed.session.key
     if deed.step is Step.RESUME:
         return (_resume(deed, version),)
+    if deed.step is Step.ASK:
+        if deed.route is None:
+            raise ValueError("ask needs the requester's own chat")
+        return (Request("send", _literal(deed, deed.route, deed.message or "", deed.idempotency_key)),)
+    if deed.step is Step.FREE:
+        message = {"key": key, "message": deed.message or "", "idempotencyKey": deed.idempotency_key}
+        return (Request("sessions.send", message),)
     if deed.step in (Step.NEW, Step.RESET):
         params: dict[str, Any] = {"key": key, "reason": "new" if deed.step is Step.NEW else "reset"}
         if version is not None and version >= FIRST_WITH_SERVER_FENCE and deed.session.session_id:
             params["expectedSessionId"] = deed.session.session_id
         reset = Request("sessions.reset", params)
-        if deed.step is Step.NEW and starts_by_word(version):
-            reset = _say(deed, "/new", "chat.send")
-        if deed.notice and deed.reply_address is not None:
-            return reset, _tell(deed, deed.reply_address, deed.notice)
+        if deed.notice and deed.route is not None:
+            notice = _literal(deed, deed.route, deed.notice, f"{deed.idempotency_key}-notice")
+            return reset, Request("send", notice, is_telling=True)
         return (reset,)
     if deed.step is Step.RECOVER:
         return (Request("sessions.recover", {"key": key}),)
@@ -53,52 +63,44 @@ def requests_for(deed: Deed, version: Version | None) -> tuple[Request, ...]:
     raise ValueError(f"{deed.step.value} asks nothing of a gateway")
 
 
-def needs_cli(step: Step, session: Session, version: Version | None) -> bool:
-    """Only as ``cli`` does ``chat.send`` reach the main session's chat app (3.24 to 5.18)."""
-    talks = step is Step.RESUME or (step is Step.NEW and starts_by_word(version))
-    return talks and session.is_main and session.reply_address is not None and not _resumes_by_agent(version)
-
-
-def starts_by_word(version: Version | None) -> bool:
-    """On 2026.3.24 the word ``/new`` starts a fresh session with ``operator.write`` alone, keeps the reply address when
-    it is sent with ``deliver`` and clears the row (measured in direct, group and main sessions). Later versions ignore
-    it without ``operator.admin`` (5.18, 9.6), leave the row running (5.18), or were not measured (4.14)."""
-    return version == (2026, 3, 24)
-
-
-def _resumes_by_agent(version: Version | None) -> bool:
-    return version is not None and version >= FIRST_RESUMED_BY_AGENT
-
-
 def _resume(deed: Deed, version: Version | None) -> Request:
-    return _say(deed, deed.message or "", "agent" if _resumes_by_agent(version) else "chat.send")
-
-
-def _say(deed: Deed, message: str, method: str) -> Request:
-    """A turn whose answer goes to the person's chat app, when there is one."""
+    """A turn whose answer goes to the requester's chat, when there is one."""
     params: dict[str, Any] = {
         "sessionKey": deed.session.key,
-        "message": message,
+        "message": deed.message or "",
         "idempotencyKey": deed.idempotency_key,
     }
-    if deed.reply_address is not None:
-        params["deliver"] = True
-        if method == "agent":
-            # Without it 9.6 refuses the turn when the chat app is down, and the session stays stuck for that.
-            params["bestEffortDeliver"] = True
-    return Request(method, params)
+    resumes_by_agent = version is not None and version >= FIRST_RESUMED_BY_AGENT
+    if deed.route is None:
+        return Request("agent" if resumes_by_agent else "chat.send", params)
+    params["deliver"] = True
+    if not resumes_by_agent and _is_rows_own(deed, deed.route):
+        return Request("chat.send", params)
+    # Without it 9.6 refuses the turn when the chat app is down, and the session stays stuck for that.
+    params |= {"bestEffortDeliver": True, **_place(deed.route)}
+    return Request("agent", params)
 
 
-def _tell(deed: Deed, address: ReplyAddress, text: str) -> Request:
-    params: dict[str, Any] = {
-        "to": address.to,
-        "channel": address.channel,
+def _is_rows_own(deed: Deed, route: ReplyAddress) -> bool:
+    """``chat.send`` speaks to the row's address, and only where the session's key itself names the chat (its rule in the
+    source of 2026.3.24 to 9.6; ``agent:main:main:thread:…`` is none: measured on 3.24)."""
+    names_chat = peer_of(deed.session.key) is not None and ":thread:" not in deed.session.key
+    return names_chat and is_same_place(route, deed.session.reply_address)
+
+
+def _place(route: ReplyAddress) -> dict[str, str]:
+    found = {"channel": route.channel, "to": route.to}
+    if route.account_id:
+        found["accountId"] = route.account_id
+    if route.thread_id:
+        found["threadId"] = route.thread_id
+    return found
+
+
+def _literal(deed: Deed, route: ReplyAddress, text: str, idempotency_key: str) -> dict[str, Any]:
+    return {
+        **_place(route),
         "message": text,
-        "idempotencyKey": f"{deed.idempotency_key}-notice",
+        "idempotencyKey": idempotency_key,
         "sessionKey": deed.session.key,
     }
-    if address.account_id:
-        params["accountId"] = address.account_id
-    if address.thread_id:
-        params["threadId"] = address.thread_id
-    return Request("send", params, is_telling=True)

@@ -77,6 +77,9 @@ _decoder = msgspec.json.Decoder(_Frame)
 _encoder = msgspec.json.Encoder()
 
 
+SECOND_ANSWER = "agent, second answer"
+
+
 class Conversation:
     """Request numbering and frame decoding for one connection. Holds the ids that still wait for an answer."""
 
@@ -117,10 +120,13 @@ class Conversation:
         if frame.id is None or frame.id not in self._waiting:
             return None
         if frame.ok is True:
-            # `agent` answers twice under one id: "accepted" at once, the outcome when its run ends. The first is the
-            # answer we act on; the second finds nobody waiting and is dropped.
             payload = frame.payload.copy()
-            self._waiting.pop(frame.id, None)
+            # `agent` answers twice under one id: "accepted" at once, the outcome when its run ends. The first is the
+            # answer we act on; the second says whether the words were delivered.
+            if self._waiting[frame.id] == "agent":
+                self._waiting[frame.id] = SECOND_ANSWER
+            else:
+                self._waiting.pop(frame.id, None)
             return Response(frame.id, payload, None, size)
         self._waiting.pop(frame.id, None)
         error = frame.error or WireError(code="UNKNOWN", message="refused without a reason")

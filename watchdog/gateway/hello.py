@@ -59,6 +59,7 @@ def facts_of(
     state_dir: str | None,
     process: int = 0,
     clock_skew: timedelta | None = None,
+    signed_in_at: Moment | None = None,
 ) -> GatewayFacts:
     """The facts about the gateway called ``name``. The list of methods is taken out of ``hello``: it is long."""
     methods = _shared(tuple(hello.features.methods))
@@ -75,6 +76,7 @@ def facts_of(
         main_session_key=hello.snapshot.sessionDefaults.mainSessionKey,
         process=process,
         clock_skew=clock_skew,
+        signed_in_at=signed_in_at,
     )
 
 

@@ -63,10 +63,6 @@ class Introduction:
     client_mode: str = "backend"
 
 
-AS_CLI = ("cli", "cli")
-"""Only this client reaches the main session's chat app with ``chat.send deliver:true`` (3.24 to 5.18)."""
-
-
 _PLATFORM = "darwin" if sys.platform == "darwin" else "linux"
 
 
@@ -99,6 +95,12 @@ class Allowance:
         return 0.0 if self._left > 0 else FLOOD_PAUSE
 
 
+def _was_taken(future: asyncio.Future[Response]) -> bool:
+    if not future.done() or future.cancelled() or future.exception() is not None:
+        return False
+    return future.result().error is None
+
+
 class Link:
     """An open, signed-in connection. Use ``Link.open``; every failure is an ``errors.GatewayError`` leaf."""
 
@@ -119,6 +121,10 @@ class Link:
         self.clock_ms: float | None = None
         self.bytes_received = 0
         self.on_event: Callable[[Event], None] | None = None
+        self.final: asyncio.Future[msgspec.Raw] | None = None
+        """The second answer of the last ``agent`` request, which comes when its run has ended; None: there was none.
+        Raises ``GatewayError`` leaves."""
+        self._final_id: str | None = None
 
     @classmethod
     async def open(
@@ -192,13 +198,20 @@ class Link:
             raise self._closed(closed) from closed
         finally:
             self._waiting.pop(number, None)
-            self._conversation.forget(number)
+            if method == "agent" and _was_taken(future):
+                self._await_final(number)
+            else:
+                self._conversation.forget(number)
             if future.done() and not future.cancelled():
                 future.exception()  # nobody else waits for it
         if response.error is not None:
             raise refusal(self._name, method, response.error)
         assert response.payload is not None
         return response.payload
+
+    def _await_final(self, number: str) -> None:
+        self.final, self._final_id = asyncio.get_running_loop().create_future(), number
+        self.final.add_done_callback(lambda done: done.cancelled() or done.exception())  # perhaps nobody asks for it
 
     async def close(self) -> None:
         """End the link politely; never raises."""
@@ -320,10 +333,18 @@ class Link:
             future = self._waiting.get(incoming.id)
             if future is not None and not future.done():
                 future.set_result(incoming)
+            elif incoming.id == self._final_id and self.final is not None and not self.final.done():
+                self._set_final(self.final, incoming)
         elif isinstance(incoming, Event):
             self._note_event(incoming)
         elif isinstance(incoming, Malformed):
             self.report.malformed_frames += 1
+
+    def _set_final(self, final: asyncio.Future[msgspec.Raw], incoming: Response) -> None:
+        if incoming.error is not None:
+            final.set_exception(refusal(self._name, "agent", incoming.error))
+        elif incoming.payload is not None:
+            final.set_result(incoming.payload)
 
     def _note_event(self, event: Event) -> None:
         if event.seq is not None:
@@ -355,6 +376,8 @@ class Link:
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(self._lost())
+        if self.final is not None and not self.final.done():
+            self.final.set_exception(self._lost())
 
     def _lost(self) -> errors.OutcomeUnknown:
         lost = errors.OutcomeUnknown(f"{self._name}: the connection ended before an answer came.")

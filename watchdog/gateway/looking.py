@@ -14,9 +14,12 @@ from typing import Any
 
 import msgspec
 
-from watchdog.core.model import GatewayFacts, Look, Preflight, Session, TailKind, TranscriptTail
+from watchdog.core.model import GatewayFacts, Look, Preflight, SenderKind, Session, TailKind, TranscriptTail
+from watchdog.core.requester import distinct_senders
 from watchdog.gateway.answers import decoded
+from watchdog.gateway.capabilities import Version
 from watchdog.gateway.rows import decode_rows
+from watchdog.gateway.sender_rules import Config, chat_accounts, config_of, rights_of
 from watchdog.gateway.standstill import Counts
 from watchdog.gateway.transcript import read_tail
 from watchdog.gateway.waiting import (
@@ -58,6 +61,7 @@ class Looker:
     """Looks over one connection."""
 
     facts: GatewayFacts
+    version: Version | None
     ask: Ask
     """Over the connection that watches."""
     clock: Clock
@@ -74,6 +78,7 @@ class Looker:
     lasted (3.24)."""
     _run_limit: timedelta | None = field(init=False, default=None)
     _waiting: Waiting | None = field(init=False, default=None)
+    _config: Config | None = field(init=False, default=None)
     _may_be_admin: bool = field(init=False, default=True)
     """Until this connection's life has shown otherwise."""
 
@@ -91,8 +96,8 @@ class Looker:
             return
 
     def forget_waiting(self) -> None:
-        """Have the lists of approvals and questions asked for anew at the next look."""
-        self._waiting = None
+        """Have the lists of approvals and questions, and the gateway's configuration, asked for anew at the next look."""
+        self._waiting = self._config = None
 
     async def look(self, session: Session, wants: Wants) -> Look:
         """``service.ports.Gateway.look``."""
@@ -109,6 +114,9 @@ class Looker:
         if wants.tail:
             with _noting(problems, "chat.history"):
                 look = replace(look, tail=await self._tail(session))
+        if wants.people and look.tail is not None:
+            with _noting(problems, "config.get"):
+                look = await self._with_people(session, look, look.tail)
         if wants.abort_probe and self.probe is not None and self.facts.capabilities.has_abort_probe:
             with _noting(problems, "sessions.abort probe"):
                 look = replace(look, abort_probe_unauthorized=await self.probe(session))
@@ -150,10 +158,29 @@ class Looker:
         parts = sum(value for name, value in counts.items() if name != "totalActive")
         return Preflight(int(max(counts["totalActive"], parts)), asked_at)
 
+    async def _with_people(self, session: Session, look: Look, tail: TranscriptTail) -> Look:
+        """Who may do what, of the people who asked. Read anew for every list: an owner may have changed the rules."""
+        address, state_dir = session.reply_address, self.facts.state_dir
+        if address is not None and state_dir is not None and self.facts.capabilities.wraps_prompts:
+            look = replace(look, will_redeliver=self.host.has_spooled(state_dir, address))
+        people = [one for one in distinct_senders(tail.asked) if one.kind is SenderKind.PERSON and one.id is not None]
+        if not people:
+            return look
+        if self._config is None:
+            self._config = config_of(decoded(await self.ask("config.get", {}), object))
+        if self._config is None:
+            raise errors.RequestRefused("config.get gave no configuration.", code="SHAPE")
+        rights = tuple(rights_of(self._config, session, one, self.version) for one in people)
+        return replace(look, rights=rights, chat_accounts=chat_accounts(self._config))
+
+    async def _history(self, session: Session, limit: int) -> TranscriptTail:
+        payload = await self.ask("chat.history", {"sessionKey": session.key, "limit": limit})
+        return read_tail(payload, wraps_prompts=self.facts.capabilities.wraps_prompts)
+
     async def _tail(self, session: Session) -> TranscriptTail:
-        tail = read_tail(await self.ask("chat.history", {"sessionKey": session.key, "limit": HISTORY_SHORT}))
+        tail = await self._history(session, HISTORY_SHORT)
         if tail.request is None and tail.kind not in (TailKind.EMPTY, TailKind.ANSWERED):
-            tail = read_tail(await self.ask("chat.history", {"sessionKey": session.key, "limit": HISTORY_LONG}))
+            tail = await self._history(session, HISTORY_LONG)
         if tail.kind is not TailKind.STOPPED or tail.was_stopped_by_request:
             self.timed_out.pop(session.key, None)
             return tail

@@ -6,6 +6,7 @@ Unknown fields are ignored; every field but the key may be missing. Times are ep
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 
 from watchdog.core.model import MalformedRow, ReplyAddress, Session, SessionKind, Status
+from watchdog.core.requester import same_chat
 from watchdog.gateway.frames import UNREADABLE
 
 Millis = int | float | None
@@ -37,6 +39,9 @@ class _Row(msgspec.Struct):
     channel: str | None = None
     lastChannel: str | None = None  # noqa: N815
     deliveryContext: _DeliveryContext | None = None  # noqa: N815
+    origin: Any = None
+    """Where the last message from a chat app came from: ``from``, ``to`` (2026.3.24 to 9.6)."""
+    lastInteractionAt: Millis = None  # noqa: N815
     startedAt: Millis = None  # noqa: N815
     updatedAt: Millis = None  # noqa: N815
     endedAt: Millis = None  # noqa: N815
@@ -137,6 +142,7 @@ def _key_of(raw: msgspec.Raw) -> str | None:
 
 
 def _session(row: _Row, main_key: str | None) -> Session:
+    address = _reply_address(row.deliveryContext)
     return Session(
         key=row.key,
         status=status_of(row.status),
@@ -144,7 +150,9 @@ def _session(row: _Row, main_key: str | None) -> Session:
         kind=kind_of(row.key, main_key, row.classification, row.kind, is_subagent=bool(row.subagentRole)),
         agent_id=row.agentId or agent_of(row.key),
         channel=row.channel or row.lastChannel,
-        reply_address=_reply_address(row.deliveryContext),
+        reply_address=address,
+        last_writer=_last_writer(row.origin, address),
+        last_interaction_at=instant(row.lastInteractionAt),
         started_at=instant(row.startedAt),
         updated_at=instant(row.updatedAt),
         ended_at=instant(row.endedAt),
@@ -222,6 +230,20 @@ def _reply_address(context: _DeliveryContext | None) -> ReplyAddress | None:
         return None  # a ruined address: `sessions.send "/new"` on 2026.9.6 puts the session key here
     thread = str(context.threadId) if context.threadId is not None else None
     return ReplyAddress(context.channel, context.to, context.accountId, thread)
+
+
+def _last_writer(origin: Any, address: ReplyAddress | None) -> str | None:
+    """Who wrote the message that the address comes from: ``telegram:1001`` -> ``1001``, ``irc:alice!~alice@host`` ->
+    ``alice!~alice@host``. None for a group, and where origin and address do not speak of the same chat."""
+    if address is None or not isinstance(origin, dict):
+        return None
+    sender, to = origin.get("from"), origin.get("to")
+    if not isinstance(sender, str) or not isinstance(to, str):
+        return None
+    kind, _, who = sender.partition(":")
+    if kind != address.channel or not who or who.startswith(("channel:", "group:")):
+        return None
+    return who if same_chat(replace(address, to=to, thread_id=None), address) else None
 
 
 def _child_keys(children: list[Any] | None) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from watchdog.core.model import GatewayFacts, Look, Moment, Session, Snapshot, Status
+from watchdog.core.model import GatewayFacts, Look, Moment, ReplyAddress, Session, Snapshot, Status
 from watchdog.core.policy import Step
 from watchdog.core.tracking import RunIdentity
 from watchdog.gateway.capabilities import step_problem_of
@@ -278,7 +278,18 @@ class ReplayedGateway:
     def missing_scope(self, step: Step) -> str | None:
         return self._scopes.get(step)
 
-    async def prepare(self, step: Step, session: Session) -> None:
+    def may_act_as_admin(self) -> bool:
+        """As far as the recording tells: nothing was said to be missing for the steps that need admin."""
+        return all(self._scopes.get(step) is None for step in (Step.NEW, Step.RESET))
+
+    async def prepare(
+        self,
+        step: Step,
+        session: Session,
+        *,
+        route: ReplyAddress | None = None,  # noqa: ARG002 - nothing is said to anybody
+        is_as_owner: bool = False,  # noqa: ARG002
+    ) -> None:
         for one in self._now.signed_in:
             if (one.step, one.session) == (step, session.key) and one.error is not None:
                 raise one.error

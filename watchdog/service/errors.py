@@ -49,6 +49,10 @@ class GatewayDraining(GatewayError):
     """It is shutting down or restarting and takes no new work (HTTP 503, or ``gateway-restarting``)."""
 
 
+class ChannelDown(GatewayError):
+    """The gateway says that the chat app through which a deed would speak is not running or cannot be reached."""
+
+
 class NotAGateway(GatewayError):
     """Something answers at the url, but it is not an OpenClaw gateway."""
 

@@ -32,6 +32,8 @@ class Event(StrEnum):
 
     SESSION_SUSPECT = "session.suspect"
     SESSION_STUCK = "session.stuck"
+    SESSION_STOPPED = "session.stopped"
+    """A person stopped what was left of a run."""
     SESSION_CLEARED = "session.cleared"
     SESSION_LONG_RUNNING = "session.long_running"
     SESSION_UNKNOWN = "session.unknown"
@@ -98,6 +100,7 @@ LEVELS: Mapping[Event, Level] = {
     Event.CYCLE_FAILED: Level.ERROR,
     Event.SESSION_SUSPECT: Level.INFO,
     Event.SESSION_STUCK: Level.WARNING,
+    Event.SESSION_STOPPED: Level.INFO,
     Event.SESSION_CLEARED: Level.INFO,
     Event.SESSION_LONG_RUNNING: Level.INFO,
     Event.SESSION_UNKNOWN: Level.INFO,

@@ -8,21 +8,29 @@ sent again. Whether a deed helped is not decided here but by later observations 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.evidence import Truth, innocence_of, owner_of
 from watchdog.core.model import GatewayFacts, Preflight, Session, TailKind, TranscriptTail
 from watchdog.core.policy import Step
-from watchdog.core.recovery import REFUSED_FOR_GOOD, Attempt, AttemptState, Refusal, meaning_of_refusal
-from watchdog.core.texts import Interruption, fresh_session_notice, handoff_note, resume_text
+from watchdog.core.recovery import ASKED, REFUSED_FOR_GOOD, Attempt, AttemptState, Refusal, meaning_of_refusal
+from watchdog.core.requester import Requester, RequesterKind, quoted_as
+from watchdog.core.texts import (
+    Interruption,
+    ask_text,
+    free_text,
+    fresh_session_notice,
+    handoff_note,
+    resume_text,
+)
 from watchdog.core.tracking import RunIdentity
 from watchdog.core.verdict import Verdict
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import HandoffNote, Incident, Ledger, Notes
 from watchdog.service.observing import Judged, Observer, look_wants
-from watchdog.service.planning import Action, Decision, GatewayStanding, decide, hangs_alive
+from watchdog.service.planning import Action, Decision, GatewayStanding, decide, hangs_alive, interrupted_at
 from watchdog.service.ports import Clock, Deed, Gateway, Meter
 
 
@@ -42,11 +50,21 @@ class Executor:
         """Sign in for the deed, then look again: nothing but the claim lies between that look and the sending."""
         assert decision.step is not None
         try:
-            await self.gateway.prepare(decision.step, decision.judged.session)
+            await self.gateway.prepare(
+                decision.step, decision.judged.session, route=decision.route, is_as_owner=decision.is_as_owner
+            )
+        except errors.ChannelDown as down:
+            blocker = Blocker(BlockerName.CHANNEL_DOWN, str(down))
+            return replace(decision, action=Action.HOLD, blockers=(blocker,))
         except (errors.ScopeRefused, errors.PairingRequired, errors.AuthenticationRefused) as refused:
             blocker = Blocker(BlockerName.SCOPE_MISSING, str(refused))
             return replace(decision, action=Action.HOLD, blockers=(blocker,))
-        return await self.look_again(decision, here, facts)
+        fresh = await self.look_again(decision, here, facts)
+        is_same = (fresh.step, fresh.is_as_owner) == (decision.step, decision.is_as_owner)
+        if fresh.action is Action.RECOVER and not (is_same and fresh.route == decision.route):
+            # What we signed in for is not what is to be done: the next pass signs in for that.
+            return replace(fresh, action=Action.NOTHING)
+        return fresh
 
     async def look_again(self, decision: Decision, here: GatewayStanding, facts: GatewayFacts) -> Decision:
         """The fence: a fresh, complete look; the same run, still without an owner, still nothing in the way.
@@ -85,6 +103,8 @@ class Executor:
         assert decision.action is Action.RECOVER
         row, tail = judged.session, judged.case.look.tail
         now = self.clock.now().wall
+        requester = decision.requester
+        assert requester is not None
         number = max((attempt.number for attempt in incident.attempts), default=0) + 1
         if step.loses_context and not self._save_note(incident, number, row, tail, now):
             return None
@@ -94,13 +114,14 @@ class Executor:
             now,
             before=RunIdentity.of(row),
             before_tail=tail.fingerprint if tail is not None else None,
+            address=decision.route,
         )
         if not self.ledger.claim_attempt(attempt.id, self.clock.now().wall):
             return None
         fields = self._fields(incident, attempt, row)
         self.log.event(Event.RECOVERY_STARTED, **fields, reason=judged.judgement.reason)
         self.meter.attempt(self.gateway.name, step.value, AttemptState.STARTED.value)
-        await self._send(incident, attempt, self._deed(incident, attempt, judged), fields)
+        await self._send(incident, attempt, self._deed(incident, attempt, decision, requester), fields)
         return attempt
 
     async def _send(self, incident: Incident, attempt: Attempt, deed: Deed, fields: dict[str, object]) -> None:
@@ -113,6 +134,10 @@ class Executor:
         except errors.GatewayError as refused:
             # Every other error is raised before the request left, or is the gateway's own "no".
             meaning = refusal_of(refused)
+            if attempt.step is Step.ASK and isinstance(refused, errors.RequestRefused):
+                # Whom words cannot reach, no harsher step reaches either.
+                self.ledger.note_delivery(attempt.id, delivered=False)
+                meaning = Refusal.STOP
             reason = REFUSED_FOR_GOOD if meaning is Refusal.STOP else type(refused).__name__
             self._settle(
                 incident,
@@ -125,6 +150,11 @@ class Executor:
             return
         if receipt.run_id is not None:
             self.ledger.note_run(attempt.id, receipt.run_id)
+        if receipt.delivered is not None:
+            self.ledger.note_delivery(attempt.id, receipt.delivered)
+        if attempt.step is Step.ASK:
+            # All of the deed is done. Whether it helped, the requester's next run shows.
+            self._settle(incident, attempt, AttemptState.SUCCEEDED, ASKED)
 
     def _settle(
         self, incident: Incident, attempt: Attempt, to: AttemptState, reason: str, *, is_retryable: bool = False
@@ -132,7 +162,8 @@ class Executor:
         self.ledger.settle_attempt(attempt.id, to, self.clock.now().wall, reason=reason, is_retryable=is_retryable)
         self.meter.attempt(incident.gateway, attempt.step.value, to.value)
 
-    def _deed(self, incident: Incident, attempt: Attempt, judged: Judged) -> Deed:
+    def _deed(self, incident: Incident, attempt: Attempt, decision: Decision, requester: Requester) -> Deed:
+        judged = decision.judged
         row, tail, recovery = judged.session, judged.case.look.tail, judged.policy.recovery
         at = interrupted_at(row, tail)
         message = notice = None
@@ -144,16 +175,28 @@ class Executor:
                     number=attempt.number,
                     request=request,
                     interrupted_at=at,
-                    # What may have been stopped on purpose is asked about, like what was cut long ago.
-                    is_long_ago=is_long_ago(at, self.clock.now().wall, recovery.resume_max_age)
-                    or (tail is not None and tail.kind is TailKind.STOPPED),
+                    author=quoted_as(requester, row),
                     was_in_tools=tail is not None and tail.kind in (TailKind.TOOL_CALL, TailKind.TOOL_RESULT),
+                    lost_inputs=tail.lost_inputs if tail is not None else 0,
                 ),
-                recovery.resume_message,
+                recovery.conversation_texts,
             )
-        elif attempt.step.loses_context:
-            notice = fresh_session_notice(request, at)
-        return Deed(attempt.step, row, attempt.idempotency_key, message, notice, row.reply_address)
+        elif attempt.step is Step.ASK:
+            message = ask_text(at, recovery.conversation_texts)
+        elif attempt.step is Step.FREE:
+            message = free_text(incident.id, attempt.number, recovery.conversation_texts)
+        elif attempt.step.loses_context and requester.route is not None:
+            is_theirs = requester.kind is RequesterKind.PERSON
+            notice = fresh_session_notice(request if is_theirs else None, at, recovery.conversation_texts)
+        return Deed(
+            attempt.step,
+            row,
+            attempt.idempotency_key,
+            message,
+            notice,
+            decision.route,
+            decision.is_as_owner,
+        )
 
     def _save_note(
         self, incident: Incident, number: int, row: Session, tail: TranscriptTail | None, now: datetime
@@ -162,6 +205,7 @@ class Executor:
         text = handoff_note(
             row.key,
             row.session_id,
+            tail.asked if tail is not None else (),
             tail.request if tail is not None else None,
             tail.last_answer if tail is not None else None,
             incident.id,
@@ -218,23 +262,3 @@ def refusal_of(error: errors.GatewayError) -> Refusal:
     if isinstance(error, errors.UnknownMethod | errors.ScopeRefused):
         return Refusal.NEXT_RUNG
     return Refusal.TRY_LATER
-
-
-def interrupted_at(row: Session, tail: TranscriptTail | None) -> datetime | None:
-    """When the work was cut, as well as anybody knows: the last thing written, else the run's start.
-
-    The start of a watchdog's own turn says nothing about the person's request, which may be much older."""
-    written, started = (tail.at if tail is not None else None), row.started_at
-    asked = tail.deed_at if tail is not None else None
-    is_ours = started is not None and asked is not None and started >= asked - _STAMPS_APART
-    known = [at for at in (written, None if is_ours else started) if at is not None]
-    return max(known, default=None)
-
-
-_STAMPS_APART = timedelta(seconds=10)
-"""A turn's words and its run are stamped up to two seconds apart, in either order (5.18, 9.6)."""
-
-
-def is_long_ago(at: datetime | None, now: datetime, limit: timedelta) -> bool:
-    """An unknown time counts as long ago: then the person is asked instead of the work going on."""
-    return at is None or now - at > limit

@@ -15,7 +15,16 @@ from watchdog.core.blockers import BlockerName
 from watchdog.core.evidence import Case, Truth
 from watchdog.core.model import Moment, Session, Snapshot, Status, TranscriptTail
 from watchdog.core.policy import Step
-from watchdog.core.recovery import Attempt, AttemptState, Proof, next_step, verify
+from watchdog.core.recovery import (
+    PERSON_ANSWERED,
+    Attempt,
+    AttemptState,
+    Proof,
+    awaits_person,
+    next_step,
+    verify,
+)
+from watchdog.core.tracking import RunIdentity
 from watchdog.core.verdict import Verdict
 from watchdog.service import announcements, errors
 from watchdog.service.events import Event, Log
@@ -138,10 +147,19 @@ class Incidents:
     ) -> None:
         assert proof.state is not None
         row = here.session if here is not None else None
-        verified_by = proof.reason
-        if proof.state is AttemptState.SUCCEEDED and attempt.run_id is not None and row is not None:
-            verified_by = await self._with_delivery(attempt, row, proof.reason)
-        settled = replace(attempt, state=proof.state, settled_at=now.wall, reason=proof.reason, verified_by=verified_by)
+        verified_by, delivered = proof.reason, attempt.delivered
+        if proof.state is AttemptState.SUCCEEDED and attempt.run_id is not None and attempt.address is not None:
+            delivered = await self._delivered(attempt.run_id)
+            if delivered:
+                verified_by = f"{proof.reason}, {DELIVERED}"
+        settled = replace(
+            attempt,
+            state=proof.state,
+            settled_at=now.wall,
+            reason=proof.reason,
+            verified_by=verified_by,
+            delivered=delivered,
+        )
         messages: list[Message] = []
         if proof.state is AttemptState.INEFFECTIVE:
             rest = next_step(here.policy.recovery.ladder, [*_others(incident, attempt), settled]) if here else None
@@ -151,6 +169,10 @@ class Incidents:
         )
         if not done:
             return
+        if delivered is not attempt.delivered:
+            self.ledger.note_delivery(attempt.id, delivered)
+        if proof.state is AttemptState.ABANDONED:
+            return  # an `ask` whose answer was lost: told as indeterminate then, and nothing more will be known of it
         event = Event.RECOVERY_SUCCEEDED if proof.state is AttemptState.SUCCEEDED else Event.RECOVERY_INEFFECTIVE
         self.log.event(
             event,
@@ -163,24 +185,24 @@ class Incidents:
             reason=proof.reason,
             verified_by=verified_by,
             run_id=attempt.run_id,
+            delivered=delivered,
         )
         self.meter.attempt(self.gateway.name, attempt.step.value, proof.state.value)
-        if proof.state is AttemptState.SUCCEEDED:
+        if proof.state is AttemptState.SUCCEEDED and attempt.step is not Step.FREE:
             fresh = self.ledger.incident(incident.id) or incident
             note = next(iter(self.ledger.notes(incident.id)), None)
-            message = announcements.recovered(
-                fresh, settled, now=now.wall, note_path=note.path if note is not None else None
+            outcome = _outcome_of(settled)
+            fresh = replace(fresh, attempts=(*_others(fresh, settled), settled))
+            message = announcements.closed(
+                fresh, outcome, now=now.wall, note_path=note.path if note is not None else None
             )
-            self.ledger.close_incident(incident.id, Outcome.RECOVERED, now.wall, [message])
+            self.ledger.close_incident(incident.id, outcome, now.wall, [message])
 
-    async def _with_delivery(self, attempt: Attempt, row: Session, reason: str) -> str:
-        if row.reply_address is None or attempt.run_id is None:
-            return reason
+    async def _delivered(self, run_id: str) -> bool | None:
         try:
-            delivered = await self.gateway.delivered(attempt.run_id)
+            return await self.gateway.delivered(run_id)
         except errors.GatewayError:
-            delivered = None
-        return f"{reason}, TerminalDeliverySent" if delivered else reason
+            return None
 
     # ---------------------------------------------------------------- endings
 
@@ -196,8 +218,33 @@ class Incidents:
                     self._close(incident, Outcome.CLEARED, "SessionGone", now)
                 continue
             outcome = _ending(incident, here)
-            if outcome is not None:
-                self._close(incident, outcome, here.judgement.reason, now, here.session)
+            if outcome is None:
+                continue
+            reason = here.judgement.reason
+            if outcome is Outcome.RECOVERED and awaits_person(incident.attempts):
+                reason = PERSON_ANSWERED
+                incident = self._note_answer(incident, here.session)  # noqa: PLW2901 - the same one, with its proof
+            self._close(incident, outcome, reason, now, here.session)
+
+    def _note_answer(self, incident: Incident, row: Session) -> Incident:
+        """Who was asked, or had been waiting, has been answered: that is what the deed was for."""
+        last = max((one for one in incident.attempts if one.started_at is not None), key=lambda one: one.number)
+        if last.state is not AttemptState.SUCCEEDED:
+            return incident
+        self.ledger.note_proof(last.id, PERSON_ANSWERED)
+        self.log.event(
+            Event.RECOVERY_SUCCEEDED,
+            gateway=self.gateway.name,
+            session=incident.session,
+            session_id=row.session_id,
+            incident=incident.id,
+            attempt=last.number,
+            step=last.step.value,
+            reason=last.reason,
+            verified_by=PERSON_ANSWERED,
+        )
+        proven = replace(last, verified_by=PERSON_ANSWERED)
+        return replace(incident, attempts=(*_others(incident, last), proven))
 
     def _close(
         self, incident: Incident, outcome: Outcome, reason: str, now: Moment, row: Session | None = None
@@ -258,12 +305,17 @@ def _others(incident: Incident, attempt: Attempt) -> list[Attempt]:
 
 def _ending(incident: Incident, here: Judged) -> Outcome | None:
     row, verdict = here.session, here.judgement.verdict
-    if any(attempt.state is AttemptState.SUCCEEDED for attempt in incident.attempts):
-        return Outcome.RECOVERED  # proven, and we died before we could say so
+    if awaits_person(incident.attempts):
+        return _ending_of_wait(incident, row)
+    proven = [one for one in incident.attempts if one.state is AttemptState.SUCCEEDED and one.step is not Step.FREE]
+    if proven:
+        return _outcome_of(proven[-1])  # and we died before we could say so
     sent = [attempt for attempt in incident.attempts if was_sent(attempt)]
     if row.status is not Status.RUNNING:
-        late = row.status is Status.DONE and any(attempt.before is not None for attempt in sent)
-        return Outcome.RECOVERED if late else Outcome.CLEARED
+        if row.status is Status.DONE and any(attempt.before is not None for attempt in sent):
+            return Outcome.RECOVERED
+        has_failed = row.status in (Status.FAILED, Status.KILLED, Status.TIMEOUT)
+        return Outcome.FAILED if has_failed and sent else Outcome.CLEARED
     if hangs_alive(here):
         return None
     if verdict is Verdict.HEALTHY and here.judgement.owner is Truth.UNKNOWN:
@@ -271,6 +323,32 @@ def _ending(incident: Incident, here: Judged) -> Outcome | None:
     if verdict in (Verdict.HEALTHY, Verdict.WAITING, Verdict.LONG_RUNNING) and not sent:
         return Outcome.CLEARED
     return None
+
+
+def _ending_of_wait(incident: Incident, row: Session) -> Outcome | None:
+    """Somebody was asked, or a row freed for who waited: over when a run of the session has ended well, or its row says
+    nothing any more."""
+    last = max((one for one in incident.attempts if one.started_at is not None), key=lambda one: one.number)
+    if row.status is Status.ABSENT:
+        return Outcome.CLEARED
+    has_moved = last.before is None or RunIdentity.of(row) != last.before
+    is_done = row.status is Status.DONE or (row.has_end_though_running and _ended_since(row, last))
+    return Outcome.RECOVERED if has_moved and is_done else None
+
+
+def _ended_since(row: Session, attempt: Attempt) -> bool:
+    return row.ended_at is not None and attempt.started_at is not None and row.ended_at > attempt.started_at
+
+
+def _outcome_of(attempt: Attempt) -> Outcome:
+    """What an incident comes to whose attempt has done what it should."""
+    if attempt.step is Step.ABORT:
+        return Outcome.ENDED
+    return Outcome.UNDELIVERED if attempt.delivered is False else Outcome.RECOVERED
+
+
+DELIVERED = "TerminalDeliverySent"
+"""Part of ``verified_by``: the gateway says that the answer reached the chat."""
 
 
 def _has_died(attempt: Attempt, age: timedelta, case: Case) -> bool:

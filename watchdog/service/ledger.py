@@ -11,9 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from watchdog.core.model import (
-    Session,
-)
+from watchdog.core.model import ReplyAddress, Session
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
@@ -22,7 +20,15 @@ from watchdog.core.tracking import RunIdentity
 class Outcome(StrEnum):
     OPEN = "open"
     RECOVERED = "recovered"
+    """The person has the answer, or can have it."""
+    UNDELIVERED = "undelivered"
+    """Answered, and the gateway says that the answer did not reach the person."""
+    ENDED = "ended"
+    """Its run was aborted, as a policy or an operator asked for."""
+    FAILED = "failed"
+    """It runs no more, and the request was not answered."""
     CLEARED = "cleared"
+    """It ended without us."""
     QUARANTINED = "quarantined"
 
 
@@ -74,6 +80,18 @@ class Incident:
     @property
     def is_open(self) -> bool:
         return self.closed_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A person stopped what was going on in a session. ``at``: on the gateway's clock where the row says it."""
+
+    gateway: str
+    session: str
+    session_id: str | None
+    started_at: datetime | None
+    """Of the run that was stopped."""
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +212,14 @@ class Ledger(Protocol):
         ...
 
     def plan_attempt(
-        self, incident_id: str, step: Step, at: datetime, *, before: RunIdentity | None, before_tail: str | None
+        self,
+        incident_id: str,
+        step: Step,
+        at: datetime,
+        *,
+        before: RunIdentity | None,
+        before_tail: str | None,
+        address: ReplyAddress | None = None,
     ) -> Attempt:
         """Commit the intent; the number is the incident's next, the idempotency key is stable for (incident, number)."""
         ...
@@ -220,6 +245,22 @@ class Ledger(Protocol):
 
     def note_run(self, attempt_id: int, run_id: str) -> None:
         """Remember the run id the gateway gave to a started attempt."""
+        ...
+
+    def note_delivery(self, attempt_id: int, delivered: bool | None) -> None:
+        """Remember whether an attempt's words, or the answer to them, reached the requester."""
+        ...
+
+    def note_proof(self, attempt_id: int, verified_by: str) -> None:
+        """Remember what proved, later, that an attempt already settled as SUCCEEDED had helped."""
+        ...
+
+    def note_stop(self, stop: Stop) -> bool:
+        """Remember a person's stop; False when it is known already."""
+        ...
+
+    def stops(self, gateway: str, session: str) -> Sequence[Stop]:
+        """Every stop remembered of this session."""
         ...
 
     def attempts_in_flight(self, gateway: str) -> Sequence[tuple[Incident, Attempt]]: ...

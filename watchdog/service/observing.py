@@ -154,7 +154,7 @@ class Observer:
     ) -> Judged:
         fingerprint = look.tail.fingerprint if look.tail is not None else None
         before = self.tracks.get(row.key)
-        track = observe(before, row, fingerprint, now)
+        track = observe(before, row, fingerprint, now, boot=_boot_of(facts))
         if is_alone is not None:
             track = note_alone(track, is_alone=is_alone, now=now)
         if is_alone and self._believes_rows:  # who looks once can wait for nothing, and never acts on it
@@ -205,14 +205,14 @@ class Observer:
         if preflight is not None:
             look = replace(look, preflight=preflight)
         if self._may_be_aborted(row, policy):
-            closer = await self._gateway.look(row, Wants(tail=True, pending=True))
+            closer = await self._gateway.look(row, Wants(tail=True, people=True, pending=True))
             return replace(closer, lock=look.lock, preflight=look.preflight)
         if row.has_active_run or not self._is_near_due(row, policy, now):
             return look
         needs_probe = facts.capabilities.has_abort_probe and (look.lock is None or look.lock.lock is Lock.UNREADABLE)
         if look.lock is not None and look.lock.lock is Lock.HELD_BY_GATEWAY:
             return look
-        closer = await self._gateway.look(row, Wants(tail=True, abort_probe=needs_probe, pending=True))
+        closer = await self._gateway.look(row, Wants(tail=True, people=True, abort_probe=needs_probe, pending=True))
         return replace(closer, lock=look.lock, preflight=look.preflight)
 
     def _may_be_aborted(self, row: Session, policy: Policy) -> bool:
@@ -230,10 +230,16 @@ class Observer:
         return track.quiet_for(now) >= wait
 
 
+def _boot_of(facts: GatewayFacts) -> str:
+    """Names the gateway's present life, restarts inside the process included where the gateway tells of them."""
+    return f"{facts.process}/{facts.boot_id or ''}"
+
+
 def look_wants(facts: GatewayFacts) -> Wants:
     """Everything worth looking up right before a deed."""
     return Wants(
         tail=True,
+        people=True,
         lock=facts.state_dir is not None and facts.capabilities.active_run_flag is not FlagWorth.TRUSTED,
         preflight=facts.capabilities.has_preflight,
         abort_probe=facts.capabilities.has_abort_probe

@@ -63,6 +63,8 @@ class Wants:
     lock: bool = False
     preflight: bool = False
     abort_probe: bool = False
+    people: bool = False
+    """Who may do what, of everybody who asked in ``tail``, and which accounts of chat apps there are."""
     pending: bool = False
     """Pending approvals and questions, and of a cron session the scheduler's log."""
 
@@ -76,8 +78,11 @@ class Deed:
     idempotency_key: str
     message: str | None = None
     notice: str | None = None
-    """What the person reads in their chat after a step that loses context."""
-    reply_address: ReplyAddress | None = None
+    """What the requester reads in their chat after a step that loses context."""
+    route: ReplyAddress | None = None
+    """The requester's own chat, proven; None: nothing is delivered."""
+    is_as_owner: bool = False
+    """The turn goes over a connection with admin: its requester is the gateway's owner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,8 @@ class Receipt:
 
     run_id: str | None
     said: str
+    delivered: bool | None = None
+    """Whether the chat app took a literal message; None: it was none, or the gateway does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +162,15 @@ class Gateway(Protocol):
         """The sentence to say when the configured credentials lack what ``step`` needs on this version, or None."""
         ...
 
-    async def prepare(self, step: Step, session: Session) -> None:
-        """Sign in for the step now, so that nothing but the deed itself lies between the last look and the sending."""
+    def may_act_as_admin(self) -> bool:
+        """The configured steps have a connection with admin anyway, and it is granted."""
+        ...
+
+    async def prepare(
+        self, step: Step, session: Session, *, route: ReplyAddress | None = None, is_as_owner: bool = False
+    ) -> None:
+        """Sign in for the step now, so that nothing but the deed itself lies between the last look and the sending.
+        Raises ``ChannelDown`` when the chat app of ``route`` cannot be reached now."""
         ...
 
     async def perform(self, deed: Deed) -> Receipt:
@@ -164,7 +178,7 @@ class Gateway(Protocol):
         ...
 
     async def delivered(self, run_id: str) -> bool | None:
-        """Did the answer of this run reach the person's chat app? None where the version cannot say (before 9.x)."""
+        """Did the answer of this run reach the person's chat app? None where the gateway does not say (2026.3.24)."""
         ...
 
     async def health_problem(self) -> str | None:
@@ -180,6 +194,10 @@ class Host(Protocol):
     def lock_sight(
         self, state_dir: str, agent_id: str | None, session_id: str, *, gateway_pid: int | None
     ) -> LockSight: ...
+
+    def has_spooled(self, state_dir: str, address: ReplyAddress) -> bool:
+        """The chat app's spool holds a message of this chat that was not handled yet (2026.5.18, Telegram)."""
+        ...
 
     def transcript_written_at(self, state_dir: str, agent_id: str | None, session_id: str) -> datetime | None:
         """When the session's transcript was last written; None: no file of it was seen."""

@@ -20,7 +20,7 @@ from watchdog.service.events import Event, Log
 from watchdog.service.executor import Executor
 from watchdog.service.fleet import Fleet
 from watchdog.service.incidents import Incidents
-from watchdog.service.ledger import Ledger, Notes
+from watchdog.service.ledger import Ledger, Notes, Stop
 from watchdog.service.observing import Judged, Observer
 from watchdog.service.outages import Outages, phase_of
 from watchdog.service.pace import Pace, pace
@@ -145,6 +145,7 @@ class Watch:
                 self.trust.note_answer(snapshot.latency, clock_stepped=snapshot.gateway_clock_stepped)
                 self._set_pace()
                 judged = await self.observer.judge_all(snapshot, facts)
+                self._note_stops(judged)
                 report = await self._decide_and_act(facts, snapshot, judged)
         except errors.LedgerError:
             raise
@@ -340,6 +341,23 @@ class Watch:
                 self.reporter.held(decision, is_observing=self.is_observing)
             decisions.append(decision)
         return decisions, deeds
+
+    def _note_stops(self, judged: Sequence[Judged]) -> None:
+        """A person's stop outlives this daemon and this life of the gateway: no turn of ours, ever."""
+        for item in judged:
+            track, row = item.case.track, item.session
+            if track.stopped_at is None:
+                continue
+            at = row.updated_at or track.stopped_at.wall
+            stop = Stop(self.gateway.name, row.key, row.session_id, row.started_at, at)
+            if stop not in self.ledger.stops(self.gateway.name, row.key) and self.ledger.note_stop(stop):
+                self.log.event(
+                    Event.SESSION_STOPPED,
+                    gateway=self.gateway.name,
+                    session=row.key,
+                    session_id=row.session_id,
+                    reason="a person stopped it; no turn of ours follows",
+                )
 
     def _noting_sickness(self, decision: Decision, here: GatewayStanding) -> GatewayStanding:
         """What the last look found of the gateway itself holds for every other session, too."""

@@ -116,7 +116,7 @@ GUARDS: tuple[Guard, ...] = (
         "work finished",
         "finished but flagged",
         "watchdog/core/blockers.py",
-        "        if tail.kind is TailKind.ANSWERED and step is Step.RESUME:\n",
+        "        if tail.kind is TailKind.ANSWERED and step in (Step.RESUME, Step.ASK):\n",
         "        if False:\n",
         ("91700-answered",),
         BLOCKERS,

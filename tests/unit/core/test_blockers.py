@@ -135,8 +135,22 @@ CHANGES: dict[BlockerName, list[Change]] = {
     BlockerName.TRANSCRIPT_UNKNOWN: [lambda s: s.look(tail=None)],
     BlockerName.WAITING_UNKNOWN: [lambda s: s.look(is_waiting_unread=True)],
     BlockerName.HISTORY_LOST: [lambda s: s.stand(lost_history="The ledger was replaced.")],
+    BlockerName.REQUESTER_UNKNOWN: [lambda s: s.stand(requester_problem="Two people asked.")],
+    BlockerName.STOPPED_BY_PERSON: [
+        lambda s: s.stand(was_stopped=True),
+        lambda s: s.track(stopped_at=at(-1)),
+        lambda s: s.stand(was_stopped=True).plan(Step.ASK),
+        lambda s: s.stand(was_stopped=True).plan(Step.NEW),
+    ],
+    BlockerName.CHANNEL_DOWN: [lambda s: s.stand(channel_problem="telegram cannot be reached")],
+    BlockerName.GATEWAY_RECOVERING: [lambda s: s.look(will_redeliver=True)],
 }
 EACH = [(name, change) for name, changes in CHANGES.items() for change in changes]
+
+
+@pytest.mark.parametrize("step", [Step.FREE, Step.ABORT])
+def test_a_stopped_session_may_be_freed_for_other_messages(step: Step) -> None:
+    assert Situation().stand(was_stopped=True).plan(step).names() == []
 
 
 def test_nothing_in_the_way_means_go() -> None:
@@ -258,7 +272,7 @@ def test_a_held_lock_names_its_process_and_is_never_ours_to_delete() -> None:
     assert "never deleted" in blocker.message
 
 
-@pytest.mark.parametrize("step", [step for step in Step if step is not Step.RESUME])
+@pytest.mark.parametrize("step", [step for step in Step if step not in (Step.RESUME, Step.ASK)])
 def test_finished_work_only_blocks_a_resume(step: Step) -> None:
     situation = Situation()
     situation.look(tail=tail(TailKind.ANSWERED))

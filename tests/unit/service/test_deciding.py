@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from watchdog.core.evidence import Case, Evidence, Signal, Truth
-from watchdog.core.model import Look, Session, Status, TailKind, TranscriptTail
+from watchdog.core.model import Look, SenderRights, Session, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Mode, Policy, PolicyBook, Step
 from watchdog.core.recovery import Attempt, AttemptState, Refusal
 from watchdog.core.tracking import observe
 from watchdog.core.verdict import Judgement, Verdict
 from watchdog.service import errors
-from watchdog.service.executor import interrupted_at, is_long_ago, refusal_of
+from watchdog.service.executor import refusal_of
 from watchdog.service.fleet import fleet_is_suspicious
 from watchdog.service.inspecting import inspect, look_once_more
 from watchdog.service.observing import Judged
@@ -26,14 +26,17 @@ from watchdog.service.planning import (
     decide,
     fitting_steps,
     hangs_alive,
+    interrupted_at,
+    is_long_ago,
     was_sent,
 )
 from watchdog.service.trust import Trust
 
-from .world import BOOT, START, V96, V324, World, breaker, budget, dead, lenient, policy, tail_of, vague
+from .world import ALICE, BOOT, START, V96, V324, World, breaker, budget, dead, lenient, policy, tail_of, vague
 
 KEY = dead().key
 NOW = START.plus(timedelta(hours=2))
+RIGHTS = (SenderRights(str(ALICE.id), is_owner=False, has_own_rules=False),)
 
 
 async def _judged(
@@ -47,9 +50,9 @@ async def _judged(
 ) -> Judged:
     session = row or dead()
     facts = await World().gateway.connect()
-    end = tail if tail is not None else tail_of()
+    end = tail if tail is not None else tail_of(at=NOW.wall - timedelta(minutes=5))
     track = observe(None, session, end.fingerprint, START)
-    case = Case(NOW, facts, session, track, Look(tail=end), boot_age=timedelta(days=1))
+    case = Case(NOW, facts, session, track, Look(tail=end, rights=RIGHTS), boot_age=timedelta(days=1))
     return Judged(
         session, case, Judgement(verdict, "Reason", "A sentence.", evidence, is_proven=is_proven), default or policy()
     )
@@ -58,19 +61,23 @@ async def _judged(
 # ---------------------------------------------------------------- rungs
 
 
-EVERY_STEP = tuple(Step)
+EVERY_STEP = tuple(step for step in Step if step.is_rung)
 
 
 @pytest.mark.parametrize(
     ("row", "tail", "fitting"),
     [
-        (dead(), tail_of(), {Step.RESUME, Step.NEW, Step.RESET, Step.NOTIFY}),
-        (dead(), tail_of(TailKind.ANSWERED), {Step.RESUME, Step.NOTIFY}),
-        (dead(aborted_last_run=True), tail_of(), {Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.NOTIFY}),
+        (dead(), tail_of(), {Step.ASK, Step.RESUME, Step.NEW, Step.RESET, Step.NOTIFY}),
+        (dead(), tail_of(TailKind.ANSWERED), {Step.ASK, Step.RESUME, Step.NOTIFY}),
+        (
+            dead(aborted_last_run=True),
+            tail_of(),
+            {Step.ASK, Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.NOTIFY},
+        ),
         (
             dead(restart_recovery_status="tombstoned"),
             tail_of(),
-            {Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.NOTIFY},
+            {Step.ASK, Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.NOTIFY},
         ),
     ],
 )

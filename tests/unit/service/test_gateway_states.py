@@ -75,6 +75,7 @@ def test_every_leaf_of_the_tree_is_tried() -> None:
         errors.GatewayUnreachable,
         errors.GatewayClosed,
         errors.NotAGateway,
+        errors.ChannelDown,
         errors.AuthenticationRefused,
         errors.PairingRequired,
         errors.ScopeRefused,

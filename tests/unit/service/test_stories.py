@@ -51,7 +51,7 @@ async def test_a_resume_that_helps() -> None:
     world = _world()
     await world.until_deed()
     (deed,) = world.gateway.performed
-    assert (deed.step, deed.session.key, deed.reply_address) == (Step.RESUME, KEY, dead().reply_address)
+    assert (deed.step, deed.session.key, deed.route) == (Step.RESUME, KEY, dead().reply_address)
     assert f"> {REQUEST}" in str(deed.message)
     assert deed.notice is None
     await world.live(minutes=1)
@@ -97,8 +97,8 @@ async def test_a_turn_that_fails_climbs_the_ladder() -> None:
     await world.live(minutes=2)
     assert world.attempts[0].reason == "NewRunFailed"
     assert world.states == [("resume", "ineffective")]
-    assert [incident.outcome for incident in world.incidents] == [Outcome.CLEARED]
-    assert world.told() == ["stuck", "ineffective", "cleared"]
+    assert [incident.outcome for incident in world.incidents] == [Outcome.FAILED]
+    assert world.told() == ["stuck", "ineffective", "ineffective"], "nobody has an answer: not cleared"
 
 
 async def test_a_turn_that_hangs_is_not_taken_for_a_recovery() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from watchdog.adapters.ledger import Ledger
 from watchdog.core.model import (
+    Asked,
     GatewayFacts,
     LockSight,
     LockWorth,
@@ -21,6 +22,9 @@ from watchdog.core.model import (
     Moment,
     Preflight,
     ReplyAddress,
+    Sender,
+    SenderKind,
+    SenderRights,
     Session,
     SessionKind,
     Snapshot,
@@ -30,6 +34,7 @@ from watchdog.core.model import (
 )
 from watchdog.core.policy import Budget, FleetBreaker, Policy, PolicyBook, Recovery, Step, Thresholds
 from watchdog.core.recovery import Attempt
+from watchdog.core.requester import peer_of
 from watchdog.gateway.capabilities import capabilities_of
 from watchdog.service import errors
 from watchdog.service.events import Event, RecordedLog
@@ -42,6 +47,8 @@ V324, V414, V518, V96 = "2026.3.24", "2026.4.14", "2026.5.18", "2026.9.6"
 START = Moment(100_000.0, datetime(2026, 11, 20, 12, 0, tzinfo=UTC))
 BOOT = START.wall - timedelta(days=1)
 IRC = ReplyAddress("irc", "irc:alice", "default")
+ALICE = Sender(SenderKind.PERSON, "alice!~alice@127.0.0.1", "Alice")
+"""The person of the chat that ``IRC`` leads to."""
 POLL = timedelta(seconds=30)
 REQUEST = "please do the long task LONGTASK-7"
 TELL = "pager"
@@ -114,6 +121,7 @@ class CountingMeter:
 
 def dead(key: str = "agent:main:irc:direct:alice", **changes: Any) -> Session:
     """A row whose run started an hour before the gateway did: nothing can work on it."""
+    peer = peer_of(key)
     made = Session(
         key,
         Status.RUNNING,
@@ -121,7 +129,8 @@ def dead(key: str = "agent:main:irc:direct:alice", **changes: Any) -> Session:
         kind=SessionKind.DIRECT,
         agent_id="main",
         channel="irc",
-        reply_address=IRC,
+        reply_address=IRC if peer is None else ReplyAddress(peer.channel, f"{peer.channel}:{peer.chat}", "default"),
+        last_writer=ALICE.id if peer is None else None,
         started_at=BOOT - timedelta(hours=1),
         updated_at=BOOT - timedelta(hours=1),
         has_active_run=False,
@@ -134,9 +143,22 @@ def vague(key: str = "agent:main:irc:direct:alice", **changes: Any) -> Session:
     return dead(key, **{"started_at": START.wall - timedelta(minutes=1), "has_active_run": None, **changes})
 
 
-def tail_of(kind: TailKind = TailKind.REQUEST, **changes: Any) -> TranscriptTail:
-    made = TranscriptTail(kind, "tail-1", request=REQUEST, last_answer="earlier", at=START.wall - timedelta(minutes=5))
-    return replace(made, **changes)
+def person_of(key: str) -> Sender:
+    """Who writes to such a session: the person its key names, else Alice."""
+    peer = peer_of(key)
+    if peer is None or not peer.is_person:
+        return ALICE
+    return Sender(SenderKind.PERSON, f"{peer.chat}!~{peer.chat}@127.0.0.1", peer.chat.capitalize())
+
+
+def tail_of(kind: TailKind = TailKind.REQUEST, *, by: Sender = ALICE, **changes: Any) -> TranscriptTail:
+    """A transcript that ends with a person's request; ``request=None``: nothing of it is left."""
+    at = START.wall - timedelta(minutes=5)
+    made = TranscriptTail(kind, "tail-1", request=REQUEST, last_answer="earlier", at=at)
+    made = replace(made, **changes)
+    if made.request is not None and "asked" not in changes:
+        made = replace(made, asked=(Asked(by, made.request, made.at),))
+    return made
 
 
 Effect = Callable[[Deed], Receipt]
@@ -165,6 +187,13 @@ class FakeGateway:
     sickness: str | None = None
     still: Standstill | None = None
     """What a poll is told that asks whether a list is needed; None: it is."""
+    rights: dict[str, SenderRights] = field(default_factory=dict)
+    """What the configuration says of a sender; not listed: no rules, and not the owner."""
+    has_admin: bool = True
+    channel_problem: str | None = None
+    """Why the chat app cannot be reached."""
+    spooled: set[str] = field(default_factory=set)
+    """Keys of sessions whose chat app's spool still holds a message."""
     scope_problems: dict[Step, str] = field(default_factory=dict)
     wanted: list[tuple[frozenset[Step], frozenset[Step]]] = field(default_factory=list)
     """What deeds may be, and what the configuration may ask for, each time it was said anew."""
@@ -279,7 +308,11 @@ class FakeGateway:
         if wants.preflight and worth.has_preflight and self.busy is not None:
             look = replace(look, preflight=Preflight(self.busy, self.clock.now()))
         if wants.tail:
-            look = replace(look, tail=self.tails.get(session.key, tail_of()))
+            look = replace(look, tail=self.tails.get(session.key, tail_of(by=person_of(session.key))))
+        if wants.people and look.tail is not None:
+            people = {one.sender.id for one in look.tail.asked if one.sender.kind is SenderKind.PERSON}
+            fair = [self.rights.get(who) or SenderRights(who, False, False) for who in people if who is not None]
+            look = replace(look, rights=tuple(fair), will_redeliver=session.key in self.spooled)
         if wants.abort_probe:
             assert worth.has_abort_probe, "it would kill the run"
             assert worth.lock is LockWorth.WHOLE_RUN
@@ -295,8 +328,15 @@ class FakeGateway:
     def missing_scope(self, step: Step) -> str | None:
         return self.scope_problems.get(step)
 
-    async def prepare(self, step: Step, session: Session) -> None:
+    def may_act_as_admin(self) -> bool:
+        return self.has_admin
+
+    async def prepare(
+        self, step: Step, session: Session, *, route: ReplyAddress | None = None, is_as_owner: bool = False
+    ) -> None:
         self._say("prepare")
+        if route is not None and self.channel_problem is not None:
+            raise errors.ChannelDown(self.channel_problem)
         self.at_fence()
 
     async def perform(self, deed: Deed) -> Receipt:
@@ -327,7 +367,13 @@ class FakeGateway:
         """The step works as it should: a new run ends well, or the row is cleared."""
         later = self.clock.now().wall + timedelta(seconds=1)
         key = deed.session.key
-        if deed.step.loses_context:
+        if deed.step is Step.ASK:
+            return Receipt(None, "send: ok", delivered=True)
+        if deed.step is Step.FREE:
+            self.change(
+                key, status=Status.FAILED, last_run_error="restart recovery claim changed before agent adoption"
+            )
+        elif deed.step.loses_context:
             self.change(key, status=Status.ABSENT, started_at=None, session_id=f"{deed.session.session_id}-new")
         else:
             self.change(key, status=Status.DONE, started_at=later, updated_at=later)

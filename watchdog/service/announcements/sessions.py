@@ -130,6 +130,38 @@ def recovered(incident: Incident, attempt: Attempt, *, now: datetime, note_path:
     return _about(incident, MessageKind.RECOVERED, f"Recovered: {_name(incident)}", lines, "closed")
 
 
+def undelivered(incident: Incident, attempt: Attempt, *, now: datetime) -> Message:
+    """The closed message after a turn that was answered, and whose answer did not reach the person."""
+    lines = [
+        f"{_who(incident)} was answered, but the answer did not reach the person.",
+        sentence(
+            f"{DEEDS[attempt.step]} at {when(attempt.started_at or now, now)}: the gateway says that its chat app refused it"
+        ),
+        "",
+        "It is not sent again. The answer stands in the conversation; see whether the person has blocked the bot.",
+    ]
+    return _about(incident, MessageKind.INEFFECTIVE, f"Not delivered: {_name(incident)}", lines, "closed", "explain")
+
+
+def ended(incident: Incident, *, now: datetime) -> Message:
+    """The closed message after a run was aborted, as a policy or an operator asked for."""
+    lines = [
+        f"The run of {_who(incident)} was stopped, {_after(incident, now)}.",
+        "What it was doing is not done, and nobody was told in the chat.",
+    ]
+    return _about(incident, MessageKind.CLEARED, f"Stopped: {_name(incident)}", lines, "closed", "explain")
+
+
+def failed(incident: Incident, *, now: datetime) -> Message:
+    """The closed message of a session that runs no more and whose request was not answered."""
+    lines = [
+        f"{_who(incident)} is no longer marked running, {_after(incident, now)}, but its last run failed.",
+        "The request was not answered. A new message to it starts a new run.",
+        *["", "Tried:", *tried(incident.attempts, now)],
+    ]
+    return _about(incident, MessageKind.INEFFECTIVE, f"Failed: {_name(incident)}", lines, "closed", "explain")
+
+
 def cleared(incident: Incident, *, now: datetime) -> Message:
     """The closed message of an incident that ended without a deed proven to be the cause."""
     lines = [f"{_who(incident)} is no longer stuck, {_after(incident, now)}."]
@@ -143,8 +175,14 @@ def cleared(incident: Incident, *, now: datetime) -> Message:
 
 
 def closed(incident: Incident, outcome: Outcome, *, now: datetime, note_path: str | None = None) -> Message:
-    """The closed message for RECOVERED (by the last successful attempt) or CLEARED."""
+    """The closed message for how it ended; RECOVERED by the last successful attempt."""
     proven = [attempt for attempt in incident.attempts if attempt.state is AttemptState.SUCCEEDED]
+    if outcome is Outcome.UNDELIVERED and proven:
+        return undelivered(incident, proven[-1], now=now)
+    if outcome is Outcome.ENDED:
+        return ended(incident, now=now)
+    if outcome is Outcome.FAILED:
+        return failed(incident, now=now)
     if outcome is Outcome.RECOVERED and proven:
         return recovered(incident, proven[-1], now=now, note_path=note_path)
     return cleared(incident, now=now)

@@ -20,6 +20,8 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 STEP_NAMES = {
+    Step.ASK: "Question",
+    Step.FREE: "Freeing",
     Step.RESUME: "Resume",
     Step.NEW: "Fresh session",
     Step.RESET: "Reset",
@@ -29,6 +31,8 @@ STEP_NAMES = {
 }
 
 DEEDS = {
+    Step.ASK: "asking the person to send the request again",
+    Step.FREE: "freeing its row for the messages that wait",
     Step.RESUME: "resuming it",
     Step.NEW: "starting a fresh session",
     Step.RESET: "resetting it",
@@ -38,6 +42,8 @@ DEEDS = {
 }
 
 STEP_EFFECTS = {
+    Step.ASK: "Nothing runs until they do; the conversation is kept.",
+    Step.FREE: "Nothing is said in the chat; the conversation is kept.",
     Step.RESUME: "The conversation is kept.",
     Step.NEW: "It will not remember the conversation; the last request is saved first.",
     Step.RESET: "It will not remember the conversation; the last request is saved first.",
@@ -63,6 +69,11 @@ REASONS = {
     "StillRunning": "the session is still marked running",
     "SessionGone": "the session is no longer listed",
     "TerminalDeliverySent": "its answer was delivered",
+    "Asked": "the message was sent",
+    "PerhapsAsked": "whether the message was sent is not known, and it is not sent again",
+    "RowFreed": "the session takes messages again",
+    "PersonAnswered": "a message of theirs was answered since",
+    "EndedInRow": "its run has ended",
 }
 
 

@@ -6,6 +6,7 @@ them, error texts of runs, folders of this machine.
 
 from __future__ import annotations
 
+import hashlib
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -15,8 +16,18 @@ from enum import Enum
 from functools import cache
 from typing import Any, TypeVar
 
-from watchdog.core.model import GatewayFacts, Look, MalformedRow, Preflight, ReplyAddress, Session
+from watchdog.core.model import (
+    GatewayFacts,
+    Look,
+    MalformedRow,
+    Preflight,
+    ReplyAddress,
+    Sender,
+    SenderKind,
+    Session,
+)
 from watchdog.core.recovery import telling_word
+from watchdog.core.requester import chat_of
 from watchdog.service import errors
 from watchdog.service.ports import Wants
 
@@ -24,7 +35,7 @@ ELSEWHERE = "(not recorded)"
 """Stands where a recording only says that there was something."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_ASPECTS = {"t": "tail", "l": "lock", "p": "preflight", "a": "abort_probe", "q": "pending"}
+_ASPECTS = {"t": "tail", "l": "lock", "p": "preflight", "a": "abort_probe", "q": "pending", "w": "people"}
 _Value = TypeVar("_Value")
 Scrub = Callable[[str], str]
 
@@ -129,11 +140,26 @@ def session_data(row: Session) -> dict[str, Any]:
     kept = replace(
         row,
         last_run_error=None,
-        reply_address=ReplyAddress(address.channel, ELSEWHERE) if address is not None else None,
+        reply_address=_pseudonymous(address, row.key) if address is not None else None,
+        last_writer=_pseudonym(row.last_writer, row.key) if row.last_writer is not None else None,
     )
     data: dict[str, Any] = plain(kept)
     del data["key"]
     return data
+
+
+def _pseudonymous(address: ReplyAddress, key: str) -> ReplyAddress:
+    """Where nobody can be read from, and where the same chat is still the same: what decides is whether two of them are."""
+    chat, thread = chat_of(address)
+    return ReplyAddress(address.channel, f"{address.channel}:{_pseudonym(chat, key)}", address.account_id, thread)
+
+
+def _pseudonym(who: str, key: str) -> str:
+    """Another name for a person or chat, equal for equal ones; digits for digits. What the session's key says stays."""
+    if who.lower() in key.lower().split(":"):
+        return who
+    digest = hashlib.blake2s(who.lower().encode("utf-8", "replace"), digest_size=6).digest()
+    return str(int.from_bytes(digest, "big")) if who.isdigit() else f"somebody-{digest.hex()}"
 
 
 def session_of(key: str, data: object) -> Session:
@@ -153,14 +179,25 @@ def malformed_data(row: MalformedRow, scrub: Scrub) -> dict[str, Any]:
     return data
 
 
-def look_data(look: Look, scrub: Scrub) -> dict[str, Any]:
-    """A look without anybody's words. A preflight becomes its count alone: when it was asked follows from the pass."""
-    tail = replace(look.tail, request=None, last_answer=None) if look.tail is not None else None
+def look_data(look: Look, key: str, scrub: Scrub) -> dict[str, Any]:
+    """A look without anybody's words and names. A preflight becomes its count alone: when it was asked follows from the
+    pass."""
+    tail = look.tail
+    if tail is not None:
+        asked = tuple(replace(one, words=ELSEWHERE, sender=_nameless(one.sender, key)) for one in tail.asked)
+        request = ELSEWHERE if tail.request is not None else None
+        tail = replace(tail, request=request, last_answer=None, asked=asked)
+    rights = tuple(replace(one, sender_id=_pseudonym(one.sender_id, key)) for one in look.rights)
     problems = tuple(scrub(problem) for problem in look.problems)
-    data: dict[str, Any] = plain(replace(look, tail=tail, preflight=None, problems=problems))
+    data: dict[str, Any] = plain(replace(look, tail=tail, preflight=None, problems=problems, rights=rights))
     if look.preflight is not None:
         data["busy"] = look.preflight.total_active
     return data
+
+
+def _nameless(sender: Sender, key: str) -> Sender:
+    is_person = sender.kind is SenderKind.PERSON and sender.id is not None
+    return replace(sender, name=None, id=_pseudonym(sender.id, key) if is_person and sender.id else sender.id)
 
 
 def look_of(data: object, preflight: Callable[[int], Preflight]) -> Look:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from watchdog.core.model import GatewayFacts, Look, Session, Snapshot
+from watchdog.core.model import GatewayFacts, Look, ReplyAddress, Session, Snapshot
 from watchdog.core.policy import Step
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
@@ -110,10 +110,15 @@ class RecordedGateway:
         self.recorder.scope(step.value, missing)
         return missing
 
-    async def prepare(self, step: Step, session: Session) -> None:
+    def may_act_as_admin(self) -> bool:
+        return self.inner.may_act_as_admin()
+
+    async def prepare(
+        self, step: Step, session: Session, *, route: ReplyAddress | None = None, is_as_owner: bool = False
+    ) -> None:
         entry: Plain = {"step": step.value, "session": session.key}
         with self._noting("signed_in", lambda problem: {**entry, "error": problem}):
-            await self.inner.prepare(step, session)
+            await self.inner.prepare(step, session, route=route, is_as_owner=is_as_owner)
 
     async def perform(self, deed: Deed) -> Receipt:
         entry: Plain = {"step": deed.step.value, "session": deed.session.key}

@@ -277,7 +277,10 @@ class Recorder:
     def looked(self, session: Session, wants: Wants, answer: Look | errors.GatewayError) -> None:
         if self._taken is None:
             return
-        data = look_data(answer, self.scrub) if isinstance(answer, Look) else {"error": error_data(answer, self.scrub)}
+        if isinstance(answer, Look):
+            data = look_data(answer, session.key, self.scrub)
+        else:
+            data = {"error": error_data(answer, self.scrub)}
         self._taken.looks.setdefault(session.key, []).append([wants_mask(wants), data])
 
     @_harmless

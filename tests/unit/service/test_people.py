@@ -1,0 +1,457 @@
+"""Whose request, whose chat, whose rights, whose stop: what one watch does for people, pass by pass.
+
+Alice (1001) and Bob (1002) write to one bot on Telegram. What reaches whom is read off the deeds that were sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from watchdog.core.model import (
+    Asked,
+    ReplyAddress,
+    Sender,
+    SenderKind,
+    SenderRights,
+    Session,
+    SessionKind,
+    Status,
+    TailKind,
+    TranscriptTail,
+)
+from watchdog.core.policy import AskInstead, PolicyBook, Step
+from watchdog.core.recovery import PERHAPS_ASKED, AttemptState
+from watchdog.service import errors
+from watchdog.service.events import Event
+from watchdog.service.ledger import MessageKind, Outcome
+from watchdog.service.ports import Deed, Receipt
+
+from .world import BOOT, START, V96, V324, World, dead, lenient, policy, tail_of
+
+ALICE = Sender(SenderKind.PERSON, "1001", "Alice Ames")
+BOB = Sender(SenderKind.PERSON, "1002", "Bob")
+WEB = Sender(SenderKind.OPERATOR, "openclaw-control-ui")
+HERS = ReplyAddress("telegram", "telegram:1001", "default")
+HIS = ReplyAddress("telegram", "telegram:1002", "default")
+GROUP_KEY = "agent:main:telegram:group:-100600"
+GROUP = ReplyAddress("telegram", "telegram:-100600", "default")
+MAIN = "agent:main:main"
+SECRET = "her confidential question"
+CUT = START.wall - timedelta(minutes=5)
+
+
+def shared(address: ReplyAddress = HIS, writer: str = "1002", **changes: Any) -> Session:
+    """The main session that all private chats lead to."""
+    made = dead(MAIN, kind=SessionKind.MAIN, channel="telegram", reply_address=address, last_writer=writer)
+    return replace(made, **changes)
+
+
+def asked(*senders: Sender, kind: TailKind = TailKind.REQUEST, **changes: Any) -> TranscriptTail:
+    said = tuple(Asked(one, SECRET, CUT) for one in senders)
+    made = TranscriptTail(kind, "tail-1", request=SECRET if said else None, at=CUT, asked=said)
+    return replace(made, **changes)
+
+
+def world_with(row: Session, tail: TranscriptTail, *, version: str = V324, **recovery: Any) -> World:
+    world = World(book=PolicyBook(default=lenient(**recovery)), version=version)
+    world.gateway.put(row).see(row.key, tail=tail)
+    return world
+
+
+def heard(world: World) -> list[tuple[str, str | None]]:
+    """(step, whose chat) of every deed that was sent."""
+    return [(deed.step.value, deed.route.to if deed.route is not None else None) for deed in world.gateway.performed]
+
+
+# ---------------------------------------------------------------- whose chat
+
+
+@pytest.mark.parametrize("ladder", [(Step.RESUME,), (Step.NEW,), (Step.ASK,), (Step.RESUME, Step.NEW)])
+async def test_alice_asked_and_bob_wrote_last_and_nothing_goes_to_bob(ladder: tuple[Step, ...]) -> None:
+    told = replace(ALICE, channel="telegram", account_id="default")
+    world = world_with(shared(), asked(told), ladder=ladder)
+    await world.live(hours=1)
+    assert heard(world) == [(ladder[0].value, "telegram:1001")]
+    assert world.attempts[0].address == replace(HERS)
+
+
+@pytest.mark.parametrize(
+    ("row", "senders"),
+    [
+        (shared(), (ALICE,)),
+        (shared(), (ALICE, BOB)),
+        (shared(HERS, "1001"), (ALICE, BOB)),
+        (dead(GROUP_KEY, kind=SessionKind.GROUP, reply_address=GROUP), (WEB,)),
+        (dead(GROUP_KEY, kind=SessionKind.GROUP, reply_address=GROUP), (ALICE, WEB)),
+        (shared(), (Sender(SenderKind.NOBODY),)),
+    ],
+)
+@pytest.mark.parametrize("step", [Step.RESUME, Step.NEW, Step.RESET, Step.ASK])
+async def test_where_no_chat_is_proven_nothing_is_sent_and_the_operator_hears_why(
+    row: Session, senders: tuple[Sender, ...], step: Step
+) -> None:
+    world = world_with(row, asked(*senders), ladder=(step,))
+    await world.live(hours=2)
+    assert world.steps == []
+    assert world.held() == ["requester_unknown"]
+    (message,) = world.owed(MessageKind.STUCK)
+    assert "is not proven" in message.body
+    assert SECRET not in message.body
+
+
+async def test_a_group_is_answered_in_the_group_with_the_author_named() -> None:
+    row = dead(GROUP_KEY, kind=SessionKind.GROUP, reply_address=GROUP)
+    world = world_with(row, asked(ALICE))
+    await world.until_deed()
+    (deed,) = world.gateway.performed
+    assert (deed.step, deed.route) == (Step.RESUME, GROUP)
+    assert "written by “Alice Ames” (id 1001)" in str(deed.message)
+
+
+async def test_a_session_of_the_browser_is_resumed_and_delivered_nowhere() -> None:
+    row = dead("agent:main:lost", kind=SessionKind.OTHER, channel=None, reply_address=None, last_writer=None)
+    world = world_with(row, asked(WEB))
+    await world.until_deed()
+    assert heard(world) == [("resume", None)]
+
+
+@pytest.mark.parametrize("step", [Step.NEW, Step.RESET])
+async def test_the_notice_after_a_fresh_start_quotes_to_the_requester_alone(step: Step) -> None:
+    world = world_with(shared(HERS, "1001"), asked(ALICE), ladder=(step,))
+    await world.until_deed()
+    (deed,) = world.gateway.performed
+    assert deed.route == HERS
+    assert SECRET in str(deed.notice)
+
+
+# ---------------------------------------------------------------- whose rights
+
+
+async def test_a_member_with_rules_of_their_own_is_asked_and_nothing_runs() -> None:
+    world = world_with(shared(HERS, "1001"), asked(ALICE))
+    world.gateway.rights["1001"] = SenderRights("1001", is_owner=False, has_own_rules=True)
+    await world.live(hours=2)
+    assert heard(world) == [("ask", "telegram:1001")]
+    assert SECRET not in str(world.gateway.performed[0].message)
+
+
+async def test_a_turn_goes_over_admin_for_a_proven_owner_alone() -> None:
+    for is_owner in (False, True):
+        world = world_with(shared(HERS, "1001"), asked(ALICE))
+        world.gateway.rights["1001"] = SenderRights("1001", is_owner=is_owner, has_own_rules=False)
+        await world.until_deed()
+        assert [deed.is_as_owner for deed in world.gateway.performed] == [is_owner]
+
+
+async def test_rights_that_change_between_decision_and_deed_send_nothing() -> None:
+    """The fence looks again: what was signed in for is not what may be done now."""
+    world = world_with(shared(HERS, "1001"), asked(ALICE))
+
+    def now_has_rules() -> None:
+        world.gateway.rights["1001"] = SenderRights("1001", is_owner=False, has_own_rules=True)
+
+    world.gateway.at_fence = now_has_rules
+    await world.live(hours=1)
+    assert heard(world) == [("ask", "telegram:1001")]
+
+
+async def test_never_asking_holds_instead() -> None:
+    world = world_with(shared(HERS, "1001"), asked(ALICE), ask_instead_of_resume=AskInstead.NEVER)
+    world.gateway.rights["1001"] = SenderRights("1001", is_owner=False, has_own_rules=True)
+    await world.live(hours=2)
+    assert world.steps == []
+    assert world.held() == ["step_unavailable"]
+
+
+# ---------------------------------------------------------------- the question
+
+
+def _rules(world: World) -> World:
+    world.gateway.rights["1001"] = SenderRights("1001", is_owner=False, has_own_rules=True)
+    return world
+
+
+async def test_a_question_is_asked_once_and_proven_by_the_run_that_follows() -> None:
+    world = _rules(world_with(shared(HERS, "1001"), asked(ALICE)))
+    await world.live(hours=30)
+    assert world.states == [("ask", "succeeded")]
+    assert [incident.outcome for incident in world.incidents] == [Outcome.OPEN], "nobody has answered yet"
+    assert world.told() == ["stuck"]
+    assert not world.log.of(Event.RECOVERY_SUCCEEDED)
+    later = world.clock.now().wall
+    world.gateway.change(MAIN, status=Status.DONE, started_at=later, updated_at=later)
+    await world.live(minutes=2)
+    assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
+    assert world.attempts[0].verified_by == "PersonAnswered"
+    assert world.told() == ["stuck", "recovered"]
+    assert "resum" not in world.owed(MessageKind.RECOVERED)[0].body.lower()
+
+
+async def test_a_question_survives_the_daemon_and_is_not_asked_again() -> None:
+    world = _rules(world_with(shared(HERS, "1001"), asked(ALICE)))
+    await world.until_deed()
+    world.die_and_start_again()
+    await world.live(hours=3)
+    assert world.steps == [Step.ASK]
+
+
+async def test_a_question_whose_answer_is_lost_is_never_repeated() -> None:
+    world = _rules(world_with(shared(HERS, "1001"), asked(ALICE)))
+    world.gateway.failing["perform"] = errors.OutcomeUnknown("no answer to send")
+    await world.until_deed()
+    world.gateway.failing.clear()
+    await world.live(hours=6)
+    assert world.steps == [Step.ASK]
+    assert [(one.state, one.reason) for one in world.attempts] == [(AttemptState.ABANDONED, PERHAPS_ASKED)]
+    assert [incident.outcome for incident in world.incidents] == [Outcome.OPEN]
+
+
+async def test_whom_words_cannot_reach_no_harsher_step_is_tried_on() -> None:
+    """The person has blocked the bot."""
+    world = _rules(world_with(shared(HERS, "1001"), asked(ALICE)))
+    world.gateway.failing["perform"] = errors.RequestRefused("403", code="UNAVAILABLE", retryable=True)
+    await world.live(hours=6)
+    assert world.steps == [Step.ASK]
+    assert world.attempts[0].delivered is False
+    assert [incident.outcome for incident in world.incidents] == [Outcome.QUARANTINED]
+
+
+async def test_another_run_that_dies_after_the_question_is_another_interruption() -> None:
+    world = _rules(world_with(shared(HERS, "1001"), asked(ALICE)))
+    await world.until_deed()
+    again = BOOT - timedelta(minutes=1)
+    world.gateway.change(MAIN, started_at=again, updated_at=again)
+    await world.live(hours=2)
+    assert world.steps == [Step.ASK, Step.ASK]
+
+
+# ---------------------------------------------------------------- rows that refuse their people
+
+
+def _deaf(world: World, key: str = MAIN, times: int = 2) -> None:
+    """A message waits and is refused ``times`` times."""
+    for _ in range(times):
+        at = world.clock.now().wall
+        world.gateway.change(key, last_interaction_at=at, updated_at=at)
+
+
+async def _knock(world: World, times: int) -> None:
+    for _ in range(times):
+        _deaf(world, times=1)
+        await world.live(seconds=60)
+
+
+async def test_who_waits_at_a_deaf_row_is_let_in_without_a_turn_of_ours() -> None:
+    world = world_with(shared(HERS, "1001"), asked(ALICE), version=V96)
+    await world.live(minutes=1)
+    await _knock(world, 3)
+    await world.until_deed()
+    assert heard(world) == [("free", None)]
+    assert SECRET not in str(world.gateway.performed[0].message)
+    await world.live(minutes=2)
+    assert world.states == [("free", "succeeded")]
+    assert [incident.outcome for incident in world.incidents] == [Outcome.OPEN], "nobody was answered yet"
+    later = world.clock.now().wall
+    world.gateway.change(MAIN, status=Status.DONE, started_at=later, updated_at=later)
+    await world.live(minutes=2)
+    assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
+    assert world.attempts[0].verified_by == "PersonAnswered"
+
+
+@pytest.mark.parametrize("knocks", [0, 1])
+async def test_without_proof_that_somebody_waits_no_row_is_freed(knocks: int) -> None:
+    world = world_with(shared(HERS, "1001"), asked(ALICE), version=V96)
+    await world.live(minutes=1)
+    await _knock(world, knocks)
+    await world.until_deed()
+    assert world.steps == [Step.RESUME]
+
+
+async def test_a_row_is_freed_once() -> None:
+    world = world_with(shared(HERS, "1001"), asked(ALICE), version=V96)
+    world.gateway.effect = world.gateway.nothing
+    await world.live(minutes=1)
+    await _knock(world, 3)
+    await world.live(hours=3)
+    assert world.steps.count(Step.FREE) == 1
+    assert world.steps[:2] == [Step.FREE, Step.RESUME]
+
+
+async def test_a_requester_who_is_not_the_one_waiting_is_asked_before_the_row_is_freed() -> None:
+    told = replace(ALICE, channel="telegram", account_id="default")
+    world = world_with(shared(), asked(told), version=V96)
+    await world.live(minutes=1)
+    await _knock(world, 3)
+    await world.live(hours=1)
+    assert heard(world) == [("ask", "telegram:1001"), ("free", None)]
+
+
+async def test_an_answered_row_that_refuses_its_people_is_freed() -> None:
+    world = world_with(shared(HERS, "1001"), asked(ALICE, kind=TailKind.ANSWERED), version=V96)
+    await world.live(minutes=1)
+    await _knock(world, 3)
+    await world.until_deed()
+    assert world.steps == [Step.FREE]
+
+
+async def test_early_gateways_have_no_deaf_rows() -> None:
+    world = world_with(shared(HERS, "1001"), asked(ALICE), version=V324)
+    await world.live(minutes=1)
+    await _knock(world, 3)
+    await world.until_deed()
+    assert world.steps == [Step.RESUME]
+
+
+# ---------------------------------------------------------------- whose stop
+
+
+async def _stopped(version: str) -> World:
+    world = world_with(shared(HERS, "1001", aborted_last_run=False), asked(ALICE), version=version)
+    await world.live(minutes=3)
+    world.gateway.change(MAIN, aborted_last_run=True, updated_at=world.clock.now().wall)
+    await world.live(minutes=1)
+    return world
+
+
+@pytest.mark.parametrize("version", [V324, V96])
+async def test_a_stop_typed_at_a_dead_run_is_a_stop(version: str) -> None:
+    world = await _stopped(version)
+    await world.live(hours=4)
+    assert world.steps == []
+    assert "stopped_by_person" in world.held()
+    assert len(world.log.of(Event.SESSION_STOPPED)) == 1
+
+
+@pytest.mark.parametrize("restarts", ["ours", "the gateway's", "both"])
+async def test_a_stop_outlives_us_and_the_gateway(restarts: str) -> None:
+    world = await _stopped(V324)
+    if restarts != "ours":
+        world.gateway.restart()
+        world.gateway.change(MAIN, aborted_last_run=False)
+    if restarts != "the gateway's":
+        world.die_and_start_again()
+    await world.live(hours=4)
+    assert world.steps == []
+    assert "stopped_by_person" in world.held()
+
+
+async def test_a_request_that_the_gateway_took_up_again_stays_stopped() -> None:
+    """5.18, 8.2 and 9.6 carry a stopped request out themselves after a restart; we do not join in."""
+    world = await _stopped(V324)
+    world.gateway.restart()
+    again = world.clock.now().wall - timedelta(minutes=30)
+    world.gateway.change(MAIN, started_at=again, updated_at=again, aborted_last_run=False)
+    await world.live(hours=4)
+    assert world.steps == []
+
+
+async def test_words_said_after_a_stop_are_a_new_request() -> None:
+    world = await _stopped(V324)
+    world.gateway.restart()
+    now = world.clock.now().wall
+    world.gateway.change(MAIN, started_at=now, updated_at=now, aborted_last_run=False)
+    world.gateway.see(MAIN, tail=replace(asked(ALICE), asked=(Asked(ALICE, "something else", now),), at=now))
+    world.gateway.restart()
+    await world.until_deed()
+    assert world.steps == [Step.RESUME]
+
+
+async def test_a_mark_that_was_there_at_the_first_look_may_be_an_old_stop() -> None:
+    """The gateway's own recovery or a stop: nothing tells the two apart. So nothing is gone on with."""
+    world = world_with(shared(HERS, "1001", aborted_last_run=True), asked(ALICE), version=V96)
+    await world.live(hours=2)
+    assert heard(world) == [("ask", "telegram:1001")]
+
+
+async def test_a_mark_that_came_with_a_restart_is_nobodys_stop() -> None:
+    world = world_with(shared(HERS, "1001", aborted_last_run=False), asked(ALICE), version=V96)
+    await world.live(minutes=3)
+    world.gateway.restart()
+    world.gateway.change(MAIN, aborted_last_run=True)
+    await world.live(minutes=3)
+    assert not world.log.of(Event.SESSION_STOPPED)
+
+
+# ---------------------------------------------------------------- the answer
+
+
+async def test_a_chat_app_that_is_away_holds_the_deed_and_is_said() -> None:
+    world = world_with(shared(HERS, "1001"), asked(ALICE))
+    world.gateway.channel_problem = "home: telegram cannot be reached (it answers 502)"
+    await world.live(hours=1)
+    assert world.steps == []
+    assert world.held() == ["channel_down"]
+    world.gateway.channel_problem = None
+    await world.until_deed()
+    assert world.steps == [Step.RESUME]
+
+
+async def test_what_the_chat_apps_spool_will_bring_again_is_not_resumed() -> None:
+    world = world_with(shared(HERS, "1001"), asked(ALICE))
+    world.gateway.spooled.add(MAIN)
+    await world.live(hours=1)
+    assert world.steps == []
+    assert world.held() == ["gateway_recovering"]
+    world.gateway.spooled.clear()
+    await world.until_deed()
+
+
+@pytest.mark.parametrize(
+    ("delivered", "outcome"), [(True, Outcome.RECOVERED), (None, Outcome.RECOVERED), (False, Outcome.UNDELIVERED)]
+)
+async def test_recovered_means_that_the_person_has_the_answer(delivered: bool | None, outcome: Outcome) -> None:
+    world = world_with(shared(HERS, "1001"), asked(ALICE), version=V96)
+    world.gateway.delivery = delivered
+    await world.until_deed()
+    await world.live(hours=2)
+    assert world.states == [("resume", "succeeded")]
+    assert world.attempts[0].delivered is delivered
+    assert [incident.outcome for incident in world.incidents] == [outcome]
+    assert ("recovered" in world.told()) is (outcome is Outcome.RECOVERED)
+    assert world.steps == [Step.RESUME], "it is not said again"
+
+
+async def test_an_aborted_run_is_ended_and_not_recovered() -> None:
+    book = PolicyBook(default=policy(ladder=(Step.ABORT,)))
+    world = World(book=book, version=V96)
+    world.gateway.put(dead(started_at=START.wall - timedelta(minutes=1), has_active_run=True))
+
+    def kill(deed: Deed) -> Receipt:
+        world.gateway.change(deed.session.key, status=Status.KILLED, has_active_run=False)
+        return Receipt(None, "aborted")
+
+    world.gateway.effect = kill
+    await world.until_deed(minutes=180)
+    await world.live(minutes=2)
+    assert [incident.outcome for incident in world.incidents] == [Outcome.ENDED]
+    assert "works again" not in world.owed()[-1].body
+
+
+async def test_a_row_that_324_leaves_running_after_our_turn_counts_as_ended() -> None:
+    world = world_with(shared(), asked(replace(ALICE, channel="telegram")))
+
+    def agent(deed: Deed) -> Receipt:
+        mark = f"{world.incidents[0].id}/1"
+        ended = world.clock.now().wall + timedelta(seconds=3)
+        world.gateway.change(MAIN, ended_at=ended, updated_at=ended)
+        world.gateway.see(
+            MAIN, tail=tail_of(TailKind.ANSWERED, by=ALICE, deed_mark=mark, deed_at=ended, fingerprint="t2")
+        )
+        return Receipt("run-1", "accepted")
+
+    world.gateway.effect = agent
+    await world.until_deed()
+    await world.live(hours=3)
+    assert world.states == [("resume", "succeeded")]
+    assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
+    assert len(world.incidents) == 1, "what is left of the row is no new case"
+
+
+async def test_an_empty_conversation_is_never_sent_a_turn() -> None:
+    world = world_with(shared(HERS, "1001"), asked(kind=TailKind.EMPTY))
+    await world.live(hours=1)
+    assert world.steps == []

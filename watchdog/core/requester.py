@@ -1,0 +1,253 @@
+"""Who asked for the work that was cut, and where an answer of ours may go.
+
+A deed speaks for somebody. It quotes and answers a request only to the person who made it, in the chat where they made it.
+Limit: all of this rests on what the gateway says of each message (its sender, its session's key, who wrote last). What it
+does not say is unknown, and then nothing is quoted and nothing is delivered. Text never counts: names and signatures are
+typed by people. Shapes measured over Telegram and IRC on 2026.3.24, 5.18 and 9.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from watchdog.core.model import (
+    Asked,
+    ChatAccount,
+    Look,
+    ReplyAddress,
+    Sender,
+    SenderKind,
+    SenderRights,
+    Session,
+    SessionKind,
+)
+
+_PEER_KINDS = ("direct", "dm", "group", "channel")
+_TO_PREFIXES = ("channel:", "group:", "user:", "direct:", "dm:", "chat:")
+TELEGRAM = "telegram"
+"""The one chat app of which it is known that a person's id is also the id of their private chat with the bot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The chat that a session's key names: ``agent:<id>:<channel>[:<account>]:direct|group|channel:<chat>[:topic:<n>]``."""
+
+    channel: str
+    chat: str
+    is_person: bool
+    """A private chat: only its person writes there."""
+    account_id: str | None = None
+    thread_id: str | None = None
+
+
+class RequesterKind(StrEnum):
+    """Whose request was cut."""
+
+    PERSON = "person"
+    SEVERAL = "several"
+    """More than one asked since the last answer."""
+    OPERATOR = "operator"
+    """It came through a client of the gateway: the web page, a script, the CLI."""
+    NOBODY = "nobody"
+    """The gateway names nobody: the ``agent`` method, a cron job."""
+    LOST = "lost"
+    """Nothing of the request is left in the transcript."""
+    UNKNOWN = "unknown"
+    """The transcript could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Who asked, and where. ``route`` None: no chat of theirs is proven. ``message``: why, in one sentence."""
+
+    kind: RequesterKind
+    message: str
+    sender: Sender | None = None
+    route: ReplyAddress | None = None
+    is_in_chat: bool = False
+    """People read this session in a chat app, so an answer without a proven route could reach somebody else."""
+    rights: SenderRights | None = None
+
+    @property
+    def has_no_chat(self) -> bool:
+        """A session without a chat, asked by a client or by nobody: nothing is delivered anywhere, whoever resumes it."""
+        return not self.is_in_chat and self.kind is not RequesterKind.PERSON
+
+
+def requester_of(session: Session, look: Look) -> Requester:
+    """Who asked for what is open in this session, and which chat of theirs is proven."""
+    tail, peer = look.tail, peer_of(session.key)
+    in_chat = peer is not None or session.reply_address is not None
+    if tail is None:
+        return Requester(RequesterKind.UNKNOWN, "The transcript could not be read.", is_in_chat=in_chat)
+    senders = distinct_senders(tail.asked)
+    if not senders:
+        route = _key_route(session, peer) if peer is not None else None
+        return Requester(
+            RequesterKind.LOST,
+            "Nothing of the request is left in the transcript"
+            + ("." if route is None else ", and only one chat leads to this session."),
+            route=route,
+            is_in_chat=in_chat,
+        )
+    if len(senders) > 1:
+        return Requester(
+            RequesterKind.SEVERAL, f"{len(senders)} senders asked since the last answer.", is_in_chat=in_chat
+        )
+    sender = senders[0]
+    if sender.kind is SenderKind.OPERATOR:
+        return Requester(
+            RequesterKind.OPERATOR, "The request came through a client of the gateway.", sender, is_in_chat=in_chat
+        )
+    if sender.kind is SenderKind.NOBODY or sender.id is None:
+        return Requester(RequesterKind.NOBODY, "The gateway does not say who asked.", sender, is_in_chat=in_chat)
+    route, why = _route(session, sender, peer, look.chat_accounts)
+    rights = next((one for one in look.rights if one.sender_id == sender.id), None)
+    return Requester(RequesterKind.PERSON, why, sender, route, is_in_chat=True, rights=rights)
+
+
+def distinct_senders(asked: Sequence[Asked]) -> list[Sender]:
+    """Each sender once, in the order in which they first asked."""
+    found: list[Sender] = []
+    for one in asked:
+        if not any(one.sender.is_same(known) for known in found):
+            found.append(one.sender)
+    return found
+
+
+# ---------------------------------------------------------------- which chat
+
+
+def _route(
+    session: Session, sender: Sender, peer: Peer | None, accounts: tuple[ChatAccount, ...] | None
+) -> tuple[ReplyAddress | None, str]:
+    if peer is not None:
+        if peer.is_person and not _names(sender.id, peer.chat):
+            return None, "The session belongs to another person's chat than the one who asked."
+        route = _key_route(session, peer)
+        if route is None:
+            return None, "The session's key names its chat, and its row does not lead there."
+        return route, "The session's key names the chat of the request."
+    address = session.reply_address
+    if sender.channel == TELEGRAM and sender.id is not None:
+        theirs = ReplyAddress(TELEGRAM, f"{TELEGRAM}:{sender.id}", sender.account_id)
+        return _theirs_or_row(theirs, address), "The gateway says from which account and chat app they asked."
+    if address is not None and _is_last_writer(session, sender):
+        return address, "The one who asked is also the one who wrote last, and the row leads to them."
+    only = accounts[0] if accounts is not None and len(accounts) == 1 else None
+    is_telegram_alone = only is not None and only.channel == TELEGRAM and sender.channel in (None, TELEGRAM)
+    if is_telegram_alone and only is not None and sender.id is not None and sender.id.isdigit():
+        theirs = ReplyAddress(TELEGRAM, f"{TELEGRAM}:{sender.id}", only.account_id)
+        return _theirs_or_row(theirs, address), "One Telegram bot is all that leads here, and their id is their chat."
+    return None, "Which chat they asked in is not known: several chats lead to this session."
+
+
+def _is_last_writer(session: Session, sender: Sender) -> bool:
+    address = session.reply_address
+    return (
+        address is not None
+        and session.last_writer is not None
+        and session.last_writer == sender.id
+        and sender.channel in (None, address.channel)
+        and sender.account_id in (None, address.account_id)
+    )
+
+
+def _theirs_or_row(theirs: ReplyAddress, row: ReplyAddress | None) -> ReplyAddress:
+    """The row's own address where it is the same chat: with its thread, and in its own spelling. 2026.5.18 and 9.6 would
+    keep a thread that the row has not."""
+    if row is not None and same_chat(theirs, row) and theirs.account_id in (None, row.account_id):
+        return row
+    return theirs
+
+
+def _key_route(session: Session, peer: Peer) -> ReplyAddress | None:
+    """The chat that the key names, as the row spells it; for Telegram also where the row leads elsewhere."""
+    named = ReplyAddress(peer.channel, f"{peer.channel}:{peer.chat}", peer.account_id, peer.thread_id)
+    address = session.reply_address
+    # A private chat's key names no topic of it (2026.5.18).
+    any_thread = peer.is_person and peer.thread_id is None
+    if address is not None and same_chat(named, address) and (any_thread or same_thread(named, address)):
+        return address
+    return named if peer.channel == TELEGRAM else None
+
+
+def peer_of(key: str) -> Peer | None:
+    """The chat that a key names, or None: a main session, or one without a chat."""
+    parts = key.split(":")
+    tail = parts[2:] if parts[0] == "agent" else parts
+    if len(tail) == 4 and tail[1] == "thread" and tail[2].isdigit():
+        # A topic of a private Telegram chat (2026.3.24, 9.6): agent:main:main:thread:<person>:<topic>.
+        return Peer(TELEGRAM, tail[2], is_person=True, thread_id=tail[3])
+    at = next((n for n in (1, 2) if n < len(tail) - 1 and tail[n] in _PEER_KINDS), None)
+    if at is None or not tail[0]:
+        return None
+    rest = tail[at + 1 :]
+    thread = rest[2] if len(rest) == 3 and rest[1] in ("topic", "thread") else None
+    chat = rest[0] if thread is not None else ":".join(rest)
+    return Peer(
+        tail[0],
+        chat,
+        is_person=tail[at] in ("direct", "dm"),
+        account_id=tail[1] if at == 2 else None,
+        thread_id=thread,
+    )
+
+
+def chat_of(address: ReplyAddress) -> tuple[str, str | None]:
+    """(chat, thread) of an address, without the ways in which gateways spell them: ``telegram:-100600:topic:11``,
+    ``channel:#g1``, ``irc:alice``; ``threadId`` may be a number or text."""
+    chat, thread = address.to, address.thread_id
+    prefixes = (f"{address.channel}:", *_TO_PREFIXES)
+    while (
+        prefix := next((one for one in prefixes if chat.startswith(one) and len(chat) > len(one)), None)
+    ) is not None:
+        chat = chat[len(prefix) :]
+    stem, mark, topic = chat.rpartition(":topic:")
+    if mark and topic.isdigit():
+        chat, thread = stem, thread or topic
+    return chat.lower(), thread
+
+
+def same_chat(one: ReplyAddress, other: ReplyAddress) -> bool:
+    """The same conversation of the same bot; its threads aside. An account that is not named is the only one."""
+    return (
+        one.channel == other.channel
+        and chat_of(one)[0] == chat_of(other)[0]
+        and (None in (one.account_id, other.account_id) or one.account_id == other.account_id)
+    )
+
+
+def same_thread(one: ReplyAddress, other: ReplyAddress) -> bool:
+    return chat_of(one)[1] == chat_of(other)[1]
+
+
+def is_same_place(one: ReplyAddress | None, other: ReplyAddress | None) -> bool:
+    """Both lead to the same chat and thread, however they are spelt."""
+    if one is None or other is None:
+        return one is other
+    return same_chat(one, other) and same_thread(one, other)
+
+
+def _names(sender_id: str | None, chat: str) -> bool:
+    """The id is this chat's person; IRC: ``nick!user@host`` is the person of the chat ``nick``."""
+    if sender_id is None:
+        return False
+    wanted = sender_id.lower()
+    return wanted == chat.lower() or wanted.partition("!")[0] == chat.lower()
+
+
+def is_waiting_elsewhere(session: Session, requester: Requester) -> bool:
+    """Somebody wrote last from another chat than the requester's."""
+    route = requester.route
+    return route is not None and session.reply_address is not None and not same_chat(route, session.reply_address)
+
+
+def quoted_as(requester: Requester, session: Session) -> Sender | None:
+    """Whose words a quote is, where a session has several people; None: nobody else can be meant."""
+    sender = requester.sender
+    if requester.kind is not RequesterKind.PERSON or sender is None:
+        return None
+    return replace(sender) if session.kind in (SessionKind.GROUP, SessionKind.MAIN) else None
