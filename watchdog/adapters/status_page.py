@@ -21,10 +21,12 @@ import re
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from watchdog.adapters.page import content_security_policy, page_html
+from watchdog.service import descriptors
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -33,11 +35,30 @@ if TYPE_CHECKING:
 
 MOST_LISTENERS = 50
 """Open event streams at once; more get 503."""
+MOST_CONNECTIONS = 100
+"""Open at once; fewer where the process may open little: about an eighth of its descriptors is the page's."""
 PING_EVERY = 15.0
 """Seconds after which a silent event stream says that it is alive."""
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What connections are held to; see ``page_connections``. Seconds."""
+
+    most: int = MOST_CONNECTIONS
+    request_within: float = 10.0
+    """For a whole request, from the first moment of a connection or from the last answer on."""
+    read_within: float = 30.0
+    """For the other side to take an answer, or to catch up with an event stream."""
+
+    @classmethod
+    def here(cls) -> Limits:
+        """For what this process may open."""
+        limit = descriptors.limit()
+        return cls() if limit is None else cls(most=max(8, min(MOST_CONNECTIONS, limit // 8)))
 
 
 class PageUnavailable(Exception):
@@ -250,17 +271,18 @@ class StatusServer:
     It listens from the start; the server behind the socket (starlette, uvicorn: 6 MiB) is made for the first caller.
     """
 
-    def __init__(self, host: str, listener: socket.socket, facts: Facts, feed: Feed) -> None:
+    def __init__(self, host: str, listener: socket.socket, facts: Facts, feed: Feed, limits: Limits) -> None:
         self.host = host
         self.port: int = listener.getsockname()[1]
-        self._listener, self._facts, self._feed = listener, facts, feed
+        self._listener, self._facts, self._feed, self._limits = listener, facts, feed, limits
         self._server: Any = None
         self._task = asyncio.create_task(self._serve(), name="status page")
 
     @classmethod
-    async def start(cls, host: str, port: int, facts: Facts, feed: Feed) -> StatusServer:
-        """Listen and serve. Raises ``PageUnavailable`` when the address cannot be had."""
-        return cls(host, await _listener(host, port), facts, feed)
+    async def start(cls, host: str, port: int, facts: Facts, feed: Feed, limits: Limits | None = None) -> StatusServer:
+        """Listen and serve; ``limits`` None: those for what this process may open. Raises ``PageUnavailable`` when the
+        address cannot be had."""
+        return cls(host, await _listener(host, port), facts, feed, limits or Limits.here())
 
     @property
     def url(self) -> str:
@@ -278,7 +300,7 @@ class StatusServer:
         await _knocked(self._listener)
         # In a thread: importing it all takes a fraction of a second in which the watching must not stand still.
         self._server = await asyncio.to_thread(
-            lambda: _quiet_server(application(self._facts, self._feed, self.host, self.port))
+            lambda: _quiet_server(application(self._facts, self._feed, self.host, self.port), self._limits)
         )
         await self._server.serve(sockets=[self._listener])
 
@@ -329,11 +351,15 @@ def _why(where: str, problem: OSError) -> str:
             return f"{where} is not an address of this machine; correct status_page.listen"
         case errno.EACCES:
             return f"{where} may not be used by this user; choose a port from 1024 on in status_page.listen"
+        case errno.EMFILE | errno.ENFILE:
+            return descriptors.shortage()
     return f"{where} cannot be used ({problem.strerror or problem}); see status_page.listen"
 
 
-def _quiet_server(app: ASGIApp) -> Any:
+def _quiet_server(app: ASGIApp, limits: Limits) -> Any:
     import uvicorn
+
+    from watchdog.adapters import page_connections
 
     class Server(uvicorn.Server):
         """Leaves signals to the daemon: uvicorn would take SIGTERM and SIGINT for itself."""
@@ -350,9 +376,10 @@ def _quiet_server(app: ASGIApp) -> Any:
             server_header=False,
             proxy_headers=False,
             lifespan="off",
-            http="h11",
+            http=cast(Any, partial(page_connections.BoundedProtocol, limits=limits)),
             ws="none",
-            limit_concurrency=2 * MOST_LISTENERS,
+            backlog=page_connections.ACCEPT_AT_ONCE,
+            timeout_keep_alive=page_connections.KEEP_ALIVE,
             timeout_graceful_shutdown=2,
         )
     )
