@@ -23,7 +23,7 @@ SYSTEM_STATE = Path("/var/lib/openclaw-watchdog")
 RESTART_AFTER = 15
 """Seconds before it is started again. It is tried for ever: a watchdog that gave up helps nobody."""
 STOP_WITHIN = 90
-"""Seconds for an orderly stop: 60 for the pass that is going, 10 for the messages owed, and some air."""
+"""Seconds for an orderly stop: 60 for the pass that is going, 3 for the messages owed, and some air."""
 _CONFIG_REFUSED = 78
 
 

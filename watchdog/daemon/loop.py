@@ -38,7 +38,7 @@ from watchdog.service.watch import Watch, may_act
 
 DRAIN_LIMIT = 60.0
 """Seconds a pass may take to finish after SIGTERM; a deed's answer is waited for at most 15 s."""
-LAST_DELIVERY = 10.0
+LAST_DELIVERY = 3.0
 """Seconds for the messages owed at the end; what is not delivered then is delivered by the next life."""
 DAY = 24 * 3600
 PASS_LIMIT = timedelta(minutes=3)
@@ -190,9 +190,7 @@ class Daemon:
         for task in (side, *self._tasks.values()):
             task.cancel()
         await asyncio.gather(side, *self._tasks.values(), return_exceptions=True)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_DELIVERY):
-                await self.parts.teller.deliver(self.parts.clock.now())
+        await self.parts.teller.finish(self.parts.clock.now(), LAST_DELIVERY)
 
     # ---------------------------------------------------------------- after a pass
 
@@ -200,7 +198,7 @@ class Daemon:
         parts = self.parts
         if self._ledger_out_since is not None and not self._is_ledger_out():
             now = parts.clock.now().wall
-            await parts.teller.shout(announcements.ledger_restored(since=self._ledger_out_since, now=now))
+            parts.teller.shout(announcements.ledger_restored(since=self._ledger_out_since, now=now))
             self._ledger_out_since = None
         self._round.wanted()
         parts.teller.wake()
@@ -210,7 +208,7 @@ class Daemon:
         await parts.after_pass(report)
         if report.is_good:
             parts.meter.cycle_completed(report.at.wall)
-            await parts.teller.ping()
+            parts.teller.ping()
 
     def _is_ledger_out(self) -> bool:
         return any(runner.watch.ledger_problem is not None for runner in self._runners.values())
@@ -242,7 +240,7 @@ class Daemon:
         if self._ledger_out_since is None:
             self._ledger_out_since = self.parts.clock.now().wall
             path = str(self.parts.ledger.path or "in memory")
-            await self.parts.teller.shout(
+            self.parts.teller.shout(
                 announcements.ledger_unavailable(path, since=self._ledger_out_since, problem=str(problem))
             )
 
