@@ -12,6 +12,7 @@ import shlex
 import sqlite3
 from pathlib import Path
 
+from watchdog.service import descriptors
 from watchdog.service.errors import LedgerError, LedgerUnavailable
 
 NEEDED_SQLITE = (3, 37, 0)
@@ -71,6 +72,8 @@ def _explained_sqlite(error: sqlite3.Error, path: Path | None) -> LedgerError:
         )
     if code in _DAMAGED:
         return damaged(path, str(error))
+    if not descriptors.are_left():
+        return _shortage(path)
     if code == sqlite3.SQLITE_FULL or _is_full(path):
         return full(path)
     if code == sqlite3.SQLITE_READONLY:
@@ -94,6 +97,8 @@ def _explained_sqlite(error: sqlite3.Error, path: Path | None) -> LedgerError:
 def _explained_system(error: OSError, path: Path | None) -> LedgerError:
     if path is None:
         return LedgerUnavailable(f"The ledger cannot be used ({error}).")
+    if descriptors.is_shortage(error):
+        return _shortage(path)
     if error.errno in _FULL_ERRNOS:
         return full(path)
     if error.errno in _READ_ONLY_ERRNOS:
@@ -101,6 +106,10 @@ def _explained_system(error: OSError, path: Path | None) -> LedgerError:
     return LedgerUnavailable(
         f"The ledger {path} cannot be reached ({error.strerror or error}); check the folder {path.parent}."
     )
+
+
+def _shortage(path: Path) -> LedgerUnavailable:
+    return LedgerUnavailable(f"The ledger {path} cannot be used: {descriptors.shortage()}.")
 
 
 def damaged(path: Path, what: str) -> LedgerUnavailable:

@@ -26,6 +26,7 @@ from watchdog.adapters.notify_senders import (
     service_of,
 )
 from watchdog.core.model import Moment
+from watchdog.service import descriptors
 from watchdog.service.announcements import digest
 from watchdog.service.errors import LedgerError, WatchdogError
 from watchdog.service.events import Delivery, Event, Log
@@ -229,6 +230,8 @@ class Notifier:
         except TimeoutError:
             return DeliveryFailed("it did not answer in time")
         except Exception as surprise:  # noqa: BLE001 - a hundred services' plugins; their surprise is this target's failure
+            if descriptors.is_shortage(surprise):
+                return DeliveryFailed(descriptors.shortage())
             return DeliveryFailed(f"sending failed ({type(surprise).__name__})")
         return None
 
@@ -350,20 +353,20 @@ class Heartbeat:
         return False
 
     async def _problem(self) -> str | None:
-        import httpx
-
-        if self._client is None:
-            self._client = httpx.AsyncClient(
-                timeout=HTTP_TIMEOUT, follow_redirects=True, headers={"user-agent": USER_AGENT}
-            )
         try:
+            import httpx
+
+            if self._client is None:
+                self._client = httpx.AsyncClient(
+                    timeout=HTTP_TIMEOUT, follow_redirects=True, headers={"user-agent": USER_AGENT}
+                )
             async with asyncio.timeout(SEND_WITHIN):
                 async with self._client.stream("GET", self._url) as answer:
                     pass  # its status is all that counts; a body may be endless
         except TimeoutError:
             return "it did not answer in time"
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            return http_problem(error)
+        except Exception as error:  # noqa: BLE001 - its failures are many, an import without descriptors among them
+            return descriptors.shortage() if descriptors.is_shortage(error) else http_problem(error)
         return None if answer.is_success else f"it answered {answer.status_code}"
 
     async def aclose(self) -> None:

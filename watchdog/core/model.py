@@ -438,3 +438,5 @@ class GatewayPhase(StrEnum):
     DOWN = "down"
     REFUSED = "refused"
     """It answers and does not let us in: token, scope, pairing, protocol."""
+    UNKNOWN = "unknown"
+    """Nobody looked, for a reason of ours: this process has no file descriptors left."""

@@ -21,6 +21,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from watchdog import __version__
 from watchdog.config import ConfigError, LoadedConfig, diff
+from watchdog.core.model import GatewayPhase
 from watchdog.core.recovery import Attempt
 from watchdog.daemon.assembly import Parts
 from watchdog.daemon.file_watch import SETTLED, FileWatch, Sight
@@ -28,7 +29,7 @@ from watchdog.daemon.local_gateways import follows_machine
 from watchdog.daemon.runner import Runner
 from watchdog.daemon.seldom import Seldom
 from watchdog.daemon.turns import Turns, first_after
-from watchdog.service import announcements
+from watchdog.service import announcements, descriptors
 from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event
 from watchdog.service.ledger import AuditLine
@@ -78,6 +79,7 @@ class Daemon:
     _file: FileWatch = field(init=False)
     _round: Seldom = field(init=False)
     _looks_again: bool = False
+    _is_short: bool = False
     _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
@@ -219,8 +221,26 @@ class Daemon:
         if self._all_are_passing():
             self.parts.supervisor.watchdog_ping()
         self.parts.supervisor.status(self._status_line())
+        self._say_shortage()
         self._say_switches()
         self._look_at_file()
+
+    def _say_shortage(self) -> None:
+        """Once when this process runs out of file descriptors, not for each gateway; and when no gateway lacks one any more."""
+        reports = [runner.watch.last_report for runner in self._runners.values()]
+        short = [one.gateway for one in reports if one is not None and one.phase is GatewayPhase.UNKNOWN]
+        if bool(short) is self._is_short:
+            return
+        self._is_short = bool(short)
+        if short:
+            self.parts.log.event(
+                Event.DESCRIPTORS_USED_UP,
+                reason=descriptors.shortage(),
+                gateways_now=len(self._runners),
+                limit_needed=descriptors.needed(len(self._runners)),
+            )
+        else:
+            self.parts.log.event(Event.DESCRIPTORS_LEFT)
 
     def _say_switches(self) -> None:
         """What operators switched since the last pass, with who and why; what stood there at the start is old news."""

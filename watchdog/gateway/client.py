@@ -49,7 +49,7 @@ from watchdog.gateway.sending import send
 from watchdog.gateway.standstill import Counts
 from watchdog.gateway.unanswered import Unanswered
 from watchdog.gateway.waiting import Ask
-from watchdog.service import errors
+from watchdog.service import descriptors, errors
 from watchdog.service.ports import Clock, Deed, Host, Loss, Receipt, Standstill, Wants
 
 QUIET_AFTER_SIGN_IN_UNTIL: Version = (2026, 5, 0)
@@ -131,6 +131,15 @@ class GatewayClient:
     # ---------------------------------------------------------------- connecting
 
     async def connect(self) -> GatewayFacts:
+        try:
+            return await self._connect()
+        except Exception as problem:
+            if not isinstance(problem, errors.OutOfDescriptors) and descriptors.is_shortage(problem):
+                # A configuration, a token or a lock that could not be read says nothing about the gateway either.
+                raise errors.OutOfDescriptors(f"{self._name}: {descriptors.shortage()}.") from problem
+            raise
+
+    async def _connect(self) -> GatewayFacts:
         if self._link is not None and self._link.is_open and self._facts is not None:
             await self._grants.check_again()
             return self._facts

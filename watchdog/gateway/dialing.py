@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
 
 from watchdog import __version__
-from watchdog.service import errors
+from watchdog.service import descriptors, errors
 
 MAX_FRAME = 64 * 1024 * 1024
 """The gateway's own policy is 25 MiB per payload (2026.9.6); the library's default of 1 MiB is too small for a page."""
@@ -105,6 +105,8 @@ async def dial_network(name: str, url: str, patience: float, tls: ssl.SSLContext
             f"{name}: no TLS with {host} ({problem.reason or type(problem).__name__}); check wss:// and the certificate."
         ) from problem
     except OSError as problem:
+        if descriptors.is_shortage(problem):
+            raise errors.OutOfDescriptors(f"{name}: {descriptors.shortage()}.") from problem
         raise errors.GatewayUnreachable(
             f"{name}: cannot connect to {host} ({_said_by_the_system(problem)}); is the gateway running?",
             was_refused=_was_refused(problem),

@@ -53,6 +53,10 @@ class ChannelDown(GatewayError):
     """The gateway says that the chat app through which a deed would speak is not running or cannot be reached."""
 
 
+class OutOfDescriptors(GatewayError):
+    """This process may open no more sockets and files. Ours alone: it says nothing about the gateway."""
+
+
 class NotAGateway(GatewayError):
     """Something answers at the url, but it is not an OpenClaw gateway."""
 

@@ -69,6 +69,10 @@ class Event(StrEnum):
     STATUS_PAGE_LISTENING = "status_page.listening"
     STATUS_PAGE_UNAVAILABLE = "status_page.unavailable"
 
+    DESCRIPTORS_USED_UP = "descriptors.used_up"
+    """This process can open no more sockets and files: gateways are not looked at until it can."""
+    DESCRIPTORS_LEFT = "descriptors.left"
+
     LIBRARY_WARNING = "library.warning"
     """A library (apscheduler, websockets, uvicorn, asyncio) warned; ``logger`` says which."""
     LIBRARY_ERROR = "library.error"
@@ -128,6 +132,8 @@ LEVELS: Mapping[Event, Level] = {
     Event.HEARTBEAT_RESTORED: Level.INFO,
     Event.STATUS_PAGE_LISTENING: Level.INFO,
     Event.STATUS_PAGE_UNAVAILABLE: Level.WARNING,
+    Event.DESCRIPTORS_USED_UP: Level.ERROR,
+    Event.DESCRIPTORS_LEFT: Level.INFO,
     Event.LIBRARY_WARNING: Level.WARNING,
     Event.LIBRARY_ERROR: Level.ERROR,
 }

@@ -72,6 +72,8 @@ def sight_of(report: PassReport) -> Sight:
                 isinstance(error, errors.GatewayClosed) and error.code in _BROKE_OFF
             )
             return Sight.SICK if is_proven else Sight.UNCLEAR
+        case GatewayPhase.UNKNOWN:
+            return Sight.UNCLEAR
         case _:
             return Sight.SPEAKS
 

@@ -70,7 +70,7 @@ class Outages:
         if report.is_good:
             self._owe(self._storms.note_quiet(now), now)
         outage = self._outage
-        if outage is None:
+        if outage is None or report.phase is GatewayPhase.UNKNOWN:
             return
         if report.is_good:
             if outage.is_told:
@@ -108,5 +108,6 @@ def phase_of(problem: errors.GatewayError) -> GatewayPhase:
         errors.OutcomeUnknown: GatewayPhase.UNRESPONSIVE,
         errors.GatewayUnreachable: GatewayPhase.DOWN,
         errors.GatewayClosed: GatewayPhase.DOWN,
+        errors.OutOfDescriptors: GatewayPhase.UNKNOWN,
     }
     return phases.get(type(problem), GatewayPhase.REFUSED)

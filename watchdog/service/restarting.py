@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from watchdog.core.model import Moment
+from watchdog.core.model import GatewayPhase, Moment
 from watchdog.core.policy import Budget
 from watchdog.core.spans import span_words
 from watchdog.service import announcements
@@ -126,6 +126,10 @@ class Restarter:
 
     def note(self, report: PassReport, circumstances: Circumstances) -> bool:
         """Take what a pass saw; True when ``act`` is wanted. Never raises for a ledger that is out."""
+        if report.phase is GatewayPhase.UNKNOWN:
+            return (
+                False  # nobody looked; when somebody does again, the time in between proves nothing (``stall_after``)
+            )
         before, self._circumstances = self._outage, circumstances
         self._outage = observe(before, report, self.stall_after)
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from watchdog.core.blockers import BlockerName
-from watchdog.core.model import Snapshot, Status
+from watchdog.core.model import GatewayPhase, Snapshot, Status
 from watchdog.core.policy import Step
 from watchdog.core.verdict import Verdict
 from watchdog.service import announcements
@@ -153,7 +153,8 @@ class Reporter:
 
     def measure(self, report: PassReport) -> None:
         """The numbers of this pass, for the metrics."""
-        self.meter.gateway_up(self.gateway, is_up=report.is_good)
+        if report.phase is not GatewayPhase.UNKNOWN:
+            self.meter.gateway_up(self.gateway, is_up=report.is_good)
         if not report.is_good:
             return
         self.meter.polled(self.gateway, report.latency.total_seconds(), report.size_bytes)

@@ -123,7 +123,7 @@ class SessionState:
 class GatewayState:
     """One gateway. Everything about sessions is from ``seen_at``, the last poll it answered; ``last_poll_at`` is the last try.
 
-    ``phase``: connected, starting, draining, unresponsive, down, refused, or ``unseen`` before the first pass has ended.
+    ``phase``: connected, starting, draining, unresponsive, down, refused, unknown (this process has no file descriptors left), or ``unseen`` before the first pass has ended.
     ``not_granted``: steps of the configured ladders that the gateway does not let us do, see ``problem``.
     """
 
@@ -305,7 +305,10 @@ def headline(
     if ledger.lost_history_at is not None:
         trouble.append("the ledger's history was lost")
     away = [gateway for gateway in gateways if gateway.phase not in ("connected", "unseen")]
-    trouble += [f"gateway {gateway.name} is {gateway.phase}" for gateway in away]
+    trouble += [
+        f"gateway {gateway.name} is {'not watched' if gateway.phase == 'unknown' else gateway.phase}"
+        for gateway in away
+    ]
     trouble += [f"the fleet breaker is open on {gateway.name}" for gateway in gateways if gateway.is_fleet_breaker_open]
     count = {name: sum(gateway.verdicts.get(name, 0) for gateway in gateways) for name in _TOLD}
     in_recovery = sum(gateway.in_recovery for gateway in gateways)

@@ -266,6 +266,9 @@ class Watch:
 
     def _gateway_failed(self, problem: errors.GatewayError, now: Moment, *, was_answered: bool) -> PassReport:
         phase = phase_of(problem)
+        if phase is GatewayPhase.UNKNOWN:
+            # Ours: no outage begins, and who was connected still is. The daemon says it, once for all gateways.
+            return PassReport(self.gateway.name, now, phase, str(problem), error=problem, was_answered=was_answered)
         if phase is GatewayPhase.UNRESPONSIVE:
             self.trust.note_silence()
         was_connected, self._was_connected = self._was_connected, False

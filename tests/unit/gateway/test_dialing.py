@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 from websockets.asyncio.server import serve
 
+from tests.unit.descriptors import none_left
 from watchdog.gateway import dialing
 from watchdog.gateway.dialing import check_url, is_loopback
 from watchdog.service import errors
@@ -40,6 +41,15 @@ from .support import PASSWORD
 )
 async def test_urls_that_cannot_work(url: str) -> None:
     assert type(await refused_by(url)) is errors.NotAGateway
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_without_descriptors_it_is_not_the_gateways_fault(host: str) -> None:
+    port = free_port()
+    with none_left():
+        refused = await refused_by(f"ws://{host}:{port}")
+    assert type(refused) is errors.OutOfDescriptors
+    assert str(refused).startswith("home: this process has no file descriptors left")
 
 
 async def test_a_host_name_that_is_none() -> None:

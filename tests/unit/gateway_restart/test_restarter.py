@@ -54,6 +54,22 @@ async def test_it_is_restarted_once_after_the_time_and_the_looks() -> None:
     assert line == "restarting it through the command restart-it: unresponsive for 5m, 11 looks in a row"
 
 
+async def test_a_shortage_of_ours_restarts_nothing_and_proves_nothing() -> None:
+    short = errors.OutOfDescriptors("home: this process has no file descriptors left.")
+    story = Story()
+    await story.well()
+    await story.sick(6 * HOUR, short)
+    assert story.service.looks == story.service.restarts == 0
+    await story.well(MINUTE)
+    await story.sick(4 * MINUTE)
+    await story.sick(30 * MINUTE, short)
+    await story.sick(4 * MINUTE)
+    assert story.service.restarts == 0, "nobody looked for half an hour: it counts from the start again"
+    await story.sick(2 * MINUTE)
+    assert story.service.restarts == 1
+    assert story.titles == []
+
+
 async def test_what_worked_is_told_and_logged() -> None:
     story = await restarted()
     await story.sick(MINUTE, STARTING)

@@ -41,6 +41,7 @@ SIGHTS: list[tuple[errors.GatewayError, Sight]] = [
     (errors.GatewayClosed("broke off", None), Sight.SICK),
     (errors.GatewayClosed("policy: it may be about our token", 1008), Sight.UNCLEAR),
     (NO_WAY_THERE, Sight.UNCLEAR),
+    (errors.OutOfDescriptors("x"), Sight.UNCLEAR),
     (STARTING, Sight.SPEAKS),
     (DRAINING, Sight.SPEAKS),
     (WRONG_TOKEN, Sight.SPEAKS),
@@ -66,7 +67,8 @@ def test_every_phase_and_every_error_was_thought_of() -> None:
     leaves = {leaf for leaf in errors.GatewayError.__subclasses__() if leaf.__module__ == errors.__name__}
     assert {type(problem) for problem, _ in SIGHTS} == leaves
     assert sight_of(good(moment())) is Sight.ANSWERS
-    for phase in set(GatewayPhase) - {GatewayPhase.DOWN, GatewayPhase.UNRESPONSIVE, GatewayPhase.CONNECTED}:
+    silent = {GatewayPhase.DOWN, GatewayPhase.UNRESPONSIVE, GatewayPhase.UNKNOWN}
+    for phase in set(GatewayPhase) - silent - {GatewayPhase.CONNECTED}:
         assert sight_of(replace(good(moment()), phase=phase)) is Sight.SPEAKS
 
 

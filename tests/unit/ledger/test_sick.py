@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.descriptors import none_left
 from watchdog.adapters.ledger import Ledger, LedgerRefused
 from watchdog.service.errors import LedgerUnavailable
 
@@ -294,3 +295,13 @@ def test_locked_by_another_process_for_too_long(path: Path) -> None:
         other.execute("ROLLBACK")
         assert ledger.is_writable()
         assert ledger.claim_attempt(attempt.id, at(3))
+
+
+def test_our_own_shortage_of_descriptors_is_said_as_that(path: Path) -> None:
+    with (
+        none_left(),
+        pytest.raises(LedgerUnavailable, match=r"cannot be used: this process has no file descriptors left"),
+    ):
+        Ledger.open(path, owner=True)
+    with Ledger.open(path, owner=True, tolerant=True, wall=lambda: T0) as ledger:
+        assert ledger.is_writable()

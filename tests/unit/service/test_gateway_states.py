@@ -50,6 +50,7 @@ async def _watched(version: str = V96, **changes: Any) -> World:
         (errors.OutcomeUnknown("x"), GatewayPhase.UNRESPONSIVE),
         (errors.GatewayUnreachable("x"), GatewayPhase.DOWN),
         (errors.GatewayClosed("x"), GatewayPhase.DOWN),
+        (errors.OutOfDescriptors("x"), GatewayPhase.UNKNOWN),
         (errors.NotAGateway("x"), GatewayPhase.REFUSED),
         (errors.AuthenticationRefused("x"), GatewayPhase.REFUSED),
         (errors.PairingRequired("x"), GatewayPhase.REFUSED),
@@ -74,6 +75,7 @@ def test_every_leaf_of_the_tree_is_tried() -> None:
         errors.OutcomeUnknown,
         errors.GatewayUnreachable,
         errors.GatewayClosed,
+        errors.OutOfDescriptors,
         errors.NotAGateway,
         errors.ChannelDown,
         errors.AuthenticationRefused,
@@ -103,6 +105,35 @@ async def test_an_absence_is_told_once_each_way(problem: errors.GatewayError) ->
     await world.live(minutes=5)
     assert world.told() == ["gateway_down", "gateway_up"]
     assert world.log.names.count(Event.GATEWAY_CONNECTED) == 1
+
+
+async def test_our_own_shortage_is_no_outage_of_the_gateway() -> None:
+    world = await _watched()
+    world.meter.counted.clear()
+    world.gateway.failing["connect"] = errors.OutOfDescriptors("home: this process has no file descriptors left.")
+    await world.live(minutes=30)
+    assert world.reports[-1].phase is GatewayPhase.UNKNOWN
+    assert (world.told(), _lines(world)) == ([], [])
+    assert ("gateway_up", False) not in world.meter.counted
+    del world.gateway.failing["connect"]
+    await world.live(minutes=5)
+    assert world.reports[-1].is_good
+    assert world.told() == []
+    assert Event.GATEWAY_CONNECTED not in world.log.names, "it was connected all the time"
+
+
+async def test_an_outage_is_told_with_what_was_seen_of_the_gateway() -> None:
+    world = await _watched()
+    world.gateway.drop(CRASHED)
+    world.gateway.failing["connect"] = GONE
+    await world.live(minutes=1)
+    world.gateway.failing["connect"] = errors.OutOfDescriptors("home: this process has no file descriptors left.")
+    await world.live(minutes=30)
+    assert world.told() == []
+    world.gateway.failing["connect"] = GONE
+    await world.live(minutes=1)
+    assert world.told() == ["gateway_down"]
+    assert "is the gateway running" in world.owed()[0].body
 
 
 async def test_an_ordinary_restart_is_logged_and_not_told() -> None:

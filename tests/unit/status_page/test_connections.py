@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.unit.descriptors import none_left
 from tests.unit.status_page.support import Scripted
-from watchdog.adapters.status_page import Feed, Limits, StatusServer
+from watchdog.adapters.status_page import Feed, Limits, PageUnavailable, StatusServer
 
 REQUEST = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LARGE = {"words": "x" * 12_000_000}
@@ -176,6 +177,11 @@ async def test_a_stop_does_not_wait_for_who_does_not_read(site: Site) -> None:
     assert site.server is not None
     async with asyncio.timeout(1.5):
         await site.server.stop()
+
+
+async def test_without_descriptors_the_page_says_so(site: Site) -> None:
+    with none_left(), pytest.raises(PageUnavailable, match=r"^this process has no file descriptors left"):
+        await site.start()
 
 
 async def arrived(connection: socket.socket) -> bool:

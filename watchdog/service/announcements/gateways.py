@@ -25,6 +25,7 @@ _OUTAGES = {
     GatewayPhase.STARTING: ("does not get up", "has been starting"),
     GatewayPhase.DRAINING: ("does not finish stopping", "has been shutting down"),
     GatewayPhase.REFUSED: ("locks us out", "has refused the watchdog"),
+    GatewayPhase.UNKNOWN: ("is not watched", "has not been looked at"),
     GatewayPhase.CONNECTED: ("is sick", "has answered too badly to be trusted"),
 }
 
