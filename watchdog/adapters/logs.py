@@ -320,15 +320,51 @@ def _instant(at: datetime) -> str:
 # ---------------------------------------------------------------- what libraries say
 
 
+REPEATS_WITHIN = 60.0
+"""Seconds in which a library's line is written once; the next one says how many there were."""
+MOST_KINDS = 64
+"""Lines that are told apart for that; what comes beyond shares one count."""
+_NUMBERS = re.compile(r"\d+")
+
+
+class _Repeats:
+    """Which of a library's lines is worth writing: a process out of file descriptors got 46 MB of them in 35 s."""
+
+    def __init__(self) -> None:
+        self._written: dict[tuple[object, ...], tuple[float, int]] = {}
+        """By kind: when it was last written, and how many were left out since."""
+
+    def take(self, record: logging.LogRecord) -> int | None:
+        """How many like it were left out before; None: leave this one out too."""
+        at = record.created
+        kind: tuple[object, ...] = (record.name, record.levelno, _NUMBERS.sub("0", str(record.msg)[:100]))
+        if kind not in self._written and len(self._written) >= MOST_KINDS:
+            self._written = {one: last for one, last in self._written.items() if abs(at - last[0]) < REPEATS_WITHIN}
+            if len(self._written) >= MOST_KINDS:
+                kind = ()
+        last, left_out = self._written.get(kind, (None, 0))
+        if last is not None and abs(at - last) < REPEATS_WITHIN:  # a clock set back must not silence it for long
+            self._written[kind] = last, left_out + 1
+            return None
+        self._written[kind] = at, 0
+        return left_out
+
+
 class _Bridge(logging.Handler):
-    """Standard-library records as our events. apprise is left out: its warnings name URLs; ``notify`` tells its failures."""
+    """Standard-library records as our events. apprise is left out: its warnings name URLs; ``notify`` tells its failures.
+
+    What a library repeats is written once a minute, with the count."""
 
     def __init__(self, log: StructuredLog) -> None:
         super().__init__(logging.WARNING)
         self._log = log
+        self._repeats = _Repeats()
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name.partition(".")[0] == "apprise":
+            return
+        left_out = self._repeats.take(record)
+        if left_out is None:
             return
         try:
             said = record.getMessage()
@@ -336,7 +372,9 @@ class _Bridge(logging.Handler):
             said = str(record.msg)
         name = Event.LIBRARY_ERROR if record.levelno >= logging.ERROR else Event.LIBRARY_WARNING
         error = record.exc_info[1] if record.exc_info else None
-        extra = {"error": error} if error is not None else {}
+        extra: dict[str, object] = {"error": error} if error is not None else {}
+        if left_out:
+            extra["repeated"] = left_out
         self._log.event(name, logger=record.name, said=" ".join(said.split()), **extra)
 
 

@@ -15,6 +15,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from watchdog.service.descriptors import ENOUGH, MACOS_MOST
+
 UNIT = "openclaw-watchdog.service"
 LABEL = "ai.openclaw.watchdog"
 SYSTEM_STATE = Path("/var/lib/openclaw-watchdog")
@@ -79,6 +81,8 @@ EnvironmentFile=-%E/openclaw-watchdog/environment
 ConfigurationDirectory=openclaw-watchdog
 {place}
 {environment}UMask=0077
+# Two connections are open to each gateway; the page's callers, files and messages come on top.
+LimitNOFILE={descriptors}
 # Its memory holds tokens: no core dumps.
 LimitCORE=0
 
@@ -176,6 +180,7 @@ def _unit(service: Service, owner: str, after: str, place: str, hardening: str, 
             refused=_CONFIG_REFUSED,
             owner=owner,
             place=place,
+            descriptors=ENOUGH,
             environment="".join(f"Environment={_quoted(one)}\n" for one in assignments),
             hardening=hardening,
             wanted_by=wanted_by,
@@ -220,6 +225,7 @@ def launchd_job(service: Service) -> str:
         "ThrottleInterval": RESTART_AFTER,
         "ExitTimeOut": STOP_WITHIN,
         "Umask": 0o077,
+        "SoftResourceLimits": {"NumberOfFiles": MACOS_MOST},
         "HardResourceLimits": {"Core": 0},
         "StandardOutPath": str(logs / "watchdog.out.log"),
         "StandardErrorPath": str(logs / "watchdog.log"),

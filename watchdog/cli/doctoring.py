@@ -39,7 +39,7 @@ from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import Builder, ledger_path, state_folder
 from watchdog.gateway.capabilities import ADMIN, needs_of, parse_version
 from watchdog.gateway.client import GatewayClient
-from watchdog.service import errors
+from watchdog.service import descriptors, errors
 from watchdog.service.events import RecordedLog
 from watchdog.service.ports import Clock
 from watchdog.service.watch import may_act
@@ -195,6 +195,7 @@ async def _gateways(setting: Setting, gateway: str | None) -> list[Finding]:
     aside = RecordedLog()
     sections = chosen_sections(setting, gateway, aside)
     findings = [Finding("discovery", Grade.WARN, str(line.fields["reason"])) for line in aside.lines]
+    findings += limit_findings(max(len(sections), len(setting.loaded.config.gateways)), descriptors.reachable())
     for section in sections:
         steps = may_act(setting.loaded.policy_book, section.name)
         client = builder.client(section, identity, steps)
@@ -205,6 +206,18 @@ async def _gateways(setting: Setting, gateway: str | None) -> list[Finding]:
         finally:
             await client.close()
     return findings
+
+
+def limit_findings(gateways: int, limit: int) -> Sequence[Finding]:
+    """Whether a daemon that may open ``limit`` files can watch so many gateways."""
+    needed = descriptors.needed(gateways)
+    if limit >= needed:
+        return ()
+    text = (
+        f"{gateways} gateways need about {needed} file descriptors, and a process started here may have {limit}; raise its "
+        "hard limit (`ulimit -Hn`, LimitNOFILE of a service)"
+    )
+    return (Finding("limits", Grade.WARN, text),)
 
 
 async def _gateway(client: GatewayClient, section: Any, steps: frozenset[Step], clock: Clock) -> list[Finding]:

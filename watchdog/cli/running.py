@@ -14,6 +14,7 @@ from watchdog.adapters.metrics import PrometheusMeter
 from watchdog.cli.shared import ConfigOption, Leave, read_setting, service_log
 from watchdog.daemon.assembly import Builder
 from watchdog.daemon.loop import Daemon
+from watchdog.service import descriptors
 from watchdog.service.events import Event
 
 
@@ -33,6 +34,7 @@ def add_to(app: typer.Typer) -> None:
         if log_format not in (None, "json", "console", "auto"):
             raise typer.BadParameter("choose json or console", param_hint="--log-format")
         give_large_blocks_back()
+        descriptors.raise_limit()
         setting = read_setting(config)
         log = service_log(setting, log_format)
         source = setting.loaded.source

@@ -30,6 +30,12 @@ def limit() -> int | None:
     return None if soft == resource.RLIM_INFINITY else soft
 
 
+def reachable(enough: int = ENOUGH) -> int:
+    """What ``raise_limit`` can come to, by the hard limit of this process."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return enough if hard == resource.RLIM_INFINITY else min(enough, hard)
+
+
 def raise_limit(enough: int = ENOUGH) -> int | None:
     """Raise the soft limit to the hard one, but no further than ``enough``; returns the limit now in force. Never raises."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

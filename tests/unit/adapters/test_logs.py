@@ -359,3 +359,53 @@ def test_plain_structlog_goes_the_same_way() -> None:
     logs.configure("json", "info", stream, secrets=Secrets(["hunter2-hunter2"]), environ={})
     structlog.get_logger().warning("elsewhere", note="hunter2-hunter2")
     assert json.loads(stream.getvalue())["note"] == "***"
+
+
+# ---------------------------------------------------------------- what libraries repeat
+
+
+class Library:
+    """Says things through ``logging`` at times of its own."""
+
+    def __init__(self) -> None:
+        self.stream = io.StringIO()
+        logs.configure("json", "info", self.stream, environ={})
+
+    def say(self, text: str, at: float, *args: object, name: str = "asyncio") -> None:
+        record = logging.LogRecord(name, logging.ERROR, "x.py", 1, text, args, None)
+        record.created = at
+        logging.getLogger(name).handle(record)
+
+    @property
+    def lines(self) -> list[tuple[str, object]]:
+        found = [json.loads(line) for line in self.stream.getvalue().splitlines()]
+        return [(line["said"], line.get("repeated")) for line in found]
+
+
+def test_what_a_library_repeats_is_written_once_a_minute_with_the_count() -> None:
+    library = Library()
+    for number in range(2000):
+        library.say(f"socket.accept() out of system resource, fd={number}", 1000 + number / 100)
+    assert library.lines == [("socket.accept() out of system resource, fd=0", None)]
+    library.say("something else", 1001)
+    library.say("socket.accept() out of system resource, fd=5", 1061)
+    assert library.lines[1:] == [("something else", None), ("socket.accept() out of system resource, fd=5", 1999)]
+    library.say("socket.accept() out of system resource, fd=6", 1200)
+    assert library.lines[-1] == ("socket.accept() out of system resource, fd=6", None)
+
+
+def test_a_clock_that_was_set_back_silences_nothing_for_long() -> None:
+    library = Library()
+    library.say("again", 10_000)
+    library.say("again", 100)
+    assert len(library.lines) == 2
+
+
+def test_ever_new_lines_are_bounded_too() -> None:
+    library = Library()
+    for number in range(5000):
+        word = "".join(chr(ord("a") + int(digit)) for digit in str(number))
+        library.say(f"bad request {word}", 1000 + number / 1000)
+    assert len(library.lines) == logs.MOST_KINDS + 1
+    library.say("another day", 2000)
+    assert library.lines[-1] == ("another day", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from watchdog.adapters.service_control import ServiceControl, Systemd
 from watchdog.adapters.service_units import UNIT
 from watchdog.cli import serving
 from watchdog.cli.app import app
+from watchdog.cli.doctoring import Grade, limit_findings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the service is systemd's here")
 Lines = list[tuple[str, str]]
@@ -119,3 +121,36 @@ def test_the_package_is_ours(config: Path, systemd: FakeSystemd, monkeypatch: py
     other = first()
     assert other["grade"] == "FAIL"
     assert "finds another package at /usr/lib/python3/dist-packages/watchdog" in other["text"]
+
+
+# ---------------------------------------------------------------- how many files it may open
+
+
+def test_a_limit_that_is_too_small_for_so_many_gateways_is_warned_of() -> None:
+    assert limit_findings(480, 1024) == ()
+    (found,) = limit_findings(481, 1024)
+    assert (found.subject, found.grade) == ("limits", Grade.WARN)
+    assert found.text.startswith(
+        "481 gateways need about 1026 file descriptors, and a process started here may have 1024;"
+    )
+
+
+def test_doctor_asks_for_the_limit_of_where_it_runs(tmp_path: Path) -> None:
+    file = tmp_path / "watchdog.yaml"
+    file.touch(mode=0o600)
+    gateways = "".join(f"  - {{name: g{number}, url: 'ws://127.0.0.1:1', token: abcdefgh}}\n" for number in range(40))
+    file.write_text(f"state_dir: {tmp_path}/state\nstatus_page: null\ngateways:\n{gateways}")
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128)); "
+        "from watchdog.cli.app import main; sys.argv = ['w', *sys.argv[1:]]; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "doctor", "--json", "--gateway", "g0", "--config", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+    )
+    found = [one for one in json.loads(done.stdout)["findings"] if one["subject"] == "limits"]
+    assert [one["grade"] for one in found] == ["WARN"]
+    assert found[0]["text"].startswith("40 gateways need about 144 file descriptors")

@@ -157,3 +157,24 @@ def test_the_soft_limit_is_raised_to_the_hard_one(before: tuple[int, int], after
 
 def test_two_sockets_a_gateway_and_some_beside() -> None:
     assert descriptors.needed(700) == 1464
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody else's limits are told elsewhere")
+async def test_run_begins_with_raising_its_limit(tmp_path: Path) -> None:
+    file = tmp_path / "watchdog.yaml"
+    file.touch(mode=0o600)
+    file.write_text(CONFIG.format(first=free_port(), second=free_port(), folder=tmp_path), "utf-8")
+    starts = "import resource, os, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 2048)); os.execv(sys.executable, sys.argv[1:])"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", starts, sys.executable, "-m", "watchdog", "run", "--config", str(file)),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(20):
+            while b"daemon.started" not in await process.stderr.readline():
+                continue
+        assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (2048, 2048)
+    finally:
+        process.terminate()
+        await process.communicate()

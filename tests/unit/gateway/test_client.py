@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,8 @@ from watchdog.core.model import (
     Session,
 )
 from watchdog.core.policy import Step
-from watchdog.gateway.client import SIGN_IN_SETTLES
+from watchdog.gateway.client import SIGN_IN_SETTLES, GatewayClient
+from watchdog.gateway.endpoint import Endpoint
 from watchdog.gateway.grants import CHECK_AGAIN
 from watchdog.gateway.listing import PAGE_SIZE
 from watchdog.gateway.sending import TELLING_PAUSE, TELLING_TRIES
@@ -656,3 +658,19 @@ async def test_a_gateway_that_hangs_in_describing_is_not_asked_that_for_a_while(
         await scene.client.connect()
         assert await scene.client._ended("agent:main:main") is None
     assert len(scene.gateway.asked_for("sessions.describe")) == 1
+
+
+async def test_what_cannot_be_read_for_want_of_descriptors_is_not_the_gateways_fault() -> None:
+    async with scene_with(connect=False) as scene:
+
+        def cannot_read() -> Endpoint:
+            try:
+                raise OSError(errno.EMFILE, "Too many open files")
+            except OSError as problem:
+                raise errors.GatewayUnreachable("home: openclaw.json cannot be read.") from problem
+
+        client = GatewayClient(
+            "home", cannot_read, device=OURS, probe_device=STRANGER, clock=scene.clock, host=scene.host
+        )
+        with pytest.raises(errors.OutOfDescriptors, match=r"^home: this process has no file descriptors left"):
+            await client.connect()

@@ -82,6 +82,7 @@ def test_what_every_unit_promises(write: object) -> None:
         "StartLimitIntervalSec": "0",
         "UMask": "0077",
         "LimitCORE": "0",
+        "LimitNOFILE": "65536",
         "NoNewPrivileges": "yes",
     }
     assert {name: said[name][-1] for name in expected} == expected
