@@ -16,10 +16,10 @@ from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.logs import visible
 from watchdog.cli.shared import ConfigOption, GatewayOption, JsonOption, print_json, read_setting
 from watchdog.config import durations
-from watchdog.core.spans import span_words
-from watchdog.daemon.assembly import ledger_path, state_folder
 from watchdog.core.model import ReplyAddress
 from watchdog.core.requester import chat_of
+from watchdog.core.spans import span_words
+from watchdog.daemon.assembly import ledger_path, state_folder
 from watchdog.service.ledger import AuditLine, Incident, Outcome
 
 _STYLES = {

@@ -133,6 +133,8 @@ class Observer:
         """Its run holds no lane: it ended with an earlier process, or was found stuck in the last pass."""
         if row.has_active_run or row.active_run_ids:
             return False
+        if facts.capabilities.row_survives_stop and row.has_end_though_running:
+            return True
         is_orphan = is_older_than_boot(row, facts) and not self._trust.clock_stepped
         return is_orphan or self._unattended.get(row.key) == RunIdentity.of(row)
 
