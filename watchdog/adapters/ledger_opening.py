@@ -9,6 +9,7 @@ SQLite's own locks on it.
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 import stat
 from collections.abc import Callable, Sequence
@@ -178,11 +179,11 @@ def loose_permissions(path: Path) -> str | None:
     except OSError as error:
         return f"The ledger {path} cannot be looked at ({error.strerror})."
     if stat.S_IMODE(folder.st_mode) & 0o022 and not folder.st_mode & stat.S_ISVTX:
-        return f"Other users can replace the ledger: run `chmod go-w {path.parent}`."
+        return f"Other users can replace the ledger: run `chmod go-w {shlex.quote(str(path.parent))}`."
     if file.st_uid != os.geteuid():
         return f"The ledger {path} belongs to uid {file.st_uid}, not to us (uid {os.geteuid()})."
     if stat.S_IMODE(file.st_mode) & 0o077:
-        return f"Other users can read the ledger: run `chmod 600 {path}`."
+        return f"Other users can read the ledger: run `chmod 600 {shlex.quote(str(path))}`."
     return None
 
 

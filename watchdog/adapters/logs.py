@@ -13,7 +13,6 @@ import json
 import logging
 import math
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +22,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TextIO
 
 from watchdog.adapters.lean_structlog import structlog
+from watchdog.core.printable import json_visible, shown_key, visible
 from watchdog.service.errors import WatchdogError
 from watchdog.service.events import LEVELS, Event, Level
 from watchdog.service.ports import Clock
@@ -220,19 +220,11 @@ class JsonLine:
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> str:
         head = {"timestamp": event.get("timestamp"), "level": event.get("level"), "event": event.get("event")}
         text = json.dumps(head | dict(_ordered(event)), ensure_ascii=False, default=_json_value)
-        return _UNPRINTABLE.sub(lambda found: "".join(_units(found.group())), text)
+        return json_visible(text)
 
 
 def _json_value(value: object) -> object:
     return round(value.total_seconds(), 3) if isinstance(value, timedelta) else str(value)
-
-
-_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Left raw by JSON: line ends to some readers, commands to some terminals, or not encodable at all."""
-
-
-def _units(text: str) -> list[str]:
-    return [f"\\u{ord(char):04x}" for char in text]
 
 
 class ConsoleLine:
@@ -246,12 +238,12 @@ class ConsoleLine:
         level = str(event.get("level", "info"))
         colour = _COLOURS.get(level, "")
         fields = dict(_ordered(event))
-        where = [str(fields.pop(name)) for name in ("gateway", "session") if fields.get(name) is not None]
+        where = [shown_key(str(fields.pop(name))) for name in ("gateway", "session") if fields.get(name) is not None]
         parts = [
             paint(_DIM, str(event.get("timestamp", ""))[:19] + "Z"),
             paint(colour, f"{_SHORT_LEVELS.get(level, level):<5}"),
             paint(_BOLD + colour, f"{visible(str(event.get('event', ''))):<24}"),
-            *(paint(_BOLD, visible(place)) for place in where),
+            *(paint(_BOLD, place) for place in where),
             *(f"{paint(_DIM, visible(name) + '=')}{shown(value)}" for name, value in fields.items()),
         ]
         return " ".join(parts).rstrip()
@@ -287,13 +279,6 @@ def shown(value: object) -> str:
             return "[" + ", ".join(shown(item) for item in value) + "]"
     text = visible(str(value))
     return '"' + text.replace('"', '\\"') + '"' if not text or set(text) & set(' ="') else text
-
-
-def visible(text: str) -> str:
-    """``text`` on one line and without power over the terminal: whatever does not print is escaped."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
 def short_span(span: timedelta) -> str:

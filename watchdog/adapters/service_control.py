@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -254,7 +255,7 @@ class Launchd:
 
     @property
     def logs(self) -> str:
-        return f"tail -f '{self._log_folder / 'watchdog.log'}'"
+        return f"tail -f {shlex.quote(str(self._log_folder / 'watchdog.log'))}"
 
     @property
     def _domain(self) -> str:

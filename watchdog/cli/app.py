@@ -11,7 +11,7 @@ import typer
 import typer.core
 
 from watchdog import __version__
-from watchdog.cli.shared import Leave, say_error
+from watchdog.cli.shared import Leave, say_problem
 from watchdog.config import ConfigError
 from watchdog.service.errors import LedgerError, WatchdogError
 
@@ -120,11 +120,11 @@ def main() -> None:
     except Leave as leave:
         sys.exit(leave.code)
     except ConfigError as problem:
-        say_error(str(problem))
+        say_problem(problem)
         sys.exit(EX_CONFIG)
     except LedgerError as problem:
-        say_error(str(problem))
+        say_problem(problem)
         sys.exit(EX_UNAVAILABLE)
     except (WatchdogError, OSError) as problem:
-        say_error(str(problem))
+        say_problem(problem)
         sys.exit(EX_UNAVAILABLE)

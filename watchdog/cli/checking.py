@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.unmetered import NoMeter
 from watchdog.cli.describing import VERDICT_STYLES, session_facts
 from watchdog.cli.explained import Explained
 from watchdog.cli.explaining import explanation_facts, explanation_lines
+from watchdog.cli.screen import lines_of, padded, screen, text_of, widest
 from watchdog.cli.shared import (
     ConfigOption,
     GatewayOption,
@@ -26,8 +26,10 @@ from watchdog.cli.shared import (
     SilentLog,
     print_json,
     read_setting,
+    say,
     say_error,
 )
+from watchdog.core.printable import meant, read, shown_key
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
 from watchdog.daemon.assembly import Builder, Identity, ledger_path, make_state_folder, state_folder
@@ -46,6 +48,8 @@ _EXIT = {
     Verdict.UNKNOWN: 3,
 }
 _WORST_FIRST = (2, 3, 1, 0)
+_WIDEST_KEY = 60
+"""Columns up to which keys are lined up; longer ones stick out."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -114,7 +118,7 @@ def chosen_sections(setting: Setting, gateway: str | None, log: Log | None = Non
     chosen = [section for section in sections if gateway is None or section.name == gateway]
     if not chosen:
         names = ", ".join(section.name for section in sections)
-        say_error(f"no gateway is called {gateway}; configured: {names}.")
+        say_error(f"no gateway is called {shown_key(gateway or '')}; configured: {names}.")
         raise Leave(78)
     return chosen
 
@@ -136,7 +140,7 @@ async def _inspect_one(builder: Builder, identity: Identity, section: Any, quiet
     async def progress(wait: timedelta, judged: Sequence[Judged]) -> None:
         suspects = sum(item.judgement.verdict is Verdict.SUSPECT for item in judged)
         if not quiet and sys.stderr.isatty():
-            typer.echo(
+            say(
                 f"{section.name}: {len(judged)} sessions, {suspects} suspect; looking again in {span_words(wait)}…",
                 err=True,
             )
@@ -180,24 +184,26 @@ def _document(found: Sequence[Found]) -> dict[str, Any]:
 
 
 def _print(found: Sequence[Found]) -> None:
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = screen()
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for item in found:
         if isinstance(item, Unreached):
             say_error(item.problem)
             continue
         facts = item.facts
-        console.print(f"[bold]{facts.name}[/]  OpenClaw {facts.version}, {len(item.judged)} sessions")
-        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+        console.print(text_of(((facts.name, "bold"), f"  OpenClaw {facts.version}, {len(item.judged)} sessions")))
+        keys = {judged.session.key: shown_key(judged.session.key) for judged in item.judged}
+        column = widest(keys.values(), _WIDEST_KEY)
         for judged in sorted(item.judged, key=lambda one: _WORST_FIRST.index(_EXIT[one.judgement.verdict])):
             verdict = judged.judgement.verdict
             spare = judged.judgement.unattended_for
-            table.add_row(
-                f"[{VERDICT_STYLES[verdict]}]{verdict.value}[/]",
-                judged.session.key,
-                span_words(spare) if spare is not None else "",
-                judged.judgement.message,
+            head = (
+                (f"{verdict.value:<14}", VERDICT_STYLES[verdict]),
+                padded(keys[judged.session.key], column),
+                f"  {span_words(spare) if spare is not None else '':<6}",
             )
-        console.print(table)
+            for line in lines_of(head, judged.judgement.message, width):
+                console.print(text_of(line))
         for row in item.snapshot.malformed:
             say_error(f"{facts.name}: row {row.position} of the list cannot be read ({row.reason}); it is left out.")
         if not item.snapshot.is_complete:
@@ -213,24 +219,31 @@ async def _explain(setting: Setting, gateway: str | None, key: str, *, as_json: 
         client = builder.client(section, identity, frozenset())
         try:
             found = await inspect(client, builder.loaded.policy_book, builder.clock, at_most=timedelta(seconds=2))
-            judged = found.find(key)
+            judged = find(found, key)
             if judged is None:
-                problems.append(f"{section.name}: no session has the key {key}; `check` lists them all.")
+                problems.append(
+                    f"{section.name}: no session has the key {shown_key(read(key))}; `check` lists them all."
+                )
                 continue
             explained = Explained.of(found, judged, client, ledger, await _health(client))
             if as_json:
                 print_json(explanation_facts(explained))
             else:
-                console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+                console = screen()
                 for line in explanation_lines(explained):
-                    console.print(setting.secrets.scrub(line))
+                    console.print(text_of(line, scrub=setting.secrets.scrub))
             return
         except errors.GatewayError as problem:
             problems.append(str(problem))
         finally:
             await client.close()
-    say_error("\n".join(problems))
+    say_error(*problems)
     raise Leave(1)
+
+
+def find(found: Inspection, typed: str) -> Judged | None:
+    """The session that somebody typed or pasted the key of."""
+    return found.find(meant(typed, {judged.session.key for judged in found.judged}))
 
 
 async def _health(gateway: Gateway) -> str | None:

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from watchdog.cli.checking import chosen_sections
-from watchdog.cli.shared import ConfigOption, JsonOption, Setting, print_json, read_setting, say_error
+from watchdog.cli.shared import ConfigOption, JsonOption, Setting, print_file, print_json, read_setting, say, say_error
 from watchdog.config import as_yaml, effective, json_schema, missing_secrets, why_session
 from watchdog.config.changes import setting_text
 from watchdog.core.model import Session, SessionKind, Status
 from watchdog.core.policy import Recovery, Thresholds
+from watchdog.core.printable import read, shown_key
 from watchdog.gateway.rows import agent_of, channel_of, kind_of
 
 
@@ -35,7 +36,7 @@ def add_to(app: typer.Typer) -> None:
             return
         for problem in absent:
             say_error(f"warning: {problem}")
-        typer.echo(f"{source or 'built-in defaults'}: ok")
+        say(f"{source or 'built-in defaults'}: ok")
 
     @config_app.command("show")
     def show(
@@ -59,6 +60,7 @@ def add_to(app: typer.Typer) -> None:
         """
         setting = read_setting(config)
         if session is not None:
+            session = read(session)
             place = chosen_sections(setting, gateway)[0].name
             row = Session(
                 session,
@@ -74,7 +76,7 @@ def add_to(app: typer.Typer) -> None:
         if as_json:
             print_json(document)
         else:
-            typer.echo(as_yaml(document).rstrip())
+            print_file(as_yaml(document))
 
     @config_app.command("schema")
     def schema() -> None:
@@ -106,14 +108,14 @@ def _show_policy(setting: Setting, gateway: str, row: Session, *, as_json: bool)
             }
         )
         return
-    typer.echo(f"{row.key}: {answer}")
+    say(f"{shown_key(row.key)}: {answer}")
     channel = row.channel or "not in the key (the gateway may say it; try --channel)"
     agent = row.agent_id or "not in the key"
-    typer.echo(f"taken as:    gateway {gateway}, kind {row.kind.value}, agent {agent}, channel {channel}")
+    say(f"taken as:    gateway {gateway}, kind {row.kind.value}, agent {agent}, channel {channel}")
     for name, because in answer.passed_over:
-        typer.echo(f"passed over: '{name}': {because}")
+        say(f"passed over: '{name}': {because}")
     for title, section in (("thresholds:", policy.thresholds), ("recovery:", policy.recovery)):
-        typer.echo(f"{title:<13}" + ", ".join(f"{name} {value}" for name, value in _in_force(section).items()))
+        say(f"{title:<13}" + ", ".join(f"{name} {value}" for name, value in _in_force(section).items()))
 
 
 def _in_force(section: Thresholds | Recovery) -> dict[str, str]:

@@ -24,8 +24,10 @@ from rich.text import Text
 
 from watchdog.adapters.clock import SystemClock
 from watchdog.adapters.unmetered import NoMeter
+from watchdog.cli.screen import screen, text_of
 from watchdog.cli.shared import JsonOption, Leave, SilentLog, print_json
 from watchdog.config import parse
+from watchdog.core.printable import visible
 from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import Builder
 from watchdog.daemon.loop import Daemon
@@ -99,7 +101,7 @@ class _Story(SilentLog):
 
 async def _demo(version: str, *, as_json: bool) -> bool:
     clock = SystemClock()
-    console = Console(stderr=True, highlight=False)
+    console = screen(stderr=True, is_picture=True)
     scenario = demo_world(clock.now().wall, PROFILES[version])
     story = _Story()
     began = clock.now()
@@ -116,7 +118,7 @@ async def _demo(version: str, *, as_json: bool) -> bool:
     if as_json:
         print_json(_document(version, scenario, findings, took))
     else:
-        _conclude(Console(highlight=False), version, scenario, findings, took)
+        _conclude(screen(), version, scenario, findings, took)
     return scenario.is_won
 
 
@@ -182,7 +184,7 @@ def _frame(findings: list[Finding], story: _Story, took: str) -> Table:
     for finding in _stuck_first(findings):
         table.add_row(*_row(finding))
     for line in story.lines[-6:]:
-        table.add_row("", Text(line, style="dim"), "")
+        table.add_row("", Text(visible(line), style="dim"), "")
     return table
 
 
@@ -193,7 +195,11 @@ def _stuck_first(findings: list[Finding]) -> list[Finding]:
 def _row(finding: Finding) -> tuple[Text, Text, Text]:
     mark, style = _MARKS[finding.standing]
     wanted = "recover" if finding.case.expected is Expected.RECOVERED else "leave alone"
-    return Text(f"{mark} {wanted}", style=style), Text(finding.case.label), Text(finding.note, style="dim")
+    return (
+        Text(f"{mark} {wanted}", style=style),
+        Text(visible(finding.case.label)),
+        Text(visible(finding.note), style="dim"),
+    )
 
 
 def _conclude(console: Console, version: str, scenario: Scenario, findings: list[Finding], took: timedelta) -> None:
@@ -203,12 +209,10 @@ def _conclude(console: Console, version: str, scenario: Scenario, findings: list
     console.print(table)
     stuck = sum(one.case.expected is Expected.RECOVERED for one in findings)
     if scenario.is_won:
-        console.print(
-            f"[green]All {stuck} stuck sessions recovered, all {len(findings) - stuck} others left alone[/] "
-            f"(simulated OpenClaw {version}, {span_words(took)})."
-        )
+        won = f"All {stuck} stuck sessions recovered, all {len(findings) - stuck} others left alone"
+        console.print(text_of(((won, "green"), f" (simulated OpenClaw {version}, {span_words(took)}).")))
     else:
-        console.print("[bold red]Not as it should be:[/] see the lines without a check mark.")
+        console.print(text_of((("Not as it should be:", "bold red"), " see the lines without a check mark.")))
 
 
 def _document(version: str, scenario: Scenario, findings: list[Finding], took: timedelta) -> dict[str, object]:

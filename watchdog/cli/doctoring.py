@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
 
 import watchdog
 from watchdog.adapters.ledger import Ledger
@@ -22,6 +21,7 @@ from watchdog.adapters.service_units import Service
 from watchdog.adapters.unmetered import NoMeter
 from watchdog.cli import serving
 from watchdog.cli.checking import chosen_sections, identity_of
+from watchdog.cli.screen import screen, text_of
 from watchdog.cli.shared import (
     ConfigOption,
     GatewayOption,
@@ -77,7 +77,7 @@ def add_to(app: typer.Typer) -> None:
         try:
             setting = read_setting(config)
         except ConfigError as problem:
-            findings.append(Finding("config", Grade.FAIL, str(problem)))
+            findings += [Finding("config", Grade.FAIL, str(one)) for one in problem.problems]
         else:
             findings += _config(setting)
             findings += _ledger(setting)
@@ -87,11 +87,10 @@ def add_to(app: typer.Typer) -> None:
         if as_json:
             print_json({"ok": not failed, "findings": [_facts(finding) for finding in findings]})
         else:
-            console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+            console = screen()
             for finding in findings:
-                console.print(
-                    f"[{_STYLES[finding.grade]}]{finding.grade.value:<5}[/]{finding.subject:<12}{finding.text}"
-                )
+                grade = (f"{finding.grade.value:<5}", _STYLES[finding.grade])
+                console.print(text_of((grade, f"{finding.subject:<12}{finding.text}")))
         if failed:
             raise Leave(1)
 

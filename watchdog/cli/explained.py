@@ -11,6 +11,7 @@ from watchdog.core.blockers import Blocker, BlockerName, Standing, hold_reasons
 from watchdog.core.evidence import Case, Signal, Truth
 from watchdog.core.model import FlagWorth, Status
 from watchdog.core.policy import Mode, Step
+from watchdog.core.printable import shown_key
 from watchdog.core.requester import chat_of
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
@@ -365,13 +366,13 @@ class Explained:
             text = " ".join(row.last_run_error.split())
             found.append(("last error", text if len(text) <= LONGEST else f"{text[:LONGEST]}…"))
         if row.parent_key is not None:
-            found.append(("parent", row.parent_key))
+            found.append(("parent", shown_key(row.parent_key)))
         busy = [one.key for one in case.relatives if one.status in (Status.RUNNING, Status.QUEUED)]
         if case.relatives:
-            listed = f": {', '.join(busy[:3])}{' …' if len(busy) > 3 else ''}" if busy else ""
+            listed = f": {', '.join(map(shown_key, busy[:3]))}{' …' if len(busy) > 3 else ''}" if busy else ""
             found.append(("children", f"{len(case.relatives)} sub-sessions, {len(busy)} running{listed}"))
         if case.aliases:
-            found.append(("same session", ", ".join(other.key for other in case.aliases)))
+            found.append(("same session", ", ".join(shown_key(other.key) for other in case.aliases)))
         return found
 
 

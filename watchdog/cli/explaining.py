@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.markup import escape
-
 from watchdog.cli.describing import VERDICT_STYLES, session_facts
 from watchdog.cli.explained import Explained
+from watchdog.cli.screen import Line
 from watchdog.cli.wording import ago
 from watchdog.core.evidence import OWNER_SIGNALS, Case
+from watchdog.core.printable import shown_key
 from watchdog.core.recovery import Attempt
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
@@ -22,57 +22,54 @@ _WHOSE_TIME = "Ages are the row's own here, so that nobody has to wait for an an
 _SPOKEN_STYLES = {"alive": "green", "gone": "red", "yes": "cyan", "no": "green", "cannot tell": "yellow", "-": "dim"}
 
 
-def explanation_lines(it: Explained) -> list[str]:
-    """Lines for a person (rich markup)."""
+def explanation_lines(it: Explained) -> list[Line]:
+    """Lines for a person."""
     judgement, policy, facts = it.judged.judgement, it.judged.policy, it.found.facts
-    style = VERDICT_STYLES[judgement.verdict]
     ladder = " → ".join(step.value for step in policy.recovery.ladder)
-    lines = [
-        f"[bold]{escape(it.judged.session.key)}[/]  on {facts.name} (OpenClaw {facts.version})",
-        f"  [{style}]{judgement.verdict.value.replace('_', ' ')}[/]: {_verdict_words(it)}",
-        f"  [bold]next[/]: {escape(it.next_words())}",
-        "",
-        *(f"  {name:<14}{escape(text)}" for name, text in it.row_facts()),
-        f"  {'policy':<14}{policy.name}: mode {policy.recovery.mode.value}, ladder {ladder}",
-        *(f"  {'tried':<14}{escape(_attempt_words(attempt, it.case))}" for attempt in _attempts(it)),
+    verdict = (judgement.verdict.value.replace("_", " "), VERDICT_STYLES[judgement.verdict])
+    lines: list[Line] = [
+        ((shown_key(it.judged.session.key), "bold"), f"  on {facts.name} (OpenClaw {facts.version})"),
+        ("  ", verdict, f": {_verdict_words(it)}"),
+        ("  ", ("next", "bold"), f": {it.next_words()}"),
+        (),
+        *((f"  {name:<14}{text}",) for name, text in it.row_facts()),
+        (f"  {'policy':<14}{policy.name}: mode {policy.recovery.mode.value}, ladder {ladder}",),
+        *((f"  {'tried':<14}{_attempt_words(attempt, it.case)}",) for attempt in _attempts(it)),
     ]
     for title, wanted in (("does anything work on it?", True), ("has it a good reason to sit still?", False)):
-        lines += ["", f"  [bold]{title}[/]"]
+        lines += [(), ("  ", (title, "bold"))]
         if not it.is_running:
-            lines.append("    [dim]not asked: no run is marked as going on[/]")
+            lines.append((("    not asked: no run is marked as going on", "dim"),))
             continue
         for signal, says, why in it.signals():
             if (signal in OWNER_SIGNALS) is wanted:
-                text = f"{says:<12}{signal.value:<18} {escape(why)}"
-                lines.append(
-                    f"    [dim]{text}[/]" if says == "-" else f"    [{_SPOKEN_STYLES[says]}]{says:<12}[/]{text[12:]}"
-                )
-    lines += [f"    [yellow]could not look: {escape(problem)}[/]" for problem in it.case.look.problems]
-    lines += ["", "  [bold]value beside limit[/]"]
-    lines += [f"    {name:<20}{value:<18}{limit}" for name, value, limit in it.values()]
-    lines += ["", "  [bold]what would hold a deed now[/]"]
+                rest = f"{signal.value:<18} {why}"
+                style = _SPOKEN_STYLES[says]
+                lines.append(("    ", (f"{says:<12}", style), (rest, style if says == "-" else "")))
+    lines += [((f"    could not look: {problem}", "yellow"),) for problem in it.case.look.problems]
+    lines += [(), ("  ", ("value beside limit", "bold"))]
+    lines += [(f"    {name:<20}{value:<18}{limit}",) for name, value, limit in it.values()]
+    lines += [(), ("  ", ("what would hold a deed now", "bold"))]
     if it.why_unguarded is not None:
-        lines.append(f"    [dim]{it.why_unguarded}[/]")
+        lines.append(((f"    {it.why_unguarded}", "dim"),))
     for guard in it.guards() if it.why_unguarded is None else ():
         word = {True: "HOLDS", False: "clear", None: "-"}[guard.holds]
-        text = f"{word:<8}{guard.name.value:<20} {escape(guard.words)}"
-        lines.append(f"    [bold red]{text}[/]" if guard.holds else f"    [dim]{text}[/]")
+        text = f"    {word:<8}{guard.name.value:<20} {guard.words}"
+        lines.append(((text, "bold red" if guard.holds else "dim"),))
     if it.judged.judgement.verdict in (Verdict.SUSPECT, Verdict.STUCK):
-        lines += ["", f"  [dim]{_WHOSE_TIME}[/]"]
+        lines += [(), ((f"  {_WHOSE_TIME}", "dim"),)]
     return lines
 
 
 def _verdict_words(it: Explained) -> str:
     judgement, case = it.judged.judgement, it.case
     if not it.is_running:
-        return escape(judgement.message)
+        return judgement.message
     quiet = span_words(case.track.quiet_for(case.now))
     limit = span_words(it.judged.policy.thresholds.stuck_after)
     if judgement.verdict in (Verdict.SUSPECT, Verdict.STUCK):
-        return escape(
-            f"marked running, but nothing works on it. {judgement.message} No progress for {quiet} (limit {limit})."
-        )
-    return escape(f"{judgement.message} Last progress {quiet} ago.")
+        return f"marked running, but nothing works on it. {judgement.message} No progress for {quiet} (limit {limit})."
+    return f"{judgement.message} Last progress {quiet} ago."
 
 
 def _attempts(it: Explained) -> tuple[Attempt, ...]:

@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from watchdog.adapters.logs import visible
+from watchdog.core.printable import shown_key, visible
 from watchdog.core.spans import span_words
 
 Document = dict[str, Any]
@@ -79,7 +79,7 @@ def status_lines(state: Document, now: datetime) -> Iterator[Text]:
         yield from matters
     yield Text()
     yield Text(
-        f"{state['open_incidents']} open incidents; version {state['version']}, process {state['pid']}, "
+        f"{state['open_incidents']} open incidents; version {visible(state['version'])}, process {state['pid']}, "
         f"running for {_since(state['started_at'], now)}, polls every {_seconds(state['poll_every_seconds'])}",
         "dim",
     )
@@ -152,7 +152,7 @@ def _session_lines(session: Document, now: datetime) -> Iterator[Text]:
     yield Text.assemble(
         "  ",
         _word(_standing(session), 12),
-        (visible(session["key"]), "bold"),
+        (shown_key(session["key"]), "bold"),
         f"  {_LASTED[session['since_what']]} for {_since(session['since'], now)}",
     )
     pad = " " * 14
@@ -176,13 +176,13 @@ def _matters(state: Document, now: datetime) -> Iterator[Text]:
             "red",
         )
     for pause in state["pauses"]:
-        scope = " on ".join(visible(one) for one in (pause["session"], pause["gateway"]) if one) or "everything"
+        scope = " on ".join(shown_key(one) for one in (pause["session"], pause["gateway"]) if one) or "everything"
         end = f", ends {_until(pause['until'], now)}" if pause["until"] else ", until `openclaw-watchdog unpause`"
         why = f": {visible(pause['reason'])}" if pause["reason"] else ""
         yield Text(f"paused: {scope}, by {visible(pause['who'])}{why}{end}", "yellow")
     for one in state["quarantines"]:
         yield Text(
-            f"quarantined: {visible(one['session'])} on {visible(one['gateway'])} for {_since(one['since'], now)}: "
+            f"quarantined: {shown_key(one['session'])} on {visible(one['gateway'])} for {_since(one['since'], now)}: "
             f"{visible(one['reason'])}",
             "red",
         )
@@ -200,7 +200,7 @@ def _matters(state: Document, now: datetime) -> Iterator[Text]:
 
 
 def _title(state: Document, now: datetime) -> Text:
-    left = f"openclaw-watchdog {state['version']}"
+    left = f"openclaw-watchdog {visible(state['version'])}"
     return Text.assemble(
         (left, "bold"), (f"   {now:%H:%M:%S} UTC   running for {_since(state['started_at'], now)}", "dim")
     )
@@ -245,7 +245,7 @@ def _sessions(shown: Sequence[tuple[Document, Document]], left_out: int, now: da
         rows.append(
             [
                 _word(_standing(session)),
-                Text(visible(session["key"]), "bold"),
+                Text(shown_key(session["key"]), "bold"),
                 _bar(session, now),
                 Text(_since(session["since"], now)),
                 Text(_due(session, now)),
@@ -278,7 +278,7 @@ def _incidents(incidents: Sequence[Document], now: datetime, width: int) -> Rend
         rows.append(
             [
                 _word(one["outcome"]),
-                Text(visible(one["session"])),
+                Text(shown_key(one["session"])),
                 Text(_clock(one["opened_at"], now)),
                 Text(span_words(end - datetime.fromisoformat(one["opened_at"]))),
                 Text(", ".join(attempt["step"] for attempt in one["attempts"]) or "-"),
@@ -299,7 +299,7 @@ def _deeds(deeds: Sequence[Document], now: datetime, width: int) -> RenderableTy
         rows.append(
             [
                 Text(attempt["step"]),
-                Text(visible(deed["session"])),
+                Text(shown_key(deed["session"])),
                 Text(_clock(attempt["started_at"], now)),
                 outcome,
             ]
@@ -310,7 +310,7 @@ def _deeds(deeds: Sequence[Document], now: datetime, width: int) -> RenderableTy
 def _switches(switches: Sequence[Document], now: datetime, width: int) -> RenderableType:
     rows = [
         [
-            Text(one["what"].replace("_", " ")),
+            Text(visible(one["what"]).replace("_", " ")),
             Text(visible(one["detail"])),
             Text(_clock(one["at"], now)),
             Text(visible(one["who"])),

@@ -13,7 +13,17 @@ from watchdog.adapters.clock import SystemClock
 from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.notify import Notifier, TargetRefused, targets_from
 from watchdog.adapters.unmetered import NoMeter
-from watchdog.cli.shared import ConfigOption, JsonOption, Leave, Setting, SilentLog, print_json, read_setting, say_error
+from watchdog.cli.shared import (
+    ConfigOption,
+    JsonOption,
+    Leave,
+    Setting,
+    SilentLog,
+    print_json,
+    read_setting,
+    say,
+    say_error,
+)
 from watchdog.config import SecretError, resolve_secret
 from watchdog.service import announcements
 
@@ -42,7 +52,7 @@ def add_to(app: typer.Typer) -> None:
             print_json({"ok": is_ok, "targets": targets})
         else:
             for name, problem in results.items():
-                typer.echo(f"{name}: {'delivered' if problem is None else f'FAILED: {problem}'}")
+                say(f"{name}: {'delivered' if problem is None else f'FAILED: {problem}'}")
             if not results:
                 where = setting.loaded.source or "there is no file: `openclaw-watchdog init` writes one"
                 say_error(f"no target is configured under notify: ({where})")

@@ -19,6 +19,7 @@ from rich.live import Live
 
 from watchdog.adapters.clock import SystemClock
 from watchdog.cli.frames import lost_frame, status_lines, top_frame
+from watchdog.cli.screen import screen
 from watchdog.cli.shared import ConfigOption, JsonOption, Leave, Setting, print_json, read_setting, say_error
 from watchdog.core.model import Moment
 from watchdog.daemon.assembly import state_folder
@@ -54,7 +55,7 @@ def add_to(app: typer.Typer) -> None:
         if as_json:
             print_json(document)
             return
-        console = Console(highlight=False, soft_wrap=True)
+        console = screen()
         for line in status_lines(document, SystemClock().now().wall):
             console.print(line)
 
@@ -69,7 +70,7 @@ def add_to(app: typer.Typer) -> None:
 
         Example: `openclaw-watchdog top`
         """
-        console = Console(highlight=False)
+        console = screen(is_picture=True)
         with Asker(read_setting(config)) as asker:
             document = _ask_or_leave(asker)
             if once or not console.is_terminal:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from watchdog.adapters.clock import SystemClock
 from watchdog.adapters.ledger import Ledger
-from watchdog.adapters.logs import visible
+from watchdog.cli.screen import screen
 from watchdog.cli.shared import ConfigOption, GatewayOption, JsonOption, print_json, read_setting
 from watchdog.config import durations
 from watchdog.core.model import ReplyAddress
+from watchdog.core.printable import read, shown_key, visible
 from watchdog.core.requester import chat_of
 from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import ledger_path, state_folder
@@ -57,7 +56,9 @@ def add_to(app: typer.Typer) -> None:
         if path.exists():
             begin = _instant(since, now)
             with Ledger.open_read_only(path) as ledger:
-                incidents = ledger.history(since=begin, session=session, gateway=gateway)
+                incidents = ledger.history(since=begin, session=read(session) if session else None, gateway=gateway)
+                if session is not None and not incidents:  # it was typed as it is, not as it is printed
+                    incidents = ledger.history(since=begin, session=session, gateway=gateway)
                 if session is None and gateway is None:  # a line of the trail may be about everything
                     trail = ledger.audit_trail(since=begin)
         if as_json:
@@ -67,7 +68,7 @@ def add_to(app: typer.Typer) -> None:
             _print(incidents, trail, now)
             if incidents:
                 begin = _instant(since, now) or min(one.opened_at for one in incidents)
-                Console(highlight=False, soft_wrap=True).print(timeline(incidents, begin, now))
+                screen().print(timeline(incidents, begin, now))
 
 
 def _instant(text: str | None, now: datetime) -> datetime | None:
@@ -126,7 +127,7 @@ def _iso(at: datetime | None) -> str | None:
 
 
 def _print(incidents: Sequence[Incident], trail: Sequence[AuditLine], now: datetime) -> None:
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = screen()
     if not incidents:
         console.print("Nothing has been stuck.")
     entries = [(one.opened_at, list(_incident_lines(one, now))) for one in incidents]
@@ -157,7 +158,7 @@ def _incident_lines(incident: Incident, now: datetime) -> Iterator[Text]:
     yield Text.assemble(
         f"{incident.opened_at:%Y-%m-%d %H:%M:%SZ}  ",
         (f"{incident.outcome.value:<12}", _STYLES[incident.outcome]),
-        f"{visible(incident.session)}  ",
+        f"{shown_key(incident.session)}  ",
         (visible(about), "dim"),
     )
     for attempt in incident.attempts:

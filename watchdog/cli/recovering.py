@@ -13,7 +13,7 @@ import typer
 from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.notes import HandoffNotes
 from watchdog.adapters.unmetered import NoMeter
-from watchdog.cli.checking import chosen_sections, identity_of
+from watchdog.cli.checking import chosen_sections, find, identity_of
 from watchdog.cli.shared import (
     ConfigOption,
     GatewayOption,
@@ -23,11 +23,13 @@ from watchdog.cli.shared import (
     SilentLog,
     print_json,
     read_setting,
+    say,
     say_error,
 )
 from watchdog.cli.switching import who
 from watchdog.core.evidence import Truth
 from watchdog.core.policy import Step
+from watchdog.core.printable import read, shown_key
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
@@ -67,7 +69,7 @@ def add_to(app: typer.Typer) -> None:
         if as_json:
             print_json(outcome)
         elif outcome["recovered"]:
-            typer.echo(f"recovered: {outcome['reason']}")
+            say(f"recovered: {outcome['reason']}")
         else:
             say_error(f"not recovered: {outcome['reason']}")
         if not outcome["recovered"]:
@@ -92,9 +94,9 @@ async def _recover(setting: Setting, gateway: str | None, key: str, step: Step, 
                 problems.append(str(problem))
                 unasked.append(section.name)
                 continue
-            judged = found.find(key)
+            judged = find(found, key)
             if judged is None:
-                problems.append(f"{section.name}: no session has the key {key}")
+                problems.append(f"{section.name}: no session has the key {shown_key(read(key))}")
             else:
                 hand = Hand(builder.clock, client, ledger, HandoffNotes(state_dir), found)
                 hands[section.name] = (hand, judged)
@@ -108,7 +110,7 @@ async def _recover(setting: Setting, gateway: str | None, key: str, step: Step, 
                 return await hand.recover(judged, step, ask=ask)
             except errors.GatewayError as problem:
                 problems.append(str(problem))
-    return {"session": key, "step": step.value, "recovered": False, "reason": "; ".join(problems)}
+    return {"session": read(key), "step": step.value, "recovered": False, "reason": "; ".join(problems)}
 
 
 class Hand:
@@ -129,13 +131,12 @@ class Hand:
         if isinstance(planned, str):
             return {"session": key, "step": step.value, "recovered": False, "reason": planned}
         if ask:
-            typer.echo(
-                f"{key} of {self._gateway.name}: {judged.judgement.verdict.value}. {judged.judgement.message}", err=True
-            )
+            verdict = judged.judgement.verdict.value
+            say(f"{shown_key(key)} of {self._gateway.name}: {verdict}. {judged.judgement.message}", err=True)
             if step.loses_context:
-                typer.echo("This starts a fresh session; a handoff note is saved first.", err=True)
+                say("This starts a fresh session; a handoff note is saved first.", err=True)
             if planned.manner:
-                typer.echo(planned.manner, err=True)
+                say(planned.manner, err=True)
             typer.confirm(f"Do `{(planned.step or step).value}` now?", abort=True, err=True)
         # In the daemon's order: sign in for the deed, then look again; nothing but the claim lies after that look.
         await self._gateway.prepare(

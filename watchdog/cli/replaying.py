@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from watchdog.adapters.recording_file import earlier_part
+from watchdog.cli.screen import padded, screen, text_of, widest
 from watchdog.cli.shared import ConfigOption, JsonOption, Leave, print_json, read_setting, say_error
 from watchdog.config import Config
+from watchdog.core.printable import meant, shown_key
 from watchdog.core.spans import span_words
 from watchdog.replay.gateway import World
 from watchdog.replay.player import Played, play
@@ -22,6 +21,8 @@ from watchdog.replay.reading import NotARecording, Recording
 from watchdog.replay.story import ASSUMPTIONS, Story, deeds, facts, stories
 
 _SIGNS = "¹²"
+_WIDEST = 60
+"""Columns up to which what would have been done is lined up."""
 EX_DATAERR = 65
 EX_NOINPUT = 66
 
@@ -56,7 +57,10 @@ def add_to(app: typer.Typer) -> None:
             say_error(f"{file} cannot be read: {(problem.strerror or 'it is no file').lower()}.")
             raise Leave(EX_NOINPUT) from None
         played.notes = [*played.notes, *_notes(played, setting.loaded.config)]
-        found = [story for story in stories(played) if session is None or story.key == session]
+        told = stories(played)
+        if session is not None:
+            session = meant(session, {story.key for story in told if story.key is not None})
+        found = [story for story in told if session is None or story.key == session]
         if as_json:
             print_json({"file": str(file), **facts(played, found)})
             return
@@ -91,13 +95,12 @@ def _notes(played: Played, config: Config) -> list[str]:
 
 
 def _print(played: Played, found: list[Story], session: str | None) -> None:
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = screen()
     assert played.began_at is not None
     assert played.ended_at is not None
-    console.print(
-        f"[bold]{played.head.gateway}[/]  {played.began_at:%Y-%m-%d %H:%M:%SZ} to {played.ended_at:%Y-%m-%d %H:%M:%SZ}, "
-        f"{played.passes} passes, {len(played.sessions)} sessions"
-    )
+    lasted = f"{played.began_at:%Y-%m-%d %H:%M:%SZ} to {played.ended_at:%Y-%m-%d %H:%M:%SZ}"
+    seen = f"{played.passes} passes, {len(played.sessions)} sessions"
+    console.print(text_of(((played.head.gateway, "bold"), f"  {lasted}, {seen}")))
     console.print(f"  this configuration would have done: {_count(deeds(played.would))}")
     console.print(f"  done at the time:                   {_count(deeds(played.was))}")
     assumptions = [world for world in World if any(world in story.worlds for story in found)]
@@ -106,26 +109,30 @@ def _print(played: Played, found: list[Story], session: str | None) -> None:
     if assumptions:
         console.print()
     for world, sign in zip(assumptions, _SIGNS, strict=False):
-        console.print(f"[dim]{sign} {ASSUMPTIONS[world]}[/]")
+        console.print(text_of(((f"{sign} {ASSUMPTIONS[world]}", "dim"),)))
     if not found:
-        console.print(f"\nNothing to tell about {session}." if session is not None else "\nNothing was suspect.")
+        console.print()
+        nothing = "Nothing was suspect." if session is None else f"Nothing to tell about {shown_key(session)}."
+        console.print(text_of((nothing,)))
 
 
 def _print_story(console: Console, story: Story, signs: str) -> None:
-    same = "" if story.differs else "  [dim]the same[/]"
-    name = escape(story.key) if story.key is not None else "the gateway as a whole"
-    console.print(f"\n[bold]{name}[/] {signs}{same}")
-    table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
-    table.add_column("")
-    table.add_column("this configuration")
-    table.add_column("at the time")
+    name = shown_key(story.key) if story.key is not None else "the gateway as a whole"
+    console.print()
+    console.print(text_of(((name, "bold"), f" {signs}", ("" if story.differs else "  the same", "dim"))))
+    rows: list[tuple[str, str, str]] = []
     day = None
     for at, would, was in story.rows():
         shown = f"{at:%H:%M:%SZ}" if at.date() == day else f"{at:%m-%d %H:%M:%SZ}"
         day = at.date()
+        rows.append((shown, would, was))
+    times = widest((shown for shown, _, _ in rows), _WIDEST)
+    column = widest(["this configuration", *(would for _, would, _ in rows)], _WIDEST)
+    heading = f"  {'':<{times}}  {'this configuration':<{column}}  at the time"
+    console.print(text_of(((heading, "dim"),)))
+    for shown, would, was in rows:
         style = "" if would in (was, f"would {was}") else "yellow"
-        table.add_row(shown, escape(would), escape(was), style=style)
-    console.print(table)
+        console.print(text_of(((f"  {padded(shown, times)}  {padded(would, column)}  {was}", style),)))
 
 
 def _count(counts: Counter[str]) -> str:

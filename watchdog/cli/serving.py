@@ -8,6 +8,7 @@ import grp
 import os
 import pwd
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ from watchdog.adapters.service_control import (
     systemd_user_folder,
 )
 from watchdog.adapters.service_units import SYSTEM_STATE, Service, launchd_job, logs_of, system_unit, user_unit
-from watchdog.cli.shared import ConfigOption, JsonOption, Setting, print_json, read_setting, say_error
+from watchdog.cli.shared import ConfigOption, JsonOption, Setting, print_file, print_json, read_setting, say, say_error
 from watchdog.config import ConfigError, missing_secrets
 from watchdog.daemon.assembly import state_folder
 
@@ -80,17 +81,17 @@ def add_to(app: typer.Typer) -> None:
         setting = read_setting(config)
         plan = plan_for(setting, is_system=system, account=account)
         if only_print:
-            typer.echo(plan.text, nl=False)
+            print_file(plan.text)
             return
         _refuse_impossible(setting, plan, is_system=system)
         plan.control.check()
         before = installed_text(plan.control)
         if before is not None and before != plan.text:
-            typer.echo(difference(plan.control.path, before, plan.text))
+            say(*difference(plan.control.path, before, plan.text).split("\n"))
             if not yes:
                 typer.confirm("Replace it, and restart the daemon?", abort=True, err=True)
         for line in plan.control.install(plan.text) or ("nothing to do: installed, enabled and running",):
-            typer.echo(line)
+            say(line)
         _say_next(setting, plan, is_system=system)
 
     @service_app.command("uninstall")
@@ -103,10 +104,10 @@ def add_to(app: typer.Typer) -> None:
             raise ServiceTrouble("--system removes a service of the whole machine: run it with sudo")
         control = control_for(Service(()), is_system=system)
         for line in control.uninstall() or ("no service is installed",):
-            typer.echo(line)
+            say(line)
         kept = _kept_state(config, is_system=system)
         if kept is not None and kept.exists():
-            typer.echo(f"kept the ledger and the device key in {kept}; remove that folder to forget everything")
+            say(f"kept the ledger and the device key in {kept}; remove that folder to forget everything")
 
     @service_app.command("status")
     def status(
@@ -130,16 +131,16 @@ def add_to(app: typer.Typer) -> None:
             print_json({"path": str(plan.control.path), **facts, "drift": drift, "state_dir": str(plan.state_dir)})
             return
         if not state.is_installed:
-            typer.echo(f"not installed ({plan.control.path} is not there); `openclaw-watchdog service install` does it")
+            say(f"not installed ({plan.control.path} is not there); `openclaw-watchdog service install` does it")
             return
-        typer.echo(f"{state.state}, {'enabled' if state.is_enabled else 'NOT enabled'}" + _process(state.pid))
+        say(f"{state.state}, {'enabled' if state.is_enabled else 'NOT enabled'}" + _process(state.pid))
         if state.status:
-            typer.echo(state.status)
+            say(state.status)
         if state.restarts:
-            typer.echo(f"started again {state.restarts} time(s); last result: {state.last_result or 'unknown'}")
-        typer.echo(f"file:  {plan.control.path}\nstate: {plan.state_dir}\nlog:   {plan.control.logs}")
+            say(f"started again {state.restarts} time(s); last result: {state.last_result or 'unknown'}")
+        say(f"file:  {plan.control.path}", f"state: {plan.state_dir}", f"log:   {plan.control.logs}")
         if drift is not None:
-            typer.echo(f"The file differs from what `service install` would write now:\n{drift}")
+            say("The file differs from what `service install` would write now:", *drift.split("\n"))
 
 
 def plan_for(setting: Setting, *, is_system: bool, account: str | None) -> Plan:
@@ -227,13 +228,14 @@ def _refuse_impossible(setting: Setting, plan: Plan, *, is_system: bool) -> None
     if folder is not None and not folder.is_dir():
         raise ServiceTrouble(
             f"state_dir {folder} does not exist; make it first: "
-            f"`install -d -m 0700 -o {plan.service.account or 'root'} {folder}`"
+            f"`{shlex.join(['install', '-d', '-m', '0700', '-o', plan.service.account or 'root', str(folder)])}`"
         )
     source, who = setting.loaded.source, plan.service.account
     if source is not None and who is not None and not _may_read(source, who):
+        folder_of_it = str(source.parent)
         raise ServiceTrouble(
-            f"{who} may not read {source}; let it: `chgrp -R {_group_of(who)} {source.parent} && "
-            f"chmod -R u=rwX,g=rX,o= {source.parent}`"
+            f"{who} may not read {source}; let it: `{shlex.join(['chgrp', '-R', _group_of(who), folder_of_it])} && "
+            f"{shlex.join(['chmod', '-R', 'u=rwX,g=rX,o=', folder_of_it])}`"
         )
 
 
@@ -264,7 +266,7 @@ def _say_next(setting: Setting, plan: Plan, *, is_system: bool) -> None:
         )
     if not is_system and _is_linux() and not _lingers():
         say_error("note: it runs while you are signed in; `loginctl enable-linger` keeps it running when you are not")
-    typer.echo(f"state: {plan.state_dir}\nlog:   {plan.control.logs}\nnext:  openclaw-watchdog service status")
+    say(f"state: {plan.state_dir}", f"log:   {plan.control.logs}", "next:  openclaw-watchdog service status")
 
 
 def environment_file(is_system: bool, env: Mapping[str, str]) -> Path:

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from watchdog.adapters.logs import LogFormat, StructuredLog, configure
-from watchdog.config import LoadedConfig, load
+from watchdog.config import ConfigError, LoadedConfig, load
+from watchdog.core.printable import json_visible, visible
 from watchdog.service.events import Event, Log
 from watchdog.service.redaction import Secrets
 
@@ -37,14 +38,31 @@ class Leave(Exception):
         self.code = code
 
 
-def say_error(text: str) -> None:
-    """One plain sentence (or one per line) for a person, on stderr."""
-    for line in text.splitlines() or [text]:
-        typer.echo(line if line.startswith("openclaw-watchdog:") else f"openclaw-watchdog: {line}", err=True)
+def say(*lines: str, err: bool = False) -> None:
+    """Lines for a person. Whatever does not print is escaped: each may hold what others wrote."""
+    for line in lines:
+        typer.echo(visible(line), err=err)
+
+
+def say_error(*sentences: str) -> None:
+    """Plain sentences for a person, one a line, on stderr."""
+    for sentence in sentences:
+        say(sentence if sentence.startswith("openclaw-watchdog:") else f"openclaw-watchdog: {sentence}", err=True)
+
+
+def say_problem(problem: Exception) -> None:
+    """What an exception says: a configuration's problems one a line."""
+    say_error(*(map(str, problem.problems) if isinstance(problem, ConfigError) else [str(problem)]))
 
 
 def print_json(document: Any) -> None:
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+    typer.echo(json_visible(json.dumps(document, indent=2, ensure_ascii=False, default=str)))
+
+
+def print_file(text: str) -> None:
+    """What belongs into a file: as it is, but for a terminal, which it must have no power over."""
+    is_terminal = sys.stdout.isatty()
+    typer.echo("\n".join(map(visible, text.split("\n"))) if is_terminal else text, nl=not text.endswith("\n"))
 
 
 class SilentLog:
@@ -88,8 +106,11 @@ __all__ = [
     "Log",
     "Setting",
     "SilentLog",
+    "print_file",
     "print_json",
     "read_setting",
+    "say",
     "say_error",
+    "say_problem",
     "service_log",
 ]

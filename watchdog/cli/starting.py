@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Annotated
 import typer
 
 from watchdog.adapters.host import Host
-from watchdog.cli.shared import Leave, say_error
+from watchdog.cli.shared import Leave, print_file, say, say_error
 from watchdog.config import FoundGateway, json_schema, render_template, search_paths, user_folder
 from watchdog.daemon.addresses import is_local
 from watchdog.daemon.machine import Machine
@@ -54,9 +55,9 @@ def add_to(app: typer.Typer) -> None:
         env = dict(os.environ)
         findings = look_around(env, Path(env.get("HOME") or Path.home()))
         for line in findings.told:
-            typer.echo(line, err=True)
+            say(line, err=True)
         if only_print:
-            typer.echo(render_template(findings.gateways), nl=False)
+            print_file(render_template(findings.gateways))
             return
         path = _target(output, env)
         if not force and (path.exists() or path.is_symlink()):
@@ -65,9 +66,9 @@ def add_to(app: typer.Typer) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         (path.parent / SCHEMA_NAME).write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
         write_private(path, render_template(findings.gateways, schema=f"./{SCHEMA_NAME}"))
-        typer.echo(f"wrote {path}")
+        say(f"wrote {path}")
         for line in _next(path, env, findings):
-            typer.echo(line)
+            say(line)
 
 
 def look_around(env: Mapping[str, str], home: Path) -> Findings:
@@ -177,7 +178,7 @@ def _next(path: Path, env: Mapping[str, str], findings: Findings) -> Iterator[st
     first = next((place for place in places if place.exists()), None)
     option = ""
     if first is None or os.path.realpath(first) != os.path.realpath(path):
-        option = f" --config {path}"
+        option = f" --config {shlex.quote(str(path))}"
         if first is not None:
             yield f"note: {first} comes before it; name this one with --config, or remove the other"
     if any(gateway.url == PLACEHOLDER for gateway in findings.gateways):

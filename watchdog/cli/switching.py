@@ -12,8 +12,9 @@ import typer
 
 from watchdog.adapters.clock import SystemClock
 from watchdog.adapters.ledger import Ledger
-from watchdog.cli.shared import ConfigOption, JsonOption, Leave, print_json, read_setting, say_error
+from watchdog.cli.shared import ConfigOption, JsonOption, Leave, print_json, read_setting, say, say_error
 from watchdog.config import durations
+from watchdog.core.printable import meant, read, shown_key
 from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import ledger_path, make_state_folder, state_folder
 
@@ -49,6 +50,7 @@ def add_to(app: typer.Typer) -> None:
 
         Example: `openclaw-watchdog pause --for 2h --reason "upgrading the gateway"`
         """
+        session = read(session) if session is not None else None
         with _ledger(config) as ledger:
             now = SystemClock().now().wall
             entry = ledger.pause(
@@ -64,7 +66,7 @@ def add_to(app: typer.Typer) -> None:
             print_json({"paused": True, "until": until, "gateway": gateway, "session": session, "reason": reason})
         else:
             limit = f"for {span_words(_span(span))}" if span else "until `openclaw-watchdog unpause`"
-            typer.echo(f"paused {_scope(gateway, session)} {limit}")
+            say(f"paused {_scope(gateway, session)} {limit}")
 
     @app.command()
     def unpause(
@@ -79,11 +81,15 @@ def add_to(app: typer.Typer) -> None:
         Example: `openclaw-watchdog unpause`
         """
         with _ledger(config) as ledger:
+            if session is not None:
+                session = meant(
+                    session, {one.session for one in ledger.pauses(SystemClock().now().wall) if one.session}
+                )
             ended = ledger.unpause(at=SystemClock().now().wall, gateway=gateway, session=session, who=who(), why=reason)
         if as_json:
             print_json({"ended": len(ended)})
         else:
-            typer.echo(f"{len(ended)} pause(s) ended" if ended else "nothing was paused")
+            say(f"{len(ended)} pause(s) ended" if ended else "nothing was paused")
 
     @app.command()
     def release(
@@ -109,18 +115,19 @@ def add_to(app: typer.Typer) -> None:
                 accepted = ledger.accept_lost_history(now, who())
                 _report(as_json, {"accepted": accepted}, "accepted" if accepted else "no history was lost")
                 return
+            key = meant(key, {one.session for one in ledger.quarantines()})
             lifted = ledger.release(gateway, key, now, who=who(), why=reason)
         if not lifted and not as_json:
-            say_error(f"{key} is not quarantined; `history` shows what was done there.")
+            say_error(f"{shown_key(key)} is not quarantined; `history` shows what was done there.")
             raise Leave(0)
-        _report(as_json, {"released": len(lifted)}, f"released {key}")
+        _report(as_json, {"released": len(lifted)}, f"released {shown_key(key)}")
 
 
 def _report(as_json: bool, document: dict[str, object], text: str) -> None:
     if as_json:
         print_json(document)
     else:
-        typer.echo(text)
+        say(text)
 
 
 def _ledger(config: Path | None) -> Ledger:
@@ -138,5 +145,5 @@ def _span(text: str) -> timedelta:
 
 def _scope(gateway: str | None, session: str | None) -> str:
     if session is not None:
-        return session
+        return shown_key(session)
     return f"gateway {gateway}" if gateway is not None else "everything"

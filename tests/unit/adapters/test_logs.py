@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from watchdog.adapters import logs
 from watchdog.core.model import Moment
+from watchdog.core.printable import visible
 from watchdog.service.errors import GatewayUnreachable
 from watchdog.service.events import Event, Log
 from watchdog.service.redaction import Secrets
@@ -213,7 +214,7 @@ def test_the_console_as_a_person_sees_it() -> None:
     assert stream.getvalue().splitlines() == [
         "2026-09-14T14:03:07Z info  daemon.started           version=0.1.0 mode=observe",
         "2026-09-14T14:03:07Z warn  session.stuck            home agent:main:main reason=NoActiveRun age=21m",
-        "2026-09-14T14:03:07Z info  recovery.held            home a b blockers=[paused, cool_down] is_proven=no",
+        "2026-09-14T14:03:07Z info  recovery.held            home 'a b' blockers=[paused, cool_down] is_proven=no",
         '2026-09-14T14:03:07Z error session.quarantined      home reason="said \\"no\\"" took=0.25 run=- counts={stuck:1}',
     ]
 
@@ -284,7 +285,7 @@ def test_a_registered_secret_is_in_no_line(format_: str, secret: str, shape: obj
     log.event(Event.CYCLE_FAILED, detail=_with(secret, shape), gateway=secret, error=ValueError(secret))
     line = stream.getvalue()
     assert line
-    for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], logs.visible(secret)):
+    for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], visible(secret)):
         assert form not in line
 
 

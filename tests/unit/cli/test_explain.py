@@ -19,6 +19,7 @@ from tests.unit.service.world import (
     tail_of,
     vague,
 )
+from watchdog.cli import screen
 from watchdog.cli.explained import Explained
 from watchdog.cli.explaining import explanation_facts, explanation_lines
 from watchdog.core.blockers import BlockerName
@@ -47,7 +48,7 @@ def world_of(session: Any, *, version: str = V96, default: Policy | None = None,
 
 
 def text_of(it: Explained) -> str:
-    return "\n".join(explanation_lines(it))
+    return "\n".join(screen.text_of(line).plain for line in explanation_lines(it))
 
 
 async def test_a_healthy_run_says_what_would_come_if_its_owner_were_gone() -> None:

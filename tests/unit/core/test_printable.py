@@ -7,6 +7,8 @@ import re
 import shlex
 import subprocess
 import unicodedata
+from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 from hypothesis import example, given
@@ -14,12 +16,15 @@ from hypothesis import strategies as st
 
 from watchdog.core.printable import escaped, json_visible, meant, read, shown_key, unaddressed, visible
 
-SURROGATES = st.characters(categories=("Cs",))
+Test = TypeVar("Test", bound=Callable[..., None])
+SURROGATES = st.characters(categories=["Cs"])
 ANY_TEXT = st.text(
     st.one_of(
         st.characters(),
         SURROGATES,
-        st.sampled_from("\x00\x07\x1b\r\n\t\x7f\x9b\u2028\u2029\u200e\u202e\u2066\u061c\u200b\ufeff\u3164\ufe0f\\\\xu@<>![]('\"-$`;"),
+        st.sampled_from(
+            "\x00\x07\x1b\r\n\t\x7f\x9b\u2028\u2029\u200e\u202e\u2066\u061c\u200b\ufeff\u3164\ufe0f\\\\xu@<>![]('\"-$`;"
+        ),
     ),
     max_size=30,
 )
@@ -60,9 +65,9 @@ ORDINARY = (
 )
 
 
-def hostile(test: object) -> object:
+def hostile(test: Test) -> Test:
     for text in HOSTILE:
-        test = example(text)(test)  # type: ignore[operator]
+        test = example(text)(test)
     return test
 
 
@@ -118,15 +123,11 @@ def test_what_cannot_be_seen_is_escaped(text: str) -> None:
     assert visible(f"a{text}b") == f"a\\x{ord(text):02x}b" if ord(text) < 256 else f"a\\u{ord(text):04x}b"
 
 
-@pytest.mark.parametrize("key", [key for key in HOSTILE if "\x00" not in key])
+@pytest.mark.parametrize("key", HOSTILE)
 def test_pasted_into_a_shell_it_is_one_word_and_the_same_key(key: str) -> None:
-    done = subprocess.run(
-        ["sh", "-c", f"printf '%s|' {shown_key(key)} {shown_key(key, is_message=True)}"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert [read(word) for word in done.stdout.split("|")[:-1]] == [key] * 2 if "|" not in key else True
+    words = f"{shown_key(key)} {shown_key(key, is_message=True)}"
+    done = subprocess.run(["sh", "-c", f"printf '%s\\n' {words}"], check=True, capture_output=True, text=True)
+    assert [read(word) for word in done.stdout.split("\n")[:-1]] == [key, key]
 
 
 @hostile
