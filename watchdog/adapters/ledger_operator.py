@@ -10,6 +10,7 @@ from datetime import datetime
 
 from watchdog.adapters.ledger_file import Transaction
 from watchdog.adapters.ledger_rows import from_ms, pause_of, quarantine_of, to_ms, to_ms_or_none
+from watchdog.core.printable import shown_key
 from watchdog.service.ledger import AuditLine, Pause, Quarantine
 
 
@@ -149,7 +150,7 @@ def _scope(gateway: str | None, session: str | None) -> str:
         part
         for part in (
             None if gateway is None else f"gateway {gateway}",
-            None if session is None else f"session {session}",
+            None if session is None else f"session {shown_key(session)}",
         )
         if part is not None
     )

@@ -26,6 +26,7 @@ from watchdog.adapters.notify_senders import (
     service_of,
 )
 from watchdog.core.model import Moment
+from watchdog.core.printable import unaddressed
 from watchdog.service import descriptors
 from watchdog.service.announcements import digest
 from watchdog.service.errors import LedgerError, WatchdogError
@@ -220,8 +221,8 @@ class Notifier:
         return owed
 
     async def _send(self, lane: _Lane, parcel: _Parcel) -> DeliveryFailed | None:
-        message = self._scrubbed(parcel.message)
-        parts = [self._scrubbed(part) for part in parcel.parts]
+        message = self._fit_to_send(parcel.message)
+        parts = [self._fit_to_send(part) for part in parcel.parts]
         try:
             async with asyncio.timeout(SEND_WITHIN):
                 await lane.sender.send(message, parts)
@@ -235,8 +236,10 @@ class Notifier:
             return DeliveryFailed(f"sending failed ({type(surprise).__name__})")
         return None
 
-    def _scrubbed(self, message: Message) -> Message:
-        return replace(message, title=self._secrets.scrub(message.title), body=self._secrets.scrub(message.body))
+    def _fit_to_send(self, message: Message) -> Message:
+        """Without secrets, and calling nobody: for every kind of target, and whoever wrote what stands in it."""
+        title, body = (unaddressed(self._secrets.scrub(text)) for text in (message.title, message.body))
+        return replace(message, title=" ".join(title.split("\n")), body=body)
 
     # ------------------------------------------------------------ taking note
 

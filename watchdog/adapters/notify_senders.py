@@ -93,7 +93,7 @@ def sender_for(url: str) -> Sender:
 
 
 class WebhookSender:
-    """POSTs the message as one JSON object."""
+    """POSTs the message as one JSON object: title and body as people read them, the other fields as machines need them."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -108,7 +108,10 @@ class WebhookSender:
         if parts:
             document |= {"kind": "digest", "messages": [_document(part) for part in parts]}
         try:
-            async with self._client.stream("POST", self._url, json=document) as answer:
+            # In ASCII: a key may hold what UTF-8 cannot say (half an emoji), and whoever shows it raw gets escapes.
+            content = json.dumps(document).encode("ascii")
+            headers = {"content-type": "application/json"}
+            async with self._client.stream("POST", self._url, content=content, headers=headers) as answer:
                 pass  # its status is all that counts; a body may be endless
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise DeliveryFailed(http_problem(error)) from None  # the cause holds the URL

@@ -100,7 +100,7 @@ class Feed:
         """Tell everybody, unless nothing but the time changed since the last one."""
         if self.number and {**document, "at": None} == {**self._newest, "at": None}:
             return False
-        self._newest, self._text = document, json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+        self._newest, self._text = document, json.dumps(document, separators=(",", ":"))
         self.number += 1
         self._ring()
         return True
@@ -118,7 +118,7 @@ class Feed:
         """The document ``now``, then every one published, as text of an event stream."""
         with self._listening():
             number = self.number
-            yield f"retry: 2000\nid: {number}\nevent: state\ndata: {json.dumps(now, ensure_ascii=False)}\n\n"
+            yield f"retry: 2000\nid: {number}\nevent: state\ndata: {json.dumps(now)}\n\n"
             while not self.is_closed:
                 if self.number != number:
                     number = self.number
@@ -232,7 +232,8 @@ def application(facts: Facts, feed: Feed, host: str, port: int) -> ASGIApp:
         return Response(page, media_type="text/html", headers={"content-security-policy": policy})
 
     async def state(_request: Request) -> Response:
-        return JSONResponse(facts.document())
+        # In ASCII: what a gateway sent may hold what UTF-8 cannot say (half an emoji).
+        return Response(json.dumps(facts.document(), separators=(",", ":")), media_type="application/json")
 
     async def events(request: Request) -> Response:
         if request.method == "HEAD":

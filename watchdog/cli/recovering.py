@@ -142,7 +142,7 @@ class Hand:
         await self._gateway.prepare(
             planned.step or step, judged.session, route=planned.route, is_as_owner=planned.is_as_owner
         )
-        by_hand = f"gateway {self._gateway.name} session {key}: {step.value} asked for by hand"
+        by_hand = f"gateway {self._gateway.name} session {shown_key(key)}: {step.value} asked for by hand"
         self._ledger.audit(self._clock.now().wall, who(), "recover", by_hand)
         fresh = await look_once_more(self._found, self._gateway, self._clock)
         again = fresh.find(key)

@@ -22,6 +22,7 @@ from watchdog.config.models import Config, Gateway, GatewayRestart
 from watchdog.config.references import refers_only
 from watchdog.config.schema import plain
 from watchdog.config.sections import Match, Policy, Recovery, Texts, Thresholds
+from watchdog.core.printable import visible
 
 WIDTH = 100
 _GLUE = "\x1f"  # a space at which no line is broken
@@ -128,7 +129,7 @@ def _gateways(found: Iterable[FoundGateway]) -> list[str]:
             "state_dir": gateway.state_dir,
         }
         values = {name: value for name, value in given.items() if value}
-        note = [f"# Found: {' '.join(gateway.note.split())}"] if gateway.note else []
+        note = [f"# Found: {visible(' '.join(gateway.note.split()))}"] if gateway.note else []
         if position == 0:
             name = _comment(Gateway.model_fields["name"])
             rest = _settings(Gateway, values)

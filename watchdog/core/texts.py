@@ -16,6 +16,7 @@ from datetime import datetime
 
 from watchdog.core.model import Asked, Sender
 from watchdog.core.policy import Texts
+from watchdog.core.printable import shown_key
 
 MARK = re.compile(r"\[openclaw-watchdog ([\w.-]+)/(\d+)\]")
 QUOTE_LIMIT = 6000
@@ -185,7 +186,7 @@ def handoff_note(
     said = [f"{_author(one.sender, words).lstrip(', ') or 'unknown'}:\n\n{one.words}" for one in asked]
     requests = "\n\n".join(said) or request or "(not in the transcript)"
     return (
-        f"# Handoff note\n\nincident: {incident}\nsession: {key}\nold session id: {session_id or 'unknown'}\n"
+        f"# Handoff note\n\nincident: {incident}\nsession: {shown_key(key)}\nold session id: {session_id or 'unknown'}\n"
         f"saved at: {at:%Y-%m-%d %H:%M:%S} UTC\n\n## Last request\n\n{requests}\n\n"
         f"## Head of the last answer\n\n{_head(last_answer, 2000) if last_answer else '(none)'}\n"
     )

@@ -19,6 +19,7 @@ from watchdog.core import recovery
 from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.model import GatewayPhase, Moment, Status
 from watchdog.core.policy import Budget, Step
+from watchdog.core.printable import read
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
 from watchdog.service import announcements as say
@@ -413,4 +414,6 @@ def test_keys_of_others_cannot_break_a_message_or_a_shell() -> None:
     assert len(message.title) < 70
     prose, _, command = message.body.partition("\n\n  ")
     assert "\x1b" not in prose
-    assert shlex.split(command) == ["openclaw-watchdog", "explain", key]
+    program, verb, pasted = shlex.split(command)
+    assert (program, verb, read(pasted)) == ("openclaw-watchdog", "explain", key)
+    assert command.isprintable()

@@ -27,7 +27,7 @@ function draw(id, facts, build) {
 function show() {
   if (!state) return;
   draw("headline", state.headline, () => h("p", { class: `banner ${state.headline.level}` }, state.headline.text));
-  document.title = `${state.headline.level === "ok" ? "" : state.headline.level === "notice" ? "• " : "▲ "}${state.headline.text} OpenClaw watchdog`;
+  document.title = `${state.headline.level === "ok" ? "" : state.headline.level === "notice" ? "• " : "▲ "}${visible(state.headline.text)} OpenClaw watchdog`;
   draw("holds", [state.pauses, state.quarantines, state.undelivered, state.ledger, state.mode, state.gateways.map((one) => one.sessions.map((session) => session.key))], holds);
   draw("gateways", [state.gateways.map(({ sessions, ...rest }) => rest), state.mode], () => state.gateways.map(gatewayCard));
   draw("sessions", [state.quarantines, state.gateways.map((one) => [one.name, one.phase, one.sessions, one.sessions_left_out])], sessions);
@@ -53,15 +53,15 @@ function holds() {
   const note = (level, title, text, ...more) => found.push(h("article", { class: `note ${level}` }, h("h3", {}, title), h("p", {}, text), more));
   if (state.mode === "observe") note("notice", "Observe mode", "Everything is judged and told; nothing is ever done.");
   for (const pause of state.pauses) {
-    const scope = [pause.session || (pause.gateway ? null : "Everything"), pause.gateway && `gateway ${pause.gateway}`].filter(Boolean).join(" on ");
+    const scope = [(pause.session && shownKey(pause.session)) || (pause.gateway ? null : "Everything"), pause.gateway && `gateway ${pause.gateway}`].filter(Boolean).join(" on ");
     const end = pause.until ? [" until ", instant(pause.until), " (", until(pause.until), ")"] : [" until somebody ends it"];
-    const flags = [...(pause.gateway ? ["--gateway", pause.gateway] : []), ...(pause.session ? ["--session", pause.session] : [])];
+    const flags = [...(pause.gateway ? ["--gateway", pause.gateway] : []), ...(pause.session ? ["--session", escaped(pause.session)] : [])];
     note("notice", "Paused", [scope, " is paused", end, ", by ", pause.who, pause.reason ? `: ${pause.reason}` : "", ". Watching and telling go on."], command("unpause", ...flags));
   }
   const listed = new Set(state.gateways.flatMap((gateway) => gateway.sessions.map((one) => `${gateway.name} ${one.key}`)));
   for (const one of state.quarantines) {
     if (listed.has(`${one.gateway} ${one.session}`)) continue; // its own card says so
-    note("trouble", "Quarantined", [h("span", { class: "sessionkey" }, one.session), ` on ${one.gateway}, `, since(one.since), " ago. ", one.reason], command("explain", one.session), command("release", one.session));
+    note("trouble", "Quarantined", [h("span", { class: "sessionkey" }, shownKey(one.session)), ` on ${one.gateway}, `, since(one.since), " ago. ", one.reason], command("explain", escaped(one.session)), command("release", escaped(one.session)));
   }
   if (state.ledger.problem) note("trouble", "Ledger", [state.ledger.problem, " Nothing is done until it can be used."]);
   if (state.ledger.lost_history_at) note("trouble", "History lost", ["The ledger was lost ", instant(state.ledger.lost_history_at), ", and with it what was done before."], command("release", "--lost-history"));
@@ -115,7 +115,7 @@ function sessionCard(session, gateway) {
   const left = session.budget.left;
   const quarantine = state.quarantines.find((one) => one.gateway === gateway.name && one.session === session.key);
   return h("article", { class: `session ${verdict}` },
-    h("header", {}, h("span", { class: `badge ${verdict}` }, label), h("h3", { class: "sessionkey" }, session.key)),
+    h("header", {}, h("span", { class: `badge ${verdict}` }, label), h("h3", { class: "sessionkey" }, shownKey(session.key))),
     h("p", { class: "muted about" }, about.join(" · ")),
     h("p", {}, session.message),
     quarantine && h("p", {}, h("b", {}, "In quarantine "), "for ", since(quarantine.since), ": ", quarantine.reason),
@@ -126,7 +126,7 @@ function sessionCard(session, gateway) {
     session.attempts.length ? h("ol", { class: "attempts" }, session.attempts.map(attemptLine)) : null,
     h("p", { class: "next" }, h("b", {}, "Next: "), session.next.words, session.next.at ? [session.is_in_recovery ? ", given up after " : ", ", session.is_in_recovery ? instant(session.next.at, CLOCK_SECONDS) : until(session.next.at)] : "", "."),
     left < session.budget.attempts ? h("p", { class: "muted" }, `${left} of ${plural(session.budget.attempts, "attempt")} left per ${span(session.budget.per_seconds * 1000)}.`) : null,
-    command(...(session.is_quarantined ? ["release"] : ["explain"]), session.key));
+    command(...(session.is_quarantined ? ["release"] : ["explain"]), escaped(session.key)));
 }
 
 function attemptLine(attempt) {
@@ -150,7 +150,7 @@ function incidentItem(incident) {
   const lasted = incident.closed_at ? span(Date.parse(incident.closed_at) - Date.parse(incident.opened_at)) : since(incident.opened_at);
   return h("details", { "data-key": incident.id, id: incident.id },
     h("summary", { "data-key": `summary ${incident.id}` }, h("span", { class: `badge ${incident.outcome}` }, OUTCOMES[incident.outcome]),
-      h("span", { class: "sessionkey" }, incident.session), h("span", { class: "muted times" }, instant(incident.opened_at), " · ", lasted)),
+      h("span", { class: "sessionkey" }, shownKey(incident.session)), h("span", { class: "muted times" }, instant(incident.opened_at), " · ", lasted)),
     h("div", { class: "inside" },
       h("p", { class: "muted" }, `${incident.id} on ${incident.gateway}: ${words(incident.verdict_reason)}.`),
       incident.attempts.length ? h("ol", { class: "attempts" }, incident.attempts.map(attemptLine)) : h("p", {}, "Nothing was done to it.")));
@@ -161,7 +161,7 @@ function deedList() {
   return [h("ol", { class: "list deedlist" }, state.deeds.map((deed) => h("li", { class: `attempt ${deed.attempt.state}` },
     h("span", { class: "muted times" }, instant(deed.attempt.started_at, CLOCK_SECONDS)),
     h("span", {}, h("b", {}, STEPS[deed.attempt.step] || deed.attempt.step), " ", h("span", { class: "ending" }, ENDINGS[deed.attempt.state]), deed.attempt.words ? `: ${deed.attempt.words}` : ""),
-    h("span", { class: "sessionkey" }, deed.session))))];
+    h("span", { class: "sessionkey" }, shownKey(deed.session)))))];
 }
 
 function switchList() {

@@ -91,7 +91,7 @@ function drawBar({ incident, left, right }, day, x, y) {
   const group = s(
     "g",
     { class: `bar ${incident.outcome}` },
-    s("title", {}, `${incident.session}: ${OUTCOMES[incident.outcome]}, ${when(incident.opened_at)}, ${lasted}`),
+    s("title", {}, `${shownKey(incident.session)}: ${OUTCOMES[incident.outcome]}, ${when(incident.opened_at)}, ${lasted}`),
     s("rect", { x: left, y, width: right - left, height: BAR, rx: 2.5 }),
   );
   for (const attempt of incident.attempts) {

@@ -1,4 +1,20 @@
-// Elements, instants and spans. Text only ever goes in as text: nothing here takes HTML.
+// Elements, instants and spans. Text only ever goes in as text, and what does not print is escaped: nothing here takes HTML.
+
+// As core/printable.py has it: what others wrote prints, and a key can be pasted back.
+const UNSEEN = /(?! )[\p{C}\p{Z}\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\u{e0100}-\u{e01ef}]/gu;
+const ESCAPE = /\\(?:\\|x[0-9a-f]{2}|u[0-9a-f]{4}|U000[0-9a-f]{5}|U0010[0-9a-f]{4})/;
+function escapeOf(char) {
+  const number = char.codePointAt(0);
+  if (number < 0x100) return `\\x${number.toString(16).padStart(2, "0")}`;
+  return number < 0x10000 ? `\\u${number.toString(16).padStart(4, "0")}` : `\\U${number.toString(16).padStart(8, "0")}`;
+}
+const visible = (text) => text.replace(UNSEEN, escapeOf);
+function escaped(key) {
+  const begins = key.replace(/^(?:-|\p{M})/u, escapeOf);
+  if (visible(begins) === key && !ESCAPE.test(key)) return key;
+  return key.replace(/\\/g, "\\\\").replace(/^(?:-|\p{M})/u, escapeOf).replace(UNSEEN, escapeOf);
+}
+const shownKey = (key) => (/^[A-Za-z0-9_@%+=:,.\/-][A-Za-z0-9_@%+=:,.\/#-]*$/.test(escaped(key)) ? escaped(key) : quoted(escaped(key)));
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -6,9 +22,10 @@ function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes || {})) {
     if (value === null || value === undefined || value === false) continue;
     if (name === "onclick") element.addEventListener("click", value);
-    else element.setAttribute(name, value === true ? "" : String(value));
+    else element.setAttribute(name, value === true ? "" : visible(String(value)));
   }
-  element.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+  const shown = children.flat(3).filter((child) => child !== null && child !== undefined && child !== false);
+  element.append(...shown.map((child) => (child instanceof Node ? child : visible(String(child)))));
   return element;
 }
 const h = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);

@@ -18,6 +18,7 @@ from watchdog.service.announcements.wording import (
     command,
     commands,
     count,
+    key_words,
     lasting,
     plain,
     reason_words,
@@ -196,11 +197,11 @@ def long_running(
 ) -> Message:
     """Alive but long: told, not touched. Once per run."""
     lines = [
-        f"{plain(session)} on {gateway} has been working {lasting(now - running_for, now)}.",
+        f"{key_words(session)} on {gateway} has been working {lasting(now - running_for, now)}.",
         because("It is alive, so it is left alone", explanation),
         "",
         "Should it not take this long, look at it or stop it:",
-        *commands([command("explain", session), command("recover", session, "--step", "abort")]),
+        *commands([command("explain", key=session), command("recover", "--step", "abort", key=session)]),
     ]
     title = f"Long run: {short_key(session)} on {gateway}"
     key = f"long_running:{_run(gateway, session, run)}"
@@ -212,12 +213,12 @@ def unknown(
 ) -> Message:
     """No sign of progress, and nothing can tell whether it lives. Once per run."""
     lines = [
-        f"{plain(session)} on {gateway} has shown no progress {lasting(now - quiet_for, now)}.",
+        f"{key_words(session)} on {gateway} has shown no progress {lasting(now - quiet_for, now)}.",
         "Nothing is done, because whether it is alive cannot be told.",
         sentence(explanation),
         "",
         "What each signal says, and what would make this gateway say more:",
-        *commands([command("explain", session), command("doctor")]),
+        *commands([command("explain", key=session), command("doctor")]),
     ]
     title = f"Cannot tell: {short_key(session)} on {gateway}"
     key = f"unknown:{_run(gateway, session, run)}"
@@ -228,7 +229,7 @@ def unknown(
 
 
 def _who(incident: Incident) -> str:
-    return f"{plain(incident.session)} on {incident.gateway}"
+    return f"{key_words(incident.session)} on {incident.gateway}"
 
 
 def _name(incident: Incident) -> str:
@@ -263,5 +264,5 @@ def _run(gateway: str, session: str, run: RunIdentity) -> str:
 
 
 def _about(incident: Incident, kind: MessageKind, title: str, lines: Sequence[str], key: str, *verbs: str) -> Message:
-    body = [*lines, *commands([command(verb, incident.session) for verb in verbs])]
+    body = [*lines, *commands([command(verb, key=incident.session) for verb in verbs])]
     return write(kind, incident.gateway, title, body, f"{incident.id}:{key}", incident.session, incident.id)

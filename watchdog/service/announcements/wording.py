@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from watchdog.core.policy import Step
+from watchdog.core.printable import escaped, shown_key, visible
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.service.ledger import Message, MessageKind
 
@@ -120,9 +121,13 @@ def lasting(since: datetime, now: datetime) -> str:
 
 
 def plain(text: str) -> str:
-    """One line of printable characters: keys and errors are written by others."""
-    flat = " ".join(text.split())
-    return flat if flat.isprintable() else "".join(char if char.isprintable() else "?" for char in flat)
+    """One line of what prints: names and errors are written by others."""
+    return visible(" ".join(text.split()))
+
+
+def key_words(key: str) -> str:
+    """A session's key as it can be pasted back, calling nobody."""
+    return shown_key(key, is_message=True)
 
 
 def clip(text: str, limit: int = LONGEST_SENTENCE) -> str:
@@ -152,16 +157,17 @@ def sentence(text: str) -> str:
 
 def short_key(key: str) -> str:
     """A session key for a title: its middle left out where it is long, since both ends tell it apart."""
-    flat = plain(key)
+    flat = key_words(key)
     if len(flat) <= LONGEST_TITLE_KEY:
         return flat
     half = (LONGEST_TITLE_KEY - 1) // 2
     return f"{flat[:half]}…{flat[-half:]}"
 
 
-def command(verb: str, *arguments: str) -> str:
-    """A line to paste into a shell."""
-    return "  " + shlex.join([PROGRAM, verb, *arguments])
+def command(verb: str, *arguments: str, key: str | None = None) -> str:
+    """A line to paste into a shell. ``key``: the session it is about."""
+    keys = [escaped(key, is_message=True)] if key is not None else []
+    return "  " + shlex.join([PROGRAM, verb, *keys, *arguments])
 
 
 def commands(lines: Sequence[str]) -> list[str]:
