@@ -87,12 +87,17 @@ def add_to(app: typer.Typer) -> None:
         if as_json:
             print_json({"ok": not failed, "findings": [_facts(finding) for finding in findings]})
         else:
-            console = screen()
-            for finding in findings:
-                grade = (f"{finding.grade.value:<5}", _STYLES[finding.grade])
-                console.print(text_of((grade, f"{finding.subject:<12}{finding.text}")))
+            show(findings)
         if failed:
             raise Leave(1)
+
+
+def show(findings: Sequence[Finding]) -> None:
+    """Print them, one a line."""
+    console = screen()
+    for finding in findings:
+        grade = (f"{finding.grade.value:<5}", _STYLES[finding.grade])
+        console.print(text_of((grade, f"{finding.subject:<12}{finding.text}")))
 
 
 def _facts(finding: Finding) -> dict[str, str]:

@@ -171,7 +171,7 @@ def _incident_lines(incident: Incident, now: datetime) -> Iterator[Text]:
 
 
 def _trail_line(one: AuditLine) -> Text:
-    words = f"{one.what.replace('_', ' ')} {visible(one.detail)}"
+    words = visible(f"{one.what.replace('_', ' ')} {one.detail}")
     return Text.assemble(
         f"{one.at:%Y-%m-%d %H:%M:%SZ}  ", (f"{'operator':<12}", "magenta"), words, (f"  by {visible(one.who)}", "dim")
     )
