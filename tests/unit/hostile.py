@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
 from typing import TypeVar
@@ -69,3 +70,7 @@ def hostile(test: Test) -> Test:
 def is_printable(text: str) -> bool:
     """By the tables of Unicode, not by the code under test."""
     return all(char == " " or unicodedata.category(char)[0] not in "CZ" for char in text)
+
+
+CALLS = re.compile(r"(?:^|[^A-Za-z0-9])@\w|@everyone|@here|@\d|<\S|\]\(", re.IGNORECASE)
+"""What chat services take for a mention or a link. apprise 2 makes Discord call ``@everyone`` and ``@4711`` in words, too."""

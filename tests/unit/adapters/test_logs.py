@@ -17,9 +17,10 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.hostile import ANY_TEXT, hostile, is_printable
 from watchdog.adapters import logs
 from watchdog.core.model import Moment
-from watchdog.core.printable import visible
+from watchdog.core.printable import shown_key, visible
 from watchdog.service.errors import GatewayUnreachable
 from watchdog.service.events import Event, Log
 from watchdog.service.redaction import Secrets
@@ -410,3 +411,19 @@ def test_ever_new_lines_are_bounded_too() -> None:
     assert len(library.lines) == logs.MOST_KINDS + 1
     library.say("another day", 2000)
     assert library.lines[-1] == ("another day", None)
+
+
+@hostile
+@given(ANY_TEXT)
+def test_whatever_others_wrote_a_line_prints_and_stays_one(text: str) -> None:
+    for form in ("console", "json"):
+        stream = io.StringIO()
+        log = logs.configure(form, "info", stream, environ={})
+        log.event(Event.SESSION_STUCK, gateway="home", session=text, reason=text, counts={text: text})
+        line = stream.getvalue()
+        assert line.count("\n") == 1
+        assert is_printable(line.rstrip("\n"))
+        if form == "console":
+            assert f" home {shown_key(text)} reason=" in line
+        else:
+            assert json.loads(line)["session"] == text

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from random import Random
 
 import pytest
+from hypothesis import given
 
 from tests.unit.adapters.outbox import START, ManualClock, Outbox, told
+from tests.unit.hostile import ANY_TEXT, CALLS, hostile, is_printable
 from watchdog.adapters.metrics import PrometheusMeter
 from watchdog.adapters.notify import (
     FIRST_WAIT,
@@ -24,8 +27,15 @@ from watchdog.adapters.notify import (
     targets_from,
 )
 from watchdog.adapters.notify_senders import DeliveryFailed
+from watchdog.core.blockers import Blocker, BlockerName
+from watchdog.core.model import GatewayPhase, Status
+from watchdog.core.policy import Step
+from watchdog.core.printable import read, unaddressed
+from watchdog.core.recovery import Attempt, AttemptState
+from watchdog.core.tracking import RunIdentity
+from watchdog.service.announcements import did_not_help, gateway_down, long_running, quarantined, stuck, unknown
 from watchdog.service.events import Event, RecordedLog
-from watchdog.service.ledger import Message, MessageKind
+from watchdog.service.ledger import Incident, Message, MessageKind
 from watchdog.service.redaction import Secrets
 
 MINUTE = timedelta(minutes=1)
@@ -372,6 +382,58 @@ async def test_nothing_secret_goes_out_or_is_logged() -> None:
     seen = repr((bench.sender().taken, bench.sender().parts, bench.log.lines, bench.outbox.failed))
     for secret in ("hunter2-hunter2", "XXXXbbbb1111YYYY", "u:p", "example.org"):
         assert secret not in seen
+
+
+CALLING = "@everyone <!channel> <@U1> @alice x@here x@4711 [x](http://y) <a href='http://y'>y</a>"
+
+
+async def test_no_key_and_no_name_calls_anybody() -> None:
+    bench = Bench()
+    incident = Incident("i-1", CALLING, CALLING, "sid", START, CALLING)
+    for number in range(2):
+        bench.outbox.put(
+            stuck(incident, now=START, unattended_for=MINUTE, explanation=CALLING, next_step=Step.RESUME)
+            if number
+            else Message(MessageKind.STUCK, "home", f"T {CALLING}\nU", f"first\n{CALLING}\x1b[2J\u202e", "old")
+        )
+    await bench.round()
+    for _ in range(6):
+        bench.outbox.put(Message(MessageKind.STUCK, "home", CALLING, CALLING, "many", CALLING))
+    await bench.round(MINUTE)
+    told = [*bench.sender().taken, *(part for parts in bench.sender().parts for part in parts)]
+    assert len(told) == 2 + 1 + 6
+    for message in told:
+        assert not CALLS.search(message.title)
+        assert not CALLS.search(message.body)
+        assert is_printable(message.title)
+        assert is_printable(message.body.replace("\n", ""))
+    body = bench.sender().taken[1].body
+    pasted = shlex.split(body.rpartition("\n  ")[2])
+    assert pasted[:2] == ["openclaw-watchdog", "explain"]
+    assert read(pasted[2]) == CALLING, "and the command still means that session"
+
+
+@hostile
+@given(ANY_TEXT)
+def test_whatever_a_message_is_about_it_prints_and_its_command_means_it(text: str) -> None:
+    now = START
+    incident = Incident("i-1", "home", text, "sid", now, text)
+    attempt = Attempt(1, "i-1", 1, Step.RESUME, AttemptState.INEFFECTIVE, "k", now, now, now, text)
+    blocker = Blocker(BlockerName.PAUSED, text)
+    run = RunIdentity("sid", now, Status.RUNNING)
+    for message in (
+        stuck(incident, now=now, unattended_for=MINUTE, explanation=text, next_step=Step.RESUME, blockers=[blocker]),
+        did_not_help(incident, attempt, now=now, next_step=Step.NEW),
+        quarantined(replace(incident, attempts=(attempt,)), now=now, why=text),
+        long_running("home", text, run, now=now, running_for=MINUTE, explanation=text),
+        unknown("home", text, run, now=now, quiet_for=MINUTE, explanation=text),
+        gateway_down("home", GatewayPhase.DOWN, since=now, now=now, problem=text),
+    ):
+        for line in (message.title, *message.body.split("\n")):
+            assert is_printable(line)
+            if line.startswith("  openclaw-watchdog") and message.session is not None and "doctor" not in line:
+                assert line == unaddressed(line), "nothing on the way to a target changes a command"
+                assert read(shlex.split(line)[2]) == text
 
 
 async def test_rounds_are_the_same_for_the_same_seed() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -58,6 +58,19 @@ async def test_a_webhook_gets_the_message_as_json() -> None:
         "body": "Body 1",
         "id": "key-1",
     }
+
+
+@respx.mock
+async def test_a_webhook_gets_any_key_as_it_is_in_ascii() -> None:
+    route = respx.post(URL).respond(204)
+    keys = ["\ud83d", "\x1b[2J\u202e", "[/x] @everyone", "\u2028"]
+    sender = WebhookSender(URL)
+    for key in keys:
+        await sender.send(replace(told(1), session=key))
+    await sender.aclose()
+    bodies = [call.request.content for call in route.calls]
+    assert [json.loads(body)["session"] for body in bodies] == keys
+    assert all(body.decode("ascii").isprintable() for body in bodies)
 
 
 @respx.mock

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import subprocess
 
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.unit.hostile import ANY_TEXT, HOSTILE, ORDINARY, hostile, is_printable
+from tests.unit.hostile import ANY_TEXT, CALLS, HOSTILE, ORDINARY, hostile, is_printable
 from watchdog.core.printable import escaped, json_visible, meant, read, shown_key, unaddressed, visible
 
 
@@ -81,9 +80,6 @@ def test_what_is_typed_as_it_is_means_it_too() -> None:
     assert meant("a\\x41", {"a\\x41", "aA"}) == "aA", "printed, the other would be a\\\\x41"
     assert meant("\x1b", {"\x1b"}) == "\x1b"
     assert meant("no such", {"a"}) == "no such"
-
-
-CALLS = re.compile(r"(?:^|[^A-Za-z0-9])@\w|@everyone|@here|@\d|<\S|\]\(", re.IGNORECASE)
 
 
 @example("@everyone @here <!channel> <@U1> @alice [x](http://y) <a href=x>")

@@ -7,18 +7,22 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
+import unicodedata
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.unit.hostile import HOSTILE, ORDINARY
 from tests.unit.status_page.support import Scripted, full_document
-from watchdog.adapters import status_page
+from watchdog.adapters import page, status_page
 from watchdog.adapters.page import page_html
 from watchdog.adapters.status_page import Feed, application, host_is_ours
+from watchdog.core.printable import escaped, shown_key, visible
 
 PATHS = ("/", "/api/state", "/metrics", "/healthz")
 
@@ -51,6 +55,51 @@ async def test_it_answers_with_the_security_headers(site: httpx.AsyncClient, pat
 
 async def test_state_is_the_document(site: httpx.AsyncClient) -> None:
     assert (await site.get("/api/state")).json() == full_document()
+
+
+async def test_any_text_gets_through_as_ascii() -> None:
+    document = {"key": "half \ud83d \u2028\x1b\u202e"}
+    wire = httpx.ASGITransport(app=application(Scripted(document), Feed(), "127.0.0.1", 18795))
+    async with httpx.AsyncClient(transport=wire, base_url="http://127.0.0.1:18795") as client:
+        answer = await client.get("/api/state")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.content.isascii()
+    assert answer.json() == document
+    feed = Feed()
+    feed.publish(document)
+    stream = feed.stream(document)
+    assert (await anext(stream)).isascii()
+    feed.close()
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_the_page_escapes_as_the_verbs_do() -> None:
+    """``words.js`` and ``core.printable`` say the same of every text. (Of characters that only one of them knows, nothing.)"""
+    texts = [
+        *HOSTILE,
+        *ORDINARY,
+        *(chr(number) for number in range(0x3200) if unicodedata.category(chr(number)) != "Cn"),
+    ]
+    texts += [
+        f"a{chr(number)}\\" for number in (0xD800, 0xDFFF, 0xE000, 0xFEFF, 0xFE0F, 0xFFA0, 0xE0041, 0xE0100, 0x1F600)
+    ]
+    program = (Path(page.__file__).parent / "words.js").read_text("utf-8") + (
+        "\nconst texts = JSON.parse(require('fs').readFileSync(0, 'utf8'));"
+        "console.log(JSON.stringify(texts.map((text) => [visible(text), escaped(text), shownKey(text)])));"
+    )
+    done = subprocess.run(["node", "-e", program], input=json.dumps(texts), capture_output=True, text=True, check=True)
+    for text, said in zip(texts, json.loads(done.stdout), strict=True):
+        assert said == [visible(text), escaped(text), shown_key(text)], ascii(text)
+
+
+def test_the_page_puts_text_in_at_one_place() -> None:
+    """Beside what ``fill`` escapes, only our own words, counted spans and an escaped title are set as text."""
+    for path in Path(page.__file__).parent.glob("*.js"):
+        source = path.read_text("utf-8")
+        assert "innerHTML" not in source
+        assert "insertAdjacent" not in source
+        set_to = re.findall(r"\.(?:textContent|title) = (.*);", source)
+        assert all(re.match(r"[\"`]|span\(|countdown\(|text$", value) for value in set_to), set_to
 
 
 async def test_metrics_are_prometheus_text(site: httpx.AsyncClient) -> None:
