@@ -16,7 +16,7 @@ from watchdog.adapters.unmetered import NoMeter
 from watchdog.cli.describing import VERDICT_STYLES, session_facts
 from watchdog.cli.explained import Explained
 from watchdog.cli.explaining import explanation_facts, explanation_lines
-from watchdog.cli.screen import lines_of, padded, screen, text_of, widest
+from watchdog.cli.screen import Line, lines_of, padded, screen, text_of, widest
 from watchdog.cli.shared import (
     ConfigOption,
     GatewayOption,
@@ -193,21 +193,25 @@ def _print(found: Sequence[Found]) -> None:
         facts = item.facts
         console.print(text_of(((facts.name, "bold"), f"  OpenClaw {facts.version}, {len(item.judged)} sessions")))
         keys = {judged.session.key: shown_key(judged.session.key) for judged in item.judged}
-        column = widest(keys.values(), _WIDEST_KEY)
+        spans = {judged.session.key: _unattended(judged) for judged in item.judged}
+        columns = (widest(keys.values(), _WIDEST_KEY), widest(spans.values(), _WIDEST_KEY))
         for judged in sorted(item.judged, key=lambda one: _WORST_FIRST.index(_EXIT[one.judgement.verdict])):
-            verdict = judged.judgement.verdict
-            spare = judged.judgement.unattended_for
-            head = (
-                (f"{verdict.value:<14}", VERDICT_STYLES[verdict]),
-                padded(keys[judged.session.key], column),
-                f"  {span_words(spare) if spare is not None else '':<6}",
-            )
+            verdict, key = judged.judgement.verdict, judged.session.key
+            head: Line = ((f"{verdict.value:<14}", VERDICT_STYLES[verdict]), padded(keys[key], columns[0]))
+            if columns[1]:
+                head = (*head, f"  {spans[key]:<{columns[1]}}")
             for line in lines_of(head, judged.judgement.message, width):
                 console.print(text_of(line))
         for row in item.snapshot.malformed:
             say_error(f"{facts.name}: row {row.position} of the list cannot be read ({row.reason}); it is left out.")
         if not item.snapshot.is_complete:
             say_error(f"{facts.name}: the list could not be read to its end; some sessions may be missing here.")
+
+
+def _unattended(judged: Judged) -> str:
+    """For how long nothing has worked on it, where that is known."""
+    span = judged.judgement.unattended_for
+    return span_words(span) if span is not None else ""
 
 
 async def _explain(setting: Setting, gateway: str | None, key: str, *, as_json: bool) -> None:

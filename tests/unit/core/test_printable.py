@@ -58,7 +58,8 @@ def test_what_an_escape_looks_like() -> None:
 
 @pytest.mark.parametrize("text", ["\u200b", "\u3164", "\ufe0f", "\u00ad", "\u2800", "\u034f", "\u2060"])
 def test_what_cannot_be_seen_is_escaped(text: str) -> None:
-    assert visible(f"a{text}b") == f"a\\x{ord(text):02x}b" if ord(text) < 256 else f"a\\u{ord(text):04x}b"
+    escape = f"\\x{ord(text):02x}" if ord(text) < 256 else f"\\u{ord(text):04x}"
+    assert visible(f"a{text}b") == f"a{escape}b"
 
 
 @pytest.mark.parametrize("key", HOSTILE)
