@@ -51,6 +51,7 @@ class Gateway:
         *,
         extra: Mapping[str, Any] | None = None,
         channels: bool = False,
+        irc: bool = False,
         run_timeout_seconds: int = 7200,
     ) -> None:
         self.installation = installation
@@ -77,7 +78,7 @@ class Gateway:
             run_timeout_seconds=run_timeout_seconds,
         )
         self.config_path.write_text(json.dumps(settings, indent=1))
-        if channels and not self.release.bundles_irc:
+        if irc and not self.release.bundles_irc:
             add_irc_plugin(installation, self.belonging, self.home)
         self.reconfigure(extra or {})
         _LIVING.add(self)

@@ -33,6 +33,8 @@ class Release:
     gives_up_silent_models: bool = False
     """A model that says nothing for two minutes is asked again, unless its provider has a time limit of its own."""
     bundles_irc: bool = True
+    private_topics_in_main: bool = False
+    """A topic in a private chat has no session of its own."""
     lock_under_state_dir: bool = False
     """The gateway's own lock file; otherwise it lies in the temporary folder of the system."""
 
@@ -58,7 +60,14 @@ V4_14 = Release(
     tells_active_runs=False,
     locks_transcripts=True,
 )
-V5_18 = Release("2026.5.18", 22, _GONE, agents_without_skills=True, gives_up_silent_models=True)
+V5_18 = Release(
+    "2026.5.18",
+    22,
+    _GONE,
+    agents_without_skills=True,
+    gives_up_silent_models=True,
+    private_topics_in_main=True,
+)
 V9_6 = Release(
     "2026.9.6",
     26,

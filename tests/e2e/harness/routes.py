@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from . import telegram
 from .irc import Heard, Human
+from .telegram import CLAW, GENERAL, Bot, Chat, Message, Person, Place
 
 if TYPE_CHECKING:
     from .world import World
@@ -25,10 +27,18 @@ class Route(Protocol):
         """For places where answers can be heard: an ear from this moment on."""
 
 
-@dataclass(frozen=True)
-class Listener:
+class Listener(Protocol):
     """A person's ear at one place, for what is said there from now on."""
 
+    def hears(self, text: str) -> Heard | Message | None:
+        """What was said with `text` in it, if anything was."""
+
+    def wait_for(self, text: str, *, within: float = 90) -> Heard | Message:
+        """The same, as soon as it is said."""
+
+
+@dataclass(frozen=True)
+class IrcListener:
     person: Human
     place: str
     already: int
@@ -106,4 +116,139 @@ class PrivateChat:
 
 
 def _ear(world: World, place: str) -> Listener:
-    return Listener(world.human, place, len(world.human.heard))
+    return IrcListener(world.human, place, len(world.human.heard))
+
+
+# ------------------------------------------------------------ Telegram
+
+
+@dataclass(frozen=True)
+class TelegramListener:
+    """Everything that is shown at one place of Telegram from now on."""
+
+    api: telegram.BotApi
+    place: Place
+    already: int
+    """Messages said before, anywhere."""
+
+    @property
+    def heard(self) -> list[Message]:
+        return self.api.heard(self.place, after=self.already)
+
+    def hears(self, text: str) -> Message | None:
+        return self.api.hears(text, self.place, after=self.already)
+
+    def wait_for(self, text: str, *, within: float = 90) -> Message:
+        return self.api.wait_for(text, self.place, after=self.already, within=within)
+
+
+class TelegramRoute:
+    """A person who writes at one place of Telegram."""
+
+    @property
+    def key(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def who(self) -> Person:
+        raise NotImplementedError
+
+    @property
+    def place(self) -> Place:
+        raise NotImplementedError
+
+    def say(self, world: World, text: str) -> str | None:
+        world.telegram.write(self.who, text, self.place)
+        return None
+
+    def listen(self, world: World) -> TelegramListener:
+        return TelegramListener(world.telegram, self.place, len(world.telegram.said))
+
+
+@dataclass(frozen=True)
+class TelegramDm(TelegramRoute):
+    """A person alone with a bot: the main session, which all of them share, unless `dmScope` is `per-channel-peer`
+    (`own_session`). Whoever writes to a second bot has a session of their own in either case."""
+
+    person: Person
+    own_session: bool = False
+    bot: Bot = CLAW
+
+    @property
+    def who(self) -> Person:
+        return self.person
+
+    @property
+    def key(self) -> str:
+        if self.bot != CLAW:
+            return f"agent:main:telegram:{self.bot.account}:direct:{self.person.id}"
+        return f"agent:main:telegram:direct:{self.person.id}" if self.own_session else "agent:main:main"
+
+    @property
+    def place(self) -> Place:
+        return Place(self.person.chat, bot=self.bot)
+
+
+@dataclass(frozen=True)
+class TelegramGroup(TelegramRoute):
+    """A person in a group with a bot."""
+
+    group: Chat
+    person: Person
+    bot: Bot = CLAW
+
+    @property
+    def who(self) -> Person:
+        return self.person
+
+    @property
+    def key(self) -> str:
+        return f"agent:main:telegram:group:{self.group.id}"
+
+    @property
+    def place(self) -> Place:
+        return Place(self.group, bot=self.bot)
+
+
+@dataclass(frozen=True)
+class TelegramTopic(TelegramRoute):
+    """A person in a topic of a forum, General by default."""
+
+    group: Chat
+    person: Person
+    topic: int = GENERAL
+    bot: Bot = CLAW
+
+    @property
+    def who(self) -> Person:
+        return self.person
+
+    @property
+    def key(self) -> str:
+        return f"agent:main:telegram:group:{self.group.id}:topic:{self.topic}"
+
+    @property
+    def place(self) -> Place:
+        return Place(self.group, self.topic, self.bot)
+
+
+@dataclass(frozen=True)
+class PrivateTopic(TelegramRoute):
+    """A topic in a person's private chat with a bot."""
+
+    person: Person
+    topic: int
+    in_main: bool
+    """The release puts it into the main session (`Release.private_topics_in_main`)."""
+
+    @property
+    def who(self) -> Person:
+        return self.person
+
+    @property
+    def key(self) -> str:
+        return "agent:main:main" if self.in_main else f"agent:main:main:thread:{self.person.id}:{self.topic}"
+
+    @property
+    def place(self) -> Place:
+        return Place(self.person.chat, self.topic)

@@ -8,6 +8,7 @@ from typing import Any
 
 from .provider import Provider
 from .releases import Release
+from .telegram import CLAW, TEAM, BotApi
 
 Settings = dict[str, Any]
 
@@ -109,4 +110,41 @@ def irc_channel(port: int, person: str, groups: tuple[str, ...]) -> Settings:
             }
         },
         "plugins": {"entries": {"irc": {"enabled": True}}},
+    }
+
+
+def telegram_channel(api: BotApi) -> Settings:
+    """OpenClaw's Telegram channel on our own Bot API, open to everyone everywhere, without having to be mentioned.
+
+    A second bot is a second account. Then each account says for itself in which groups it need not be mentioned: where
+    there are several, the channel's own word is not heeded. And a second bot hears only the groups that a binding leads
+    to an agent, here `TEAM`; its private chats need none, and have sessions of their own for that. (2026.5.18 and 2026.9.6
+    take the account of the first binding for the default one, whatever it is called.)
+    """
+    groups: Settings = {"groups": {"*": {"requireMention": False}}}
+    accounts: Settings = {bot.account: {"enabled": True, "botToken": bot.token, **groups} for bot in api.bots}
+    seconds = [bot for bot in api.bots if bot != CLAW]
+    in_team = {"peer": {"kind": "group", "id": str(TEAM.id)}}
+    bindings = [
+        {"agentId": "main", "match": {"channel": "telegram", "accountId": CLAW.account}},
+        *(
+            {"agentId": "main", "match": {"channel": "telegram", "accountId": bot.account, **in_team}}
+            for bot in seconds
+        ),
+    ]
+    return {
+        **({"bindings": bindings} if seconds else {}),
+        "channels": {
+            "telegram": {
+                "enabled": True,
+                "apiRoot": api.root,
+                "botToken": CLAW.token,
+                "dmPolicy": "open",
+                "allowFrom": ["*"],
+                "groupPolicy": "open",
+                **groups,
+                **({"accounts": accounts} if seconds else {}),
+            }
+        },
+        "plugins": {"entries": {"telegram": {"enabled": True}}},
     }

@@ -1,4 +1,4 @@
-"""One gateway and all that belongs to it: a model, an operator who watches, and if wanted a chat network with a person.
+"""One gateway and all that belongs to it: a model, an operator who watches, and if wanted chat networks with people.
 
 with World.make(V3_24, tmp_path) as world:
     session = stuck.killed_in_model_call(world, "agent:main:lost")
@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from .install import installed
 from .irc import Human, IrcServer
 from .provider import Provider
 from .releases import Release
-from .settings import irc_channel, merged
+from .settings import irc_channel, merged, telegram_channel
+from .telegram import CLAW, Bot, BotApi
 from .waiting import until
 from .witness import ADMIN, Row, Witness
 
@@ -36,14 +38,19 @@ class World:
         *,
         chat: bool = False,
         groups: tuple[str, ...] = GROUPS,
+        telegram: bool = False,
+        bots: tuple[Bot, ...] = (CLAW,),
         extra: Mapping[str, Any] | None = None,
         run_timeout_seconds: int = 7200,
     ) -> None:
+        """``chat``, ``groups``: an IRC network with Alice in these groups. ``telegram``, ``bots``: a Telegram on which
+        anybody writes anywhere, and the gateway's accounts there. ``extra``: laid over the gateway's config."""
         self.release = release
         self.groups = groups
         self.provider = Provider().start()
         self._irc: IrcServer | None = None
         self._human: Human | None = None
+        self._telegram: BotApi | None = None
         self._witness: Witness | None = None
         self._gateway: Gateway | None = None
         self._numbers = itertools.count(1)
@@ -53,12 +60,16 @@ class World:
                 self._irc = IrcServer(folder / "irc")
                 self._human = Human(self._irc, PERSON, groups)
                 wanted = merged(irc_channel(self._irc.port, PERSON, groups), wanted)
+            if telegram:
+                self._telegram = BotApi(bots).start()
+                wanted = merged(telegram_channel(self._telegram), wanted)
             self._gateway = Gateway(
                 installed(release),
                 folder / "home",
                 self.provider,
                 extra=wanted,
-                channels=chat,
+                channels=chat or telegram,
+                irc=chat,
                 run_timeout_seconds=run_timeout_seconds,
             )
             self.start()
@@ -67,7 +78,7 @@ class World:
             raise
 
     def close(self) -> None:
-        for part in (self._witness, self._human, self._gateway, self._irc, self.provider):
+        for part in (self._witness, self._human, self._gateway, self._irc, self._telegram, self.provider):
             if part is not None:
                 part.close()
 
@@ -93,6 +104,12 @@ class World:
         return self._human
 
     @property
+    def telegram(self) -> BotApi:
+        if self._telegram is None:
+            raise HarnessError("this world was made without Telegram")
+        return self._telegram
+
+    @property
     def witness(self) -> Witness:
         """An operator with all scopes, reconnected when the gateway came back in the meantime."""
         if self._witness is not None and self._witness.is_closed:
@@ -109,8 +126,9 @@ class World:
     # ------------------------------------------------------------ life
 
     def start(self) -> None:
+        polls = self._polls()
         self.gateway.start()
-        self._await_bot()
+        self._await_bot(polls)
 
     def kill(self) -> None:
         self._drop_witness()
@@ -123,10 +141,21 @@ class World:
 
     def restart_in_place(self) -> None:
         self._drop_witness()
+        polls = self._polls()
         self.gateway.restart_in_place()
-        self._await_bot()
+        self._await_bot(polls)
 
-    def _await_bot(self) -> None:
+    def _has_polled(self, bot: Bot, before: int) -> bool:
+        return self.telegram.polls(bot) > before
+
+    def _polls(self) -> dict[Bot, int]:
+        return {bot: self._telegram.polls(bot) for bot in self._telegram.bots} if self._telegram else {}
+
+    def _await_bot(self, polls: Mapping[Bot, int]) -> None:
+        """Until the gateway hears what people write."""
+        for bot, before in polls.items():
+            if self.telegram.is_there:
+                until(f"{bot.account} polls Telegram", partial(self._has_polled, bot, before), within=90)
         if self._human is not None:
             for group in self.groups:
                 self._human.find_bot(group)
@@ -152,4 +181,6 @@ class World:
         parts = [self.gateway.report(), "--- model calls ---", self.provider.describe()]
         if self._human is not None:
             parts += ["--- heard on IRC ---", *map(str, self._human.heard[-15:])]
+        if self._telegram is not None:
+            parts.append(self._telegram.report())
         return "\n".join(parts)
