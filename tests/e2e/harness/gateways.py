@@ -291,6 +291,15 @@ class Gateway:
         """Whether the gateway ever said this."""
         return text in self._said()
 
+    def said_count(self, *texts: str) -> int:
+        """How many lines it said with all of these in them."""
+        return sum(all(text in line for text in texts) for line in self._said().splitlines())
+
+    def forget_received(self) -> None:
+        """Take away the messages that 2026.5.18 has received from Telegram and not yet handled. It must not run."""
+        for spooled in self.state_dir.glob("telegram/ingress-spool-*/*.json.processing"):
+            spooled.unlink()
+
     def report(self, lines: int = 40) -> str:
         """The end of what the gateway said, for a failure's text. (Its log file has the same lines, as JSON.)"""
         return "\n".join([f"--- gateway {self.release.version}, {self.home} ---", *self._said().splitlines()[-lines:]])

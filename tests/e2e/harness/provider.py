@@ -39,6 +39,14 @@ class Stream:
 
 
 @dataclass(frozen=True)
+class Held:
+    """A word every half second until `end` is set, then the answer: several turns that end in the same moment."""
+
+    end: threading.Event = field(default_factory=threading.Event, repr=False)
+    every: float = 0.5
+
+
+@dataclass(frozen=True)
 class Silence:
     """No word, ever. With `headers` the response begins (status line and an empty first piece), else not even that."""
 
@@ -51,7 +59,7 @@ class Tools:
 
     command: str = "sleep 1; echo looped"
     times: int = 1_000_000
-    then: Answer | Silence | Stream = Answer()
+    then: Answer | Silence | Stream | Held = Answer()
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ class Status:
     code: int
 
 
-Mode = Answer | Stream | Silence | Tools | Status
+Mode = Answer | Stream | Held | Silence | Tools | Status
 
 
 @dataclass(eq=False)
@@ -105,6 +113,12 @@ class Call:
     def tool_results(self) -> list[str]:
         """The results of this turn that the model is shown."""
         return [text_of(message) for message in self.turn if message.get("role") == "tool"]
+
+    @property
+    def tools(self) -> set[str]:
+        """The names of the tools that the model was offered."""
+        offered = [each.get("function") or each for each in self.body.get("tools") or []]
+        return {str(each.get("name")) for each in offered}
 
     @property
     def last_said(self) -> str:
@@ -335,6 +349,10 @@ async def _play(call: Call, writer: asyncio.StreamWriter) -> str:
             await _piece(writer, {"content": f"word{number} "})
             call.pieces += 1
             await asyncio.sleep(mode.every)
+    while isinstance(mode, Held) and not mode.end.is_set():
+        await _piece(writer, {"content": f"word{call.pieces} "})
+        call.pieces += 1
+        await asyncio.sleep(mode.every)
     if isinstance(mode, Tools):
         # yieldMs: else the gateway lets a slow command go on in the background after 10 s and the turn moves on.
         arguments = json.dumps({"command": mode.command, "yieldMs": 600_000})

@@ -42,8 +42,9 @@ def stored_entry(gateway: Keeper, key: str) -> Entry:
 
 
 def transcript_path(gateway: Gateway, session_id: str, key: str) -> Path:
-    """The transcript file; before 2026.9 only."""
-    return agent_folder(gateway, key) / "sessions" / f"{session_id}.jsonl"
+    """The transcript file; before 2026.9 only. That of a Telegram topic has the topic in its name."""
+    folder = agent_folder(gateway, key) / "sessions"
+    return next(folder.glob(f"{session_id}-topic-*.jsonl"), folder / f"{session_id}.jsonl")
 
 
 def lock_path(gateway: Gateway, session_id: str, key: str) -> Path:
@@ -66,6 +67,32 @@ def write_lock(gateway: Gateway, key: str) -> Iterator[None]:
             yield
         finally:
             store.execute("rollback")
+
+
+@contextlib.contextmanager
+def refused_writes(gateway: Gateway, key: str) -> Iterator[None]:
+    """The session store refuses every write at once, as on a full disk: a trigger on each of its tables. Meanwhile the
+    gateway refuses to list sessions too, because it does not know its schema again."""
+    path = database_path(gateway, key)
+    with contextlib.closing(sqlite3.connect(path, timeout=20, isolation_level=None)) as store:
+        found = store.execute("select name, coalesce(sql, '') from sqlite_master where type = 'table'").fetchall()
+        tables = [name for name, sql in found if "VIRTUAL" not in sql.upper() and not name.startswith("sqlite_")]
+        triggers = [(f"e2e_{name}_{verb}", verb, name) for name in tables for verb in ("insert", "update", "delete")]
+        made = []
+        store.execute("begin immediate")
+        for trigger, verb, table in triggers:
+            with contextlib.suppress(sqlite3.OperationalError):  # a table that belongs to another one takes no trigger
+                refusal = "select raise(abort, 'database or disk is full')"
+                store.execute(f'create trigger "{trigger}" before {verb} on "{table}" begin {refusal}; end')
+                made.append(trigger)
+        store.execute("commit")
+        try:
+            yield
+        finally:
+            store.execute("begin immediate")
+            for trigger in made:
+                store.execute(f'drop trigger "{trigger}"')
+            store.execute("commit")
 
 
 def _from_sqlite(path: Path, key: str) -> Entry:

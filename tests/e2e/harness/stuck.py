@@ -17,6 +17,7 @@ Which recipes work where, as seen on real gateways:
     by_run_timeout        yes         yes         no: status `timeout` no: status `timeout`
     by_freeze             yes         yes         yes                  background keys only
     by_lost_write         -           -           -                    yes
+    by_refused_writes     -           -           -                    yes
     lock_transcript       yes         yes         -                    -
 """
 
@@ -26,7 +27,7 @@ import contextlib
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,10 +35,10 @@ from pathlib import Path
 import psutil
 
 from .failures import HarnessError
-from .provider import Silence, Stream
-from .routes import Route
+from .provider import Held, Silence, Stream
+from .routes import Route, TelegramRoute
 from .runs import PATIENCE, Run, begin, warm_up
-from .stores import lock_path, stored_entry, write_lock
+from .stores import lock_path, refused_writes, stored_entry, write_lock
 from .waiting import epoch_ms, stays, until
 from .witness import WRITE, DeviceKey, Row
 from .world import World
@@ -72,8 +73,13 @@ class Stuck:
 
 
 def by_kill(world: World, runs: Sequence[Run]) -> list[Stuck]:
-    """kill -9, and started again."""
+    """kill -9, and started again.
+
+    2026.5.18 keeps a Telegram message on disk until it is handled, and takes it up again by itself. That is taken away
+    here: what is left is what a webhook leaves, which keeps nothing.
+    """
     world.kill()
+    world.gateway.forget_received()
     return _come_back(world, runs, "kill -9")
 
 
@@ -147,6 +153,39 @@ def by_lost_write(world: World, route: Route, *, limit: float = 55) -> Stuck:
         )
     world.provider.forget(run.marker)
     return _prove(world, [run], "lost write")[0]
+
+
+def by_refused_writes(
+    world: World, routes: Sequence[TelegramRoute], *, meanwhile: Callable[[Sequence[Run]], None] | None = None
+) -> list[Stuck]:
+    """The store refuses every write while the runs of several chats end, as a full disk does, so that none of their last
+    writes is made. ``meanwhile``: done while the runs go on.
+
+    Seen on 2026.9.6: the same rows as after a lock, deaf to their chats, in a moment instead of half a minute each; the
+    transcripts end with the person's words, and the person hears "Something went wrong".
+    """
+    for route in routes:
+        warm_up(world, route)
+    held = Held()
+    runs = [begin(world, route, held) for route in routes]
+    if meanwhile is not None:
+        meanwhile(runs)
+    failures = {run.key: _failures(world, run.key) for run in runs}
+    with refused_writes(world.gateway, runs[0].key):
+        held.end.set()
+        until(
+            f"the end of {len(runs)} runs is not written",
+            lambda: all(_failures(world, key) > before for key, before in failures.items()),
+            within=60,
+        )
+    for run in runs:
+        world.provider.forget(run.marker)
+    return _prove(world, runs, "refused write")
+
+
+def _failures(world: World, key: str) -> int:
+    """How many messages of this chat the gateway says it could not process."""
+    return world.gateway.said_count("message processed", f"sessionKey={key} outcome=error")
 
 
 @contextlib.contextmanager
