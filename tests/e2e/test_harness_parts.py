@@ -1,4 +1,4 @@
-"""The parts of the harness that need no gateway: the model, the ports, the installer."""
+"""The parts of the harness that need no gateway: the model, Telegram, the ports, the installer."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import pytest
 from tests.e2e.harness import install
 from tests.e2e.harness.failures import HarnessError, Hopeless, InstallError
 from tests.e2e.harness.ports import PortBlock, is_taken
-from tests.e2e.harness.provider import Answer, Mode, Provider, Silence, Status, Stream, Tools
+from tests.e2e.harness.provider import Answer, Held, Mode, Provider, Silence, Status, Stream, Tools
 from tests.e2e.harness.releases import V5_18, Release
+from tests.e2e.harness.telegram import ALICE, BOB, CLAW, FORUM, GENERAL, BotApi, Place
 from tests.e2e.harness.waiting import stays, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
@@ -121,6 +122,87 @@ def test_waiting_ends_with_what_was_seen_last_and_at_once_when_it_is_hopeless() 
 
     with pytest.raises(Hopeless, match="sold"):
         until("the cows come home", gone, within=60)
+
+
+# ------------------------------------------------------------ a Telegram of our own
+
+
+def ask_telegram(api: BotApi, method: str, **parameters: object) -> httpx.Response:
+    return httpx.post(f"{api.root}/bot{CLAW.token}/{method}", json=parameters, timeout=10, trust_env=False)
+
+
+def test_telegram_hands_out_what_people_write_until_it_is_confirmed() -> None:
+    with BotApi() as api:
+        assert ask_telegram(api, "getUpdates", timeout=0).json()["result"] == []
+        api.write(ALICE, "/stop now")
+        api.write(BOB, "hello", Place(FORUM, GENERAL))
+        first, second = ask_telegram(api, "getUpdates", timeout=5).json()["result"]
+        assert first["message"]["entities"][0] == {"type": "bot_command", "offset": 0, "length": 5}
+        assert "message_thread_id" not in second["message"]
+        assert len(ask_telegram(api, "getUpdates", timeout=0).json()["result"]) == 2
+        assert ask_telegram(api, "getUpdates", timeout=0, offset=second["update_id"]).json()["result"] == [second]
+        assert api.waiting() == 1
+        later = threading.Timer(0.3, lambda: api.write(ALICE, "are you there?"))
+        later.start()
+        (third,) = ask_telegram(api, "getUpdates", timeout=20, offset=second["update_id"] + 1).json()["result"]
+        assert third["message"]["text"] == "are you there?"
+
+
+def test_telegram_keeps_what_was_said_where_as_people_see_it() -> None:
+    with BotApi() as api:
+        api.write(BOB, "hello", Place(FORUM, 11))
+        sent = ask_telegram(api, "sendMessage", chat_id=FORUM.id, text="wo", message_thread_id=11).json()["result"]
+        ask_telegram(api, "editMessageText", chat_id=FORUM.id, message_id=sent["message_id"], text="word")
+        ask_telegram(api, "sendMessage", chat_id=str(FORUM.id), text="to all")
+        ask_telegram(api, "sendMessageDraft", chat_id=ALICE.id, draft_id=1, text="half a sec")
+        gone = ask_telegram(api, "sendMessage", chat_id=ALICE.id, text="secret").json()["result"]
+        ask_telegram(api, "deleteMessage", chat_id=ALICE.id, message_id=gone["message_id"])
+        assert [each.text for each in api.heard(Place(FORUM, 11))] == ["word"]
+        assert [each.text for each in api.heard(Place(FORUM, GENERAL))] == ["to all"]
+        assert api.heard(Place(ALICE.chat)) == []
+        assert api.hears("wo", Place(FORUM, 11)) is not None
+        assert api.chats_shown("secret") == api.chats_shown("half") == {ALICE.id}
+        assert ask_telegram(api, "setMessageReaction", chat_id=ALICE.id).json() == {"ok": True, "result": True}
+        for thread in (GENERAL, 12):
+            api.drop_topic(Place(FORUM, 12))
+            refused = ask_telegram(api, "sendMessage", chat_id=FORUM.id, text="x", message_thread_id=thread)
+            assert refused.status_code == 400
+
+
+def test_telegram_can_refuse_fail_and_be_away() -> None:
+    with BotApi() as api:
+        api.block(ALICE)
+        assert ask_telegram(api, "sendMessage", chat_id=ALICE.id, text="secret").status_code == 403
+        assert ask_telegram(api, "sendMessage", chat_id=BOB.id, text="x").status_code == 200
+        assert api.heard(Place(ALICE.chat)) == []
+        assert api.chats_shown("secret") == {ALICE.id}
+        api.break_down()
+        assert ask_telegram(api, "getMe").status_code == 502
+        api.repair()
+        api.revoke(CLAW)
+        assert ask_telegram(api, "getUpdates", timeout=5).status_code == 401
+        api.restore(CLAW)
+        api.go_away()
+        with pytest.raises(httpx.ConnectError):
+            ask_telegram(api, "getMe")
+        api.come_back()
+        assert ask_telegram(api, "getMe").json()["result"]["username"] == CLAW.username
+
+
+def test_turns_that_are_held_end_together() -> None:
+    with Provider() as provider:
+        held = Held()
+        provider.on("WAIT", held)
+        answers: list[str] = []
+        threads = [threading.Thread(target=lambda: answers.append(ask(provider, "WAIT").text)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        until("both speak", lambda: len([call for call in provider.calls if call.pieces]) == 2, within=5)
+        assert not answers
+        held.end.set()
+        for thread in threads:
+            thread.join(10)
+        assert len(answers) == 2
 
 
 # ------------------------------------------------------------ installing, with an npm of our own

@@ -1,0 +1,105 @@
+"""Recovered means that the person has the answer: blocked bots, a Telegram that is away, and people waiting at deaf sessions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .conftest import MakeWorld
+from .harness.daemon import Watchdog
+from .harness.people import Since, await_held, await_outcome, incident_of, strand
+from .harness.releases import V3_24, V5_18, V9_6, Release
+from .harness.routes import TelegramDm, TelegramGroup
+from .harness.runs import in_model_call
+from .harness.telegram import ALICE, BOB, TEAM, Chat
+from .harness.waiting import until
+from .harness.world import World
+
+pytestmark = pytest.mark.e2e
+
+WAITING = Chat(-100502, "Waiting")
+
+
+@pytest.fixture(params=[V3_24, V5_18, V9_6], ids=lambda release: release.version, scope="module")
+def release(request: pytest.FixtureRequest) -> Release:
+    found: Release = request.param
+    return found
+
+
+def on(*releases: Release) -> pytest.MarkDecorator:
+    """For what can be made on these releases only."""
+    return pytest.mark.parametrize(
+        "release", releases, indirect=True, ids=lambda release: release.version, scope="module"
+    )
+
+
+@pytest.fixture(scope="module")
+def world(release: Release, make_world: MakeWorld) -> World:
+    return make_world(release, telegram=True)
+
+
+def test_who_blocked_the_bot_has_no_answer(world: World, tmp_path: Path) -> None:
+    route = TelegramDm(ALICE)
+    (session,) = strand(world, [route])
+    since = Since.now(world)
+    world.telegram.block(ALICE)
+    try:
+        with Watchdog(world.gateway, tmp_path) as watchdog:
+            until("its turn is over", lambda: watchdog.events("recovery.succeeded", session=session.key), within=120)
+            if world.release is V3_24:  # where a refused answer looks like one that was taken
+                (attempt,) = incident_of(watchdog, session.key)["attempts"]
+                assert attempt["delivered"] is not True
+            else:
+                (attempt,) = await_outcome(watchdog, session.key, "undelivered")["attempts"]
+                assert attempt["delivered"] is False
+            assert watchdog.stop() == 0
+    finally:
+        world.telegram.unblock(ALICE)
+    assert not since.heard()
+    assert len(since.turns_of_ours()) == 1, "no second turn"
+
+
+@on(V3_24, V5_18)
+def test_nothing_is_done_while_telegram_is_away_and_nothing_twice_afterwards(world: World, tmp_path: Path) -> None:
+    """2026.5.18 has the request on disk and carries it out by itself as soon as Telegram is back."""
+    route = TelegramGroup(TEAM, BOB)
+    run = in_model_call(world, route)
+    until("the gateway has received it", lambda: not world.telegram.waiting(), within=20)
+    world.kill()
+    world.provider.forget(run.marker)
+    world.telegram.go_away()
+    try:
+        world.start()
+        since = Since.now(world)
+        with Watchdog(world.gateway, tmp_path) as watchdog:
+            await_held(watchdog, run.key, "channel_down")
+            assert not since.calls
+            world.telegram.come_back()
+            until("Bob has his answer", lambda: since.heard(route.place), within=180)
+            await_outcome(watchdog, run.key, "recovered", "cleared")
+            assert watchdog.stop() == 0
+    finally:
+        world.telegram.come_back()
+    assert len(since.heard()) == 1
+    assert len([call for call in since.calls if call.shows(run.marker)]) == 1, "carried out once"
+
+
+@on(V9_6)
+def test_who_waits_at_a_deaf_session_is_answered_without_a_turn_of_ours(world: World, tmp_path: Path) -> None:
+    route = TelegramGroup(WAITING, ALICE)
+    (session,) = strand(world, [route])
+    since = Since.now(world)
+    marker = world.fresh_marker("HELLO")
+    route.say(world, f"are you there? {marker}")
+    seen = world.row(route.key)["lastInteractionAt"]
+    until("her words are tried again", lambda: world.row(route.key)["lastInteractionAt"] > seen, within=60)
+    assert not since.calls, "the session is deaf"
+    with Watchdog(world.gateway, tmp_path) as watchdog:
+        call = world.provider.await_call(marker, within=120)
+        heard = world.telegram.wait_for(str(call.answer), route.place, after=since.said)
+        found = await_outcome(watchdog, session.key, "recovered")
+        assert "PersonAnswered" in str(found["attempts"][-1]["verified_by"])
+        assert watchdog.stop() == 0
+    assert since.calls == [call]
+    assert since.heard() == [heard]
