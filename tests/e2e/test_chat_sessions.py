@@ -13,6 +13,7 @@ import pytest
 
 from .harness import healthy
 from .harness.daemon import Watchdog
+from .harness.people import is_over
 from .harness.releases import V3_24, V4_14, V5_18, V9_6, Release
 from .harness.routes import GroupChat, Listener, PrivateChat, Route
 from .harness.runs import in_model_call
@@ -62,7 +63,7 @@ def require_answered(world: World, watchdog: Watchdog, session: Stuck, ear: List
     call = until("the model sees it", lambda: next(iter(world.provider.calls_showing(mark)), None), within=60)
     assert call.shows(session.request)
     ear.wait_for(str(call.answer))
-    world.await_status(session.key, "done")
+    until(f"{session.key} is over", lambda: is_over(world, session.key), within=90)
     assert world.provider.calls_showing(mark) == [call]
     if world.release is V9_6:
         assert "TerminalDeliverySent" in said["verified_by"]

@@ -133,6 +133,22 @@ class Explained:
         manner = self.plan.manner.rstrip(".")
         return f" ({manner[:1].lower()}{manner[1:]})" if manner else ""
 
+    def requester_facts(self) -> dict[str, object] | None:
+        """The same for machines; None: no run is marked as going on, so nobody was looked up."""
+        if not self.is_running or self.case.look.tail is None:
+            return None
+        requester, route = self.plan.requester, self.plan.requester.route
+        sender, rights = requester.sender, requester.rights
+        place = {"channel": route.channel, "thread": chat_of(route)[1], "account": route.account_id} if route else None
+        return {
+            "kind": requester.kind.value,
+            "id": sender.id if sender is not None else None,
+            "reason": requester.message,
+            "route": place,
+            "is_owner": rights.is_owner if rights is not None else None,
+            "has_own_rules": rights.has_own_rules if rights is not None else None,
+        }
+
     def requester_words(self) -> list[tuple[str, str]]:
         """Who asked, where an answer goes, and why. Names and words stay out of it."""
         requester = self.plan.requester

@@ -93,6 +93,7 @@ def explanation_facts(it: Explained) -> dict[str, Any]:
         "ladder": [step.value for step in policy.recovery.ladder],
         "mode": policy.recovery.mode.value,
         "facts": dict(it.row_facts()),
+        "requester": it.requester_facts(),
         "evidence": [
             {"signal": item.signal.value, "status": item.status.value, "reason": item.reason, "message": item.message}
             for item in it.judged.judgement.evidence
