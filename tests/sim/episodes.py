@@ -15,7 +15,7 @@ from tests.sim import judging
 from tests.sim.judging import Judge, Tally, Violation
 from tests.sim.lives import KeptNotes, Killed, Life, LivedLedger
 from tests.sim.pacing import SkippingRunner
-from tests.sim.people import Habits, People
+from tests.sim.people import Company, Habits, People
 from tests.sim.timeline import HostClock, Timeline, VirtualLoop
 from tests.sim.weather import Weather
 from tests.sim.wiring import Wiring
@@ -48,6 +48,8 @@ BEGINNING = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
 VERSIONS = tuple(PROFILES)
 STORMS = 0.1
 """Share of seeds whose world is stormy."""
+COMPANY = 0.3
+"""Share of seeds whose sessions have several people."""
 SAID = frozenset(
     {
         Event.SESSION_STUCK,
@@ -90,6 +92,8 @@ class Setting:
     run_timeout: float | None
     kills: bool
     """The watchdog is killed after its n-th effect, again and again."""
+    has_company: bool = False
+    """Several people share sessions, some with fewer rights; operators write into chats' sessions; people type ``/stop``."""
     skips: bool = True
     """Passes that could not see anything new are not made. Off: every one is (slow, for comparison)."""
     hears: bool = True
@@ -109,6 +113,7 @@ class Setting:
             is_remote=rng.random() < 0.15,
             run_timeout=rng.choice((None, None, 600.0, 3600.0)),
             kills=rng.random() < 0.5,
+            has_company=Random(f"company {seed}").random() < COMPANY,
         )
         return calm.stormy(rng) if rng.random() < STORMS else calm
 
@@ -222,7 +227,8 @@ class Episode:
             self.judge.idle,
             self.judge.connected,
         )
-        self.people = People(self.world, Random(setting.seed + 3), Habits(setting.turns_per_hour))
+        company = Company(self.world, Random(setting.seed + 5)) if setting.has_company else None
+        self.people = People(self.world, Random(setting.seed + 3), Habits(setting.turns_per_hour), company)
         self.weather = Weather(
             self.world, self.timeline, wire, Random(setting.seed + 4), self._kill_watchdog, self._pause
         )
@@ -253,6 +259,7 @@ class Episode:
         self.judge.check_told()
         await self._until(calm_ms + round(judging.AT_LAST.total_seconds() * 1000))
         self.judge.check_settled()
+        self.judge.check_people()
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError, Killed):
             await watching

@@ -40,6 +40,7 @@ class Sum:
     ended_by: Counter[str] = field(default_factory=Counter)
     told: Counter[str] = field(default_factory=Counter)
     by_version: Counter[str] = field(default_factory=Counter)
+    not_yet: Counter[str] = field(default_factory=Counter)
     bad: list[Result] = field(default_factory=list)
     crashed: list[Crashed] = field(default_factory=list)
 
@@ -58,6 +59,7 @@ class Sum:
         self.deeds += result.tally.deeds
         self.ended_by += result.tally.ended_by
         self.told += result.tally.told
+        self.not_yet += result.tally.not_yet
         self.by_version[result.setting.version] += sum(result.tally.deeds.values())
         if result.violations:
             self.bad.append(result)
@@ -108,6 +110,7 @@ def report(total: Sum, seconds: float) -> str:
         f"  left at the end, and known to a person as: {_counts(total.told)}",
         f"  {deeds:,} deeds: {_counts(total.deeds)} ({_counts(total.by_version)})",
         f"  {total.races} deeds met an owner that came after the last look",
+        *([f"  breaches of rules that are only counted: {_counts(total.not_yet)}"] if total.not_yet else []),
         f"{violations} violations" + (f", {len(total.crashed)} episodes ended early" if total.crashed else ""),
     ]
     return "\n".join(lines)

@@ -21,8 +21,8 @@ from watchdog.core.verdict import Verdict
 from watchdog.gateway.looking import TIMEOUT_SLACK
 from watchdog.service.ledger import Incident, MessageKind, OwedMessage
 from watchdog.simulator.profiles import ActiveFlag, Profile
-from watchdog.simulator.records import Cause, Deed, Stall, Truth
-from watchdog.simulator.sessions import EntryKind
+from watchdog.simulator.records import Cause, Deed, Heard, ModelCall, Stall, Truth
+from watchdog.simulator.sessions import EntryKind, SimSession
 from watchdog.simulator.world import World
 
 TARGET = "simulated"
@@ -33,6 +33,8 @@ AT_LAST = timedelta(hours=3)
 """Once faults end, a stuck session is recovered, quarantined, or left to a person on purpose within this: the ladder with
 its back-offs, two at a time, within the hourly budget of a gateway."""
 RACE_SLACK_MS = 50
+NOTICE = "-notice"
+"""How the idempotency key of a message after a fresh session ends."""
 
 
 class Rule(StrEnum):
@@ -55,6 +57,16 @@ class Rule(StrEnum):
     LEFT_STUCK = "stuck, and nobody was told"
     UNSETTLED = "stuck and told, then neither recovered nor quarantined"
     TWO_INCIDENTS = "two open incidents of one session"
+    WRONG_CHAT = "somebody's words delivered to a chat that is not theirs"
+    AFTER_STOP = "deed on work that a person had stopped after its run died"
+    RIGHTS = "turn of ours with more tools than its requester had"
+    ASKED_TWICE = "asked twice about one interruption"
+    LEFT_WAITING = "somebody waits at a deaf session, and it was never freed"
+
+
+NOT_YET = frozenset({Rule.WRONG_CHAT, Rule.AFTER_STOP, Rule.RIGHTS, Rule.ASKED_TWICE, Rule.LEFT_WAITING})
+"""Rules that the product does not know of yet: their breaches are counted in the report, and are no violations. Once it
+does, make this empty (``frozenset()``): then ``make sim`` fails on them as on all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +88,8 @@ class Tally:
     stalls: int = 0
     ended_by: Counter[str] = field(default_factory=Counter)
     told: Counter[str] = field(default_factory=Counter)
+    not_yet: Counter[str] = field(default_factory=Counter)
+    """Breaches of rules that are only counted (``NOT_YET``)."""
 
 
 _BY_TRUTH: Mapping[Truth, Rule] = {
@@ -102,6 +116,7 @@ class Judge:
     """What the watchdog itself thinks of a session now, in words."""
     violations: list[Violation] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
+    not_yet: frozenset[Rule] = NOT_YET
     timeline_notes: list[tuple[int, str, str]] = field(default_factory=list)
     """(when, key, words): what the story of a violation is told from."""
     messages: list[OwedMessage] = field(default_factory=list)
@@ -218,6 +233,9 @@ class Judge:
             self.tally.races += 1
             self._note(deed.key, "RACE: the owner came after the last look")
             return
+        stall = self._last_stall(deed.key)
+        if rule is Rule.STOPPED and stall is not None and stall.stopped_ms is not None:
+            rule = Rule.AFTER_STOP
         self._breach(rule, deed.key, f"{deed.method}: {deed.effect}")
 
     @property
@@ -321,17 +339,71 @@ class Judge:
             self.tally.told[told] += 1
             is_due = self._is_older(stall, AT_LAST) and not self._is_left_on_purpose(stall)
             if told == "incident" and is_due:
-                self._breach(Rule.UNSETTLED, stall.key, self._age(stall))
+                session = self.world.sessions[stall.key]
+                rule = Rule.LEFT_WAITING if session.is_deaf and session.spool else Rule.UNSETTLED
+                self._breach(rule, stall.key, self._age(stall))
         for deed, incident, _ in self._deeds:
             said = {owed.message.kind for owed in self.messages if owed.message.incident == incident.id}
             if not said & _ANSWERING:
                 self._breach(Rule.UNTOLD, deed.key, f"nothing was said of what came of {deed.method}")
 
+    # ------------------------------------------------------------ whose words, whose rights
+
+    def check_people(self) -> None:
+        """What all that was said, and every turn of ours, meant for the people: from the gateway's own records."""
+        deeds = {deed.run_id: deed for deed in self.world.deeds if deed.run_id is not None}
+        for heard in self.world.heard:
+            deed = deeds.get(heard.run_id or "")
+            if deed is not None and (heard.client is not None or heard.run_id in self._own_runs):
+                self._words(heard, deed)
+        for call in self.world.model_calls:
+            deed = deeds.get(call.run_id)
+            if deed is not None and call.run_id in self._own_runs:
+                self._rights(call, deed)
+        self._asks()
+
+    def _words(self, heard: Heard, deed: Deed) -> None:
+        """What we said, quoted, or had carried on is heard by the one alone who typed it, where they typed it."""
+        stall = self._interruption(deed.key, deed.at_ms) if heard.client is None else None
+        for spoken in self.world.spoken:
+            is_ours_to_say = spoken.key == deed.key or not deed.key
+            if not is_ours_to_say or spoken.at_ms > heard.at_ms or spoken.place == heard.place:
+                continue
+            is_resumed = stall is not None and spoken.text == stall.request
+            if is_resumed or spoken.text in deed.text or spoken.text in heard.text:
+                whose = spoken.person.id if spoken.person is not None else "an operator"
+                self._breach(Rule.WRONG_CHAT, deed.key, f"{deed.method}: the words of {whose}", heard.at_ms)
+
+    def _rights(self, call: ModelCall, deed: Deed) -> None:
+        """The requester is who was cut first: a turn of ours that is cut in its turn speaks for the same one."""
+        stall = self._interruption(deed.key, deed.at_ms)
+        more = call.tools - stall.tools if stall is not None and stall.tools else frozenset()
+        if more:
+            self._breach(Rule.RIGHTS, deed.key, f"{deed.method}: {', '.join(sorted(more))}", call.at_ms)
+
+    def _asks(self) -> None:
+        """Literal messages that were read, those after a fresh session left out."""
+        asked: Counter[tuple[str, str]] = Counter()
+        for heard in self.world.heard:
+            if heard.client is None or heard.key is None or (heard.run_id or "").endswith(NOTICE):
+                continue
+            stall = self._interruption(heard.key, heard.at_ms)
+            if stall is None:
+                continue
+            asked[heard.key, stall.run_id] += 1
+            if asked[heard.key, stall.run_id] > 1:
+                self._breach(Rule.ASKED_TWICE, heard.key, f"{asked[heard.key, stall.run_id]} times", heard.at_ms)
+
+    def _interruption(self, key: str, at_ms: int) -> Stall | None:
+        """The cut of somebody else's run that a deed of that instant was about."""
+        stalls = (s for s in reversed(self.world.stalls) if s.key == key and s.since_ms <= at_ms)
+        return next((s for s in stalls if s.run_id not in self._own_runs), None)
+
     def _is_left_on_purpose(self, stall: Stall) -> bool:
         """Told and left to a person: background sessions, and those where something was answered since the work was lost
         (a turn of 2026.3.24 or 4.14 by ``agent`` answers and leaves the row ``running``)."""
         session = self.world.sessions[stall.key]
-        last = session.transcript[-1].kind if session.transcript else None
+        last = _last_kind(session)
         return session.kind.is_background or last is EntryKind.ANSWER
 
     def _left(self) -> Sequence[Stall]:
@@ -377,7 +449,7 @@ class Judge:
         how long the run lasted, which a clock set meanwhile or a retry hides; a cut, by having watched the run before. Where
         neither can be, it is left alone like a Stop (counted, not hidden)."""
         session = self.world.sessions[stall.key]
-        last = session.transcript[-1].kind if session.transcript else None
+        last = _last_kind(session)
         if last is not EntryKind.ABORTED:
             return False
         if stall.cause is Cause.IN_PROCESS_RESTART:
@@ -405,6 +477,17 @@ class Judge:
         """Remember something for the story of a violation."""
         self._note(key, words)
 
-    def _breach(self, rule: Rule, key: str, note: str) -> None:
-        self._note(key, f"VIOLATION {rule.value}: {note}")
-        self.violations.append(Violation(rule, key, (self.world.now_ms - self._began_ms) / 1000, note))
+    def _breach(self, rule: Rule, key: str, note: str, at_ms: int | None = None) -> None:
+        """``at_ms`` None: now."""
+        when = self.world.now_ms if at_ms is None else at_ms
+        if rule in self.not_yet:
+            self.tally.not_yet[rule.value] += 1
+            return
+        self.timeline_notes.append((when, key, f"VIOLATION {rule.value}: {note}"))
+        self.violations.append(Violation(rule, key, (when - self._began_ms) / 1000, note))
+
+
+def _last_kind(session: SimSession) -> EntryKind | None:
+    """The last entry of a transcript; what was only said in the chat app is none."""
+    kinds = (entry.kind for entry in reversed(session.transcript))
+    return next((kind for kind in kinds if kind is not EntryKind.MIRROR), None)

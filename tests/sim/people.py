@@ -7,7 +7,9 @@ from random import Random
 
 from watchdog.core.model import SessionKind
 from watchdog.simulator import sessions as turns
+from watchdog.simulator.people import key_of_chat
 from watchdog.simulator.process import Phase
+from watchdog.simulator.records import Person
 from watchdog.simulator.sessions import Activity, Address, Origin, Step, Turn
 from watchdog.simulator.traffic import turn_of
 from watchdog.simulator.world import World
@@ -44,10 +46,66 @@ class Habits:
     """Share of turns that are ``/new``."""
 
 
+ALICE, BOB, CAROL = Person("1001", "Alice Ames", "alice"), Person("1002", "Bob (1001)"), Person("1003", "Carol")
+EVERYBODY = (ALICE, BOB, CAROL)
+
+
+class Company:
+    """Several people to a session: a shared main session, groups and topics, on Telegram. What they do is drawn by a source
+    of their own, so that a world without company lives as it did."""
+
+    def __init__(self, world: World, rng: Random) -> None:
+        self.world = world
+        self.rng = rng
+        self.shared: set[str] = set()
+        world.channels.add("telegram")
+        if rng.random() < 0.5:
+            deny = {"deny": ["exec", "process", "write", "edit"]}
+            rules = {"*": {"requireMention": False, "toolsBySender": {"id:1001": deny}}}
+            world.config = {"channels": {"telegram": {"groups": rules}}}
+        elif rng.random() < 0.5:
+            world.config = {"commands": {"ownerAllowFrom": ["telegram:1002"]}}
+
+    def make(self, number: int) -> str | None:
+        """A session of several people; None: this one has none."""
+        chat = self.world.chat
+        if number == 0:
+            key = "agent:main:main"
+            chat.join(key, Address("telegram", "telegram:1001"), ALICE)
+        elif number % 7 == 1:
+            topic = number if self.rng.random() < 0.5 else None
+            address = Address("telegram", f"telegram:-100{number}", thread_id=topic)
+            key = key_of_chat(self.world, address)
+            chat.join(key, address, ALICE)
+        else:
+            return None
+        for person in EVERYBODY:
+            chat.meet(key, person)
+        self.shared.add(key)
+        return key
+
+    def who(self, key: str) -> Person | None:
+        """Who speaks now; None: the usual one."""
+        return self.rng.choice(EVERYBODY) if key in self.shared else None
+
+    def is_typed_in_browser(self, key: str) -> bool:
+        return key in self.shared and self.rng.random() < 0.15
+
+    def stops(self, key: str) -> None:
+        """Somebody types ``/stop`` now and then, whatever becomes of the work meanwhile."""
+        if key in self.shared and self.rng.random() < 0.1:
+            seconds = self.rng.choice((self.rng.uniform(1, 60), self.rng.uniform(60, 3600)))
+            self.world.agenda.outside(seconds, self._stop, key, self.rng.choice(EVERYBODY))
+
+    def _stop(self, key: str, person: Person) -> None:
+        self.world.chat.person_writes(key, "/stop", by=person)
+
+
 class People:
     """The lives of all sessions of one world, until ``go_home``."""
 
-    def __init__(self, world: World, rng: Random, habits: Habits) -> None:
+    def __init__(self, world: World, rng: Random, habits: Habits, company: Company | None = None) -> None:
+        self.company = company
         self.world = world
         self.rng = rng
         self.habits = habits
@@ -65,6 +123,8 @@ class People:
 
     def _make(self, number: int) -> str:
         world, kind = self.world, number % 7
+        if self.company is not None and (shared := self.company.make(number)) is not None:
+            return shared
         if number == 0 or kind == 0:
             key = "agent:main:main" if number == 0 else f"agent:main:irc:direct:p{number}"
             world.chat.join(key, Address("irc", f"irc:p{number}"))
@@ -108,6 +168,12 @@ class People:
         world = self.world
         text = f"request {self.turns} for {key}"
         session = world.sessions[key]
+        if self.company is not None:
+            self.company.stops(key)
+            if self.company.is_typed_in_browser(key):
+                return world.begin(key, text, turn, device_id="control-ui")
+            if (who := self.company.who(key)) is not None:
+                return world.chat.person_writes(key, text, turn, by=who)
         if session.address is not None and session.created_via == "channel":
             return world.chat.person_writes(key, text, turn)
         if session.kind is SessionKind.CRON and self.rng.random() < 0.5:

@@ -181,13 +181,13 @@ class Actions:
                 raise before
             return before
         world.record("send", key or "", client, text, idempotency_key)
-        delivery = world.chat.deliver(route, text, key, None, "send", client)
+        delivery = world.chat.deliver(route, text, key, idempotency_key, "send", client)
         if not delivery.succeeded and delivery.is_attempted:
             details = {"code": "OUTBOUND_DELIVERY_QUEUED"} if world.profile.goes_deaf else None
             refused = Refused("UNAVAILABLE", delivery.error or "", details)
             world.sent[idempotency_key] = refused
             if world.profile.replays_refused_sends:
-                world.kept_sends.append((route, text, key, client))
+                world.kept_sends.append((route, text, key, idempotency_key, client))
             raise refused
         message_id = world.sent[idempotency_key] = world.new_id()
         self._mirror(route, text, key, idempotency_key)
@@ -208,9 +208,9 @@ class Actions:
         """A new process says what the one before was refused ("[delivery-recovery] Recovered delivery", 3.24)."""
         world = self.world
         kept, world.kept_sends = world.kept_sends, []
-        for route, text, key, client in kept:
-            if not world.chat.deliver(route, text, key, None, "send", client).succeeded:
-                world.kept_sends.append((route, text, key, client))
+        for route, text, key, idempotency_key, client in kept:
+            if not world.chat.deliver(route, text, key, idempotency_key, "send", client).succeeded:
+                world.kept_sends.append((route, text, key, idempotency_key, client))
 
     def _fail_before_reply(self, session: SimSession, run_id: str, deed: Deed) -> None:
         """A plain send to a deaf session fails once, and its failure cures the row (channels.md 3, exp_7c)."""

@@ -184,7 +184,7 @@ class Heard:
     place: Place | None = None
     """Where it was really read, topic and bot included."""
     client: ClientInfo | None = None
-    """Who had it said, of a literal ``send``."""
+    """Who had it said, of a literal ``send``; ``run_id`` is its idempotency key then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ class World:
         self.stops: list[Stop] = []
         self.sent: dict[str, str | Refused] = {}
         """What this process has said by ``send``, by idempotency key: the message's id, or the refusal."""
-        self.kept_sends: list[tuple[Address, str, str | None, ClientInfo]] = []
+        self.kept_sends: list[tuple[Address, str, str | None, str, ClientInfo]] = []
         """What was refused and is kept on disk for the next process (3.24)."""
         self.deeds: list[Deed] = []
         self.stalls: list[Stall] = []
