@@ -220,7 +220,7 @@ class Engine:
             world.write(session, EntryKind.COMPACTION, "", run)
         elif activity is Activity.RETRY:
             self._retry(session, run)
-        if world.profile.steers_queued and session.queue:
+        if world.profile.steers_queued and any(self._joins(run, message) for message in session.queue):
             self._take_in_queued(session, run)
         elif number + 1 < len(turn.steps) or turn.repeats:
             self._enter(session, run, number + 1)
@@ -241,11 +241,20 @@ class Engine:
             run.started_ms = session.started_ms = session.updated_ms = world.wall_ms
         world.touch(session)
 
+    @staticmethod
+    def _joins(run: Run, message: Message) -> bool:
+        """Words of another chat are not steered into a run: they would be answered where that one is (*assumed*)."""
+        route, own = message.route, run.message.route
+        return route is None or own is None or route.place == own.place
+
     def _take_in_queued(self, session: SimSession, run: Run) -> None:
         """Steering (5.18, channels.md 6): queued words join the live run, and its own answer is never given."""
         world = self.world
-        while session.queue:
-            message = session.queue.popleft()
+        waiting, session.queue = session.queue, deque()
+        for message in waiting:
+            if not self._joins(run, message):
+                session.queue.append(message)
+                continue
             world.write(session, EntryKind.USER, message.text, run, author=self._told(message))
             run.answers_to = message.text
             run.is_steered = True

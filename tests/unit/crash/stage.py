@@ -36,8 +36,8 @@ def stuck_world(version: str, requests: Mapping[str, str] = {KEY: REQUEST}, answ
     crash, or on 2026.9.6 (which recovers those by itself) by a store that was locked when their runs ended."""
     now = SystemClock().now().wall
     world = World(PROFILES[version], now - timedelta(minutes=75), seed=1)
-    for number, key in enumerate(requests):
-        world.chat.join(key, Address("irc", f"irc:person{number}"))
+    for key in requests:
+        world.chat.join(key, Address("irc", f"irc:{key.rpartition(':')[2]}"))
         world.chat.person_writes(key, f"hello, this is about: {requests[key]}", turns.answers(1.0, answer))
     world.advance(600)
     if world.profile.recovers_at_boot:
