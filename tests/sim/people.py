@@ -58,6 +58,8 @@ class Company:
         self.world = world
         self.rng = rng
         self.shared: set[str] = set()
+        self.words = 0
+        self.are_gone = False
         world.channels.add("telegram")
         if rng.random() < 0.5:
             deny = {"deny": ["exec", "process", "write", "edit"]}
@@ -91,14 +93,19 @@ class Company:
     def is_typed_in_browser(self, key: str) -> bool:
         return key in self.shared and self.rng.random() < 0.15
 
-    def stops(self, key: str) -> None:
-        """Somebody types ``/stop`` now and then, whatever becomes of the work meanwhile."""
-        if key in self.shared and self.rng.random() < 0.1:
-            seconds = self.rng.choice((self.rng.uniform(1, 60), self.rng.uniform(60, 3600)))
-            self.world.agenda.outside(seconds, self._stop, key, self.rng.choice(EVERYBODY))
+    def goes_on(self, key: str) -> None:
+        """Whatever becomes of the work meanwhile, somebody writes as well, or types ``/stop``."""
+        if key not in self.shared:
+            return
+        for share, text in ((0.4, ""), (0.1, "/stop")):
+            if self.rng.random() < share:
+                seconds = self.rng.choice((self.rng.uniform(1, 60), self.rng.uniform(60, 3600)))
+                self.world.agenda.outside(seconds, self._say, key, text, self.rng.choice(EVERYBODY))
 
-    def _stop(self, key: str, person: Person) -> None:
-        self.world.chat.person_writes(key, "/stop", by=person)
+    def _say(self, key: str, text: str, person: Person) -> None:
+        if not self.are_gone:
+            self.words += 1
+            self.world.chat.person_writes(key, text or f"remark {self.words} for {key}", by=person)
 
 
 class People:
@@ -120,6 +127,8 @@ class People:
     def go_home(self) -> None:
         """Nobody starts anything new from now on."""
         self._are_gone = True
+        if self.company is not None:
+            self.company.are_gone = True
 
     def _make(self, number: int) -> str:
         world, kind = self.world, number % 7
@@ -169,7 +178,7 @@ class People:
         text = f"request {self.turns} for {key}"
         session = world.sessions[key]
         if self.company is not None:
-            self.company.stops(key)
+            self.company.goes_on(key)
             if self.company.is_typed_in_browser(key):
                 return world.begin(key, text, turn, device_id="control-ui")
             if (who := self.company.who(key)) is not None:

@@ -10,6 +10,7 @@ come to lie). Three ways to use it:
     agenda      an event heap on virtual milliseconds          sessions    turns, runs, rows, transcripts as things
     engine      a run's way from admission to its last step    endings     how it ends and what is written down
     process     start, kill, drain, freeze, boot recovery      chatapps    people, reply addresses, what was heard
+    people      who asks, and how an author is named           rights      owners, rules by sender, tools offered
     actions     what clients do, and each version's effects    records     deeds, stalls, truth
     rpc         frames in, frames out (sans-I/O)               handshake, methods, calls, payloads, rows, history, events
     faults      seeded schedules, the wire's faults            traffic     seeded everyday life
@@ -29,6 +30,8 @@ LIMITS = (
     "9.6: an abort followed by a kill within milliseconds (#146692) is not modelled",
     "9.6: a store lock so long that the gateway loses its own lease (139 s) is not modelled",
     "provider drop-outs are only modelled as retries; fallback models are not",
+    "5.18: no ingress spool on disk, and what its own recovery says to a chat is assumed",
+    "blocks that a person types to look like the gateway's own are not stripped from their words (3.24, 5.18)",
 )
 
 __all__ = ["LIMITS", "PROFILES", "Profile", "World"]

@@ -13,7 +13,7 @@ import pytest
 
 from tests.sim.episodes import Episode, Result, Setting
 from tests.sim.judging import NOT_YET, Rule
-from tests.sim.people import ALICE, BOB
+from tests.sim.people import ALICE, BOB, EVERYBODY
 from tests.sim.wiring import Asked
 from watchdog.simulator import sessions as turns
 from watchdog.simulator.records import Cause, ClientInfo, Deed
@@ -123,11 +123,13 @@ def test_one_person_and_the_usual_rights_are_nothing_to_blame(version: str) -> N
 
 def test_company_is_drawn_apart_and_lives_by_its_seed() -> None:
     assert {Setting.of(seed).has_company for seed in range(20)} == {True, False}
-    busy = replace(QUIET, sessions=9, hours=6.0, turns_per_hour=1.0, troubles_per_hour=0.5, has_company=True)
+    busy = replace(QUIET, sessions=9, hours=6.0, turns_per_hour=2.0, troubles_per_hour=0.5, has_company=True)
     episode = Episode(busy)
     first = episode.run()
-    people = {spoken.person for spoken in episode.world.spoken if spoken.key == MAIN}
-    assert len(people) > 2, "several people and, in the browser, an operator"
+    assert episode.people.company is not None
+    spoken = [words for words in episode.world.spoken if words.key in episode.people.company.shared]
+    assert {words.person for words in spoken} == {*EVERYBODY, None}, "several people and, in the browser, an operator"
+    assert episode.world.stops != []
     assert Episode(busy).run().fingerprint == first.fingerprint
 
 
