@@ -63,33 +63,6 @@ def at_work(world: World, routes: Sequence[TelegramRoute], folder: Path) -> Iter
         yield Scene(world, watchdog, stuck, since)
 
 
-@pytest.fixture(scope="module")
-def everywhere(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    routes: list[TelegramRoute] = [
-        TelegramDm(ALICE),
-        TelegramGroup(TEAM, ALICE),
-        TelegramTopic(FORUM, ALICE, 11),
-        TelegramTopic(FORUM, BOB, 12),
-        TelegramTopic(FORUM, BOB),
-    ]
-    if not world.release.private_topics_in_main:
-        routes.append(PrivateTopic(ALICE, 77, in_main=False))
-    finished(world, TelegramDm(BOB))
-    yield from at_work(world, routes, tmp_path_factory.mktemp("everywhere"))
-
-
-@pytest.fixture(scope="module")
-def one_by_one(release: Release, make_world: MakeWorld, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    world = make_world(release, telegram=True, bots=(CLAW, WORK_CLAW), extra=ONE_BY_ONE)
-    routes: list[TelegramRoute] = [
-        TelegramDm(ALICE, own_session=True),
-        TelegramDm(BOB, own_session=True),
-        TelegramDm(ALICE, bot=WORK_CLAW),
-        TelegramGroup(TEAM, BOB, bot=WORK_CLAW),
-    ]
-    yield from at_work(world, routes, tmp_path_factory.mktemp("one-by-one"))
-
-
 def require_everybody_answered_in_place(scene: Scene) -> None:
     heard = {
         session.key: require_answered_once(scene.since, scene.watchdog, session, place_of(session))
@@ -106,12 +79,33 @@ def place_of(session: Stuck) -> Place:
     return route.place
 
 
-def test_requests_come_back_to_their_places(everywhere: Scene) -> None:
-    require_everybody_answered_in_place(everywhere)
+def test_requests_come_back_to_their_places(world: World, tmp_path: Path) -> None:
+    routes: list[TelegramRoute] = [
+        TelegramDm(ALICE),
+        TelegramGroup(TEAM, ALICE),
+        TelegramTopic(FORUM, ALICE, 11),
+        TelegramTopic(FORUM, BOB, 12),
+        TelegramTopic(FORUM, BOB),
+    ]
+    if not world.release.private_topics_in_main:
+        routes.append(PrivateTopic(ALICE, 77, in_main=False))
+    finished(world, TelegramDm(BOB))
+    for scene in at_work(world, routes, tmp_path):
+        require_everybody_answered_in_place(scene)
 
 
-def test_requests_come_back_to_sessions_of_their_own_and_by_the_second_bot(one_by_one: Scene) -> None:
-    require_everybody_answered_in_place(one_by_one)
+def test_requests_come_back_to_sessions_of_their_own_and_by_the_second_bot(
+    release: Release, make_world: MakeWorld, tmp_path: Path
+) -> None:
+    world = make_world(release, telegram=True, bots=(CLAW, WORK_CLAW), extra=ONE_BY_ONE)
+    routes: list[TelegramRoute] = [
+        TelegramDm(ALICE, own_session=True),
+        TelegramDm(BOB, own_session=True),
+        TelegramDm(ALICE, bot=WORK_CLAW),
+        TelegramGroup(TEAM, BOB, bot=WORK_CLAW),
+    ]
+    for scene in at_work(world, routes, tmp_path):
+        require_everybody_answered_in_place(scene)
 
 
 @on(V5_18)

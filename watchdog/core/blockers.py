@@ -98,6 +98,8 @@ class Standing:
     """``<incident>/<number>`` of every attempt of ours on this session."""
     requester_problem: str | None = None
     """Why nobody's chat is proven for this step, or None."""
+    is_deaf: bool = False
+    """The row refuses its people's messages, and one of them is seen waiting."""
     was_stopped: bool = False
     """A person stopped this request, as the ledger remembers."""
     channel_problem: str | None = None
@@ -200,7 +202,8 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: Standing)
                 "The lists of approvals and questions could not be read, so it may be waiting for a person.",
             )
         )
-    found += _touches(case, thresholds)
+    if not standing.is_deaf:  # there each retry of the message that is refused touches the row
+        found += _touches(case, thresholds)
     if _is_put_back(case):
         found.append(
             Blocker(

@@ -289,6 +289,7 @@ def standing_of(
         alias_keys=tuple(other.key for other in judged.case.aliases),
         own_marks=_own_marks(ledger, gateway.name, row.key, now.wall),
         requester_problem=plan.requester_problem,
+        is_deaf=plan.step in (Step.FREE, Step.ASK) and is_deaf(judged),
         was_stopped=_was_stopped(judged, gateway.name, ledger),
     )
     if step is None:

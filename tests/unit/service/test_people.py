@@ -262,6 +262,17 @@ async def test_who_waits_at_a_deaf_row_is_let_in_without_a_turn_of_ours() -> Non
     assert world.attempts[0].verified_by == "PersonAnswered"
 
 
+async def test_who_knocks_without_a_pause_is_let_in_all_the_same() -> None:
+    """Each retry moves ``updatedAt``: the row is never at rest for as long as a person may be writing to it."""
+    world = world_with(shared(HERS, "1001"), asked(ALICE), version=V96)
+    await world.live(minutes=1)
+    for _ in range(90):
+        await _knock(world, 1)
+        if world.steps:
+            break
+    assert world.steps == [Step.FREE]
+
+
 @pytest.mark.parametrize("knocks", [0, 1])
 async def test_without_proof_that_somebody_waits_no_row_is_freed(knocks: int) -> None:
     world = world_with(shared(HERS, "1001"), asked(ALICE), version=V96)
