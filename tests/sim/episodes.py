@@ -23,7 +23,7 @@ from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.unmetered import NoMeter
 from watchdog.config.models import Config
 from watchdog.config.policybook import build_policy_book
-from watchdog.core.model import Lock, LockSight
+from watchdog.core.model import Lock, LockSight, ReplyAddress
 from watchdog.core.policy import PolicyBook
 from watchdog.gateway.client import GatewayClient
 from watchdog.gateway.endpoint import Endpoint
@@ -165,6 +165,9 @@ class _SimHost:
 
     def transcript_written_at(self, _state_dir: str, _agent_id: str | None, _session_id: str) -> datetime | None:
         return None  # its transcripts are no files
+
+    def has_spooled(self, _state_dir: str, _address: ReplyAddress) -> bool:
+        return False  # its chat app hands over at once
 
 
 @dataclass(slots=True)

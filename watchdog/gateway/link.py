@@ -182,6 +182,8 @@ class Link:
         number, text = self._conversation.request(method, params or {})
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
+        if method == "agent":
+            self._await_final(number)
         could_leave = self._socket.state is State.OPEN
         try:
             async with asyncio.timeout(patience):
@@ -198,10 +200,10 @@ class Link:
             raise self._closed(closed) from closed
         finally:
             self._waiting.pop(number, None)
-            if method == "agent" and _was_taken(future):
-                self._await_final(number)
-            else:
+            if not (method == "agent" and _was_taken(future)):
                 self._conversation.forget(number)
+                if self._final_id == number:
+                    self.final = self._final_id = None
             if future.done() and not future.cancelled():
                 future.exception()  # nobody else waits for it
         if response.error is not None:
@@ -210,6 +212,7 @@ class Link:
         return response.payload
 
     def _await_final(self, number: str) -> None:
+        """From the sending on: the second answer may follow the first at once, before anybody has read that one."""
         self.final, self._final_id = asyncio.get_running_loop().create_future(), number
         self.final.add_done_callback(lambda done: done.cancelled() or done.exception())  # perhaps nobody asks for it
 

@@ -86,10 +86,10 @@ class Cut:
         prepare: Callable[..., Any] = GatewayClient.prepare
         init: Callable[..., None] = Link.__init__
 
-        async def prepared(client: GatewayClient, *args: Any) -> None:
+        async def prepared(client: GatewayClient, *args: Any, **how: Any) -> None:
             token = _is_deed_link.set(True)
             try:
-                await prepare(client, *args)
+                await prepare(client, *args, **how)
             finally:
                 _is_deed_link.reset(token)
 

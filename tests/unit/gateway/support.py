@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from watchdog.core.model import Lock, LockSight, Moment
+from watchdog.core.model import Lock, LockSight, Moment, ReplyAddress
 from watchdog.gateway.identity import DeviceIdentity
 from watchdog.gateway.secrets import Secret
 
@@ -44,6 +44,8 @@ class ToldHost:
     sight: LockSight = LockSight(Lock.NONE)
     asked: list[tuple[str, str | None, str, int | None]] = field(default_factory=list)
     written_at: datetime | None = None
+    spooled: bool = False
+    spools_asked: list[tuple[str, ReplyAddress]] = field(default_factory=list)
 
     def lock_sight(
         self, state_dir: str, agent_id: str | None, session_id: str, *, gateway_pid: int | None
@@ -53,3 +55,7 @@ class ToldHost:
 
     def transcript_written_at(self, state_dir: str, agent_id: str | None, session_id: str) -> datetime | None:
         return self.written_at
+
+    def has_spooled(self, state_dir: str, address: ReplyAddress) -> bool:
+        self.spools_asked.append((state_dir, address))
+        return self.spooled

@@ -332,7 +332,7 @@ async def test_scopes_for_deeds_are_tried_at_connect_and_let_go_again() -> None:
 @pytest.mark.parametrize(
     ("version", "steps", "scopes"),
     [
-        (V324, LADDER, (READ, WRITE)),
+        (V324, LADDER, (READ, WRITE, ADMIN)),
         (V414, LADDER, (READ, WRITE, ADMIN)),
         (V518, frozenset({Step.RESUME}), (READ, WRITE)),
         (V96, frozenset({Step.RESUME}), (READ, WRITE)),
@@ -412,70 +412,136 @@ async def test_when_recover_can_work(methods: tuple[str, ...], row: Session, is_
 # ---------------------------------------------------------------- deeds
 
 
-def _deed(step: Step = Step.RESUME, session: Session = SESSION) -> Deed:
-    return Deed(step, session, "ocw-i1-1", "go on", "a fresh session was started", session.reply_address)
+def _deed(step: Step = Step.RESUME, session: Session = SESSION, *, is_as_owner: bool = False) -> Deed:
+    notice = "a fresh session was started"
+    return Deed(step, session, "ocw-i1-1", "go on", notice, session.reply_address, is_as_owner)
 
 
-CLI, BACKEND = ("cli", "cli"), ("gateway-client", "backend")
 STARTED: Row = {"runId": "ocw-i1-1", "status": "started"}
+ALL_WELL: Row = {
+    "channelAccounts": {"irc": [{"accountId": "default", "running": True, "probe": {"ok": True}}]},
+}
 
-DEEDS: list[tuple[dict[str, Any], Step, Session, tuple[str, ...], tuple[str, str], list[str]]] = [
-    (V324, Step.RESUME, SESSION, (READ, WRITE), BACKEND, ["chat.send"]),
-    (V324, Step.RESUME, MAIN, (READ, WRITE), CLI, ["chat.send"]),
-    (V324, Step.NEW, SESSION, (READ, WRITE), BACKEND, ["chat.send", "send"]),
-    (V324, Step.NEW, MAIN, (READ, WRITE), CLI, ["chat.send", "send"]),
-    (V324, Step.RESET, MAIN, (READ, WRITE, ADMIN), BACKEND, ["sessions.reset", "send"]),
-    (V414, Step.RESUME, MAIN, (READ, WRITE), CLI, ["chat.send"]),
-    (V414, Step.NEW, MAIN, (READ, WRITE, ADMIN), BACKEND, ["sessions.reset", "send"]),
-    (V518, Step.RESUME, SESSION, (READ, WRITE), BACKEND, ["chat.send"]),
-    (V518, Step.RESUME, MAIN, (READ, WRITE), CLI, ["chat.send"]),
-    (V518, Step.NEW, SESSION, (READ, WRITE, ADMIN), BACKEND, ["sessions.reset", "send"]),
-    (V96, Step.RESUME, SESSION, (READ, WRITE), BACKEND, ["agent"]),
-    (V96, Step.RESUME, MAIN, (READ, WRITE), BACKEND, ["agent"]),
-    (V96, Step.RESUME, WEB, (READ, WRITE), BACKEND, ["agent"]),
-    (V96, Step.NEW, WEB, (READ, WRITE, ADMIN), BACKEND, ["sessions.reset"]),
-    (V96, Step.RESET, MAIN, (READ, WRITE, ADMIN), BACKEND, ["sessions.reset", "send"]),
-    (V96, Step.RECOVER, MAIN, (READ, WRITE), BACKEND, ["sessions.recover"]),
-    (V96, Step.ABORT, MAIN, (READ, WRITE), BACKEND, ["sessions.abort"]),
+DEEDS: list[tuple[dict[str, Any], Step, Session, tuple[str, ...], list[str]]] = [
+    (V324, Step.RESUME, SESSION, (READ, WRITE), ["chat.send"]),
+    (V324, Step.RESUME, MAIN, (READ, WRITE), ["agent"]),
+    (V324, Step.RESUME, WEB, (READ, WRITE), ["chat.send"]),
+    (V324, Step.ASK, MAIN, (READ, WRITE), ["send"]),
+    (V324, Step.NEW, SESSION, (READ, WRITE, ADMIN), ["sessions.reset", "send"]),
+    (V324, Step.RESET, MAIN, (READ, WRITE, ADMIN), ["sessions.reset", "send"]),
+    (V414, Step.RESUME, MAIN, (READ, WRITE), ["agent"]),
+    (V414, Step.NEW, MAIN, (READ, WRITE, ADMIN), ["sessions.reset", "send"]),
+    (V518, Step.RESUME, SESSION, (READ, WRITE), ["chat.send"]),
+    (V518, Step.RESUME, MAIN, (READ, WRITE), ["agent"]),
+    (V518, Step.ASK, SESSION, (READ, WRITE), ["send"]),
+    (V518, Step.NEW, SESSION, (READ, WRITE, ADMIN), ["sessions.reset", "send"]),
+    (V96, Step.RESUME, SESSION, (READ, WRITE), ["agent"]),
+    (V96, Step.RESUME, MAIN, (READ, WRITE), ["agent"]),
+    (V96, Step.RESUME, WEB, (READ, WRITE), ["agent"]),
+    (V96, Step.ASK, SESSION, (READ, WRITE), ["send"]),
+    (V96, Step.FREE, WEB, (READ, WRITE), ["sessions.send"]),
+    (V96, Step.NEW, WEB, (READ, WRITE, ADMIN), ["sessions.reset"]),
+    (V96, Step.RESET, MAIN, (READ, WRITE, ADMIN), ["sessions.reset", "send"]),
+    (V96, Step.RECOVER, WEB, (READ, WRITE), ["sessions.recover"]),
+    (V96, Step.ABORT, WEB, (READ, WRITE), ["sessions.abort"]),
 ]
 
 
-@pytest.mark.parametrize(("version", "step", "session", "scopes", "client", "methods"), DEEDS)
+@pytest.mark.parametrize(("version", "step", "session", "scopes", "methods"), DEEDS)
 async def test_a_deed_has_its_own_link_with_exactly_its_scopes_and_is_sent_once(
-    version: dict[str, Any],
-    step: Step,
-    session: Session,
-    scopes: tuple[str, ...],
-    client: tuple[str, str],
-    methods: list[str],
+    version: dict[str, Any], step: Step, session: Session, scopes: tuple[str, ...], methods: list[str]
 ) -> None:
-    async with scene_with(answers={name.replace(".", "__"): STARTED for name in methods}, **version) as scene:
+    answers: dict[str, Answer] = {name.replace(".", "__"): STARTED for name in methods}
+    async with scene_with(answers={**answers, "channels__status": ALL_WELL}, **version) as scene:
         before = len(scene.gateway.asked)
         receipt = await scene.client.perform(_deed(step, session))
-        await scene.gateway.until_open(1)  # only the watching link is left
-        asked = scene.gateway.asked[before:]
+        is_kept = methods == ["agent"] and session.reply_address is not None
+        await scene.gateway.until_open(2 if is_kept else 1)  # the watching link, and one whose second answer is to come
+        asked = [one for one in scene.gateway.asked[before:] if one.method != "channels.status"]
     assert [(one.method, one.scopes) for one in asked] == [(method, scopes) for method in methods]
     sign_in = scene.gateway.sign_ins[-1]
     assert tuple(sign_in["scopes"]) == scopes
-    assert (sign_in["client"]["id"], sign_in["client"]["mode"]) == client
+    assert (sign_in["client"]["id"], sign_in["client"]["mode"]) == ("gateway-client", "backend"), "cli narrows a device"
     assert sign_in["device"]["id"] == OURS.device_id
     assert receipt.run_id == "ocw-i1-1"
+    assert receipt.delivered is (True if "send" in methods else None)
     assert len(scene.gateway.sign_ins) == 2
+
+
+@pytest.mark.parametrize("version", [V324, V518, V96], ids=["3.24", "5.18", "9.6"])
+@pytest.mark.parametrize(("is_as_owner", "scopes"), [(False, (READ, WRITE)), (True, (READ, WRITE, ADMIN))])
+async def test_a_turn_goes_over_admin_for_an_owner_only(
+    version: dict[str, Any], is_as_owner: bool, scopes: tuple[str, ...]
+) -> None:
+    """Also where the ladder has admin anyway: such a turn is the owner's, whoever asked."""
+    answers: dict[str, Answer] = {"agent": STARTED, "chat__send": STARTED, "channels__status": ALL_WELL}
+    async with scene_with(steps=LADDER, answers=answers, **version) as scene:
+        assert scene.client.may_act_as_admin()
+        await scene.client.perform(_deed(is_as_owner=is_as_owner))
+    (sent,) = [one for one in scene.gateway.asked if one.method in ("agent", "chat.send")]
+    assert sent.scopes == scopes
+
+
+async def test_a_link_prepared_without_admin_does_not_become_an_owners() -> None:
+    async with scene_with(answers={"agent": STARTED, "channels__status": ALL_WELL}) as scene:
+        await scene.client.prepare(Step.RESUME, SESSION, route=SESSION.reply_address, is_as_owner=True)
+        await scene.client.perform(_deed())
+    (sent,) = [one for one in scene.gateway.asked if one.method == "agent"]
+    assert sent.scopes == (READ, WRITE)
+
+
+@pytest.mark.parametrize(
+    ("steps", "granted", "may"),
+    [
+        (LADDER, (READ, WRITE, ADMIN), True),
+        (LADDER, (READ, WRITE), False),
+        (frozenset({Step.RESUME}), (READ, WRITE, ADMIN), False),
+    ],
+)
+async def test_admin_is_there_only_where_the_ladder_has_it(
+    steps: frozenset[Step], granted: tuple[str, ...], may: bool
+) -> None:
+    async with scene_with(steps=steps, hello=granting(*granted)) as scene:
+        assert scene.client.may_act_as_admin() is may
+
+
+# ---------------------------------------------------------------- before a deed that must be heard
+
+
+DOWN: Row = {"channelAccounts": {"irc": [{"accountId": "default", "running": True, "probe": {"ok": False}}]}}
+
+
+async def test_nothing_is_signed_in_or_sent_for_a_chat_app_that_is_down() -> None:
+    async with scene_with(answers={"agent": STARTED, "channels__status": DOWN}) as scene:
+        with pytest.raises(errors.ChannelDown, match="home: irc cannot be reached"):
+            await scene.client.prepare(Step.RESUME, SESSION, route=SESSION.reply_address)
+        with pytest.raises(errors.ChannelDown):
+            await scene.client.perform(_deed())
+    assert scene.link_scopes == [(READ,)]
+    assert scene.gateway.asked_for("agent") == []
+    assert scene.gateway.asked_for("channels.status")[0]["probe"] is True
+
+
+async def test_a_deed_without_a_chat_asks_for_none() -> None:
+    async with scene_with(answers={"agent": STARTED, "channels__status": DOWN}) as scene:
+        await scene.client.perform(_deed(session=WEB))
+    assert scene.gateway.asked_for("channels.status") == []
+    assert len(scene.gateway.asked_for("agent")) == 1
 
 
 async def test_a_prepared_link_is_used_and_closed() -> None:
     async with scene_with(answers={"agent": STARTED}) as scene:
-        await scene.client.prepare(Step.RESUME, SESSION)
+        await scene.client.prepare(Step.RESUME, WEB)
         assert (scene.gateway.open_now, scene.gateway.asked) == (2, [])
-        await scene.client.perform(_deed())
+        await scene.client.perform(_deed(session=WEB))
         await scene.gateway.until_open(1)
     assert scene.link_scopes == [(READ,), (READ, WRITE)]
 
 
 async def test_a_link_prepared_for_something_else_is_not_used() -> None:
     async with scene_with(answers={"agent": STARTED}) as scene:
-        await scene.client.prepare(Step.NEW, SESSION)
-        await scene.client.perform(_deed())
+        await scene.client.prepare(Step.NEW, WEB)
+        await scene.client.perform(_deed(session=WEB))
     assert scene.link_scopes == [(READ,), (READ, WRITE, ADMIN), (READ, WRITE)]
     assert [one.scopes for one in scene.gateway.asked] == [(READ, WRITE)]
 
@@ -494,7 +560,7 @@ async def test_old_gateways_get_a_moment_between_sign_in_and_delivery(
     version: dict[str, Any], session: Session, pauses: list[float]
 ) -> None:
     async with scene_with(**version) as scene:
-        await scene.client.prepare(Step.RESUME, session)
+        await scene.client.prepare(Step.RESUME, session, route=session.reply_address)
     assert scene.clock.slept == pauses
 
 
@@ -516,7 +582,7 @@ async def test_old_gateways_get_a_moment_between_sign_in_and_delivery(
 )
 async def test_whatever_becomes_of_a_deed_it_was_sent_once(how: Answer, kind: type[errors.GatewayError]) -> None:
     async with scene_with(answers={"agent": how}) as scene:
-        await scene.client.prepare(Step.RESUME, SESSION)
+        await scene.client.prepare(Step.RESUME, SESSION, route=SESSION.reply_address)
         if isinstance(how, Silent):
             scene.hurry()
         with pytest.raises(kind) as failed:
@@ -529,16 +595,16 @@ async def test_whatever_becomes_of_a_deed_it_was_sent_once(how: Answer, kind: ty
 async def test_a_deed_that_cannot_sign_in_is_not_sent() -> None:
     async with scene_with(hello=granting(READ)) as scene:
         with pytest.raises(errors.ScopeRefused):
-            await scene.client.perform(_deed())
+            await scene.client.perform(_deed(session=WEB))
     assert scene.gateway.asked == []
 
 
 async def test_a_deed_on_a_link_that_ended_meanwhile_is_surely_not_sent() -> None:
     async with scene_with(answers={"agent": STARTED}) as scene:
-        await scene.client.prepare(Step.RESUME, SESSION)
+        await scene.client.prepare(Step.RESUME, WEB)
         await scene.gateway.end(Closed(None))
         with pytest.raises(errors.GatewayError) as failed:
-            await scene.client.perform(_deed())
+            await scene.client.perform(_deed(session=WEB))
     assert isinstance(failed.value, errors.GatewayClosed | errors.OutcomeUnknown)
     assert scene.gateway.asked == []
 

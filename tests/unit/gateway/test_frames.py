@@ -58,10 +58,22 @@ def test_answers_may_come_in_any_order() -> None:
     assert (later.id, earlier.id) == ("w2", "w1")
 
 
-def test_the_second_answer_of_agent_concerns_nobody() -> None:
+def test_agent_alone_answers_twice() -> None:
+    accepted, ended = '{"status":"accepted"}', '{"status":"ok"}'
+    for method, both in (("agent", [accepted, ended]), ("chat.send", [accepted])):
+        conversation = _asked(method)
+        said: list[str] = []
+        for payload in (accepted, ended, ended):
+            answer = conversation.receive(f'{{"type":"res","id":"w1","ok":true,"payload":{payload}}}')
+            if isinstance(answer, Response) and answer.payload is not None:
+                said.append(bytes(answer.payload).decode())
+        assert said == both
+
+
+def test_a_refused_agent_answers_once() -> None:
     conversation = _asked("agent")
-    assert conversation.receive('{"type":"res","id":"w1","ok":true,"payload":{"status":"accepted"}}') is not None
-    assert conversation.receive('{"type":"res","id":"w1","ok":true,"payload":{"status":"ok"}}') is None
+    assert isinstance(conversation.receive('{"type":"res","id":"w1","ok":false}'), Response)
+    assert conversation.receive('{"type":"res","id":"w1","ok":true}') is None
 
 
 def test_an_answer_nobody_waits_for_any_more_is_dropped() -> None:

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from watchdog import __version__
 from watchdog.gateway.frames import Event, WireError
 from watchdog.gateway.link import (
-    AS_CLI,
     FRAME_BURST,
     FRAMES_A_SECOND,
     Allowance,
@@ -103,7 +102,7 @@ async def test_what_we_sign_in_with(credentials: Credentials, auth: dict[str, st
 
 async def test_as_another_client_with_other_scopes() -> None:
     gateway = WireGateway()
-    wider = Introduction(("operator.read", "operator.write"), *AS_CLI)
+    wider = Introduction(("operator.read", "operator.write"), "cli", "cli")
     async with linked(gateway, introduction=wider):
         (params,) = gateway.sign_ins
     assert params["scopes"] == ["operator.read", "operator.write"]
@@ -353,13 +352,67 @@ async def test_an_answer_that_comes_too_late_disturbs_nobody() -> None:
         assert msgspec.json.decode(await link.call("health")) == {"ok": True}
 
 
+ACCEPTED = '{"type":"res","id":"{id}","ok":true,"payload":{"status":"accepted","runId":"r1"}}'
+ENDED = '{"type":"res","id":"w2","ok":true,"payload":{"status":"ok","result":{"deliverySucceeded":true}}}'
+
+
 async def test_the_two_answers_of_agent() -> None:
-    twice = Raw('{"type":"res","id":"{id}","ok":true,"payload":{"status":"accepted","runId":"r1"}}')
-    gateway = WireGateway(answers={"agent": twice, "health": {"ok": True}})
+    gateway = WireGateway(answers={"agent": Raw(ACCEPTED), "health": {"ok": True}})
     async with linked(gateway) as link:
+        assert link.final is None
         assert msgspec.json.decode(await link.call("agent"))["status"] == "accepted"
-        await gateway.say('{"type":"res","id":"w2","ok":false,"error":{"code":"X","message":"ended badly"}}')
+        assert link.final is not None
+        assert not link.final.done()
         assert msgspec.json.decode(await link.call("health")) == {"ok": True}
+        assert not link.final.done(), "another request's answer is not its"
+        await gateway.say(ENDED)
+        assert msgspec.json.decode(await link.final)["status"] == "ok"
+
+
+async def test_a_second_answer_right_behind_the_first_is_not_lost() -> None:
+    gateway = WireGateway(answers={"agent": Silent()})
+    async with linked(gateway) as link:
+        call = asyncio.create_task(link.call("agent"))
+        await gateway.until_asked(1)
+        for frame in (ACCEPTED.replace("{id}", "w2"), ENDED):
+            link._take(link._conversation.receive(frame))  # both lay in the socket
+        assert msgspec.json.decode(await call)["status"] == "accepted"
+        assert link.final is not None
+        assert msgspec.json.decode(await link.final)["status"] == "ok"
+
+
+async def test_a_turn_that_ended_badly_says_so_in_its_second_answer() -> None:
+    gateway = WireGateway(answers={"agent": Raw(ACCEPTED)})
+    async with linked(gateway) as link:
+        await link.call("agent")
+        assert link.final is not None
+        await gateway.say('{"type":"res","id":"w2","ok":false,"error":{"code":"X","message":"ended badly"}}')
+        with pytest.raises(errors.RequestRefused, match="ended badly"):
+            await link.final
+
+
+async def test_a_connection_that_ends_before_the_second_answer() -> None:
+    gateway = WireGateway(answers={"agent": Raw(ACCEPTED)})
+    async with linked(gateway) as link:
+        await link.call("agent")
+        assert link.final is not None
+        await gateway.end(Closed(None))
+        with pytest.raises(errors.OutcomeUnknown):
+            await link.final
+
+
+@pytest.mark.parametrize("answer", [Refused({"code": "X", "message": "no"}), Silent(), Closed(None)], ids=str)
+async def test_a_turn_that_was_not_taken_has_no_second_answer(answer: Answer) -> None:
+    async with linked(WireGateway(answers={"agent": answer})) as link:
+        with pytest.raises(errors.GatewayError):
+            await link.call("agent", patience=SOON if isinstance(answer, Silent) else 5)
+        assert link.final is None
+
+
+async def test_no_other_request_has_a_second_answer() -> None:
+    async with linked(WireGateway(answers={"chat.send": {"status": "started"}})) as link:
+        await link.call("chat.send")
+        assert link.final is None
 
 
 # ---------------------------------------------------------------- what else arrives
