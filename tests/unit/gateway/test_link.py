@@ -378,6 +378,7 @@ async def test_a_second_answer_right_behind_the_first_is_not_lost() -> None:
             link._take(link._conversation.receive(frame))  # both lay in the socket
         assert msgspec.json.decode(await call)["status"] == "accepted"
         assert link.final is not None
+        assert link.final.done()
         assert msgspec.json.decode(await link.final)["status"] == "ok"
 
 
