@@ -17,8 +17,11 @@ from watchdog.gateway.capabilities import FIRST_WITHOUT_OWNERS_BY_ALLOWLIST, Ver
 Config = Mapping[str, Any]
 
 _RULES = "toolsBySender"
-_KEYED = frozenset({"groups", "guilds", "teams", "channels", "rooms", "spaces", "direct", "dms", "topics", "threads"})
+_KEYED = frozenset({"groups", "direct", "dms", "topics", "threads"})
 """Maps from a chat (or ``*``) to its settings."""
+_NAMED_AS_IN_KEYS = frozenset({"telegram", "irc"})
+"""Chat apps whose maps name a chat as the session's key does (measured). Elsewhere they may go by names, or by the team or
+guild that a key does not say; there every chat's rules may apply."""
 _DEEPEST = 12
 _NO_CHAT_APPS = frozenset({"defaults", "modelByChannel"})
 """Keys of ``channels`` that are settings for all of them (source of 5.18)."""
@@ -66,10 +69,10 @@ def rights_of(config: Config, session: Session, sender: Sender, version: Version
     if address is not None:
         chat, thread = chat_of(address)
         chats |= {chat, *(name for name in (thread,) if name)}
-    rules = [*_rules(config.get("tools"), chats), *_agents_rules(config, session.agent_id, chats)]
+    rules = [*_rules(config.get("tools"), None), *_agents_rules(config, session.agent_id)]
     for name, settings in _mapping(config.get("channels")).items():
         if channel is None or name == channel or name in _NO_CHAT_APPS:
-            rules += _rules(settings, chats)
+            rules += _rules(settings, chats if name in _NAMED_AS_IN_KEYS else None)
     return SenderRights(
         sender.id,
         is_owner=_is_owner(config, channel, sender, version),
@@ -77,27 +80,36 @@ def rights_of(config: Config, session: Session, sender: Sender, version: Version
     )
 
 
-def _agents_rules(config: Config, agent_id: str | None, chats: set[str]) -> Iterator[Config]:
+def _agents_rules(config: Config, agent_id: str | None) -> Iterator[Config]:
     agents = _mapping(config.get("agents"))
-    yield from _rules(agents.get("defaults"), chats)
+    yield from _rules(agents.get("defaults"), None)
     listed = agents.get("list")
     for agent in listed if isinstance(listed, Sequence) and not isinstance(listed, str) else ():
-        if isinstance(agent, Mapping) and agent_id in (None, agent.get("id")):
-            yield from _rules(agent, chats)
+        if isinstance(agent, Mapping) and _may_be_agent(agent.get("id"), agent_id):
+            yield from _rules(agent, None)
     for name, agent in _mapping(agents.get("entries")).items():  # 8.2 and later
-        if agent_id in (None, name):
-            yield from _rules(agent, chats)
+        if _may_be_agent(name, agent_id):
+            yield from _rules(agent, None)
 
 
-def _rules(settings: Any, chats: set[str], depth: int = 0) -> Iterator[Config]:
-    """Every ``toolsBySender`` below here that can be about one of these chats."""
+def _may_be_agent(said: Any, agent_id: str | None) -> bool:
+    """A session's key spells an agent's id in small letters, with hyphens for what else is in it."""
+    return agent_id is None or not isinstance(said, str) or _plain(said) == _plain(agent_id)
+
+
+def _plain(text: str) -> str:
+    return "".join(letter for letter in text.lower() if letter.isalnum())
+
+
+def _rules(settings: Any, chats: set[str] | None, depth: int = 0) -> Iterator[Config]:
+    """Every ``toolsBySender`` below here that can be about one of these chats; None: about any chat."""
     if not isinstance(settings, Mapping) or depth > _DEEPEST:
         return
     for name, value in settings.items():
         if name == _RULES:
             if isinstance(value, Mapping):
                 yield value
-        elif name in _KEYED and isinstance(value, Mapping):
+        elif chats is not None and name in _KEYED and isinstance(value, Mapping):
             for chat, inner in value.items():
                 if chat == "*" or str(chat).lower() in chats:
                     yield from _rules(inner, chats, depth + 1)
@@ -108,15 +120,16 @@ def _rules(settings: Any, chats: set[str], depth: int = 0) -> Iterator[Config]:
 def _may_apply(rule: Config, sender_id: str, channel: str | None) -> bool:
     """One of the rule's keys may name this sender. ``*`` alone treats everybody alike, a client of the gateway too
     (measured). ``username:``, ``name:`` and ``e164:`` cannot be excluded by an id."""
-    for key in map(str, rule):
+    wanted = sender_id.lower()
+    for key in (str(one).strip().lower() for one in rule):
         if key == "*":
             continue
         kind, mark, who = key.partition(":")
         if kind == "channel" and mark:
             chat_app, _, who = who.partition(":")
-            names_somebody_else = who != sender_id or (channel is not None and chat_app != channel)
+            names_somebody_else = who != wanted or (channel is not None and chat_app != channel)
         elif (kind == "id" and mark) or key.isdigit():
-            names_somebody_else = (who if mark else key) != sender_id
+            names_somebody_else = (who if mark else key) != wanted
         else:
             names_somebody_else = False
         if not names_somebody_else:

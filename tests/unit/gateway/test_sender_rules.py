@@ -41,6 +41,7 @@ PLACES: dict[str, dict[str, Any]] = {
     "every agent": {"agents": {"defaults": {"tools": RULE}}},
     "this agent, in a list": {"agents": {"list": [{"id": "other"}, {"id": "main", "tools": RULE}]}},
     "an agent without an id": {"agents": {"list": [{"tools": RULE}]}},
+    "this agent, spelt otherwise": {"agents": {"list": [{"id": "Main ", "tools": RULE}]}},
     "this agent, by name (8.2)": {"agents": {"entries": {"main": {"tools": RULE}}}},
     "the chat app": {"channels": {"telegram": RULE}},
     "an account of it": {"channels": {"telegram": {"accounts": {"second": RULE}}}},
@@ -82,6 +83,20 @@ def test_where_the_chat_app_is_not_known_every_chat_apps_rules_may_apply() -> No
     assert not _has_rules(config, MAIN, replace(ALICE, channel="telegram"))
 
 
+@pytest.mark.parametrize(
+    "discord",
+    [
+        {"guilds": {"9001": RULE}},  # the session's key names the channel, not its guild
+        {"guilds": {"9001": {"channels": {"general": RULE}}}},  # by name
+        {"groups": {"#general": RULE}},
+    ],
+)
+def test_where_chats_go_by_other_names_every_chats_rules_may_apply(discord: dict[str, Any]) -> None:
+    session = Session("agent:main:discord:channel:7001", Status.RUNNING, agent_id="main")
+    assert _has_rules({"channels": {"discord": discord}}, session)
+    assert not _has_rules({"channels": {"discord": {"guilds": {"9001": {"toolsBySender": {"*": {}}}}}}}, session)
+
+
 def test_where_the_agent_is_not_known_every_agents_rules_may_apply() -> None:
     config = {"agents": {"list": [{"id": "other", "tools": RULE}]}}
     assert _has_rules(config, replace(MAIN, agent_id=None))
@@ -96,6 +111,7 @@ def test_where_the_agent_is_not_known_every_agents_rules_may_apply() -> None:
         ("*", False),  # everybody alike, and a turn of ours, too (measured)
         ("1001", True),
         ("id:1001", True),
+        (" ID:1001 ", True),
         ("1002", False),
         ("id:1002", False),
         ("channel:telegram:1001", True),
@@ -114,7 +130,7 @@ def test_a_key_that_may_name_the_sender_counts(key: str, may_apply: bool) -> Non
 
 
 def test_a_chat_apps_own_id_is_compared_whole() -> None:
-    sender = Sender(SenderKind.PERSON, "alice!~alice@host", channel="irc")
+    sender = Sender(SenderKind.PERSON, "Alice!~alice@host", channel="irc")
     session = Session("agent:main:irc:group:#g1", Status.RUNNING, agent_id="main")
     assert _has_rules({"tools": {"toolsBySender": {"channel:irc:alice!~alice@host": {}}}}, session, sender)
     assert not _has_rules({"tools": {"toolsBySender": {"channel:irc:bob!~bob@host": {}}}}, session, sender)
