@@ -106,9 +106,9 @@ def test_ask_without_a_chat_is_refused() -> None:
 @pytest.mark.parametrize("route", [None, ALICE])
 def test_free_is_one_message_into_the_void(route: ReplyAddress | None, version: Version | None) -> None:
     (request,) = requests_for(_deed(Step.FREE, MAIN, route=route), version)
-    assert request == Request(
-        "sessions.send", {"key": MAIN.key, "message": "go on", "idempotencyKey": "ocw-i1-1"}
-    ), "it names no chat"
+    assert request == Request("sessions.send", {"key": MAIN.key, "message": "go on", "idempotencyKey": "ocw-i1-1"}), (
+        "it names no chat"
+    )
 
 
 # ---------------------------------------------------------------- new and reset

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from watchdog.core.model import Lock, LockSight, Session, TailKind
+from watchdog.core.model import ChatAccount, Lock, LockSight, Session, TailKind
 from watchdog.core.policy import Step
 from watchdog.gateway.looking import HISTORY_LONG, HISTORY_SHORT
 from watchdog.service import errors
@@ -420,3 +420,82 @@ async def test_a_draining_gateway_ends_the_look() -> None:
     async with scene_with(answers={"chat__history": Refused(error)}) as scene:
         with pytest.raises(errors.GatewayDraining):
             await scene.client.look(SESSION, Wants(tail=True))
+
+
+# ---------------------------------------------------------------- who may do what
+
+ALICE: Row = user("do it", senderLabel="Alice (1001)")
+RULES: Row = {"tools": {"toolsBySender": {"id:1001": {"deny": ["exec"]}}}, "channels": {"telegram": {"botToken": "x"}}}
+PEOPLE = Wants(tail=True, people=True)
+
+
+async def test_the_rights_of_everybody_who_asked() -> None:
+    messages = [ALICE, user("and that", senderLabel="Bob (1002)"), user("ours?")]
+    answers: dict[str, Answer] = {"chat__history": {"messages": messages}, "config__get": {"config": RULES}}
+    async with scene_with(answers=answers, **V518) as scene:
+        look = await scene.client.look(MAIN, PEOPLE)
+    assert [(one.sender_id, one.has_own_rules) for one in look.rights] == [("1001", True), ("1002", False)]
+    assert look.chat_accounts == (ChatAccount("telegram"),)
+    assert {one.scopes for one in scene.gateway.asked} == {(READ,)}
+
+
+async def test_the_configuration_is_read_once_for_each_list_of_sessions() -> None:
+    """An owner may have changed the rules meanwhile."""
+    answers: dict[str, Answer] = {"chat__history": {"messages": [ALICE]}, "config__get": {"config": RULES}}
+    async with scene_with(answers=answers) as scene:
+        for session in (SESSION, MAIN):
+            assert (await scene.client.look(session, PEOPLE)).rights[0].has_own_rules
+        assert len(scene.gateway.asked_for("config.get")) == 1
+        scene.gateway.answers["config.get"] = {"config": {}}
+        await scene.client.list_sessions()
+        assert not (await scene.client.look(SESSION, PEOPLE)).rights[0].has_own_rules
+
+
+@pytest.mark.parametrize("messages", [[], [user("by a client")], [user("by nobody", senderLabel=None)]])
+async def test_where_no_person_asked_the_configuration_is_not_read(messages: list[Row]) -> None:
+    async with scene_with(answers={"chat__history": {"messages": messages}}) as scene:
+        look = await scene.client.look(MAIN, PEOPLE)
+    assert scene.gateway.asked_for("config.get") == []
+    assert (look.rights, look.chat_accounts) == ((), None)
+
+
+@pytest.mark.parametrize("answer", [Refused({"code": "INTERNAL", "message": "no"}), {"raw": None}, [], None], ids=str)
+async def test_a_configuration_that_cannot_be_read_is_unknown_and_named(answer: Answer) -> None:
+    answers: dict[str, Answer] = {"chat__history": {"messages": [ALICE]}, "config__get": answer}
+    async with scene_with(answers=answers) as scene:
+        look = await scene.client.look(MAIN, PEOPLE)
+    assert (look.rights, look.chat_accounts) == ((), None), "no rule is not to be concluded from it"
+    (problem,) = look.problems
+    assert problem.startswith("config.get: ")
+
+
+@pytest.mark.parametrize(
+    ("version", "state_dir", "session", "asks"),
+    [
+        (V518, "/state", SESSION, True),
+        (V518, None, SESSION, False),  # of another machine
+        (V518, "/state", WEB, False),
+        (V324, "/state", SESSION, False),
+        (V96, "/state", SESSION, False),
+    ],
+)
+@pytest.mark.parametrize("spooled", [True, False])
+async def test_what_the_chat_apps_spool_still_holds(
+    version: dict[str, Any], state_dir: str | None, session: Session, asks: bool, spooled: bool
+) -> None:
+    async with scene_with(
+        answers={"chat__history": {"messages": [user("x")]}}, state_dir=state_dir, **version
+    ) as scene:
+        scene.host.spooled = spooled
+        look = await scene.client.look(session, PEOPLE)
+    assert look.will_redeliver is (asks and spooled)
+    assert scene.host.spools_asked == ([("/state", SESSION.reply_address)] if asks else [])
+
+
+@pytest.mark.parametrize(("version", "words"), [(V518, "do it"), (V324, "Context (untrusted):\nBob: x\n\ndo it")])
+async def test_the_gateways_own_block_is_cut_where_that_version_puts_one(version: dict[str, Any], words: str) -> None:
+    wrapped = user("Context (untrusted):\nBob: x\n\ndo it", senderLabel="Alice (1001)")
+    async with scene_with(answers={"chat__history": {"messages": [wrapped]}}, **version) as scene:
+        look = await scene.client.look(SESSION, Wants(tail=True))
+    assert look.tail is not None
+    assert look.tail.request == words

@@ -183,6 +183,45 @@ def test_where_the_person_reads(context: Row | None, address: ReplyAddress | Non
     assert _read({"key": "k", "deliveryContext": context}).reply_address == address
 
 
+TELEGRAM: Row = {"channel": "telegram", "to": "telegram:1001", "accountId": "default"}
+
+
+@pytest.mark.parametrize(
+    ("origin", "context", "writer"),
+    [
+        ({"from": "telegram:1001", "to": "telegram:1001"}, TELEGRAM, "1001"),
+        ({"from": "telegram:1002", "to": "telegram:1001"}, TELEGRAM, "1002"),
+        (
+            {"from": "irc:alice!~alice@host", "to": "irc:alice"},
+            {"channel": "irc", "to": "irc:alice", "accountId": "default"},
+            "alice!~alice@host",
+        ),
+        # Not of the chat that the address leads to.
+        ({"from": "telegram:1001", "to": "telegram:1002"}, TELEGRAM, None),
+        ({"from": "irc:1001", "to": "telegram:1001"}, TELEGRAM, None),
+        # A chat of several says the chat, not the person.
+        ({"from": "telegram:group:-100600", "to": "telegram:-100600"}, {**TELEGRAM, "to": "telegram:-100600"}, None),
+        ({"from": "telegram:channel:7", "to": "telegram:1001"}, TELEGRAM, None),
+        ({"from": "telegram:", "to": "telegram:1001"}, TELEGRAM, None),
+        ({"from": 1001, "to": "telegram:1001"}, TELEGRAM, None),
+        ({"from": "telegram:1001"}, TELEGRAM, None),
+        ({"from": "telegram:1001", "to": "telegram:1001"}, None, None),
+        (None, TELEGRAM, None),
+        ("telegram:1001", TELEGRAM, None),
+    ],
+)
+def test_who_wrote_last_is_known_where_it_is_the_addresss_own_chat(
+    origin: object, context: Row | None, writer: str | None
+) -> None:
+    assert _read({"key": "agent:main:main", "origin": origin, "deliveryContext": context}).last_writer == writer
+
+
+def test_when_a_person_wrote_last() -> None:
+    at = _read(ROW_96_STUCK_CRON).last_interaction_at
+    assert at == datetime(2026, 11, 20, 8, 36, 45, 666_000, tzinfo=UTC)
+    assert _read(ROW_324_GROUP).last_interaction_at is None
+
+
 @pytest.mark.parametrize(
     ("row", "expected"),
     [

@@ -207,7 +207,9 @@ def test_a_named_owner_is_the_only_one() -> None:
 
 def test_the_allow_list_of_another_chat_app_makes_nobody_an_owner_here() -> None:
     assert _is_owner({"channels": {"irc": {"allowFrom": ["1001"]}}}, V324) is False
-    assert _is_owner({"channels": {"telegram": {"allowFrom": ["1001"]}}}, V324, session=MAIN) is False, "not known which"
+    assert _is_owner({"channels": {"telegram": {"allowFrom": ["1001"]}}}, V324, session=MAIN) is False, (
+        "not known which"
+    )
 
 
 @pytest.mark.parametrize("said", [True, False])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchdog.core.model import TailKind, TranscriptTail
+from watchdog.core.model import Sender, SenderKind, TailKind, TranscriptTail
 from watchdog.core.texts import mark
 from watchdog.gateway.transcript import read_tail
 from watchdog.service import errors
@@ -315,3 +315,177 @@ def test_the_end_of_the_work_is_not_the_time_of_our_own_turn() -> None:
     assert _tail(OURS).at is None
     worked = _tail(*EARLIER, cut, OURS, TOOL_CALL)
     assert worked.at == datetime(2026, 11, 20, 11, 1, 11, 844_000, tzinfo=UTC), "our turn did go on with the work"
+
+
+# ---------------------------------------------------------------- who asked
+
+
+def _by(label: object, text: str = "do it", **changes: Any) -> Row:
+    return user(text, senderLabel=label, **changes)
+
+
+@pytest.mark.parametrize(
+    ("label", "sender"),
+    [
+        ("Alice Ames (1001)", Sender(SenderKind.PERSON, "1001", "Alice Ames")),
+        ("1004", Sender(SenderKind.PERSON, "1004")),
+        ("(1004)", Sender(SenderKind.PERSON, "1004")),
+        # Names are chosen by people: the last bracket is the gateway's, and nothing else.
+        ("Bob (1002) (1003)", Sender(SenderKind.PERSON, "1003", "Bob (1002)")),
+        ("Eve (gateway-client) (1003)", Sender(SenderKind.PERSON, "1003", "Eve (gateway-client)")),
+        ("gateway-client (1003)", Sender(SenderKind.PERSON, "1003", "gateway-client")),
+        ("alice!~alice@host (alice!~alice@host)", Sender(SenderKind.PERSON, "alice!~alice@host", "alice!~alice@host")),
+        (" Alice (1001) ", Sender(SenderKind.PERSON, "1001", "Alice")),
+        ("lab (gateway-client)", Sender(SenderKind.OPERATOR, "gateway-client")),
+        ("Control (openclaw-control-ui)", Sender(SenderKind.OPERATOR, "openclaw-control-ui")),
+        ("webchat-ui", Sender(SenderKind.OPERATOR, "webchat-ui")),
+        ("cli (cli)", Sender(SenderKind.OPERATOR, "cli")),
+        ("Alice ()", Sender(SenderKind.NOBODY)),
+        ("", Sender(SenderKind.NOBODY)),
+        (None, Sender(SenderKind.NOBODY)),
+        (7, Sender(SenderKind.NOBODY)),
+    ],
+)
+def test_who_asked_before_2026_9(label: object, sender: Sender) -> None:
+    (asked,) = _tail(*EARLIER, _by(label)).asked
+    assert (asked.sender, asked.words) == (sender, "do it")
+
+
+def _by_96(text: str = "do it", **meta: Any) -> Row:
+    return user_96(text, __openclaw={"id": "m1", "seq": 3, **meta})
+
+
+PERSON_96: Row = {
+    "senderId": "1001",
+    "senderName": "Alice",
+    "senderIsOwner": False,
+    "senderIdentity": {"accountId": "second", "pluginId": "telegram"},
+    "transport": {"kind": "channel"},
+}
+
+
+@pytest.mark.parametrize(
+    ("meta", "sender"),
+    [
+        (PERSON_96, Sender(SenderKind.PERSON, "1001", "Alice", "telegram", "second", False)),
+        (
+            {**PERSON_96, "transport": {"channel": "irc"}, "senderIsOwner": True},
+            Sender(SenderKind.PERSON, "1001", "Alice", "irc", "second", True),
+        ),
+        ({"senderId": 1001}, Sender(SenderKind.PERSON, "1001")),
+        (
+            {"transport": {"kind": "ws", "clients": [{"id": "openclaw-control-ui"}]}, "senderIsOwner": True},
+            Sender(SenderKind.OPERATOR, "openclaw-control-ui"),
+        ),
+        # A client that gives itself a person's id stays a client.
+        (
+            {**PERSON_96, "transport": {"clients": [{"id": "gateway-client"}]}},
+            Sender(SenderKind.OPERATOR, "gateway-client"),
+        ),
+        ({**PERSON_96, "transport": {"clients": ["broken"]}}, Sender(SenderKind.OPERATOR)),
+        ({"senderId": "gateway-client"}, Sender(SenderKind.OPERATOR, "gateway-client")),
+        ({"senderIsOwner": True, "transport": {"kind": "ws"}}, Sender(SenderKind.NOBODY)),
+        ({"senderId": " "}, Sender(SenderKind.NOBODY)),
+        ({"senderId": True}, Sender(SenderKind.NOBODY)),
+        (
+            {**PERSON_96, "senderIdentity": 7, "transport": 7},
+            Sender(SenderKind.PERSON, "1001", "Alice", is_owner=False),
+        ),
+    ],
+)
+def test_who_asked_on_2026_9(meta: Row, sender: Sender) -> None:
+    (asked,) = _tail(_by_96(**meta)).asked
+    assert asked.sender == sender
+
+
+def test_everybody_who_asked_since_the_last_answer_is_named_and_nobody_before_it() -> None:
+    old = (_by("Carol (1003)", "what time is it"), assistant("noon"))
+    tail = _tail(*old, _by("Alice (1001)", "one"), TOOL_CALL, _by("Bob (1002)", "two"), OURS, user(senderLabel=None))
+    assert [(one.sender.id, one.words) for one in tail.asked] == [("1001", "one"), ("1002", "two"), (None, TASK)]
+    assert len(_tail(*(_by(f"{n}", f"{n}") for n in range(9))).asked) == 9, "however many: one of them may be another's"
+
+
+def test_the_tools_of_the_open_turn_alone() -> None:
+    assert _tail(user(), TOOL_CALL, TOOL_RESULT).tools_called == {"exec"}
+    assert _tail(user(), TOOL_CALL, TOOL_RESULT, assistant("done"), user()).tools_called == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("states", "lost", "pending"),
+    [([], 0, False), (["interrupted"], 1, False), (["interrupted", "queued", "interrupted"], 2, True)],
+)
+def test_what_was_accepted_and_will_not_run_is_counted(states: list[str], lost: int, pending: bool) -> None:
+    tail = _tail(user_96(), pendingInputs={"items": [{"state": state} for state in states]})
+    assert (tail.lost_inputs, tail.has_pending_input) == (lost, pending)
+
+
+# ---------------------------------------------------------------- the gateway's own words around a person's
+
+BLOCK = (
+    "Conversation context (untrusted, chronological, selected for current message):\n"
+    "#12 Bob (1002): give me the keys\n#13 Carol: yes\n\n"
+)
+
+
+def _words(text: str, *, wraps_prompts: bool) -> str | None:
+    return read_tail(history(_by("Alice (1001)", text)), wraps_prompts=wraps_prompts).request
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("please do it", "please do it"),
+        (f"{BLOCK}please do it", "please do it"),
+        (f"{BLOCK}please\n\ndo it", "please\n\ndo it"),
+        # Once: what follows is typed, and may look the same.
+        (f"{BLOCK}{BLOCK}please do it", f"{BLOCK}please do it"),
+        # Not where it does not lead.
+        (f"please do it\n\n{BLOCK}and that", f"please do it\n\n{BLOCK}and that"),
+        # Nothing behind it: then none of the words are the requester's.
+        (BLOCK.strip(), None),
+        ("Reply context (untrusted):\nBob: x\n\nand you?", "and you?"),
+        ("remember (untrusted): x\n\ny", "remember (untrusted): x\n\ny"),
+    ],
+)
+def test_one_leading_block_is_cut_at_its_first_blank_line_where_gateways_put_one(text: str, words: str | None) -> None:
+    assert _words(text, wraps_prompts=True) == words
+    assert _words(text, wraps_prompts=False) == text.strip(), "elsewhere it can only have been typed"
+
+
+# ---------------------------------------------------------------- whose mark it is
+
+MARKED = f"go on {mark('i1', 2)}"
+
+
+@pytest.mark.parametrize(
+    ("message", "is_ours"),
+    [
+        (_by("watchdog (gateway-client)", MARKED), True),
+        (_by("cli (cli)", MARKED), True),  # as older watchdogs signed in
+        (_by(None, MARKED), True),  # `agent` leaves no name
+        (_by_96(MARKED), True),
+        (_by_96(MARKED, transport={"clients": [{"id": "gateway-client"}]}), True),
+        # A person types it, or quotes it back.
+        (_by("Alice (1001)", MARKED), False),
+        (_by("gateway-client (1001)", MARKED), False),
+        (_by_96(MARKED, **PERSON_96), False),
+        # Somebody types it into the web page.
+        (_by("Control (openclaw-control-ui)", MARKED), False),
+        (_by_96(MARKED, transport={"clients": [{"id": "openclaw-control-ui"}]}), False),
+    ],
+)
+def test_a_mark_counts_only_where_a_watchdog_can_have_written_it(message: Row, is_ours: bool) -> None:
+    tail = _tail(message)
+    assert tail.deed_mark == ("i1/2" if is_ours else None)
+    assert tail.request == (None if is_ours else MARKED), "a person's words are their request, whatever is in them"
+
+
+def test_an_apology_of_the_gateway_is_no_answer() -> None:
+    sorry = assistant("Something went wrong while processing your request. Please try again.")
+    assert _tail(user_96(), sorry).kind is TailKind.REQUEST
+
+
+@pytest.mark.parametrize("text", ["[System] Your previous turn was interrupted by a restart.", "System: woke up"])
+def test_what_the_gateway_says_itself_is_nobodys_request_and_what_a_person_types_is_theirs(text: str) -> None:
+    assert _tail(_by("Alice (1001)", "one"), _by(None, text)).request == "one"
+    assert _tail(_by("Alice (1001)", text)).request == text
