@@ -10,11 +10,12 @@ import pytest
 
 from watchdog.adapters.ledger import Ledger, LedgerRefused
 from watchdog.adapters.notes import HandoffNotes
+from watchdog.core.model import ReplyAddress
 from watchdog.core.policy import Step
 from watchdog.core.recovery import IN_FLIGHT, LIFE, AttemptState
 from watchdog.service import ledger as records
 from watchdog.service.errors import LedgerUnavailable
-from watchdog.service.ledger import HandoffNote, Outcome
+from watchdog.service.ledger import HandoffNote, Outcome, Stop
 
 from .support import RUN, T0, at, attempt_now, brought_to, opened, planned, quarantine_of, started, stuck
 
@@ -424,3 +425,76 @@ def test_an_in_memory_ledger_repeats_itself() -> None:
 
     assert story() == story()
     assert all(first < second for first, second in pairwise(story()[:3]))
+
+
+# ---------------------------------------------------------------- where an answer went, and what a person stopped
+
+
+@pytest.mark.parametrize(
+    "address",
+    [None, ReplyAddress("telegram", "telegram:-100600", "second", "11"), ReplyAddress("irc", "irc:alice", None, None)],
+)
+def test_an_attempt_keeps_the_address_that_the_row_is_to_have_afterwards(
+    ledger: Ledger, address: ReplyAddress | None
+) -> None:
+    incident = opened(ledger)
+    attempt = ledger.plan_attempt(incident.id, Step.RESUME, at(1), before=RUN, before_tail=None, address=address)
+    assert attempt.address == address
+    assert attempt_now(ledger, attempt).address == address
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+def test_whether_an_answer_was_delivered_is_noted(ledger: Ledger, delivered: bool) -> None:
+    attempt, other = started(ledger, opened(ledger)), planned(ledger, opened(ledger, "other"))
+    assert attempt_now(ledger, attempt).delivered is None
+    ledger.note_delivery(attempt.id, delivered)
+    assert attempt_now(ledger, attempt).delivered is delivered
+    assert attempt_now(ledger, other).delivered is None
+    ledger.note_delivery(attempt.id, None)
+    assert attempt_now(ledger, attempt).delivered is None
+
+
+@pytest.mark.parametrize("state", AttemptState)
+def test_a_later_proof_is_noted_of_what_helped_alone(ledger: Ledger, state: AttemptState) -> None:
+    attempt = planned(ledger, opened(ledger))
+    brought_to(ledger, attempt, state)
+    before = attempt_now(ledger, attempt)
+    ledger.note_proof(attempt.id, "next message")
+    proved = attempt_now(ledger, attempt).verified_by == "next message"
+    assert proved is (state is AttemptState.SUCCEEDED)
+    if not proved:
+        assert attempt_now(ledger, attempt) == before
+
+
+@pytest.mark.parametrize("outcome", [one for one in Outcome if one is not Outcome.OPEN])
+def test_every_outcome_is_kept_by_its_own_word(ledger: Ledger, outcome: Outcome) -> None:
+    incident = opened(ledger)
+    assert ledger.close_incident(incident.id, outcome, at(3))
+    found = ledger.incident(incident.id)
+    assert found is not None
+    assert (found.outcome, found.closed_at, found.is_open) == (outcome, at(3), False)
+    assert [one.outcome for one in ledger.history()] == [outcome]
+
+
+STOP = Stop("home", "main", "sid-1", at(-60), at(0))
+
+
+def test_a_persons_stop_is_kept_once_for_each_run(ledger: Ledger) -> None:
+    assert ledger.note_stop(STOP)
+    assert not ledger.note_stop(replace(STOP, at=at(9))), "the first time counts"
+    assert ledger.stops("home", "main") == [STOP]
+    later = replace(STOP, started_at=at(30), at=at(40))
+    elsewhere = [replace(STOP, session="other"), replace(STOP, gateway="away"), replace(STOP, session_id="sid-2")]
+    for stop in (later, *elsewhere):
+        assert ledger.note_stop(stop)
+    assert ledger.stops("home", "main") == [STOP, later, elsewhere[2]]
+    assert ledger.stops("home", "other") == [elsewhere[0]]
+    assert ledger.stops("away", "main") == [elsewhere[1]]
+    assert ledger.stops("away", "other") == []
+
+
+def test_a_stop_of_a_run_of_which_little_is_known_is_kept_once_too(ledger: Ledger) -> None:
+    bare = replace(STOP, session_id=None, started_at=None)
+    assert ledger.note_stop(bare)
+    assert not ledger.note_stop(bare)
+    assert ledger.stops("home", "main") == [bare]

@@ -16,6 +16,7 @@ from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.ledger_file import Access, LedgerFile
 from watchdog.core.policy import Step
 from watchdog.service.errors import LedgerTooNew, LedgerUnavailable
+from watchdog.service.ledger import Outcome
 
 from .support import T0, child, die, exit_code, in_child, opened, query
 
@@ -75,6 +76,35 @@ def test_what_was_written_survives_a_migration(owned: Ledger, path: Path) -> Non
         assert [row["id"] for row in transaction.execute("SELECT id, colour FROM incidents")] == [incident.id]
     file.close()
     assert query(path, "PRAGMA user_version") == [(LATEST + 1,)]
+
+
+def test_incidents_and_attempts_of_an_older_ledger_are_read(path: Path) -> None:
+    """One of before deliveries and addresses were kept."""
+    made_by(path, 2)
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(
+            """
+            INSERT INTO incidents (id, gateway, session, session_id, opened_at, verdict_reason, outcome, closed_at)
+            VALUES ('i-1', 'home', 'main', 'sid-1', 1, 'OwnerGone', 'cleared', 9);
+            INSERT INTO attempts (incident, number, step, idempotency_key, planned_at, state)
+            VALUES ('i-1', 1, 'resume', 'k', 2, 'planned');
+            """
+        )
+    with Ledger.open(path, owner=True) as ledger:
+        (incident,) = ledger.history()
+        assert incident.outcome is Outcome.CLEARED
+        (attempt,) = incident.attempts
+        assert (attempt.delivered, attempt.address) == (None, None)
+        ledger.note_delivery(attempt.id, False)
+    with Ledger.open_read_only(path) as reader:
+        assert reader.history()[0].attempts[0].delivered is False
+
+
+def test_a_reader_of_an_older_ledger_says_what_to_do_and_changes_nothing(path: Path) -> None:
+    made_by(path, LATEST - 1)
+    with pytest.raises(LedgerUnavailable, match="older version"):
+        Ledger.open_read_only(path)
+    assert query(path, "PRAGMA user_version") == [(LATEST - 1,)]
 
 
 def test_a_step_that_fails_leaves_the_file_as_it_was(owned: Ledger, path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from watchdog.adapters.ledger import Ledger
 from watchdog.core.recovery import AttemptState
-from watchdog.service.ledger import HandoffNote, Outcome
+from watchdog.service.ledger import HandoffNote, Outcome, Stop
 
 from .support import T0, at, opened, planned, quarantine_of, started, stuck
 
@@ -93,3 +93,11 @@ def test_messages_of_a_kept_incident_stay_so_that_none_is_sent_twice(ledger: Led
     assert ledger.prune(at(LATER)) == 0
     ledger.close_incident(incident.id, Outcome.CLEARED, at(LATER))
     assert ledger.prune(at(2 * LATER)) == 2
+
+
+def test_old_stops_go(ledger: Ledger) -> None:
+    old, young = Stop("home", "main", "sid-1", T0, at(1)), Stop("home", "main", "sid-1", at(50), at(60))
+    ledger.note_stop(old)
+    ledger.note_stop(young)
+    assert ledger.prune(at(60)) == 1
+    assert ledger.stops("home", "main") == [young]
