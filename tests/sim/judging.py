@@ -64,7 +64,7 @@ class Rule(StrEnum):
     LEFT_WAITING = "somebody waits at a deaf session, and it was never freed"
 
 
-NOT_YET = frozenset({Rule.WRONG_CHAT, Rule.AFTER_STOP, Rule.RIGHTS, Rule.ASKED_TWICE, Rule.LEFT_WAITING})
+NOT_YET: frozenset[Rule] = frozenset()
 """Rules that the product does not know of yet: their breaches are counted in the report, and are no violations. Once it
 does, make this empty (``frozenset()``): then ``make sim`` fails on them as on all others."""
 
