@@ -251,9 +251,14 @@ class Ledger:
             return ledger_incidents.planned(transaction, incident_id, step, at, before, before_tail, address)
 
     def claim_attempt(self, attempt_id: int, at: datetime) -> bool:
-        """Also False when the incident was closed meanwhile or another attempt of it is in flight."""
+        """Also False when the incident was closed meanwhile, another attempt of it is in flight, or another incident holds
+        the run (``run_holder``)."""
         with self._file.writing() as transaction:
             return ledger_incidents.claimed(transaction, attempt_id, at)
+
+    def run_holder(self, incident_id: str, run: RunIdentity, at: datetime) -> Incident | None:
+        with self._file.reading() as transaction:
+            return ledger_incidents.holder(transaction, incident_id, run, at)
 
     def settle_attempt(
         self,

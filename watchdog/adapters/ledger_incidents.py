@@ -2,15 +2,22 @@
 
 Invariants: an attempt changes state only by a statement that names the states it may come from (``recovery.LIFE``), and
 only if that statement changed exactly one row. A claim further needs its incident open and no other attempt of it in
-flight, so that two programs that planned for one session at once do not both act. Limit: these guards see one ledger;
-another watchdog's ledger is seen through the session, and through the idempotency key that both give to the same deed.
+flight, so that two programs that planned for one session at once do not both act.
+
+A claim also goes by the run it is for (session key, session id, start), whatever its gateway is called: two sections may
+lead to one gateway, and a gateway may be given another name. Session ids are random, so the same run under two names is
+the same deed. What holds a run, see ``_HOLDS``. A later rung of the same incident, a run begun later, and a run whose
+deeds a person forgave (``release``) are not held.
+
+Limit: these guards see one ledger; another watchdog's ledger is seen through the session, and through the idempotency key
+that both give to the same deed.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from watchdog.adapters.ledger_file import Transaction
 from watchdog.adapters.ledger_rows import (
@@ -31,6 +38,20 @@ from watchdog.service.ledger import Incident, Outcome, Stop
 
 FOUND_STARTED = "FoundStartedAtStartUp"
 FOUND_PLANNED = "FoundPlannedAtStartUp"
+RUN_HELD_FOR = timedelta(hours=6)
+"""How long a deed under one name of a gateway holds its run under any other: as long as the default budget counts it. Past
+that, a name that nobody watches any more would hold the run for ever."""
+
+_HOLDS = """
+    other.run = :run AND other.incident <> :incident
+    AND (other.state IN ('started', 'indeterminate') AND (:gateway = their.gateway OR other.started_at > :held_since)
+         OR other.forgiven_at IS NULL AND other.state = 'succeeded' AND other.step <> 'abort'
+         OR other.forgiven_at IS NULL AND other.state = 'ineffective' AND :gateway <> their.gateway
+            AND other.started_at > :held_since)
+"""
+"""An attempt (``other``, of the incident ``their``) that keeps every other incident from acting on its run: one in flight, one
+that helped (an abort helps nobody yet), and under another name also one that did not: what comes next is up to that name's
+incident. Within one name that one is over; whoever tries again was asked to."""
 
 
 def opened(
@@ -112,31 +133,39 @@ def planned(
         )
     row = transaction.execute("SELECT coalesce(max(number), 0) + 1 FROM attempts WHERE incident = ?", incident_id)
     number = int(row.fetchone()[0])
+    run = run_digest(incident["session"], before)
     cursor = transaction.execute(
         """
-        INSERT INTO attempts (incident, number, step, idempotency_key, planned_at, before, before_tail, address)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO attempts
+            (incident, number, step, idempotency_key, planned_at, before, before_tail, address, run)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
         incident_id,
         number,
         step,
-        _idempotency_key(transaction, incident["session"], before) or f"ocw-{incident_id}-{number}",
+        f"ocw-{incident_id}-{number}" if run is None else _idempotency_key(transaction, run),
         to_ms(at),
         identity_to_json(before),
         before_tail,
         address_to_json(address),
+        run,
     )
     return attempt_of(transaction.execute("SELECT * FROM attempts WHERE id = ?", cursor.lastrowid).fetchone())
 
 
-def _idempotency_key(transaction: Transaction, session: str, run: RunIdentity | None) -> str | None:
-    """What two watchdogs with two ledgers call the same deed, so that the gateway does it once: the run it is about, and
-    how many deeds there were on it before. Gateways answer a key that they know with what they said first (measured on
-    2026.3.24 to 2026.9.6). None: the run is not known."""
+def run_digest(session: str, run: RunIdentity | None) -> str | None:
+    """Which run of which conversation, without the name of its gateway. None: the run is not known."""
     if run is None:
         return None
     named = "\n".join((session, run.session_id or "", "" if run.started_at is None else str(to_ms(run.started_at))))
-    stem = f"ocw-{hashlib.blake2s(named.encode('utf-8', 'replace'), digest_size=10).hexdigest()}-"
+    return hashlib.blake2s(named.encode("utf-8", "replace"), digest_size=10).hexdigest()
+
+
+def _idempotency_key(transaction: Transaction, run: str) -> str:
+    """What two watchdogs with two ledgers call the same deed, so that the gateway does it once: the run it is about, and
+    how many deeds there were on it before. Gateways answer a key that they know with what they said first (measured on
+    2026.3.24 to 2026.9.6). An intent that was never sent has given its key back, see ``_NEVER_SENT``."""
+    stem = f"ocw-{run}-"
     last = transaction.execute(
         """
         SELECT coalesce(max(CAST(substr(idempotency_key, length(?) + 1) AS INTEGER)), 0) FROM attempts
@@ -149,7 +178,18 @@ def _idempotency_key(transaction: Transaction, session: str, run: RunIdentity | 
     return f"{stem}{int(last.fetchone()[0]) + 1}"
 
 
+_NEVER_SENT = "'unsent-' || id || '-' || idempotency_key"
+"""What a planned attempt that is abandoned is called from then on: another watchdog's ledger counts only what was sent, and
+both must go on to call the same deed the same."""
+
+
 def claimed(transaction: Transaction, attempt_id: int, at: datetime) -> bool:
+    mine = transaction.one(
+        "SELECT a.incident, a.run, i.gateway FROM attempts a JOIN incidents i ON i.id = a.incident WHERE a.id = ?",
+        attempt_id,
+    )
+    if mine is None or _holder(transaction, mine["incident"], mine["gateway"], mine["run"], at) is not None:
+        return False
     return transaction.changes_one(
         """
         UPDATE attempts SET state = 'started', started_at = ?, is_charged = 1
@@ -161,6 +201,27 @@ def claimed(transaction: Transaction, attempt_id: int, at: datetime) -> bool:
         to_ms(at),
         attempt_id,
     )
+
+
+def holder(transaction: Transaction, incident_id: str, run: RunIdentity, at: datetime) -> Incident | None:
+    """The other incident that holds this run (``_HOLDS``)."""
+    mine = transaction.one("SELECT session, gateway FROM incidents WHERE id = ?", incident_id)
+    if mine is None:
+        return None
+    held_by = _holder(transaction, incident_id, mine["gateway"], run_digest(mine["session"], run), at)
+    return select(transaction, "id = :id", id=held_by)[0] if held_by is not None else None
+
+
+def _holder(transaction: Transaction, incident_id: str, gateway: str, run: str | None, at: datetime) -> str | None:
+    row = transaction.execute(
+        f"SELECT their.id FROM attempts other JOIN incidents their ON their.id = other.incident WHERE {_HOLDS}"  # noqa: S608
+        " ORDER BY other.started_at DESC",
+        run=run,
+        incident=incident_id,
+        gateway=gateway,
+        held_since=to_ms(at - RUN_HELD_FOR),
+    ).fetchone()
+    return None if row is None else str(row["id"])
 
 
 def settled(
@@ -180,7 +241,8 @@ def settled(
     return transaction.changes_one(
         f"""
         UPDATE attempts SET state = ?, settled_at = ?, reason = ?, verified_by = coalesce(?, verified_by),
-            is_retryable = ?, is_charged = CASE WHEN ? THEN 0 ELSE is_charged END
+            is_retryable = ?, is_charged = CASE WHEN ? THEN 0 ELSE is_charged END,
+            idempotency_key = CASE state WHEN 'planned' THEN {_NEVER_SENT} ELSE idempotency_key END
         WHERE id = ? AND state IN ({", ".join("?" * len(sources))})
         """,  # noqa: S608 - question marks only
         to,
@@ -196,7 +258,8 @@ def settled(
 
 def settled_at_start_up(transaction: Transaction, at: datetime) -> list[Attempt]:
     transaction.execute(
-        "UPDATE attempts SET state = 'abandoned', settled_at = ?, reason = ? WHERE state = 'planned'",
+        f"UPDATE attempts SET state = 'abandoned', settled_at = ?, reason = ?, idempotency_key = {_NEVER_SENT}"  # noqa: S608
+        " WHERE state = 'planned'",
         to_ms(at),
         FOUND_PLANNED,
     )

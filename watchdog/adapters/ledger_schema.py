@@ -168,7 +168,7 @@ _LEDGER_2: Migration = (
     "CREATE INDEX restarts_by_gateway ON gateway_restarts (gateway, at)",
 )
 
-_LEDGER_PEOPLE: Migration = (
+_LEDGER_3: Migration = (
     "ALTER TABLE attempts ADD COLUMN delivered INTEGER CHECK (delivered IN (0, 1))",
     "ALTER TABLE attempts ADD COLUMN address TEXT CHECK (address IS NULL OR json_valid(address))",
     # A finer word for an outcome that the older column knows as 'cleared'; SQLite cannot widen that one's CHECK in place.
@@ -186,7 +186,19 @@ _LEDGER_PEOPLE: Migration = (
     "CREATE UNIQUE INDEX one_stop_per_run ON stops (gateway, session, ifnull(session_id, ''), ifnull(started_at, 0))",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_LEDGER_1, _LEDGER_2, _LEDGER_PEOPLE)
+_LEDGER_4: Migration = (
+    # Which run of which conversation a deed is for, whatever its gateway is called: the digest in its idempotency key.
+    "ALTER TABLE attempts ADD COLUMN run TEXT",
+    """
+    UPDATE attempts SET run = substr(idempotency_key, 5, 20)
+    WHERE idempotency_key GLOB 'ocw-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]*'
+    """,
+    "CREATE INDEX attempts_by_run ON attempts (run) WHERE run IS NOT NULL",
+    # Where each name led when it was last watched (a digest), so that a gateway that is given another name keeps its past.
+    "CREATE TABLE gateway_places (name TEXT PRIMARY KEY, place TEXT NOT NULL) STRICT, WITHOUT ROWID",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_LEDGER_1, _LEDGER_2, _LEDGER_3, _LEDGER_4)
 """Entry n (from 0) leads from ``user_version`` n to n + 1."""
 
 SERIALS_PER_LEDGER = 1_000_000

@@ -40,7 +40,7 @@ from watchdog.service.incidents import Incidents
 from watchdog.service.inspecting import Inspection, inspect, look_once_more
 from watchdog.service.ledger import Incident, Notes
 from watchdog.service.observing import Judged
-from watchdog.service.planning import Action, Decision, GatewayStanding, StepPlan, plan_step
+from watchdog.service.planning import Action, Decision, GatewayStanding, StepPlan, plan_step, run_held_by
 from watchdog.service.ports import Clock, Gateway
 
 _BY_HAND = (Step.ASK, Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.ABORT)
@@ -165,6 +165,9 @@ class Hand:
                 "recovered": False,
                 "reason": "another attempt on this session is still being verified",
             }
+        held = run_held_by(self._ledger, incident, again.session, self._clock.now().wall)
+        if held is not None:
+            return {"session": key, "step": step.value, "recovered": False, "reason": held}
         decision = Decision(
             again,
             Action.RECOVER,

@@ -104,6 +104,9 @@ class Standing:
     """A person stopped this request, as the ledger remembers."""
     channel_problem: str | None = None
     """Why the chat app that the step speaks through cannot be reached, or None."""
+    run_held_by: str | None = None
+    """Which other incident of ours acted on this very run, in words: under another name of the gateway, or an earlier one;
+    None: no other did."""
 
 
 def hold_reasons(
@@ -293,6 +296,8 @@ def _ledger(case: Case, recovery: Recovery, standing: Standing) -> Sequence[Bloc
         found.append(Blocker(BlockerName.LEDGER_UNAVAILABLE, "The ledger cannot be written, so nothing may be done."))
     if standing.lost_history is not None:
         found.append(Blocker(BlockerName.HISTORY_LOST, standing.lost_history))
+    if standing.run_held_by is not None:
+        found.append(Blocker(BlockerName.FOREIGN_DEED, standing.run_held_by))
     if standing.in_flight_here:
         found.append(Blocker(BlockerName.IN_FLIGHT, "An attempt on this session is still being verified."))
     elif standing.in_flight_on_gateway >= recovery.max_concurrent:

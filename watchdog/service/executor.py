@@ -117,6 +117,7 @@ class Executor:
             address=decision.route,
         )
         if not self.ledger.claim_attempt(attempt.id, self.clock.now().wall):
+            self._settle(incident, attempt, AttemptState.ABANDONED, "NotClaimed")
             return None
         fields = self._fields(incident, attempt, row)
         self.log.event(Event.RECOVERY_STARTED, **fields, reason=judged.judgement.reason)

@@ -225,7 +225,13 @@ class Ledger(Protocol):
         ...
 
     def claim_attempt(self, attempt_id: int, at: datetime) -> bool:
-        """planned -> started and charged, by compare-and-set; exactly one caller ever gets True."""
+        """planned -> started and charged, by compare-and-set; exactly one caller ever gets True. False, too, while
+        another incident holds the run."""
+        ...
+
+    def run_holder(self, incident_id: str, run: RunIdentity, at: datetime) -> Incident | None:
+        """Another incident, under whatever name of the gateway, that acted on this very run of the same session: its
+        attempt is in flight or helped, or it is another name's and did not help. None: the run is free."""
         ...
 
     def settle_attempt(

@@ -291,6 +291,7 @@ def standing_of(
         requester_problem=plan.requester_problem,
         is_deaf=plan.step in (Step.FREE, Step.ASK) and is_deaf(judged),
         was_stopped=_was_stopped(judged, gateway.name, ledger),
+        run_held_by=run_held_by(ledger, incident, row, now.wall),
     )
     if step is None:
         return standing
@@ -314,6 +315,17 @@ def _own_marks(ledger: Ledger, gateway: str, key: str, now: datetime) -> frozens
     """The marks of every attempt of ours that may still count as somebody's recent deed, closed incidents included."""
     recent = ledger.history(since=now - FOREIGN_DEED_HOLD, session=key, gateway=gateway)
     return frozenset(f"{attempt.incident}/{attempt.number}" for incident in recent for attempt in incident.attempts)
+
+
+def run_held_by(ledger: Ledger, incident: Incident | None, row: Session, now: datetime) -> str | None:
+    """The claim would be refused: said before anything is planned."""
+    holder = ledger.run_holder(incident.id, RunIdentity.of(row), now) if incident is not None else None
+    if holder is None:
+        return None
+    return (
+        f"This very run was acted on as incident {holder.id} of gateway {holder.gateway}; no run is acted on under two "
+        "names. `release` lets us try again."
+    )
 
 
 def _lost_history(ledger: Ledger, recovery: Recovery, now: Moment) -> str | None:

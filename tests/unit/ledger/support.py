@@ -8,6 +8,7 @@ import sqlite3
 import traceback
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -37,8 +38,13 @@ def opened(ledger: Ledger, session: str = "main", gateway: str = "home", seconds
     )
 
 
-def planned(ledger: Ledger, incident: Incident, seconds: float = 1, step: Step = Step.RESUME) -> Attempt:
-    return ledger.plan_attempt(incident.id, step, at(seconds), before=RUN, before_tail="tail-1")
+def planned(
+    ledger: Ledger, incident: Incident, seconds: float = 1, step: Step = Step.RESUME, run: RunIdentity | None = None
+) -> Attempt:
+    """``run`` None: one that no other gateway has."""
+    if run is None:
+        run = RUN if incident.gateway == "home" else replace(RUN, session_id=f"sid-{incident.gateway}")
+    return ledger.plan_attempt(incident.id, step, at(seconds), before=run, before_tail="tail-1")
 
 
 def started(ledger: Ledger, incident: Incident, seconds: float = 2) -> Attempt:

@@ -64,6 +64,7 @@ REASONS = {
     "NewRunFailed": "the new run failed",
     "NewRunKilled": "the new run was killed",
     "NewRunTimeout": "the new run timed out",
+    "NotClaimed": "it was done elsewhere, or its incident was closed, so nothing was sent",
     "NothingChanged": "nothing changed",
     "LostWithGateway": "the gateway died before it began",
     "RunEnded": "its run has ended",
