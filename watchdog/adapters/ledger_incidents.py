@@ -39,8 +39,8 @@ from watchdog.service.ledger import Incident, Outcome, Stop
 FOUND_STARTED = "FoundStartedAtStartUp"
 FOUND_PLANNED = "FoundPlannedAtStartUp"
 RUN_HELD_FOR = timedelta(hours=6)
-"""How long a deed under one name of a gateway holds its run under any other: as long as the default budget counts it. Past
-that, a name that nobody watches any more would hold the run for ever."""
+"""How long a deed under one name of a gateway holds its run under any other: long past every proof and back-off of the
+ladder that it belongs to. For ever would be too long, because nobody may be watching that name any more."""
 
 _HOLDS = """
     other.run = :run AND other.incident <> :incident

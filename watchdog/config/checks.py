@@ -39,11 +39,31 @@ class Finding:
     """Further settings that must be sound for this to mean anything."""
     at_key: bool = False
     """Point at the key, because having it at all is what is wrong."""
+    beside: KeyPath | None = None
+    """The other half of a disagreement; its place in the file ends the message."""
+
+
+Address = tuple[str, int, str]
+"""Host, port and path of a gateway, spelled in one way."""
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1", "::ffff:127.0.0.1")
+"""Names under which a gateway of this machine is reached. 127.0.0.2 is another address, where another may listen."""
+
+
+def address_of(gateway: Gateway) -> Address | None:
+    """Where its url leads, however it is spelled; with TLS or without, a port has one gateway. A path counts, because a
+    reverse proxy may have several gateways behind one host. None: it has no url."""
+    parts = gateway.address
+    if parts is None:
+        return None
+    host = (parts.hostname or "").rstrip(".")
+    port = parts.port if parts.port is not None else 443 if parts.scheme == "wss" else 80
+    return ("localhost" if host in _THIS_MACHINE else host, port, parts.path.rstrip("/"))
 
 
 def findings(config: Config) -> Iterator[Finding]:
     """Every disagreement that is refused."""
     yield from _gateways(config.gateways)
+    yield from _reached_twice(config.gateways)
     yield from _timing(config)
     yield from _recovery(config.recovery, ("recovery",))
     for position, policy in enumerate(config.policies):
@@ -82,6 +102,28 @@ def _gateways(gateways: Sequence[Gateway]) -> Iterator[Finding]:
         if address and address.scheme == "wss" and gateway.insecure:
             message = "insecure has no effect on wss://: certificates are always checked"
             yield Finding((*at, "insecure"), message, "leave it out")
+
+
+def _reached_twice(gateways: Sequence[Gateway]) -> Iterator[Finding]:
+    """Sections that surely lead to one gateway: each would watch it, and act on it, for itself."""
+    first: dict[Address | None, int] = {}
+    for position, gateway in enumerate(gateways):
+        if gateway.url is None and gateway.discover is not None:
+            continue  # whom it stands for is found out on the machine, without those that another section names
+        address = address_of(gateway)
+        earlier = first.setdefault(address, position)
+        if earlier == position:
+            continue
+        other, here = ("gateways", earlier), ("gateways", position)
+        name = quoted(gateways[earlier].name)
+        if address is None:
+            message = f"no url: this is the gateway that the environment means, and so is {name}"
+        else:
+            message = f"this url reaches the same gateway as {name}"
+        hint = "one section for each gateway: keep one"
+        sound = ((*other, "url"), (*other, "name"), (*other, "discover"), (*here, "discover"))
+        at = here if address is None else (*here, "url")
+        yield Finding(at, message, hint, rests_on=sound, beside=other if address is None else (*other, "url"))
 
 
 def _timing(config: Config) -> Iterator[Finding]:

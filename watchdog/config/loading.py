@@ -166,7 +166,11 @@ def _placed(document: Document, found: Iterable[Finding], refused: set[KeyPath])
         path = next((path for path in paths if path in document.places), finding.path)
         key = finding.at_key or path not in document.places
         place = document.locate(path, key=key)
-        yield Problem(document.file, *place, dotted(finding.path), finding.message, finding.hint)
+        message = finding.message
+        if finding.beside is not None:
+            line, _ = document.locate(finding.beside)
+            message += f" at {document.file}:{line}"
+        yield Problem(document.file, *place, dotted(finding.path), message, finding.hint)
 
 
 def _overlap(one: KeyPath, other: KeyPath) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from watchdog.gateway.dialing import is_loopback
 
 
@@ -16,9 +18,10 @@ def is_local(url: str) -> bool:
 
 
 def port_of(url: str) -> str:
-    return url.split("://", 1)[-1].split("/", 1)[0].rpartition(":")[2]
+    """The one it names, or its scheme's."""
+    parts = urlsplit(url)
+    return str(parts.port if parts.port is not None else 443 if parts.scheme == "wss" else 80)
 
 
 def _host(url: str) -> str:
-    rest = url.split("://", 1)[-1].split("/", 1)[0]
-    return rest[1:].split("]", 1)[0] if rest.startswith("[") else rest.rsplit(":", 1)[0]
+    return (urlsplit(url).hostname or "").rstrip(".")

@@ -6,6 +6,8 @@ never told as down. From then on it is a gateway like any other, and its being d
 when its configuration (of a fleet cell: its row in the registry) is gone in two looks and no process of it lives; when it was found by its lock file alone and no
 process of it has lived for a day; when another section names it. What cannot be read changes nothing.
 
+Where other sections are for all that is here, it stands for none: a gateway has one name and one watch.
+
 A fleet cell whose token cannot be read is never watched, and said once.
 
 Limit: who was seen alive is kept in memory, so a gateway that went down before this process started is not known to it.
@@ -83,7 +85,7 @@ class LocalGateways:
         self._take(found, asking, others, with_stopped=with_stopped)
         self._let_go(found)
         here: list[Gateway] = [known.section for known in self._known.values()]
-        if _is_free(found, others) or not here:
+        if not _is_taken(found, others) and (found.meant is not None or not here):
             here = [asking, *here]
         spelled = [one for section in sections for one in (here if section is asking else [section])]
         return replace(loaded, config=loaded.config.model_copy(update={"gateways": tuple(spelled)}))
@@ -162,9 +164,9 @@ def _is_named(gateway: DiscoveredGateway, others: list[Gateway]) -> bool:
     return any(section.url is not None and is_same_place(section.url, gateway.url) for section in others)
 
 
-def _is_free(found: Discovery, others: list[Gateway]) -> bool:
-    """There is a gateway that the environment means, and no other section is for it."""
-    if found.meant is None or any(section.url is None for section in others):
-        return False
+def _is_taken(found: Discovery, others: list[Gateway]) -> bool:
+    """Another section is for the gateway that the environment means: two watches would each act on it."""
+    if any(section.url is None for section in others):
+        return True
     meant = next((gateway for gateway in found.gateways if gateway.config_path == found.meant), None)
-    return meant is None or not _is_named(meant, others)
+    return meant is not None and _is_named(meant, others)

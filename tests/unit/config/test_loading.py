@@ -147,7 +147,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_fine(places: Places) -> Non
 def test_relative_paths_start_at_the_file(places: Places) -> None:
     file = places.home / "w.yaml"
     file.write_text(
-        "state_dir: ledger/../state\ngateways: [{state_dir: ~/.openclaw, token_file: t}, {name: b, state_dir: none}]"
+        "state_dir: ledger/../state\ngateways: [{state_dir: ~/.openclaw, token_file: t}, {name: b, discover: local, state_dir: none}]"
     )
     config = load(file, env=places.env, cwd=places.cwd).config
     assert config.state_dir == places.home / "state"

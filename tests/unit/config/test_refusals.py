@@ -29,6 +29,7 @@ NO_MATCH = (
     "this policy has no match, so it would be for every session (for all: thresholds and recovery at the top; "
     "for some: match: {key, kind, agent, channel or gateway})"
 )
+ONE = "one section for each gateway: keep one"
 CLEAR = (
     "ws:// to another machine sends the token in the clear "
     "(use wss://, or an ssh tunnel to 127.0.0.1, or say insecure: true)"
@@ -214,8 +215,14 @@ AGREEMENT = {
         "3:30: ledger_retention (90d) would forget attempts that a budget still counts (at least 100d)"
     ),
     "gateways: []": "1:11: gateways: the list is empty (leave it out to discover the local gateway)",
-    "gateways:\n  - name: a\n  - name: b\n  - name: a": (
-        "4:11: two gateways are called 'a' (give each a name of its own)"
+    "gateways:\n  - name: a\n  - {name: b, url: 'ws://127.0.0.1:1'}\n  - {name: a, url: 'ws://127.0.0.1:2'}": (
+        "4:12: two gateways are called 'a' (give each a name of its own)"
+    ),
+    "gateways:\n  - name: a\n  - name: b": (
+        f"3:5: no url: this is the gateway that the environment means, and so is 'a' at w.yaml:2 ({ONE})"
+    ),
+    "gateways:\n  - {name: a, url: 'ws://localhost:18789'}\n  - {name: b, url: 'ws://127.0.0.1:18789'}": (
+        f"3:20: this url reaches the same gateway as 'a' at w.yaml:2 ({ONE})"
     ),
     "gateways:\n  - {}\n  - discover: local": ("3:5: two gateways are called 'local' (give each a name of its own)"),
     "gateways:\n  - discover: local\n  - {name: b, discover: local}": (
@@ -252,7 +259,7 @@ AGREEMENT = {
     "gateway_restart:\n  command: a\n  gateway: hoem\ngateways: [{name: home}]": (
         "3:12: gateway_restart: no gateway is called 'hoem' (did you mean 'home'?)"
     ),
-    "gateway_restart:\n  command: a\ngateways: [{name: a}, {name: b}]": (
+    "gateway_restart:\n  command: a\ngateways: [{name: a}, {name: b, discover: local}]": (
         "1:1: gateway_restart does not say which gateway it is for (gateway: one of a, b)"
     ),
     "gateway_restart:\n  command: a\n  min_down: 1m": (
@@ -267,9 +274,27 @@ def test_refused_at_its_place(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("ws://localhost:18789", "ws://[::1]:18789"),
+        ("ws://127.0.0.1:18789", "ws://localhost.:18789/"),
+        ("ws://127.0.0.1:18789", "wss://localhost:18789"),
+        ("ws://127.0.0.1", "ws://localhost:80"),
+        ("wss://GW.example.org", "wss://gw.example.org:443/"),
+        ("wss://gw.example.org/a/", "wss://gw.example.org/a"),
+    ],
+)
+def test_two_urls_of_one_gateway(one: str, other: str) -> None:
+    text = f"gateways:\n  - url: {one}\n    name: a\n  - url: '{other}'\n    name: b\n"
+    assert refused(text) == [f"4:10: this url reaches the same gateway as 'a' at w.yaml:2 ({ONE})"]
+
+
+@pytest.mark.parametrize(
     "text",
     [
-        "gateways: [{url: 'ws://localhost:18789'}, {url: 'ws://[::1]:18789', name: b}, {url: 'ws://127.8.9.1:1', name: c}]",
+        "gateways: [{url: 'ws://localhost:18789'}, {url: 'ws://[::1]:18790', name: b}, {url: 'ws://127.8.9.1:1', name: c}]",
+        "gateways: [{url: 'ws://127.0.0.1:1'}, {url: 'ws://127.0.0.2:1', name: b}, {name: c}, {name: d, discover: local}]",
+        "gateways: [{url: 'wss://proxy.example/alice'}, {url: 'wss://proxy.example/bob', name: b}]",
         "gateways: [{url: 'ws://10.0.0.5:18789', insecure: true}, {url: 'wss://gw.ts.net/path'}]",
         "gateways: [{url: '${GATEWAY}', token: '${NOT_SET_HERE}', state_dir: none}]",
         "gateways: [{discover: local, name: home, token_file: ~/token}]",

@@ -106,14 +106,14 @@ def test_a_file_without_permission(tmp_path: Path) -> None:
 
 
 def test_all_missing_secrets_with_their_places(tmp_path: Path) -> None:
-    text = "gateways:\n  - token: ${A}\n  - name: b\n    password_file: p\nnotify:\n  - ${C}\nheartbeat_url: ${D}\n"
+    text = "gateways:\n  - token: ${A}\n  - discover: local\n    name: b\n    password_file: p\nnotify:\n  - ${C}\nheartbeat_url: ${D}\n"
     loaded = parse(text, file="w.yaml", env={}, folder=tmp_path)
     found = [str(problem).split(" (")[0] for problem in missing_secrets(loaded, {})]
     assert found == [
         "w.yaml:2:12: the environment variable A is not set",
-        f"w.yaml:4:20: there is no file {tmp_path}/p",
-        "w.yaml:6:5: the environment variable C is not set",
-        "w.yaml:7:16: the environment variable D is not set",
+        f"w.yaml:5:20: there is no file {tmp_path}/p",
+        "w.yaml:7:5: the environment variable C is not set",
+        "w.yaml:8:16: the environment variable D is not set",
     ]
 
 
@@ -121,7 +121,7 @@ SECRET = "hunter2"
 EVERYWHERE = """\
 gateways:
   - {name: a, token: hunter2}
-  - {name: b, password: 'x hunter2'}
+  - {name: b, discover: local, password: 'x hunter2'}
 notify:
   - ntfy://hunter2/topic
   - {url: 'tgram://hunter2@x', on: stuck}

@@ -66,8 +66,8 @@ def test_effective_of_the_defaults() -> None:
             ["notify: [ntfy://*** on [stuck]] -> [ntfy://*** on [stuck]] (a different secret)"],
         ),
         (
-            "gateways: [{name: a}, {name: b, token: one}]",
-            "gateways: [{name: b, token: two}, {name: c}]",
+            "gateways: [{name: a}, {name: b, url: 'wss://b', token: one}]",
+            "gateways: [{name: b, url: 'wss://b', token: two}, {name: c}]",
             ["gateways[a]: removed", "gateways[b].token: *** -> *** (a different secret)", "gateways[c]: added"],
         ),
         (

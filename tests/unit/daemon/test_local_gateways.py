@@ -142,6 +142,21 @@ def test_what_another_section_names_by_url_is_not_watched_twice(desk: Desk, host
     assert desk.names("gateways: [{name: h}, {discover: local}]") == ["h", "work"], "without url it means the same one"
 
 
+def test_it_stands_for_none_where_other_sections_are_for_all_that_is_here(desk: Desk) -> None:
+    """``local`` beside ``h`` would be a second watch over one gateway, whose deeds would be done twice."""
+    desk.profile(None, 1, pid=11)
+    for other in ("{name: h, url: 'ws://127.0.0.1:1'}", "{name: h}"):
+        assert desk.names(f"gateways: [{{discover: local}}, {other}]") == ["h"]
+        assert desk.names(f"gateways: [{other}, {{discover: local}}]") == ["h"]
+
+
+def test_it_stands_for_the_gateway_that_is_yet_to_come(desk: Desk) -> None:
+    """Nothing is here: what it finds missing is told under its name."""
+    assert desk.names() == ["local"]
+    assert desk.names("gateways: [{discover: local}, {name: far, url: 'wss://gateway.example'}]") == ["local", "far"]
+    assert desk.names("gateways: [{discover: local}, {name: h}]") == ["h"]
+
+
 def test_of_two_configurations_on_one_port_the_running_one_is_watched(desk: Desk) -> None:
     desk.profile(None, 3)
     desk.profile("work", 3, pid=12)
