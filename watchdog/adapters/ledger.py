@@ -10,18 +10,18 @@ a loss raises once, so that no pass that began with the old history acts on the 
 
 Where things are: ``ledger_file`` (transactions, loss and healing), ``ledger_opening``, ``ledger_lock`` (one owner),
 ``ledger_schema`` (tables, migrations), ``ledger_incidents``, ``ledger_outbox``, ``ledger_operator``,
-``ledger_restarts`` (the SQL),
+``ledger_restarts``, ``ledger_gateways`` (the SQL),
 ``ledger_rows`` (values), ``ledger_trouble`` (what to say when it is sick).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 
-from watchdog.adapters import ledger_incidents, ledger_operator, ledger_outbox, ledger_restarts
+from watchdog.adapters import ledger_gateways, ledger_incidents, ledger_operator, ledger_outbox, ledger_restarts
 from watchdog.adapters.ledger_file import BUSY_TIMEOUT, Access, LedgerFile
 from watchdog.adapters.ledger_opening import loose_permissions
 from watchdog.adapters.ledger_restarts import LedgerRestarts
@@ -315,6 +315,16 @@ class Ledger:
     def charges(self, gateway: str, since: datetime, session: str | None = None) -> int:
         with self._file.reading() as transaction:
             return ledger_incidents.charges(transaction, gateway, since, session)
+
+    # ------------------------------------------------------------ names of gateways
+
+    def name_gateways(self, places: Mapping[str, str], at: datetime) -> Sequence[tuple[str, str]]:
+        with self._file.writing() as transaction:
+            return ledger_gateways.named(transaction, places, at)
+
+    def take_over(self, before: str, after: str, at: datetime) -> None:
+        with self._file.writing() as transaction:
+            ledger_gateways.taken_over(transaction, before, after, at)
 
     # ------------------------------------------------------------ quarantines, pauses, audit
 

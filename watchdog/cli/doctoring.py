@@ -33,8 +33,9 @@ from watchdog.cli.shared import (
     read_setting,
 )
 from watchdog.config import ConfigError, missing_secrets
-from watchdog.core.model import FlagWorth, GatewayFacts, LockWorth
+from watchdog.core.model import FlagWorth, GatewayFacts, LockWorth, ProcessSigns, Snapshot
 from watchdog.core.policy import Step
+from watchdog.core.same_process import is_same_process
 from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import Builder, ledger_path, state_folder
 from watchdog.gateway.capabilities import ADMIN, needs_of, parse_version
@@ -200,11 +201,13 @@ async def _gateways(setting: Setting, gateway: str | None) -> list[Finding]:
     sections = chosen_sections(setting, gateway, aside)
     findings = [Finding("discovery", Grade.WARN, str(line.fields["reason"])) for line in aside.lines]
     findings += limit_findings(max(len(sections), len(setting.loaded.config.gateways)), descriptors.reachable())
+    seen: dict[str, tuple[ProcessSigns, set[str]]] = {}
     for section in sections:
         steps = may_act(setting.loaded.policy_book, section.name)
         client = builder.client(section, identity, steps)
         try:
-            findings += await _gateway(client, section, steps, builder.clock)
+            found, facts, snapshot = await _gateway(client, section, steps, builder.clock)
+            findings += [*found, *_twins(section.name, facts, snapshot, seen)]
         except errors.GatewayError as problem:
             findings.append(Finding(section.name, Grade.FAIL, str(problem)))
         finally:
@@ -224,7 +227,24 @@ def limit_findings(gateways: int, limit: int) -> Sequence[Finding]:
     return (Finding("limits", Grade.WARN, text),)
 
 
-async def _gateway(client: GatewayClient, section: Any, steps: frozenset[Step], clock: Clock) -> list[Finding]:
+def _twins(
+    name: str, facts: GatewayFacts, snapshot: Snapshot, seen: dict[str, tuple[ProcessSigns, set[str]]]
+) -> Sequence[Finding]:
+    """Another section of those in ``seen`` leads to this gateway: the daemon watches it under one name only."""
+    if facts.signs is None:
+        return ()
+    ids = {row.session_id for row in snapshot.sessions if row.session_id is not None}
+    for other, (signs, others) in seen.items():
+        if is_same_process(facts.signs, signs, share_session=bool(ids & others)):
+            words = f"reaches the same gateway as {other}, and is not watched: one section for each gateway, keep one"
+            return (Finding(name, Grade.FAIL, words),)
+    seen[name] = (facts.signs, ids)
+    return ()
+
+
+async def _gateway(
+    client: GatewayClient, section: Any, steps: frozenset[Step], clock: Clock
+) -> tuple[list[Finding], GatewayFacts, Snapshot]:
     facts = await client.connect()
     snapshot = await client.list_sessions()
     name = section.name
@@ -245,7 +265,7 @@ async def _gateway(client: GatewayClient, section: Any, steps: frozenset[Step], 
     problem = await client.health_problem()
     if problem is not None:
         findings.append(Finding(name, Grade.WARN, problem))
-    return findings
+    return findings, facts, snapshot
 
 
 def _clock(name: str, facts: GatewayFacts) -> Sequence[Finding]:

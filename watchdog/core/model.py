@@ -293,6 +293,22 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessSigns:
+    """What a gateway's process said of itself at one sign-in, see ``core.same_process``. None: it did not say."""
+
+    version: str
+    boot_id: str | None = None
+    """As in ``GatewayFacts``."""
+    host: str | None = None
+    """Name and address of its machine (the entry of its own in ``snapshot.presence``)."""
+    config_path: str | None = None
+    state_dir: str | None = None
+    """Of the gateway itself, on its own machine. 2026.3.24 tells everybody, 2026.5.18 and later only admins."""
+    began: float | None = None
+    """Its start in seconds of *our* monotonic clock: when we were told, minus ``uptimeMs``."""
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayFacts:
     """Who answered: what a gateway's hello said of itself."""
 
@@ -314,6 +330,8 @@ class GatewayFacts:
     clock_skew: timedelta | None = None
     """How far the gateway's clock was ahead of ours at the sign-in; None when it did not say (no ``ts``)."""
     signed_in_at: Moment | None = None
+    signs: ProcessSigns | None = None
+    """What tells its process from others. Never recorded."""
 
     def gateway_time(self, now: Moment) -> datetime:
         """What the gateway's clock says now, at least: counted on from the sign-in on the monotonic clock, which stands

@@ -14,6 +14,7 @@ import signal
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -26,6 +27,8 @@ from watchdog.core.recovery import Attempt
 from watchdog.daemon.assembly import Parts
 from watchdog.daemon.file_watch import SETTLED, FileWatch, Sight
 from watchdog.daemon.local_gateways import follows_machine
+from watchdog.daemon.one_watch import OneWatch, Twin
+from watchdog.daemon.places import places_of
 from watchdog.daemon.runner import Runner
 from watchdog.daemon.seldom import Seldom
 from watchdog.daemon.turns import Turns, first_after
@@ -81,6 +84,7 @@ class Daemon:
     _looks_again: bool = False
     _is_short: bool = False
     _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _one_watch: OneWatch = field(default_factory=OneWatch)
 
     def __post_init__(self) -> None:
         self._rng = Random(self.seed)
@@ -104,11 +108,15 @@ class Daemon:
             mode="observe" if parts.is_observing or not may_act(parts.loaded.policy_book) else "recover",
             unsettled_attempts=len(left),
         )
+        self._name_gateways()
         await parts.teller.configure(parts.loaded)
         parts.restarts.configure(parts.written)
         for watch in parts.watches:
             self._start(watch, len(parts.watches))
-        await parts.page.open(lambda: [runner.watch for runner in self._runners.values()])
+        await parts.page.open(
+            lambda: [runner.watch for runner in self._runners.values()],
+            lambda: {name: str(twin) for name, twin in self._one_watch.refused.items()},
+        )
         self._scheduler.add_job(self._prune, "interval", seconds=DAY)
         self._scheduler.add_job(self._ring_look_around, "interval", seconds=self.look_around_every.total_seconds())
         self._scheduler.start()
@@ -161,7 +169,13 @@ class Daemon:
         self._tasks[name] = asyncio.create_task(runner.run(), name=name)
         self._changed.set()
 
+    def _name_gateways(self) -> None:
+        """A gateway that was given another name keeps its past."""
+        with contextlib.suppress(LedgerError):  # said by the passes
+            self.parts.ledger.name_gateways(places_of(self.parts.loaded), self.parts.clock.now().wall)
+
     async def _end(self, name: str) -> None:
+        self._one_watch.forget(name)
         runner, task = self._runners.pop(name), self._tasks.pop(name)
         self._scheduler.remove_job(name)
         runner.stop()
@@ -208,9 +222,40 @@ class Daemon:
         if (runner := self._runners.get(report.gateway)) is not None:
             parts.restarts.note(runner.watch, report)
         await parts.after_pass(report)
+        self._look_for_twins(report)
         if report.is_good:
             parts.meter.cycle_completed(report.at.wall)
             parts.teller.ping()
+
+    def _look_for_twins(self, report: PassReport) -> None:
+        """Not from here: it may be this very pass's runner that has to end."""
+        if (twin := self._one_watch.note(report, self.parts.loaded)) is not None:
+            self._spawn(partial(self._refuse, twin))
+        for name in self._one_watch.freed(report):
+            self._spawn(partial(self._watch_again, name))
+
+    async def _refuse(self, twin: Twin) -> None:
+        """Two names lead to one gateway: the later one is not watched, and its open matters go on under the other."""
+        async with self._reloading:
+            if self._stop.is_set() or not {twin.name, twin.watched_as} <= set(self._runners):
+                return
+            await self._end(twin.name)
+            self._one_watch.refuse(twin)
+            self.parts.log.event(
+                Event.CONFIG_REFUSED, gateway=twin.name, reason=str(twin), in_force=f"the watch as {twin.watched_as}"
+            )
+            with contextlib.suppress(LedgerError):
+                self.parts.ledger.take_over(twin.name, twin.watched_as, self.parts.clock.now().wall)
+            await self.parts.page.configure(self.parts.loaded)
+
+    async def _watch_again(self, name: str) -> None:
+        """The gateway that it was taken for is another process now, so it may lead elsewhere."""
+        async with self._reloading:
+            if self._stop.is_set() or self._one_watch.refused.pop(name, None) is None:
+                return
+            for watch in self.parts.build_watches(self.parts.loaded, {name}):
+                self._start(watch, 1)
+            await self.parts.page.configure(self.parts.loaded)
 
     def _is_ledger_out(self) -> bool:
         return any(runner.watch.ledger_problem is not None for runner in self._runners.values())
@@ -390,6 +435,7 @@ class Daemon:
         old = {section.name: section for section in before.config.gateways}
         new = {section.name: section for section in loaded.config.gateways}
         same_pace = before.config.poll_every == loaded.config.poll_every
+        self._one_watch.keep(old, new)
         kept = {name for name in new if new[name] == old.get(name) and same_pace and name in self._runners}
         for name in [name for name in self._runners if name not in kept]:
             await self._end(name)
@@ -398,6 +444,7 @@ class Daemon:
             self._runners[name].watch.full_sweep_every = loaded.config.full_sweep_every
         if self._stop.is_set():
             return
-        fresh = set(new) - kept
+        self._name_gateways()
+        fresh = set(new) - kept - set(self._one_watch.refused)
         for watch in self.parts.build_watches(loaded, fresh):
             self._start(watch, len(fresh))

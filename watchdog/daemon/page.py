@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from watchdog.service.ports import Clock, Meter
 from watchdog.service.redaction import Secrets
 from watchdog.service.report import PassReport
 from watchdog.service.state import document
-from watchdog.service.stating import Life, Record, build, read_record, sight_of
+from watchdog.service.stating import Life, Record, Sight, build, read_record, sight_of
 from watchdog.service.watch import Watch
 
 RENEW_EVERY = 2.0
@@ -37,6 +37,8 @@ ADDRESS_FILE = "status-page.url"
 """Beside the ledger, while the page is served on a port that the system chose (``listen: host:0``)."""
 
 Watches = Callable[[], Sequence[Watch]]
+NotWatched = Callable[[], Mapping[str, str]]
+"""Why gateways of the configuration are not watched, by name."""
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class Page:
     is_observing: bool = False
     retry_after: float = TRY_AGAIN_AFTER
     _watches: Watches = field(default=tuple)
+    _not_watched: NotWatched = field(default=dict)
     _began: Moment = field(init=False)
     _last_cycle: Moment | None = None
     _seen: dict[str, tuple[Watch, PassReport]] = field(default_factory=dict)
@@ -68,9 +71,9 @@ class Page:
 
     # ------------------------------------------------------------ life
 
-    async def open(self, watches: Watches) -> None:
+    async def open(self, watches: Watches, not_watched: NotWatched = dict) -> None:
         """Begin to serve, if the configuration wants it."""
-        self._began, self._watches = self.clock.now(), watches
+        self._began, self._watches, self._not_watched = self.clock.now(), watches, not_watched
         self._name_gateways()
         await self._serve()
         self._task = asyncio.create_task(self._run(), name="page")
@@ -172,7 +175,9 @@ class Page:
 
     def _name_gateways(self) -> None:
         if isinstance(self.meter, PrometheusMeter):
-            self.meter.watch_gateways(section.name for section in self.loaded.config.gateways)
+            without = self._not_watched()
+            names = [section.name for section in self.loaded.config.gateways]
+            self.meter.watch_gateways(name for name in names if name not in without)
 
     # ------------------------------------------------------------ facts
 
@@ -181,6 +186,9 @@ class Page:
         by_name = {watch.gateway.name: watch for watch in self._watches()}
         watches = [by_name[one.name] for one in self.loaded.config.gateways if one.name in by_name]
         sights = [sight_of(watch, self._seen_by(watch)) for watch in watches]
+        sights += [
+            Sight(name, self.loaded.policy_book, not_watched=why) for name, why in sorted(self._not_watched().items())
+        ]
         life = Life(
             version=__version__,
             pid=os.getpid(),

@@ -266,7 +266,7 @@ class GatewayClient:
             state_dir=endpoint.state_dir,
             process=self._boots.processes,
             clock_skew=wall - now.wall if wall is not None else None,
-            signed_in_at=now,
+            at=now,
         )
 
     def want(self, steps: frozenset[Step], configured: frozenset[Step]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
-from watchdog.core.model import GatewayFacts, Moment
+from watchdog.core.model import GatewayFacts, Moment, ProcessSigns
 from watchdog.gateway.boots import Reading
 from watchdog.gateway.capabilities import capabilities_of
 from watchdog.gateway.rows import Millis, instant
@@ -28,6 +29,7 @@ class _SessionDefaults(msgspec.Struct):
 
 
 class _HelloSnapshot(msgspec.Struct):
+    presence: Any = None
     uptimeMs: Millis = None  # noqa: N815
     stateDir: str | None = None  # noqa: N815
     configPath: str | None = None  # noqa: N815
@@ -59,11 +61,14 @@ def facts_of(
     state_dir: str | None,
     process: int = 0,
     clock_skew: timedelta | None = None,
-    signed_in_at: Moment | None = None,
+    at: Moment | None = None,
 ) -> GatewayFacts:
-    """The facts about the gateway called ``name``. The list of methods is taken out of ``hello``: it is long."""
+    """The facts about the gateway called ``name``, which said ``hello`` ``at`` that moment. What is long in ``hello``, the
+    list of methods and that of clients, is taken out of it."""
     methods = _shared(tuple(hello.features.methods))
     hello.features.methods = []
+    signs = signs_of(hello, at)
+    hello.snapshot.presence = None
     return GatewayFacts(
         name=name,
         version=hello.server.version or "unknown",
@@ -76,8 +81,29 @@ def facts_of(
         main_session_key=hello.snapshot.sessionDefaults.mainSessionKey,
         process=process,
         clock_skew=clock_skew,
-        signed_in_at=signed_in_at,
+        signed_in_at=at,
+        signs=signs,
     )
+
+
+def signs_of(hello: Hello, at: Moment | None) -> ProcessSigns:
+    """What tells this process from others, as told ``at`` that moment (None: its start stays unknown)."""
+    snapshot, uptime = hello.snapshot, _span(hello.snapshot.uptimeMs)
+    return ProcessSigns(
+        version=hello.server.version,
+        boot_id=hello.server.bootId,
+        host=_host_of(snapshot.presence),
+        config_path=snapshot.configPath,
+        state_dir=snapshot.stateDir,
+        began=at.monotonic - uptime.total_seconds() if at is not None and uptime is not None else None,
+    )
+
+
+def _host_of(presence: object) -> str | None:
+    """The machine's name and address, by the gateway's own entry among its clients (3.24 and 5.18: ``reason: self``)."""
+    entries = presence if isinstance(presence, list) else []
+    own = next((entry for entry in entries if isinstance(entry, dict) and entry.get("reason") == "self"), None)
+    return None if own is None else f"{str(own.get('host'))[:256]} {str(own.get('ip'))[:64]}"
 
 
 def boot_reading(hello: Hello, clock_ms: Millis, at: Moment, *, lock_created_at: datetime | None) -> Reading:

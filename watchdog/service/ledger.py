@@ -5,7 +5,7 @@ Adapters keep them (``adapters.ledger``: SQLite; a spare in memory); both pass t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -273,6 +273,15 @@ class Ledger(Protocol):
 
     def charges(self, gateway: str, since: datetime, session: str | None = None) -> int:
         """Charged attempts started at or after ``since``, of one session or of the whole gateway."""
+        ...
+
+    def name_gateways(self, places: Mapping[str, str], at: datetime) -> Sequence[tuple[str, str]]:
+        """Remember where every watched name leads (any text that tells places apart). What is kept of a gateway that has
+        been given another name goes on under that one; returns those, as (before, after)."""
+        ...
+
+    def take_over(self, before: str, after: str, at: datetime) -> None:
+        """``before`` was found to be the gateway called ``after``: all that is kept of it is that one's."""
         ...
 
     def quarantine(self, entry: Quarantine, messages: Sequence[Message] = ()) -> bool:

@@ -22,6 +22,7 @@ from watchdog.service.report import PassReport
 from watchdog.service.watch import Watch
 
 UNSEEN = "unseen"
+NOT_WATCHED = GatewayPhase.REFUSED.value
 
 _WORST_FIRST = (
     Verdict.STUCK,
@@ -46,6 +47,8 @@ class Sight:
     distrust: str | None = None
     is_observing: bool = False
     not_granted: Mapping[Step, str] = field(default_factory=dict)
+    not_watched: str | None = None
+    """Why nobody watches it: it leads to a gateway that another name watches."""
 
 
 def sight_of(watch: Watch, seen: PassReport | None) -> Sight:
@@ -173,8 +176,9 @@ def _gateway(sight: Sight, record: Record) -> say.GatewayState:
     decisions = seen.decisions if seen is not None else ()
     return say.GatewayState(
         name=sight.name,
-        phase=report.phase.value if report is not None else UNSEEN,
-        problem=report.problem or (_held_back_by(sight) if is_connected else None) if report is not None else None,
+        phase=NOT_WATCHED if sight.not_watched else report.phase.value if report is not None else UNSEEN,
+        problem=sight.not_watched
+        or (report.problem or (_held_back_by(sight) if is_connected else None) if report is not None else None),
         not_granted=tuple(step.value for step in sight.not_granted) if is_connected else (),
         mode=Mode.OBSERVE.value if sight.is_observing else recovery.mode.value,
         version=facts.version if facts is not None else None,

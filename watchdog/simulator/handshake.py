@@ -226,7 +226,9 @@ def _hello(
     server: dict[str, Any] = {"version": profile.version, "connId": world.new_id()}
     features: dict[str, Any] = {"methods": advertised(profile), "events": list(EVENTS)}
     snapshot: dict[str, Any] = {
-        "presence": [],
+        "presence": [
+            {"host": "simulated", "ip": "127.0.0.1", "mode": "gateway", "reason": "self", "ts": world.wall_ms}
+        ],
         "health": {"ok": True, "ts": world.wall_ms},
         "stateVersion": {"presence": 1, "health": 1},
         "uptimeMs": process.uptime_ms,

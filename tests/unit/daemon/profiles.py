@@ -19,11 +19,13 @@ class Host:
 
     def __init__(self, root: Path, stack: AsyncExitStack) -> None:
         self.machine, self._stack = Machine(root), stack
+        self._started = 0
         self.machine.home.mkdir()
         self.machine.tmp.mkdir()
 
     async def start(self, folder: str) -> SimulatedGateway:
-        scenario = demo_world(SystemClock().now().wall, PROFILES["2026.9.6"])
+        self._started += 1  # the seed: two gateways have two boot ids, and no session in common
+        scenario = demo_world(SystemClock().now().wall, PROFILES["2026.9.6"], seed=self._started)
         gateway = await self._stack.enter_async_context(SimulatedGateway(scenario.world))
         token = gateway.access.token
         config = self.machine.config({"gateway": {"auth": {"token": token}}}, f"{folder}/openclaw.json")

@@ -60,7 +60,7 @@ MARKS = {
 CONFIG = """
 gateways:
   - {{name: home, url: "{url}", token: "{token}", state_dir: "{folder}/openclaw"}}
-  - {{name: locked, url: "{url}", password_file: "{folder}/password", state_dir: none}}
+  - {{name: locked, url: "{url}/locked", password_file: "{folder}/password", state_dir: none}}
 poll_every: 200ms
 thresholds: {{stuck_after: 700ms, confirm_for: 300ms, long_running_after: 30m, startup_grace: 300ms}}
 recovery: {{verify_within: 20s, backoff: [200ms]}}

@@ -113,7 +113,8 @@ def incident(
     opened = ledger.open_incident(gateway=gateway, session=key, session_id="sid-1", reason="GatewayIdle", at=at)
     for number, (step, state, reason) in enumerate(steps):
         begun = at + timedelta(seconds=10 + 100 * number)
-        attempt = ledger.plan_attempt(opened.id, step, begun, before=RUN, before_tail="t")
+        run = replace(RUN, started_at=at)  # every incident has a run of its own
+        attempt = ledger.plan_attempt(opened.id, step, begun, before=run, before_tail="t")
         ledger.claim_attempt(attempt.id, begun)
         if state is not AttemptState.STARTED:
             ledger.settle_attempt(attempt.id, state, begun + timedelta(seconds=40), reason=reason)

@@ -197,8 +197,8 @@ def test_a_session_is_counted_once_in_the_headline(ledger: Ledger) -> None:
 
 
 def test_budgets_count_what_was_charged(ledger: Ledger) -> None:
-    for _ in range(2):
-        world.incident(ledger, ALICE, MINUTE * 5, world.WORKED, lasted=MINUTE, outcome=Outcome.RECOVERED)
+    for minutes in (5, 6):
+        world.incident(ledger, ALICE, MINUTE * minutes, world.WORKED, lasted=MINUTE, outcome=Outcome.RECOVERED)
     gateway = shown(world.sight(world.report([world.seen(world.row(ALICE), 24 * MINUTE)])), ledger=ledger)["gateways"][
         0
     ]

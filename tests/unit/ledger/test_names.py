@@ -1,0 +1,83 @@
+"""A gateway that gets another name keeps what was done, what is held, and what is owed to budgets."""
+
+from __future__ import annotations
+
+from watchdog.adapters.ledger import Ledger
+from watchdog.core.policy import Step
+from watchdog.core.recovery import AttemptState
+from watchdog.service.ledger import Outcome
+
+from .support import T0, at, attempt_now, opened, planned, quarantine_of, started
+
+
+def test_the_same_place_under_a_new_name_is_the_same_gateway(ledger: Ledger) -> None:
+    assert ledger.name_gateways({"home": "p1", "work": "p2"}, at(0)) == []
+    incident = opened(ledger)
+    attempt = started(ledger, incident)
+    opened(ledger, gateway="work")
+    ledger.quarantine(quarantine_of("side"))
+    ledger.pause(at=at(3), until=None, gateway="home", session="main", reason="r", who="ann")
+
+    assert ledger.name_gateways({"castle": "p1", "work": "p2"}, at(4)) == [("home", "castle")]
+
+    assert [one.id for one in ledger.open_incidents("castle")] == [incident.id]
+    assert [found.id for _, found in ledger.attempts_in_flight("castle")] == [attempt.id]
+    assert (ledger.charges("castle", T0), ledger.charges("home", T0)) == (1, 0)
+    assert [(one.gateway, one.session) for one in ledger.quarantines()] == [("castle", "side")]
+    assert [one.gateway for one in ledger.pauses(at(5))] == ["castle"]
+    assert len(ledger.open_incidents("work")) == 1
+    assert ledger.name_gateways({"castle": "p1", "work": "p2"}, at(6)) == [], "once"
+    ledger.settle_attempt(attempt.id, AttemptState.INEFFECTIVE, at(7), reason="NothingChanged")
+    next_rung = planned(ledger, incident, 8, Step.NEW)
+    assert ledger.claim_attempt(next_rung.id, at(9))
+
+
+def test_another_place_is_another_gateway(ledger: Ledger) -> None:
+    ledger.name_gateways({"home": "p1"}, at(0))
+    incident = opened(ledger)
+    assert ledger.name_gateways({"castle": "p2"}, at(1)) == []
+    assert [one.id for one in ledger.open_incidents("home")] == [incident.id]
+
+
+def test_a_name_that_is_still_watched_keeps_its_past(ledger: Ledger) -> None:
+    ledger.name_gateways({"home": "p1"}, at(0))
+    incident = opened(ledger)
+    assert ledger.name_gateways({"home": "p3", "castle": "p1"}, at(1)) == []
+    assert [one.id for one in ledger.open_incidents("home")] == [incident.id]
+
+
+def test_a_name_seen_before_takes_over_nothing(ledger: Ledger) -> None:
+    ledger.name_gateways({"home": "p1", "castle": "p2"}, at(0))
+    assert ledger.name_gateways({"castle": "p1"}, at(1)) == []
+
+
+def test_a_gateway_that_was_away_for_a_while_is_remembered(ledger: Ledger) -> None:
+    ledger.name_gateways({"home": "p1"}, at(0))
+    ledger.name_gateways({}, at(1))
+    assert ledger.name_gateways({"castle": "p1"}, at(2)) == [("home", "castle")]
+
+
+def test_of_two_open_incidents_the_one_that_has_sent_something_stays(ledger: Ledger) -> None:
+    mine, yours = opened(ledger, gateway="castle"), opened(ledger)
+    attempt = started(ledger, yours)
+    ledger.take_over("home", "castle", at(3))
+    assert [one.id for one in ledger.open_incidents("castle")] == [yours.id]
+    over = ledger.incident(mine.id)
+    assert over is not None
+    assert over.outcome is Outcome.CLEARED
+    assert attempt_now(ledger, attempt).state is AttemptState.STARTED
+
+
+def test_where_both_have_sent_something_the_watched_name_goes_on_and_both_are_proven(ledger: Ledger) -> None:
+    mine, yours = opened(ledger, gateway="castle"), opened(ledger)
+    attempts = [started(ledger, mine), started(ledger, yours)]
+    ledger.take_over("home", "castle", at(3))
+    assert [one.id for one in ledger.open_incidents("castle")] == [mine.id]
+    assert {found.id for _, found in ledger.attempts_in_flight("castle")} == {one.id for one in attempts}
+
+
+def test_a_session_in_quarantine_under_both_names_is_so_once(ledger: Ledger) -> None:
+    ledger.quarantine(quarantine_of())
+    ledger.quarantine(quarantine_of(gateway="castle"))
+    ledger.take_over("home", "castle", at(60))
+    assert [one.gateway for one in ledger.quarantines()] == ["castle"]

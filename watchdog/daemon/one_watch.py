@@ -1,0 +1,109 @@
+"""One gateway, one watch: which of the watched names turn out to lead to a gateway that another one watches already.
+
+Where the addresses say so, the configuration is refused before anything starts (``config.checks``). A tunnel, a proxy or
+another name of a machine shows only at the sign-in: then the section that comes later in the file is not watched, and that
+is said. Until both have signed in and listed once, the ledger alone keeps them from acting on one run twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from watchdog.config import Gateway, LoadedConfig, Problem
+from watchdog.core.model import ProcessSigns
+from watchdog.core.same_process import is_same_process
+from watchdog.service.report import PassReport
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """``name`` leads to the gateway that is watched as ``watched_as``. ``signs``: of that gateway, when it was found."""
+
+    name: str
+    watched_as: str
+    signs: ProcessSigns
+    problem: Problem
+
+    def __str__(self) -> str:
+        return str(self.problem)
+
+
+@dataclass(slots=True)
+class OneWatch:
+    """Compares the last good passes of every two names."""
+
+    refused: dict[str, Twin] = field(default_factory=dict)
+    """By the name that is not watched."""
+    _last: dict[str, PassReport] = field(default_factory=dict)
+
+    def note(self, report: PassReport, loaded: LoadedConfig) -> Twin | None:
+        """A pass has ended. Another name's gateway answered it, or its name's gateway answers another: that is returned."""
+        signs = report.facts.signs if report.facts is not None else None
+        if not report.is_good or signs is None:
+            return None
+        self._last[report.gateway] = report
+        order = [section.name for section in loaded.config.gateways]
+        for other, last in self._last.items():
+            if other == report.gateway or not {other, report.gateway} <= set(order):
+                continue
+            if are_same(report, last):
+                first, later = sorted((other, report.gateway), key=order.index)
+                found = self._last[first].facts
+                assert found is not None
+                assert found.signs is not None
+                return Twin(later, first, found.signs, problem_of(loaded, later, first))
+        return None
+
+    def refuse(self, twin: Twin) -> None:
+        self.refused[twin.name] = twin
+        self._last.pop(twin.name, None)
+
+    def forget(self, name: str) -> None:
+        """Nobody watches it any more."""
+        self._last.pop(name, None)
+
+    def keep(self, before: Mapping[str, Gateway], now: Mapping[str, Gateway]) -> None:
+        """After a change of the configuration: what was found holds for sections that are as they were."""
+        self.refused = {
+            name: twin
+            for name, twin in self.refused.items()
+            if all(one in now and now[one] == before.get(one) for one in (name, twin.watched_as))
+        }
+
+    def freed(self, report: PassReport) -> Sequence[str]:
+        """Names that were refused for the gateway of this report, which is another process now: they may lead elsewhere."""
+        signs = report.facts.signs if report.is_good and report.facts is not None else None
+        if signs is None:
+            return ()
+        return [
+            twin.name
+            for twin in self.refused.values()
+            if twin.watched_as == report.gateway and not is_same_process(signs, twin.signs, share_session=True)
+        ]
+
+
+def are_same(one: PassReport, other: PassReport) -> bool:
+    """Both passes were answered by one process."""
+    if one.facts is None or other.facts is None or one.facts.signs is None or other.facts.signs is None:
+        return False
+    signs, others = one.facts.signs, other.facts.signs
+    if not is_same_process(signs, others, share_session=True):
+        return False  # long lists are compared only where everything else agrees
+    return is_same_process(signs, others, share_session=bool(_session_ids(one) & _session_ids(other)))
+
+
+def problem_of(loaded: LoadedConfig, later: str, first: str) -> Problem:
+    """What to say of it, with the places of both in the file."""
+    positions = {section.name: position for position, section in enumerate(loaded.config.gateways)}
+    place = loaded.problem_at(("gateways", positions[first]), "")
+    where = f" at {place.file}:{place.line}" if place.line is not None else ""
+    return loaded.problem_at(
+        ("gateways", positions[later]),
+        f"{later} reaches the same gateway as {first}{where}, which watches it; {later} is not watched",
+        "one section for each gateway: keep one",
+    )
+
+
+def _session_ids(report: PassReport) -> set[str]:
+    return {item.session.session_id for item in report.judged if item.session.session_id is not None}
