@@ -229,7 +229,7 @@ class Daemon:
 
     def _look_for_twins(self, report: PassReport) -> None:
         """Not from here: it may be this very pass's runner that has to end."""
-        if (twin := self._one_watch.note(report, self.parts.loaded)) is not None:
+        if (twin := self._one_watch.note(report, self.parts.loaded, self.parts.written)) is not None:
             self._spawn(partial(self._refuse, twin))
         for name in self._one_watch.freed(report):
             self._spawn(partial(self._watch_again, name))

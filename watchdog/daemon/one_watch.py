@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from watchdog.config import Gateway, LoadedConfig, Problem
 from watchdog.core.model import ProcessSigns
 from watchdog.core.same_process import is_same_process
+from watchdog.daemon.local_gateways import stands_for_all
 from watchdog.service.report import PassReport
 
 
@@ -37,8 +38,9 @@ class OneWatch:
     """By the name that is not watched."""
     _last: dict[str, PassReport] = field(default_factory=dict)
 
-    def note(self, report: PassReport, loaded: LoadedConfig) -> Twin | None:
-        """A pass has ended. Another name's gateway answered it, or its name's gateway answers another: that is returned."""
+    def note(self, report: PassReport, loaded: LoadedConfig, written: LoadedConfig) -> Twin | None:
+        """A pass has ended; returned is which of two names leads to the gateway of the other, if that is so now.
+        ``written``: the configuration as the file has it."""
         signs = report.facts.signs if report.facts is not None else None
         if not report.is_good or signs is None:
             return None
@@ -52,7 +54,7 @@ class OneWatch:
                 found = self._last[first].facts
                 assert found is not None
                 assert found.signs is not None
-                return Twin(later, first, found.signs, problem_of(loaded, later, first))
+                return Twin(later, first, found.signs, problem_of(written, later, first))
         return None
 
     def refuse(self, twin: Twin) -> None:
@@ -93,13 +95,14 @@ def are_same(one: PassReport, other: PassReport) -> bool:
     return is_same_process(signs, others, share_session=bool(_session_ids(one) & _session_ids(other)))
 
 
-def problem_of(loaded: LoadedConfig, later: str, first: str) -> Problem:
-    """What to say of it, with the places of both in the file."""
-    positions = {section.name: position for position, section in enumerate(loaded.config.gateways)}
-    place = loaded.problem_at(("gateways", positions[first]), "")
+def problem_of(written: LoadedConfig, later: str, first: str) -> Problem:
+    """What to say of it, with the places of both in the file; a name that the file does not have was discovered."""
+    positions = {section.name: position for position, section in enumerate(written.config.gateways)}
+    discovering = next((positions[one.name] for one in written.config.gateways if stands_for_all(one)), 0)
+    place = written.problem_at(("gateways", positions.get(first, discovering)), "")
     where = f" at {place.file}:{place.line}" if place.line is not None else ""
-    return loaded.problem_at(
-        ("gateways", positions[later]),
+    return written.problem_at(
+        ("gateways", positions.get(later, discovering)),
         f"{later} reaches the same gateway as {first}{where}, which watches it; {later} is not watched",
         "one section for each gateway: keep one",
     )

@@ -94,3 +94,16 @@ async def test_recover_does_not_take_the_gateway_that_happens_to_answer(tmp_path
         assert str(done["reason"]).endswith("away may have this session, too; say which is meant with --gateway")
         named = await _recover(setting, "here", "agent:main:main", Step.RESUME, ask=False)
         assert "--gateway" not in str(named.get("reason"))
+
+
+async def test_doctor_says_that_two_sections_lead_to_one_gateway(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        gateway = await Host(tmp_path, stack).start(".openclaw")
+        sections = [
+            f"{{name: {name}, url: '{gateway.url}{path}', token: {gateway.access.token}, state_dir: none}}"
+            for name, path in (("home", ""), ("proxied", "/2"))
+        ]
+        text = f"gateways: [{', '.join(sections)}]\nstate_dir: {tmp_path}/state\n"
+        found = await _gateways(Setting(parse(text, env={}), {"HOME": str(tmp_path)}, Secrets()), None)
+    words = "reaches the same gateway as home, and is not watched: one section for each gateway, keep one"
+    assert [(one.subject, one.text) for one in found if one.grade is Grade.FAIL] == [("proxied", words)]

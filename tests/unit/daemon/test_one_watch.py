@@ -14,9 +14,10 @@ import pytest
 from watchdog.adapters.clock import SystemClock
 from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.unmetered import NoMeter
-from watchdog.config import load
+from watchdog.config import load, parse
 from watchdog.daemon.assembly import Builder, ledger_path
 from watchdog.daemon.loop import Daemon
+from watchdog.daemon.one_watch import problem_of
 from watchdog.service.events import Event, RecordedLog
 from watchdog.simulator.profiles import PROFILES
 from watchdog.simulator.scenarios import demo_world
@@ -186,3 +187,15 @@ async def test_a_gateway_with_another_name_keeps_its_past(desk: Desk, is_running
             async with desk.running() as daemon:
                 await until(lambda: desk.watched() == ["castle"])
                 assert pauses(daemon) == ["castle"]
+
+
+def test_both_places_are_those_of_the_file(tmp_path: Path) -> None:
+    """What ``discover: local`` found has the place of that section."""
+    text = "gateways:\n  - {name: h}\n  - {discover: local}\n  - {name: far, url: 'wss://gateway.example'}\n"
+    written = parse(text, file="w.yaml", env={})
+    assert str(problem_of(written, "far", "work")).startswith(
+        "w.yaml:4:5: far reaches the same gateway as work at w.yaml:3, "
+    )
+    assert str(problem_of(written, "work", "h")).startswith(
+        "w.yaml:3:5: work reaches the same gateway as h at w.yaml:2, "
+    )
