@@ -112,9 +112,11 @@ async def test_the_later_of_two_names_for_one_gateway_is_not_watched_and_said_on
             states = {one["name"]: (one["phase"], one["problem"]) for one in desk.state()["gateways"]}
             assert states["home"][0] == "connected"
             assert states["again"] == ("refused", line["reason"])
+            desk.file.write_text(desk.file.read_text("utf-8").replace("10m", "11m"), "utf-8")
             await daemon.reload()
+            await until(lambda: len(desk.log.of(Event.CONFIG_LOADED)) == 1)
             await desk.passes("home", 3)
-            assert (desk.watched(), desk.refused()) == (["home"], ["again"]), "nothing changed, nothing is said again"
+            assert (desk.watched(), desk.refused()) == (["home"], ["again"]), "what did not change is not said again"
 
 
 @pytest.mark.parametrize("version", ["2026.3.24", "2026.9.6"])
