@@ -22,8 +22,11 @@ and ``Capabilities.lock`` says what that is worth. All methods block for at most
 from __future__ import annotations
 
 import contextlib
+import grp
+import ipaddress
 import json
 import os
+import pwd
 import re
 import stat
 import sys
@@ -96,12 +99,13 @@ def _chats_in(value: object, depth: int = 0) -> set[str]:
 
 
 class Host:
-    """This machine. Also what ``watchdog.gateway.discovery`` asks about processes."""
+    """This machine. Also what ``watchdog.gateway.discovery`` asks about processes and accounts."""
 
     def __init__(self, *, proc: Path = Path("/proc"), platform: str = sys.platform) -> None:
         self._proc = proc
         self._is_linux = platform == "linux"
         self._stores: dict[Path, _Store] = {}
+        self._unmapped = _unmapped_uid(proc) if self._is_linux else None
 
     # ------------------------------------------------------------ locks and transcripts
 
@@ -272,6 +276,70 @@ class Host:
             return ()
         return tuple(sorted((s.laddr.ip, s.laddr.port) for s in sockets if s.status == psutil.CONN_LISTEN and s.laddr))
 
+    def process_owner(self, pid: int) -> int | None:
+        """Whose process this is, by the rights that it has; None: it is gone, or that cannot be seen."""
+        try:
+            return int(psutil.Process(pid).uids().effective)
+        except (psutil.Error, OSError, ValueError, OverflowError):
+            return None
+
+    # ------------------------------------------------------------ accounts
+
+    def account_name(self, uid: int) -> str:
+        """``alice (uid 1000)``, or ``uid 1000`` where it has no name here."""
+        try:
+            return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
+        except (KeyError, OverflowError):
+            return f"uid {uid}"
+
+    def is_private_group(self, gid: int, uid: int) -> bool:
+        """The group is this account's own (its primary one) and has no other members but root.
+
+        Debian and Ubuntu give every account one, and then umask 002. An account without a name here (a container's) has
+        the group that this process has, if it is ours.
+        """
+        try:
+            primary = pwd.getpwuid(uid).pw_gid
+        except (KeyError, OverflowError):
+            primary = os.getgid() if uid == os.getuid() else -1
+        if primary != gid:
+            return False
+        with contextlib.suppress(KeyError, OverflowError):
+            for name in grp.getgrgid(gid).gr_mem:
+                try:
+                    if pwd.getpwnam(name).pw_uid not in (uid, 0):
+                        return False
+                except KeyError:
+                    continue  # a name without an account
+        return all(account.pw_uid in (uid, 0) for account in pwd.getpwall() if account.pw_gid == gid)
+
+    def is_unmapped(self, uid: int) -> bool:
+        """The id stands for every account that our user namespace does not map; in the first namespace none does."""
+        return uid == self._unmapped
+
+    def peer_owner(self, ours: tuple[str, int], theirs: tuple[str, int]) -> int | None:
+        """Whose the far end of a connection of ours is, by the kernel's own table, which shows that to every account.
+
+        None: the far end is not on this machine (or in another network namespace of it), or the table cannot be read.
+        """
+        if not self._is_linux:
+            return None
+        try:
+            sought = [(name, _table_words(theirs, words) + b" " + _table_words(ours, words)) for name, words in _TABLES]
+        except ValueError:
+            return None
+        for _try in range(_PEER_TRIES):  # the table is read piece by piece, and others may change it in between
+            for name, ends in sought:
+                try:
+                    rows = (self._proc / "net" / name).read_bytes()
+                except OSError:
+                    continue
+                at = rows.find(b": " + ends + b" ")
+                fields = rows[at : rows.find(b"\n", at)].split() if at >= 0 else []
+                if len(fields) > _INODE and fields[_INODE] != b"0":  # without an inode nobody has it open
+                    return int(fields[_UID])
+        return None
+
     def own_usage(self) -> OwnUsage:
         """This process's resident memory, open file descriptors and processor time so far."""
         process = psutil.Process()
@@ -286,6 +354,42 @@ class Host:
             return int(fields[19])
         except (OSError, ValueError, IndexError):
             return None
+
+
+# ---------------------------------------------------------------- accounts and sockets
+
+_TABLES = (("tcp", 1), ("tcp6", 4))
+"""Each table of the kernel, and how many words of four bytes an address has in it."""
+_UID, _INODE = 7, 9
+"""Fields of a row, counted from the colon after its number."""
+_PEER_TRIES = 3
+_WHOLE_MAP = ("0", "0", "4294967295")
+
+
+def _unmapped_uid(proc: Path) -> int | None:
+    """What ids that our user namespace does not map read as; None: it maps them all, so that ``nobody`` is an account."""
+    try:
+        lines = [tuple(line.split()) for line in (proc / "self" / "uid_map").read_text().splitlines()]
+    except OSError:
+        return None
+    if lines == [_WHOLE_MAP]:
+        return None
+    try:
+        return int((proc / "sys" / "kernel" / "overflowuid").read_text())
+    except (OSError, ValueError):
+        return 65534
+
+
+def _table_words(end: tuple[str, int], words: int) -> bytes:
+    """An address and port as ``/proc/net/tcp`` writes them: words of four bytes in the machine's own order."""
+    address = ipaddress.ip_address(end[0].partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else address
+    if words == 1:
+        packed = mapped.packed if mapped is not None else b""
+    else:
+        packed = address.packed if address.version == 6 else b"\0" * 10 + b"\xff" * 2 + address.packed
+    shown = (f"{int.from_bytes(packed[at : at + 4], sys.byteorder):08X}" for at in range(0, len(packed), 4))
+    return f"{''.join(shown)}:{end[1]:04X}".encode()
 
 
 # ---------------------------------------------------------------- files

@@ -76,7 +76,9 @@ def add_to(app: typer.Typer) -> None:
         if as_json:
             print_json(document)
         else:
-            print_file(as_yaml(document))
+            source = setting.loaded.source
+            print_file(f"# in force: {source if source is not None else 'built-in defaults, no file was found'}")
+            print_file(as_yaml(document).rstrip())
 
     @config_app.command("schema")
     def schema() -> None:

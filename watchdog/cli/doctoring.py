@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +29,6 @@ from watchdog.cli.shared import (
     JsonOption,
     Leave,
     Setting,
-    SilentLog,
     print_json,
     read_setting,
 )
@@ -41,7 +41,7 @@ from watchdog.daemon.assembly import Builder, ledger_path, state_folder
 from watchdog.gateway.capabilities import ADMIN, needs_of, parse_version
 from watchdog.gateway.client import GatewayClient
 from watchdog.service import descriptors, errors
-from watchdog.service.events import RecordedLog
+from watchdog.service.events import Event, RecordedLog
 from watchdog.service.ports import Clock
 from watchdog.service.watch import may_act
 
@@ -74,7 +74,7 @@ def add_to(app: typer.Typer) -> None:
 
         Example: `openclaw-watchdog doctor`
         """
-        findings = [_package()]
+        findings = [_package(), *_account(os.geteuid())]
         try:
             setting = read_setting(config)
         except ConfigError as problem:
@@ -118,6 +118,16 @@ def _package() -> Finding:
         f"`import watchdog` finds another package at {place}: install openclaw-watchdog in an environment of its own "
         "(`pipx install openclaw-watchdog`).",
     )
+
+
+def _account(uid: int) -> Sequence[Finding]:
+    if uid != 0:
+        return ()
+    words = (
+        "runs as root, which only watching the gateways of several accounts needs; recommended is the gateway's own account "
+        "(`service install`, or `service install --system --account USER`)"
+    )
+    return (Finding("account", Grade.WARN, words),)
 
 
 def _config(setting: Setting) -> list[Finding]:
@@ -192,14 +202,14 @@ def _installed(setting: Setting, control: ServiceControl, text: str, *, is_syste
 
 
 async def _gateways(setting: Setting, gateway: str | None) -> list[Finding]:
-    builder = Builder(setting.loaded, setting.env, SilentLog(), NoMeter(), secrets=setting.secrets)
+    aside = RecordedLog()
+    builder = Builder(setting.loaded, setting.env, aside, NoMeter(), secrets=setting.secrets)
     try:
         identity = identity_of(setting)
     except (errors.WatchdogError, OSError) as problem:
         return [Finding("identity", Grade.FAIL, str(problem))]
-    aside = RecordedLog()
     sections = chosen_sections(setting, gateway, aside)
-    findings = [Finding("discovery", Grade.WARN, str(line.fields["reason"])) for line in aside.lines]
+    findings: list[Finding] = []
     findings += limit_findings(max(len(sections), len(setting.loaded.config.gateways)), descriptors.reachable())
     seen: dict[str, tuple[ProcessSigns, set[str]]] = {}
     for section in sections:
@@ -212,7 +222,8 @@ async def _gateways(setting: Setting, gateway: str | None) -> list[Finding]:
             findings.append(Finding(section.name, Grade.FAIL, str(problem)))
         finally:
             await client.close()
-    return findings
+    said = dict.fromkeys(str(line["reason"]) for line in aside.of(Event.CONFIG_REFUSED))
+    return [*(Finding("discovery", Grade.WARN, reason) for reason in said), *findings]
 
 
 def limit_findings(gateways: int, limit: int) -> Sequence[Finding]:
@@ -258,6 +269,7 @@ async def _gateway(
             + ("" if snapshot.is_complete else "; the list could not be read to its end")
             + (f"; {len(snapshot.malformed)} row(s) cannot be read" if snapshot.malformed else ""),
         ),
+        *_whose(name, client, facts),
         *_clock(name, facts),
         *_scopes(name, client, steps, facts),
         *_signals(name, facts),
@@ -266,6 +278,33 @@ async def _gateway(
     if problem is not None:
         findings.append(Finding(name, Grade.WARN, problem))
     return findings, facts, snapshot
+
+
+def _whose(name: str, client: GatewayClient, facts: GatewayFacts) -> Sequence[Finding]:
+    """What was looked up before the secret was sent, and what this account cannot see."""
+    unchecked = client.unchecked_peer
+    words = (
+        "its port is its own account's or root's"
+        if unchecked is None
+        else f"whose its port is was not checked: {unchecked}"
+    )
+    findings = [Finding(name, Grade.OK, words)]
+    if facts.state_dir is not None and any(_is_closed(Path(facts.state_dir) / part) for part in (".", "agents")):
+        words = (
+            f"this account may not look into {facts.state_dir}: no session locks, no transcripts, no lock of the gateway; the "
+            "gateway's own account may (`service install --system --account USER`)"
+        )
+        findings.append(Finding(name, Grade.WARN, words))
+    return findings
+
+
+def _is_closed(folder: Path) -> bool:
+    try:
+        return not os.access(folder, os.R_OK | os.X_OK) and stat.S_ISDIR(folder.stat().st_mode)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def _clock(name: str, facts: GatewayFacts) -> Sequence[Finding]:

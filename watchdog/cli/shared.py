@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from watchdog.adapters.host import Host
 from watchdog.adapters.logs import LogFormat, StructuredLog, configure
 from watchdog.config import ConfigError, LoadedConfig, load
 from watchdog.core.printable import json_visible, visible
@@ -84,7 +85,7 @@ class Setting:
 def read_setting(config: Path | None) -> Setting:
     """Load the configuration; warnings go to stderr. Raises ``ConfigError``."""
     env = dict(os.environ)
-    loaded = load(config, env=env)
+    loaded = load(config, env=env, accounts=Host())
     for warning in loaded.warnings:
         say_error(f"warning: {warning}")
     return Setting(loaded, env, Secrets())

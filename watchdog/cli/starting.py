@@ -75,7 +75,10 @@ def look_around(env: Mapping[str, str], home: Path) -> Findings:
     """Every gateway of this user, the one this environment means first."""
     machine = Machine(env, home, Host())
     found = machine.everything()
-    told = [f"problem: {problem}" for problem in found.problems] if found.gateways else []
+    foreign = dict.fromkeys((*found.foreign, *(one for gateway in found.gateways for one in gateway.foreign)))
+    told = [f"not used: {problem}" for problem in foreign]
+    if found.gateways:
+        told += [f"problem: {problem}" for problem in found.problems]
     if not found.gateways:
         told += [f"No gateway was found: {problem}" for problem in found.problems]
         told.append(

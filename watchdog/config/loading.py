@@ -6,7 +6,7 @@ import copy
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -19,6 +19,7 @@ from watchdog.config.problems import ConfigError, KeyPath, Problem, closest, dot
 from watchdog.config.references import Surroundings, refers_only
 from watchdog.config.wording import problems_of
 from watchdog.core.policy import PolicyBook
+from watchdog.service.ownership import Accounts, NotTrusted, OnlyNumbers, judge_own
 
 VARIABLE = "OPENCLAW_WATCHDOG_CONFIG"
 FILE_NAME = "watchdog.yaml"
@@ -40,6 +41,8 @@ class LoadedConfig:
     warnings: tuple[Problem, ...] = ()
     """What loads but probably does not do what was meant. Shown by ``config check`` and ``doctor``, logged once."""
     document: Document = field(default_factory=lambda: Document(BUILT_IN), repr=False, compare=False)
+    was_found: bool = field(default=False, compare=False)
+    """Nobody named the file: it was found where one is looked for, so it must be ours each time it is read."""
 
     def problem_at(self, path: KeyPath, message: str, hint: str | None = None) -> Problem:
         """A problem found later (a missing secret, a port in use), with its place in the file."""
@@ -52,14 +55,28 @@ def load(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     system_folder: Path = SYSTEM_FOLDER,
+    uid: int | None = None,
+    accounts: Accounts | None = None,
+    was_found: bool = False,
 ) -> LoadedConfig:
     """The configuration in force: from ``path``, or the first of ``search_paths`` that exists, or built in.
 
-    ``env`` and ``cwd`` default to the process's own. Raises ``ConfigError`` with every problem found. A file that was
-    asked for by name and is missing is a problem; a file in one of the usual places may be missing, not unreadable.
+    ``env``, ``cwd`` and ``uid`` default to the process's own. Raises ``ConfigError`` with every problem found. A file that
+    was asked for by name and is missing is a problem; a file in one of the usual places may be missing, not unreadable.
+
+    A file that is only found must be of this account or root, and not be writable by everybody. ``watchdog.yaml`` of the
+    working folder, which may be anybody's, is passed over otherwise (a warning), and refused when no other file says what is
+    wanted; the others are refused. ``was_found``: ``path`` was found in such a place earlier, and nobody named it.
     """
     env = os.environ if env is None else env
     cwd = _working_folder() if cwd is None else cwd
+    judge = _Judge(os.geteuid() if uid is None else uid, accounts or OnlyNumbers(), cwd)
+    if was_found and path is not None:
+        file, shown = Path(path), str(path)
+        content = _read(file, shown, judge)
+        if content is None:
+            raise ConfigError([Problem(shown, None, None, "", "there is no such file", _beside(file))])
+        return _loaded(content, file, shown, env, (file,), was_found=True)
     if path is not None or env.get(VARIABLE):
         asked = Path(os.path.expanduser(path if path is not None else env[VARIABLE]))  # noqa: PTH111 - never raises
         file = cwd / asked if cwd else asked
@@ -71,17 +88,46 @@ def load(
         return _loaded(content, file, shown, env, (file,))
     searched: list[Path] = []
     strays: list[Problem] = []
+    foreign: ConfigError | None = None
     for file in search_paths(env, cwd, system_folder):
         searched.append(file)
         shown = file.name if file.parent == cwd else str(file)
-        content = _read(file, shown)
+        try:
+            content = _read(file, shown, judge)
+        except _ForeignConfig as refused:
+            if file.parent != cwd:
+                raise
+            foreign = refused
+            continue
         if content is not None:
-            return _loaded(content, file, shown, env, tuple(searched))
+            loaded = _loaded(content, file, shown, env, tuple(searched), was_found=True)
+            return replace(loaded, warnings=(*loaded.warnings, *(foreign.problems if foreign is not None else ())))
         stray = file.with_suffix(".yml")
         if os.access(stray, os.R_OK):
             strays.append(Problem(str(stray), None, None, "", "this file is not read", f"rename it to {FILE_NAME}"))
+    if foreign is not None:
+        raise foreign
     config = Config()
     return LoadedConfig(config, build_policy_book(config), None, tuple(searched), tuple(strays))
+
+
+class _ForeignConfig(ConfigError):
+    """A file was found where one is looked for, and it is not ours to obey."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Whether a file that was found is ours."""
+
+    uid: int
+    accounts: Accounts
+    cwd: Path | None
+
+    def __call__(self, file: Path, opened: os.stat_result) -> None:
+        try:
+            judge_own(file, opened, self.uid, self.accounts, with_folder=file.parent == self.cwd)
+        except NotTrusted as reason:
+            raise _ForeignConfig([Problem(str(file), None, None, "", reason.problem, reason.way_out)]) from None
 
 
 def search_paths(env: Mapping[str, str], cwd: Path | None, system_folder: Path = SYSTEM_FOLDER) -> tuple[Path, ...]:
@@ -178,16 +224,26 @@ def _overlap(one: KeyPath, other: KeyPath) -> bool:
     return one[:shorter] == other[:shorter]
 
 
-def _loaded(content: bytes, file: Path, shown: str, env: Mapping[str, str], searched: tuple[Path, ...]) -> LoadedConfig:
+def _loaded(
+    content: bytes,
+    file: Path,
+    shown: str,
+    env: Mapping[str, str],
+    searched: tuple[Path, ...],
+    *,
+    was_found: bool = False,
+) -> LoadedConfig:
     loaded = parse(_decoded(content, shown), file=shown, env=env, folder=file.absolute().parent)
     warnings = (*loaded.warnings, *_exposed(loaded.config, file, shown))
-    return LoadedConfig(loaded.config, loaded.policy_book, file, searched, warnings, loaded.document)
+    return LoadedConfig(loaded.config, loaded.policy_book, file, searched, warnings, loaded.document, was_found)
 
 
-def _read(file: Path, shown: str) -> bytes | None:
-    """The file's bytes. ``None``: there is no such file."""
+def _read(file: Path, shown: str, judge: _Judge | None = None) -> bytes | None:
+    """The file's bytes. ``None``: there is no such file. ``judge``: it was not named, so it must be ours."""
     try:
         with file.open("rb") as stream:
+            if judge is not None:
+                judge(file, os.fstat(stream.fileno()))
             content = stream.read(_LARGEST + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None

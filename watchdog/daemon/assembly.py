@@ -29,7 +29,7 @@ from watchdog.gateway.client import GatewayClient
 from watchdog.gateway.identity import DeviceIdentity, DeviceTokens
 from watchdog.gateway.secrets import Secret
 from watchdog.service.errors import WatchdogError
-from watchdog.service.events import Log
+from watchdog.service.events import Event, Log
 from watchdog.service.ledger import Notes
 from watchdog.service.ports import Clock, Meter
 from watchdog.service.redaction import Secrets
@@ -129,10 +129,17 @@ class Builder:
     """Where gateways before 2026.9 keep their locks; None: TMPDIR of ``env``, then ``/tmp``."""
 
     machine: Machine = field(init=False)
+    _said: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         home = Path(self.env.get("HOME") or Path.home())
-        self.machine = Machine(self.env, home, self.host, self.tmp_dirs)
+        self.machine = Machine(self.env, home, self.host, self.tmp_dirs, self._say_foreign)
+
+    def _say_foreign(self, reason: str) -> None:
+        """What was found and is not used because of whose it is: once in a life, however often it is found."""
+        if reason not in self._said:
+            self._said.add(reason)
+            self.log.event(Event.CONFIG_REFUSED, reason=reason, in_force="everything else that was found")
 
     def local_gateways(self) -> LocalGateways:
         """What ``discover: local`` stands for, not looked for yet."""
@@ -216,12 +223,13 @@ class Builder:
         ledger = Ledger.open(ledger_path(state_dir), owner=True, tolerant=True, wall=lambda: self.clock.now().wall)
         notes = HandoffNotes(state_dir)
         recordings = Recordings(recordings_folder(state_dir), self.clock, self.log, self.secrets)
-        source, local = self.loaded.source, self.local_gateways()
+        source, was_found, local = self.loaded.source, self.loaded.was_found, self.local_gateways()
         spelled_out = local.spelled_out(self.loaded)
 
         def read_again() -> LoadedConfig:
-            nonlocal source
-            loaded = load(source, env=dict(self.env))
+            nonlocal source, was_found
+            loaded = load(source, env=dict(self.env), accounts=self.host, was_found=was_found)
+            was_found = loaded.was_found
             source = loaded.source  # a file that was found once is missed when it is gone: no silent built-in defaults
             return loaded
 

@@ -6,12 +6,18 @@ A section is one of three kinds. Without url: the gateway the environment means.
 OpenClaw configuration, whoever the environment means. With a url of this machine: completed by the profile whose gateway
 listens on that port. Limit: one that does not run completes nothing, unless the environment means it, because its port
 may be a tunnel to another machine, where its token has no business and its files prove nothing.
+
+Whose secret it is decides who may see it: on this machine, the far end of each connection must be of the account that the
+gateway's files are of, or root's, or our own (``errors.ForeignListener``). A url with a secret of its own and without
+``state_dir`` is taken as named: whoever listens there is meant.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 from watchdog.config import Gateway as GatewaySection
 from watchdog.config import SecretError, resolve_secret
@@ -19,13 +25,16 @@ from watchdog.daemon.addresses import is_local, is_same_place
 from watchdog.daemon.local_gateways import LocalGateway
 from watchdog.daemon.machine import Machine
 from watchdog.gateway.capabilities import READ
+from watchdog.gateway.dialing import CheckPeer
 from watchdog.gateway.discovery import DiscoveredGateway
 from watchdog.gateway.endpoint import Endpoint
+from watchdog.gateway.gateway_lock import Address
 from watchdog.gateway.identity import DeviceIdentity, DeviceTokens
 from watchdog.gateway.link import Credentials
-from watchdog.gateway.openclaw_config import DiscoveryError
+from watchdog.gateway.openclaw_config import CONFIG_NAMES, DiscoveryError
 from watchdog.gateway.secrets import Secret
 from watchdog.service import errors
+from watchdog.service.ownership import owner_of
 
 KeepSecret = Callable[[str], None]
 
@@ -58,9 +67,11 @@ class EndpointFinder:
                 "set gateways[].url, or start the gateway."
             )
         local = found if found is not None and is_local(found.url) else None
+        is_own, credentials = self._credentials(url, found)
         return Endpoint(
             url=url,
-            credentials=self._credentials(url, found),
+            credentials=credentials,
+            check_peer=self._check_peer(found, is_secret_named=is_own),
             state_dir=self._state_dir(local),
             gateway_pid=local.pid if local is not None else None,
             insecure=section.insecure,
@@ -104,14 +115,52 @@ class EndpointFinder:
                 return found
         return None
 
-    def _credentials(self, url: str, found: DiscoveredGateway | None) -> Credentials:
+    def _check_peer(self, found: DiscoveredGateway | None, *, is_secret_named: bool) -> CheckPeer:
+        """The question whose the port is, for a secret out of the section itself or out of what was found."""
+        host, name = self._machine.host, self._section.name
+        owner, why_not = self._owner(found, is_secret_named=is_secret_named)
+
+        def check(ours: Address, theirs: Address) -> str | None:
+            if owner is None:
+                return why_not
+            uid = host.peer_owner(ours, theirs)
+            if uid is None or host.is_unmapped(uid):
+                return "whose it is cannot be seen from here"
+            if uid in (owner, 0, os.getuid()):
+                return None
+            mine, other = host.account_name(owner), host.account_name(uid)
+            raise errors.ForeignListener(
+                f"{name}: {other} answers on port {theirs[1]}, and the gateway there is of {mine}: nothing secret was sent; "
+                "stop what listens there, or, if it is a proxy of yours, give this gateway url and token and no state_dir."
+            )
+
+        return check
+
+    def _owner(self, found: DiscoveredGateway | None, *, is_secret_named: bool) -> tuple[int | None, str]:
+        """Whose the port must be; None: it is not asked, and why."""
+        section = self._section
+        if section.url is None or not is_secret_named:
+            if found is not None and found.owner is not None:
+                return found.owner, ""
+            if found is not None and is_local(found.url):
+                return None, "what the environment names does not say whose it is"
+            return None, "it is on another machine"
+        if section.state_dir is None or section.state_dir == "none":
+            return None, "its url is named in the configuration, without a state_dir"
+        state_dir = Path(section.state_dir)
+        owner = owner_of((state_dir / CONFIG_NAMES[0], state_dir), os.getuid(), self._machine.host, is_named=True)
+        return (owner.uid, "") if owner is not None else (None, "its state_dir does not say whose it is")
+
+    def _credentials(self, url: str, found: DiscoveredGateway | None) -> tuple[bool, Credentials]:
+        """What to sign in with, and whether nothing of it came out of files that were found."""
         section = self._section
         try:
             token = Secret.of(resolve_secret(section, "token", self._machine.env))
             password = Secret.of(resolve_secret(section, "password", self._machine.env))
         except SecretError as problem:
             raise errors.AuthenticationRefused(f"{section.name}: {problem}") from problem
-        if token is None and password is None and found is not None:
+        is_named = token is not None or password is not None or found is None
+        if not is_named and found is not None:
             try:
                 token = found.token_source() if found.token_source is not None else None
                 password = found.password() if token is None and found.password is not None else None
@@ -123,7 +172,9 @@ class EndpointFinder:
         for secret in (token, password, device_token):
             if secret is not None:
                 self._on_secret(secret.reveal())
-        return Credentials(token, password if token is None else None, device_token if token is None else None)
+        return is_named, Credentials(
+            token, password if token is None else None, device_token if token is None else None
+        )
 
     def _state_dir(self, found: DiscoveredGateway | None) -> str | None:
         section = self._section

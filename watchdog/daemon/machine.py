@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,7 +11,15 @@ from watchdog.adapters.containers import Containers, ContainerTrouble
 from watchdog.gateway.cells import Cell, ContainerUnseen, Inspect, look_at, read_registry, registry_of
 from watchdog.gateway.discovery import DiscoveredGateway, Discovery, discover, discover_all
 from watchdog.gateway.gateway_lock import Processes
-from watchdog.gateway.openclaw_config import ConfigPlace, DiscoveryError, GatewayNotFound, locate, state_folders
+from watchdog.gateway.openclaw_config import (
+    ConfigPlace,
+    DiscoveryError,
+    ForeignFile,
+    GatewayNotFound,
+    locate,
+    state_folders,
+)
+from watchdog.service.ownership import owner_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +32,27 @@ class Machine:
     host: Processes
     tmp_dirs: tuple[Path, ...] | None = None
     """Where gateways before 2026.9 keep their locks; None: TMPDIR of ``env``, then ``/tmp``."""
+    on_foreign: Callable[[str], None] = lambda _sentence: None
+    """Takes, at every look, what was found and is not used because of whose it is."""
     _cells: dict[Cell, DiscoveredGateway] = field(default_factory=dict, repr=False)
 
     def meant(self) -> DiscoveredGateway:
         """The gateway the environment means. Raises ``DiscoveryError`` leaves."""
-        return discover(self.env, self.home, self.host, uid=os.getuid(), tmp_dirs=self.tmp_dirs)
+        found = discover(self.env, self.home, self.host, uid=os.getuid(), tmp_dirs=self.tmp_dirs)
+        self._say(found.foreign)
+        return found
 
     def gateways(self, also: Iterable[ConfigPlace] = ()) -> Discovery:
         """Every gateway of this user that is no fleet cell; ``also`` in places that an earlier look led to."""
-        return discover_all(self.env, self.home, self.host, uid=os.getuid(), tmp_dirs=self.tmp_dirs, also=also)
+        found = discover_all(self.env, self.home, self.host, uid=os.getuid(), tmp_dirs=self.tmp_dirs, also=also)
+        self._say(found.foreign)
+        for gateway in found.gateways:
+            self._say(gateway.foreign)
+        return found
+
+    def _say(self, foreign: Iterable[ForeignFile]) -> None:
+        for problem in foreign:
+            self.on_foreign(str(problem))
 
     def everything(self, also: Iterable[ConfigPlace] = ()) -> Discovery:
         """``gateways`` and the fleet cells of this user, which are remembered for ``cell``."""
@@ -60,9 +80,12 @@ class Machine:
         """Every cell, and the registries that cannot be read."""
         rows: list[Cell] = []
         unread: dict[Path, DiscoveryError] = {}
-        for registry in dict.fromkeys(registry_of(folder) for folder in state_folders(self.env, self.home)):
+        named = locate(self.env, self.home).state_dir if (self.env.get("OPENCLAW_STATE_DIR") or "").strip() else None
+        for folder in dict.fromkeys(state_folders(self.env, self.home)):
+            registry = registry_of(folder)
+            owner = owner_of((registry, folder), os.getuid(), self.host, is_named=folder == named)
             try:
-                rows += read_registry(registry)
+                rows += read_registry(registry, owner)
             except DiscoveryError as problem:
                 unread[registry] = problem
         return tuple(rows), unread

@@ -22,14 +22,15 @@ import re
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 from watchdog.gateway.credentials import SecretSource
 from watchdog.gateway.discovery import DiscoveredGateway
-from watchdog.gateway.openclaw_config import ConfigUnreadable, DiscoveryError, is_there
+from watchdog.gateway.openclaw_config import ConfigUnreadable, DiscoveryError, ForeignFile, is_there
 from watchdog.gateway.secrets import Secret
+from watchdog.service.ownership import NotTrusted, Owner
 
 RUNTIMES = ("docker", "podman")
 _TENANT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
@@ -59,6 +60,8 @@ class Cell:
     host_port: int
     container_name: str
     data_dir: Path
+    account: int | None = field(default=None, compare=False)
+    """Whose registry it is, so that only this account's port, or root's, is shown its token; None: not known."""
 
     @property
     def url(self) -> str:
@@ -83,23 +86,32 @@ def registry_of(state_dir: Path) -> Path:
     return state_dir / "state" / "openclaw.sqlite"
 
 
-def read_registry(registry: Path) -> tuple[Cell, ...]:
-    """Every cell in this database; none when it does not exist or knows no fleet. Raises ``ConfigUnreadable``."""
+def read_registry(registry: Path, owner: Owner | None = None) -> tuple[Cell, ...]:
+    """Every cell in this database; none when it does not exist or knows no fleet. Raises ``ConfigUnreadable``.
+
+    ``owner``: whose it must be (``ForeignFile``); None: whoever's. The database cannot be opened once and judged then; where
+    the way to it is of one hand nobody else can exchange it in between.
+    """
     try:
         if not registry.is_file():
             return ()
+        if owner is not None:
+            owner.judge(registry)
         is_open = is_there(registry.with_name(f"{registry.name}-wal"))
         uri = f"{registry.absolute().as_uri()}?mode=ro{'' if is_open else '&immutable=1'}"
         with closing(sqlite3.connect(uri, uri=True, timeout=_PATIENCE)) as db:
             known = db.execute("select 1 from sqlite_master where type = 'table' and name = 'fleet_cells'").fetchone()
             rows = db.execute(_QUERY).fetchall() if known else []
+    except NotTrusted as reason:
+        raise ForeignFile.of(registry, reason) from None
     except (sqlite3.Error, OSError) as error:
         raise ConfigUnreadable(
             str(registry),
             f"its fleet cells cannot be read ({getattr(error, 'strerror', None) or error})",
             "name each cell under gateways: with url and token",
         ) from error
-    return tuple(cell for row in rows if (cell := _cell(registry, *row)) is not None)
+    account = owner.uid if owner is not None else None
+    return tuple(cell for row in rows if (cell := _cell(registry, account, *row)) is not None)
 
 
 def look_at(cell: Cell, inspect: Inspect) -> DiscoveredGateway:
@@ -129,6 +141,7 @@ def look_at(cell: Cell, inspect: Inspect) -> DiscoveredGateway:
         state_dir=cell.data_dir,
         config_path=cell.config_path,
         auth_mode="token",
+        owner=cell.account,
         cell=cell,
         is_running_in_container=is_running,
         missing=missing,
@@ -136,7 +149,7 @@ def look_at(cell: Cell, inspect: Inspect) -> DiscoveredGateway:
     )
 
 
-def _cell(registry: Path, *row: object) -> Cell | None:
+def _cell(registry: Path, account: int | None, *row: object) -> Cell | None:
     """A row that is what fleet writes; anything else is not ours to understand."""
     tenant, runtime, port, name, folder = row
     if not isinstance(tenant, str) or not _TENANT.fullmatch(tenant) or name != f"openclaw-cell-{tenant}":
@@ -145,7 +158,7 @@ def _cell(registry: Path, *row: object) -> Cell | None:
         return None
     if not isinstance(runtime, str) or runtime not in RUNTIMES:
         return None
-    return Cell(registry, tenant, runtime, port, f"openclaw-cell-{tenant}", Path(folder))
+    return Cell(registry, tenant, runtime, port, f"openclaw-cell-{tenant}", Path(folder), account)
 
 
 def _token(config: Mapping[str, object]) -> Secret | None:

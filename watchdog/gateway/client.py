@@ -128,6 +128,11 @@ class GatewayClient:
     def name(self) -> str:
         return self._name
 
+    @property
+    def unchecked_peer(self) -> str | None:
+        """Why nobody looked up whose the gateway's port is; None: it was looked up, or there is no connection."""
+        return self._link.unchecked_peer if self._link is not None else None
+
     # ---------------------------------------------------------------- connecting
 
     async def connect(self) -> GatewayFacts:
@@ -248,6 +253,7 @@ class GatewayClient:
             patience=min(self._patience, 10.0),
             insecure=endpoint.insecure,
             dial=self._dial,
+            check_peer=endpoint.check_peer,
             openclaw=endpoint.openclaw,
         )
         issued = link.hello.auth.deviceToken if link.hello.auth is not None else None

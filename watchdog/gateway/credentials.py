@@ -16,8 +16,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from watchdog.gateway.openclaw_config import DiscoveryError, expand, read_text, section
+from watchdog.gateway.openclaw_config import DiscoveryError, expand, open_text, section
 from watchdog.gateway.secrets import Secret
+from watchdog.service.ownership import NotTrusted, Owner
 
 _ENV_REFERENCE = re.compile(
     r"\$\{([A-Z_][A-Z0-9_]*)\}|\$([A-Z][A-Z0-9_]{0,127})|(?:secretref-env:|__env__:)([A-Z][A-Z0-9_]*)"
@@ -60,13 +61,23 @@ class _Reading:
     config_path: Path
     env: Mapping[str, str] = field(repr=False)
     home: Path
+    owner: Owner | None
 
 
 def gateway_credentials(
-    config: Mapping[str, object], config_path: Path, env: Mapping[str, str], home: Path, *, is_remote: bool = False
+    config: Mapping[str, object],
+    config_path: Path,
+    env: Mapping[str, str],
+    home: Path,
+    *,
+    is_remote: bool = False,
+    owner: Owner | None = None,
 ) -> Credentials:
-    """The credentials of the gateway that ``config`` describes; ``is_remote``: of the one at ``gateway.remote``."""
-    reading = _Reading(config, config_path, env, home)
+    """The credentials of the gateway that ``config`` describes; ``is_remote``: of the one at ``gateway.remote``.
+
+    ``owner``: whose configuration it is; a file that this account may not read itself is not read for it.
+    """
+    reading = _Reading(config, config_path, env, home, owner)
     auth = section(config, "gateway", "remote" if is_remote else "auth")
     setting = "gateway.remote" if is_remote else "gateway.auth"
     mode = None if is_remote else auth.get("mode")
@@ -148,7 +159,11 @@ def _from_file(reading: _Reading, provider: Mapping[str, object], alias: str, po
         )
     path = expand(where, reading.home)
     try:
-        text = read_text(path)
+        text, info = open_text(path)
+        if reading.owner is not None:
+            reading.owner.judge_readable(path, info)
+    except NotTrusted as reason:
+        raise CredentialUnavailable(origin, f"{reason.problem} (it names {path})", reason.way_out) from None
     except FileNotFoundError as error:
         raise CredentialUnavailable(origin, f"the file {path} does not exist", _WAY_OUT) from error
     except DiscoveryError as error:

@@ -27,6 +27,11 @@ Dial = Callable[[str, str, float, ssl.SSLContext | None], Awaitable[ClientConnec
 """(gateway's name, url, patience in seconds, TLS) -> an open WebSocket; raises ``errors.GatewayError`` leaves only."""
 
 
+CheckPeer = Callable[[tuple[str, int], tuple[str, int]], str | None]
+"""(our end, the far end) of an open connection -> None: the far end may be shown the secret; text: why that was not looked
+up. Raises ``errors.ForeignListener``. Blocks for some milliseconds of reading."""
+
+
 def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from watchdog.gateway.dialing import CheckPeer
 from watchdog.gateway.link import Credentials
 
 
@@ -21,5 +22,7 @@ class Endpoint:
     insecure: bool = False
     lock_created_at: datetime | None = None
     """When the gateway wrote its own lock file, when it is on this machine: it started no later than that."""
+    check_peer: CheckPeer | None = None
+    """Asked on every connection before the credentials are sent; None: whoever answers there is shown them."""
     openclaw: Callable[[], str | None] = lambda: None
     """The command that runs OpenClaw's CLI for this gateway on this machine, or None; asked for when a person needs it."""

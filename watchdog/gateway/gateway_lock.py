@@ -11,6 +11,9 @@ configPath, startTime`` and no port.
 versions write none there). Files are left behind by kill -9, so nothing here is believed before the process was checked.
 A gateway in a container writes pids of its own namespace: checked here they are somebody else's or nobody's, so such a
 lock counts as not alive, which costs its port and pid and does no harm.
+
+Whose a lock is decides what it may lead to: the folder, the lock and its process must be of one account, or root's.
+2026.3.24 to 8.2 write their lock group-writable under umask 002, 9.6 does not (measured).
 """
 
 from __future__ import annotations
@@ -18,17 +21,20 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from watchdog.gateway.openclaw_config import DiscoveryError, read_text
+from watchdog.gateway.openclaw_config import DiscoveryError, ForeignFile, open_text
+from watchdog.service.ownership import Accounts, NotTrusted, Owner, shown
+
+Address = tuple[str, int]
 
 
-class Processes(Protocol):
-    """What discovery asks about processes. ``watchdog.adapters.host.Host`` is one."""
+class Processes(Accounts, Protocol):
+    """What discovery asks about processes and accounts. ``watchdog.adapters.host.Host`` is one."""
 
     def process_is_alive(self, pid: int, start_time: int | None = None, written_at: datetime | None = None) -> bool:
         """Whether the process that wrote ``pid`` (and its start time, at ``written_at``) into a file still lives."""
@@ -37,6 +43,18 @@ class Processes(Protocol):
     def listening(self, pid: int) -> tuple[tuple[str, int], ...]:
         """(address, port) of every TCP port this process listens on; empty where that cannot be seen."""
         ...
+
+    def process_owner(self, pid: int) -> int | None:
+        """Whose process this is; None: it is gone, or that cannot be seen."""
+        ...
+
+    def peer_owner(self, ours: Address, theirs: Address) -> int | None:
+        """Whose the far end of a connection of ours is; None: not on this machine, or that cannot be seen."""
+        ...
+
+
+OwnerIn = Callable[[Path], Owner | None]
+"""Whose locks count in this folder; None: whoever's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +69,22 @@ class GatewayLock:
     port: int | None
     start_time: int | None
     is_alive: bool
+    owner: int
+    """The account whose lock it is."""
+    foreign: ForeignFile | None = None
+    """Why a live one is not used."""
 
 
-def gateway_locks(folders: Iterable[Path], processes: Processes) -> tuple[GatewayLock, ...]:
+def gateway_locks(
+    folders: Iterable[Path], processes: Processes, owner_in: OwnerIn = lambda _folder: None
+) -> tuple[GatewayLock, ...]:
     """Every gateway lock in these folders, live ones first, newest first among equals."""
-    found = [lock for folder in folders for path in _lock_files(folder) if (lock := read_lock(path, processes))]
+    found = [
+        lock
+        for folder in folders
+        for path in _lock_files(folder)
+        if (lock := read_lock(path, processes, owner_in(folder)))
+    ]
     oldest = datetime.min.replace(tzinfo=UTC)
     return tuple(sorted(found, key=lambda lock: (lock.is_alive, lock.created_at or oldest), reverse=True))
 
@@ -75,15 +104,38 @@ def lock_folders(state_dirs: Iterable[Path], tmp_dirs: Iterable[Path], uid: int)
                 yield folder
 
 
-def read_lock(path: Path, processes: Processes) -> GatewayLock | None:
-    """The lock in this file, or None: no such file, not ours to read, half-written, or not a gateway's."""
+def misplaced_folders(tmp_dirs: Iterable[Path], uid: int, accounts: Accounts) -> Iterator[ForeignFile]:
+    """Lock folders in the shared temp folders whose name says one account and whose owner is another."""
+    for tmp_dir in dict.fromkeys(tmp_dirs):
+        for folder in _glob(tmp_dir, "openclaw-*" if uid == 0 else f"openclaw-{uid}"):
+            said = folder.name.removeprefix("openclaw-")
+            info = _lstat(folder)
+            if (
+                info is None
+                or not (said.isascii() and said.isdecimal())
+                or (stat.S_ISDIR(info.st_mode) and str(info.st_uid) == said)
+            ):
+                continue
+            what = "it" if stat.S_ISDIR(info.st_mode) else "it is no folder and"
+            yield ForeignFile(
+                shown(folder),
+                f"{what} belongs to {accounts.account_name(info.st_uid)}, and its name says uid {said}",
+                "no lock in it is used: remove it",
+            )
+
+
+def read_lock(path: Path, processes: Processes, owner: Owner | None = None) -> GatewayLock | None:
+    """The lock in this file, or None: no such file, not ours to read, half-written, or not a gateway's.
+
+    ``owner``: whose it must be, and whose its process; None: whoever's. A dead one is nobody's concern.
+    """
     try:
-        text = read_text(path).lstrip()
+        text, info = open_text(path)
     except (FileNotFoundError, DiscoveryError):
         return None
     try:
-        said, _end = json.JSONDecoder().raw_decode(text)  # the first object only: padding follows it (9.6)
-    except ValueError:
+        said, _end = json.JSONDecoder().raw_decode(text.lstrip())  # the first object only: padding follows it (9.6)
+    except (ValueError, RecursionError):
         return None
     if not isinstance(said, dict) or said.get("role", "gateway") != "gateway":
         return None
@@ -92,6 +144,8 @@ def read_lock(path: Path, processes: Processes) -> GatewayLock | None:
         return None
     created_at, start_time = _instant(said.get("createdAt")), _whole(said.get("startTime"))
     state_dir, port = said.get("stateDir"), _whole(said.get("port"))
+    is_alive = processes.process_is_alive(pid, start_time, created_at)
+    foreign = _foreign(path, info, pid, processes, owner) if is_alive and owner is not None else None
     return GatewayLock(
         path=path,
         pid=pid,
@@ -100,7 +154,25 @@ def read_lock(path: Path, processes: Processes) -> GatewayLock | None:
         state_dir=Path(state_dir) if isinstance(state_dir, str) and state_dir else None,
         port=port if port is not None and 0 < port < 65536 else None,
         start_time=start_time,
-        is_alive=processes.process_is_alive(pid, start_time, created_at),
+        is_alive=is_alive and foreign is None,
+        owner=info.st_uid if owner is None else owner.uid,
+        foreign=foreign,
+    )
+
+
+def _foreign(path: Path, info: os.stat_result, pid: int, processes: Processes, owner: Owner) -> ForeignFile | None:
+    """Why this lock is not used; None: lock and process are of one hand."""
+    try:
+        owner.judge(path, info)
+    except NotTrusted as reason:
+        return ForeignFile.of(path, reason)
+    holder = processes.process_owner(pid)
+    if holder is None or owner.is_hand(holder):
+        return None
+    return ForeignFile(
+        shown(path),
+        f"it is {owner}'s and names process {pid} of {processes.account_name(holder)}",
+        "the lock is not used: remove it",
     )
 
 
@@ -116,11 +188,15 @@ def _glob(folder: Path, pattern: str) -> list[Path]:
 
 
 def _owner_of_real_folder(folder: Path) -> int | None:
+    info = _lstat(folder)
+    return info.st_uid if info is not None and stat.S_ISDIR(info.st_mode) else None
+
+
+def _lstat(folder: Path) -> os.stat_result | None:
     try:
-        info = os.lstat(folder)
+        return os.lstat(folder)
     except OSError:
         return None
-    return info.st_uid if stat.S_ISDIR(info.st_mode) else None
 
 
 def _whole(value: object) -> int | None:

@@ -21,7 +21,7 @@ from websockets.protocol import State
 
 from watchdog import __version__
 from watchdog.core.model import Moment
-from watchdog.gateway.dialing import Dial, check_url, dial_network
+from watchdog.gateway.dialing import CheckPeer, Dial, check_url, dial_network
 from watchdog.gateway.frames import (
     MAX_PROTOCOL,
     MIN_PROTOCOL,
@@ -101,6 +101,12 @@ def _was_taken(future: asyncio.Future[Response]) -> bool:
     return future.result().error is None
 
 
+def _ends_of(socket: ClientConnection) -> tuple[tuple[str, int], tuple[str, int]]:
+    """Our end and the far one, without what only IPv6 adds."""
+    ours, theirs = socket.local_address, socket.remote_address
+    return (ours[0], ours[1]), (theirs[0], theirs[1])
+
+
 class Link:
     """An open, signed-in connection. Use ``Link.open``; every failure is an ``errors.GatewayError`` leaf."""
 
@@ -118,6 +124,8 @@ class Link:
         """When the link ended, or None while it is open."""
         self.report = LinkReport()
         self.hello = Hello()
+        self.unchecked_peer: str | None = None
+        """Why nobody looked up whose the port is; None: it is the gateway's own account's, or root's."""
         self.clock_ms: float | None = None
         self.bytes_received = 0
         self.on_event: Callable[[Event], None] | None = None
@@ -140,14 +148,18 @@ class Link:
         insecure: bool = False,
         tls: ssl.SSLContext | None = None,
         dial: Dial | None = None,
+        check_peer: CheckPeer | None = None,
         openclaw: Callable[[], str | None] = lambda: None,
     ) -> Link:
         """Connect and sign in within ``patience`` seconds for each of the two. ``dial``: how the socket is opened; None:
-        over the network. ``openclaw``: how its CLI is run for this gateway here, for the sentence of a refusal."""
+        over the network. ``check_peer``: who answers there is looked at before anything secret is sent; None: it is not.
+        ``openclaw``: how its CLI is run for this gateway here, for the sentence of a refusal."""
         check_url(name, url, insecure=insecure)
         socket = await (dial or dial_network)(name, url, patience, tls)
         link = cls(name, socket, Conversation(), clock)
         try:
+            if check_peer is not None:
+                link.unchecked_peer = await asyncio.to_thread(check_peer, *_ends_of(socket))
             async with asyncio.timeout(patience):
                 await link._sign_in(introduction, credentials, device, clock, openclaw)
         except TimeoutError:

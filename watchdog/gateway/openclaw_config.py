@@ -13,13 +13,14 @@ import io
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyjson5
 
 from watchdog.service.errors import GatewayError
+from watchdog.service.ownership import NotTrusted, Owner, shown
 
 CONFIG_NAMES = ("openclaw.json", "clawdbot.json", "moldbot.json")
 """In the order OpenClaw tries them (source of 2026.3.24; 2026.9.6 no longer knows the last one)."""
@@ -69,6 +70,14 @@ class ConfigBroken(DiscoveryError):
     def __init__(self, place: str, problem: str, way_out: str, line: int | None = None) -> None:
         super().__init__(place if line is None else f"{place}, line {line}", problem, way_out)
         self.line = line
+
+
+class ForeignFile(DiscoveryError):
+    """It was found and is not used, because of whose it is or may be."""
+
+    @classmethod
+    def of(cls, path: Path, reason: NotTrusted) -> ForeignFile:
+        return cls(shown(path), reason.problem, reason.way_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +173,16 @@ def expand(path: str, home: Path) -> Path:
 # ---------------------------------------------------------------- what it says
 
 
-def read_config(path: Path, *, include_roots: tuple[Path, ...] = ()) -> dict[str, object]:
+def read_config(path: Path, *, include_roots: tuple[Path, ...] = (), owner: Owner | None = None) -> dict[str, object]:
     """The sections discovery needs, with their ``$include`` files merged in; other sections are not looked at.
+
+    ``owner``: whose every one of these files must be (``ForeignFile``); None: whoever's.
 
     ``$include`` (2026.9.6 docs, config-secrets-env): one path or a list, relative to the including file, at most ten
     deep, inside the configuration's folder or OPENCLAW_INCLUDE_ROOTS; sibling keys win over included ones.
     """
     roots = tuple(root.resolve() for root in (path.parent, *include_roots))
-    whole = _with_includes(_parse(path), path, roots, only=_SECTIONS)
+    whole = _with_includes(_parse(path, owner), path, roots, owner, only=_SECTIONS)
     if not isinstance(whole, dict):
         raise ConfigBroken(
             str(path), "it is not a JSON object", "restore it from openclaw.json.bak or run openclaw doctor"
@@ -187,16 +198,14 @@ def section(config: Mapping[str, object], *keys: str) -> Mapping[str, object]:
     return here if isinstance(here, Mapping) else {}
 
 
-def gateway_environment(
-    env: Mapping[str, str], config: Mapping[str, object], dotenv: tuple[Path, ...]
-) -> dict[str, str]:
-    """``env`` as a gateway would have it: then ``.env`` files, then the config's ``env`` block; earlier ones win.
+def gateway_environment(env: Mapping[str, str], config: Mapping[str, object], dotenv: Iterable[str]) -> dict[str, str]:
+    """``env`` as a gateway would have it: then (texts of) ``.env`` files, then the config's ``env`` block; earlier ones win.
 
     Order from help/environment.md of 2026.9.6. Its folder's own ``.env`` is left out: OPENCLAW_* names in it do not count.
     """
     result = {name: value for name, value in env.items() if value}
-    for path in dotenv:
-        for name, value in parse_dotenv(read_text_if_there(path) or "").items():
+    for text in dotenv:
+        for name, value in parse_dotenv(text).items():
             result.setdefault(name, value)
     block = section(config, "env")
     for name, given in (*section(block, "vars").items(), *block.items()):  # "vars" and "shellEnv" are no strings
@@ -217,21 +226,28 @@ def parse_dotenv(text: str) -> dict[str, str]:
     return result
 
 
-def read_text_if_there(path: Path) -> str | None:
-    """The text of a small regular file, None when there is none or it cannot be read."""
-    try:
-        return read_text(path)
-    except (DiscoveryError, FileNotFoundError):
-        return None
+def read_text(path: Path, owner: Owner | None = None) -> str:
+    """The text of a regular file; FileNotFoundError passes, everything else becomes a clear error.
+
+    ``owner``: whose it must be (``ForeignFile``); None: whoever's.
+    """
+    text, info = open_text(path)
+    if owner is not None:
+        try:
+            owner.judge(path, info)
+        except NotTrusted as reason:
+            raise ForeignFile.of(path, reason) from None
+    return text
 
 
-def read_text(path: Path) -> str:
-    """The text of a regular file; FileNotFoundError passes, everything else becomes a clear error."""
+def open_text(path: Path) -> tuple[str, os.stat_result]:
+    """``read_text``, and what was opened: whose it is must be judged by that."""
     try:
         # O_NONBLOCK: a FIFO in its place must not hang the watchdog.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            is_plain = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            info = os.fstat(descriptor)
+            is_plain = stat.S_ISREG(info.st_mode)
             with os.fdopen(descriptor, "rb", closefd=False) if is_plain else io.BytesIO() as file:
                 raw = file.read(_MAX_FILE_BYTES + 1)
         finally:
@@ -248,7 +264,7 @@ def read_text(path: Path) -> str:
             str(path), "is no regular file of a sensible size", "point OPENCLAW_CONFIG_PATH at the file"
         )
     try:
-        return raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig"), info
     except UnicodeDecodeError as error:
         where, line = error.start, raw.count(b"\n", 0, error.start) + 1
     raise ConfigBroken(str(path), f"byte {where} is not UTF-8", "save it as UTF-8", line)
@@ -257,8 +273,8 @@ def read_text(path: Path) -> str:
 # ---------------------------------------------------------------- inside
 
 
-def _parse(path: Path) -> object:
-    text = read_text(path)
+def _parse(path: Path, owner: Owner | None) -> object:
+    text = read_text(path, owner)
     try:
         return pyjson5.decode(text)
     except pyjson5.Json5Exception as error:
@@ -276,6 +292,7 @@ def _with_includes(
     value: object,
     path: Path,
     roots: tuple[Path, ...],
+    owner: Owner | None,
     *,
     only: frozenset[str] | None = None,
     chain: tuple[Path, ...] = (),
@@ -283,7 +300,7 @@ def _with_includes(
     if not isinstance(value, dict):
         return value
     own: dict[str, object] = {
-        key: _with_includes(part, path, roots, chain=chain)
+        key: _with_includes(part, path, roots, owner, chain=chain)
         for key, part in value.items()
         if key != "$include" and (only is None or key in only)
     }
@@ -296,12 +313,12 @@ def _with_includes(
         if len(chain) >= _MAX_INCLUDE_DEPTH or target in (path, *chain):
             raise ConfigBroken(str(path), f"$include {name!r} is circular or too deep", "run openclaw config validate")
         try:
-            part = _parse(target)
+            part = _parse(target, owner)
         except FileNotFoundError as error:
             raise ConfigBroken(
                 str(path), f"$include {name!r} does not exist", "create it or remove the $include"
             ) from error
-        merged = _merge(merged, _with_includes(part, target, roots, only=only, chain=(*chain, path)))
+        merged = _merge(merged, _with_includes(part, target, roots, owner, only=only, chain=(*chain, path)))
     return _merge(merged, own) if own else merged
 
 

@@ -61,6 +61,10 @@ class NotAGateway(GatewayError):
     """Something answers at the url, but it is not an OpenClaw gateway."""
 
 
+class ForeignListener(GatewayError):
+    """Another account than the gateway's answers on its port: nothing secret was sent. It says nothing of the gateway."""
+
+
 class ProtocolMismatch(GatewayError):
     """It speaks no protocol version that we speak (3 and 4)."""
 

@@ -44,7 +44,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setenv("PATH", str(tmp_path / "no-container-runtime"))
     monkeypatch.chdir(home)
     # Lock files of gateways that happen to run on this machine are not part of the test.
-    monkeypatch.setattr(discovery, "gateway_locks", lambda _folders, _processes: [])
+    monkeypatch.setattr(discovery, "gateway_locks", lambda _folders, _processes, _owner_in: [])
     return Desk(home)
 
 

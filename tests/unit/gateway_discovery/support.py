@@ -18,17 +18,43 @@ PADDING = "\n\t\t\t  \t \t\t   \t \n"
 
 
 @dataclass
-class FakeProcesses:
-    """``alive``: pid -> start time. ``sockets``: pid -> where it listens."""
+class FakeAccounts:
+    """``private``: account -> its own group. ``unmapped``: ids that say nothing."""
+
+    private: dict[int, int] = field(default_factory=dict)
+    unmapped: set[int] = field(default_factory=set)
+
+    def account_name(self, uid: int) -> str:
+        return f"uid {uid}"
+
+    def is_private_group(self, gid: int, uid: int) -> bool:
+        return self.private.get(uid) == gid
+
+    def is_unmapped(self, uid: int) -> bool:
+        return uid in self.unmapped
+
+
+@dataclass
+class FakeProcesses(FakeAccounts):
+    """``alive``: pid -> start time. ``sockets``: pid -> where it listens. ``owners``: pid -> account. ``peers``: port ->
+    account that answers there."""
 
     alive: dict[int, int] = field(default_factory=dict)
     sockets: dict[int, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+    owners: dict[int, int] = field(default_factory=dict)
+    peers: dict[int, int] = field(default_factory=dict)
 
     def process_is_alive(self, pid: int, start_time: int | None = None, written_at: datetime | None = None) -> bool:
         return pid in self.alive and start_time in (None, self.alive[pid])
 
     def listening(self, pid: int) -> tuple[tuple[str, int], ...]:
         return self.sockets.get(pid, ())
+
+    def process_owner(self, pid: int) -> int | None:
+        return self.owners.get(pid)
+
+    def peer_owner(self, _ours: tuple[str, int], theirs: tuple[str, int]) -> int | None:
+        return self.peers.get(theirs[1])
 
 
 @dataclass

@@ -262,12 +262,10 @@ def test_any_dotenv_is_read(text: str) -> None:
     assert all(isinstance(value, str) for value in parse_dotenv(text).values())
 
 
-def test_the_environment_wins_over_dotenv_over_the_config(machine: Machine) -> None:
-    first, second = machine.home / "a.env", machine.home / "b.env"
-    first.write_text("A=dotenv\nB=dotenv\nC=dotenv\n")
-    second.write_text("C=second\nD=second\n")
+def test_the_environment_wins_over_dotenv_over_the_config() -> None:
+    texts = ("A=dotenv\nB=dotenv\nC=dotenv\n", "C=second\nD=second\n")
     config = {
         "env": {"vars": {"B": "vars", "D": "vars", "E": "vars"}, "E": "direct", "F": "direct", "shellEnv": {"x": 1}}
     }
-    env = gateway_environment({"A": "process", "B": ""}, config, (first, second, machine.home / "none.env"))
+    env = gateway_environment({"A": "process", "B": ""}, config, texts)
     assert env == {"A": "process", "B": "dotenv", "C": "dotenv", "D": "second", "E": "vars", "F": "direct"}
