@@ -184,7 +184,7 @@ def discover(
     here = _here(env, home, processes, uid, tmp_dirs)
     place = locate(env, home)
     folders = lock_folders([place.state_dir], here.tmp_dirs, uid)
-    locks = gateway_locks(folders, processes, here.owner_in([place], own=1))
+    locks = _sound(here, gateway_locks(folders, processes, here.owner_in([place], own=1)))
     owner = here.owner_of(place, is_located=True)
     lock = _lock_of(place, owner, locks)
     notes: tuple[str, ...] = ()
@@ -225,7 +225,7 @@ def discover_all(
     own = len(places)
     known = (*places, *also)
     folders = lock_folders((place.state_dir for place in known), here.tmp_dirs, uid)
-    locks = gateway_locks(folders, processes, here.owner_in(known, own=own))
+    locks = _sound(here, gateway_locks(folders, processes, here.owner_in(known, own=own)))
     owners = [here.owner_of(place, is_located=True) for place in places]
     live = sorted((lock for lock in locks if lock.is_alive), key=lambda lock: lock.config_path)
     places += [_place_of(lock) for lock in live]
@@ -237,7 +237,6 @@ def discover_all(
 
     gateways: list[DiscoveredGateway] = []
     unusable: dict[Path, DiscoveryError] = {}
-    claims: list[ForeignFile] = []
     meant_path: Path | None = None
     seen: set[str] = set()
     for position, (place, owner) in enumerate(zip(places, owners, strict=True)):
@@ -255,12 +254,6 @@ def discover_all(
             whose = here if place.state_dir == meant.state_dir else others
             found = _build(whose, place, lock, owner, is_located=position == 0)
             gateways.append(replace(found, is_elsewhere=position >= own))
-        except ForeignFile as problem:
-            if not own <= position < len(places) - len(also):
-                unusable[place.config_path] = problem
-                continue
-            seen.remove(key)  # who claims a configuration of others does not take it away from them
-            claims.append(_claim(place, owner, problem))
         except DiscoveryError as problem:
             unusable[place.config_path] = problem
     problems = tuple(unusable.values())
@@ -269,8 +262,7 @@ def discover_all(
     named = tuple(_with_own_names(_one_per_url(gateways)))
     usable = {gateway.config_path for gateway in named}
     is_meant_here = meant_path in usable or meant_path in unusable
-    foreign = tuple({str(problem): problem for problem in (*_foreign(here, locks), *claims)}.values())
-    return Discovery(named, problems, meant_path if is_meant_here else None, unusable, foreign)
+    return Discovery(named, problems, meant_path if is_meant_here else None, unusable, _foreign(here, locks))
 
 
 # ---------------------------------------------------------------- one gateway
@@ -371,16 +363,27 @@ def _foreign_folder(state_dir: Path, lock: GatewayLock | None, owner: Owner | No
 
 
 def _foreign(here: _Here, locks: Iterable[GatewayLock]) -> tuple[ForeignFile, ...]:
-    """Locks that are not used because of whose they are."""
+    """Locks that are not used because of whose they are, or of whose configuration they name."""
     of_locks = (lock.foreign for lock in locks if lock.foreign is not None)
     return (*misplaced_folders(here.tmp_dirs, here.uid, here.processes), *of_locks)
 
 
-def _claim(place: ConfigPlace, owner: Owner | None, problem: ForeignFile) -> ForeignFile:
-    way_out = "it is not used: ask that account what it means by it"
-    return ForeignFile(
-        f"the gateway lock of {owner}", f"it names {shown(place.config_path)}: {problem.problem}", way_out
-    )
+def _sound(here: _Here, locks: Iterable[GatewayLock]) -> list[GatewayLock]:
+    """The same locks; a live one that names a configuration which is not its account's does not count as alive."""
+    return [_disproved(here, lock) if lock.is_alive and lock.owner != here.uid else lock for lock in locks]
+
+
+def _disproved(here: _Here, lock: GatewayLock) -> GatewayLock:
+    owner = here.owner_of_lock(lock)
+    try:
+        read_text(lock.config_path, owner)
+    except ForeignFile as problem:
+        said = f"it is {owner}'s and names {shown(lock.config_path)}: {problem.problem}"
+        claim = ForeignFile(shown(lock.path), said, "it is not used: ask that account what it means by it")
+        return replace(lock, is_alive=False, foreign=claim)
+    except (DiscoveryError, FileNotFoundError):
+        return lock
+    return lock
 
 
 def _remote(
