@@ -17,7 +17,7 @@ from watchdog.adapters.service_control import ServiceControl, Systemd
 from watchdog.adapters.service_units import UNIT
 from watchdog.cli import serving
 from watchdog.cli.app import app
-from watchdog.cli.doctoring import Grade, limit_findings
+from watchdog.cli.doctoring import Grade, _account, limit_findings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the service is systemd's here")
 Lines = list[tuple[str, str]]
@@ -154,3 +154,10 @@ def test_doctor_asks_for_the_limit_of_where_it_runs(tmp_path: Path) -> None:
     found = [one for one in json.loads(done.stdout)["findings"] if one["subject"] == "limits"]
     assert [one["grade"] for one in found] == ["WARN"]
     assert found[0]["text"].startswith("40 gateways need about 144 file descriptors")
+
+
+def test_root_is_remarked_on() -> None:
+    assert _account(1000) == ()
+    (finding,) = _account(0)
+    assert finding.grade is Grade.WARN
+    assert "runs as root" in finding.text

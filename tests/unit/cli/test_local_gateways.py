@@ -67,6 +67,8 @@ async def test_doctor_examines_each_and_says_what_cannot_be_used(setting: Settin
     findings = await _gateways(setting, None)
     connected = [finding.subject for finding in findings if finding.text.startswith("connected to OpenClaw")]
     assert connected == ["local", "work"]
+    checked = [finding.subject for finding in findings if finding.text == "its port is its own account's or root's"]
+    assert checked == ["local", "work"]
     (bad,) = [finding for finding in findings if finding.subject == "discovery"]
     assert bad.grade is Grade.WARN
     assert ".openclaw-bad" in bad.text

@@ -105,6 +105,33 @@ def test_a_named_file_that_is_missing_is_refused(places: Places) -> None:
     assert places.refused("watchdog.yaml") == "watchdog.yaml: there is no such file (did you mean 'watchdog.yml'?)"
 
 
+def test_a_file_that_everybody_may_write_is_read_only_when_it_is_named(places: Places) -> None:
+    file = written(places.user_file, 5)
+    file.chmod(0o666)
+    assert places.refused() == (
+        f"{file}: it can be written by everybody, so it is not read (chmod o-w, or name it with --config if it is meant)"
+    )
+    assert places.poll_every(str(file)) == (5, file)
+    here = written(places.cwd / "watchdog.yaml", 6)
+    assert places.poll_every() == (6, here)
+    here.chmod(0o666)
+    assert places.refused().startswith(f"{file}: "), "the next place is looked at, and refused"
+    file.chmod(0o600)
+    loaded = load(env=places.env, cwd=places.cwd, system_folder=places.system)
+    assert (loaded.source, [problem.file for problem in loaded.warnings]) == (file, [str(here)])
+
+
+def test_a_file_of_another_account_is_not_obeyed(places: Places) -> None:
+    file, owner, other = written(places.user_file, 5), os.getuid(), os.getuid() + 1
+    if owner == 0:  # what is root's is everybody's
+        owner = 12001
+        os.chown(file, owner, owner)
+    with pytest.raises(ConfigError, match=rf"belongs to uid {owner}, not to uid {other}, so it is not read"):
+        load(env=places.env, cwd=places.cwd, system_folder=places.system, uid=other)
+    loaded = load(file, env=places.env, cwd=places.cwd, uid=other)
+    assert (loaded.source, loaded.was_found) == (file, False), "named"
+
+
 def test_a_file_with_the_wrong_ending_is_pointed_out(places: Places) -> None:
     stray = written(places.cwd / "watchdog.yml", 5)
     loaded = load(env=places.env, cwd=places.cwd, system_folder=places.system)

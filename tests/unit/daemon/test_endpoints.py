@@ -161,3 +161,59 @@ def test_a_cell_is_signed_in_to_with_its_containers_token(desk: Desk) -> None:
     here.everything()
     with pytest.raises(errors.GatewayUnreachable, match="has it no more"):
         finder()
+
+
+# ---------------------------------------------------------------- whose port it is
+
+OURS = ("127.0.0.1", 40000)
+
+
+def checked(desk: Desk, endpoint: Endpoint, port: int, uid: int | None) -> str | None:
+    """What is found of a far end of this account."""
+    desk.machine.processes.peers = {port: uid} if uid is not None else {}
+    assert endpoint.check_peer is not None
+    return endpoint.check_peer(OURS, ("127.0.0.1", port))
+
+
+def test_a_secret_that_was_found_goes_to_its_accounts_port_alone(desk: Desk) -> None:
+    desk.profile("work", 3, "of work", pid=12)
+    us = desk.machine.uid
+    for text in ("{name: w, url: 'ws://localhost:3'}", "{name: w}"):
+        desk.machine.env["OPENCLAW_PROFILE"] = "work"
+        endpoint = desk.of(text)()
+        assert checked(desk, endpoint, 3, us) is None
+        assert checked(desk, endpoint, 3, 0) is None
+        assert checked(desk, endpoint, 3, None) == "whose it is cannot be seen from here"
+        with pytest.raises(errors.ForeignListener) as refused:
+            checked(desk, endpoint, 3, us + 1)
+        assert str(refused.value).startswith(
+            f"w: uid {us + 1} answers on port 3, and the gateway there is of uid {us}: nothing secret was sent"
+        )
+    desk.machine.processes.unmapped = {us + 1}
+    assert checked(desk, endpoint, 3, us + 1) == "whose it is cannot be seen from here"
+
+
+def test_a_url_with_a_secret_of_its_own_is_taken_as_named_unless_its_state_dir_says_whose_it_is(desk: Desk) -> None:
+    work, us = desk.profile("work", 3, "of work"), desk.machine.uid
+    (work / "openclaw.json").chmod(0o600)
+    named = desk.of("{url: 'ws://127.0.0.1:3', token: mine}")()
+    assert checked(desk, named, 3, us + 1) == "its url is named in the configuration, without a state_dir"
+    none = desk.of("{url: 'ws://127.0.0.1:3', token: mine, state_dir: none}")()
+    assert checked(desk, none, 3, us + 1) == "its url is named in the configuration, without a state_dir"
+    whose = desk.of(f"{{url: 'ws://127.0.0.1:3', token: mine, state_dir: {work}}}")()
+    assert checked(desk, whose, 3, us) is None
+    with pytest.raises(errors.ForeignListener):
+        checked(desk, whose, 3, us + 1)
+    missing = desk.of("{url: 'ws://127.0.0.1:3', token: mine, state_dir: /nowhere/at/all}")()
+    assert checked(desk, missing, 3, us + 1) == "its state_dir does not say whose it is"
+
+
+def test_what_was_found_for_a_gateway_and_not_used_is_said(desk: Desk) -> None:
+    state = desk.profile(None, 1, "${TOKEN}", pid=11)
+    (state / ".env").write_text("TOKEN=from-dotenv")
+    (state / ".env").chmod(0o666)
+    said: list[str] = []
+    here = Here(desk.machine.env, desk.machine.home, desk.machine.processes, (desk.machine.tmp,), said.append)
+    with pytest.raises(errors.AuthenticationRefused, match="TOKEN, which is not set here"):
+        desk.finder(Gateway(name="home"), here)()
+    assert [text for text in said if f"{state}/.env can be written by everybody" in text] == said[:1]

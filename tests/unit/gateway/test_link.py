@@ -31,6 +31,26 @@ from .test_refusals import SIGN_IN, Expected
 # ---------------------------------------------------------------- signing in
 
 
+async def test_who_answers_is_looked_at_before_anything_secret_is_sent() -> None:
+    gateway = WireGateway()
+    ends: list[tuple[tuple[str, int], tuple[str, int]]] = []
+
+    def of_another(ours: tuple[str, int], theirs: tuple[str, int]) -> str | None:
+        ends.append((ours, theirs))
+        raise errors.ForeignListener("home: uid 7 answers there.")
+
+    async with running(gateway):
+        refused = await refused_by(gateway.url, check_peer=of_another)
+        assert type(refused) is errors.ForeignListener
+        ((ours, theirs),) = ends
+        assert theirs == ("127.0.0.1", gateway.port)
+        assert (ours[0], ours[1] != gateway.port) == ("127.0.0.1", True)
+    assert gateway.sign_ins == []
+    async with linked(gateway, check_peer=lambda _ours, _theirs: "not seen") as link:
+        assert link.unchecked_peer == "not seen"
+    assert len(gateway.sign_ins) == 1
+
+
 async def test_the_sign_in_says_who_we_are_and_proves_it() -> None:
     gateway = WireGateway()
     async with linked(gateway) as link:

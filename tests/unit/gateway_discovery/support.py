@@ -65,6 +65,9 @@ class Machine:
     env: dict[str, str] = field(default_factory=dict)
     processes: FakeProcesses = field(default_factory=FakeProcesses)
 
+    def __post_init__(self) -> None:
+        self.processes.private[self.uid] = os.getgid()  # whoever runs the tests may have umask 002
+
     @property
     def uid(self) -> int:
         return os.getuid()

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from tests.unit.gateway_discovery.support import Machine
 from watchdog.gateway.credentials import CredentialUnavailable
 from watchdog.gateway.discovery import DiscoveredGateway, GatewayNotFound, discover
-from watchdog.gateway.openclaw_config import ConfigBroken, ConfigUnreadable
+from watchdog.gateway.openclaw_config import ConfigBroken, ConfigUnreadable, ForeignFile
 
 LAB = {"gateway": {"mode": "local", "port": 20000, "bind": "loopback", "auth": {"mode": "token", "token": "lab-token"}}}
 """The part of the lab's own configurations that matters."""
@@ -336,3 +340,132 @@ def test_the_same_file_by_two_names_is_one_gateway(machine: Machine) -> None:
     (machine.home / ".openclaw-alias").symlink_to(machine.home / ".openclaw")
     machine.env["OPENCLAW_CONFIG_PATH"] = str(config)
     assert len(machine.discover_all().gateways) == 1
+
+
+# ---------------------------------------------------------------- whose it is
+
+ALICE, BOB = 12001, 12002
+by_root = pytest.mark.skipif(os.getuid() != 0, reason="gives files away, which needs root")
+
+
+@pytest.fixture
+def open_machine() -> Iterator[Machine]:
+    """A machine whose folders every account may enter, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        machine = Machine(root)
+        machine.home.mkdir(mode=0o755)
+        machine.tmp.mkdir()
+        machine.tmp.chmod(0o1777)
+        yield machine
+
+
+def settle(machine: Machine, uid: int, config: object, pid: int, *, names: Path | None = None) -> Path:
+    """A gateway of this account, or one that its lock says it has: with a home and a lock as 2026.3.24 writes it."""
+    path = machine.config(config, f"../people/{uid}/.openclaw/openclaw.json")
+    lock = machine.old_lock(names or path, pid=pid)
+    folder = machine.tmp / f"openclaw-{uid}"
+    folder.mkdir(exist_ok=True)
+    lock = lock.rename(folder / lock.name)
+    for owned in (path.parent.parent, path.parent, path, folder, lock):
+        os.chown(owned, uid, uid)
+    lock.chmod(0o664)
+    machine.processes.private[uid] = uid
+    machine.processes.owners[pid] = uid
+    return path
+
+
+@by_root
+def test_root_watches_the_gateways_of_several_people_each_with_its_own_secret(open_machine: Machine) -> None:
+    machine = open_machine
+    settle(machine, ALICE, {"gateway": {"port": 1, "auth": {"token": "of alice"}}}, 11)
+    settle(machine, BOB, {"gateway": {"port": 2, "auth": {"token": "of bob"}}}, 12)
+    found = machine.discover_all()
+    assert [(one.owner, one.url, token_of(one), one.pid) for one in found.gateways] == [
+        (ALICE, "ws://127.0.0.1:1", "of alice", 11),
+        (BOB, "ws://127.0.0.1:2", "of bob", 12),
+    ]
+    assert found.foreign == ()
+
+
+@by_root
+def test_who_names_the_configuration_or_the_port_of_another_takes_nothing_from_them(open_machine: Machine) -> None:
+    machine = open_machine
+    alice = settle(machine, ALICE, {"gateway": {"port": 1, "auth": {"token": "of alice"}}}, 11)
+    settle(machine, BOB, {"gateway": {"port": 1, "auth": {"token": "of bob"}}}, 12, names=alice)
+    found = machine.discover_all()
+    assert [(one.owner, one.url, token_of(one), one.pid) for one in found.gateways] == [
+        (ALICE, "ws://127.0.0.1:1", "of alice", 11)
+    ]
+    (said,) = found.foreign
+    assert f"it is uid 12002's and names {alice}: the folder" in str(said)
+    assert "/people/12001 belongs to uid 12001, not to uid 12002" in str(said)
+    settle(machine, BOB, {"gateway": {"port": 1, "auth": {"token": "of bob"}}}, 12)
+    found = machine.discover_all()
+    assert sorted((one.owner or 0, one.url, token_of(one)) for one in found.gateways) == [
+        (ALICE, "ws://127.0.0.1:1", "of alice"),
+        (BOB, "ws://127.0.0.1:1", "of bob"),
+    ], "whose port it is shows when connected"
+
+
+@by_root
+def test_a_process_of_another_account_is_not_the_gateway(open_machine: Machine) -> None:
+    machine = open_machine
+    settle(machine, ALICE, {"gateway": {"port": 1, "auth": {"token": "of alice"}}}, 11)
+    machine.processes.owners[11] = BOB
+    found = machine.discover_all()
+    assert found.gateways == ()
+    (said,) = found.foreign
+    assert "names process 11 of uid 12002" in str(said)
+
+
+@by_root
+def test_a_place_that_is_named_may_be_anybodys(open_machine: Machine) -> None:
+    """A service with an account of its own, or a side-car, beside a gateway of another account."""
+    machine = open_machine
+    config = settle(machine, ALICE, {"gateway": {"port": 1, "auth": {"token": "of alice"}}}, 11)
+    config.parent.parent.chmod(0o777)
+    env, here = {"OPENCLAW_STATE_DIR": str(config.parent)}, machine.processes
+    for name, value in (("OPENCLAW_STATE_DIR", config.parent), ("OPENCLAW_CONFIG_PATH", config)):
+        env = {name: str(value)}
+        found = discover(env, machine.home, here, uid=BOB, tmp_dirs=(machine.tmp,))
+        assert (found.owner, token_of(found)) == (ALICE, "of alice"), name
+    with pytest.raises(ForeignFile, match=r"can be written by everybody|belongs to uid 12001"):
+        discover({}, config.parent.parent, here, uid=BOB, tmp_dirs=(machine.tmp,))
+
+
+def test_a_linked_state_folder_is_an_honest_set_up(machine: Machine) -> None:
+    config = machine.config(LAB, "data/openclaw/openclaw.json")
+    (machine.home / ".openclaw").symlink_to(config.parent)
+    machine.new_lock(config, config.parent, 20060, pid=8490)
+    found = machine.discover()
+    assert (found.url, token_of(found), found.owner, found.foreign) == (
+        "ws://127.0.0.1:20060",
+        "lab-token",
+        machine.uid,
+        (),
+    )
+
+
+def test_a_lock_under_umask_002_goes_on_working(machine: Machine) -> None:
+    config = machine.config(LAB)
+    lock = machine.old_lock(config, pid=8481)
+    lock.chmod(0o664)
+    machine.processes.private[machine.uid] = lock.stat().st_gid
+    assert (machine.discover().pid, machine.discover().foreign) == (8481, ())
+
+
+def test_a_configuration_that_everybody_may_write_is_not_used(machine: Machine) -> None:
+    config = machine.config(LAB)
+    config.chmod(0o666)
+    with pytest.raises(ForeignFile) as refused:
+        machine.discover()
+    assert str(refused.value) == (
+        f"{config}: the file {config} can be written by everybody, not by uid {machine.uid} alone; it is not used: "
+        f"chmod o-w {config}, or name the gateway by url and token in watchdog.yaml."
+    )
+    found = machine.discover_all()
+    assert (found.gateways, [str(problem) for problem in found.problems]) == ((), [str(refused.value)])
+    machine.env["OPENCLAW_CONFIG_PATH"] = str(config)
+    assert token_of(machine.discover()) == "lab-token", "named"

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.gateway_discovery.support import PADDING, FakeProcesses, Machine
-from watchdog.gateway.gateway_lock import gateway_locks, lock_folders, read_lock
+from watchdog.gateway.gateway_lock import gateway_locks, lock_folders, misplaced_folders, read_lock
+from watchdog.service.ownership import Owner
 
 CONFIG = Path("/root/.openclaw/openclaw.json")
 STATE = Path("/root/.openclaw")
@@ -131,3 +132,53 @@ def test_a_link_in_the_shared_temp_folder_is_not_followed(tmp_path: Path) -> Non
 def test_inside_a_state_folder_every_uid_counts(tmp_path: Path) -> None:
     (tmp_path / "tmp" / "openclaw-1000").mkdir(parents=True)
     assert list(lock_folders([tmp_path], [], 0)) == [tmp_path / "tmp" / "openclaw-1000"]
+
+
+# ---------------------------------------------------------------- of one hand
+
+
+def owner(machine: Machine) -> Owner:
+    return Owner(machine.uid, machine.uid, machine.processes)
+
+
+def test_the_lock_of_one_account_must_name_a_process_of_the_same(machine: Machine) -> None:
+    path = machine.old_lock(CONFIG, pid=4711)
+    for holder in (machine.uid, 0, None):
+        machine.processes.owners = {4711: holder} if holder is not None else {}
+        lock = read_lock(path, machine.processes, owner(machine))
+        assert lock is not None
+        assert (lock.is_alive, lock.foreign, lock.owner) == (True, None, machine.uid)
+    machine.processes.owners = {4711: machine.uid + 1}
+    lock = read_lock(path, machine.processes, owner(machine))
+    assert lock is not None
+    assert not lock.is_alive
+    assert f"names process 4711 of uid {machine.uid + 1}" in str(lock.foreign)
+    machine.processes.unmapped = {machine.uid + 1}
+    lock = read_lock(path, machine.processes, owner(machine))
+    assert lock is not None
+    assert lock.is_alive, "a user namespace says nothing of it"
+
+
+def test_a_lock_that_others_may_write_is_not_used_and_a_dead_one_is_nobodys_concern(machine: Machine) -> None:
+    path = machine.old_lock(CONFIG)
+    path.chmod(0o666)
+    lock = read_lock(path, machine.processes, owner(machine))
+    assert lock is not None
+    assert not lock.is_alive
+    assert str(lock.foreign).startswith(f"{path}: the file {path} can be written by everybody")
+    machine.processes.alive.clear()
+    lock = read_lock(path, machine.processes, owner(machine))
+    assert lock is not None
+    assert lock.foreign is None
+
+
+def test_a_folder_whose_name_lies_is_said(tmp_path: Path) -> None:
+    uid = os.getuid()
+    (tmp_path / f"openclaw-{uid}").mkdir()
+    assert list(misplaced_folders([tmp_path], uid, FakeProcesses())) == []
+    (tmp_path / f"openclaw-{uid + 1}").mkdir()
+    (said,) = misplaced_folders([tmp_path, tmp_path], uid + 1, FakeProcesses())
+    assert f"it belongs to uid {uid}, and its name says uid {uid + 1}" in str(said)
+    (tmp_path / f"openclaw-{uid + 2}").symlink_to(tmp_path)
+    (said,) = misplaced_folders([tmp_path], uid + 2, FakeProcesses())
+    assert "it is no folder and belongs to" in str(said)

@@ -49,6 +49,7 @@ SIGHTS: list[tuple[errors.GatewayError, Sight]] = [
     (errors.ScopeRefused("x"), Sight.SPEAKS),
     (errors.RateLimited("x"), Sight.SPEAKS),
     (errors.NotAGateway("x"), Sight.SPEAKS),
+    (errors.ForeignListener("x"), Sight.SPEAKS),
     (errors.ProtocolMismatch("x"), Sight.SPEAKS),
     (errors.RequestRefused("x", code="UNAVAILABLE"), Sight.SPEAKS),
     (errors.UnknownMethod("x"), Sight.SPEAKS),

@@ -59,7 +59,7 @@ class House:
         self.secret_file.chmod(0o644)
         self.heard = self.tmp / "heard"
         self.log = RecordedLog()
-        self.env = {"HOME": str(self.home), "OPENCLAW_WORK_TOKEN": ELSEWHERE, "OPENCLAW_GATEWAY_TOKEN": ELSEWHERE}
+        self.env = {"HOME": str(self.home), "OTHER_TOKEN": ELSEWHERE, "OPENCLAW_GATEWAY_TOKEN": ELSEWHERE}
         self._thieves: list[subprocess.Popen[str]] = []
 
     def gateway(self, port: int) -> Path:
@@ -169,6 +169,20 @@ async def test_a_planted_lock_does_not_lead_to_its_port(house: House, kind: str)
 
 
 @KINDS
+async def test_a_configuration_that_everybody_may_read_does_not_take_a_lock_of_theirs(house: House, kind: str) -> None:
+    config = house.gateway(free_port())
+    config.write_text(config.read_text().replace(TOKEN, "${GATEWAY}"))
+    (house.state / ".env").write_text(f"GATEWAY={TOKEN}\n")
+    for path, mode in ((house.home, 0o755), (config, 0o644), (house.state / ".env", 0o600)):
+        path.chmod(mode)
+    planted = house.tmp / f"openclaw-{NOBODY}" / "gateway.aaaaaaaa.lock"
+    house.thief(NOBODY, plant={planted: lock(config, house.state)})
+    async with house.watched(kind) as daemon:
+        await until(tried(daemon), house)
+    assert TOKEN not in house.words
+
+
+@KINDS
 async def test_a_lock_of_our_own_leads_to_its_port(house: House, kind: str) -> None:
     config = house.gateway(free_port())
     house.thief(0, plant={house.tmp / "openclaw-0" / "gateway.aaaaaaaa.lock": lock(config, house.state)})
@@ -221,7 +235,7 @@ def theirs(house: House, name: str) -> tuple[dict[Path, str], dict[Path, Path]]:
     settings: dict[str, object] = {}
     match name:
         case "a variable of ours":
-            token = "${OPENCLAW_WORK_TOKEN}"
+            token = "${OTHER_TOKEN}"
         case "a file of ours":
             settings["secrets"] = {
                 "providers": {"f": {"source": "file", "path": str(house.secret_file), "mode": "singleValue"}}
