@@ -64,12 +64,15 @@ async def test_a_healthy_run_says_what_would_come_if_its_owner_were_gone() -> No
 async def test_a_suspect_says_in_how_long() -> None:
     recent = START.wall - timedelta(minutes=15)
     it = await explained(world_of(vague(has_active_run=False, started_at=recent, updated_at=recent)))
-    assert it.next_words() == "would resume in 4m59s if nothing moves (goes on with the work)"
+    assert (
+        it.next_words()
+        == "would resume in 4m59s if nothing moves (it goes on with the request, answered in the requester's chat)"
+    )
 
 
 async def test_a_stuck_one_says_what_it_will_do() -> None:
     it = await explained(world_of(vague(has_active_run=False, **AN_HOUR)))
-    assert it.next_words() == "would resume now (goes on with the work)"
+    assert it.next_words() == "would resume now (it goes on with the request, answered in the requester's chat)"
     assert "stuck" in text_of(it)
     assert "No progress for 1h" in text_of(it)
     assert "counts from when it first saw this run" in text_of(it)
@@ -80,7 +83,7 @@ async def test_long_ago_means_that_the_person_is_asked() -> None:
     world = world_of(vague(has_active_run=False, started_at=old, updated_at=old))
     world.gateway.see(KEY, tail=tail_of(at=old))
     it = await explained(world)
-    assert it.next_words() == "would resume now (asks the person first: interrupted 5h ago, resume_max_age 2h)"
+    assert it.next_words() == "would ask now (the requester is asked to send it again: it was interrupted long ago)"
 
 
 async def test_what_holds_is_named_with_its_end_and_stands_first() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from watchdog.config import Config, build_policy_book, parse, why, why_session
 from watchdog.config import sections as file
 from watchdog.core.model import Session, SessionKind, Status
-from watchdog.core.policy import Budget, FleetBreaker, Match, Mode, Policy, Recovery, Step, Thresholds
+from watchdog.core.policy import Budget, FleetBreaker, Match, Mode, Policy, Recovery, Step, Texts, Thresholds
 
 FILE = """\
 thresholds: {stuck_after: 30m}
@@ -38,13 +38,27 @@ def test_every_field_of_the_core_can_be_set_and_nothing_else() -> None:
     pairs = (
         (file.Thresholds, Thresholds),
         (file.Recovery, Recovery),
+        (file.Texts, Texts),
         (file.Match, Match),
         (file.SessionBudget, Budget),
         (file.GatewayBudget, Budget),
         (file.FleetBreaker, FleetBreaker),
     )
     for section, core in pairs:
-        assert list(section.model_fields) == [field.name for field in fields(core)]
+        # The texts are a section of the file of their own.
+        known = [field.name for field in fields(core) if field.name != "texts"]
+        assert sorted(section.model_fields) == sorted(known)
+
+
+def test_a_policys_texts_take_the_place_of_those_outside_one_by_one() -> None:
+    text = """
+texts: {language: zh-CN, ask: Outside}
+policies: [{match: {kind: main}, texts: {ask: Inside}}, {match: {kind: group}, texts: {language: en, ask: null}}]
+"""
+    book = parse(text, env={}).policy_book
+    assert book.default.recovery.texts == Texts("zh-CN", ask="Outside")
+    assert book.policies[0].recovery.texts == Texts("zh-CN", ask="Inside")
+    assert book.policies[1].recovery.texts == Texts("en")
 
 
 def test_built_in_policies_come_last_and_only_tell() -> None:

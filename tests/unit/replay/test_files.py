@@ -14,15 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.service.world import POLL, dead, lenient
+from tests.unit.service.world import POLL, REQUEST, START, dead, lenient, tail_of
 from watchdog.adapters.recording_file import LIMIT, RESERVE, RecordingFile, earlier_part
-from watchdog.core.model import Session, Status
+from watchdog.core.model import Look, Preflight, Session, Status
 from watchdog.core.policy import PolicyBook, Step
+from watchdog.core.requester import requester_of
 from watchdog.replay.player import Player
 from watchdog.replay.reading import NotARecording, Recording
 from watchdog.service.events import Event
 from watchdog.service.recording import recorder as recorder_module
-from watchdog.service.recording.codec import session_data, session_of
+from watchdog.service.recording.codec import look_data, look_of, session_data, session_of
 from watchdog.service.recording.lines import MARK
 from watchdog.service.recording.recorder import Recorder
 
@@ -364,11 +365,29 @@ def test_any_damage_is_survived_without_a_deed_more(
     assert sum(one.name is Event.RECOVERY_STARTED for one in played.would) <= 1
 
 
+def test_a_recording_keeps_who_is_who_and_nobodys_name() -> None:
+    """The person of a chat stays that chat's person, and who wrote last stays who asked."""
+    for key in ("agent:main:irc:direct:alice", "agent:main:main", "agent:main:irc:group:#g1"):
+        row, look = dead(key), Look(tail=tail_of())
+        kept_row = session_of(key, json.loads(json.dumps(session_data(row))))
+        data = look_data(look, key, str)
+        kept_look = look_of(json.loads(json.dumps(data)), lambda busy: Preflight(busy, START))
+        before, after = requester_of(row, look), requester_of(kept_row, kept_look)
+        assert (after.kind, after.message) == (before.kind, before.message)
+        assert (after.route is None) == (before.route is None)
+        assert REQUEST not in json.dumps(data)
+        assert "Alice" not in json.dumps(data)
+        assert "~alice@127.0.0.1" not in json.dumps([data, session_data(row)])
+
+
 def test_rows_keep_what_judging_needs_and_nothing_of_a_person() -> None:
     row = dead(last_run_error="the model said: hello Alice", active_run_ids=("r1",), child_keys=("a", "b"))
     data = session_data(row)
     assert "Alice" not in json.dumps(data)
-    assert "irc:alice" not in json.dumps({**data, "session_id": None})
+    assert "irc:alice" in json.dumps(data), "its key names that chat anyway"
+    main = session_data(dead("agent:main:main"))
+    assert "alice" not in json.dumps(main)
+    assert main["reply_address"]["channel"] == "irc"
     back = session_of(row.key, json.loads(json.dumps(data)))
     assert isinstance(back, Session)
     assert (back.started_at, back.active_run_ids, back.child_keys, back.kind) == (

@@ -158,6 +158,9 @@ def _pseudonym(who: str, key: str) -> str:
     """Another name for a person or chat, equal for equal ones; digits for digits. What the session's key says stays."""
     if who.lower() in key.lower().split(":"):
         return who
+    nick, mark, rest = who.partition("!")
+    if mark:  # IRC: nick!user@host is the person of the chat nick
+        return f"{_pseudonym(nick, key)}!{_pseudonym(rest, key)}"
     digest = hashlib.blake2s(who.lower().encode("utf-8", "replace"), digest_size=6).digest()
     return str(int.from_bytes(digest, "big")) if who.isdigit() else f"somebody-{digest.hex()}"
 
