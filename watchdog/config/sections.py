@@ -111,7 +111,7 @@ class Recovery(Section):
     ladder: tuple[StepWord, ...] = _RECOVERY.ladder
     """Deeds in order, gentlest first; the next one only when the last did not help.
     - ask: a message to the one who asked, in their own chat: please send it again. Runs nothing.
-    - resume: go on with the turn, answered to the one who asked. Where that may not be done it becomes ask.
+    - resume: go on with the turn, answered to the one who asked; where that may not be done, ask.
     - new: a fresh session, after a handoff note.
     - reset: empty the session.
     - recover: ask the gateway to recover the session itself (2026.8 and later).

@@ -245,6 +245,9 @@ class ReplayedGateway:
         return replace(
             look,
             tail=closer.tail if wants.tail else None,
+            rights=closer.rights if wants.people else (),
+            chat_accounts=closer.chat_accounts if wants.people else None,
+            will_redeliver=wants.people and closer.will_redeliver,
             abort_probe_unauthorized=closer.abort_probe_unauthorized if wants.abort_probe else None,
             pending_approvals=closer.pending_approvals if wants.pending else None,
             pending_questions=closer.pending_questions if wants.pending else None,
