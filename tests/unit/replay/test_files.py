@@ -175,7 +175,7 @@ def test_no_gateway_s_recording_is_the_earlier_part_of_another_s(tmp_path: Path)
 
 async def test_both_parts_together_are_one_story(tmp_path: Path) -> None:
     world = TapedWorld.in_folder(tmp_path)
-    tape = RecordingFile(tmp_path, "home", limit=6_500, reserve=0)
+    tape = RecordingFile(tmp_path, "home", limit=7_500, reserve=0)
     world.watch = recorded(world.watch, tmp_path, Recorder("home", tape, world.clock, world.log, POLL, str))
     world.gateway.put(dead())
     await world.live(minutes=25)
