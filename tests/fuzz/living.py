@@ -22,7 +22,8 @@ from tests.incidents.wire import Era, era_of
 from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.unmetered import NoMeter
 from watchdog.config import parse
-from watchdog.gateway.frames import UNREADABLE, Conversation, Event, Response
+from watchdog.gateway.decoding import Undecodable, decode
+from watchdog.gateway.frames import Conversation, Event, Response
 from watchdog.gateway.hello import Hello
 from watchdog.gateway.refusals import refusal
 from watchdog.service import errors
@@ -96,8 +97,8 @@ class BrokenLink(ScriptedLink):
         self.clock_ms = corruptor.odd_clock(float(world.gateway_ms))
         payload = self._through("connect", world.hello(scopes))
         try:
-            self.hello = msgspec.json.decode(payload, type=Hello)
-        except UNREADABLE as problem:
+            self.hello = decode(msgspec.json.Decoder(Hello), payload)
+        except Undecodable as problem:
             raise errors.NotAGateway(f"{NAME}: its hello cannot be read.") from problem
 
     def _through(self, method: str, payload: Any) -> msgspec.Raw:

@@ -120,7 +120,7 @@ class SimSocket:
         if is_deed:
             self.life.effect()
 
-    async def recv(self) -> str:
+    async def recv(self, decode: bool | None = None) -> str:
         while not self._inbox:
             if self._closed is not None:
                 raise self._closed

@@ -340,7 +340,10 @@ class GatewayClient:
             await link.close()
 
     async def health_problem(self) -> str | None:
-        answer = decoded(await self._ask("health", {}), object)
+        try:
+            answer = decoded(await self._ask("health", {}), object, "health")
+        except errors.AnswerUnreadable as problem:
+            return f"The gateway's health cannot be read ({problem}), so nothing is done."
         loop = answer.get("eventLoop") if isinstance(answer, dict) else None
         if isinstance(loop, dict) and loop.get("degraded") is True:
             return f"The gateway says its event loop is degraded{_figures(loop)}; it may be too slow to tell the truth."
@@ -402,7 +405,7 @@ class GatewayClient:
             return None
         try:
             payload = await link.call("agent.wait", {"runId": run_id, "timeoutMs": 1000}, patience=self._patience)
-            answer = decoded(payload, _WaitAnswer)
+            answer = decoded(payload, _WaitAnswer, "agent.wait")
         except errors.GatewayError:
             return None
         finally:
@@ -410,11 +413,15 @@ class GatewayClient:
         return answer.terminalDelivery.status == "sent" if answer.terminalDelivery is not None else None
 
     async def _ask(self, method: str, params: dict[str, Any], *, patience: float | None = None) -> msgspec.Raw:
-        """A look on the watching link: no answer means that the gateway does not respond, nothing worse."""
+        """A look on the watching link: no answer means that the gateway does not respond, nothing worse; one that cannot be
+        read (``AnswerUnreadable``) harms this look alone."""
         if self._link is None:
             raise errors.GatewayClosed(f"{self._name}: not connected.")
         try:
             answer = await self._link.call(method, params, patience=patience or self._patience)
+        except errors.AnswerUnreadable:
+            self._boots.note_answer(self._clock.now())
+            raise
         except errors.OutcomeUnknown as lost:
             if self._link.end is not None:
                 raise self._link.end from lost

@@ -19,8 +19,11 @@ from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatu
 from watchdog import __version__
 from watchdog.service import descriptors, errors
 
-MAX_FRAME = 64 * 1024 * 1024
-"""The gateway's own policy is 25 MiB per payload (2026.9.6); the library's default of 1 MiB is too small for a page."""
+MAX_FRAME = 32 * 1024 * 1024
+"""The gateway's own policy is 25 MiB per payload (2026.9.6), the longest honest answer the list of 10,000 sessions in one
+(18.5 MB); the library's default of 1 MiB is too small for a page."""
+MAX_QUEUE = 1
+"""Frames that wait to be read; then TCP holds the gateway back. Each may be as large as ``MAX_FRAME``."""
 
 
 Dial = Callable[[str, str, float, ssl.SSLContext | None], Awaitable[ClientConnection]]
@@ -74,7 +77,7 @@ async def dial_network(name: str, url: str, patience: float, tls: ssl.SSLContext
         return await _Connect(
             url,
             max_size=MAX_FRAME,
-            max_queue=64,
+            max_queue=MAX_QUEUE,
             open_timeout=patience,
             close_timeout=2,
             ping_interval=None,  # polls are our sign of life, and a hung gateway is told apart by them

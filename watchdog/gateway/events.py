@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 
 from watchdog.core.model import Session
-from watchdog.gateway.frames import UNREADABLE, Event
+from watchdog.gateway.decoding import Undecodable, decode
+from watchdog.gateway.frames import Event
 from watchdog.gateway.rows import Millis, instant, status_of
 
 MOST_KEYS = 2000
@@ -128,10 +129,10 @@ class Heard:
         """Note one event; those that do not concern sessions, or that cannot be read, change nothing."""
         try:
             if event.name == "sessions.changed":
-                self._note_change(_changed_decoder.decode(event.payload))
+                self._note_change(decode(_changed_decoder, event.payload))
             elif event.name == "agent":
-                self._note_work(_agent_decoder.decode(event.payload).sessionKey)
-        except UNREADABLE:
+                self._note_work(decode(_agent_decoder, event.payload).sessionKey)
+        except Undecodable:
             self.malformed += 1
             self._is_unclear = self._may_lack_runs = True
 

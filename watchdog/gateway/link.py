@@ -21,11 +21,11 @@ from websockets.protocol import State
 
 from watchdog import __version__
 from watchdog.core.model import Moment
-from watchdog.gateway.dialing import CheckPeer, Dial, check_url, dial_network
+from watchdog.gateway.decoding import Undecodable, decode
+from watchdog.gateway.dialing import MAX_FRAME, CheckPeer, Dial, check_url, dial_network
 from watchdog.gateway.frames import (
     MAX_PROTOCOL,
     MIN_PROTOCOL,
-    UNREADABLE,
     Conversation,
     Event,
     Malformed,
@@ -42,7 +42,19 @@ from watchdog.service.ports import Clock
 FRAMES_A_SECOND, FRAME_BURST = 200, 1000
 """What a link reads in the long run, and at once. A link of an operator is sent a frame or two in 30 s, and 16 with every
 turn (2026.9.6)."""
+LARGE_FRAME = 64 * 1024
+"""Bytes for which a frame counts as one more: so 12 MB a second are read in the long run, and 60 MB at once."""
 FLOOD_PAUSE = 0.25
+MOST_BEFORE_HELLO = 100
+"""Frames before the answer to the sign-in. All versions measured send one, the challenge."""
+LARGEST_HELLO = 4 * 1024 * 1024
+"""Bytes of a frame during the sign-in. A hello of 2026.9.6 has 40 KB, most of it the names of 466 methods."""
+_UNREADABLE_CODES = {
+    1002: "a frame that breaks the WebSocket protocol",
+    1007: "a frame whose text cannot be read",
+    1009: f"a frame of more than {MAX_FRAME >> 20} MiB",
+}
+"""By the code that our own side closes a connection with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +83,20 @@ class _Challenge(msgspec.Struct):
     ts: Millis = None
 
 
+_challenge_decoder = msgspec.json.Decoder(_Challenge)
+_hello_decoder = msgspec.json.Decoder(Hello)
+
+
+@dataclass(slots=True)
+class _Call:
+    """A request that waits for its answer."""
+
+    method: str
+    answer: asyncio.Future[Response]
+    unreadable: str | None = None
+    """A frame came meanwhile that cannot be read and may have been the answer: what is wrong with it."""
+
+
 @dataclass(slots=True)
 class LinkReport:
     """What happened on a link that is worth telling: unreadable frames, a hole in the event numbering."""
@@ -88,11 +114,12 @@ class Allowance:
         self._left = float(FRAME_BURST)
         self._at = now
 
-    def spend(self, now: float) -> float:
+    def spend(self, now: float, size_bytes: int = 0) -> float:
         """One frame was taken; seconds to wait before the next."""
-        self._left = min(FRAME_BURST, self._left + (now - self._at) * FRAMES_A_SECOND) - 1
+        cost = 1 + size_bytes // LARGE_FRAME
+        self._left = min(FRAME_BURST, self._left + (now - self._at) * FRAMES_A_SECOND) - cost
         self._at = now
-        return 0.0 if self._left > 0 else FLOOD_PAUSE
+        return 0.0 if self._left > 0 else max(FLOOD_PAUSE, -self._left / FRAMES_A_SECOND)
 
 
 def _was_taken(future: asyncio.Future[Response]) -> bool:
@@ -115,8 +142,7 @@ class Link:
         self._clock = clock
         self._socket = socket
         self._conversation = conversation
-        self._waiting: dict[str, asyncio.Future[Response]] = {}
-        self._methods: dict[str, str] = {}
+        self._waiting: dict[str, _Call] = {}
         self._reader: asyncio.Task[None] | None = None
         self._end: errors.GatewayError | None = None
         self._shutdown_reason: str | None = None
@@ -187,13 +213,14 @@ class Link:
         """Send one request and return its payload.
 
         Raises ``OutcomeUnknown`` when the request left this machine and no answer came: whoever asked for a deed must
-        not ask again. For mere looks that is as good as ``GatewayUnresponsive``.
+        not ask again. For mere looks that is as good as ``GatewayUnresponsive``, but for its leaf ``AnswerUnreadable``: one
+        came and cannot be read.
         """
         if self._end is not None:
             raise self._end
         number, text = self._conversation.request(method, params or {})
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = future
+        call = self._waiting[number] = _Call(method, future)
         if method == "agent":
             self._await_final(number)
         could_leave = self._socket.state is State.OPEN
@@ -202,13 +229,15 @@ class Link:
                 await self._socket.send(text)
                 response = await future
         except TimeoutError:
+            if call.unreadable is not None:
+                raise self._unreadable(call.method, call.unreadable) from None
             raise errors.OutcomeUnknown(
                 f"{self._name}: no answer to {method} within {patience:.0f} s; the gateway hangs or is overloaded."
             ) from None
         except ConnectionClosed as closed:
             self._fail(self._closed(closed))
             if could_leave:  # it broke while we wrote: the other side may have it all
-                raise self._lost() from closed
+                raise self._lost(method) from closed
             raise self._closed(closed) from closed
         finally:
             self._waiting.pop(number, None)
@@ -293,28 +322,42 @@ class Link:
         }
         number, text = self._conversation.request("connect", params)
         await self._send_raw(text)
-        while True:
-            incoming = self._conversation.receive(await self._receive_raw())
-            if isinstance(incoming, Response) and incoming.id == number:
-                break
+        incoming = await self._next(lambda taken: isinstance(taken, Response) and taken.id == number)
+        assert isinstance(incoming, Response)
         if incoming.error is not None:
             scopes = ", ".join(introduction.scopes)
             raise refusal(self._name, "connect", incoming.error, scopes=scopes, openclaw=openclaw)
         try:
-            self.hello = msgspec.json.decode(incoming.payload or b"null", type=Hello)
-        except UNREADABLE as problem:
-            raise errors.NotAGateway(f"{self._name}: its hello cannot be read ({type(problem).__name__}).") from problem
+            self.hello = decode(_hello_decoder, incoming.payload or b"null")
+        except Undecodable as problem:
+            raise errors.NotAGateway(f"{self._name}: its hello cannot be read ({problem}).") from problem
 
     async def _challenge(self) -> _Challenge:
-        while True:
-            incoming = self._conversation.receive(await self._receive_raw())
+        incoming = await self._next(lambda taken: isinstance(taken, Event) and taken.name == "connect.challenge")
+        assert isinstance(incoming, Event)
+        try:
+            return decode(_challenge_decoder, incoming.payload)
+        except Undecodable as problem:
+            raise errors.NotAGateway(f"{self._name}: its challenge cannot be read.") from problem
+
+    async def _next(self, is_it: Callable[[Response | Event], bool]) -> Response | Event:
+        """The frame of the sign-in that is waited for; the few others before it are passed over."""
+        for _ in range(MOST_BEFORE_HELLO):
+            data = await self._receive_raw()
+            if len(data) > LARGEST_HELLO:
+                raise errors.NotAGateway(
+                    f"{self._name}: it answers the sign-in with {len(data)} bytes; a gateway needs a hundredth of that."
+                )
+            incoming = self._conversation.receive(data)
             if isinstance(incoming, Malformed):
-                raise errors.NotAGateway(f"{self._name}: what answers there does not speak the gateway protocol.")
-            if isinstance(incoming, Event) and incoming.name == "connect.challenge":
-                try:
-                    return msgspec.json.decode(incoming.payload, type=_Challenge)
-                except UNREADABLE as problem:
-                    raise errors.NotAGateway(f"{self._name}: its challenge cannot be read.") from problem
+                raise errors.NotAGateway(
+                    f"{self._name}: what answers there does not speak the gateway protocol ({incoming.reason})."
+                )
+            if incoming is not None and is_it(incoming):
+                return incoming
+        raise errors.NotAGateway(
+            f"{self._name}: it says {MOST_BEFORE_HELLO} other things before it answers the sign-in."
+        )
 
     async def _send_raw(self, text: str) -> None:
         try:
@@ -324,18 +367,22 @@ class Link:
 
     async def _receive_raw(self) -> str | bytes:
         try:
-            return await self._socket.recv()
+            return await self._socket.recv(decode=False)
         except ConnectionClosed as closed:
-            raise self._closed(closed) from closed
+            ended = self._closed(closed)
+            if isinstance(ended, errors.AnswerUnreadable):
+                raise errors.NotAGateway(str(ended)) from closed
+            raise ended from closed
 
     async def _read(self) -> None:
         allowance = Allowance(asyncio.get_running_loop().time())
         try:
             while True:
-                data = await self._socket.recv()
+                # Undecoded: text that is no UTF-8 would end the connection.
+                data = await self._socket.recv(decode=False)
                 self.bytes_received += len(data)
                 self._take(self._conversation.receive(data))
-                if wait := allowance.spend(asyncio.get_running_loop().time()):
+                if wait := allowance.spend(asyncio.get_running_loop().time(), len(data)):
                     await asyncio.sleep(wait)
         except ConnectionClosed as closed:
             self._fail(self._closed(closed))
@@ -345,15 +392,28 @@ class Link:
 
     def _take(self, incoming: Response | Event | Malformed | None) -> None:
         if isinstance(incoming, Response):
-            future = self._waiting.get(incoming.id)
-            if future is not None and not future.done():
-                future.set_result(incoming)
+            call = self._waiting.get(incoming.id)
+            if call is not None and not call.answer.done():
+                call.answer.set_result(incoming)
             elif incoming.id == self._final_id and self.final is not None and not self.final.done():
                 self._set_final(self.final, incoming)
         elif isinstance(incoming, Event):
             self._note_event(incoming)
         elif isinstance(incoming, Malformed):
-            self.report.malformed_frames += 1
+            self._note_unreadable(incoming)
+
+    def _note_unreadable(self, frame: Malformed) -> None:
+        self.report.malformed_frames += 1
+        if frame.answers is not None:
+            call = self._waiting.get(frame.answers)
+            if call is not None and not call.answer.done():
+                call.answer.set_exception(self._unreadable(call.method, frame.reason))
+        elif not frame.answers_nothing:
+            for call in self._waiting.values():
+                call.unreadable = frame.reason
+
+    def _unreadable(self, method: str, reason: str) -> errors.AnswerUnreadable:
+        return errors.AnswerUnreadable(f"{self._name}: {method} was answered with {reason}.")
 
     def _set_final(self, final: asyncio.Future[msgspec.Raw], incoming: Response) -> None:
         if incoming.error is not None:
@@ -375,6 +435,11 @@ class Link:
         reason = closed.rcvd.reason if closed.rcvd is not None else ""
         if self._shutdown_reason is not None or code == 1012:
             return errors.GatewayDraining(f"{self._name}: the gateway closed the connection to restart or stop.")
+        if code is None and closed.sent is not None and closed.sent.code in _UNREADABLE_CODES:
+            what = _UNREADABLE_CODES[closed.sent.code]
+            return errors.AnswerUnreadable(
+                f"{self._name}: the gateway sent {what}, and the connection was given up for it.", ends_connection=True
+            )
         if code is None:
             return errors.GatewayClosed(
                 f"{self._name}: the connection broke without a goodbye; the gateway was killed or crashed.", 1006
@@ -388,13 +453,15 @@ class Link:
         if self._end is None:
             self._end = error
         self.ended_at = self.ended_at or self._clock.now()
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(self._lost())
+        for call in self._waiting.values():
+            if not call.answer.done():
+                call.answer.set_exception(self._lost(call.method))
         if self.final is not None and not self.final.done():
-            self.final.set_exception(self._lost())
+            self.final.set_exception(self._lost("agent"))
 
-    def _lost(self) -> errors.OutcomeUnknown:
+    def _lost(self, method: str) -> errors.OutcomeUnknown:
+        if isinstance(self._end, errors.AnswerUnreadable):
+            return errors.AnswerUnreadable(f"{self._end} It was asked for {method}.", ends_connection=True)
         lost = errors.OutcomeUnknown(f"{self._name}: the connection ended before an answer came.")
         lost.__cause__ = self._end
         return lost

@@ -20,8 +20,9 @@ from watchdog.gateway.clock_step import ClockReading
 from watchdog.gateway.events import NOTHING_HEARD, Told
 from watchdog.gateway.glance import Glance, Memory
 from watchdog.gateway.listening import Listener
-from watchdog.gateway.listing import Page, Pager, read_page
+from watchdog.gateway.listing import LONGEST_READING, MOST_BYTES, MOST_ROWS, Page, Pager, read_page
 from watchdog.gateway.standstill import Baseline, Counts, believed_until, can_wait_until, is_news, to_ask, untold
+from watchdog.service import errors
 from watchdog.service.ports import Clock, Standstill
 
 LONGEST_PAUSE = 0.05
@@ -180,10 +181,14 @@ class Lister:
             return await self._sweep(poll, is_hurried=False)
         glance = Glance(memory, keen, poll.asked_at, told)
         while (params := glance.next_request()) is not None:
-            page = await self._page(params, glance.position, poll)
+            try:
+                page = await self._page(params, glance.position, poll)
+            except errors.AnswerUnreadable as problem:
+                self.why_swept = str(problem)
+                return await self._sweep(poll, is_hurried=False)
             glance.take(page, self._clock.now())
-        if glance.problem is not None:
-            self.why_swept = glance.problem
+        if glance.problem is not None or len(glance.sessions) > MOST_ROWS:
+            self.why_swept = glance.problem or "the list is too long"
             return await self._sweep(poll, is_hurried=False)
         self._memory = glance.memory()
         if self._listener is not None:
@@ -203,7 +208,14 @@ class Lister:
         while (params := pager.next_request()) is not None:
             if first is not None and not is_hurried:
                 await self._clock.sleep(min(poll.last_took.total_seconds(), LONGEST_PAUSE))
-            page = await self._page(params, pager.position, poll)
+            if (why := poll.exhausted()) is not None:
+                pager.stop(why)
+                break
+            try:
+                page = await self._page(params, pager.position, poll)
+            except errors.AnswerUnreadable as problem:
+                pager.fail(problem)
+                continue
             first = first or (page, self._clock.now())
             has_offset = has_offset or page.has_offset
             pager.take(page)
@@ -217,8 +229,10 @@ class Lister:
     async def _page(self, params: dict[str, Any], position: int, poll: _Poll) -> Page:
         asked_at = self._clock.now()
         payload = await self._ask(params)
+        took = self._clock.now().since(asked_at)
+        poll.note(memoryview(payload).nbytes, took)
         page = read_page(payload, self._main_key, position)
-        poll.note(len(bytes(payload)), self._clock.now().since(asked_at), has_stepped=self._has_stepped(page))
+        poll.has_stepped = poll.has_stepped or self._has_stepped(page)
         return page
 
     def _has_stepped(self, page: Page) -> bool:
@@ -248,12 +262,19 @@ class _Poll:
         self.slowest = self.last_took = timedelta(0)
         self.has_stepped = False
 
-    def note(self, size_bytes: int, took: timedelta, *, has_stepped: bool) -> None:
+    def note(self, size_bytes: int, took: timedelta) -> None:
         self.size_bytes += size_bytes
         self.requests += 1
         self.last_took = took
         self.slowest = max(self.slowest, took)
-        self.has_stepped = self.has_stepped or has_stepped
+
+    def exhausted(self) -> str | None:
+        """Why no more is read in this poll, or None."""
+        if self.size_bytes > MOST_BYTES:
+            return f"the list is too large: no more is read after {MOST_BYTES >> 20} MiB"
+        if self._clock.now().since(self.asked_at) > LONGEST_READING:
+            return f"the list takes too long: no more is read after {LONGEST_READING.total_seconds():.0f} s"
+        return None
 
     def snapshot(self, **what: Any) -> Snapshot:
         return Snapshot(

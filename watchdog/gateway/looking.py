@@ -36,6 +36,15 @@ from watchdog.service import errors
 from watchdog.service.ports import Clock, Host, Wants
 
 HISTORY_SHORT, HISTORY_LONG = 30, 200
+PREFLIGHT = "gateway.restart.preflight"
+_NOT_SAID = (
+    errors.AnswerUnreadable,
+    errors.RequestRefused,
+    errors.ScopeRefused,
+    errors.UnknownMethod,
+    errors.RateLimited,
+)
+"""What a look that is a mere help can do without."""
 TIMEOUT_SLACK = timedelta(seconds=2)
 """A run that hit its limit ends 10 to 15 ms after it (3.24); a person who presses Stop does not hit these two seconds,
 because the run is over by then."""
@@ -87,7 +96,7 @@ class Looker:
         Stop alike, and only this tells them apart."""
         self._run_limit = None
         try:
-            config: Any = decoded(await self.ask("config.get", {}), object)
+            config: Any = decoded(await self.ask("config.get", {}), object, "config.get")
             agents = config["parsed"]["agents"]
             if any("timeoutSeconds" in agent for agent in agents.get("list", ())):
                 return
@@ -109,7 +118,7 @@ class Looker:
             )
             look = replace(look, lock=sight)
         if wants.preflight and self.facts.capabilities.has_preflight:
-            with _noting(problems, "gateway.restart.preflight"):
+            with _noting(problems, PREFLIGHT):
                 look = replace(look, preflight=await self._preflight())
         if wants.tail:
             with _noting(problems, "chat.history"):
@@ -136,23 +145,23 @@ class Looker:
     async def counts(self) -> Counts | None:
         """What the gateway counts as active, by its own names; None where it does not say."""
         try:
-            answer = decoded(await self.ask("gateway.restart.preflight", {}), _Counts)
-        except (errors.RequestRefused, errors.ScopeRefused, errors.UnknownMethod, errors.RateLimited):
+            answer = decoded(await self.ask(PREFLIGHT, {}), _Counts, PREFLIGHT)
+        except _NOT_SAID:
             return None
         return _numbers(answer) or None
 
     async def ended(self, key: str) -> datetime | None:
         """When the turn began that a session's row says is over. None: it says something else, is gone, or cannot be read."""
         try:
-            answer = decoded(await self.ask("sessions.describe", {"key": key}), _Described)
-        except (errors.RequestRefused, errors.ScopeRefused, errors.UnknownMethod, errors.RateLimited):
+            answer = decoded(await self.ask("sessions.describe", {"key": key}), _Described, "sessions.describe")
+        except _NOT_SAID:
             return None
         rows, _ = decode_rows([answer.session], None)
         return next((row.started_at for row in rows if row.status.is_terminal), None)
 
     async def _preflight(self) -> Preflight:
         asked_at = self.clock.now()
-        counts = _numbers(decoded(await self.ask("gateway.restart.preflight", {}), _Counts))
+        counts = _numbers(decoded(await self.ask(PREFLIGHT, {}), _Counts, PREFLIGHT))
         if "totalActive" not in counts:
             raise errors.RequestRefused(f"{self.facts.name}: preflight has no totalActive.", code="SHAPE")
         parts = sum(value for name, value in counts.items() if name != "totalActive")

@@ -15,7 +15,7 @@ import msgspec
 
 from watchdog.core.model import MalformedRow, ReplyAddress, Session, SessionKind, Status
 from watchdog.core.requester import same_chat
-from watchdog.gateway.frames import UNREADABLE
+from watchdog.gateway.decoding import Undecodable, decode
 
 Millis = int | float | None
 
@@ -83,6 +83,9 @@ REMEMBERED = 200
 """Rows whose meaning is kept beside their bytes (about 2 KB each), of all gateways together: what a poll reads again and
 again are the few rows that lie on top."""
 
+LONGEST_REMEMBERED = 16 * 1024
+"""Bytes of a row that is remembered."""
+
 _row_decoder = msgspec.json.Decoder(_Row)
 _key_decoder = msgspec.json.Decoder(_Key)
 
@@ -108,9 +111,10 @@ def decode_rows(
     malformed: list[MalformedRow] = []
     for position, raw in enumerate(raws, first_position):
         try:
-            session = read(bytes(raw), main_key)
-        except UNREADABLE as problem:
-            malformed.append(MalformedRow(position, _shape_only(problem), _key_of(raw)))
+            content = bytes(raw)
+            session = (read if len(content) <= LONGEST_REMEMBERED else _read)(content, main_key)
+        except Undecodable as problem:
+            malformed.append(MalformedRow(position, str(problem), _key_of(raw)))
             continue
         if session is None:
             malformed.append(MalformedRow(position, "the key is empty"))
@@ -121,22 +125,17 @@ def decode_rows(
 
 def _read(raw: bytes, main_key: str | None) -> Session | None:
     """None: its key is empty. Depends on nothing but its arguments."""
-    row = _row_decoder.decode(raw)
+    row = decode(_row_decoder, raw)
     return _session(row, main_key) if row.key else None
 
 
 _remembered = lru_cache(maxsize=REMEMBERED)(_read)
 
 
-def _shape_only(problem: Exception) -> str:
-    """The problem's text: msgspec names types and paths, never values."""
-    return str(problem) if isinstance(problem, msgspec.ValidationError) else type(problem).__name__
-
-
 def _key_of(raw: msgspec.Raw) -> str | None:
     try:
-        key = _key_decoder.decode(raw).key
-    except UNREADABLE:
+        key = decode(_key_decoder, raw).key
+    except Undecodable:
         return None
     return key if isinstance(key, str) else None
 

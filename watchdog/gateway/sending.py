@@ -47,8 +47,8 @@ async def send(link: Link, deed: Deed, version: Version | None, *, clock: Clock,
             continue
         if request.method == "send":
             delivered = True
-        with contextlib.suppress(errors.RequestRefused):  # it was taken, whatever its answer looks like
-            answer = decoded(payload, _RunAnswer)
+        with contextlib.suppress(errors.AnswerUnreadable):  # it was taken, whatever its answer looks like
+            answer = decoded(payload, _RunAnswer, request.method)
             run_id = run_id or answer.runId
             said.append(f"{request.method}: {answer.status or 'ok'}")
     return Receipt(run_id, "; ".join(said), delivered)

@@ -20,7 +20,7 @@ import msgspec
 
 from watchdog.core.model import Asked, Sender, SenderKind, TailKind, TranscriptTail
 from watchdog.core.texts import mark_in
-from watchdog.gateway.frames import UNREADABLE
+from watchdog.gateway.decoding import Undecodable, decode
 from watchdog.gateway.rows import Millis, instant
 from watchdog.service import errors
 
@@ -86,8 +86,8 @@ def read_tail(payload: msgspec.Raw, *, wraps_prompts: bool = False) -> Transcrip
     says that a person stopped the run.
     """
     try:
-        history = _history_decoder.decode(payload)
-    except UNREADABLE as problem:
+        history = decode(_history_decoder, payload)
+    except Undecodable as problem:
         raise errors.RequestRefused("chat.history gave an answer that cannot be read.", code="SHAPE") from problem
     everything = [_readable(raw) for raw in history.messages]
     if everything and everything[-1].role == _UNREADABLE_ROLE:
@@ -126,8 +126,8 @@ def read_tail(payload: msgspec.Raw, *, wraps_prompts: bool = False) -> Transcrip
 
 def _readable(raw: msgspec.Raw) -> _Message:
     try:
-        return _message_decoder.decode(raw)
-    except UNREADABLE:
+        return decode(_message_decoder, raw)
+    except Undecodable:
         return _Message(role=_UNREADABLE_ROLE)
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 
 from watchdog.core.model import Session
-from watchdog.gateway.frames import UNREADABLE
+from watchdog.gateway.answers import decoded
+from watchdog.gateway.decoding import Undecodable, decode
 from watchdog.gateway.rows import Millis, instant
 from watchdog.service import errors
 
@@ -56,15 +57,13 @@ async def ask_for(methods: list[str], ask: Ask) -> Waiting:
     problems: list[str] = []
     for method in methods:
         try:
-            answer = msgspec.json.decode(await ask(method, {}))
+            answer = decoded(await ask(method, {}), object, method)
             if _items(answer) is None:
                 problems.append(f"{method}: the answer holds no list")
             else:
                 answers[method] = answer
-        except errors.RequestRefused as refused:
-            problems.append(f"{method}: {refused}")
-        except UNREADABLE as problem:
-            problems.append(f"{method}: the answer cannot be read ({type(problem).__name__})")
+        except (errors.RequestRefused, errors.AnswerUnreadable) as problem:
+            problems.append(f"{method}: {problem}")
     return Waiting(answers, tuple(problems))
 
 
@@ -122,13 +121,13 @@ def cron_run_ended(payload: msgspec.Raw, session: Session) -> str | None:
     if session.started_at is None:
         return None
     try:
-        entries = msgspec.json.decode(payload, type=_CronRuns).entries
-    except UNREADABLE:
+        entries = decoded(payload, _CronRuns, "cron.runs").entries
+    except errors.AnswerUnreadable:
         return None
     for raw in entries:
         try:
-            run = _run_decoder.decode(raw)
-        except UNREADABLE:
+            run = decode(_run_decoder, raw)
+        except Undecodable:
             continue
         at: datetime | None = instant(run.ts)
         is_its = session.session_id is not None and run.sessionId == session.session_id

@@ -132,6 +132,18 @@ class OutcomeUnknown(GatewayError):
     can_wait = False
 
 
+class AnswerUnreadable(OutcomeUnknown):
+    """An answer came and cannot be read: the gateway is neither away nor hanging, and what was asked may have been done.
+
+    Harms what was asked for and nothing else: one look, one page of a list. Never counted as silence.
+    ``ends_connection``: the connection could not survive it, so nothing else is asked over it.
+    """
+
+    def __init__(self, message: str, *, ends_connection: bool = False) -> None:
+        super().__init__(message)
+        self.ends_connection = ends_connection
+
+
 class InsecureTransport(GatewayError):
     """``ws://`` to another machine would show the token to the network."""
 

@@ -94,7 +94,7 @@ GUARDS: tuple[Guard, ...] = (
         "events: what cannot be read is left out",
         "missing fields",
         "watchdog/gateway/events.py",
-        "        except UNREADABLE:\n",
+        "        except Undecodable:\n",
         "        except ZeroDivisionError:\n",
         tests=EVENTS,
     ),

@@ -71,7 +71,7 @@ GUARDS: tuple[Guard, ...] = (
         "one bad row blinds nothing",
         "truncated lists",
         "watchdog/gateway/rows.py",
-        "        except UNREADABLE as problem:\n            malformed.append",
+        "        except Undecodable as problem:\n            malformed.append",
         "        except ZeroDivisionError as problem:\n            malformed.append",
         ("malformed-rows",),
         (GATEWAY + "test_rows.py",),

@@ -311,10 +311,11 @@ async def test_a_clock_that_was_set_while_we_watched(elapsed: float, stepped: bo
 
 
 @pytest.mark.parametrize("answer", [{}, [], {"sessions": None}, Raw('{"type":"res","id":"{id}","ok":true}')])
-async def test_an_answer_that_is_no_list(answer: Answer) -> None:
+async def test_an_answer_that_is_no_list_is_a_list_that_was_not_read(answer: Answer) -> None:
     async with scene_with(answers={"sessions__list": answer}) as scene:
-        with pytest.raises(errors.RequestRefused):
-            await scene.client.list_sessions()
+        snapshot = await scene.client.list_sessions()
+    assert (snapshot.sessions, snapshot.is_complete) == ((), False)
+    assert "sessions.list" in snapshot.malformed[0].reason
 
 
 # ---------------------------------------------------------------- scopes for deeds

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchdog.gateway.frames import Conversation, Event, Malformed, Response, WireError
+from watchdog.gateway.frames import MOST_VALUES, Conversation, Event, Malformed, Response, WireError
 
 CHALLENGE = (
     '{"type":"event","event":"connect.challenge","payload":{"nonce":"f99f","ts":1795163416709,'
@@ -142,9 +142,11 @@ def test_what_it_says_outlives_the_buffer_it_came_in() -> None:
         '{"type":"req","id":"1","method":"x"}',
         '{"type":"res","id":"w1","error":"text"}',
         '{"type":"res","id":"w1","error":{"code":5}}',
-        '{"type":"event","event":"\ud800"}',
+        '{"type":"event","event":"\ud800"',
         b"\xff\xfe",
-        b'{"type":"event","event":"\xff"}',
+        b'{"type":"event","event":"\xff"',
+        "," * (MOST_VALUES + 1),
+        b'{"type":"res","id":"w1","payload":[' + b"," * MOST_VALUES + b",]}",
         b'{"type":"res","id":"w1","payload":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         '{"type":"res","id":"w1"',
     ],

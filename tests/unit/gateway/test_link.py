@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+from typing import Any
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from watchdog import __version__
-from watchdog.gateway.frames import Event, WireError
+from watchdog.gateway.dialing import MAX_FRAME
+from watchdog.gateway.frames import MOST_VALUES, Event, WireError
 from watchdog.gateway.link import (
     FRAME_BURST,
     FRAMES_A_SECOND,
+    LARGEST_HELLO,
+    MOST_BEFORE_HELLO,
     Allowance,
     Credentials,
     Introduction,
@@ -27,6 +31,8 @@ from .links import READ, SOON, is_clean, linked, refused_by
 from .server import CHALLENGE_TS, Answer, Closed, Raw, Refused, Silent, WireGateway, running
 from .support import OURS, PASSWORD, TOKEN, StillClock, secret
 from .test_refusals import SIGN_IN, Expected
+
+DEEP = '{"type":"res","id":"{id}","ok":true,"payload":' + "[" * 100_000 + "]" * 100_000 + "}"
 
 # ---------------------------------------------------------------- signing in
 
@@ -183,11 +189,11 @@ def _what_it_says(value: WireGateway | type[errors.GatewayError]) -> str:
         (WireGateway(challenge=Raw("hello?")), errors.NotAGateway),
         (WireGateway(challenge=Raw(b"\xff\xfe")), errors.NotAGateway),
         (
-            WireGateway(
-                challenge=Raw(b'{"type":"event","event":"connect.challenge","payload":{"nonce":"\xff","ts":1}}')
-            ),
+            WireGateway(challenge=Raw(b'{"type":"event","event":"connect.challenge","payload":"\xff"}')),
             errors.NotAGateway,
         ),
+        (WireGateway(challenge=Raw(DEEP)), errors.NotAGateway),
+        (WireGateway(chatter=('{"type":"event","event":"tick"}',) * (MOST_BEFORE_HELLO + 1)), errors.NotAGateway),
         (WireGateway(challenge={"nonce": 5}), errors.NotAGateway),
         (WireGateway(challenge={}), errors.NotAGateway),
         (WireGateway(challenge=Closed(1013, "starting")), errors.GatewayStarting),
@@ -196,10 +202,13 @@ def _what_it_says(value: WireGateway | type[errors.GatewayError]) -> str:
         (WireGateway(challenge=Closed(None)), errors.GatewayClosed),
         (WireGateway(hello=Raw('{"type":"res","id":"{id}","ok":true,"payload":[]}')), errors.NotAGateway),
         (WireGateway(hello=Raw('{"type":"res","id":"{id}","ok":true,"payload":{"server":5}}')), errors.NotAGateway),
+        (WireGateway(hello=Raw(b'{"type":"res","id":"w1","ok":true,"payload":["\xd6\xff"]}')), errors.NotAGateway),
+        (WireGateway(hello=Raw(DEEP)), errors.NotAGateway),
         (
-            WireGateway(hello=Raw(b'{"type":"res","id":"w1","ok":true,"payload":{"type":"\xd6\xff"}}')),
+            WireGateway(hello=Raw(b'{"type":"res","id":"w1","ok":true,"payload":"' + b"x" * LARGEST_HELLO + b'"}')),
             errors.NotAGateway,
         ),
+        (WireGateway(hello=Raw(b"x" * (MAX_FRAME + 1))), errors.NotAGateway),
         (WireGateway(hello=Raw('{"type":"res","id":"{id}","ok":false}')), errors.RequestRefused),
         (WireGateway(hello=Closed(1013)), errors.GatewayStarting),
         (WireGateway(hello=Closed(None)), errors.GatewayClosed),
@@ -308,6 +317,8 @@ LOST: dict[str, Answer] = {
     "closed": Closed(1000),
     "silent": Silent(),
     "garbage instead": Raw("garbage"),
+    "more than is taken": Raw(b"x" * (MAX_FRAME + 1)),
+    "without a bottom": Raw(DEEP),
     "half an answer": Raw('{"type":"res","id":"{id}","ok":tr'),
 }
 
@@ -321,6 +332,88 @@ async def test_an_answer_that_never_comes_leaves_the_outcome_unknown(answer: Ans
         is_clean(lost.value)
         assert not lost.value.can_wait
     assert len(gateway.asked) == 1, "asked once, whatever happened"
+
+
+# ---------------------------------------------------------------- answers that cannot be read
+
+
+UNREADABLE: dict[str, str | bytes] = {
+    "cut": '{"type":"res","id":"{id}","ok":tr',
+    "garbage, and nothing else is waited for": "garbage",
+    "bytes": b'\xff{"type":"res"',
+    "without a bottom": DEEP,
+    "spaced": '\n{ "type" : "res" , "id" : "{id}" , "ok" : tr',
+    "of another shape": '{"type":"res","id":"{id}","ok":true,"error":7}',
+    "millions of values": '{"type":"res","id":"{id}","ok":true,"payload":[' + "0," * (MOST_VALUES + 1) + "0]}",
+}
+
+
+@pytest.mark.parametrize("answer", UNREADABLE.values(), ids=UNREADABLE)
+async def test_an_answer_that_cannot_be_read_is_said_at_once_and_no_silence(answer: str | bytes) -> None:
+    gateway = WireGateway(answers={"chat.history": Raw(answer), "health": {"ok": True}})
+    async with linked(gateway) as link:
+        with pytest.raises(errors.AnswerUnreadable, match=r"home: chat\.history was answered with a frame") as failed:
+            await link.call("chat.history", patience=60)
+        assert isinstance(failed.value, errors.OutcomeUnknown), "a deed may have been done"
+        assert link.is_open
+        assert bytes(await link.call("health")) == b'{"ok": true}', "it harms nothing else"
+
+
+async def test_half_an_emoji_in_any_field_is_no_reason_to_refuse_an_answer() -> None:
+    sent = '{"type":"res","id":"{id}","ok":true,"payload":{"text":"half \\ud83d"}}'
+    async with linked(WireGateway(answers={"chat.history": Raw(sent)})) as link:
+        assert bytes(await link.call("chat.history")) == '{"text":"half �"}'.encode()
+
+
+async def test_text_that_is_no_text_does_not_end_the_connection() -> None:
+    """websockets would close it with 1007."""
+
+    async def as_text(connection: Any) -> None:
+        await connection.send(b'{"type":"event","event":"odd","payload":"\xed\xa0\xbd"}', text=True)
+
+    heard: list[str] = []
+    gateway = WireGateway(answers={"health": {"ok": True}})
+    async with linked(gateway) as link:
+        link.on_event = lambda event: heard.append(event.name)
+        await as_text(gateway._sockets[0])
+        await link.call("health")
+    assert heard == ["odd"]
+
+
+async def test_an_event_that_cannot_be_read_is_nobodys_answer() -> None:
+    gateway = WireGateway(answers={"health": {"ok": True}})
+    async with linked(gateway) as link:
+        gateway.chatter = ('{"type":"event","event":"x","payload":tr', '{"type":"res","id":"w99","ok":tr')
+        await link.call("health")
+        assert link.report.malformed_frames == 2
+
+
+async def test_what_may_have_been_anybodys_answer_is_remembered_until_they_time_out() -> None:
+    gateway = WireGateway(answers={"chat.send": Silent(), "health": Silent(), "later": Silent()})
+    async with linked(gateway) as link:
+        calls = [asyncio.create_task(link.call(method, patience=SOON)) for method in ("chat.send", "health")]
+        await gateway.until_asked(2)
+        await gateway.say("garbage")
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+        assert [type(end) for end in ends] == [errors.AnswerUnreadable] * 2
+        with pytest.raises(errors.OutcomeUnknown) as later:
+            await link.call("later", patience=SOON)
+    assert type(later.value) is errors.OutcomeUnknown, "nothing has come since it was asked"
+
+
+async def test_a_frame_that_is_too_large_is_no_crash() -> None:
+    gateway = WireGateway(answers={"sessions.list": Raw(b"x" * (MAX_FRAME + 1)), "health": Silent()})
+    async with linked(gateway) as link:
+        other = asyncio.create_task(link.call("health"))
+        await gateway.until_asked(1)
+        with pytest.raises(errors.AnswerUnreadable, match=r"sessions\.list") as failed:
+            await link.call("sessions.list")
+        assert failed.value.ends_connection
+        assert type((await asyncio.gather(other, return_exceptions=True))[0]) is errors.AnswerUnreadable
+        assert isinstance(link.end, errors.AnswerUnreadable), "not GatewayClosed 1006, which a crash is"
+
+
+# ---------------------------------------------------------------- ends
 
 
 async def test_why_it_was_lost_is_chained() -> None:
@@ -442,15 +535,20 @@ async def test_events_reach_whoever_listens_and_holes_are_counted() -> None:
     heard: list[str] = []
     gateway = WireGateway(answers={"health": {}})
 
+    is_over = asyncio.Event()
+
     def hear(event: Event) -> None:
         heard.append(event.name)
+        if event.name == "health":
+            is_over.set()
 
     async with linked(gateway) as link:
         link.on_event = hear
         for seq in (1, 2, 5, 6):
             await gateway.say({"type": "event", "event": "tick", "payload": {}, "seq": seq})
-        await gateway.say({"type": "event", "event": "health", "payload": {}})
         await gateway.say("garbage")
+        await gateway.say({"type": "event", "event": "health", "payload": {}})
+        await is_over.wait()
         await link.call("health")
         assert (link.report.missed_events, link.report.malformed_frames) == (2, 1)
     assert heard == ["tick"] * 4 + ["health"]

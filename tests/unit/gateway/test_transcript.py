@@ -274,7 +274,7 @@ def test_an_unreadable_entry_before_it_blinds_nothing(broken: Any) -> None:
 
 
 def test_bytes_that_are_no_document() -> None:
-    for data in (b"{", b'{"messages":[],"sessionId":"\xff"}', b"[" * 100_000):
+    for data in (b"{", b'{"messages":"\xff"}', b"[" * 100_000):
         with pytest.raises(errors.RequestRefused):
             read_tail(msgspec.Raw(data))
 
