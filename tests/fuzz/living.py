@@ -23,7 +23,7 @@ from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.unmetered import NoMeter
 from watchdog.config import parse
 from watchdog.gateway.decoding import Undecodable, decode
-from watchdog.gateway.frames import Conversation, Event, Response
+from watchdog.gateway.frames import Conversation, Event, Malformed, Response
 from watchdog.gateway.hello import Hello
 from watchdog.gateway.refusals import refusal
 from watchdog.service import errors
@@ -108,6 +108,8 @@ class BrokenLink(ScriptedLink):
         self._conversation.forget(number)
         if isinstance(taken, Event):
             self._note_event(taken)
+        if isinstance(taken, Malformed) and taken.answers is not None:
+            raise errors.AnswerUnreadable(f"{NAME}: {method} was answered with {taken.reason}.")
         if not isinstance(taken, Response):
             self._world.advance(15)
             raise errors.OutcomeUnknown(f"{NAME}: no answer to {method} within 15 s.")

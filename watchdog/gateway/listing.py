@@ -135,14 +135,15 @@ class Pager:
         """Rows are kept by key, the later sight wins: a row that moved to the front while we paged is seen twice."""
         assert self._next is not None
         self._pages += 1
-        limit, offset = self._next.get("limit", MOST_ROWS), self._next.get("offset", 0)
+        limit, offset = self._next.get("limit"), self._next.get("offset", 0)
         known = len(self._rows)
         self._rows.update((session.key, session) for session in page.sessions)
         self._has_offset = self._has_offset or page.has_offset
         self._text_bytes += page.text_bytes
-        if page.count > limit + MOST_SURPLUS:
+        if limit is not None and page.count > limit + MOST_SURPLUS:
             return self.stop(f"{page.count} rows came where {limit} were asked for")
-        if len(self._rows) + len(self._malformed) > MOST_ROWS or self._text_bytes > MOST_TEXT:
+        is_too_long = max(page.count, len(self._rows) + len(self._malformed)) > MOST_ROWS
+        if is_too_long or self._text_bytes > MOST_TEXT:
             return self.stop(f"the list is too long: after {len(self._rows)} sessions no more are read")
         if self._is_in_front:
             return self._take_front(page)

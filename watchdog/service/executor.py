@@ -59,6 +59,9 @@ class Executor:
         except (errors.ScopeRefused, errors.PairingRequired, errors.AuthenticationRefused) as refused:
             blocker = Blocker(BlockerName.SCOPE_MISSING, str(refused))
             return replace(decision, action=Action.HOLD, blockers=(blocker,))
+        except errors.NotAGateway as problem:  # it let us in to look: what cannot be read is this sign-in alone
+            blocker = Blocker(BlockerName.GATEWAY_UNTRUSTED, str(problem))
+            return replace(decision, action=Action.HOLD, blockers=(blocker,))
         fresh = await self.look_again(decision, here, facts)
         is_same = (fresh.step, fresh.is_as_owner) == (decision.step, decision.is_as_owner)
         if fresh.action is Action.RECOVER and not (is_same and fresh.route == decision.route):

@@ -30,7 +30,7 @@ class Reporter:
     meter: Meter
     _said: dict[tuple[str, str], object] = field(init=False, default_factory=dict)
     _cycle_line: object = field(init=False, default=None)
-    _malformed_rows: frozenset[str] = field(init=False, default=frozenset())
+    _malformed: frozenset[tuple[str | None, str]] = field(init=False, default=frozenset())
 
     def held(self, decision: Decision, *, is_observing: bool) -> None:
         """A hold is logged when its set of blockers changes, and metered every time."""
@@ -133,17 +133,22 @@ class Reporter:
         )
 
     def malformed(self, snapshot: Snapshot) -> None:
-        """Rows that cannot be read are logged when they are others than before."""
-        seen = frozenset(f"{row.position}:{row.reason}" for row in snapshot.malformed)
-        if seen and seen != self._malformed_rows:
-            first = snapshot.malformed[0]
+        """Rows and pages that cannot be read are logged when something else is the matter than before, wherever it stands."""
+        seen = {(row.key, row.reason): row for row in snapshot.malformed}
+        news = [row for what, row in seen.items() if what not in self._malformed]
+        if news:
+            what = (
+                "malformed row(s) left out of the list"
+                if snapshot.is_complete
+                else "part(s) of the list cannot be read"
+            )
             self.log.event(
                 Event.GATEWAY_UNHEALTHY,
                 gateway=self.gateway,
-                reason=f"{len(snapshot.malformed)} malformed row(s) left out of the list; the first: {first.reason}",
-                session=first.key,
+                reason=f"{len(snapshot.malformed)} {what}; the first: {news[0].reason}",
+                session=news[0].key,
             )
-        self._malformed_rows = seen
+        self._malformed = frozenset(seen)
 
     def _is_news(self, what: str, key: str, value: object) -> bool:
         if self._said.get((what, key)) == value:

@@ -210,8 +210,10 @@ class Watch:
     async def _connect(self, now: Moment) -> GatewayFacts:
         before = self.trust.facts if self._was_connected else None
         lost = self.gateway.take_loss()
+        was_given_up = lost is not None and isinstance(lost.error, errors.AnswerUnreadable)
         if lost is not None:
-            if self._was_connected:
+            # Given up for an answer that cannot be read, the gateway was not away: the look that it harmed says so.
+            if self._was_connected and not was_given_up:
                 # It may be back before we look: a connection that ended is told even when the next one succeeds at once.
                 self.outages.note_failure(lost.error, now, was_connected=True)
                 self._was_connected = False
@@ -239,12 +241,13 @@ class Watch:
                 fields["away_seconds"] = round(now.since(away_since).total_seconds(), 1)
             if facts.booted_at is not None:
                 fields["uptime_seconds"] = round((self.clock.now().wall - facts.booted_at).total_seconds())
-            self.log.event(
-                Event.GATEWAY_CONNECTED,
-                gateway=self.gateway.name,
-                version=facts.version,
-                **fields,
-            )
+            if not was_given_up:
+                self.log.event(
+                    Event.GATEWAY_CONNECTED,
+                    gateway=self.gateway.name,
+                    version=facts.version,
+                    **fields,
+                )
         if is_new or self.not_granted or self._may_want_more:
             self._note_what_is_granted(is_new=is_new)
         return facts

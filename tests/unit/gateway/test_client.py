@@ -14,6 +14,7 @@ from watchdog.core.model import (
     Session,
 )
 from watchdog.core.policy import Step
+from watchdog.gateway.answers import LARGEST
 from watchdog.gateway.client import SIGN_IN_SETTLES, GatewayClient
 from watchdog.gateway.endpoint import Endpoint
 from watchdog.gateway.grants import CHECK_AGAIN
@@ -316,6 +317,68 @@ async def test_an_answer_that_is_no_list_is_a_list_that_was_not_read(answer: Ans
         snapshot = await scene.client.list_sessions()
     assert (snapshot.sessions, snapshot.is_complete) == ((), False)
     assert "sessions.list" in snapshot.malformed[0].reason
+
+
+# ---------------------------------------------------------------- answers that cannot be read
+
+BOTTOMLESS = Raw('{"type":"res","id":"{id}","ok":true,"payload":{"x":' + "[" * 100_000 + "]" * 100_000 + "}}")
+LATEST: dict[str, Any] = {
+    "version": "2026.9.6",
+    "methods": (
+        "gateway.restart.preflight", "sessions.describe", "cron.runs", "exec.approval.list", "question.list",
+    ),
+}  # fmt: skip
+EVERY_LOOK = Wants(tail=True, preflight=True, pending=True, abort_probe=True)
+
+
+@pytest.mark.parametrize("broken", [BOTTOMLESS, Raw('{"type":"res","id":"{id}","ok":true,"payl'), Raw("garbage")])
+async def test_a_look_that_cannot_be_read_harms_that_look_alone(broken: Raw) -> None:
+    cron = replace(SESSION, key="agent:main:cron:nightly")
+    methods = ("chat.history", "gateway.restart.preflight", "cron.runs", "exec.approval.list", "question.list")
+    answers: dict[str, Answer] = {method.replace(".", "__"): broken for method in methods}
+    async with scene_with(answers=answers, hello=_with_lists, **LATEST) as scene:
+        look = await scene.client.look(cron, EVERY_LOOK)
+        assert sorted(problem.split(":")[0] for problem in look.problems) == sorted(methods)
+        assert (look.tail, look.preflight, look.cron_run_ended, look.pending_approvals) == (None, None, None, None)
+        assert look.is_waiting_unread
+        assert scene.client.take_loss() is None
+        assert (await scene.client.list_sessions()).is_complete
+    assert len(scene.gateway.sign_ins) == 1, "the connection was kept"
+
+
+def _with_lists(params: dict[str, Any]) -> Answer:
+    return {
+        "server": {"version": "2026.9.6"},
+        "features": {"methods": list(LATEST["methods"])},
+        "auth": {"scopes": [*params["scopes"], "operator.approvals", "operator.questions"]},
+    }
+
+
+async def test_what_cannot_be_read_of_its_health_is_a_reason_to_do_nothing() -> None:
+    async with scene_with(answers={"health": BOTTOMLESS}) as scene:
+        problem = await scene.client.health_problem()
+    assert problem is not None
+    assert "health" in problem
+
+
+async def test_counts_that_cannot_be_read_are_a_reason_to_list() -> None:
+    answers: dict[str, Answer] = {"gateway__restart__preflight": BOTTOMLESS, "sessions__describe": BOTTOMLESS}
+    async with scene_with(answers=answers, **LATEST) as scene:
+        assert (await scene.client.list_sessions(())).is_complete
+        assert await scene.client.standstill(timedelta(minutes=1)) is None
+
+
+async def test_a_deed_whose_answer_cannot_be_read_is_perhaps_done_and_not_refused() -> None:
+    async with scene_with(answers={"agent": Raw('{"type":"res","id":"{id}","ok":tr')}) as scene:
+        with pytest.raises(errors.OutcomeUnknown):
+            await scene.client.perform(_deed())
+    assert len(scene.gateway.asked_for("agent")) == 1
+
+
+async def test_an_answer_larger_than_is_read_is_unreadable() -> None:
+    answers: dict[str, Answer] = {"health": {"eventLoop": {"degraded": False}, "more": "x" * LARGEST}}
+    async with scene_with(answers=answers) as scene:
+        assert "more than is read" in str(await scene.client.health_problem())
 
 
 # ---------------------------------------------------------------- scopes for deeds

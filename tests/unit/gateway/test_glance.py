@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from watchdog.core.model import Moment, Snapshot
 from watchdog.gateway.glance import OVERLAP, SURPLUS_EVERY
 from watchdog.gateway.lister import Lister
-from watchdog.gateway.listing import PAGE_SIZE
+from watchdog.gateway.listing import LONGEST_READING, MOST_BYTES, PAGE_SIZE
 
 from .shapes import raw
 
@@ -44,6 +45,11 @@ class Box:
     shift_ms: int = 0
     """How far the gateway's clock was set."""
     unsorted: bool = False
+    broken: int = 0
+    """So many answers that cannot be read come next."""
+    seconds_a_page: float = 0.01
+    padding: int = 0
+    """Blanks behind every answer."""
     lister: Lister = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,7 +72,10 @@ class Box:
     async def answer(self, params: Row) -> Any:
         self.asked.append(params)
         assert self.has_offset or "offset" not in params, "5.18 refuses it"
-        self.clock.seconds += 0.01
+        self.clock.seconds += self.seconds_a_page
+        if self.broken:
+            self.broken -= 1
+            return msgspec.Raw(b"{")
         rows = sorted(self.rows.values(), key=lambda row: (-row.get("pinnedAt", 0), -row["updatedAt"], row["key"]))
         if self.unsorted:
             rows.reverse()
@@ -74,7 +83,8 @@ class Box:
         page = rows[first : first + params["limit"]]
         more = first + len(page) < len(rows)
         document = {"ts": self.now_ms, "count": len(page), "totalCount": len(rows), "hasMore": more, "sessions": page}
-        return raw(document | ({"nextOffset": first + len(page) if more else None} if self.has_offset else {}))
+        answer = raw(document | ({"nextOffset": first + len(page) if more else None} if self.has_offset else {}))
+        return msgspec.Raw(bytes(answer) + b" " * self.padding) if self.padding else answer
 
     async def glance(self, *keen: str, after: float = 30.0) -> Snapshot:
         """A poll so many seconds later; ``asked`` then holds its requests alone."""
@@ -340,3 +350,36 @@ async def test_after_any_history_a_glance_shows_what_a_sweep_would(seed: int, *,
             key: (row["status"], row.get("hasActiveRun")) for key, row in box.rows.items()
         }
     assert glances or len(box.rows) < 650
+
+
+# ---------------------------------------------------------------- what a poll may cost
+
+
+async def test_a_page_that_cannot_be_read_in_a_glance_makes_it_a_sweep() -> None:
+    box = Box().crowd(50)
+    await box.lister.glance(())
+    sound, box.broken = box.asked[:], 1
+    snapshot = await box.lister.glance(())
+    assert snapshot.is_complete
+    assert snapshot.is_sweep
+    assert len(snapshot.sessions) == 50
+    assert len(box.asked) == len(sound) + 2
+
+
+async def test_a_reading_that_takes_too_long_is_ended_and_that_is_said() -> None:
+    box = Box().crowd(2000)
+    box.seconds_a_page = LONGEST_READING.total_seconds() / 4
+    snapshot = await box.lister.whole()
+    assert not snapshot.is_complete
+    assert 0 < len(snapshot.sessions) < 2000
+    assert "takes too long" in snapshot.malformed[-1].reason
+    assert len(box.asked) == 5
+
+
+async def test_a_reading_of_too_many_bytes_is_ended_and_that_is_said() -> None:
+    box = Box().crowd(2000)
+    box.padding = MOST_BYTES // 3
+    snapshot = await box.lister.whole()
+    assert not snapshot.is_complete
+    assert "too large" in snapshot.malformed[-1].reason
+    assert len(box.asked) == 3

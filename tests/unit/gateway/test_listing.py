@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchdog.gateway.listing import MAX_PAGES, MOST_FRONTS, PAGE_SIZE, Pager, read_page
+from watchdog.gateway.listing import (
+    MAX_PAGES,
+    MOST_FRONTS,
+    MOST_ROWS,
+    MOST_SPLITS,
+    MOST_SURPLUS,
+    MOST_TEXT,
+    PAGE_SIZE,
+    Pager,
+    read_page,
+)
 from watchdog.service import errors
 
 from .shapes import raw
@@ -29,7 +39,12 @@ def _read(answer: Callable[[Params], Answer], *, counts_pages: bool = True) -> t
     while (params := pager.next_request()) is not None:
         asked.append(params)
         assert len(asked) <= MAX_PAGES + 1, "it never ends"
-        pager.take(read_page(raw(answer(params)), None, pager.position))
+        try:
+            page = read_page(raw(answer(params)), None, pager.position)
+        except errors.AnswerUnreadable as problem:
+            pager.fail(problem)
+        else:
+            pager.take(page)
     return pager, asked
 
 
@@ -236,6 +251,23 @@ LIES: dict[str, Callable[[Params], Answer]] = {
     "more, and no way to get it": lambda _: {"sessions": _rows(0, 5), "hasMore": True},
     "no more, but the total says so": lambda _: {"sessions": _rows(0, 5), "hasMore": False, "totalCount": 50},
     "a total that is never reached": lambda _: {"sessions": _rows(0, 5), "totalCount": 6},
+    "the same page again, somewhere else": lambda params: {
+        "sessions": _rows(0, 5),
+        "hasMore": True,
+        "nextOffset": params.get("offset", 0) + 5,
+    },
+    "backwards": lambda params: {
+        "sessions": _rows(params.get("offset", 0), params.get("offset", 0) + 5),
+        "hasMore": True,
+        "nextOffset": -1,
+    },
+    "more rows than were asked for": lambda _: {"sessions": _rows(0, PAGE_SIZE + MOST_SURPLUS + 1), "hasMore": False},
+    "more sessions than are read": lambda _: {"sessions": _rows(0, MOST_ROWS + 1)},
+    "page after page of sessions for ever": lambda params: {
+        "sessions": _rows(params.get("offset", 0), params.get("offset", 0) + PAGE_SIZE),
+        "hasMore": True,
+        "nextOffset": params.get("offset", 0) + PAGE_SIZE,
+    },
     "a total that runs away": lambda params: {
         "sessions": _rows(0, min(params["limit"], 2000)),
         "hasMore": True,
@@ -249,6 +281,104 @@ def test_a_list_that_lies_is_given_up_and_called_incomplete(answer: Callable[[Pa
     pager, asked = _read(answer)
     assert not pager.is_complete
     assert len(asked) <= MAX_PAGES + 1
+
+
+@pytest.mark.parametrize("counts_pages", [True, False])
+def test_a_list_that_is_too_long_is_read_to_a_bound_and_that_is_said(*, counts_pages: bool) -> None:
+    rows = _rows(0, 2 * MOST_ROWS)
+    pager, _ = _read(lambda params: _by_offset(rows, {"limit": 10**6} | params), counts_pages=counts_pages)
+    assert not pager.is_complete
+    assert MOST_ROWS <= len(pager.sessions) <= MOST_ROWS + PAGE_SIZE
+    assert "too long" in pager.malformed[-1].reason
+
+
+@pytest.mark.parametrize("letter", ["x", "😀"])
+@pytest.mark.parametrize("field", ["key", "sessionId", "lastRunError", "spawnedBy"])
+def test_few_rows_with_long_texts_are_too_much_as_well(field: str, letter: str) -> None:
+    """One emoji makes a text of 1 MB take four."""
+    long = letter + "x" * 1_000_000
+
+    def answer(params: Params) -> Answer:
+        offset = params.get("offset", 0)
+        row = {"key": f"k{offset}"}
+        return {"sessions": [row | {field: f"{offset}{long}"}], "hasMore": True, "nextOffset": offset + 1}
+
+    pager, asked = _read(answer)
+    assert not pager.is_complete
+    assert len(asked) <= (MOST_TEXT >> 20) / (1 if letter == "x" else 4) + 2
+
+
+@pytest.mark.parametrize("count", [MOST_ROWS - 1, MOST_ROWS])
+def test_a_list_as_long_as_can_be_is_read_whole(count: int) -> None:
+    pager, _ = _read(lambda _: {"sessions": _rows(0, count)}, counts_pages=False)
+    assert pager.is_complete
+    assert len(pager.sessions) == count
+
+
+# ---------------------------------------------------------------- pages that cannot be read
+
+
+def _with_bad(bad: set[int], count: int = 700) -> tuple[Pager, list[Params]]:
+    """2026.9.6; no page can be read that holds a row of ``bad``."""
+    rows = _rows(0, count)
+
+    def answer(params: Params) -> Answer:
+        offset = params.get("offset", 0)
+        is_bad = any(offset <= place < offset + params["limit"] for place in bad)
+        return {} if is_bad else _by_offset(rows, params)
+
+    return _read(answer)
+
+
+@given(st.sets(st.integers(PAGE_SIZE, 699), min_size=1, max_size=2))
+def test_one_bad_row_never_blinds_the_rest(bad: set[int]) -> None:
+    pager, asked = _with_bad(bad)
+    assert pager.is_complete
+    assert {row.position for row in pager.malformed} == bad
+    assert {row.key for row in pager.sessions} == {f"k{place}" for place in range(700) if place not in bad}
+    assert len(asked) <= 4 + MOST_SPLITS
+
+
+def test_a_row_on_the_first_page_is_found_too() -> None:
+    pager, _ = _with_bad({150})
+    assert pager.is_complete
+    assert [row.position for row in pager.malformed] == [150]
+
+
+def test_where_the_very_first_row_cannot_be_read_nothing_says_that_there_are_offsets() -> None:
+    pager, asked = _with_bad({0})
+    assert not pager.is_complete
+    assert "cannot be read" in pager.malformed[0].reason
+    assert len(asked) < 12
+
+
+def test_bad_rows_everywhere_end_the_reading() -> None:
+    pager, asked = _with_bad(set(range(PAGE_SIZE, 700)))
+    assert not pager.is_complete
+    assert len(pager.sessions) == PAGE_SIZE
+    assert len(asked) <= 4 + MOST_SPLITS
+
+
+def test_without_offsets_the_rows_above_are_read() -> None:
+    """2026.5.18."""
+    pager, asked = _read(lambda params: _by_limit(_rows(0, 900), params) if params["limit"] <= 600 else {})
+    assert not pager.is_complete
+    assert len(pager.sessions) >= PAGE_SIZE
+    assert len(asked) < 12
+
+
+def test_without_a_limit_there_is_nothing_to_ask_for_in_parts() -> None:
+    """2026.3.24."""
+    pager, asked = _read(lambda _: {}, counts_pages=False)
+    assert not pager.is_complete
+    assert len(asked) == len(pager.malformed) == 1
+
+
+def test_a_connection_that_did_not_survive_it_is_not_asked_again() -> None:
+    pager = Pager(counts_pages=True)
+    pager.fail(errors.AnswerUnreadable("home: too large.", ends_connection=True))
+    assert pager.next_request() is None
+    assert not pager.is_complete
 
 
 def test_no_more_said_on_a_full_list_is_believed() -> None:

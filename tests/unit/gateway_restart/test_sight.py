@@ -37,6 +37,7 @@ SIGHTS: list[tuple[errors.GatewayError, Sight]] = [
     (REFUSED_CONNECTION, Sight.SICK),
     (HANGS, Sight.SICK),
     (errors.OutcomeUnknown("x"), Sight.SICK),
+    (errors.AnswerUnreadable("x"), Sight.SPEAKS),
     (errors.GatewayClosed("killed", 1006), Sight.SICK),
     (errors.GatewayClosed("broke off", None), Sight.SICK),
     (errors.GatewayClosed("policy: it may be about our token", 1008), Sight.UNCLEAR),
@@ -66,7 +67,7 @@ def test_only_silence_is_sickness(problem: errors.GatewayError, sight: Sight) ->
 
 def test_every_phase_and_every_error_was_thought_of() -> None:
     leaves = {leaf for leaf in errors.GatewayError.__subclasses__() if leaf.__module__ == errors.__name__}
-    assert {type(problem) for problem, _ in SIGHTS} == leaves
+    assert {type(problem) for problem, _ in SIGHTS} == leaves | {errors.AnswerUnreadable}
     assert sight_of(good(moment())) is Sight.ANSWERS
     silent = {GatewayPhase.DOWN, GatewayPhase.UNRESPONSIVE, GatewayPhase.UNKNOWN}
     for phase in set(GatewayPhase) - silent - {GatewayPhase.CONNECTED}:

@@ -48,6 +48,7 @@ async def _watched(version: str = V96, **changes: Any) -> World:
         (errors.GatewayDraining("x"), GatewayPhase.DRAINING),
         (errors.GatewayUnresponsive("x"), GatewayPhase.UNRESPONSIVE),
         (errors.OutcomeUnknown("x"), GatewayPhase.UNRESPONSIVE),
+        (errors.AnswerUnreadable("x"), GatewayPhase.REFUSED),
         (errors.GatewayUnreachable("x"), GatewayPhase.DOWN),
         (errors.GatewayClosed("x"), GatewayPhase.DOWN),
         (errors.OutOfDescriptors("x"), GatewayPhase.UNKNOWN),
@@ -420,6 +421,36 @@ async def test_malformed_rows_are_reported_when_they_change() -> None:
     world.gateway.malformed = (MalformedRow(9, "the key is empty"),)
     await world.live(minutes=1)
     assert len(world.log.of(Event.GATEWAY_UNHEALTHY)) == 3
+
+
+async def test_a_row_that_only_moves_is_no_news_and_another_is() -> None:
+    world = await _watched()
+    for position in range(4):
+        world.gateway.malformed = (MalformedRow(position, "Expected `str`, got `int`", None),)
+        await world.live(minutes=1)
+    assert len(world.log.of(Event.GATEWAY_UNHEALTHY)) == 1
+    world.gateway.malformed += (MalformedRow(9, "the key is empty"),)
+    await world.live(minutes=1)
+    assert "the first: the key is empty" in str(world.log.of(Event.GATEWAY_UNHEALTHY)[1]["reason"])
+
+
+async def test_a_page_that_cannot_be_read_is_told_from_a_row() -> None:
+    world = await _watched()
+    world.gateway.be(is_complete=False, malformed=(MalformedRow(0, "home: sessions.list was answered with ..."),))
+    await world.live(minutes=30)
+    (line,) = world.log.of(Event.GATEWAY_UNHEALTHY)
+    assert "1 part(s) of the list cannot be read; the first: home: sessions.list" in str(line["reason"])
+    assert _told_of_gateway(world) == []
+    assert world.reports[-1].is_good
+
+
+async def test_a_connection_given_up_for_an_answer_that_cannot_be_read_is_no_outage() -> None:
+    world = await _watched()
+    for _ in range(12):
+        world.gateway.drop(errors.AnswerUnreadable("home: the gateway sent too much.", ends_connection=True))
+        await world.live(minutes=1)
+    assert _lines(world) == []
+    assert _told_of_gateway(world) == []
 
 
 async def test_an_incomplete_list_keeps_what_was_known_of_the_missing() -> None:

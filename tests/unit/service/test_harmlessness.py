@@ -399,6 +399,15 @@ async def test_rule_05_a_gateway_that_calls_itself_sick_is_not_believed() -> Non
     assert world.held() == ["gateway_untrusted"]
 
 
+async def test_rule_05_a_sign_in_for_a_deed_that_cannot_be_read_holds_the_deed_and_ends_no_pass() -> None:
+    world = await _ready()
+    world.gateway.failing["prepare"] = errors.NotAGateway("home: its hello cannot be read.")
+    await world.live(minutes=10)
+    assert world.steps == []
+    assert world.held() == ["gateway_untrusted"]
+    assert all(report.is_good for report in world.reports)
+
+
 @pytest.mark.parametrize(
     "silence",
     [
@@ -530,9 +539,14 @@ async def test_rule_06_nothing_but_the_claim_lies_between_the_last_look_and_the_
 # ---------------------------------------------------------------- 7
 
 
-async def test_rule_07_a_deed_whose_answer_was_lost_is_never_sent_again() -> None:
+@pytest.mark.parametrize(
+    "lost",
+    [errors.OutcomeUnknown("home: no answer."), errors.AnswerUnreadable("home: agent was answered with noise.")],
+    ids=lambda problem: type(problem).__name__,
+)
+async def test_rule_07_a_deed_whose_answer_was_lost_is_never_sent_again(lost: errors.GatewayError) -> None:
     world = await _ready()
-    world.gateway.failing["perform"] = errors.OutcomeUnknown("home: no answer.")
+    world.gateway.failing["perform"] = lost
     await world.look()
     assert world.states == [("resume", "indeterminate")]
     world.gateway.failing.clear()
