@@ -184,7 +184,7 @@ class Redactor:
                 return f"<{type(value).__name__}>"
 
     def _text(self, text: str) -> str:
-        clean = self._secrets.scrub(text)
+        clean = self._secrets.scrub(text, LONGEST_VALUE)
         return clean if len(clean) <= LONGEST_VALUE else clean[: LONGEST_VALUE - 1] + "…"
 
 

@@ -26,7 +26,7 @@ from watchdog.daemon.recordings import Recordings
 from watchdog.daemon.restarting import Restarts
 from watchdog.daemon.telling import Teller
 from watchdog.gateway.client import GatewayClient
-from watchdog.gateway.identity import DeviceIdentity, DeviceTokens
+from watchdog.gateway.identity import DeviceIdentity, DeviceTokens, is_device_token
 from watchdog.gateway.secrets import Secret
 from watchdog.service.errors import WatchdogError
 from watchdog.service.events import Event, Log
@@ -80,7 +80,7 @@ class Identity:
         self.tokens = DeviceTokens(state_dir / "device-tokens.json")
 
     def keep_token(self, url: str, scopes: tuple[str, ...], token: str) -> None:
-        """Remember a token the gateway issued to this device."""
+        """Remember a token the gateway issued to this device; nothing, if it is none (``is_device_token``)."""
         self.tokens.save(url, self.device.device_id, "operator", scopes, Secret(token))
 
 
@@ -175,8 +175,24 @@ class Builder:
             host=self.host,
             steps=steps,
             configured=steps | configured,
-            on_device_token=identity.keep_token,
+            on_device_token=self._token_keeper(section.name, identity),
         )
+
+    def _token_keeper(self, gateway: str, identity: Identity) -> Callable[[str, tuple[str, ...], str], None]:
+        """``Identity.keep_token``, that says once what is not kept."""
+        is_said = False
+
+        def keep(url: str, scopes: tuple[str, ...], token: str) -> None:
+            nonlocal is_said
+            if not is_device_token(token) and not is_said:
+                is_said = True
+                reason = (
+                    f"the device token that it issues ({len(token)} characters) is none that a gateway issues; not kept"
+                )
+                self.log.event(Event.GATEWAY_UNHEALTHY, gateway=gateway, reason=reason)
+            identity.keep_token(url, scopes, token)
+
+        return keep
 
     def watches(
         self,

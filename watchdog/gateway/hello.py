@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -12,6 +13,11 @@ from watchdog.core.model import GatewayFacts, Moment, ProcessSigns
 from watchdog.gateway.boots import Reading
 from watchdog.gateway.capabilities import capabilities_of
 from watchdog.gateway.rows import Millis, instant
+
+MOST_METHODS = 2000
+"""Methods, or scopes, that are believed of a gateway. 2026.9.6 names 466."""
+LONGEST_WORD, LONGEST_KEY = 100, 1000
+"""Characters of a method, a scope, a version, a boot id; of a session's key."""
 
 
 class _Server(msgspec.Struct):
@@ -64,21 +70,23 @@ def facts_of(
     at: Moment | None = None,
 ) -> GatewayFacts:
     """The facts about the gateway called ``name``, which said ``hello`` ``at`` that moment. What is long in ``hello``, the
-    list of methods and that of clients, is taken out of it."""
-    methods = _shared(tuple(hello.features.methods))
+    list of methods and that of clients, is taken out of it; what is longer than any gateway's is cut, because facts are
+    kept, shown and logged."""
+    methods = _shared(_short(hello.features.methods))
     hello.features.methods = []
     signs = signs_of(hello, at)
     hello.snapshot.presence = None
+    version = hello.server.version[:LONGEST_WORD]
     return GatewayFacts(
         name=name,
-        version=hello.server.version or "unknown",
-        capabilities=capabilities_of(hello.server.version, methods),
+        version=version or "unknown",
+        capabilities=capabilities_of(version, methods),
         booted_at=booted_at,
-        boot_id=hello.server.bootId,
+        boot_id=_cut(hello.server.bootId),
         methods=methods,
-        scopes=frozenset((hello.auth.scopes or ()) if hello.auth is not None else ()),
+        scopes=frozenset(_short(hello.auth.scopes or ()) if hello.auth is not None else ()),
         state_dir=state_dir,
-        main_session_key=hello.snapshot.sessionDefaults.mainSessionKey,
+        main_session_key=_cut(hello.snapshot.sessionDefaults.mainSessionKey, LONGEST_KEY),
         process=process,
         clock_skew=clock_skew,
         signed_in_at=at,
@@ -112,6 +120,14 @@ def boot_reading(hello: Hello, clock_ms: Millis, at: Moment, *, lock_created_at:
     return Reading(
         at=at, booted_at=_booted_at(clock_ms, uptime_ms), uptime=_span(uptime_ms), lock_created_at=lock_created_at
     )
+
+
+def _short(words: Sequence[str]) -> tuple[str, ...]:
+    return tuple(word for word in words[:MOST_METHODS] if len(word) <= LONGEST_WORD)
+
+
+def _cut(text: str | None, longest: int = LONGEST_WORD) -> str | None:
+    return text[:longest] if text is not None else None
 
 
 @lru_cache(maxsize=32)

@@ -8,8 +8,9 @@ family trimmed and with A-Z lower-cased. ``signedAt`` more than two minutes off 
 3.24), so sign the challenge's own ``ts`` where it has one.
 
 Invariants: a key file is complete the moment it has its name and is never written again; two processes that create it
-at once end with the same key; a key or token file others can read is refused. Limit: the token file is replaced as a
-whole, so of two processes saving at the same instant one token may be lost, which costs one sign-in by shared token.
+at once end with the same key; a key or token file others can read is refused; the tokens of one gateway are in no other's
+file. Limit: a token file is replaced as a whole, so of two processes saving at the same instant one token may be lost, which
+costs one sign-in by shared token.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import stat
 import tempfile
@@ -37,7 +39,6 @@ DEVICE_KEY_NAME = "device-key.pem"
 PROBE_KEY_NAME = "probe-device-key.pem"
 """A second device for the write-only ``sessions.abort`` probe (``Capabilities.has_abort_probe``): the same device as the
 one that started a run may abort it, another one is refused (3.24, 5.18)."""
-TOKENS_NAME = "device-tokens.json"
 
 _MAX_FILE_BYTES = 1024 * 1024
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
@@ -152,55 +153,96 @@ def signature_text(
 
 
 class DeviceTokens:
-    """Tokens gateways issued to our devices, kept per gateway url, device, role and set of scopes.
+    """Tokens gateways issued to our devices, kept per gateway url, device, role and set of scopes; a file a gateway.
 
-    A file that is missing or no longer JSON counts as empty: every token in it can be had again with the shared token.
+    Whatever one gateway issues, the tokens of the others are not touched by it. A file that is missing or no longer JSON
+    counts as empty: every token in it can be had again with the shared token. ``path``: the file that held the tokens of all
+    gateways before; it is read where a gateway has no file of its own yet, never written, and not missed when it cannot be
+    used. The files lie beside it in a folder of the same name.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._shared = path
+        self._folder = path.with_suffix("")
 
     def __repr__(self) -> str:
-        return f"DeviceTokens({str(self._path)!r})"
+        return f"DeviceTokens({str(self._folder)!r})"
 
     def get(self, url: str, device_id: str, role: str, scopes: Collection[str]) -> Secret | None:
         """The token for exactly this, or None."""
-        token = self._load().get(_token_key(url, device_id, role, scopes))
+        token = self._load(url).get(_token_key(url, device_id, role, scopes))
         return Secret.of(token)
 
     def save(self, url: str, device_id: str, role: str, scopes: Collection[str], token: Secret) -> None:
-        """Keep ``token`` in place of an older one. Raises ``IdentityError`` when it cannot be written."""
-        tokens = self._load()
+        """Keep ``token`` in place of an older one; nothing, if it is none that a gateway would issue (``is_device_token``).
+        Raises ``IdentityError`` when it cannot be written."""
+        if not is_device_token(token.reveal()):
+            return
+        tokens = self._load(url)
         key = _token_key(url, device_id, role, scopes)
         if tokens.get(key) != token.reveal():
-            self._replace(tokens | {key: token.reveal()})
+            self._replace(url, tokens | {key: token.reveal()})
 
     def forget(self, url: str, device_id: str, role: str, scopes: Collection[str]) -> bool:
         """Drop a token the gateway no longer takes; True if there was one."""
-        tokens = self._load()
+        tokens = self._load(url)
         if tokens.pop(_token_key(url, device_id, role, scopes), None) is None:
             return False
-        self._replace(tokens)
+        self._replace(url, tokens)
         return True
 
-    def _load(self) -> dict[str, str]:
-        try:
-            found = json.loads(_read_private(self._path))
-        except (FileNotFoundError, ValueError):
-            return {}
-        entries = found.get("tokens") if isinstance(found, dict) else None
-        entries = entries if isinstance(entries, dict) else {}
-        return {key: token for key, token in entries.items() if isinstance(token, str)}
+    def _file(self, url: str) -> Path:
+        return self._folder / f"{hashlib.sha256(_plain_url(url).encode()).hexdigest()[:32]}.json"
 
-    def _replace(self, tokens: dict[str, str]) -> None:
+    def _load(self, url: str) -> dict[str, str]:
+        """Those of this gateway."""
+        try:
+            return _tokens_in(_read_private(self._file(url)), url)
+        except FileNotFoundError:
+            pass
+        try:
+            return _tokens_in(_read_private(self._shared), url)
+        except (FileNotFoundError, IdentityError):
+            return {}
+
+    def _replace(self, url: str, tokens: dict[str, str]) -> None:
         text = json.dumps({"version": 1, "tokens": tokens}, indent=1, sort_keys=True) + "\n"
-        with _beside(self._path, text.encode()) as written:
-            written.replace(self._path)
-            _sync_folder(self._path.parent)
+        file = self._file(url)
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise _not_writable(self._folder, error) from error
+        with _beside(file, text.encode()) as written:
+            written.replace(file)
+            _sync_folder(self._folder)
+
+
+def is_device_token(text: str) -> bool:
+    """It may be a token that a gateway issues to a device: 43 letters and digits on 2026.3.24 to 9.6. Anything else is not
+    worth keeping, and would be cut out of every log line where it happens to stand."""
+    return _DEVICE_TOKEN.fullmatch(text) is not None
+
+
+_DEVICE_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,4096}")
+
+
+def _tokens_in(content: bytes, url: str) -> dict[str, str]:
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    entries = found.get("tokens") if isinstance(found, dict) else None
+    entries = entries if isinstance(entries, dict) else {}
+    start = json.dumps([_plain_url(url)])[:-1]
+    return {key: token for key, token in entries.items() if key.startswith(start) and isinstance(token, str)}
+
+
+def _plain_url(url: str) -> str:
+    return url.strip().rstrip("/")
 
 
 def _token_key(url: str, device_id: str, role: str, scopes: Collection[str]) -> str:
-    return json.dumps([url.strip().rstrip("/"), device_id, role, sorted(set(scopes))])
+    return json.dumps([_plain_url(url), device_id, role, sorted(set(scopes))])
 
 
 def _base64url(raw: bytes) -> str:

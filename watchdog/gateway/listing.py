@@ -20,6 +20,7 @@ import msgspec
 
 from watchdog.core.model import MalformedRow, Session
 from watchdog.gateway.decoding import Undecodable, decode
+from watchdog.gateway.hello import LONGEST_KEY
 from watchdog.gateway.rows import ListEnvelope, decode_rows
 from watchdog.service import errors
 
@@ -69,7 +70,9 @@ def read_page(payload: msgspec.Raw, main_key: str | None, position: int) -> Page
         envelope = decode(_envelope_decoder, payload)
     except Undecodable as problem:
         raise errors.AnswerUnreadable(f"sessions.list gave an answer that cannot be read ({problem}).") from problem
-    sessions, malformed = decode_rows(envelope.sessions[:MOST_ROWS], main_key, first_position=position)
+    sessions, malformed = _without_long_keys(
+        *decode_rows(envelope.sessions[:MOST_ROWS], main_key, first_position=position), position
+    )
     return Page(
         sessions,
         malformed,
@@ -81,6 +84,20 @@ def read_page(payload: msgspec.Raw, main_key: str | None, position: int) -> Page
         float(envelope.ts) if envelope.ts is not None else None,
         sum(map(_text_bytes, sessions)),
     )
+
+
+def _without_long_keys(
+    sessions: list[Session], malformed: list[MalformedRow], position: int
+) -> tuple[list[Session], list[MalformedRow]]:
+    """A key is what is told, logged and kept of a session."""
+    if all(len(row.key) <= LONGEST_KEY for row in sessions) and all(
+        len(row.key or "") <= LONGEST_KEY for row in malformed
+    ):
+        return sessions, malformed
+    kept = [row for row in sessions if len(row.key) <= LONGEST_KEY]
+    why = f"a key is longer than {LONGEST_KEY} characters"
+    odd = [row if len(row.key or "") <= LONGEST_KEY else MalformedRow(row.position, why) for row in malformed]
+    return kept, odd + [MalformedRow(position, why)] * (len(sessions) - len(kept))
 
 
 def _text_bytes(row: Session) -> int:

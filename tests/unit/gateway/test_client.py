@@ -18,6 +18,7 @@ from watchdog.gateway.answers import LARGEST
 from watchdog.gateway.client import SIGN_IN_SETTLES, GatewayClient
 from watchdog.gateway.endpoint import Endpoint
 from watchdog.gateway.grants import CHECK_AGAIN
+from watchdog.gateway.hello import MOST_METHODS
 from watchdog.gateway.listing import PAGE_SIZE
 from watchdog.gateway.sending import TELLING_PAUSE, TELLING_TRIES
 from watchdog.gateway.unanswered import AGAIN
@@ -155,6 +156,21 @@ async def test_how_far_the_clocks_are_apart() -> None:
         assert (await scene.client.connect()).clock_skew == timedelta(minutes=3)
     async with scene_with(challenge={"nonce": "n"}) as scene:
         assert (await scene.client.connect()).clock_skew is None
+
+
+async def test_of_an_endless_hello_only_what_a_gateway_may_be_is_believed() -> None:
+    def endless(params: dict[str, Any]) -> Answer:
+        return {
+            "server": {"version": "9" * 10_000, "bootId": "b" * 10_000},
+            "features": {"methods": [*(f"m{number}" for number in range(50_000)), "x" * 101]},
+            "auth": {"scopes": [f"s{number}" for number in range(50_000)]},
+            "snapshot": {"sessionDefaults": {"mainSessionKey": "k" * 10_000}},
+        }
+
+    async with scene_with(hello=endless) as scene:
+        facts = await scene.client.connect()
+    assert (len(facts.methods), len(facts.scopes)) == (MOST_METHODS, MOST_METHODS)
+    assert (len(facts.version), len(facts.boot_id or ""), len(facts.main_session_key or "")) == (100, 100, 1000)
 
 
 async def test_a_device_token_is_kept() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watchdog.gateway.hello import LONGEST_KEY
 from watchdog.gateway.listing import (
     MAX_PAGES,
     MOST_FRONTS,
@@ -293,7 +294,7 @@ def test_a_list_that_is_too_long_is_read_to_a_bound_and_that_is_said(*, counts_p
 
 
 @pytest.mark.parametrize("letter", ["x", "😀"])
-@pytest.mark.parametrize("field", ["key", "sessionId", "lastRunError", "spawnedBy"])
+@pytest.mark.parametrize("field", ["sessionId", "lastRunError", "spawnedBy"])
 def test_few_rows_with_long_texts_are_too_much_as_well(field: str, letter: str) -> None:
     """One emoji makes a text of 1 MB take four."""
     long = letter + "x" * 1_000_000
@@ -306,6 +307,15 @@ def test_few_rows_with_long_texts_are_too_much_as_well(field: str, letter: str) 
     pager, asked = _read(answer)
     assert not pager.is_complete
     assert len(asked) <= (MOST_TEXT >> 20) / (1 if letter == "x" else 4) + 2
+
+
+def test_a_key_that_is_longer_than_any_is_a_row_that_cannot_be_read() -> None:
+    long, other = {"key": "x" * (LONGEST_KEY + 1)}, {"key": "x" * (LONGEST_KEY + 1), "status": 7}
+    pager, _ = _read(lambda _: {"sessions": [long, {"key": "x" * LONGEST_KEY}, other], "totalCount": 3})
+    assert pager.is_complete
+    assert [len(row.key) for row in pager.sessions] == [LONGEST_KEY]
+    assert {(row.key, row.reason) for row in pager.malformed} == {(None, "a key is longer than 1000 characters")}
+    assert len(pager.malformed) == 2
 
 
 @pytest.mark.parametrize("count", [MOST_ROWS - 1, MOST_ROWS])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import errno
 import hashlib
+import json
 import os
 import stat
 import subprocess
@@ -268,75 +269,159 @@ def test_processes_that_create_it_at_once_end_with_one_key(tmp_path: Path) -> No
 URL = "ws://127.0.0.1:18789"
 
 
+OTHER_URL = "ws://127.0.0.1:19001"
+
+
+def token(letter: str = "t") -> Secret:
+    return Secret(letter * 43)
+
+
+def files(folder: Path) -> list[Path]:
+    """Whatever lies in there, at any depth."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def shared_file(path: Path, tokens: dict[str, str]) -> Path:
+    """As versions before wrote it, for all gateways."""
+    path.write_text(json.dumps({"version": 1, "tokens": tokens}))
+    path.chmod(0o600)
+    return path
+
+
+def shared_key(url: str, scopes: tuple[str, ...] = ADMIN) -> str:
+    return json.dumps([url, "d", "operator", sorted(scopes)])
+
+
 def test_tokens_are_kept_per_gateway_device_role_and_scopes(tmp_path: Path) -> None:
     path = tmp_path / "device-tokens.json"
     tokens = DeviceTokens(path)
     assert tokens.get(URL, "d", "operator", ADMIN) is None
-    tokens.save(URL, "d", "operator", ADMIN, Secret("one"))
-    tokens.save(URL, "d", "operator", ("operator.read",), Secret("two"))
-    tokens.save("ws://127.0.0.1:19001", "d", "operator", ADMIN, Secret("three"))
-    tokens.save(URL, "probe", "operator", ADMIN, Secret("four"))
+    tokens.save(URL, "d", "operator", ADMIN, token("1"))
+    tokens.save(URL, "d", "operator", ("operator.read",), token("2"))
+    tokens.save(OTHER_URL, "d", "operator", ADMIN, token("3"))
+    tokens.save(URL, "probe", "operator", ADMIN, token("4"))
 
     again = DeviceTokens(path)
-    assert again.get(URL + "/", "d", "operator", ADMIN[::-1]) == Secret("one")
-    assert again.get(URL, "d", "operator", ["operator.read"]) == Secret("two")
-    assert again.get("ws://127.0.0.1:19001", "d", "operator", ADMIN) == Secret("three")
-    assert again.get(URL, "probe", "operator", ADMIN) == Secret("four")
+    assert again.get(URL + "/", "d", "operator", ADMIN[::-1]) == token("1")
+    assert again.get(URL, "d", "operator", ["operator.read"]) == token("2")
+    assert again.get(OTHER_URL, "d", "operator", ADMIN) == token("3")
+    assert again.get(URL, "probe", "operator", ADMIN) == token("4")
     assert again.get(URL, "d", "node", ADMIN) is None
-    assert mode_of(path) == 0o600
-    assert [child.name for child in tmp_path.iterdir()] == ["device-tokens.json"]
-    assert "one" not in repr(again)
+    assert [mode_of(file) for file in files(tmp_path)] == [0o600, 0o600], "a file a gateway"
+    assert mode_of(tmp_path / "device-tokens") == 0o700
+    assert "1111" not in repr(again)
 
 
 def test_a_token_is_replaced_and_forgotten(tmp_path: Path) -> None:
     tokens = DeviceTokens(tmp_path / "device-tokens.json")
-    for value in ("old", "new"):
-        tokens.save(URL, "d", "operator", ADMIN, Secret(value))
-    assert tokens.get(URL, "d", "operator", ADMIN) == Secret("new")
+    for letter in "on":
+        tokens.save(URL, "d", "operator", ADMIN, token(letter))
+    assert tokens.get(URL, "d", "operator", ADMIN) == token("n")
     assert tokens.forget(URL, "d", "operator", ADMIN)
     assert not tokens.forget(URL, "d", "operator", ADMIN)
     assert tokens.get(URL, "d", "operator", ADMIN) is None
 
 
 def test_the_same_token_is_not_written_twice(tmp_path: Path) -> None:
-    path = tmp_path / "device-tokens.json"
-    tokens = DeviceTokens(path)
-    tokens.save(URL, "d", "operator", ADMIN, Secret("tok"))
-    inode = path.stat().st_ino
-    tokens.save(URL, "d", "operator", ADMIN, Secret("tok"))
-    assert path.stat().st_ino == inode
+    tokens = DeviceTokens(tmp_path / "device-tokens.json")
+    tokens.save(URL, "d", "operator", ADMIN, token())
+    (file,) = files(tmp_path)
+    inode = file.stat().st_ino
+    tokens.save(URL, "d", "operator", ADMIN, token())
+    assert file.stat().st_ino == inode
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"tokens": 3}', '{"tokens": {"x": 5}}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"tokens": 3}', '{"tokens": {"x": 5}}', "[" * 100_000])
 def test_a_damaged_token_file_counts_as_empty_and_heals(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "device-tokens.json"
-    path.write_text(content)
-    path.chmod(0o600)
-    tokens = DeviceTokens(path)
+    tokens = DeviceTokens(tmp_path / "device-tokens.json")
+    tokens.save(URL, "d", "operator", ADMIN, token())
+    (file,) = files(tmp_path)
+    file.write_text(content)
     assert tokens.get(URL, "d", "operator", ADMIN) is None
-    tokens.save(URL, "d", "operator", ADMIN, Secret("tok"))
-    assert tokens.get(URL, "d", "operator", ADMIN) == Secret("tok")
+    tokens.save(URL, "d", "operator", ADMIN, token())
+    assert tokens.get(URL, "d", "operator", ADMIN) == token()
 
 
-def test_a_token_file_others_can_read_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "device-tokens.json"
-    DeviceTokens(path).save(URL, "d", "operator", ADMIN, Secret("tok"))
-    path.chmod(0o644)
+def test_a_token_file_others_can_read_is_refused_and_harms_its_own_gateway_alone(tmp_path: Path) -> None:
+    tokens = DeviceTokens(tmp_path / "device-tokens.json")
+    tokens.save(URL, "d", "operator", ADMIN, token())
+    (file,) = files(tmp_path)
+    tokens.save(OTHER_URL, "d", "operator", ADMIN, token("o"))
+    file.chmod(0o644)
     with pytest.raises(IdentityError, match="chmod 600"):
-        DeviceTokens(path).get(URL, "d", "operator", ADMIN)
+        tokens.get(URL, "d", "operator", ADMIN)
+    assert tokens.get(OTHER_URL, "d", "operator", ADMIN) == token("o")
 
 
 def test_an_old_file_survives_a_failed_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "device-tokens.json"
-    tokens = DeviceTokens(path)
-    tokens.save(URL, "d", "operator", ADMIN, Secret("old"))
+    tokens = DeviceTokens(tmp_path / "device-tokens.json")
+    tokens.save(URL, "d", "operator", ADMIN, token("o"))
 
     def full(_descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(IdentityError, match=r"cannot be written \(no space left on device\)"):
-        tokens.save(URL, "d", "operator", ADMIN, Secret("new"))
+        tokens.save(URL, "d", "operator", ADMIN, token("n"))
     monkeypatch.undo()
-    assert tokens.get(URL, "d", "operator", ADMIN) == Secret("old")
-    assert [child.name for child in tmp_path.iterdir()] == ["device-tokens.json"]
+    assert tokens.get(URL, "d", "operator", ADMIN) == token("o")
+    assert len(files(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    "odd", ["x" * 2_000_000, "x" * 4097, "short", "gateway home", "half \ud83d emoji and more", "a\n" * 20]
+)
+def test_what_no_gateway_issues_is_not_kept(tmp_path: Path, odd: str) -> None:
+    tokens = DeviceTokens(tmp_path / "device-tokens.json")
+    tokens.save(OTHER_URL, "d", "operator", ADMIN, token("o"))
+    tokens.save(URL, "d", "operator", ADMIN, token())
+    tokens.save(URL, "d", "operator", ADMIN, Secret(odd))
+    assert tokens.get(URL, "d", "operator", ADMIN) == token(), "the one before is kept"
+    assert tokens.get(OTHER_URL, "d", "operator", ADMIN) == token("o")
+    assert sum(file.stat().st_size for file in files(tmp_path)) < 1000
+
+
+def test_however_many_gateways_there_are_none_fills_the_others_file(tmp_path: Path) -> None:
+    """One file of them all is full, and refused, at 5,411."""
+    tokens = DeviceTokens(tmp_path / "device-tokens.json")
+    for port in range(300):
+        tokens.save(f"ws://127.0.0.1:{port}", "d", "operator", ADMIN, Secret("x" * 4096))
+    assert tokens.get("ws://127.0.0.1:7", "d", "operator", ADMIN) == Secret("x" * 4096)
+    assert {file.stat().st_size < 8192 for file in files(tmp_path)} == {True}
+    assert len(files(tmp_path)) == 300
+
+
+# ---------------------------------------------------------------- the file that all gateways shared before
+
+
+def test_tokens_of_the_shared_file_are_taken_along(tmp_path: Path) -> None:
+    path = tmp_path / "device-tokens.json"
+    read = ("operator.read",)
+    old = {shared_key(URL): "1" * 43, shared_key(URL, read): "2" * 43, shared_key(OTHER_URL): "3" * 43}
+    tokens = DeviceTokens(shared_file(path, old))
+    assert tokens.get(URL, "d", "operator", ADMIN) == token("1")
+    assert tokens.get(OTHER_URL, "d", "operator", ADMIN) == token("3")
+    before = path.read_bytes()
+    tokens.save(URL, "d", "operator", ADMIN, token("n"))
+    assert tokens.get(URL, "d", "operator", ADMIN) == token("n")
+    assert tokens.get(URL, "d", "operator", read) == token("2"), "taken along"
+    assert tokens.get(OTHER_URL, "d", "operator", ADMIN) == token("3")
+    assert path.read_bytes() == before
+    assert "3" * 43 not in files(tmp_path / "device-tokens")[0].read_text(), "another gateway's stays where it is"
+
+
+def test_a_forgotten_token_does_not_come_back_from_the_shared_file(tmp_path: Path) -> None:
+    tokens = DeviceTokens(shared_file(tmp_path / "device-tokens.json", {shared_key(URL): "1" * 43}))
+    assert tokens.forget(URL, "d", "operator", ADMIN)
+    assert tokens.get(URL, "d", "operator", ADMIN) is None
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_a_shared_file_that_cannot_be_used_is_not_missed(tmp_path: Path, mode: int) -> None:
+    """2 MB, from a gateway that issued a token of that size: it put every gateway out of action."""
+    path = shared_file(tmp_path / "device-tokens.json", {shared_key(URL): "x" * 2_000_000})
+    path.chmod(mode)
+    tokens = DeviceTokens(path)
+    assert tokens.get(URL, "d", "operator", ADMIN) is None
+    tokens.save(URL, "d", "operator", ADMIN, token())
+    assert tokens.get(URL, "d", "operator", ADMIN) == token()

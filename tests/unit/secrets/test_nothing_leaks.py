@@ -223,11 +223,11 @@ class House:
 
     def files(self) -> dict[str, bytes]:
         """What the daemon keeps and `init` wrote, but for what is there to hold secrets."""
-        allowed = {"device.pem", "probe-device.pem", "device-tokens.json"}
+        allowed = {"device.pem", "probe-device.pem"}
         return {
             f"file {path.relative_to(self.folder)}": path.read_bytes()
             for path in (*self.state.rglob("*"), *(self.folder / "init").rglob("*"))
-            if path.is_file() and path.name not in allowed and path.parent.name != "handoff"
+            if path.is_file() and path.name not in allowed and path.parent.name not in ("handoff", "device-tokens")
         }
 
     def notifications(self) -> dict[str, bytes]:
@@ -338,7 +338,8 @@ async def _locked_out(house: House) -> None:
 
 def _check_that_there_was_something_to_find(house: House, places: Mapping[str, bytes]) -> None:
     """The secrets were in use, and every place was really looked at; else finding nothing would mean nothing."""
-    keys = [house.state / name for name in ("device.pem", "probe-device.pem", "device-tokens.json")]
+    tokens = list((house.state / "device-tokens").iterdir())
+    keys = [house.state / "device.pem", house.state / "probe-device.pem", *tokens]
     assert set(modes(keys).values()) == {"0o600"}
     notes = list((house.state / "handoff").iterdir())
     assert notes
@@ -346,9 +347,11 @@ def _check_that_there_was_something_to_find(house: House, places: Mapping[str, b
     recordings = [house.state / "recordings" / f"{name}.jsonl" for name in ("home", "locked")]
     assert set(modes(recordings).values()) == {"0o600"}
     assert b'"tail"' in places["file state/recordings/home.jsonl, in the end"]
-    assert set(modes([house.state, house.state / "handoff", recordings[0].parent]).values()) == {"0o700"}
+    folders = [house.state, house.state / "handoff", house.state / "device-tokens", recordings[0].parent]
+    assert set(modes(folders).values()) == {"0o700"}
     assert any(MARKS["words of a person"] in note.read_text() for note in notes)
-    assert json.loads((house.state / "device-tokens.json").read_text())
+    assert tokens
+    assert all(json.loads(file.read_text())["tokens"] for file in tokens)
     heads = "".join(head for head, _ in house.listener.requests)
     assert house.leaks({"the heads of requests": heads.encode()})
     assert MARKS["webhook path"] in heads
