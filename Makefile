@@ -47,6 +47,9 @@ harness: $(STAMP) ## the end-to-end harness itself, every maker on every version
 faults: $(STAMP) ## breaks everything in turn and prints what happened (long; ARGS="-m 'not gateways'": without OpenClaw)
 	@$(BIN)/python -m tests.faults $(ARGS)
 
+hostile: $(STAMP) ## gateways that mean harm beside a healthy one, about two minutes (ARGS="-k emoji" for some)
+	@$(BIN)/pytest -m hostile tests/hostile -n 2 -p no:cacheprovider $(ARGS)
+
 soak: $(STAMP) ## an hour beside a busy real gateway: memory, handles, missed or doubled recoveries (MINUTES=60)
 	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(ARGS)
 

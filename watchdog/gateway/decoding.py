@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
-MOST_REPAIRED = 32 * 1024 * 1024
+MOST_REPAIRED = 20 * 1024 * 1024
 """Bytes of the largest document that is repaired, as large as a frame may be (``dialing.MAX_FRAME``): 3 ms a MB."""
 MOST_STEPS = 200_000
 """Escapes and backslashes that are looked at one by one in a document: 0.05 to 1 microsecond each. A gateway escapes only

@@ -19,9 +19,9 @@ from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatu
 from watchdog import __version__
 from watchdog.service import descriptors, errors
 
-MAX_FRAME = 32 * 1024 * 1024
-"""The gateway's own policy is 25 MiB per payload (2026.9.6), the longest honest answer the list of 10,000 sessions in one
-(18.5 MB); the library's default of 1 MiB is too small for a page."""
+MAX_FRAME = 20 * 1024 * 1024
+"""The longest answer measured is the list of 10,000 sessions in one (18.5 MB); the library's default of 1 MiB is too small
+for a page. A frame takes nearly four times its size of memory until it is read."""
 MAX_QUEUE = 1
 """Frames that wait to be read; then TCP holds the gateway back. Each may be as large as ``MAX_FRAME``."""
 

@@ -382,7 +382,9 @@ class Link:
                 data = await self._socket.recv(decode=False)
                 self.bytes_received += len(data)
                 self._take(self._conversation.receive(data))
-                if wait := allowance.spend(asyncio.get_running_loop().time(), len(data)):
+                wait = allowance.spend(asyncio.get_running_loop().time(), len(data))
+                del data  # it may be large, and the next one long in coming
+                if wait:
                     await asyncio.sleep(wait)
         except ConnectionClosed as closed:
             self._fail(self._closed(closed))

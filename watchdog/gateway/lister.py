@@ -231,7 +231,7 @@ class Lister:
         payload = await self._ask(params)
         took = self._clock.now().since(asked_at)
         poll.note(memoryview(payload).nbytes, took)
-        page = read_page(payload, self._main_key, position)
+        page = read_page(payload, self._main_key, position, params.get("limit"))
         poll.has_stepped = poll.has_stepped or self._has_stepped(page)
         return page
 

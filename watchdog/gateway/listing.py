@@ -32,7 +32,7 @@ MOST_ROWS = 25_000
 other gateways, too, would take more than 150 MB. They come newest first: what lies beyond it is old."""
 MOST_SURPLUS = 5_000
 """Rows that a page may have beyond those that were asked for. No version measured sends one."""
-MOST_TEXT = 32 * 1024 * 1024
+MOST_TEXT = 24 * 1024 * 1024
 """Bytes that the texts of all rows may take in memory. 10,000 rows of a real gateway take 7 MB."""
 MOST_BYTES = 256 * 1024 * 1024
 """Bytes that one reading may receive: 10,000 rows have 18.5 MB (2026.9.6), and may be read three times."""
@@ -63,15 +63,18 @@ class Page:
 _envelope_decoder = msgspec.json.Decoder(ListEnvelope)
 
 
-def read_page(payload: msgspec.Raw, main_key: str | None, position: int) -> Page:
-    """One answer of ``sessions.list``. Raises ``AnswerUnreadable`` when it is no such answer at all. Of rows that are more
-    than anybody reads only the first are decoded."""
+def read_page(payload: msgspec.Raw, main_key: str | None, position: int, limit: int | None = None) -> Page:
+    """One answer of ``sessions.list``. Raises ``AnswerUnreadable`` when it is no such answer at all. ``limit``: the rows that
+    were asked for; of many more only the first are decoded."""
     try:
         envelope = decode(_envelope_decoder, payload)
     except Undecodable as problem:
         raise errors.AnswerUnreadable(f"sessions.list gave an answer that cannot be read ({problem}).") from problem
     sessions, malformed = _without_long_keys(
-        *decode_rows(envelope.sessions[:MOST_ROWS], main_key, first_position=position), position
+        *decode_rows(
+            envelope.sessions[: MOST_ROWS if limit is None else limit + MOST_SURPLUS], main_key, first_position=position
+        ),
+        position,
     )
     return Page(
         sessions,

@@ -24,13 +24,13 @@ def refusal(
     ``openclaw`` is asked only where a person needs the command.
     """
     detail_code = error.detail("code") or ""
-    said = clip(error.message)
+    said, code = clip(error.message), clip(error.code)
     if method == "connect":
         return _sign_in(name, error, detail_code, scopes, openclaw)
     if error.code == "UNAVAILABLE" and (away := _unavailable(name, error)) is not None:
         return away
     if detail_code == "MISSING_SCOPE" or said.startswith("missing scope"):
-        scope = error.detail("missingScope") or said.removeprefix("missing scope:").strip()
+        scope = clip(error.detail("missingScope") or "") or said.removeprefix("missing scope:").strip()
         return errors.ScopeRefused(
             f"{name}: {method} needs the scope {scope}, which this sign-in was not granted; "
             "run `openclaw-watchdog doctor` to see which step needs it and why.",
@@ -39,8 +39,8 @@ def refusal(
     if said.startswith("unknown method"):
         return errors.UnknownMethod(f"{name}: this gateway has no method {method}.")
     return errors.RequestRefused(
-        f"{name}: {method} was refused: {error.code}: {said}",
-        code=error.code,
+        f"{name}: {method} was refused: {code}: {said}",
+        code=code,
         detail=said,
         retryable=bool(error.retryable) or error.code == "UNAVAILABLE",
     )
@@ -80,7 +80,9 @@ def _sign_in(name: str, error: WireError, detail_code: str, scopes: str, opencla
             "own gateway.auth value."
         )
     return errors.RequestRefused(
-        f"{name}: sign-in refused: {error.code}: {clip(error.message)}", code=error.code, detail=clip(error.message)
+        f"{name}: sign-in refused: {clip(error.code)}: {clip(error.message)}",
+        code=clip(error.code),
+        detail=clip(error.message),
     )
 
 
@@ -123,5 +125,5 @@ def _unavailable(name: str, error: WireError) -> errors.GatewayError | None:
 
 def clip(text: str) -> str:
     """A gateway's words, short enough for a log line and on one line."""
-    flat = " ".join(text.split())
+    flat = " ".join(text[: 10 * _CLIP].split())
     return flat if len(flat) <= _CLIP else flat[: _CLIP - 1] + "…"

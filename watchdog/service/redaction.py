@@ -78,15 +78,15 @@ class Secrets:
         return text
 
     def _cut(self, text: str, most: int) -> str:
-        """A secret that the cut goes through must not show its first half: what may be half a secret, or the word with the
-        credentials of a URL, ends up behind the cut or is taken out."""
-        start = text[: most + self._longest]
+        """A secret that the cut goes through must not show its first half: what may be half a secret ends up behind the cut,
+        and of a URL that may have credentials further on nothing is left."""
+        start, behind = text[: most + self._longest], self._longest
         if not start[-1].isspace():
             word = len(start) - len(start.rsplit(maxsplit=1)[-1])
             if (at := start.find("://", word)) >= 0:
-                start = f"{start[:at]}://{MASK}"
+                start, behind = f"{start[:at]}://{MASK}", 0
         clean = self.scrub(start)
-        return clean[: min(most - 1, max(0, len(clean) - self._longest))] + "…"
+        return clean[: min(most - 1, max(0, len(clean) - behind))] + "…"
 
 
 def _looks_like_token(part: str) -> bool:

@@ -41,7 +41,7 @@ def _read(answer: Callable[[Params], Answer], *, counts_pages: bool = True) -> t
         asked.append(params)
         assert len(asked) <= MAX_PAGES + 1, "it never ends"
         try:
-            page = read_page(raw(answer(params)), None, pager.position)
+            page = read_page(raw(answer(params)), None, pager.position, params.get("limit"))
         except errors.AnswerUnreadable as problem:
             pager.fail(problem)
         else:

@@ -203,6 +203,11 @@ def test_no_half_of_a_password_in_a_url_stays_before_a_cut(most: int) -> None:
     assert "hunter" not in Secrets().scrub(said, most)
 
 
+def test_what_is_said_before_a_bomb_is_still_to_be_read() -> None:
+    said = "home: sessions.list was refused: " + "://" * LARGE
+    assert Secrets(["x" * 500]).scrub(said, 2000) == "home: sessions.list was refused: ://***…"
+
+
 def test_a_short_text_is_not_cut() -> None:
     assert Secrets(["some-secret-value"]).scrub("x" * 20, 20) == "x" * 20
     assert Secrets(["some-secret-value"]).scrub("x" * 100, 20) == "x" * 19 + "…"

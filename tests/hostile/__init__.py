@@ -1,0 +1,1 @@
+"""Gateways that mean harm, or are broken beyond belief, beside a healthy one: ``make hostile``."""
