@@ -41,9 +41,13 @@ def now_ms() -> int:
     return round(SystemClock().now().wall.timestamp() * 1000)
 
 
+BEGAN_MS = now_ms() - 3_600_000
+"""When the run of every session here began: before the gateway did, so nobody owns it."""
+
+
 def row(key: str = KEY, **fields: Any) -> dict[str, Any]:
     """A session whose run nobody owns any more: it is looked at closely."""
-    at = now_ms() - 3_600_000
+    at = BEGAN_MS
     made = {"key": key, "sessionId": f"id-{key[-40:]}", "kind": "direct", "status": "running", "hasActiveRun": False}
     return {**made, "startedAt": at, "updatedAt": at, "label": "an hour ago", **fields}
 
@@ -103,11 +107,13 @@ Act = Callable[[Talk, Params], Awaitable[None]]
 @dataclass(frozen=True)
 class Mode:
     """One kind of misbehaviour. ``acts``: by method, or ``challenge``, ``signed in``. ``says``: what the log must say of it,
-    in a regular expression; None: it is nothing to speak of. ``is_watched``: its sessions are judged all the same."""
+    in a regular expression; None: it is nothing to speak of. ``is_watched``: its sessions are judged all the same.
+    ``is_large``: reading it takes a second of work, which is not to be had three times a second."""
 
     acts: Mapping[str, Act]
     says: str | None = None
     is_watched: bool = False
+    is_large: bool = False
     methods: tuple[str, ...] = METHODS
 
 
@@ -121,7 +127,7 @@ def hello(params: Params, methods: tuple[str, ...] = METHODS, **auth: Any) -> di
         "protocol": 4,
         "server": {"version": VERSION, "bootId": "boot-1", "connId": "c1"},
         "features": {"methods": list(methods), "events": []},
-        "snapshot": {"uptimeMs": 7_200_000, "sessionDefaults": {"mainSessionKey": "agent:main:main"}},
+        "snapshot": {"uptimeMs": 1_800_000, "sessionDefaults": {"mainSessionKey": "agent:main:main"}},
         "auth": {"role": "operator", "scopes": params["scopes"], **auth},
     }
 
@@ -233,6 +239,12 @@ def saying(payload: Callable[[Params], Any] | Any) -> Act:
     return act
 
 
+def repeating(payload: Callable[[], str]) -> Act:
+    """Answer with this text, made once."""
+    text = cache(payload)
+    return sending(lambda talk: talk.frame(text()))
+
+
 def sending(make: Callable[[Talk], str | bytes], *, as_text: bool = False) -> Act:
     """Send this frame; ``as_text``: bytes as a text frame, whatever they are."""
 
@@ -311,12 +323,7 @@ async def bombs(talk: Talk, _params: Params) -> None:
 
 def many_rows(count: int, **fields: Any) -> Act:
     """One page of so many, whatever was asked for."""
-
-    @cache
-    def text() -> str:
-        return json.dumps(page(numbered(0, count), **fields))
-
-    return sending(lambda talk: talk.frame(text()))
+    return repeating(lambda: json.dumps(page(numbered(0, count), **fields)))
 
 
 changing = itertools.count()
@@ -348,29 +355,42 @@ MODES: dict[str, Mode] = {
     ),
     "garbage in place of a history": Mode({"chat.history": sending(lambda _: "garbage")}, is_watched=True),
     "a frame of 500 MB": Mode({"sessions.list": huge_frame}, says="a frame of more than 20 MiB"),
-    "a frame of 20 MB": Mode({"sessions.list": saying(lambda _: page([row(title="x" * 20_900_000)]))}, is_watched=True),
-    "millions of values": Mode(
-        {"sessions.list": sending(lambda talk: talk.frame('{"sessions":[' + "{}," * 6_900_000 + "{}]}"))},
-        says="a frame of more than 1000000 values",
+    "a frame of 20 MB": Mode(
+        {"sessions.list": repeating(lambda: json.dumps(page([row(title="x" * 20_900_000)])))},
+        is_watched=True,
+        is_large=True,
     ),
-    "an enormous page": Mode({"sessions.list": many_rows(60_000)}, says="60000 rows came where 200 were asked for"),
+    "millions of values": Mode(
+        {"sessions.list": repeating(lambda: '{"sessions":[' + "{}," * 6_900_000 + "{}]}")},
+        says="a frame of more than 1000000 values",
+        is_large=True,
+    ),
+    "an enormous page": Mode(
+        {"sessions.list": many_rows(60_000)}, says="60000 rows came where 200 were asked for", is_large=True
+    ),
     "enormous pages for ever": Mode(
         {"sessions.list": many_rows(20_000, hasMore=True, nextOffset=20_000, totalCount=40_000)},
         says="20000 rows came where 200 were asked for",
+        is_large=True,
     ),
     "pages for ever": Mode(
-        {"sessions.list": paged(lambda offset: numbered(offset, 200), 200)}, says="the list is too long"
+        {"sessions.list": paged(lambda offset: numbered(offset, 1000), 1000)},
+        says="the list is too long",
+        is_large=True,
     ),
     "pages of long texts": Mode(
         {"sessions.list": paged(lambda offset: numbered(offset, 100, lastRunError="😀" + "x" * 50_000), 100)},
         says="the list is too long",
+        is_large=True,
     ),
     "the same page for ever": Mode(
         {"sessions.list": paged(lambda _: numbered(0, 200), 200)}, says="the same rows come again"
     ),
     "totals that lie": Mode({"sessions.list": saying(lambda _: page([row()], totalCount=10**9, hasMore=True))}),
     "pages that change": Mode(
-        {"sessions.list": paged(lambda _: numbered(next(changing) * 200, 200), 200)}, says="the list is too long"
+        {"sessions.list": paged(lambda _: numbered(next(changing) * 1000, 1000), 1000)},
+        says="the list is too long",
+        is_large=True,
     ),
     "rows of another shape each time": Mode(
         {

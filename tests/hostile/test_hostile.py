@@ -14,29 +14,34 @@ from tests.e2e.harness.waiting import until
 from tests.faults.simulation import Simulation
 from tests.unit.crash.stage import stuck_world
 
-from .gateway import MODES, TOKEN, HostileGateway, restart_marker
+from .gateway import METHODS, MODES, TOKEN, HostileGateway, restart_marker
 
 pytestmark = pytest.mark.hostile
 
 HEALTHY = "2026.3.24"
-IN_TIME = 20
+IN_TIME = 30
 """Seconds from the daemon's start until the healthy gateway's session is recovered; 6 without anybody hostile."""
 MOST_MEMORY = 150 * 1024 * 1024
 MOST_LINES = 6
 MOST_LOG = 20_000
-PASSES = 4
-"""So often the hostile gateway is looked at, or signed in to, before a test is over."""
+MEETINGS = 2
+"""So often it was asked for what it answers in its own way, at least, before a test is over."""
 
 
-def settings(folder: Path, healthy: Simulation, hostile: HostileGateway) -> dict[str, Any]:
+def settings(folder: Path, healthy: Simulation, hostile: HostileGateway, *, is_large: bool) -> dict[str, Any]:
     return {
         "gateways": [
             {"name": "hostile", "url": hostile.url, "token": TOKEN, "state_dir": "none"},
             {"name": "home", "url": healthy.url, "token": healthy.token, "state_dir": str(healthy.state_dir)},
         ],
-        "poll_every": "300ms",
-        "thresholds": {"stuck_after": "1s", "confirm_for": "500ms", "startup_grace": "1s", "long_running_after": "30m"},
-        "recovery": {"verify_within": "10s", "backoff": ["500ms"]},
+        "poll_every": "1s" if is_large else "300ms",
+        "thresholds": {
+            "stuck_after": "3s" if is_large else "1s",
+            "confirm_for": "1s" if is_large else "500ms",
+            "startup_grace": "1s",
+            "long_running_after": "30m",
+        },
+        "recovery": {"verify_within": "1m", "backoff": ["500ms"]},
         "gateway_restart": {
             "gateway": "hostile",
             "command": ["touch", str(restart_marker(folder))],
@@ -60,10 +65,6 @@ def peak_memory(pid: int) -> int:
     return int(found[1]) * 1024
 
 
-def looks(hostile: HostileGateway) -> int:
-    return max(hostile.asked["sessions.list"], hostile.asked["connect"])
-
-
 @pytest.mark.parametrize("name", MODES)
 def test_a_hostile_gateway_harms_nobody(name: str, tmp_path: Path) -> None:
     mode = MODES[name]
@@ -72,15 +73,16 @@ def test_a_hostile_gateway_harms_nobody(name: str, tmp_path: Path) -> None:
         HostileGateway(name) as hostile,
     ):
         watchdog = Watchdog(healthy, tmp_path / "watchdog")
-        watchdog.configure(settings(tmp_path, healthy, hostile))
+        watchdog.configure(settings(tmp_path, healthy, hostile, is_large=mode.is_large))
         with watchdog:
             watchdog.wait_for("recovery.succeeded", gateway="home", within=IN_TIME / 3)
-            until("the hostile gateway was met often enough", lambda: looks(hostile) >= PASSES, within=20)
+            met = next((method for method in mode.acts if method in METHODS), "connect")
+            until("the hostile gateway was met often enough", lambda: hostile.asked[met] >= MEETINGS, within=20)
             if mode.says is not None:
                 said = re.compile(mode.says)
                 until("the log says what is wrong", lambda: said.search(watchdog.text), within=10)
             if mode.is_watched:
-                watchdog.wait_for("cycle.finished", gateway="hostile", running=1, complete=True, within=10)
+                watchdog.wait_for("session.suspect", gateway="hostile", within=10)
             memory = peak_memory(watchdog.pid)
             assert watchdog.stop() == 0
         assert len(healthy.ask(lambda noting: noting.sent())) == 1, "recovered once"
@@ -89,7 +91,7 @@ def test_a_hostile_gateway_harms_nobody(name: str, tmp_path: Path) -> None:
         assert memory < MOST_MEMORY
         assert not restart_marker(tmp_path).exists()
         assert "Traceback" not in watchdog.text
-        assert not [line for line in watchdog.lines if "library" in str(line.get("event"))]
+        assert [line for line in watchdog.lines if "library" in str(line.get("event"))] == []
         if mode.says is not None:
             assert sum(bool(re.search(mode.says, str(line.get("reason")))) for line in lines) == 1, "said once"
         assert len(lines) <= MOST_LINES, "\n".join(map(str, lines))

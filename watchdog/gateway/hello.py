@@ -98,11 +98,11 @@ def signs_of(hello: Hello, at: Moment | None) -> ProcessSigns:
     """What tells this process from others, as told ``at`` that moment (None: its start stays unknown)."""
     snapshot, uptime = hello.snapshot, _span(hello.snapshot.uptimeMs)
     return ProcessSigns(
-        version=hello.server.version,
-        boot_id=hello.server.bootId,
-        host=_host_of(snapshot.presence),
-        config_path=snapshot.configPath,
-        state_dir=snapshot.stateDir,
+        version=hello.server.version[:LONGEST_WORD],
+        boot_id=_cut(hello.server.bootId),
+        host=_cut(_host_of(snapshot.presence)),
+        config_path=_cut(snapshot.configPath, LONGEST_KEY),
+        state_dir=_cut(snapshot.stateDir, LONGEST_KEY),
         began=at.monotonic - uptime.total_seconds() if at is not None and uptime is not None else None,
     )
 
