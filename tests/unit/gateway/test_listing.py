@@ -284,6 +284,13 @@ def test_a_list_that_lies_is_given_up_and_called_incomplete(answer: Callable[[Pa
     assert len(asked) <= MAX_PAGES + 1
 
 
+@pytest.mark.parametrize("lie", ["the same page again, somewhere else", "backwards"])
+def test_a_list_that_goes_round_is_given_up_at_once(lie: str) -> None:
+    pager, asked = _read(LIES[lie])
+    assert "the same rows come again" in pager.malformed[-1].reason
+    assert len(asked) <= 2
+
+
 @pytest.mark.parametrize("counts_pages", [True, False])
 def test_a_list_that_is_too_long_is_read_to_a_bound_and_that_is_said(*, counts_pages: bool) -> None:
     rows = _rows(0, 2 * MOST_ROWS)
