@@ -26,10 +26,11 @@ async def channel_problem(route: ReplyAddress, ask: Ask) -> str | None:
     Raises ``GatewayError`` leaves where the gateway itself is gone or hangs.
     """
     try:
-        answer = decoded(await ask("channels.status", {"probe": True, "timeoutMs": PROBE_MILLISECONDS}), object)
+        payload = await ask("channels.status", {"probe": True, "timeoutMs": PROBE_MILLISECONDS})
+        answer = decoded(payload, object, "channels.status")
     except errors.UnknownMethod:
         return None
-    except (errors.RequestRefused, errors.ScopeRefused) as problem:
+    except (errors.RequestRefused, errors.ScopeRefused, errors.AnswerUnreadable) as problem:
         return f"whether {route.channel} can be reached could not be asked ({problem})"
     accounts = _mapping(_mapping(answer).get("channelAccounts")).get(route.channel)
     if not isinstance(accounts, list):

@@ -79,8 +79,8 @@ class DeliveryReports:
 
 def _was_delivered(payload: msgspec.Raw) -> bool | None:
     try:
-        result = decoded(payload, _Final).result
-    except errors.RequestRefused:
+        result = decoded(payload, _Final, "agent").result
+    except errors.AnswerUnreadable:
         return None
     said = result.get("deliverySucceeded") if isinstance(result, dict) else None
     return said if isinstance(said, bool) else None

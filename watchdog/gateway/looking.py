@@ -176,7 +176,7 @@ class Looker:
         if not people:
             return look
         if self._config is None:
-            self._config = config_of(decoded(await self.ask("config.get", {}), object))
+            self._config = config_of(decoded(await self.ask("config.get", {}), object, "config.get"))
         if self._config is None:
             raise errors.RequestRefused("config.get gave no configuration.", code="SHAPE")
         rights = tuple(rights_of(self._config, session, one, self.version) for one in people)
