@@ -27,12 +27,12 @@ from watchdog.service import errors
 PAGE_SIZE = 200
 """Rows a page: 30 to 45 ms of the gateway's time at 10,000 sessions (2026.9.6)."""
 MAX_PAGES = 2000
-MOST_ROWS = 25_000
-"""Rows of one gateway. Each takes about 3 KB of memory until it is judged and shown; beyond it the daemon, which watches
+MOST_ROWS = 20_000
+"""Rows of one gateway. Each takes about 4 KB of memory while the next list is judged; beyond it the daemon, which watches
 other gateways, too, would take more than 150 MB. They come newest first: what lies beyond it is old."""
 MOST_SURPLUS = 5_000
 """Rows that a page may have beyond those that were asked for. No version measured sends one."""
-MOST_TEXT = 24 * 1024 * 1024
+MOST_TEXT = 16 * 1024 * 1024
 """Bytes that the texts of all rows may take in memory. 10,000 rows of a real gateway take 7 MB."""
 MOST_BYTES = 256 * 1024 * 1024
 """Bytes that one reading may receive: 10,000 rows have 18.5 MB (2026.9.6), and may be read three times."""
