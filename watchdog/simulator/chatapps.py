@@ -91,7 +91,7 @@ class ChatApps:
         session.origin_label = address.to
         self.homes[key] = address
         self.world.channels.add(address.channel)
-        session.created_by = self.people[key] = person or usual_person(key, address)
+        session.created_by = session.last_writer = self.people[key] = person or usual_person(key, address)
         self._know(key, self.people[key], address)
         self.world.touch(session)
         return session
@@ -148,7 +148,7 @@ class ChatApps:
     def _take_in(self, key: str, text: str, run_id: str, turn: Turn | None, person: Person, chat: Address) -> None:
         world = self.world
         session = world.session(key)
-        self._note_writer(session, chat)
+        self._note_writer(session, person, chat)
         if text.startswith("/stop"):
             self._stop(session, person)
             return
@@ -168,11 +168,11 @@ class ChatApps:
         else:
             world.engine.submit(session, message)
 
-    def _note_writer(self, session: SimSession, chat: Address) -> None:
+    def _note_writer(self, session: SimSession, person: Person, chat: Address) -> None:
         """The row's address is the last writer's at once, whoever the run speaks for; that also restores a ruined one."""
         world, profile = self.world, self.world.profile
         before = session.address
-        session.address = row_address(profile, chat)
+        session.address, session.last_writer = row_address(profile, chat), person
         if session.has_stray_thread and chat.thread_id is None and profile.keeps_stray_threads and before is not None:
             session.address = replace(session.address, thread_id=before.thread_id)
         else:

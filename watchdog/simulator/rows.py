@@ -101,7 +101,8 @@ def _origin(session: SimSession) -> Row:
     if session.created_via != "channel":
         return {"label": session.origin_label, "provider": "webchat", "surface": "webchat", "chatType": "direct"}
     channel = address.channel if address is not None else "irc"
-    to = session.origin_label or ""
+    to = (address.to if address is not None and address.reaches_a_person else None) or session.origin_label or ""
+    writer = session.last_writer if session.kind is not SessionKind.GROUP else None
     label = to.partition(":")[2] or to
     if address is not None and address.place.thread is not None and not session.has_lost_topic:
         label += f" topic:{address.place.thread}"
@@ -110,7 +111,7 @@ def _origin(session: SimSession) -> Row:
         "provider": channel,
         "surface": channel,
         "chatType": "group" if session.kind is SessionKind.GROUP else "direct",
-        "from": to,
+        "from": f"{channel}:{writer.id}" if writer is not None else to,
         "to": to,
         "accountId": address.place.account if address is not None else "default",
     }

@@ -295,6 +295,8 @@ class SimSession:
     origin_label: str | None = None
     created_via: str = "operator"
     created_by: Person | None = None
+    last_writer: Person | None = None
+    """Who wrote last from a chat app: ``origin.from`` of a direct chat (3.24 to 9.6)."""
     last_interaction_ms: int | None = None
     """When somebody last wrote, answered or not (2026.9.6 ``lastInteractionAt``)."""
     has_stray_thread: bool = False

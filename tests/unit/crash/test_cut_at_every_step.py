@@ -47,7 +47,7 @@ DEEDS = {
     },
     "2026.3.24": {
         "resume": {"frame chat.send"},
-        "new": {"frame chat.send", "frame send", "note", "add_note"},
+        "new": {"frame sessions.reset", "frame send", "note", "add_note"},
     },
 }
 """What must be among the effects of an uncut recovery, by version and step."""

@@ -55,6 +55,7 @@ SIGHTS: list[tuple[errors.GatewayError, Sight]] = [
     (errors.RequestRefused("x", code="UNAVAILABLE"), Sight.SPEAKS),
     (errors.UnknownMethod("x"), Sight.SPEAKS),
     (errors.InsecureTransport("x"), Sight.SPEAKS),
+    (errors.ChannelDown("x"), Sight.SPEAKS),
 ]
 
 
