@@ -103,7 +103,8 @@ def _origin(session: SimSession) -> Row:
     channel = address.channel if address is not None else "irc"
     to = (address.to if address is not None and address.reaches_a_person else None) or session.origin_label or ""
     writer = session.last_writer if session.kind is not SessionKind.GROUP else None
-    label = to.partition(":")[2] or to
+    said = session.origin_label or ""
+    label = said.partition(":")[2] or said
     if address is not None and address.place.thread is not None and not session.has_lost_topic:
         label += f" topic:{address.place.thread}"
     return {
