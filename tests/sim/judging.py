@@ -404,7 +404,29 @@ class Judge:
         (a turn of 2026.3.24 or 4.14 by ``agent`` answers and leaves the row ``running``)."""
         session = self.world.sessions[stall.key]
         last = _last_kind(session)
-        return session.kind.is_background or last is EntryKind.ANSWER
+        if session.kind.is_background or last is EntryKind.ANSWER:
+            return True
+        is_deaf = session.is_deaf and bool(session.spool)
+        return not is_deaf and (self._was_asked(stall) or self._is_nobodys_for_sure(stall))
+
+    def _was_asked(self, stall: Stall) -> bool:
+        """The requester has been asked to send it again, and has not yet."""
+        return any(
+            deed.method == "send" and deed.key == stall.key and deed.at_ms >= stall.since_ms
+            for deed in self.world.deeds
+        )
+
+    def _is_nobodys_for_sure(self, stall: Stall) -> bool:
+        """Held because nobody's chat is proven; allowed where several people or the browser lead to the session, or where a
+        stop may have been said."""
+        held = self.explain(stall.key)
+        if "stopped_by_person" in held:
+            return any(stop.key == stall.key for stop in self.world.stops)
+        if "requester_unknown" not in held:
+            return False
+        here = [spoken for spoken in self.world.spoken if spoken.key == stall.key]
+        people = {spoken.person.id if spoken.person is not None else None for spoken in here}
+        return len(people) != 1 or None in people or stall.person is None
 
     def _left(self) -> Sequence[Stall]:
         """What is stuck now. A turn that hangs on a session cut before (ours, when the provider is silent) is alive."""

@@ -200,10 +200,14 @@ def _is_notice(message: _Message) -> bool:
 def _asked(messages: Sequence[_Message], *, wraps_prompts: bool) -> tuple[Asked, ...]:
     """What people and clients said since the last finished answer or stop, ours and the gateway's own left out."""
     found: list[Asked] = []
+    has_turn = False
     for message in reversed(messages):
-        # What was stopped on purpose before the interrupted request must not come back with it.
-        if message.role == "assistant" and _assistant_kind(message) in (TailKind.ANSWERED, TailKind.STOPPED) and found:
+        # What was answered, or stopped on purpose, before the interrupted turn must not come back with it; a turn of ours
+        # that was cut is one, too.
+        is_end = message.role == "assistant" and _assistant_kind(message) in (TailKind.ANSWERED, TailKind.STOPPED)
+        if is_end and has_turn:
             break
+        has_turn = has_turn or message.role == "user"
         if message.role == "user" and not _is_deed(message) and not _is_gateways_own(message):
             words = _text(message).strip()
             words = _unwrapped(words) if wraps_prompts else words

@@ -138,7 +138,9 @@ def test_a_limit_that_is_too_small_for_so_many_gateways_is_warned_of() -> None:
 def test_doctor_asks_for_the_limit_of_where_it_runs(tmp_path: Path) -> None:
     file = tmp_path / "watchdog.yaml"
     file.touch(mode=0o600)
-    gateways = "".join(f"  - {{name: g{number}, url: 'ws://127.0.0.1:1', token: abcdefgh}}\n" for number in range(40))
+    gateways = "".join(
+        f"  - {{name: g{number}, url: 'ws://127.0.0.1:1/{number}', token: abcdefgh}}\n" for number in range(40)
+    )
     file.write_text(f"state_dir: {tmp_path}/state\nstatus_page: null\ngateways:\n{gateways}")
     script = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128)); "

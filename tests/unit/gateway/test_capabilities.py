@@ -104,8 +104,7 @@ VERSIONS: list[Version | None] = [V324, V414, V518, V96, None]
 )
 def test_the_least_scope_of_a_step(step: Step, scope: str | None, version: Version | None) -> None:
     needs = needs_of(step, version)
-    expected = WRITE if step is Step.NEW and version == V324 else scope
-    assert needs.scope == expected
+    assert needs.scope == scope
     assert needs.why.strip()
 
 
@@ -117,7 +116,8 @@ def test_the_least_scope_of_a_step(step: Step, scope: str | None, version: Versi
         (frozenset({Step.RESUME}), V96, (READ, WRITE)),
         (frozenset({Step.RESUME, Step.NEW}), V96, (READ, WRITE, ADMIN)),
         (frozenset({Step.NEW}), V518, (READ, WRITE, ADMIN)),
-        (frozenset({Step.RESUME, Step.NEW}), V324, (READ, WRITE)),
+        (frozenset({Step.RESUME, Step.NEW}), V324, (READ, WRITE, ADMIN)),
+        (frozenset({Step.ASK}), V324, (READ, WRITE)),
         (frozenset({Step.RESUME, Step.RESET}), V324, (READ, WRITE, ADMIN)),
         (frozenset({Step.NEW}), None, (READ, WRITE, ADMIN)),
     ],

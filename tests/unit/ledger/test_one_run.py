@@ -165,7 +165,7 @@ def test_what_an_older_program_had_in_flight_holds_the_run(path: Path) -> None:
         db.execute("DROP INDEX attempts_by_run")
         db.execute("ALTER TABLE attempts DROP COLUMN run")
         db.execute("DROP TABLE gateway_places")
-        db.execute("PRAGMA user_version = 2")
+        db.execute("PRAGMA user_version = 3")
     with Ledger.open(path, owner=True) as ledger:
         assert query(path, "PRAGMA user_version") == [(len(schema.MIGRATIONS),)]
         _, second = tried(ledger, "renamed", seconds=4)
