@@ -426,6 +426,19 @@ async def test_recovered_means_that_the_person_has_the_answer(delivered: bool | 
     assert world.steps == [Step.RESUME], "it is not said again"
 
 
+async def test_a_fresh_session_that_its_person_was_not_told_of_is_not_recovered() -> None:
+    world = world_with(shared(HERS, "1001"), asked(ALICE), ladder=(Step.NEW,))
+
+    def reset_unheard(deed: Deed) -> Receipt:
+        world.gateway.cure(deed)
+        return Receipt(None, "sessions.reset: ok; not told: 403", delivered=False)
+
+    world.gateway.effect = reset_unheard
+    await world.until_deed()
+    await world.live(minutes=2)
+    assert [incident.outcome for incident in world.incidents] == [Outcome.UNDELIVERED]
+
+
 async def test_an_aborted_run_is_ended_and_not_recovered() -> None:
     book = PolicyBook(default=policy(ladder=(Step.ABORT,)))
     world = World(book=book, version=V96)
