@@ -229,7 +229,9 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: Standing)
             )
         if tail.has_pending_input:
             found.append(Blocker(BlockerName.PENDING_INPUT, "A person's message is waiting to be taken up."))
-        is_foreign = tail.deed_mark is not None and tail.deed_mark not in standing.own_marks
+        # A turn that was answered before somebody wrote again was about another interruption.
+        is_over = tail.deed_mark == tail.overtaken_mark
+        is_foreign = tail.deed_mark is not None and tail.deed_mark not in standing.own_marks and not is_over
         if is_foreign and tail.deed_at is not None and case.now.wall - tail.deed_at < FOREIGN_DEED_HOLD:
             found.append(Blocker(BlockerName.FOREIGN_DEED, "Another watchdog acted on this session a moment ago."))
     return found

@@ -148,6 +148,11 @@ CHANGES: dict[BlockerName, list[Change]] = {
 EACH = [(name, change) for name, changes in CHANGES.items() for change in changes]
 
 
+def test_another_watchdogs_turn_that_was_answered_before_somebody_wrote_again_holds_nothing() -> None:
+    theirs = tail(deed_mark="other/1", deed_at=T0.wall, overtaken_mark="other/1")
+    assert Situation().look(tail=theirs).names() == []
+
+
 @pytest.mark.parametrize("step", [Step.FREE, Step.ABORT])
 def test_a_stopped_session_may_be_freed_for_other_messages(step: Step) -> None:
     assert Situation().stand(was_stopped=True).plan(step).names() == []

@@ -157,6 +157,7 @@ async def test_rights_that_change_between_decision_and_deed_send_nothing() -> No
     world.gateway.at_fence = now_has_rules
     await world.live(hours=1)
     assert heard(world) == [("ask", "telegram:1001")]
+    assert world.gateway.calls.count("prepare") == 2, "each deed is signed in for, and looked at again after that"
 
 
 async def test_never_asking_holds_instead() -> None:
