@@ -7,7 +7,7 @@ message or a changed row is a failure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -58,9 +58,14 @@ def bystanders_of(world: World) -> list[Bystander]:
     ]
 
 
-def require_resumed(world: World, watchdog: Watchdog, sessions: Iterable[Stuck]) -> None:
-    """Each was flagged, resumed once, and proved by its row; the model saw the request; the transcript went on."""
-    sessions = list(sessions)
+def require_resumed(world: World, watchdog: Watchdog, sessions: Sequence[Stuck]) -> None:
+    """Each was flagged, resumed once, and proved by its row; the model saw the request; the transcript went on. But for a
+    first turn: nothing of it is left, and nobody's chat is known to ask in, so it is held and reported."""
+    lost = [session for session in sessions if session.run.is_first_turn]
+    sessions = [session for session in sessions if not session.run.is_first_turn]
+    for session in lost:
+        held = watchdog.wait_for("recovery.held", session=session.key, step="resume", within=300)
+        assert "requester_unknown" in held["blockers"]
     for session in sessions:
         watchdog.wait_for("session.stuck", session=session.key, within=300)
     for session in sessions:
@@ -77,10 +82,8 @@ def require_resumed(world: World, watchdog: Watchdog, sessions: Iterable[Stuck])
         mark = f"[openclaw-watchdog {incident['id']}/1]"
         calls = world.provider.calls_showing(mark)
         assert len(calls) == 1, f"{session.key}: {len(calls)} model calls for one resume turn"
-        if not session.run.is_first_turn:
-            assert calls[0].shows(session.request), (
-                f"{session.key}: the interrupted request is not in the model's input"
-            )
+        assert calls[0].shows(session.request), f"{session.key}: the interrupted request is not in the model's input"
+    assert not any(watchdog.events("recovery.started", session=session.key) for session in lost)
 
 
 def test_2026_3_24_eleven_at_once_of_several_kinds(tmp_path: Path) -> None:

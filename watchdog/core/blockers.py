@@ -227,6 +227,13 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: Standing)
             found.append(
                 Blocker(BlockerName.WORK_FINISHED, "The last request was answered: there is nothing to resume.")
             )
+        if tail.kind is TailKind.EMPTY and step in (Step.RESUME, Step.ASK) and not started_before_boot(case):
+            found.append(
+                Blocker(
+                    BlockerName.WORK_FINISHED,
+                    "The conversation is empty, and no crash has emptied it: there is nothing to go on with.",
+                )
+            )
         if tail.has_pending_input:
             found.append(Blocker(BlockerName.PENDING_INPUT, "A person's message is waiting to be taken up."))
         # A turn that was answered before somebody wrote again was about another interruption.

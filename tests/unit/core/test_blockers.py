@@ -110,6 +110,7 @@ CHANGES: dict[BlockerName, list[Change]] = {
     BlockerName.NO_SESSION_ID: [lambda s: s.row(session_id=None)],
     BlockerName.WORK_FINISHED: [
         lambda s: s.look(tail=tail(TailKind.ANSWERED)),
+        lambda s: s.row(started_at=T0.wall - timedelta(hours=1)).look(tail=tail(TailKind.EMPTY, request=None)),
         lambda s: s.look(cron_run_ended="ok"),
         lambda s: s.look(cron_run_ended="error").plan(Step.NEW),
         lambda s: s.on(V324).row(ended_at=BOOT - timedelta(minutes=10)),
