@@ -50,7 +50,7 @@ async def send(link: Link, deed: Deed, version: Version | None, *, clock: Clock,
             delivered = True
         with contextlib.suppress(errors.AnswerUnreadable):  # it was taken, whatever its answer looks like
             answer = decoded(payload, _RunAnswer, request.method)
-            run_id = run_id or answer.runId
+            run_id = run_id or (None if request.is_telling else answer.runId)
             said.append(f"{request.method}: {answer.status or 'ok'}")
     return Receipt(run_id, "; ".join(said), delivered)
 

@@ -148,7 +148,8 @@ class Incidents:
         assert proof.state is not None
         row = here.session if here is not None else None
         verified_by, delivered = proof.reason, attempt.delivered
-        if proof.state is AttemptState.SUCCEEDED and attempt.run_id is not None and attempt.address is not None:
+        is_open = delivered is None and attempt.run_id is not None and attempt.address is not None
+        if proof.state is AttemptState.SUCCEEDED and is_open and attempt.run_id is not None:
             delivered = await self._delivered(attempt.run_id)
             if delivered:
                 verified_by = f"{proof.reason}, {DELIVERED}"

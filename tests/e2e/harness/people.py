@@ -77,9 +77,10 @@ def require_answered_once(since: Since, watchdog: Watchdog, session: Stuck, plac
 
 
 def is_over(world: World, key: str) -> bool:
-    """2026.3.24 leaves a row `running` after an answer to an address that was given, but with an end."""
+    """2026.3.24 leaves a row `running` after an answer to an address that was given, but with an end; a row that was reset
+    has no status."""
     row = world.row(key)
-    return row.get("status") == "done" or bool(row.get("endedAt"))
+    return row.get("status") in ("done", None) or bool(row.get("endedAt"))
 
 
 def require_going_on(world: World, session: Stuck) -> None:
