@@ -308,7 +308,14 @@ def _mark(message: _Message) -> str | None:
     if message.role != "user" or (mark := mark_in(_text(message))) is None:
         return None
     sender = _sender(message)
-    return mark if sender.kind is not SenderKind.PERSON and sender.id in _OUR_CLIENTS else None
+    is_merged = _text(message).startswith(_MERGED)
+    return mark if is_merged or (sender.kind is not SenderKind.PERSON and sender.id in _OUR_CLIENTS) else None
+
+
+_MERGED = "[Queued user message "
+"""So begins a turn that the gateway put together out of the request that was cut and ours: under the name of the person
+(2026.4.14, 5.18: "that arrived while the previous turn was still active"; 9.6: "from a previous active turn"). A person who
+types both, this and a mark at the end, says of their own words that they are ours, and nothing more comes of it."""
 
 
 _GATEWAYS_OWN = ("[System] Your previous turn was interrupted", "System: ")

@@ -176,7 +176,7 @@ GUARDS = (
         "mark: no person writes one",
         "rule 14",
         "watchdog/gateway/transcript.py",
-        "    return mark if sender.kind is not SenderKind.PERSON and sender.id in _OUR_CLIENTS else None\n",
+        "    return mark if is_merged or (sender.kind is not SenderKind.PERSON and sender.id in _OUR_CLIENTS) else None\n",
         "    return mark\n",
         tests=TRANSCRIPT,
     ),

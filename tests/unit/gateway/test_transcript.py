@@ -465,6 +465,14 @@ MARKED = f"go on {mark('i1', 2)}"
         (_by(None, MARKED), True),  # `agent` leaves no name
         (_by_96(MARKED), True),
         (_by_96(MARKED, transport={"clients": [{"id": "gateway-client"}]}), True),
+        # 4.14 and 5.18 put the cut request and our turn together, under the name of the person.
+        (
+            _by(
+                "Alice (1001)",
+                f"[Queued user message that arrived while the previous turn was still active]\n\n{MARKED}",
+            ),
+            True,
+        ),
         # A person types it, or quotes it back.
         (_by("Alice (1001)", MARKED), False),
         (_by("gateway-client (1001)", MARKED), False),
