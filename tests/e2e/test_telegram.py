@@ -22,7 +22,7 @@ def require_answered_in_place(world: World, route: TelegramRoute) -> None:
     marker = world.fresh_marker("HELLO")
     already = len(world.telegram.said)
     route.say(world, f"good morning {marker}")
-    answer = str(world.provider.await_call(marker).answer)
+    answer = str(world.provider.await_answer(marker).answer)
     heard = world.telegram.wait_for(answer, route.place, after=already)
     assert world.await_status(route.key, "done")["key"] == route.key
     assert [each for each in world.telegram.heard(after=already) if each.shows(answer)] == [heard]

@@ -262,6 +262,14 @@ class Provider:
             f"a model call with {text!r}", lambda: next(iter(self.calls_with(text, after=after)), None), within=within
         )
 
+    def await_answer(self, text: str, *, within: float = 60) -> Call:
+        """The first finished call whose turn contains `text`, as soon as it is answered."""
+
+        def answered() -> Call | None:
+            return next((call for call in self.calls_with(text) if call.answer is not None and not call.is_open), None)
+
+        return until(f"an answer to {text!r}", answered, within=within)
+
     def describe(self, last: int = 12) -> str:
         return "\n".join(str(call) for call in self.calls[-last:])
 

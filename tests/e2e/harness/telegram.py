@@ -8,7 +8,8 @@
 
 As on the real Bot API: updates are handed out by long poll and again until their receipt is confirmed by a higher offset;
 General of a forum has no thread id on the way in, and none may be given with what is said there (but with "typing"); a
-topic that is gone is refused with 400, and so is an edit that changes nothing. Methods it does not know answer `true`.
+topic that is gone, or in which nobody ever wrote, is refused with 400, and so is an edit that changes nothing. Methods
+it does not know answer `true`.
 """
 
 from __future__ import annotations
@@ -177,7 +178,7 @@ class _Book:
     said: list[Message] = field(default_factory=list)
     calls: list[ApiCall] = field(default_factory=list)
     blocked: set[int] = field(default_factory=set)
-    gone_topics: set[tuple[int, int]] = field(default_factory=set)
+    topics: set[tuple[int, int]] = field(default_factory=set)
     revoked: set[str] = field(default_factory=set)
     broken: int | None = None
 
@@ -236,6 +237,7 @@ class BotApi:
         }
         if place.thread is not None and not (place.chat.is_forum and place.thread == GENERAL):
             message |= {"message_thread_id": place.thread, "is_topic_message": True}
+            self._book.topics.add((place.chat.id, place.thread))
         if text.startswith("/"):
             message["entities"] = [{"type": "bot_command", "offset": 0, "length": len(text.split()[0])}]
         book = self._book
@@ -309,7 +311,7 @@ class BotApi:
     def drop_topic(self, place: Place) -> None:
         """The topic is deleted: 400 for whatever is sent to it."""
         assert place.thread is not None
-        self._book.gone_topics.add((place.chat.id, place.thread))
+        self._book.topics.discard((place.chat.id, place.thread))
 
     def revoke(self, bot: Bot) -> None:
         """Its token is worth nothing any more: 401."""
@@ -382,9 +384,9 @@ class BotApi:
     def _require_open(self, chat: Chat, thread: int | None, method: str) -> None:
         if chat.id in self._book.blocked:
             raise _Refusal(403, "Forbidden: bot was blocked by the user")
-        if thread is not None and (chat.id, thread) in self._book.gone_topics:
-            raise _Refusal(400, "Bad Request: message thread not found")
-        if chat.is_forum and thread == GENERAL and method != "sendChatAction":
+        if chat.is_forum and thread == GENERAL and method == "sendChatAction":
+            return
+        if thread is not None and (chat.id, thread) not in self._book.topics:
             raise _Refusal(400, "Bad Request: message thread not found")
 
     async def _updates(self, bot: Bot, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
