@@ -66,7 +66,7 @@ def require_answered_once(since: Since, watchdog: Watchdog, session: Stuck, plac
     """Recovered by one resume turn that quotes the request and whose answer is heard in that place, once; the message."""
     said = watchdog.wait_for("recovery.succeeded", session=session.key, within=300)
     assert said["step"] == "resume"
-    mark = f"{MARK} {said['incident']}/1]"
+    mark = f"{MARK} {said['incident']}/{said['attempt']}]"
     call = since.world.provider.await_answer(mark)
     assert call.shows(session.request)
     heard = since.world.telegram.wait_for(str(call.answer), place, after=since.said)
