@@ -84,7 +84,7 @@ def requester_of(session: Session, look: Look) -> Requester:
         return Requester(RequesterKind.UNKNOWN, "The transcript could not be read.", is_in_chat=in_chat)
     senders = distinct_senders(tail.asked)
     if not senders:
-        route = _key_route(session, peer) if peer is not None else None
+        route = _key_route(session, peer, None, look.chat_accounts) if peer is not None else None
         return Requester(
             RequesterKind.LOST,
             "Nothing of the request is left in the transcript"
@@ -126,7 +126,7 @@ def _route(
     if peer is not None:
         if peer.is_person and not _names(sender.id, peer.chat):
             return None, "The session belongs to another person's chat than the one who asked."
-        route = _key_route(session, peer)
+        route = _key_route(session, peer, sender, accounts)
         if route is None:
             return None, "The session's key names its chat, and its row does not lead there."
         return route, "The session's key names the chat of the request."
@@ -163,15 +163,23 @@ def _theirs_or_row(theirs: ReplyAddress, row: ReplyAddress | None) -> ReplyAddre
     return theirs
 
 
-def _key_route(session: Session, peer: Peer) -> ReplyAddress | None:
-    """The chat that the key names, as the row spells it; for Telegram also where the row leads elsewhere."""
+def _key_route(
+    session: Session, peer: Peer, sender: Sender | None, accounts: tuple[ChatAccount, ...] | None
+) -> ReplyAddress | None:
+    """The chat that the key names, as the row spells it; for Telegram also where the row leads elsewhere, but for a key
+    without an account on a gateway of several bots: which of them it belongs to depends on the bindings (2026.5.18, 9.6)."""
     named = ReplyAddress(peer.channel, f"{peer.channel}:{peer.chat}", peer.account_id, peer.thread_id)
     address = session.reply_address
     # A private chat's key names no topic of it (2026.5.18).
     any_thread = peer.is_person and peer.thread_id is None
     if address is not None and same_chat(named, address) and (any_thread or same_thread(named, address)):
         return address
-    return named if peer.channel == TELEGRAM else None
+    if peer.channel != TELEGRAM:
+        return None
+    if named.account_id is None and sender is not None and sender.account_id is not None:
+        return replace(named, account_id=sender.account_id)
+    bots = [one for one in accounts or () if one.channel == TELEGRAM]
+    return named if named.account_id is not None or len(bots) <= 1 else None
 
 
 def peer_of(key: str) -> Peer | None:

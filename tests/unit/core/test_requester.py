@@ -188,6 +188,17 @@ def test_a_telegram_chat_is_known_by_its_key_alone() -> None:
     assert found.route == ReplyAddress("telegram", "telegram:-100600", None, "11")
 
 
+def test_of_several_bots_none_is_taken_for_the_one_that_was_asked() -> None:
+    """2026.5.18 and 9.6 take the account of the first binding for the default; only 9.6 says which one was written to."""
+    two = (ChatAccount("telegram", "default"), ChatAccount("telegram", "work"))
+    row = session("agent:main:telegram:direct:1001", None)
+    assert requester_of(row, look(ALICE, accounts=two)).route is None
+    named = requester_of(row, look(replace(ALICE, channel="telegram", account_id="work"), accounts=two)).route
+    assert named == ReplyAddress("telegram", "telegram:1001", "work")
+    own = session("agent:main:telegram:work:direct:1001", None)
+    assert requester_of(own, look(ALICE, accounts=two)).route == named
+
+
 @pytest.mark.parametrize("sender", [WEB, SCRIPT])
 @pytest.mark.parametrize("key", ["agent:main:telegram:group:-100600:topic:11", "agent:main:telegram:direct:1001", MAIN])
 def test_words_from_the_browser_are_nobodys_in_the_chat(sender: Sender, key: str) -> None:
