@@ -84,7 +84,7 @@ LANGUAGES: Mapping[str, _Language] = {
             "Earlier messages are no longer in my context.{request} Please send it again if you still need it."
         ),
         fresh_request=" Your last request was: “{words}” (interrupted {interrupted_at}).",
-        free="This message only frees the session after an interrupted run. Nothing is to be done; do not use any tool.",
+        free="This message only frees the session after an interrupted run. It asks for nothing; what follows it is unaffected.",
         cut=" […cut]",
         unknown_time="an unknown time",
     ),
@@ -99,7 +99,7 @@ LANGUAGES: Mapping[str, _Language] = {
         ask="您上一条请求被中断了，没有完成。如果仍然需要，请重新发送一次。",
         fresh_session="此前的会话卡住了，无法继续，因此已开始一个新会话。之前的消息已不在我的上下文中。{request}如果仍然需要，请重新发送一次。",
         fresh_request="您上一条请求是：“{words}”（中断于 {interrupted_at}）。",
-        free="本消息仅用于在运行中断后释放此会话。无需执行任何操作，请不要使用任何工具。",
+        free="本消息仅用于在运行中断后释放此会话，不要求任何操作，也不影响其后的消息。",
         cut=" […已截断]",
         unknown_time="未知时间",
     ),
@@ -155,8 +155,8 @@ def ask_text(interrupted_at: datetime | None, texts: Texts = BUILT_IN) -> str:
 
 
 def free_text(incident: str, number: int, texts: Texts = BUILT_IN) -> str:
-    """What frees a row that refuses messages. It is refused itself before any model sees it; should it run all the same, it
-    asks for nothing."""
+    """What frees a row that refuses messages. It is refused before a model is called, and asks for nothing should it run all
+    the same. It forbids nothing either: it stays in the transcript, before the words of whoever was waiting (2026.9.6)."""
     return f"{_language(texts).free}\n\n{mark(incident, number)}"
 
 

@@ -16,7 +16,7 @@ from .waiting import until
 from .world import World
 
 MARK = "[openclaw-watchdog"
-"""How a turn of ours begins."""
+"""What ends the words of a turn of ours."""
 
 
 def strand(
@@ -58,8 +58,10 @@ class Since:
         return self.world.provider.calls[self.model_calls :]
 
     def turns_of_ours(self, text: str = "") -> list[Call]:
-        """Model calls of turns that the watchdog began, or all those with `text` in their turn."""
-        return [call for call in self.calls if MARK in call.turn_text and text in call.turn_text]
+        """Model calls of turns that the watchdog began, or all those with `text` in their turn. What frees a deaf session
+        (2026.9.6) is refused and stays in the transcript before the words of whoever wrote next: a turn is theirs who spoke
+        last."""
+        return [call for call in self.calls if MARK in call.last_said and text in call.turn_text]
 
 
 def require_answered_once(since: Since, watchdog: Watchdog, session: Stuck, place: Place) -> Message:
