@@ -650,6 +650,9 @@ class ScriptedHost:
     def has_spooled(self, state_dir: str, address: ReplyAddress) -> bool:
         return False  # reports do not say
 
+    def transcript_end(self, state_dir: str, agent_id: str | None, session_id: str) -> bytes | None:
+        return None  # reports do not say
+
     def transcript_written_at(self, state_dir: str, agent_id: str | None, session_id: str) -> datetime | None:
         return None  # reports do not say
 

@@ -166,6 +166,9 @@ class _SimHost:
     def transcript_written_at(self, _state_dir: str, _agent_id: str | None, _session_id: str) -> datetime | None:
         return None  # its transcripts are no files
 
+    def transcript_end(self, _state_dir: str, _agent_id: str | None, _session_id: str) -> bytes | None:
+        return None  # its transcripts are no files
+
     def has_spooled(self, _state_dir: str, _address: ReplyAddress) -> bool:
         return False  # its chat app hands over at once
 

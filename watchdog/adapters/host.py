@@ -30,10 +30,11 @@ import pwd
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 
@@ -72,6 +73,7 @@ class _Unreadable(ValueError):
     """There is something, and it cannot be read as what it should be."""
 
 
+_MOST_OF_TRANSCRIPT = 1 << 20
 _MOST_SPOOLED = 500
 _MAX_UPDATE_BYTES = 1 << 20
 
@@ -163,9 +165,27 @@ class Host:
         except (ValueError, OverflowError, OSError):
             return None  # a time that no calendar has
 
+    def transcript_end(self, state_dir: str | Path, agent_id: str | None, session_id: str) -> bytes | None:
+        """``service.ports.Host``. Whole lines, the last MiB of them."""
+        files = [path for path, _ in self._transcript_paths(state_dir, agent_id, session_id)]
+        if len(files) != 1:
+            return None
+        try:
+            with _open_plain(files[0], sys.maxsize) as (file, info):
+                file.seek(max(0, info.st_size - _MOST_OF_TRANSCRIPT))
+                end = file.read(_MOST_OF_TRANSCRIPT)
+        except (OSError, _Unreadable):
+            return None
+        return end if info.st_size <= _MOST_OF_TRANSCRIPT else end.partition(b"\n")[2]
+
     def _transcript_files(
         self, state_dir: str | Path, agent_id: str | None, session_id: str
     ) -> Iterator[os.stat_result]:
+        return (info for _, info in self._transcript_paths(state_dir, agent_id, session_id))
+
+    def _transcript_paths(
+        self, state_dir: str | Path, agent_id: str | None, session_id: str
+    ) -> Iterator[tuple[Path, os.stat_result]]:
         for folder in self._session_folders(state_dir, agent_id, session_id):
             transcripts: frozenset[Path] = frozenset()
             with contextlib.suppress(_Unreadable):
@@ -173,7 +193,7 @@ class Host:
             for path in sorted(transcripts | {folder / f"{session_id}.jsonl"}):
                 info = _lstat(path)
                 if info is not None and stat.S_ISREG(info.st_mode):
-                    yield info
+                    yield path, info
 
     def _session_folders(self, state_dir: str | Path, agent_id: str | None, session_id: str) -> list[Path]:
         """The session folders to look in; none when an id could name a place outside them."""
@@ -202,12 +222,12 @@ class Host:
     def _store(self, path: Path) -> _Store | None:
         """The store at ``path``, read again only when it changed; None when there is none."""
         try:
-            with _open_plain(path, _MAX_STORE_BYTES) as (raw, info):
+            with _open_plain(path, _MAX_STORE_BYTES) as (file, info):
                 stamp = (info.st_ino, info.st_mtime_ns, info.st_size)
                 known = self._stores.get(path)
                 if known is not None and known.stamp == stamp:
                     return known
-                entries: object = json.loads(raw())
+                entries: object = json.loads(file.read())
         except FileNotFoundError:
             self._stores.pop(path, None)
             return None
@@ -227,8 +247,8 @@ class Host:
 
     def _read_lock(self, path: Path, gateway_pid: int | None) -> LockSight:
         try:
-            with _open_plain(path, _MAX_LOCK_BYTES) as (raw, _info):
-                said: object = json.loads(raw())
+            with _open_plain(path, _MAX_LOCK_BYTES) as (file, _info):
+                said: object = json.loads(file.read())
         except (FileNotFoundError, NotADirectoryError):
             return LockSight(Lock.NONE)
         except (OSError, ValueError, RecursionError):
@@ -414,7 +434,7 @@ def _transcripts_of(said: object, folder: Path, session_id: str) -> set[Path]:
 
 
 @contextlib.contextmanager
-def _open_plain(path: Path, limit: int) -> Iterator[tuple[Callable[[], bytes], os.stat_result]]:
+def _open_plain(path: Path, limit: int) -> Iterator[tuple[BinaryIO, os.stat_result]]:
     """A regular file, opened without following a link in its place and without waiting for a FIFO."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -422,7 +442,7 @@ def _open_plain(path: Path, limit: int) -> Iterator[tuple[Callable[[], bytes], o
         if not stat.S_ISREG(info.st_mode) or info.st_size > limit:
             raise _Unreadable
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            yield file.read, info
+            yield file, info
     finally:
         os.close(descriptor)
 

@@ -104,6 +104,8 @@ class Sender:
     """Which of the bot's accounts was written to (2026.9.x; None before)."""
     is_owner: bool | None = None
     """The gateway treated this very message as its owner's (2026.9.x; None before)."""
+    chat: ReplyAddress | None = None
+    """Their private chat, where the gateway's own transcript file says that they wrote there (2026.5.18)."""
 
     def is_same(self, other: Sender) -> bool:
         """The same person, or both a client: who writes through a client is an operator, whichever client it is."""
@@ -289,6 +291,8 @@ class Capabilities:
     has_deaf_rows: bool = False
     """After a lost write a row refuses every message of its people, and tries them again and again (2026.8 and later)."""
     wraps_prompts: bool = False
+    names_chats_in_file: bool = False
+    """The transcript's file says of each message of a person in which chat it was written."""
     """The transcript puts a block of the gateway's own before a person's words (2026.5.18)."""
 
 

@@ -124,14 +124,17 @@ def _route(
     session: Session, sender: Sender, peer: Peer | None, accounts: tuple[ChatAccount, ...] | None
 ) -> tuple[ReplyAddress | None, str]:
     if peer is not None:
-        if peer.is_person and not _names(sender.id, peer.chat):
+        if peer.is_person and not is_chat_of(sender.id, peer.chat):
             return None, "The session belongs to another person's chat than the one who asked."
         route = _key_route(session, peer, sender, accounts)
         if route is None:
             return None, "The session's key names its chat, and its row does not lead there."
         return route, "The session's key names the chat of the request."
     address = session.reply_address
-    if sender.channel == TELEGRAM and sender.id is not None:
+    if sender.chat is not None:
+        return _theirs_or_row(sender.chat, address), "The gateway's own transcript file names the chat they asked in."
+    bots = [one for one in accounts or () if one.channel == TELEGRAM]
+    if sender.channel == TELEGRAM and sender.id is not None and (sender.account_id is not None or len(bots) <= 1):
         theirs = ReplyAddress(TELEGRAM, f"{TELEGRAM}:{sender.id}", sender.account_id)
         return _theirs_or_row(theirs, address), "The gateway says from which account and chat app they asked."
     if address is not None and _is_last_writer(session, sender):
@@ -157,9 +160,10 @@ def _is_last_writer(session: Session, sender: Sender) -> bool:
 
 def _theirs_or_row(theirs: ReplyAddress, row: ReplyAddress | None) -> ReplyAddress:
     """The row's own address where it is the same chat: with its thread, and in its own spelling. 2026.5.18 and 9.6 would
-    keep a thread that the row has not."""
+    keep a thread that the row has not. Another topic of the chat that is known to be theirs is theirs all the same."""
+    any_thread = chat_of(theirs)[1] is None
     if row is not None and same_chat(theirs, row) and theirs.account_id in (None, row.account_id):
-        return row
+        return row if any_thread or same_thread(theirs, row) else theirs
     return theirs
 
 
@@ -239,8 +243,8 @@ def is_same_place(one: ReplyAddress | None, other: ReplyAddress | None) -> bool:
     return same_chat(one, other) and same_thread(one, other)
 
 
-def _names(sender_id: str | None, chat: str) -> bool:
-    """The id is this chat's person; IRC: ``nick!user@host`` is the person of the chat ``nick``."""
+def is_chat_of(sender_id: str | None, chat: str) -> bool:
+    """The id is this private chat's person; IRC: ``nick!user@host`` is the person of the chat ``nick``."""
     if sender_id is None:
         return False
     wanted = sender_id.lower()

@@ -32,7 +32,8 @@ FIRST_RESUMED_BY_AGENT: Version = (2026, 7, 1)
 FIRST_WRAPPING_PROMPTS: Version = (2026, 4, 15)
 FIRST_HANDING_OUT_BARE_WORDS: Version = (2026, 9, 0)
 """In between (measured on 2026.5.18, and not on 3.24 and 9.6) ``chat.history`` puts a block of the gateway's own before a
-person's words, with other people's lines in it."""
+person's words, with other people's lines in it. In the same span a transcript's file names the chat of each message
+(measured on 2026.5.18; on 3.24 it does not, and 9.6 has no such file)."""
 FIRST_WITH_DEAF_ROWS: Version = (2026, 8, 0)
 """After a lost write a row refuses every message of its people (measured on 2026.8.2 and 9.6)."""
 FIRST_WITHOUT_OWNERS_BY_ALLOWLIST: Version = (2026, 9, 0)
@@ -83,7 +84,8 @@ def capabilities_of(version_text: str, methods: frozenset[str]) -> Capabilities:
         boot_recovery=BOOT_RECOVERY if version >= FIRST_RECOVERING_AT_BOOT else timedelta(0),
         row_survives_stop=version < FIRST_ENDING_ROW_ON_STOP,
         has_deaf_rows=version >= FIRST_WITH_DEAF_ROWS,
-        wraps_prompts=FIRST_WRAPPING_PROMPTS <= version < FIRST_HANDING_OUT_BARE_WORDS,
+        wraps_prompts=(wraps := FIRST_WRAPPING_PROMPTS <= version < FIRST_HANDING_OUT_BARE_WORDS),
+        names_chats_in_file=wraps,
     )
 
 

@@ -14,9 +14,20 @@ from typing import Any
 
 import msgspec
 
-from watchdog.core.model import GatewayFacts, Look, Preflight, SenderKind, Session, TailKind, TranscriptTail
-from watchdog.core.requester import distinct_senders
+from watchdog.core.model import (
+    ChatAccount,
+    GatewayFacts,
+    Look,
+    Preflight,
+    Sender,
+    SenderKind,
+    Session,
+    TailKind,
+    TranscriptTail,
+)
+from watchdog.core.requester import distinct_senders, peer_of
 from watchdog.gateway.answers import decoded
+from watchdog.gateway.asked_in import with_chats
 from watchdog.gateway.capabilities import Version
 from watchdog.gateway.rows import decode_rows
 from watchdog.gateway.sender_rules import Config, chat_accounts, config_of, rights_of
@@ -172,15 +183,26 @@ class Looker:
         address, state_dir = session.reply_address, self.facts.state_dir
         if address is not None and state_dir is not None and self.facts.capabilities.wraps_prompts:
             look = replace(look, will_redeliver=self.host.has_spooled(state_dir, address))
-        people = [one for one in distinct_senders(tail.asked) if one.kind is SenderKind.PERSON and one.id is not None]
-        if not people:
+        if not _people_in(tail):
             return look
         if self._config is None:
             self._config = config_of(decoded(await self.ask("config.get", {}), object, "config.get"))
         if self._config is None:
             raise errors.RequestRefused("config.get gave no configuration.", code="SHAPE")
-        rights = tuple(rights_of(self._config, session, one, self.version) for one in people)
-        return replace(look, rights=rights, chat_accounts=chat_accounts(self._config))
+        accounts = chat_accounts(self._config)
+        tail = self._with_chats(session, tail, accounts)
+        rights = tuple(rights_of(self._config, session, one, self.version) for one in _people_in(tail))
+        return replace(look, tail=tail, rights=rights, chat_accounts=accounts)
+
+    def _with_chats(self, session: Session, tail: TranscriptTail, accounts: tuple[ChatAccount, ...]) -> TranscriptTail:
+        """Where the session is shared, and nothing else says in which chat its people asked: by the gateway's own file."""
+        knows = self.facts.capabilities.names_chats_in_file and self.facts.state_dir and session.session_id
+        if not knows or peer_of(session.key) is not None:
+            return tail
+        assert self.facts.state_dir
+        assert session.session_id
+        end = self.host.transcript_end(self.facts.state_dir, session.agent_id, session.session_id)
+        return tail if end is None else replace(tail, asked=with_chats(tail.asked, end, accounts))
 
     async def _history(self, session: Session, limit: int) -> TranscriptTail:
         payload = await self.ask("chat.history", {"sessionKey": session.key, "limit": limit})
@@ -244,6 +266,10 @@ class Looker:
         if job is None or "cron.runs" not in self.facts.methods:
             return None
         return cron_run_ended(await self.ask("cron.runs", {"id": job, "limit": CRON_RUNS_LOOKED_AT}), session)
+
+
+def _people_in(tail: TranscriptTail) -> list[Sender]:
+    return [one for one in distinct_senders(tail.asked) if one.kind is SenderKind.PERSON and one.id is not None]
 
 
 def _numbers(answer: _Counts) -> dict[str, float]:

@@ -199,6 +199,10 @@ class Host(Protocol):
         """The chat app's spool holds a message of this chat that was not handled yet (2026.5.18, Telegram)."""
         ...
 
+    def transcript_end(self, state_dir: str, agent_id: str | None, session_id: str) -> bytes | None:
+        """The last lines of the session's transcript file; None: there is not exactly one, or it cannot be read."""
+        ...
+
     def transcript_written_at(self, state_dir: str, agent_id: str | None, session_id: str) -> datetime | None:
         """When the session's transcript was last written; None: no file of it was seen."""
         ...

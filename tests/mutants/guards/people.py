@@ -8,7 +8,9 @@ REQUESTER = (CORE + "test_requester.py",)
 PEOPLE = (SERVICE + "test_people.py",)
 BOTH = (*REQUESTER, *PEOPLE)
 TRANSCRIPT = (GATEWAY + "test_transcript.py",)
+ASKED_IN = (GATEWAY + "test_asked_in.py",)
 _REQUESTER, _RESUME = "watchdog/core/requester.py", "watchdog/core/resume.py"
+_ASKED_IN = "watchdog/gateway/asked_in.py"
 _PLANNING, _BLOCKERS = "watchdog/service/planning.py", "watchdog/core/blockers.py"
 
 GUARDS = (
@@ -32,7 +34,7 @@ GUARDS = (
         "route: a private chat is its person's",
         "rule 14",
         _REQUESTER,
-        "        if peer.is_person and not _names(sender.id, peer.chat):\n",
+        "        if peer.is_person and not is_chat_of(sender.id, peer.chat):\n",
         "        if False:\n",
         tests=REQUESTER,
     ),
@@ -51,6 +53,38 @@ GUARDS = (
         "only = accounts[0] if accounts is not None and len(accounts) == 1 else None",
         "only = accounts[0] if accounts else None",
         tests=REQUESTER,
+    ),
+    Guard(
+        "route: a bot that is not named is one of several",
+        "rule 14",
+        _REQUESTER,
+        "sender.id is not None and (sender.account_id is not None or len(bots) <= 1):",
+        "sender.id is not None:",
+        tests=REQUESTER,
+    ),
+    Guard(
+        "asked in: only what begins the text is the gateway's own",
+        "rule 14",
+        _ASKED_IN,
+        "text.removeprefix(_HEAD).partition(_END)\n    return decode(_info_decoder, block.encode()) if text.startswith(_HEAD) and end",
+        "text.partition(_HEAD)[2].partition(_END)\n    return decode(_info_decoder, block.encode()) if _HEAD in text and end",
+        tests=ASKED_IN,
+    ),
+    Guard(
+        "asked in: a chat bears its person's id",
+        "rule 14",
+        _ASKED_IN,
+        "chat if is_chat_of(info.sender_id, chat_of(chat)[0]) else None",
+        "chat",
+        tests=ASKED_IN,
+    ),
+    Guard(
+        "asked in: which of several bots is not known",
+        "rule 14",
+        _ASKED_IN,
+        "    if len(mine) != 1:\n",
+        "    if not mine:\n",
+        tests=ASKED_IN,
     ),
     Guard(
         "resume: nobody proven, nothing sent",

@@ -139,6 +139,35 @@ def test_another_bot_of_the_same_person_is_another_chat() -> None:
     assert requester_of(row, look(told)).route == ReplyAddress("telegram", "telegram:1001", "work")
 
 
+def test_a_bot_that_is_not_named_is_one_of_several() -> None:
+    two = (ChatAccount("telegram", "default"), ChatAccount("telegram", "work"))
+    told = replace(ALICE, channel="telegram")
+    assert requester_of(session(address=HIS, last_writer="1002"), look(told, accounts=two)).route is None
+    assert requester_of(session(address=HIS, last_writer="1002"), look(told)).route is not None
+
+
+def test_the_gateways_own_file_names_the_chat() -> None:
+    """2026.5.18: the row leads to who wrote last."""
+    chat = ReplyAddress("irc", "irc:alice")
+    told = replace(ON_IRC, channel="irc", chat=chat)
+    row = session(address=HIS, last_writer="1002")
+    assert requester_of(row, look(told, accounts=(*ONE_BOT, ChatAccount("irc")))).route == chat
+
+
+@pytest.mark.parametrize(
+    ("asked_in", "row_leads_to", "route"),
+    [(None, None, None), (None, "77", "77"), ("77", "77", "77"), ("77", "78", "77"), ("77", None, "77")],
+)
+def test_the_topic_is_the_one_that_they_asked_in(
+    asked_in: str | None, row_leads_to: str | None, route: str | None
+) -> None:
+    """Where none is named, 2026.5.18 adds the row's own all the same."""
+    told = replace(ALICE, channel="telegram", chat=ReplyAddress("telegram", "telegram:1001", None, asked_in))
+    found = requester_of(session(address=replace(HERS, thread_id=row_leads_to), last_writer="1001"), look(told)).route
+    assert found is not None
+    assert (found.to, found.thread_id) == ("telegram:1001", route)
+
+
 def test_on_irc_the_last_writer_is_known_by_their_whole_mask() -> None:
     address = ReplyAddress("irc", "irc:alice", "default")
     row = session(address=address, last_writer=ON_IRC.id)

@@ -45,6 +45,7 @@ class ToldHost:
     asked: list[tuple[str, str | None, str, int | None]] = field(default_factory=list)
     written_at: datetime | None = None
     spooled: bool = False
+    transcript: bytes | None = None
     spools_asked: list[tuple[str, ReplyAddress]] = field(default_factory=list)
 
     def lock_sight(
@@ -52,6 +53,9 @@ class ToldHost:
     ) -> LockSight:
         self.asked.append((state_dir, agent_id, session_id, gateway_pid))
         return self.sight
+
+    def transcript_end(self, state_dir: str, agent_id: str | None, session_id: str) -> bytes | None:
+        return self.transcript
 
     def transcript_written_at(self, state_dir: str, agent_id: str | None, session_id: str) -> datetime | None:
         return self.written_at

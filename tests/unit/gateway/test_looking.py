@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from watchdog.core.model import ChatAccount, Lock, LockSight, Session, TailKind
+from watchdog.core.model import ChatAccount, Lock, LockSight, ReplyAddress, Session, TailKind
 from watchdog.core.policy import Step
 from watchdog.gateway.looking import HISTORY_LONG, HISTORY_SHORT
 from watchdog.service import errors
@@ -17,6 +17,7 @@ from watchdog.service.ports import Wants
 from .scene import ADMIN, LADDER, MAIN, READ, SESSION, V96, V324, V414, V518, WEB, WRITE, scene_with
 from .server import CHALLENGE_TS, Answer, Closed, Refused, Silent
 from .shapes import ABORTED_SILENT, INJECTED_ABORT, TOOL_RESULT, Row, user
+from .test_asked_in import entry, prompt
 
 
 async def test_nothing_is_looked_up_that_is_not_wanted() -> None:
@@ -490,6 +491,27 @@ async def test_what_the_chat_apps_spool_still_holds(
         look = await scene.client.look(session, PEOPLE)
     assert look.will_redeliver is (asks and spooled)
     assert scene.host.spools_asked == ([("/state", SESSION.reply_address)] if asks else [])
+
+
+@pytest.mark.parametrize(
+    ("version", "state_dir", "session", "chat"),
+    [
+        (V518, "/state", MAIN, ReplyAddress("telegram", "telegram:1001")),
+        (V518, None, MAIN, None),  # of another machine
+        (V518, "/state", SESSION, None),  # its key says it
+        (V324, "/state", MAIN, None),
+        (V96, "/state", MAIN, None),
+    ],
+)
+async def test_in_which_chat_a_person_asked_is_read_from_the_gateways_own_file(
+    version: dict[str, Any], state_dir: str | None, session: Session, chat: ReplyAddress | None
+) -> None:
+    answers: dict[str, Answer] = {"chat__history": {"messages": [ALICE]}, "config__get": {"config": RULES}}
+    async with scene_with(answers=answers, state_dir=state_dir, **version) as scene:
+        scene.host.transcript = entry(prompt(), at=ALICE["timestamp"])
+        look = await scene.client.look(session, PEOPLE)
+    assert look.tail is not None
+    assert look.tail.asked[0].sender.chat == chat
 
 
 @pytest.mark.parametrize(("version", "words"), [(V518, "do it"), (V324, "Context (untrusted):\nBob: x\n\ndo it")])
