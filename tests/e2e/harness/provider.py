@@ -23,6 +23,9 @@ from .failures import HarnessError
 from .waiting import epoch_ms, until
 
 
+INTERNAL_CONTEXT = "<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>"
+
+
 @dataclass(frozen=True)
 class Answer:
     """A finished answer at once. `None`: a text that names the number of the call, unique within this provider."""
@@ -122,8 +125,9 @@ class Call:
 
     @property
     def last_said(self) -> str:
-        """What a person (or whoever speaks for one) said last."""
-        return next(iter(reversed(self.texts("user"))), "")
+        """What a person (or whoever speaks for one) said last, whatever the gateway adds after it (2026.9.6)."""
+        said = (text for text in reversed(self.texts("user")) if not text.startswith(INTERNAL_CONTEXT))
+        return next(said, "")
 
     def shows(self, text: str) -> bool:
         """Whether the model sees this text anywhere."""
