@@ -22,7 +22,6 @@ from typing import Any
 from .failures import HarnessError
 from .waiting import epoch_ms, until
 
-
 INTERNAL_CONTEXT = "<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>"
 
 
