@@ -13,10 +13,10 @@ import pytest
 
 from .harness import healthy
 from .harness.daemon import Watchdog
-from .harness.people import is_over
+from .harness.people import MARK, await_outcome, is_over
 from .harness.releases import V3_24, V4_14, V5_18, V9_6, Release
 from .harness.routes import GroupChat, Listener, PrivateChat, Route
-from .harness.runs import in_model_call
+from .harness.runs import finished, in_model_call
 from .harness.stuck import Stuck, by_kill, by_lost_write
 from .harness.waiting import until
 from .harness.world import World
@@ -25,8 +25,19 @@ pytestmark = pytest.mark.e2e
 
 TEAM, FRESH, BUSY = GroupChat("#team"), GroupChat("#fresh"), GroupChat("#busy")
 GROUPS = ("#team", "#fresh", "#busy")
+ALICE_ON_IRC = "alice!~alice@127.0.0.1"
 A_MINUTE = 60.0
 ONE_BY_ONE = {"session": {"dmScope": "per-channel-peer"}}
+DENIED = {"exec", "process", "write", "edit"}
+ALICE_HAS_NO_EXEC = {
+    "channels": {
+        "irc": {
+            "groups": {
+                TEAM.group: {"requireMention": False, "toolsBySender": {f"id:{ALICE_ON_IRC}": {"deny": sorted(DENIED)}}}
+            }
+        }
+    }
+}
 START_AFRESH = {
     "policies": [
         {"name": "afresh", "match": {"key": FRESH.key}, "recovery": {"ladder": ["new"], "verify_within": "60s"}}
@@ -91,6 +102,26 @@ def test_direct_session_is_answered(release: Release, tmp_path: Path) -> None:
         ears = ears_at(world, [route])
         with Watchdog(world.gateway, tmp_path / "watchdog") as watchdog:
             require_answered(world, watchdog, stuck, ears[route.key])
+
+
+@releases
+def test_a_member_gets_no_tool_by_being_interrupted(release: Release, tmp_path: Path) -> None:
+    """Alice has no `exec` in the group: she is asked there, and her own words run with her own rights."""
+    shown = {"tools": {"toolSearch": False}} if release is V9_6 else {}  # else most tools are hidden behind a search
+    with World(release, tmp_path / "gateway", chat=True, groups=GROUPS, extra=ALICE_HAS_NO_EXEC | shown) as world:
+        (session,) = strand(world, [TEAM])
+        own = session.run.call.tools
+        assert own
+        assert not own & DENIED
+        ear = ears_at(world, [TEAM])[TEAM.key]
+        already = len(world.provider.calls)
+        with Watchdog(world.gateway, tmp_path / "watchdog") as watchdog:
+            ear.wait_for("please send it again", within=180)
+            again = finished(world, TEAM)
+            assert again.call.tools == own
+            await_outcome(watchdog, session.key, "recovered")
+        for call in world.provider.calls[already:]:
+            assert MARK not in call.last_said, "a literal message is no turn"
 
 
 @releases

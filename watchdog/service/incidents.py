@@ -7,7 +7,7 @@ starting over.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -317,6 +317,8 @@ def _ending(incident: Incident, here: Judged) -> Outcome | None:
             return Outcome.RECOVERED
         has_failed = row.status in (Status.FAILED, Status.KILLED, Status.TIMEOUT)
         return Outcome.FAILED if has_failed and sent else Outcome.CLEARED
+    if _is_another_run(incident, sent, row):
+        return Outcome.CLEARED
     if hangs_alive(here):
         return None
     if verdict is Verdict.HEALTHY and here.judgement.owner is Truth.UNKNOWN:
@@ -324,6 +326,17 @@ def _ending(incident: Incident, here: Judged) -> Outcome | None:
     if verdict in (Verdict.HEALTHY, Verdict.WAITING, Verdict.LONG_RUNNING) and not sent:
         return Outcome.CLEARED
     return None
+
+
+def _is_another_run(incident: Incident, sent: Sequence[Attempt], row: Session) -> bool:
+    """Somebody else started a fresh session, and what is stuck there began after the last of our deeds was settled: an
+    incident of its own, that begins with the gentlest step."""
+    if None in (row.session_id, incident.session_id) or row.session_id == incident.session_id:
+        return False
+    if any(one.step.loses_context for one in sent):
+        return False  # the fresh session is ours
+    settled = [one.settled_at for one in sent]
+    return row.started_at is not None and all(at is not None and row.started_at > at for at in settled)
 
 
 def _ending_of_wait(incident: Incident, row: Session) -> Outcome | None:

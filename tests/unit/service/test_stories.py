@@ -128,6 +128,31 @@ async def test_a_turn_that_hangs_and_dies_climbs_the_ladder_of_the_same_incident
     assert len(world.incidents) == 1
 
 
+async def test_a_session_that_a_person_reset_meanwhile_begins_with_the_gentlest_step() -> None:
+    world = _world(policy(backoff=(timedelta(minutes=10),)))
+    world.gateway.effect = world.gateway.nothing
+    await world.until_deed()
+    await world.live(minutes=3)
+    assert world.states == [("resume", "ineffective")]
+    world.gateway.change(KEY, session_id="sid-2", started_at=world.clock.now().wall)
+    world.gateway.restart()
+    await world.until_deed(2)
+    assert world.steps == [Step.RESUME, Step.RESUME]
+    assert [incident.outcome for incident in world.incidents] == [Outcome.CLEARED, Outcome.OPEN]
+    assert [attempt.number for attempt in world.attempts] == [1, 1]
+
+
+async def test_a_fresh_session_of_ours_that_hangs_again_stays_in_its_incident() -> None:
+    world = _world(lenient(ladder=(Step.NEW, Step.RESUME)))
+    world.gateway.effect = world.gateway.nothing
+    await world.until_deed()
+    await world.live(minutes=3)
+    world.gateway.change(KEY, session_id="sid-2", started_at=world.clock.now().wall)
+    world.gateway.restart()
+    await world.live(minutes=40)
+    assert len(world.incidents) == 1
+
+
 async def test_a_turn_that_writes_is_progress() -> None:
     world = _world()
 
