@@ -1,4 +1,7 @@
-"""Worlds for the e2e tests: made once per module, shown when a test fails, and never left running."""
+"""Worlds for the e2e tests: made once per module, shown when a test fails, and never left running.
+
+What people do over Telegram is long, so each day has one release of it; `--every-release` runs them all.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,62 @@ from typing import Any
 import pytest
 
 from tests.e2e.harness.ending import leave_in_order_when_told
-from tests.e2e.harness.releases import Release
+from tests.e2e.harness.releases import V3_24, V5_18, V9_6, Release
+from tests.e2e.harness.waiting import epoch_ms
 from tests.e2e.harness.world import World
 
 MakeWorld = Callable[..., World]
 
+TELEGRAM_RELEASES = (V3_24, V5_18, V9_6)
+A_DAY = 24 * 3600 * 1000
 _OPEN: list[World] = []
+
+
+def on(*releases: Release) -> pytest.MarkDecorator:
+    """For what can be made on these releases only."""
+    return pytest.mark.parametrize(
+        "release", releases, indirect=True, ids=lambda release: release.version, scope="module"
+    )
+
+
+@pytest.fixture(params=TELEGRAM_RELEASES, ids=lambda release: release.version, scope="module")
+def release(request: pytest.FixtureRequest) -> Release:
+    found: Release = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def world(release: Release, make_world: MakeWorld) -> World:
+    """One bot; the private chats of all share the main session."""
+    return make_world(release, telegram=True)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-release", action="store_true", help="Telegram on all its releases, not on today's alone")
+
+
+def of_today() -> Release:
+    return TELEGRAM_RELEASES[epoch_ms() // A_DAY % len(TELEGRAM_RELEASES)]
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    return (
+        None if config.getoption("--every-release", default=False) else f"Telegram today: OpenClaw {of_today().version}"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--every-release", default=False):
+        return
+    others = [release.version for release in TELEGRAM_RELEASES if release != of_today()]
+    rest = [
+        item
+        for item in items
+        if item.path.name.startswith("test_telegram") and any(version in item.name for version in others)
+    ]
+    if rest:
+        config.hook.pytest_deselected(items=rest)
+        items[:] = [item for item in items if item not in rest]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from .conftest import MakeWorld
-from .harness.releases import V3_24, V5_18, V9_6, Release
+from .harness.releases import Release
 from .harness.routes import PrivateTopic, TelegramDm, TelegramGroup, TelegramRoute, TelegramTopic
 from .harness.telegram import ALICE, BOB, CLAW, FORUM, TEAM, WORK_CLAW
 from .harness.world import World
@@ -14,8 +14,6 @@ from .harness.world import World
 pytestmark = pytest.mark.e2e
 
 ONE_BY_ONE = {"session": {"dmScope": "per-channel-peer"}}
-
-releases = pytest.mark.parametrize("release", [V3_24, V5_18, V9_6], ids=lambda release: release.version, scope="module")
 
 
 def require_answered_in_place(world: World, route: TelegramRoute) -> None:
@@ -29,7 +27,6 @@ def require_answered_in_place(world: World, route: TelegramRoute) -> None:
     assert world.telegram.waiting(route.place.bot) == 0
 
 
-@releases
 def test_who_writes_is_answered_where_they_wrote(release: Release, make_world: MakeWorld) -> None:
     world = make_world(release, telegram=True)
     for route in (
@@ -44,7 +41,6 @@ def test_who_writes_is_answered_where_they_wrote(release: Release, make_world: M
         require_answered_in_place(world, route)
 
 
-@releases
 def test_people_with_sessions_of_their_own_and_a_second_bot(release: Release, make_world: MakeWorld) -> None:
     world = make_world(release, telegram=True, bots=(CLAW, WORK_CLAW), extra=ONE_BY_ONE)
     for route in (

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import MakeWorld
+from .conftest import on
 from .harness.daemon import Watchdog
 from .harness.people import Since, await_outcome, incident_of, is_held, is_over, strand
 from .harness.provider import Call
-from .harness.releases import V3_24, V5_18, V9_6, Release
+from .harness.releases import V3_24, V5_18, V9_6
 from .harness.routes import TelegramDm, TelegramGroup
 from .harness.runs import Run, in_model_call
 from .harness.telegram import ALICE, BOB, TEAM, Chat
@@ -20,24 +20,6 @@ from .harness.world import World
 pytestmark = pytest.mark.e2e
 
 WAITING = Chat(-100502, "Waiting")
-
-
-@pytest.fixture(params=[V3_24, V5_18, V9_6], ids=lambda release: release.version, scope="module")
-def release(request: pytest.FixtureRequest) -> Release:
-    found: Release = request.param
-    return found
-
-
-def on(*releases: Release) -> pytest.MarkDecorator:
-    """For what can be made on these releases only."""
-    return pytest.mark.parametrize(
-        "release", releases, indirect=True, ids=lambda release: release.version, scope="module"
-    )
-
-
-@pytest.fixture(scope="module")
-def world(release: Release, make_world: MakeWorld) -> World:
-    return make_world(release, telegram=True)
 
 
 def test_who_blocked_the_bot_has_no_answer(world: World, tmp_path: Path) -> None:

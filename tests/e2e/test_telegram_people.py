@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from .conftest import MakeWorld
+from .conftest import MakeWorld, on
 from .harness.daemon import Watchdog
 from .harness.people import (
     MARK,
@@ -34,25 +34,6 @@ pytestmark = pytest.mark.e2e
 ONE_BY_ONE = {"session": {"dmScope": "per-channel-peer"}}
 OPERATORS = Chat(-100501, "Operators")
 MALLORY = Person(1003, "Bob Bell (1002)", "mallory")
-
-
-@pytest.fixture(params=[V3_24, V5_18, V9_6], ids=lambda release: release.version, scope="module")
-def release(request: pytest.FixtureRequest) -> Release:
-    found: Release = request.param
-    return found
-
-
-def on(*releases: Release) -> pytest.MarkDecorator:
-    """For what can be made on these releases only."""
-    return pytest.mark.parametrize(
-        "release", releases, indirect=True, ids=lambda release: release.version, scope="module"
-    )
-
-
-@pytest.fixture(scope="module")
-def world(release: Release, make_world: MakeWorld) -> World:
-    """One bot; the private chats of all share the main session."""
-    return make_world(release, telegram=True)
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 from .conftest import MakeWorld
 from .harness.daemon import Watchdog
 from .harness.people import Since, await_outcome, require_answered_once, strand
-from .harness.releases import V3_24, V5_18, V9_6, Release
+from .harness.releases import V9_6, Release
 from .harness.routes import TelegramDm, TelegramGroup
 from .harness.runs import finished
 from .harness.stuck import Stuck
@@ -37,10 +37,7 @@ OWNER_ALICE_MEMBER_BOB = {
 EVERY_TOOL_SHOWN = {"tools": {"toolSearch": False}}
 """2026.9.6 hides most tools behind a search, and what the model is offered would prove nothing."""
 
-releases = pytest.mark.parametrize("release", [V3_24, V5_18, V9_6], ids=lambda release: release.version, scope="module")
 
-
-@releases
 def test_a_member_gets_no_tool_by_being_interrupted_and_an_owner_is_resumed(
     release: Release, make_world: MakeWorld, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from .conftest import MakeWorld
 from .harness import healthy
 from .harness.daemon import Watchdog
 from .harness.people import Since, await_held, require_answered_once, strand
-from .harness.releases import V3_24, V5_18, V9_6, Release
+from .harness.releases import Release
 from .harness.routes import TelegramGroup, TelegramRoute, TelegramTopic
 from .harness.runs import in_model_call
 from .harness.stuck import by_kill
@@ -23,8 +23,6 @@ pytestmark = pytest.mark.e2e
 UNHURRIED = {"thresholds": {"stuck_after": "20s"}}
 """A person needs a moment to type, between the first look at a session and the deed."""
 
-releases = pytest.mark.parametrize("release", [V3_24, V5_18, V9_6], ids=lambda release: release.version, scope="module")
-
 
 def stop_by_hand(world: World, route: TelegramRoute) -> None:
     ear = route.listen(world)
@@ -32,7 +30,6 @@ def stop_by_hand(world: World, route: TelegramRoute) -> None:
     ear.wait_for("aborted", within=60)
 
 
-@releases
 def test_who_typed_stop_is_not_resumed(release: Release, make_world: MakeWorld, tmp_path: Path) -> None:
     world = make_world(release, telegram=True)
     alive, unseen, seen = TelegramGroup(TEAM, ALICE), TelegramTopic(FORUM, BOB, 11), TelegramTopic(FORUM, ALICE, 12)
