@@ -15,6 +15,7 @@ from watchdog.config import parse
 
 REPOSITORY = Path(__file__).parents[3]
 DOCUMENTS = [REPOSITORY / name for name in ("README.md", "docs/newcomer.md")]
+DOCUMENTS += sorted((REPOSITORY / ".github/ISSUE_TEMPLATE").glob("*.yml"))
 TEXT = {document: document.read_text("utf-8") for document in DOCUMENTS}
 LARGEST = 150_000
 

@@ -1,0 +1,108 @@
+"""What surrounds the code names things that exist: hooks, the workflow, the issue forms, glossary, decisions, CONTRIBUTING."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+import watchdog
+
+REPOSITORY = Path(__file__).parents[3]
+FORMS = sorted((REPOSITORY / ".github/ISSUE_TEMPLATE").glob("*.yml"))
+DECISIONS = sorted((REPOSITORY / "docs/decisions").glob("0*.md"))
+GLOSSARY = REPOSITORY / "docs/glossary.md"
+CONTRIBUTING = REPOSITORY / "CONTRIBUTING.md"
+PACKAGES = "|".join(module.name for module in pkgutil.iter_modules(watchdog.__path__) if module.ispkg)
+
+
+def _yaml(name: str | Path) -> Any:
+    return YAML(typ="safe", pure=True).load(REPOSITORY / name)
+
+
+def _exists(name: str) -> bool:
+    """``core.evidence.Truth``: the longest module, and what follows in it."""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        try:
+            module = importlib.import_module(".".join(("watchdog", *parts[:end])))
+        except ModuleNotFoundError:
+            continue
+        try:
+            reduce(getattr, parts[end:], module)
+        except AttributeError:
+            return False
+        return True
+    return False
+
+
+def test_the_hooks_use_the_ruff_of_make_check() -> None:
+    (pinned,) = re.findall(r"^ruff==(.+)$", (REPOSITORY / "constraints.txt").read_text("utf-8"), re.MULTILINE)
+    revisions = {one["repo"].rpartition("/")[2]: one["rev"] for one in _yaml(".pre-commit-config.yaml")["repos"]}
+    assert revisions["ruff-pre-commit"] == f"v{pinned}"
+
+
+def test_the_workflow_runs_the_whole_proof_with_no_rights() -> None:
+    workflow = _yaml(".github/workflows/ci.yml")
+    assert workflow["permissions"] == {"contents": "read"}
+    (job,) = workflow["jobs"].values()
+    assert job["timeout-minutes"] == 90
+    assert job["steps"][-1]["run"] == ".ci/run"
+    used = {name: step.get("with", {}) for step in job["steps"] if (name := step.get("uses"))}
+    assert all(re.fullmatch(r"actions/[a-z-]+@v\d+", name) for name in used), used
+    (version,) = [given["python-version"] for given in used.values() if "python-version" in given]
+    assert f'requires-python = ">={version}"' in (REPOSITORY / "pyproject.toml").read_text("utf-8")
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda path: path.stem)
+def test_an_issue_form_is_one(form: Path) -> None:
+    read = _yaml(form)
+    assert {"name", "description", "body"} <= set(read)
+    asked = [one for one in read["body"] if one["type"] != "markdown"]
+    assert len({one["id"] for one in asked}) == len(asked)
+    assert all(one["attributes"]["label"] for one in asked)
+    assert any(one.get("validations", {}).get("required") for one in asked)
+
+
+@pytest.mark.parametrize("document", [GLOSSARY, *DECISIONS], ids=lambda path: path.stem)
+def test_every_name_in_the_code_exists(document: Path) -> None:
+    named = re.findall(rf"`((?:{PACKAGES})\.[\w.]+)`", document.read_text("utf-8"))
+    assert named or document in DECISIONS
+    assert [name for name in named if not _exists(name)] == []
+
+
+def test_a_name_that_is_gone_is_noticed() -> None:
+    assert _exists("core.evidence.Truth")
+    assert not _exists("core.evidence.Falsehood")
+    assert not _exists("core.nothing.Truth")
+
+
+def test_every_decision_is_in_the_index_under_a_number_of_its_own() -> None:
+    index = (REPOSITORY / "docs/decisions/README.md").read_text("utf-8")
+    assert len({decision.name[:4] for decision in DECISIONS}) == len(DECISIONS)
+    for decision in DECISIONS:
+        text = decision.read_text("utf-8")
+        assert decision.name in index
+        assert text.startswith(f"# {decision.name[:4]}: ")
+        assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Choice", "Consequence"], decision.name
+
+
+def test_every_file_that_contributing_names_exists() -> None:
+    there = [path for folder in ("watchdog", "tests", "config", "docs") for path in (REPOSITORY / folder).rglob("*.*")]
+    named = re.findall(r"`([\w./*-]+\.(?:py|yaml|json))`", CONTRIBUTING.read_text("utf-8"))
+    assert len(named) > 20
+    assert [name for name in named if not any(path.match(name) for path in there)] == []
+
+
+@pytest.mark.parametrize(
+    "document", [CONTRIBUTING, GLOSSARY, *(REPOSITORY / "docs/decisions").glob("*.md")], ids=lambda path: path.stem
+)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", document.read_text("utf-8"))
+    assert [link for link in links if "://" not in link and not (document.parent / link).exists()] == []
