@@ -37,11 +37,11 @@ check: $(STAMP) ## ruff, mypy --strict on package and tests, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-e2e: $(STAMP) ## real OpenClaw gateways from npm, four versions, real chat networks (Linux)
+e2e: $(STAMP) ## real OpenClaw gateways from npm, four versions, a real IRC network, Telegram on a Bot API of its own (Linux)
 	@$(BIN)/python -m tests.e2e.harness.install
 	@$(BIN)/pytest -m e2e tests/e2e --ignore tests/e2e/test_harness.py --ignore tests/e2e/test_conformance.py -v -n 2 --dist loadfile --timeout=2400 -p no:cacheprovider $(ARGS)
 
-people: $(STAMP) ## who asked, where and with which rights, over a real Telegram channel, every release (long; ARGS="-k 2026.3.24" for one)
+people: $(STAMP) ## who asked, where and with which rights, over the gateways' Telegram channel, every release (long; ARGS="-k 2026.3.24" for one)
 	@$(BIN)/python -m tests.e2e.harness.install
 	@$(BIN)/pytest -m e2e tests/e2e/test_telegram*.py --every-release -v --timeout=2400 -p no:cacheprovider $(ARGS)
 

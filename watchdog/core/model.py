@@ -291,9 +291,9 @@ class Capabilities:
     has_deaf_rows: bool = False
     """After a lost write a row refuses every message of its people, and tries them again and again (2026.8 and later)."""
     wraps_prompts: bool = False
-    names_chats_in_file: bool = False
-    """The transcript's file says of each message of a person in which chat it was written."""
     """The transcript puts a block of the gateway's own before a person's words (2026.5.18)."""
+    names_chats_in_file: bool = False
+    """The transcript's file says of each message of a person in which chat it was written (2026.5.18)."""
 
 
 @dataclass(frozen=True, slots=True)

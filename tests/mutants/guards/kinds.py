@@ -31,7 +31,7 @@ class Guard:
 
     name: str
     against: str
-    """The false-positive class (incidents.md, section 4) or rule it stands for."""
+    """The class of false positives, or the rule, that it stands for."""
     file: str
     before: str
     after: str

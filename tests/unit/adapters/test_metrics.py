@@ -30,7 +30,7 @@ detection_delay_seconds (histogram)
 notifications_total{state}
 build_info{version}
 """
-"""Copied from contract.md, build_info added."""
+"""The names and labels that users rely on."""
 PREFIX = "openclaw_watchdog_"
 
 

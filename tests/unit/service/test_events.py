@@ -9,7 +9,7 @@ daemon.started/stopping/stopped config.loaded/refused gateway.connected/disconne
 session.suspect/stuck/cleared/long_running recovery.held recovery.started/succeeded/ineffective/refused/indeterminate
 session.quarantined/released fleet.breaker_opened/closed
 """
-"""As it stands in contract.md; ``breaker_closed`` is written short there."""
+"""The names that users rely on."""
 
 
 def _contract_names() -> set[str]:

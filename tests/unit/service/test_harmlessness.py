@@ -1,4 +1,4 @@
-"""The thirteen rules that keep a watchdog harmless (architecture.md 2), each as what must not happen.
+"""The rules that keep a watchdog harmless, each as what must not happen.
 
 Every test here fails when the line that implements its rule is taken out: see README.md in this folder for which line was
 taken out, and what failed then. ``test_a_dead_session_is_recovered`` is the control: without it, doing nothing at all
