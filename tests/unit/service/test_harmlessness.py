@@ -1,8 +1,7 @@
 """The rules that keep a watchdog harmless, each as what must not happen.
 
-Every test here fails when the line that implements its rule is taken out: see README.md in this folder for which line was
-taken out, and what failed then. ``test_a_dead_session_is_recovered`` is the control: without it, doing nothing at all
-would pass them all.
+Every test here fails when the line that implements its rule is taken out; ``make mutants`` takes them out.
+``test_a_dead_session_is_recovered`` is the control: without it, doing nothing at all would pass them all.
 """
 
 from __future__ import annotations
