@@ -329,12 +329,20 @@ def many_rows(count: int, **fields: Any) -> Act:
 changing = itertools.count()
 
 MODES: dict[str, Mode] = {
-    "half an emoji in a row": Mode({"sessions.list": sending(in_a_row('"half \\ud83d"'))}, is_watched=True),
+    "half an emoji in a row": Mode(
+        {"sessions.list": sending(in_a_row('"half \\ud83d"'))},
+        says="answer to sessions.list held text that is no Unicode",
+        is_watched=True,
+    ),
     "half an emoji in a key that is skipped": Mode(
-        {"sessions.list": sending(in_a_row('{"deep":["\\ude00"],"\\ud83d":1}'))}, is_watched=True
+        {"sessions.list": sending(in_a_row('{"deep":["\\ude00"],"\\ud83d":1}'))},
+        says="answer to sessions.list held text that is no Unicode",
+        is_watched=True,
     ),
     "half an emoji in a history": Mode(
-        {"chat.history": sending(lambda talk: talk.frame(json.dumps(history("cut here: \ud83d"))))}, is_watched=True
+        {"chat.history": sending(lambda talk: talk.frame(json.dumps(history("cut here: \ud83d"))))},
+        says="answer to chat.history held text that is no Unicode",
+        is_watched=True,
     ),
     "bytes that are no text": Mode(
         {
@@ -342,6 +350,7 @@ MODES: dict[str, Mode] = {
                 lambda talk: in_a_row('"X"')(talk).encode().replace(b"X", b"\xed\xa0\xbd\xff"), as_text=True
             )
         },
+        says="answer to sessions.list held text that is no Unicode",
         is_watched=True,
     ),
     "a list without a bottom": Mode(

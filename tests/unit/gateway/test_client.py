@@ -820,3 +820,15 @@ async def test_what_cannot_be_read_for_want_of_descriptors_is_not_the_gateways_f
         )
         with pytest.raises(errors.OutOfDescriptors, match=r"^home: this process has no file descriptors left"):
             await client.connect()
+
+
+async def test_text_that_had_to_be_repaired_is_told_once_for_each_method() -> None:
+    listed = {"sessions": [{"key": "agent:main:web", "label": "half \ud83d"}], "ts": 1}
+    async with scene_with(**V324, answers={"sessions__list": listed}) as scene:
+        assert scene.repairs == []
+        for _ in range(2):
+            assert [row.key for row in (await scene.client.list_sessions()).sessions] == ["agent:main:web"]
+        await scene.client.close()
+        await scene.client.connect()
+        await scene.client.list_sessions()
+        assert scene.repairs == ["sessions.list"]
