@@ -333,7 +333,12 @@ class GatewayClient:
     async def look(self, session: Session, wants: Wants) -> Look:
         if self._looker is None:
             raise errors.GatewayClosed(f"{self._name}: not connected.")
-        return await self._looker.look(session, wants)
+        try:
+            return await self._looker.look(session, wants)
+        except (ArithmeticError, RecursionError, ValueError) as problem:
+            # Numbers that cannot be reckoned with, depths that nobody goes to: this session is not known, the others are.
+            why = f"what was answered cannot be used ({type(problem).__name__})"
+            return Look(is_waiting_unread=True, problems=(why,))
 
     def _as_admin(self) -> contextlib.AbstractAsyncContextManager[Ask] | None:
         """A short connection with the scopes of the configured steps; None where they were not granted admin, or where
