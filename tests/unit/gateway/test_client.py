@@ -832,3 +832,30 @@ async def test_text_that_had_to_be_repaired_is_told_once_for_each_method() -> No
         await scene.client.connect()
         await scene.client.list_sessions()
         assert scene.repairs == ["sessions.list"]
+
+
+HUGE = (10**400, -(10**400), 1e300, -1e300, 10**17)
+"""What JSON has and no float, no span or no calendar holds."""
+
+
+@pytest.mark.parametrize("version", [V324, V518, V96], ids=lambda version: version.get("version", "2026.9.6"))
+@pytest.mark.parametrize("huge", HUGE)
+async def test_numbers_that_nobody_can_reckon_with_are_no_times_and_no_counts(
+    huge: float, version: dict[str, Any]
+) -> None:
+    row = {"key": "agent:main:web", "status": "running", "updatedAt": huge, "startedAt": huge, "totalTokens": huge}
+    listed = {"sessions": [row], "ts": huge, "totalCount": 1, "hasMore": False}
+    counted = {"counts": {"totalActive": huge, "odd": huge, "more": 1.5}}
+    scene_of = scene_with(
+        **version,
+        uptime_ms=huge,
+        challenge={"nonce": "n", "ts": CHALLENGE_TS + 0.5},
+        answers={"sessions__list": listed, "gateway__restart__preflight": counted},
+    )
+    async with scene_of as scene:
+        for _ in range(3):
+            (found,) = (await scene.client.list_sessions(frozenset())).sessions
+        assert found.started_at is None
+        await scene.client.look(found, Wants(preflight=True))
+        assert scene.client._facts is not None
+        assert scene.client._facts.booted_at is None
