@@ -11,6 +11,8 @@ import pytest
 
 from watchdog.core.model import (
     FlagWorth,
+    LockSight,
+    Look,
     Session,
 )
 from watchdog.core.policy import Step
@@ -859,3 +861,17 @@ async def test_numbers_that_nobody_can_reckon_with_are_no_times_and_no_counts(
         await scene.client.look(found, Wants(preflight=True))
         assert scene.client._facts is not None
         assert scene.client._facts.booted_at is None
+
+
+@pytest.mark.parametrize("problem", [OverflowError("int too large"), ValueError("no year 9999"), RecursionError()])
+async def test_a_look_that_cannot_be_used_leaves_its_session_unknown_and_the_others_alone(problem: Exception) -> None:
+    async with scene_with(**V324, state_dir="/state") as scene:
+
+        def lock_sight(*_: object, **__: object) -> LockSight:
+            raise problem
+
+        scene.host.lock_sight = lock_sight  # type: ignore[method-assign]
+        look = await scene.client.look(SESSION, Wants(lock=True))
+        assert look == Look(
+            is_waiting_unread=True, problems=(f"what was answered cannot be used ({type(problem).__name__})",)
+        )
