@@ -17,7 +17,7 @@ Path = tuple[str | int, ...]
 _DEEP = "[" * 3000 + "]" * 3000
 _TORN = "\x00\x01TORN"
 ODD: tuple[Any, ...] = (
-    None, "", _TORN, "\ud800", "x" * 5000, -1, -1.5, 1e300, -1e300, 10**25, [], {}, [None], [[]], {"a": 1}, {"": {}},
+    None, "", _TORN, "\ud800", "x" * 5000, -1, -1.5, 1e300, -1e300, 10**25, 10**400, -(10**400), 253_402_300_798_000, [], {}, [None], [[]], {"a": 1}, {"": {}},
     1, 12345, 1_795_168_161,
 )  # fmt: skip
 """Values of a wrong type or range for any field; the last three are spans or seconds where an instant is due."""

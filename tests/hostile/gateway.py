@@ -326,15 +326,39 @@ def many_rows(count: int, **fields: Any) -> Act:
     return repeating(lambda: json.dumps(page(numbered(0, count), **fields)))
 
 
+async def half_a_millisecond(talk: Talk, _params: Params) -> None:
+    await talk.event("connect.challenge", {"nonce": "n", "ts": BEGAN_MS + 0.5})
+
+
+def up_for_ever(params: Params) -> dict[str, Any]:
+    said = hello(params)
+    said["snapshot"]["uptimeMs"] = HUGE
+    return said
+
+
+async def quiet_for_ever(talk: Talk, _params: Params) -> None:
+    await talk.refuse("rate limit", details={"code": "RATE_LIMITED"}, retryAfterMs=HUGE)
+
+
+HUGE = 10**400
+"""A number that no float holds."""
 changing = itertools.count()
 
 MODES: dict[str, Mode] = {
-    "half an emoji in a row": Mode({"sessions.list": sending(in_a_row('"half \\ud83d"'))}, is_watched=True),
+    "half an emoji in a row": Mode(
+        {"sessions.list": sending(in_a_row('"half \\ud83d"'))},
+        says="answer to sessions.list held text that is no Unicode",
+        is_watched=True,
+    ),
     "half an emoji in a key that is skipped": Mode(
-        {"sessions.list": sending(in_a_row('{"deep":["\\ude00"],"\\ud83d":1}'))}, is_watched=True
+        {"sessions.list": sending(in_a_row('{"deep":["\\ude00"],"\\ud83d":1}'))},
+        says="answer to sessions.list held text that is no Unicode",
+        is_watched=True,
     ),
     "half an emoji in a history": Mode(
-        {"chat.history": sending(lambda talk: talk.frame(json.dumps(history("cut here: \ud83d"))))}, is_watched=True
+        {"chat.history": sending(lambda talk: talk.frame(json.dumps(history("cut here: \ud83d"))))},
+        says="answer to chat.history held text that is no Unicode",
+        is_watched=True,
     ),
     "bytes that are no text": Mode(
         {
@@ -342,6 +366,7 @@ MODES: dict[str, Mode] = {
                 lambda talk: in_a_row('"X"')(talk).encode().replace(b"X", b"\xed\xa0\xbd\xff"), as_text=True
             )
         },
+        says="answer to sessions.list held text that is no Unicode",
         is_watched=True,
     ),
     "a list without a bottom": Mode(
@@ -416,6 +441,14 @@ MODES: dict[str, Mode] = {
         says="the device token that it issues",
         is_watched=True,
     ),
+    "a time that no float holds": Mode({"sessions.list": saying(lambda _: page([row()], ts=HUGE))}, is_watched=True),
+    "a time that no calendar holds": Mode(
+        {"sessions.list": saying(lambda _: page([row()], ts=1e300))}, is_watched=True
+    ),
+    "an uptime that no float holds": Mode(
+        {"challenge": half_a_millisecond, "connect": saying(up_for_ever)}, is_watched=True
+    ),
+    "a wait that no float holds": Mode({"connect": quiet_for_ever}, says="too many failed sign-ins"),
     "a storm of events": Mode({"signed in": storm}, methods=(*METHODS, "sessions.subscribe"), is_watched=False),
     "an odd goodbye": Mode({"sessions.list": odd_close}, says="closed the connection with code 4001"),
     "a goodbye that is none": Mode({"sessions.list": bad_close}, says="cannot be read"),

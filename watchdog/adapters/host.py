@@ -74,14 +74,16 @@ class _Unreadable(ValueError):
 
 
 _MOST_OF_TRANSCRIPT = 1 << 20
+_SPOOL = "ingress-spool-"
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _MOST_SPOOLED = 500
 _MAX_UPDATE_BYTES = 1 << 20
 
 
 def _speaks_in(path: Path, chat: str) -> bool:
     try:
-        with path.open("rb") as file:
-            update = json.loads(file.read(_MAX_UPDATE_BYTES))
+        with _open_plain(path, _MAX_UPDATE_BYTES) as (raw, _info):
+            update: object = json.loads(raw())
     except FileNotFoundError:
         return False  # handled meanwhile
     except (OSError, ValueError, RecursionError):
@@ -116,11 +118,16 @@ class Host:
         handled, and the gateway takes it up again by itself when the channel connects (2026.5.18, Telegram, measured). What
         cannot be read counts: it may be this chat's."""
         wanted = chat_of(address)[0]
-        folders = Path(state_dir, address.channel).glob(f"ingress-spool-{address.account_id or '*'}")
-        try:
-            files = [path for folder in folders for path in folder.iterdir() if ".json" in path.name]
-        except OSError:
-            return False
+        if not _WORD.fullmatch(address.channel):
+            return False  # no folder of the gateway's is called so
+        of_account = f"{_SPOOL}{address.account_id}" if address.account_id else None
+        root = Path(state_dir, address.channel)
+        folders = [
+            root / name
+            for name in _names_in(root)
+            if name == of_account or (not of_account and name.startswith(_SPOOL))
+        ]
+        files = [folder / name for folder in folders for name in _names_in(folder) if ".json" in name]
         return any(_speaks_in(path, wanted) for path in files[:_MOST_SPOOLED])
 
     def lock_sight(
@@ -286,7 +293,7 @@ class Host:
             return True
         if start_time is not None:
             return abs(int(born) - start_time) <= 1
-        return written_at is None or datetime.fromtimestamp(born, UTC) <= written_at + _BORN_LATER
+        return written_at is None or datetime.fromtimestamp(born, UTC) - _BORN_LATER <= written_at
 
     def listening(self, pid: int) -> tuple[tuple[str, int], ...]:
         """(address, port) of every TCP port this process listens on; empty where that cannot be seen."""

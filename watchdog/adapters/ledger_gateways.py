@@ -2,8 +2,8 @@
 
 A name is remembered with the place it led to (a digest of the address, see ``daemon.places``). A name that was never seen
 at a place that belonged to a name nobody watches any more is the same gateway, renamed: its incidents, budgets, pauses,
-quarantines and restarts go on under the new name. Limit: who changes name and address at once starts afresh, but for the
-runs that were acted on (``ledger_incidents``).
+quarantines, restarts and people's stops go on under the new name. Limit: who changes name and address at once starts
+afresh, but for the runs that were acted on and the runs that a person stopped (``ledger_incidents``).
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def named(transaction: Transaction, places: Mapping[str, str], at: datetime) -> 
 
 
 def taken_over(transaction: Transaction, before: str, after: str, at: datetime) -> None:
-    """Everything that is kept under ``before`` is ``after``'s from now on. Of two open incidents of one session the one that
-    has sent something stays: what comes next on its run is up to it."""
+    """Everything that is kept under ``before`` is ``after``'s from now on, but for messages, whose text has the name of then.
+    Of two open incidents of one session the one that has sent something stays: what comes next on its run is up to it."""
     now = to_ms(at)
     for session, mine, yours in transaction.execute(
         """
@@ -83,6 +83,8 @@ def taken_over(transaction: Transaction, before: str, after: str, at: datetime) 
         after=after,
     )
     transaction.execute("UPDATE gateway_restarts SET gateway = ? WHERE gateway = ?", after, before)
+    transaction.execute("UPDATE OR IGNORE stops SET gateway = ? WHERE gateway = ?", after, before)
+    transaction.execute("DELETE FROM stops WHERE gateway = ?", before)  # known under both names
     ledger_operator.audit(transaction, at, PROGRAM, "rename", f"gateway {before} is {after} now")
 
 

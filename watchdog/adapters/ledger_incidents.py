@@ -309,7 +309,9 @@ def note_stop(transaction: Transaction, stop: Stop) -> bool:
 
 
 def stops(transaction: Transaction, gateway: str) -> list[Stop]:
-    return [stop_of(row) for row in transaction.execute("SELECT * FROM stops WHERE gateway = ? ORDER BY id", gateway)]
+    """Of this gateway, and of conversations that have an id, which no other gateway gives: those under any name."""
+    rows = transaction.execute("SELECT * FROM stops WHERE gateway = ? OR session_id IS NOT NULL ORDER BY id", gateway)
+    return [stop_of(row) for row in rows]
 
 
 def prune_stops(transaction: Transaction, before: datetime) -> int:

@@ -72,6 +72,8 @@ def _expanded(text: str, env: Mapping[str, str], label: str) -> str:
         raise SecretError(label, str(missing), hint) from None
     if not secret:
         raise SecretError(label, "there is nothing but white space in it", None)
+    if not secret.isascii() and secret != secret.encode("utf-8", "replace").decode():
+        raise SecretError(label, "its bytes are no UTF-8 text", None)
     return secret
 
 

@@ -21,6 +21,8 @@ from watchdog.config.problems import KeyPath, Problem, dotted, quoted
 _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = frozenset(_TAG + name for name in ("str", "timestamp", "merge", "value"))
 _QUOTE_IT = "put the text in quotes"
+_HALF = re.compile("[\ud800-\udfff]")
+"""What ``"\\ud83d"`` alone stands for; nothing can be written with it."""
 _DEEPEST, _LARGEST = 40, 50_000
 """Levels and settings: beyond these, a file (or its aliases) is not a configuration."""
 
@@ -93,6 +95,9 @@ class _Reading:
             return None
         if is_nothing and node.anchor:
             self._refuse(path, "'&' starts a YAML anchor, and nothing follows it", _QUOTE_IT)
+        if isinstance(node, ScalarNode) and _HALF.search(node.value):
+            self._refuse(path, "half of a surrogate pair is no text", "write the character itself")
+            return None
         if isinstance(node, MappingNode):
             return self._mapping(node, path)
         if isinstance(node, SequenceNode):
@@ -107,6 +112,11 @@ class _Reading:
                 line, column = _mark(key)
                 self.document.problems.append(
                     Problem(self.document.file, line, column, dotted(path), "a key is a single word", _QUOTE_IT)
+                )
+            elif _HALF.search(key.value):
+                line, column = _mark(key)
+                self.document.problems.append(
+                    Problem(self.document.file, line, column, dotted(path), "half of a surrogate pair is no key")
                 )
             elif str(key.tag) == _TAG + "merge":
                 merged += value.value if isinstance(value, SequenceNode) else [value]

@@ -185,7 +185,11 @@ def verify(
     if attempt.step in (Step.NEW, Step.RESET):
         return _verify_fresh(attempt, session, is_overdue=is_overdue)
     if attempt.step is Step.ASK:
-        return Proof(AttemptState.ABANDONED, PERHAPS_ASKED) if is_overdue else NOT_YET
+        if not is_overdue:
+            return NOT_YET
+        if attempt.state is AttemptState.STARTED:  # the ledger was out of use when the answer came
+            return Proof(AttemptState.INDETERMINATE, "AnswerLost")
+        return Proof(AttemptState.ABANDONED, PERHAPS_ASKED)
     if attempt.step is Step.FREE:
         return _verify_freed(attempt, session, is_overdue=is_overdue)
     if attempt.step is Step.ABORT:

@@ -176,6 +176,11 @@ class Builder:
             steps=steps,
             configured=steps | configured,
             on_device_token=self._token_keeper(section.name, identity),
+            on_repair=lambda method: self.log.event(
+                Event.GATEWAY_TEXT_REPAIRED,
+                gateway=section.name,
+                reason=f"its answer to {method} held text that is no Unicode, such as half an emoji; read with \ufffd in its place",
+            ),
         )
 
     def _token_keeper(self, gateway: str, identity: Identity) -> Callable[[str, tuple[str, ...], str], None]:

@@ -171,7 +171,12 @@ class EndpointFinder:
         device_token = self._tokens.get(url, self._device.device_id, "operator", (READ,))
         for secret in (token, password, device_token):
             if secret is not None:
-                self._on_secret(secret.reveal())
+                try:
+                    self._on_secret(secret.reveal())
+                except UnicodeError:  # OPENCLAW_GATEWAY_TOKEN, or a .env file
+                    raise errors.AuthenticationRefused(
+                        f"{section.name}: the bytes of its token or password are no UTF-8 text."
+                    ) from None
         return is_named, Credentials(
             token, password if token is None else None, device_token if token is None else None
         )

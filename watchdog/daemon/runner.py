@@ -53,6 +53,8 @@ class Runner:
     """How long after its bell the last pass that was rung for began."""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _ledger_is_out: bool = False
+    _defect: str | None = None
+    """What ended the last pass, if it was what no pass should raise."""
 
     def __post_init__(self) -> None:
         self.last_finished_at = self.clock.now()
@@ -103,6 +105,9 @@ class Runner:
             self.failures += 1
             await self.on_ledger_failure(problem)
             return None
+        except Exception as defect:  # noqa: BLE001 - what one gateway says must not end the watch over the others
+            return await self._give_up(defect)
+        self._defect = None
         trouble = self.watch.ledger_problem
         if trouble is not None:
             if not self._ledger_is_out:
@@ -114,6 +119,18 @@ class Runner:
             self._ledger_is_out = False
         self.failures = 0 if report.is_good else self.failures + 1
         return report
+
+    async def _give_up(self, defect: Exception) -> PassReport | None:
+        """Said when it is another than before. The connection is ended: what was read over it may be the matter."""
+        self.failures += 1
+        if (what := f"{type(defect).__name__} {defect}") != self._defect:
+            self._defect = what
+            self.log.event(Event.CYCLE_FAILED, gateway=self.watch.gateway.name, error=defect)
+        with contextlib.suppress(Exception):
+            await self.watch.gateway.close()
+        with contextlib.suppress(errors.LedgerError):
+            return self.watch.pass_failed(defect)
+        return None
 
     async def _wait(self, report: PassReport | None) -> None:
         if report is None or not report.is_good:

@@ -75,7 +75,8 @@ class GatewayClient:
     """See the module's docstring. Not safe for concurrent use by several tasks; one watch owns one client.
 
     ``steps``: what deeds may be; none: it only looks. ``configured``: what a person is asked to approve at once; None: the
-    same. ``hears_events`` False: lists alone, and no second connection to listen on.
+    same. ``on_repair``: is told each method once whose answer held text that had to be repaired. ``hears_events`` False:
+    lists alone, and no second connection to listen on.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class GatewayClient:
         configured: frozenset[Step] | None = None,
         patience: float = 15.0,
         on_device_token: Callable[[str, tuple[str, ...], str], None] | None = None,
+        on_repair: Callable[[str], None] | None = None,
         dial: Dial | None = None,
         hears_events: bool = True,
     ) -> None:
@@ -103,6 +105,8 @@ class GatewayClient:
         self._configured = steps if configured is None else configured
         self._patience = patience
         self._on_device_token = on_device_token
+        self._on_repair = on_repair
+        self._repaired: set[str] = set()
         self._dial = dial
         self._hears_events = hears_events
         self._endpoint: Endpoint | None = None
@@ -255,11 +259,18 @@ class GatewayClient:
             dial=self._dial,
             check_peer=endpoint.check_peer,
             openclaw=endpoint.openclaw,
+            on_repair=self._note_repair,
         )
         issued = link.hello.auth.deviceToken if link.hello.auth is not None else None
         if issued and device is None and self._on_device_token is not None:
             self._on_device_token(endpoint.url, scopes, issued)
         return link
+
+    def _note_repair(self, method: str) -> None:
+        """Once for each method: a text that was cut badly stays as it is, and is read again every time."""
+        if method not in self._repaired and self._on_repair is not None:
+            self._on_repair(method)
+        self._repaired.add(method)
 
     def _read_facts(self, link: Link, endpoint: Endpoint) -> GatewayFacts:
         now, wall = self._clock.now(), instant(link.clock_ms)
@@ -322,7 +333,12 @@ class GatewayClient:
     async def look(self, session: Session, wants: Wants) -> Look:
         if self._looker is None:
             raise errors.GatewayClosed(f"{self._name}: not connected.")
-        return await self._looker.look(session, wants)
+        try:
+            return await self._looker.look(session, wants)
+        except (ArithmeticError, RecursionError, ValueError) as problem:
+            # Numbers that cannot be reckoned with, depths that nobody goes to: this session is not known, the others are.
+            why = f"what was answered cannot be used ({type(problem).__name__})"
+            return Look(is_waiting_unread=True, problems=(why,))
 
     def _as_admin(self) -> contextlib.AbstractAsyncContextManager[Ask] | None:
         """A short connection with the scopes of the configured steps; None where they were not granted admin, or where

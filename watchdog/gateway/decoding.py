@@ -11,6 +11,7 @@ takes more than ``MOST_STEPS``, stays undecodable: nobody may keep us busy with 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
@@ -34,8 +35,11 @@ class Undecodable(ValueError):
     """It cannot be read. ``str`` says why: names of types and places, never content."""
 
 
-def decode(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw | str) -> T:
-    """What ``decoder`` makes of ``data``. Raises ``Undecodable``, and nothing else."""
+def decode(
+    decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw | str, on_repair: Callable[[], None] | None = None
+) -> T:
+    """What ``decoder`` makes of ``data``. Raises ``Undecodable``, and nothing else. ``on_repair``: called when it could be
+    read, but only after a repair."""
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as problem:
@@ -47,11 +51,14 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw | str) ->
     except RecursionError as problem:
         raise Undecodable("nested too deeply") from problem
     try:
-        return decoder.decode(better)
+        found = decoder.decode(better)
     except msgspec.ValidationError as problem:
         raise Undecodable(str(problem)) from problem
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as problem:
         raise Undecodable(type(problem).__name__) from problem
+    if on_repair is not None:
+        on_repair()
+    return found
 
 
 def repaired(data: bytes | msgspec.Raw | str, most_steps: int = MOST_STEPS) -> bytes | None:

@@ -9,6 +9,7 @@ and 2026.9.6 (protocol 4).
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,9 +94,13 @@ SECOND_ANSWER = "agent, second answer"
 
 
 class Conversation:
-    """Request numbering and frame decoding for one connection. Holds the ids that still wait for an answer."""
+    """Request numbering and frame decoding for one connection. Holds the ids that still wait for an answer.
 
-    def __init__(self) -> None:
+    ``on_repair``: is told the method whose answer could be read only after a repair of its text.
+    """
+
+    def __init__(self, on_repair: Callable[[str], None] | None = None) -> None:
+        self._on_repair = on_repair
         self._next = 1
         self._waiting: dict[str, str] = {}
 
@@ -116,10 +121,13 @@ class Conversation:
         commas = data.count(",") if isinstance(data, str) else data.count(b",")
         if commas > MOST_VALUES:
             return self._malformed(data, f"a frame of more than {MOST_VALUES} values")
+        repairs: list[None] = []
         try:
-            frame = decode(_decoder, data)
+            frame = decode(_decoder, data, lambda: repairs.append(None))
         except Undecodable as problem:
             return self._malformed(data, f"a frame that cannot be read ({_short(problem)})")
+        if repairs and self._on_repair is not None and frame.id in self._waiting:
+            self._on_repair(self._waiting[frame.id])
         if frame.type == "res":
             return self._response(frame, len(data))
         if frame.type == "event" and frame.event:

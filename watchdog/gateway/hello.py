@@ -12,7 +12,7 @@ import msgspec
 from watchdog.core.model import GatewayFacts, Moment, ProcessSigns
 from watchdog.gateway.boots import Reading
 from watchdog.gateway.capabilities import capabilities_of
-from watchdog.gateway.rows import Millis, instant
+from watchdog.gateway.rows import Millis, instant, span_ms
 
 MOST_METHODS = 2000
 """Methods, or scopes, that are believed of a gateway. 2026.9.6 names 466."""
@@ -138,13 +138,10 @@ def _shared(methods: tuple[str, ...]) -> frozenset[str]:
 
 def _booted_at(clock_ms: Millis, uptime_ms: Millis) -> datetime | None:
     """The gateway's boot on its own clock; None when it does not say both (never ours in its place: clocks differ)."""
-    if clock_ms is None or uptime_ms is None or uptime_ms < 0:
-        return None
-    return instant(clock_ms - uptime_ms)
+    clock, uptime = span_ms(clock_ms), span_ms(uptime_ms)
+    return instant(clock - uptime) if clock is not None and uptime is not None else None
 
 
 def _span(milliseconds: Millis) -> timedelta | None:
-    try:
-        return timedelta(milliseconds=milliseconds) if milliseconds is not None and milliseconds >= 0 else None
-    except (OverflowError, ValueError):
-        return None
+    span = span_ms(milliseconds)
+    return timedelta(milliseconds=span) if span is not None else None

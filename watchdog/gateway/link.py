@@ -176,13 +176,15 @@ class Link:
         dial: Dial | None = None,
         check_peer: CheckPeer | None = None,
         openclaw: Callable[[], str | None] = lambda: None,
+        on_repair: Callable[[str], None] | None = None,
     ) -> Link:
         """Connect and sign in within ``patience`` seconds for each of the two. ``dial``: how the socket is opened; None:
         over the network. ``check_peer``: who answers there is looked at before anything secret is sent; None: it is not.
-        ``openclaw``: how its CLI is run for this gateway here, for the sentence of a refusal."""
+        ``openclaw``: how its CLI is run for this gateway here, for the sentence of a refusal. ``on_repair``: is told the
+        methods whose answers were repaired."""
         check_url(name, url, insecure=insecure)
         socket = await (dial or dial_network)(name, url, patience, tls)
-        link = cls(name, socket, Conversation(), clock)
+        link = cls(name, socket, Conversation(on_repair), clock)
         try:
             if check_peer is not None:
                 link.unchecked_peer = await asyncio.to_thread(check_peer, *_ends_of(socket))

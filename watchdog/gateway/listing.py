@@ -21,7 +21,7 @@ import msgspec
 from watchdog.core.model import MalformedRow, Session
 from watchdog.gateway.decoding import Undecodable, decode
 from watchdog.gateway.hello import LONGEST_KEY
-from watchdog.gateway.rows import ListEnvelope, decode_rows
+from watchdog.gateway.rows import ListEnvelope, decode_rows, span_ms
 from watchdog.service import errors
 
 PAGE_SIZE = 200
@@ -84,7 +84,7 @@ def read_page(payload: msgspec.Raw, main_key: str | None, position: int, limit: 
         envelope.hasMore,
         envelope.nextOffset or None,
         envelope.nextOffset is not msgspec.UNSET,
-        float(envelope.ts) if envelope.ts is not None else None,
+        span_ms(envelope.ts),
         sum(map(_text_bytes, sessions)),
     )
 

@@ -66,6 +66,9 @@ FILE_TIME_GRAIN = timedelta(milliseconds=20)
 """Linux stamps a file with the tick before the write, up to 10 ms early."""
 
 
+_MOST_COUNTED = 1e9
+
+
 class _Counts(msgspec.Struct):
     counts: dict[str, Any] = msgspec.field(default_factory=dict)
 
@@ -273,7 +276,12 @@ def _people_in(tail: TranscriptTail) -> list[Sender]:
 
 
 def _numbers(answer: _Counts) -> dict[str, float]:
-    return {name: value for name, value in answer.counts.items() if isinstance(value, int | float)}
+    """Sums of these stay numbers: what is no count of anything is left out."""
+    return {
+        name: value
+        for name, value in answer.counts.items()
+        if isinstance(value, int | float) and abs(value) <= _MOST_COUNTED
+    }
 
 
 class _noting(AbstractContextManager[None]):  # noqa: N801 - reads as a verb at its use

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pyjson5
 
+from watchdog.gateway.decoding import repaired
 from watchdog.service.errors import GatewayError
 from watchdog.service.ownership import NotTrusted, Owner, shown
 
@@ -276,7 +277,13 @@ def open_text(path: Path) -> tuple[str, os.stat_result]:
 def _parse(path: Path, owner: Owner | None) -> object:
     text = read_text(path, owner)
     try:
-        return pyjson5.decode(text)
+        try:
+            return pyjson5.decode(text)
+        except pyjson5.Json5Exception:
+            # Half an emoji (``"\\ud83d"``) is text to OpenClaw.
+            if (better := repaired(text)) is None:
+                raise
+            return pyjson5.decode(better.decode())
     except pyjson5.Json5Exception as error:
         # error.args[1] is all that was parsed so far, tokens included: the error is dropped, only its sentence is kept.
         said = str(error.args[0]) if error.args else "not JSON5"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeGuard
 
 from watchdog.gateway.frames import WireError
+from watchdog.gateway.rows import span_ms
 from watchdog.service import errors
 
 FindCommand = Callable[[], str | None]
@@ -55,7 +56,8 @@ def _sign_in(name: str, error: WireError, detail_code: str, scopes: str, opencla
             f"{name}: the gateway speaks none of our protocol versions (3 and 4); update openclaw-watchdog."
         )
     if detail_code in ("RATE_LIMITED", "AUTH_RATE_LIMITED") or "rate limit" in said or "too many" in said:
-        after = error.retryAfterMs / 1000 if error.retryAfterMs else None
+        wait_ms = span_ms(error.retryAfterMs)
+        after = wait_ms / 1000 if wait_ms else None
         wait = f"; it wants {after:.0f} s of quiet" if after else ""
         return errors.RateLimited(
             f"{name}: too many failed sign-ins from this machine{wait}; correct the token, then wait.", after

@@ -81,12 +81,18 @@ def _mentions(document: Any, key: str) -> int:
     return sum(_holds(item, key) for item in _items(document) or ())
 
 
-def _holds(value: Any, key: str) -> bool:
-    if isinstance(value, dict):
-        return any(_holds(inner, key) for inner in value.values())
-    if isinstance(value, list):
-        return any(_holds(inner, key) for inner in value)
-    return bool(value == key)
+def _holds(item: Any, key: str) -> bool:
+    """Without recursion: as deep as a decoder goes, Python does not go twice."""
+    values = [item]
+    while values:
+        value = values.pop()
+        if isinstance(value, dict):
+            values += value.values()
+        elif isinstance(value, list):
+            values += value
+        elif value == key:
+            return True
+    return False
 
 
 # ---------------------------------------------------------------- the scheduler's log

@@ -144,6 +144,11 @@ class AnswerUnreadable(OutcomeUnknown):
         self.ends_connection = ends_connection
 
 
+class PassFailed(GatewayError):
+    """A pass over this gateway ended by an exception that none should raise: what it says brings out a defect of ours. The
+    gateway is neither away nor sick, and the others are watched as before."""
+
+
 class InsecureTransport(GatewayError):
     """``ws://`` to another machine would show the token to the network."""
 

@@ -26,6 +26,8 @@ class Event(StrEnum):
     GATEWAY_RESTARTED = "gateway.restarted"
     GATEWAY_UNHEALTHY = "gateway.unhealthy"
     GATEWAY_PACED = "gateway.paced"
+    GATEWAY_TEXT_REPAIRED = "gateway.text_repaired"
+    """An answer held text that is no Unicode (half an emoji); it was read with a replacement character in its place."""
 
     CYCLE_FINISHED = "cycle.finished"
     CYCLE_FAILED = "cycle.failed"
@@ -100,6 +102,7 @@ LEVELS: Mapping[Event, Level] = {
     Event.GATEWAY_RESTARTED: Level.WARNING,
     Event.GATEWAY_UNHEALTHY: Level.WARNING,
     Event.GATEWAY_PACED: Level.INFO,
+    Event.GATEWAY_TEXT_REPAIRED: Level.INFO,
     Event.CYCLE_FINISHED: Level.INFO,
     Event.CYCLE_FAILED: Level.ERROR,
     Event.SESSION_SUSPECT: Level.INFO,

@@ -174,7 +174,11 @@ class Incidents:
             self.ledger.note_delivery(attempt.id, delivered)
         if proof.state is AttemptState.ABANDONED:
             return  # an `ask` whose answer was lost: told as indeterminate then, and nothing more will be known of it
-        event = Event.RECOVERY_SUCCEEDED if proof.state is AttemptState.SUCCEEDED else Event.RECOVERY_INEFFECTIVE
+        events = {
+            AttemptState.SUCCEEDED: Event.RECOVERY_SUCCEEDED,
+            AttemptState.INDETERMINATE: Event.RECOVERY_INDETERMINATE,
+        }
+        event = events.get(proof.state, Event.RECOVERY_INEFFECTIVE)
         self.log.event(
             event,
             gateway=self.gateway.name,

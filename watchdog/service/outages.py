@@ -80,9 +80,10 @@ class Outages:
                 self._owe(up, now)
             self._outage = None
         elif not outage.is_told and now.since(outage.since) >= DOWN_TOLD_AFTER:
+            is_ours = isinstance(report.error, errors.PassFailed)
             down = announcements.gateway_down(
                 self.gateway,
-                outage.phase,
+                GatewayPhase.UNKNOWN if is_ours else outage.phase,
                 since=outage.since.wall,
                 now=now.wall,
                 problem=report.problem or "",

@@ -280,6 +280,23 @@ class Watch:
             self.gateway.name, now, phase, str(problem), error=problem, was_answered=was_answered, parting=self._lost
         )
 
+    def pass_failed(self, defect: Exception) -> PassReport:
+        """A pass of this gateway raised what none should: start over, as after an answer that never came. Raises
+        ``errors.LedgerError`` only."""
+        now = self.clock.now()
+        self.trust.note_silence()
+        self.observer.forget_spans(now)
+        self._swept_at = None
+        problem = errors.PassFailed(
+            f"{self.gateway.name}: it cannot be looked at, what it says brings out a defect of openclaw-watchdog "
+            f"({type(defect).__name__}; the log has more): please report it."
+        )
+        report = self._gateway_failed(problem, now, was_answered=False)
+        self.outages.tell(report)
+        self.reporter.measure(report)
+        self.last_report = report
+        return report
+
     # ---------------------------------------------------------------- deciding and acting
 
     async def _decide_and_act(self, facts: GatewayFacts, snapshot: Snapshot, judged: Sequence[Judged]) -> PassReport:

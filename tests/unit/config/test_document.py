@@ -110,6 +110,8 @@ def test_every_repeated_key_is_named() -> None:
                 "(check the indentation: keys of one section start in the same column)"
             ),
         ),
+        ('a: "half \\ud83d"\n', "1:4: half of a surrogate pair is no text (write the character itself)"),
+        ('a: {"half \\ud83d": 1}\n', "1:5: half of a surrogate pair is no key"),
         ("a: 1\nb: \x01\n", "2:4: this character is not allowed in YAML (delete it)"),
         ("? [a]\n: b\n", "1:3: a key is a single word (put the text in quotes)"),
         ("a:\n  <<: 5\n", "2:7: '<<' takes in a mapping, and this is none"),

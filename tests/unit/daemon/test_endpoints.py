@@ -17,6 +17,7 @@ from watchdog.gateway.endpoint import Endpoint
 from watchdog.gateway.identity import DeviceIdentity, DeviceTokens
 from watchdog.gateway.openclaw_config import ConfigPlace
 from watchdog.service import errors
+from watchdog.service.redaction import Secrets
 
 
 class Desk:
@@ -217,3 +218,13 @@ def test_what_was_found_for_a_gateway_and_not_used_is_said(desk: Desk) -> None:
     with pytest.raises(errors.AuthenticationRefused, match="TOKEN, which is not set here"):
         desk.finder(Gateway(name="home"), here)()
     assert [text for text in said if f"{state}/.env can be written by everybody" in text] == said[:1]
+
+
+def test_a_token_that_is_no_text_is_refused_in_plain_words(desk: Desk) -> None:
+    """A variable whose bytes are no UTF-8."""
+    desk.machine.env["OURS"] = desk.machine.env["OPENCLAW_GATEWAY_TOKEN"] = b"t\xff".decode("utf-8", "surrogateescape")
+    named = desk.of("{name: w, url: 'ws://localhost:3', token: '${OURS}'}")
+    for finder in (named, desk.of("{name: w, url: 'ws://localhost:3'}")):
+        finder._on_secret = Secrets().add
+        with pytest.raises(errors.AuthenticationRefused, match="no UTF-8 text"):
+            finder()

@@ -15,11 +15,12 @@ import pytest
 from tests.unit.daemon.virtual import VirtualLoop
 from tests.unit.service.world import POLL, START, FakeClock, World, dead, lenient, vague
 from watchdog.core.model import Moment
-from watchdog.core.policy import PolicyBook
+from watchdog.core.policy import PolicyBook, Step
 from watchdog.daemon.runner import Runner
 from watchdog.daemon.turns import AT_ONCE, Turns, first_after
 from watchdog.service import errors
 from watchdog.service.events import Event
+from watchdog.service.ledger import MessageKind
 from watchdog.service.pace import SLOWEST
 from watchdog.service.report import PassReport
 
@@ -242,3 +243,22 @@ def test_so_many_at_once_and_no_more() -> None:
         return most
 
     assert loop.run(scene()) == 4
+
+
+# ---------------------------------------------------------------- what no pass should raise
+
+
+def test_a_defect_that_one_gateway_brings_out_is_said_once_and_its_watch_goes_on() -> None:
+    place = Place(book=PolicyBook(default=lenient()))
+    world = place.world
+    world.gateway.put(dead(KEY))
+    world.gateway.failing["list"] = OverflowError("int too large to convert to float")  # type: ignore[assignment]
+    place.live(3600, (900, world.gateway.failing.clear))
+    (said,) = world.log.of(Event.CYCLE_FAILED)
+    assert (said["gateway"], type(said["error"])) == ("home", OverflowError)
+    assert not place.reports[0].is_good
+    assert isinstance(place.reports[0].error, errors.PassFailed)
+    (down,) = world.owed(MessageKind.GATEWAY_DOWN)
+    assert down.title == "Gateway home is not watched"
+    assert "please report it" in down.body
+    assert world.steps == [Step.RESUME], "as soon as it can be looked at"

@@ -47,6 +47,7 @@ class Scene:
     endpoint: Endpoint
     finds: int = 0
     tokens: list[tuple[str, tuple[str, ...], str]] = field(default_factory=list)
+    repairs: list[str] = field(default_factory=list)
 
     @property
     def link_scopes(self) -> list[tuple[str, ...]]:
@@ -96,6 +97,7 @@ async def scene_with(
             steps=steps,
             configured=configured,
             patience=5.0,
+            on_repair=lambda method: scene.repairs.append(method),
             on_device_token=lambda url, scopes, token: scene.tokens.append((url, scopes, token)),
         )
         endpoint = Endpoint(gateway.url, Credentials(token=secret()), state_dir=state_dir, gateway_pid=4711)

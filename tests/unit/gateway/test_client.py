@@ -11,6 +11,8 @@ import pytest
 
 from watchdog.core.model import (
     FlagWorth,
+    LockSight,
+    Look,
     Session,
 )
 from watchdog.core.policy import Step
@@ -820,3 +822,56 @@ async def test_what_cannot_be_read_for_want_of_descriptors_is_not_the_gateways_f
         )
         with pytest.raises(errors.OutOfDescriptors, match=r"^home: this process has no file descriptors left"):
             await client.connect()
+
+
+async def test_text_that_had_to_be_repaired_is_told_once_for_each_method() -> None:
+    listed = {"sessions": [{"key": "agent:main:web", "label": "half \ud83d"}], "ts": 1}
+    async with scene_with(**V324, answers={"sessions__list": listed}) as scene:
+        assert scene.repairs == []
+        for _ in range(2):
+            assert [row.key for row in (await scene.client.list_sessions()).sessions] == ["agent:main:web"]
+        await scene.client.close()
+        await scene.client.connect()
+        await scene.client.list_sessions()
+        assert scene.repairs == ["sessions.list"]
+
+
+HUGE = (10**400, -(10**400), 1e300, -1e300, 10**17)
+"""What JSON has and no float, no span or no calendar holds."""
+
+
+@pytest.mark.parametrize("version", [V324, V518, V96], ids=lambda version: version.get("version", "2026.9.6"))
+@pytest.mark.parametrize("huge", HUGE)
+async def test_numbers_that_nobody_can_reckon_with_are_no_times_and_no_counts(
+    huge: float, version: dict[str, Any]
+) -> None:
+    row = {"key": "agent:main:web", "status": "running", "updatedAt": huge, "startedAt": huge, "totalTokens": huge}
+    listed = {"sessions": [row], "ts": huge, "totalCount": 1, "hasMore": False}
+    counted = {"counts": {"totalActive": huge, "odd": huge, "more": 1.5}}
+    scene_of = scene_with(
+        **version,
+        uptime_ms=huge,
+        challenge={"nonce": "n", "ts": CHALLENGE_TS + 0.5},
+        answers={"sessions__list": listed, "gateway__restart__preflight": counted},
+    )
+    async with scene_of as scene:
+        for _ in range(3):
+            (found,) = (await scene.client.list_sessions(frozenset())).sessions
+        assert found.started_at is None
+        await scene.client.look(found, Wants(preflight=True))
+        assert scene.client._facts is not None
+        assert scene.client._facts.booted_at is None
+
+
+@pytest.mark.parametrize("problem", [OverflowError("int too large"), ValueError("no year 9999"), RecursionError()])
+async def test_a_look_that_cannot_be_used_leaves_its_session_unknown_and_the_others_alone(problem: Exception) -> None:
+    async with scene_with(**V324, state_dir="/state") as scene:
+
+        def lock_sight(*_: object, **__: object) -> LockSight:
+            raise problem
+
+        scene.host.lock_sight = lock_sight  # type: ignore[method-assign]
+        look = await scene.client.look(SESSION, Wants(lock=True))
+        assert look == Look(
+            is_waiting_unread=True, problems=(f"what was answered cannot be used ({type(problem).__name__})",)
+        )

@@ -48,6 +48,24 @@ def test_an_answer_finds_its_request() -> None:
     assert answer.size == len('{"type":"res","id":"w1","ok":true,"payload":{"a":1}}')
 
 
+def test_it_is_told_which_answers_were_repaired() -> None:
+    repaired: list[str] = []
+    conversation = Conversation(repaired.append)
+    for method in ("health", "chat.history", "status"):
+        conversation.request(method, {})
+    half = r'"half \ud83d"'
+    assert isinstance(conversation.receive('{"type":"res","id":"w1","ok":true,"payload":"whole"}'), Response)
+    assert repaired == []
+    answer = conversation.receive(f'{{"type":"res","id":"w2","ok":true,"payload":{half}}}')
+    assert isinstance(answer, Response)
+    assert answer.payload is not None
+    assert msgspec.json.decode(answer.payload) == "half �"
+    assert isinstance(conversation.receive(f'{{"type":"event","event":"tick","payload":{half}}}'), Event)
+    assert conversation.receive(f'{{"type":"res","id":"w9","ok":true,"payload":{half}}}') is None
+    assert isinstance(conversation.receive(f'{{"type":"res","id":"w3","ok":true,"payload":{half}'), Malformed)
+    assert repaired == ["chat.history"]
+
+
 def test_answers_may_come_in_any_order() -> None:
     conversation = _asked()
     conversation.request("status", {})

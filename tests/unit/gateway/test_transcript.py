@@ -497,3 +497,13 @@ def test_an_apology_of_the_gateway_is_no_answer() -> None:
 def test_what_the_gateway_says_itself_is_nobodys_request_and_what_a_person_types_is_theirs(text: str) -> None:
     assert _tail(_by("Alice (1001)", "one"), _by(None, text)).request == "one"
     assert _tail(_by("Alice (1001)", text)).request == text
+
+
+@pytest.mark.parametrize("depth", [100, 400, 800, 930])
+def test_fields_that_are_deeper_than_python_goes_twice_are_not_written_out(depth: int) -> None:
+    deep = b"[" * depth + b"]" * depth
+    raw = b'{"messages":[{"role":"user","content":"x","timestamp":1,"__openclaw":{"id":%b,"seq":%b,"kind":%b}}]}'
+    try:
+        assert read_tail(msgspec.Raw(raw % (deep, deep, deep))).fingerprint
+    except errors.RequestRefused:
+        assert depth > 400

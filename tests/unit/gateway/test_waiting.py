@@ -94,3 +94,17 @@ async def test_a_refused_list_is_named_and_the_others_count() -> None:
 def test_nothing_answered_is_nothing_known() -> None:
     assert (Waiting({}).approvals(CRON), Waiting({}).questions(CRON)) == (None, None)
     assert Waiting({"question.list": {"questions": []}}).questions(CRON) == 0
+
+
+@pytest.mark.parametrize("depth", [100, 400, 800])
+async def test_a_list_that_is_deeper_than_python_goes_twice_is_looked_through(depth: int) -> None:
+    """A decoder goes down to some 900 levels; a function that calls itself for each needs twice as many."""
+    raw = b'[{"deep":' + b"[" * depth + b'"agent:main:main"' + b"]" * depth + b"}]"
+
+    async def ask(_method: str, _params: dict[str, Any]) -> msgspec.Raw:
+        return msgspec.Raw(raw)
+
+    waiting = await ask_for(["exec.approval.list"], ask)
+    session = Session("agent:main:main", Status.RUNNING)
+    assert waiting.approvals(session) == 1
+    assert waiting.approvals(replace(session, key="agent:main:other")) == 0

@@ -110,6 +110,12 @@ def test_json5_is_read(machine: Machine) -> None:
     assert section(config, "gateway", "port") == {}
 
 
+def test_half_an_emoji_is_repaired(machine: Machine) -> None:
+    """OpenClaw reads it; without this its gateway was not found."""
+    path = machine.config(r'{gateway: {port: 19001, auth: {token: "half \ud83d, whole \ud83d\ude00"}}}')
+    assert read_config(path) == {"gateway": {"port": 19001, "auth": {"token": "half �, whole 😀"}}}
+
+
 @pytest.mark.parametrize(
     ("text", "line", "says"),
     [

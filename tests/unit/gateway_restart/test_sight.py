@@ -37,6 +37,7 @@ SIGHTS: list[tuple[errors.GatewayError, Sight]] = [
     (REFUSED_CONNECTION, Sight.SICK),
     (HANGS, Sight.SICK),
     (errors.OutcomeUnknown("x"), Sight.SICK),
+    (errors.PassFailed("x"), Sight.SPEAKS),
     (errors.AnswerUnreadable("x"), Sight.SPEAKS),
     (errors.GatewayClosed("killed", 1006), Sight.SICK),
     (errors.GatewayClosed("broke off", None), Sight.SICK),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,33 @@ def test_without_a_spool_nothing_waits(tmp_path: Path, host: Host) -> None:
     assert not host.has_spooled(tmp_path / "nowhere", ALICE)
     _spool(tmp_path, _update(1001), name="offset.txt")
     assert not host.has_spooled(tmp_path, ALICE)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        ReplyAddress("telegram", "1001", "**x"),
+        ReplyAddress("telegram", "1001", "*"),
+        ReplyAddress("telegram", "1001", "second/../ingress-spool-default"),
+        ReplyAddress("telegram", "1001", "\0"),
+        ReplyAddress("../telegram", "1001", "default"),
+        ReplyAddress("..", "1001", None),
+        ReplyAddress("\0", "1001", None),
+        ReplyAddress("half \ud83d", "1001", "half \ud83d"),
+        ReplyAddress("x" * 5000, "1001", "x" * 5000),
+    ],
+)
+def test_a_channel_and_an_account_are_names_and_lead_nowhere_else(
+    tmp_path: Path, host: Host, address: ReplyAddress
+) -> None:
+    """They come from the gateway; ``**x`` made the glob raise, which ended every watch."""
+    _spool(tmp_path / "state", _update(1001))
+    _spool(tmp_path, _update(1001))
+    assert not host.has_spooled(tmp_path / "state", address)
+
+
+def test_what_is_no_plain_file_is_not_waited_for(tmp_path: Path, host: Host) -> None:
+    folder = tmp_path / "telegram" / "ingress-spool-default"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "000000042.json")
+    assert host.has_spooled(tmp_path, ALICE), "nobody knows what is in it"

@@ -484,13 +484,14 @@ def test_a_persons_stop_is_kept_once_for_each_run(ledger: Ledger) -> None:
     assert not ledger.note_stop(replace(STOP, at=at(9))), "the first time counts"
     assert ledger.stops("home", "main") == [STOP]
     later = replace(STOP, started_at=at(30), at=at(40))
-    elsewhere = [replace(STOP, session="other"), replace(STOP, gateway="away"), replace(STOP, session_id="sid-2")]
-    for stop in (later, *elsewhere):
+    other, same = replace(STOP, session="other"), replace(STOP, session_id="sid-2")
+    away = replace(STOP, gateway="away", session_id=None)
+    for stop in (later, other, same, away):
         assert ledger.note_stop(stop)
-    assert ledger.stops("home", "main") == [STOP, later, elsewhere[2]]
-    assert ledger.stops("home", "other") == [elsewhere[0]]
-    assert ledger.stops("away", "main") == [elsewhere[1]]
-    assert ledger.stops("away", "other") == []
+    assert ledger.stops("home", "main") == [STOP, later, same]
+    assert ledger.stops("home", "other") == [other]
+    assert ledger.stops("away", "main") == [STOP, later, same, away], "an id means one conversation, whoever asks"
+    assert ledger.stops("afar", "main") == [STOP, later, same]
 
 
 def test_a_stop_of_a_run_of_which_little_is_known_is_kept_once_too(ledger: Ledger) -> None:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from watchdog.adapters.ledger import Ledger
-from watchdog.core.policy import Step
-from watchdog.core.recovery import AttemptState
-from watchdog.service.ledger import Outcome
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 
-from .support import T0, at, attempt_now, opened, planned, quarantine_of, started
+from watchdog.adapters.ledger import Ledger
+from watchdog.core.policy import Budget, Step
+from watchdog.core.recovery import AttemptState
+from watchdog.service.ledger import Outcome, Stop
+
+from .support import T0, at, attempt_now, opened, planned, quarantine_of, started, stuck
+
+STOP = Stop("home", "main", None, at(-60), at(0))
+STAYS = {"messages"}
+"""Their text has the name of then."""
 
 
 def test_the_same_place_under_a_new_name_is_the_same_gateway(ledger: Ledger) -> None:
@@ -81,3 +91,34 @@ def test_a_session_in_quarantine_under_both_names_is_so_once(ledger: Ledger) -> 
     ledger.quarantine(quarantine_of(gateway="castle"))
     ledger.take_over("home", "castle", at(60))
     assert [one.gateway for one in ledger.quarantines()] == ["castle"]
+
+
+def test_a_run_that_a_person_stopped_stays_stopped(ledger: Ledger) -> None:
+    both = replace(STOP, started_at=at(-30))
+    for stop in (STOP, both, replace(both, gateway="castle")):
+        ledger.note_stop(stop)
+    ledger.take_over("home", "castle", at(3))
+    assert sorted(ledger.stops("castle", "main"), key=lambda stop: stop.started_at or T0) == [
+        replace(STOP, gateway="castle"),
+        replace(both, gateway="castle"),
+    ]
+    assert ledger.stops("home", "main") == []
+
+
+def test_nothing_is_left_under_the_name_of_before(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    with Ledger.open(path) as ledger:
+        started(ledger, opened(ledger))
+        ledger.quarantine(quarantine_of(), [stuck("k")])
+        ledger.pause(at=at(3), until=None, gateway="home", session="main", reason="r", who="ann")
+        ledger.restarts.begin("home", at(3), "systemd", Budget(1, timedelta(hours=1)))
+        ledger.note_stop(STOP)
+        ledger.take_over("home", "castle", at(4))
+    with closing(sqlite3.connect(path)) as db:
+        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        named = [
+            name for name in tables if any(row[1] == "gateway" for row in db.execute(f"PRAGMA table_info({name})"))
+        ]
+        under = {name: {row[0] for row in db.execute(f"SELECT gateway FROM {name}")} for name in named}
+    assert under == {name: {"home" if name in STAYS else "castle"} for name in named}
+    assert set(named) > STAYS

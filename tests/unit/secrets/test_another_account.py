@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.harness.daemon import REPOSITORY
 from tests.unit.gateway.server import free_port
 from watchdog.adapters.host import Host
 from watchdog.adapters.unmetered import NoMeter
@@ -337,3 +338,37 @@ def test_a_file_that_was_found_is_judged_at_every_reading(house: House) -> None:
     house.thief(NOBODY, plant={file: "poll_every: 7s\n"})
     with pytest.raises(ConfigError, match="belongs to"):
         load(loaded.source, env={}, cwd=house.tmp, was_found=loaded.was_found)
+
+
+def run_in(folder: Path, house: House) -> tuple[int, str]:
+    """The program itself, started there as a person would, until it has a configuration: how it ended, what it said."""
+    env = {"HOME": str(house.home), "PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), "NO_COLOR": "1"}
+    command = [sys.executable, "-P", "-m", "watchdog", "run", "--observe", "--log-format", "json"]
+    said = []
+    with subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.PIPE, text=True) as program:
+        assert program.stderr is not None
+        for line in program.stderr:
+            said.append(line)
+            if '"config.loaded"' in line:
+                program.terminate()
+    return program.returncode, "".join(said)
+
+
+def test_the_program_says_which_file_it_does_not_obey_and_which_is_in_force(house: House) -> None:
+    folder, marker = house.tmp / "project", house.tmp / "obeyed"
+    orders = (
+        f"gateways: [{{name: home, url: 'ws://127.0.0.1:{free_port()}'}}]\npoll_every: 2s\nallow_short_thresholds: true\n"
+        f"gateway_restart: {{command: [touch, '{marker}'], after_failures: 1, min_down: 1s}}\n"
+    )
+    house.thief(NOBODY, plant={folder / "watchdog.yaml": orders})
+    said = f"{folder}/watchdog.yaml: it belongs to nobody (uid 65534), not to root (uid 0), so it is not read"
+    code, log = run_in(folder, house)
+    assert (code, log.count(said)) == (78, 1), log
+    own = house.home / ".config/openclaw-watchdog/watchdog.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text(f"poll_every: 9s\nstatus_page: null\nstate_dir: {house.root}/state\n")
+    _, log = run_in(folder, house)
+    assert log.count(said) == 1, log
+    loaded = next(line for line in log.splitlines() if '"config.loaded"' in line)
+    assert json.loads(loaded)["source"] == str(own)
+    assert not marker.exists()

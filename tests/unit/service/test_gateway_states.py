@@ -62,6 +62,7 @@ async def _watched(version: str = V96, **changes: Any) -> World:
         (errors.InsecureTransport("x"), GatewayPhase.REFUSED),
         (errors.RequestRefused("x", code="y"), GatewayPhase.REFUSED),
         (errors.UnknownMethod("x"), GatewayPhase.REFUSED),
+        (errors.PassFailed("x"), GatewayPhase.REFUSED),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -89,6 +90,7 @@ def test_every_leaf_of_the_tree_is_tried() -> None:
         errors.InsecureTransport,
         errors.RequestRefused,
         errors.UnknownMethod,
+        errors.PassFailed,
     }
     assert {leaf for leaf in errors.GatewayError.__subclasses__() if leaf.__module__ == errors.__name__} == tried
 

@@ -211,6 +211,32 @@ async def test_a_question_whose_answer_is_lost_is_never_repeated() -> None:
     assert [incident.outcome for incident in world.incidents] == [Outcome.OPEN]
 
 
+async def test_a_question_whose_answer_could_not_be_written_down_is_settled_and_never_repeated() -> None:
+    """The ledger was out of use between the question and its answer."""
+    world = _rules(world_with(shared(HERS, "1001"), asked(ALICE)))
+    settle, is_full = world.ledger.settle_attempt, True
+
+    def settle_attempt(*args: Any, **named: Any) -> bool:
+        if is_full:
+            raise errors.LedgerUnavailable("the disk is full")
+        return settle(*args, **named)
+
+    world.ledger.settle_attempt = settle_attempt  # type: ignore[method-assign]
+    with pytest.raises(errors.LedgerUnavailable):
+        await world.until_deed()
+    assert world.states == [("ask", "started")]
+    is_full = False
+    await world.live(hours=6)
+    assert world.steps == [Step.ASK]
+    assert [(one.state, one.reason) for one in world.attempts] == [(AttemptState.ABANDONED, PERHAPS_ASKED)]
+    assert [line["step"] for line in world.log.of(Event.RECOVERY_INDETERMINATE)] == ["ask"]
+    assert [incident.outcome for incident in world.incidents] == [Outcome.OPEN]
+    later = world.clock.now().wall
+    world.gateway.change(MAIN, status=Status.DONE, started_at=later, updated_at=later)
+    await world.live(minutes=2)
+    assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
+
+
 async def test_whom_words_cannot_reach_no_harsher_step_is_tried_on() -> None:
     """The person has blocked the bot."""
     world = _rules(world_with(shared(HERS, "1001"), asked(ALICE)))
