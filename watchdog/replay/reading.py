@@ -164,6 +164,9 @@ def _read(data: Data, head: Head, state: _State) -> Pass:
     if "facts" in data:
         state.facts = value_of(GatewayFacts, data["facts"])
     lists = tuple(_listing(item, began, state) for item in _list(data.get("lists", [])))
+    if not lists and "still" in data:
+        # Earlier versions left a list out where it would have said what the last one said.
+        lists = (Listing(began, began, state.sessions, is_sweep=False, slowest=_seconds(data["still"])),)
     if "looks" in data:
         answered = next((one.answered_at for one in lists), began)
         changed = {key: _looks(items, answered) for key, items in _object(data["looks"]).items()}
@@ -179,7 +182,6 @@ def _read(data: Data, head: Head, state: _State) -> Pass:
         refused=error_of(data["refused"]) if "refused" in data else None,
         loss=_loss(_object(loss)) if loss is not None else None,
         lists=lists,
-        still=_seconds(data.get("still")),
         looks=state.looks,
         health=tuple(_health(item) for item in _list(data.get("health", []))),
         signed_in=tuple(_done(item) for item in _list(data.get("signed_in", []))),

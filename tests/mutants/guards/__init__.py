@@ -14,7 +14,7 @@ Not here, because another guard stands behind each and takes its place when it g
 
 from __future__ import annotations
 
-from . import blockers, events, innocence, owner_signals, people, planning, polls, trust, verdict
+from . import blockers, innocence, owner_signals, people, planning, polls, trust, verdict
 from .kinds import Guard
 
 __all__ = ["GUARDS", "Guard"]
@@ -28,5 +28,4 @@ GUARDS = (
     *planning.GUARDS,
     *people.GUARDS,
     *polls.GUARDS,
-    *events.GUARDS,
 )
