@@ -46,14 +46,6 @@ from watchdog.service.ports import Clock, Host, Wants
 
 HISTORY_SHORT, HISTORY_LONG = 30, 200
 PREFLIGHT = "gateway.restart.preflight"
-_NOT_SAID = (
-    errors.AnswerUnreadable,
-    errors.RequestRefused,
-    errors.ScopeRefused,
-    errors.UnknownMethod,
-    errors.RateLimited,
-)
-"""What a look that is a mere help can do without."""
 TIMEOUT_SLACK = timedelta(seconds=2)
 """A run that hit its limit ends 10 to 15 ms after it (3.24); a person who presses Stop does not hit these two seconds,
 because the run is over by then."""

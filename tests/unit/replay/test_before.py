@@ -16,9 +16,13 @@ from .taping import told
 FILES = sorted((Path(__file__).parent / "before").glob("*.jsonl"))
 
 
+def _lines(file: Path) -> list[str]:
+    return file.read_text().splitlines()
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 async def test_a_recording_of_before_is_decided_the_same_again(file: Path) -> None:
-    lines = file.read_text().splitlines()
+    lines = _lines(file)
     assert any('"still"' in line for line in lines)
     played = await Player(Recording([file]), parse("", file="none", env={}).policy_book).play()
     assert told(played.would) == told(played.was)
