@@ -8,8 +8,8 @@ or fails by the clock: the exit code is 0 unless something could not be run at a
     polling.py   one poll over the daemon's open socket against `openclaw gateway call`; poller.py is its process
     pages.py     the same list in pages of several sizes: bytes, and the gateway's own CPU
     watching.py  the daemon itself, left alone with many sessions
-    glancing.py  polls that read everything against polls that read what can have changed, or nothing (--glances)
-    finding.py   how soon one stuck session among 10,000 is found, with and without events (--found); relay.py loses them
+    glancing.py  polls that read everything against polls that read what can have changed (--glances)
+    finding.py   how soon one stuck session among 10,000 is found (--found)
     acting.py    how soon a deed follows the moment it is allowed (--acted)
     scale.py     one daemon and a thousand gateways (--scale); fleet.py is their process
     judging.py   how fast the pure core is

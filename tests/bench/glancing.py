@@ -1,8 +1,6 @@
-"""Polls of a real gateway, side by side: everything every time, only what can have changed, and as the daemon does it, which
-lists nothing where nothing began or ended, and where its lists are dear asks after the few sessions that had a turn.
+"""Polls of a real gateway, side by side: everything every time, and only what can have changed, as the daemon does it.
 
-The same client, the same interval, sessions touched at the same rate (a new label, which moves ``updatedAt``) on one gateway,
-and, where it says so, turns between any two polls that have come and gone when the next one comes.
+The same client, the same interval, sessions touched at the same rate (a new label, which moves ``updatedAt``) on one gateway.
 The gateway's CPU of a poll is what it used in the second from its beginning, less what it used in the second before, and the
 median of all polls of a kind: now and then a gateway of this size is busy with itself for seconds. The sweep that comes every
 ``full_sweep_every`` is measured for itself and added. How long a request keeps a gateway busy is what its main thread used
@@ -20,7 +18,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from statistics import mean, median
 from typing import Any, TypeVar
@@ -37,19 +34,14 @@ from tests.e2e.harness.world import World
 from watchdog.core.model import Snapshot
 from watchdog.gateway.client import GatewayClient
 from watchdog.gateway.listing import BASE, PAGE_SIZE
-from watchdog.gateway.standstill import LAST_WRITE, MANY
 
 LIVE = 5
 WINDOW = 1.0
 """Seconds that are compared."""
-WITHIN = timedelta(seconds=45)
-"""So old a list may become while only the gateway's own count speaks for it: every other poll lists, as the daemon's do,
-which comes back in the very moment when a list is ``confirm_for`` (60 s) old."""
 SWEEP_EVERY = 900.0
-WHOLE, GLANCES, DAEMON = "whole lists", "glances", "as the daemon"
-BUSY, CROWDED = "as the daemon, a turn between polls", "as the daemon, 20 turns between polls"
-TURNS = {BUSY: 1, CROWDED: 20}
-"""Between two polls. Twenty are more than a poll asks after one by one."""
+WHOLE, CHANGED = "whole lists", "what can have changed"
+DEAR = 2_000
+"""Sessions from which on the single requests are measured, too."""
 SWEEPS = 5
 MOST = 1_000_000
 """More sessions than there are."""
@@ -60,13 +52,11 @@ REQUESTS, PAUSE = 15, 2.0
 
 @dataclass(frozen=True, slots=True)
 class Glanced:
-    """One way of polling. Seconds and bytes a poll; ``rests``: polls without a list."""
+    """One way of polling. Seconds and bytes a poll."""
 
     name: str
-    polls: int
     size: float
     cpu: float
-    rests: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,63 +79,34 @@ class Kept:
 
 
 def compared(world: World, crowd: Crowd, *, polls: int, every: float, churn: float) -> tuple[list[Glanced], Swept]:
-    """All ways of polling, and a sweep. ``churn``: the share of sessions touched in a minute."""
+    """Both ways of polling, and a sweep. ``churn``: the share of sessions touched in a minute."""
     with _touching(world, crowd.size * churn / 60, crowd.size):
         return asyncio.run(_compared(world, crowd, polls, every))
 
 
 async def _compared(world: World, crowd: Crowd, polls: int, every: float) -> tuple[list[Glanced], Swept]:
-    as_daemon = (DAEMON, BUSY, CROWDED) if crowd.size > MANY else (DAEMON, BUSY)
-    speakers = itertools.cycle(key_of(number) for number in range(1, crowd.size - LIVE))
-    found: list[Glanced] = []
     async with _client(world) as client:
         await client.list_sessions(frozenset(), sweep=True)
-        for way in (WHOLE, GLANCES):
-            found.append(_summed(way, await _poll(world, client, way, polls, every, speakers)))
-        # So far apart must two lists show the same before a count is believed.
-        await asyncio.sleep(LAST_WRITE.total_seconds())
-        await client.list_sessions(frozenset())
-        for way in as_daemon:
-            found.append(_summed(way, await _poll(world, client, way, polls, every, speakers)))
+        found = [await _polled(world, client, way, polls, every) for way in (WHOLE, CHANGED)]
     return found, await _swept(world, SWEEPS)
 
 
-def _summed(way: str, found: list[tuple[int, float, bool]]) -> Glanced:
-    polls = len(found)
-    listed = [cpu for _, cpu, is_list in found if is_list]
-    rested = [cpu for _, cpu, is_list in found if not is_list]
-    cpu = sum(median(some) * len(some) for some in (listed, rested) if some) / polls
-    return Glanced(way, polls, mean(size for size, _, _ in found), max(cpu, 0.0), len(rested))
-
-
-async def _poll(
-    world: World, client: GatewayClient, way: str, polls: int, every: float, speakers: Iterator[str]
-) -> list[tuple[int, float, bool]]:
-    """Every poll: its bytes, the CPU seconds it cost the gateway, and whether it listed."""
-    is_daemon = way not in (WHOLE, GLANCES)
-    found: list[tuple[int, float, bool]] = []
+async def _polled(world: World, client: GatewayClient, way: str, polls: int, every: float) -> Glanced:
+    found: list[tuple[int, float]] = []
     with world.gateway.witness() as naive:
         for _ in range(polls):
-            # The rhythm that is measured. What a gateway does half a minute after a turn falls between two polls, too.
-            await asyncio.sleep(every / 2)
-            for key in itertools.islice(speakers, TURNS.get(way, 0)):
-                await asyncio.to_thread(world.witness.send, key, "A word, please.")
-            await asyncio.sleep(every / 2 - WINDOW)
+            await asyncio.sleep(every - WINDOW)  # the rhythm that is measured
 
-            async def poll() -> tuple[int, bool]:
+            async def poll() -> int:
                 if way == WHOLE:
-                    return await asyncio.to_thread(_whole_list, naive), True
-                still = await client.standstill(WITHIN) if is_daemon else None
-                if still is not None:
-                    return still.size_bytes, False
+                    return await asyncio.to_thread(_whole_list, naive)
                 one = await client.list_sessions(frozenset())
                 if not one.is_complete:
                     raise HarnessError("a poll was not complete")
-                return one.size_bytes, True
+                return one.size_bytes
 
-            (size, is_list), cpu = await _costs(world.gateway.pid, poll)
-            found.append((size, cpu, is_list))
-    return found
+            found.append(await _costs(world.gateway.pid, poll))
+    return Glanced(way, mean(size for size, _ in found), max(median(cpu for _, cpu in found), 0.0))
 
 
 def _whole_list(naive: Witness) -> int:
@@ -211,10 +172,8 @@ def _touching(world: World, a_second: float, sessions: int) -> Iterator[None]:
 def kept_busy(world: World, sessions: int) -> list[Kept]:
     """The kinds of requests that polls consist of, one at a time. To be asked while sessions are touched, or not."""
     requests: dict[str, tuple[str, dict[str, Any]]] = {
-        "the count (a poll without a list)": ("gateway.restart.preflight", {}),
-        "one session asked after": ("sessions.describe", {"key": key_of(1)}),
         "the smallest list, 1 row": ("sessions.list", {**BASE, "limit": 1}),
-        "a glance, 150 rows": ("sessions.list", {**BASE, "limit": 150}),
+        "what can have changed, 150 rows": ("sessions.list", {**BASE, "limit": 150}),
         f"a page of a sweep, {PAGE_SIZE} rows": (
             "sessions.list",
             {**BASE, "limit": PAGE_SIZE, "offset": sessions // 2},
@@ -241,7 +200,7 @@ def table(out: Console, sessions: int, found: list[Glanced], swept: Swept, *, ev
     shown = Table(
         title=f"{sessions:,} sessions, {churn:.0%} touched a minute, polled every {every:g} s", title_justify="left"
     )
-    for name in ("", "bytes a poll", "gateway CPU a poll", "a minute, with its share of a sweep in 15", "no list"):
+    for name in ("", "bytes a poll", "gateway CPU a poll", "a minute, with its share of a sweep in 15"):
         shown.add_column(name, justify="right" if name else "left")
     for one in found:
         sweeps, polls = (60 / SWEEP_EVERY if one is not whole else 0.0), 60 / every
@@ -252,7 +211,6 @@ def table(out: Console, sessions: int, found: list[Glanced], swept: Swept, *, ev
             f"{one.cpu * 1000:.1f} ms ({one.cpu / whole.cpu:.1%})",
             f"{size:,.0f} bytes ({size / whole.size / polls:.1%}), "
             f"{cpu * 1000:,.1f} ms ({cpu / whole.cpu / polls:.1%})",
-            f"{one.rests} of {one.polls}",
         )
     out.print(shown)
     out.print(f"A sweep: {swept.requests} requests, {swept.size:,} bytes, {swept.cpu * 1000:.0f} ms of gateway CPU.")
@@ -278,7 +236,7 @@ def run(
         crowd.grow(sessions)
         crowd.go_live(LIVE)
         settle(world.gateway.pid)
-        if sessions > MANY:
+        if sessions > DEAR:
             at_rest = kept_busy(world, sessions)
             with _touching(world, sessions * churn / 60, sessions):
                 busy_table(out, sessions, at_rest, kept_busy(world, sessions))

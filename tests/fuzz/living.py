@@ -23,7 +23,7 @@ from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.unmetered import NoMeter
 from watchdog.config import parse
 from watchdog.gateway.decoding import Undecodable, decode
-from watchdog.gateway.frames import Conversation, Event, Malformed, Response
+from watchdog.gateway.frames import Conversation, Malformed, Response
 from watchdog.gateway.hello import Hello
 from watchdog.gateway.refusals import refusal
 from watchdog.service import errors
@@ -93,7 +93,6 @@ class BrokenLink(ScriptedLink):
         super().__init__(world, scopes, is_probe=is_probe)
         self._corruptor = corruptor
         self._conversation = Conversation()
-        self._shutdown_reason = None
         self.clock_ms = corruptor.odd_clock(float(world.gateway_ms))
         payload = self._through("connect", world.hello(scopes))
         try:
@@ -106,8 +105,6 @@ class BrokenLink(ScriptedLink):
         number, _ = self._conversation.request(method, {})
         taken = self._conversation.receive(self._corruptor.frame(number, payload))
         self._conversation.forget(number)
-        if isinstance(taken, Event):
-            self._note_event(taken)
         if isinstance(taken, Malformed) and taken.answers is not None:
             raise errors.AnswerUnreadable(f"{NAME}: {method} was answered with {taken.reason}.")
         if not isinstance(taken, Response):

@@ -215,7 +215,6 @@ class _Server:
             "sessions.list": lambda _: page([row()]),
             "chat.history": lambda _: history(),
             "config.get": lambda _: {"parsed": {}},
-            "sessions.subscribe": lambda _: {"subscribed": True},
         }
 
         async def act(talk: Talk, params: Params) -> None:
@@ -449,7 +448,7 @@ MODES: dict[str, Mode] = {
         {"challenge": half_a_millisecond, "connect": saying(up_for_ever)}, is_watched=True
     ),
     "a wait that no float holds": Mode({"connect": quiet_for_ever}, says="too many failed sign-ins"),
-    "a storm of events": Mode({"signed in": storm}, methods=(*METHODS, "sessions.subscribe"), is_watched=False),
+    "a storm of events": Mode({"signed in": storm}, is_watched=False),
     "an odd goodbye": Mode({"sessions.list": odd_close}, says="closed the connection with code 4001"),
     "a goodbye that is none": Mode({"sessions.list": bad_close}, says="cannot be read"),
     "no WebSocket any more": Mode({"sessions.list": broken_protocol}, says="breaks the WebSocket protocol"),

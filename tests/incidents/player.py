@@ -120,8 +120,6 @@ class Player:
     """See ``World.bystanders``."""
     reads_all: bool = False
     """Every poll reads every row, as on a gateway whose lists cannot be read in part."""
-    hears: bool = True
-    """The watchdog listens to events."""
     world: World = field(init=False)
     watch: Watch = field(init=False)
     ledger: Ledger = field(init=False)
@@ -137,9 +135,7 @@ class Player:
         self._poll = loaded.config.poll_every.total_seconds()
         self.ledger = Ledger.in_memory(wall=lambda: self.world.now().wall)
         self.watch = Watch(
-            gateway=ScriptedGateway(
-                self.world, may_act(loaded.policy_book), reads_all=self.reads_all, hears=self.hears
-            ),
+            gateway=ScriptedGateway(self.world, may_act(loaded.policy_book), reads_all=self.reads_all),
             book=loaded.policy_book,
             ledger=self.ledger,
             notes=_Notes(),
@@ -169,7 +165,6 @@ class Player:
     async def _pass(self) -> None:
         began, sent_before = self.world.t, len(self.world.sent)
         report = await self.watch.pass_once()
-        await asyncio.sleep(0)  # what goes on beside the passes: nothing in this world waits for real
         self.played.passes += 1
         # A pass belongs to the instant it ended: slow answers and sign-ins take time.
         self._note(report, self.world.t if report.is_good else began, self.world.sent[sent_before:])

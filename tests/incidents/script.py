@@ -23,13 +23,12 @@ from watchdog.core.model import Lock, LockSight, Moment, ReplyAddress, Session, 
 from watchdog.core.policy import Step
 from watchdog.gateway.client import GatewayClient
 from watchdog.gateway.endpoint import Endpoint
-from watchdog.gateway.frames import Event, WireError
+from watchdog.gateway.frames import WireError
 from watchdog.gateway.hello import Hello
 from watchdog.gateway.identity import DeviceIdentity
-from watchdog.gateway.link import Link, LinkReport
+from watchdog.gateway.link import Link
 from watchdog.gateway.refusals import refusal
 from watchdog.service import errors
-from watchdog.service.ports import Standstill
 
 BEGINNING = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ORIGIN_MS = round(BEGINNING.timestamp() * 1000)
@@ -242,24 +241,11 @@ class World:
 
     def _change_row(self, name: str, fields: Json | None) -> None:
         if fields is None:
-            payload = wire.deletion(self.sessions.pop(name).row, self.gateway_ms)
+            del self.sessions[name]
         elif name not in self.sessions:
             self._add(name, fields)
-            payload = wire.changed(self.sessions[name].row, "create", self.gateway_ms)
         else:
-            row = self.sessions[name].row
-            wire.change_row(row, fields, ORIGIN_MS, self.gateway_ms)
-            payload = wire.changed(row, "patch", self.gateway_ms)
-        has_begun = fields is not None and fields.get("status") == "running" and "startedAt" in fields
-        for link in self.links:
-            link.tell("sessions.changed", payload)
-            if has_begun and wire.era_of(self.case.version) >= Era.MODERN:
-                begun = {
-                    "sessionKey": self.sessions[name].row["key"],
-                    "stream": "lifecycle",
-                    "data": {"phase": "start"},
-                }
-                link.tell("agent", begun, is_for_all=True)
+            wire.change_row(self.sessions[name].row, fields, ORIGIN_MS, self.gateway_ms)
 
     def _restart(self, how: str, away: float) -> None:
         goodbye = f"{NAME}: the gateway closed the connection to restart or stop."
@@ -329,7 +315,6 @@ class World:
             "health": self._health,
             "agent.wait": self._wait,
             "cron.runs": self._cron_runs,
-            "sessions.subscribe": lambda _: link.subscribe(),
         }
         if method in looks:
             return looks[method](params)
@@ -590,11 +575,7 @@ class ScriptedLink(Link):
         self.ended_at: Moment | None = None
         self.hello = msgspec.convert(world.hello(scopes), Hello)
         self.clock_ms = float(world.gateway_ms)
-        self.report = LinkReport()
         self.final = None
-        self.on_event: Callable[[Event], None] | None = None
-        self.is_subscribed = False
-        self._seq = 0
 
     @property
     def is_open(self) -> bool:
@@ -602,16 +583,6 @@ class ScriptedLink(Link):
 
     def cut(self, error: errors.GatewayError, at: Moment) -> None:
         self._end, self.ended_at = self._end or error, self.ended_at or at
-
-    def subscribe(self) -> Json:
-        self.is_subscribed = True
-        return {"subscribed": True}
-
-    def tell(self, name: str, payload: Json, *, is_for_all: bool = False) -> None:
-        """An event, if this connection has asked for them, or nobody needs to."""
-        if (self.is_subscribed or is_for_all) and self._end is None and self._world.phase != "hung":
-            self._seq += 1
-            self._note_event(Event(name, msgspec.Raw(msgspec.json.encode(payload)), self._seq))
 
     async def call(self, method: str, params: Json | None = None, *, patience: float = 15.0) -> msgspec.Raw:
         world = self._world
@@ -664,7 +635,7 @@ _PROBE_DEVICE = DeviceIdentity.of(bytes([1] * 32))
 class ScriptedGateway(GatewayClient):
     """The real client; only its sockets are played."""
 
-    def __init__(self, world: World, steps: frozenset[Step], *, reads_all: bool = False, hears: bool = True) -> None:
+    def __init__(self, world: World, steps: frozenset[Step], *, reads_all: bool = False) -> None:
         self._reads_all = reads_all
         self.made: list[Snapshot] = []
         """Every list that was made."""
@@ -678,7 +649,6 @@ class ScriptedGateway(GatewayClient):
             clock=world,
             host=ScriptedHost(world),
             steps=steps,
-            hears_events=hears,
         )
         self._world = world
 
@@ -710,9 +680,6 @@ class ScriptedGateway(GatewayClient):
     async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
         self.made.append(await super().list_sessions(keen, sweep=sweep or self._reads_all))
         return self.made[-1]
-
-    async def standstill(self, within: timedelta) -> Standstill | None:
-        return None if self._reads_all else await super().standstill(within)
 
     async def prepare(
         self, step: Step, session: Session, *, route: ReplyAddress | None = None, is_as_owner: bool = False

@@ -42,7 +42,7 @@ def era_of(version: str) -> Era:
 
 
 _METHODS = [
-    "health", "status", "config.get", "logs.tail", "sessions.list", "sessions.subscribe", "sessions.send",
+    "health", "status", "config.get", "logs.tail", "sessions.list", "sessions.send",
     "sessions.abort", "sessions.create", "sessions.reset", "sessions.patch", "sessions.delete", "sessions.compact",
     "chat.history", "chat.send", "chat.abort", "agent", "agent.wait", "send", "cron.list", "cron.runs",
 ]  # fmt: skip
@@ -55,7 +55,7 @@ def methods_of(version: str) -> list[str]:
     if parsed is not None and parsed >= (2026, 4, 14):
         methods.append("exec.approval.list")
     if era >= Era.FLAG:
-        methods += ["sessions.describe", "tasks.list", "diagnostics.stability", "gateway.restart.preflight"]
+        methods += ["tasks.list", "diagnostics.stability", "gateway.restart.preflight"]
     if era >= Era.MODERN:
         methods += ["sessions.recover", "question.list", "diagnostics.lanes"]
     return methods
@@ -148,19 +148,6 @@ def change_row(row: Json, changes: Mapping[str, Any], origin_ms: int, now_ms: in
             del row[name]
         elif name.endswith("At") and isinstance(value, str):
             row[name] = now_ms if value == "now" else origin_ms + round(span(value) * 1000)
-
-
-_TOLD_WHEN_CLEARED = ("status", "startedAt", "endedAt", "lastRunId")
-
-
-def changed(row: Mapping[str, Any], reason: str, now_ms: int) -> Json:
-    """The payload of ``sessions.changed``: the whole row, and null beside it for what it has no more (2026.9.6)."""
-    cleared = {name: None for name in _TOLD_WHEN_CLEARED if name not in row}
-    return {"sessionKey": row["key"], "reason": reason, "ts": now_ms, **cleared, "session": dict(row)}
-
-
-def deletion(row: Mapping[str, Any], now_ms: int) -> Json:
-    return {"sessionKey": row["key"], "sessionId": row.get("sessionId"), "reason": "delete", "ts": now_ms}
 
 
 # ---------------------------------------------------------------- transcripts

@@ -96,8 +96,6 @@ class Setting:
     """Several people share sessions, some with fewer rights; operators write into chats' sessions; people type ``/stop``."""
     skips: bool = True
     """Passes that could not see anything new are not made. Off: every one is (slow, for comparison)."""
-    hears: bool = True
-    """The watchdog listens to events. Off: lists alone, for comparison."""
 
     @classmethod
     def of(cls, seed: int) -> Setting:
@@ -314,7 +312,6 @@ class Episode:
             host=_SimHost(self.world),
             steps=may_act(self.book),
             dial=self._wiring.dial_for(life),
-            hears_events=self.setting.hears,
         )
         watch = Watch(client, self.book, ledger, KeptNotes(life, self._notes), clock, log, NoMeter())
         self._watch = watch

@@ -138,8 +138,8 @@ class Runner:
             return
         pace = self.watch.pace
         wait = pace.interval.total_seconds()
-        if report.wakes_at is not None:
-            due = report.wakes_at.monotonic - self.clock.now().monotonic
+        if report.next_due is not None:
+            due = report.next_due.monotonic - self.clock.now().monotonic
             # A due moment that has passed is looked at again only with the next bell: nothing changed by waiting.
             wait = min(wait, max(due, pace.soonest.total_seconds()))
         # The bell keeps the configured rhythm; a slow gateway has its own.

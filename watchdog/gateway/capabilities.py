@@ -40,9 +40,6 @@ FIRST_WITHOUT_OWNERS_BY_ALLOWLIST: Version = (2026, 9, 0)
 """Before, a channel's ``allowFrom`` without ``*`` makes its people the gateway's owners (measured on 3.24 and 5.18)."""
 FIRST_WITH_SERVER_FENCE: Version = (2026, 9, 0)
 """``sessions.reset`` takes ``expectedSessionId``: the gateway itself refuses when the session was replaced."""
-FIRST_TELLING_OF_RUNS: Version = (2026, 9, 0)
-"""``agent`` events of every run reach every operator, subscribed or not (2026.9.6, web runs; 5.18 sends none of chat-app
-runs). Where that is not so, the first run that was not told of shows it (``standstill.untold``)."""
 BOOT_RECOVERY = timedelta(minutes=5)
 
 

@@ -1,7 +1,6 @@
 """One gateway as the service sees it (``service.ports.Gateway``), over as many links as harmlessness needs.
 
-- The *watching* link asks for ``operator.read`` and is kept open. It cannot do harm.
-- A *listening* link with the same scope hears events while little happens, see ``listening``. No verdict rests upon it.
+- The *watching* link asks for ``operator.read`` and is kept open: every poll goes over it. It cannot do harm.
 - A *deed* link with exactly the scopes of the configured steps is opened for one deed and closed again.
 - A *probe* link, signed by a second device with ``operator.write`` alone, asks early gateways (3.24, 4.14) whether a
   live web-started run refuses a stranger's abort. It is never opened on a version where that would kill the run, and kept
@@ -12,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection
-from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -23,7 +21,6 @@ from watchdog.gateway.answers import decoded
 from watchdog.gateway.boots import Boots
 from watchdog.gateway.capabilities import (
     ADMIN,
-    FIRST_TELLING_OF_RUNS,
     READ,
     WRITE,
     Version,
@@ -40,17 +37,14 @@ from watchdog.gateway.grants import Grants
 from watchdog.gateway.hello import boot_reading, facts_of
 from watchdog.gateway.identity import DeviceIdentity
 from watchdog.gateway.link import Introduction, Link
-from watchdog.gateway.listening import Listener
 from watchdog.gateway.lister import Lister
 from watchdog.gateway.looking import Looker
 from watchdog.gateway.probing import AbortProbe
 from watchdog.gateway.rows import instant
 from watchdog.gateway.sending import send
-from watchdog.gateway.standstill import Counts
-from watchdog.gateway.unanswered import Unanswered
 from watchdog.gateway.waiting import Ask
 from watchdog.service import descriptors, errors
-from watchdog.service.ports import Clock, Deed, Host, Loss, Receipt, Standstill, Wants
+from watchdog.service.ports import Clock, Deed, Host, Loss, Receipt, Wants
 
 QUIET_AFTER_SIGN_IN_UNTIL: Version = (2026, 5, 0)
 SIGN_IN_SETTLES = 2.0
@@ -75,8 +69,7 @@ class GatewayClient:
     """See the module's docstring. Not safe for concurrent use by several tasks; one watch owns one client.
 
     ``steps``: what deeds may be; none: it only looks. ``configured``: what a person is asked to approve at once; None: the
-    same. ``on_repair``: is told each method once whose answer held text that had to be repaired. ``hears_events`` False:
-    lists alone, and no second connection to listen on.
+    same. ``on_repair``: is told each method once whose answer held text that had to be repaired.
     """
 
     def __init__(
@@ -94,7 +87,6 @@ class GatewayClient:
         on_device_token: Callable[[str, tuple[str, ...], str], None] | None = None,
         on_repair: Callable[[str], None] | None = None,
         dial: Dial | None = None,
-        hears_events: bool = True,
     ) -> None:
         self._name = name
         self._find = endpoint
@@ -108,18 +100,15 @@ class GatewayClient:
         self._on_repair = on_repair
         self._repaired: set[str] = set()
         self._dial = dial
-        self._hears_events = hears_events
         self._endpoint: Endpoint | None = None
         self._link: Link | None = None
         self._facts: GatewayFacts | None = None
         self._version: Version | None = None
         self._clock_base: ClockReading | None = None
         self._lister: Lister | None = None
-        self._listener: Listener | None = None
         self._looker: Looker | None = None
         self._grants = Grants(name, steps, self._open, clock)
         self._may_not_read = False  # it was refused, and has not been let in since
-        self._unanswered = Unanswered(clock)
         self._probe = AbortProbe(lambda: self._open((WRITE,), device=probe_device), clock, patience)
         self._timed_out: dict[str, str] = {}
         self._boots = Boots()
@@ -158,7 +147,6 @@ class GatewayClient:
         self._link = link
         self._facts = self._read_facts(link, self._endpoint)
         self._version = parse_version(self._facts.version)
-        self._listener = self._listen(link)
         self._looker = Looker(
             self._facts,
             self._version,
@@ -176,10 +164,6 @@ class GatewayClient:
             main_key=self._facts.main_session_key,
             counts_pages=self._counts_pages,
             clock_base=self._clock_base,
-            listener=self._listener,
-            count=self._count if self._facts.capabilities.has_preflight else None,
-            ended=self._ended if "sessions.describe" in self._facts.methods else None,
-            tells_runs=self._version is not None and self._version >= FIRST_TELLING_OF_RUNS,
         )
         await self._grants.check(self._version)
         if self._facts.capabilities.row_survives_stop:
@@ -215,22 +199,12 @@ class GatewayClient:
         self._may_not_read = False
         return link
 
-    def _listen(self, link: Link) -> Listener | None:
-        """Events help only where a poll can read less than everything."""
-        if not self._hears_events or not self._counts_pages or self._facts is None:
-            return None
-        is_offered = "sessions.subscribe" in self._facts.methods
-        return Listener((lambda: self._open((READ,))) if is_offered else None, self._clock, link)
-
     def take_loss(self) -> Loss | None:
         self._note_loss()
         loss, self._loss = self._loss, None
         return loss
 
     async def close(self) -> None:
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            await listener.close()
         link, self._link = self._link, None
         if link is not None:
             self._note_loss(link)
@@ -308,19 +282,6 @@ class GatewayClient:
         if keen is None:
             return await self._lister.whole()
         return await (self._lister.whole(is_hurried=False) if sweep else self._lister.glance(keen))
-
-    async def _count(self) -> Counts | None:
-        """What the gateway counts as active."""
-        return await self._unanswered.ask("gateway.restart.preflight", self._looker.counts) if self._looker else None
-
-    async def _ended(self, key: str) -> datetime | None:
-        looker = self._looker
-        return await self._unanswered.ask("sessions.describe", lambda: looker.ended(key)) if looker else None
-
-    async def standstill(self, within: timedelta) -> Standstill | None:
-        if self._lister is None:
-            raise errors.GatewayClosed(f"{self._name}: not connected.")
-        return await self._lister.standstill(within)
 
     async def _ask_for_rows(self, params: dict[str, Any]) -> msgspec.Raw:
         return await self._ask("sessions.list", params, patience=max(self._patience, 30.0))

@@ -43,7 +43,6 @@ class _Frame(msgspec.Struct):
     payload: msgspec.Raw = msgspec.Raw(b"null")
     error: WireError | None = None
     event: str | None = None
-    seq: int | float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +57,10 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something the gateway says unasked. ``seq`` counts events of one connection; a hole means we missed one."""
+    """Something the gateway says unasked."""
 
     name: str
     payload: msgspec.Raw
-    seq: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +129,7 @@ class Conversation:
         if frame.type == "res":
             return self._response(frame, len(data))
         if frame.type == "event" and frame.event:
-            seq = int(frame.seq) if frame.seq is not None else None
-            return Event(frame.event, frame.payload, seq)
+            return Event(frame.event, frame.payload)
         if frame.type in ("req", "event", ""):
             return Malformed(f"unexpected frame of type {frame.type!r}", answers_nothing=frame.type != "")
         return None

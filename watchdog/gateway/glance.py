@@ -5,13 +5,9 @@ Rows come newest first (``updatedAt``, pinned rows before all others), and every
 further down where rows lie that may change in silence: those that run (``Session.may_change_unseen``), and those the watch
 is keen on. All other rows are carried over from the last poll.
 
-What events said (``Told``) decides how many rows are asked for at first, and adds rows to look at that may have changed
-without moving their ``updatedAt``. It takes nothing away: a change that no event told of costs one more request.
-
 Invariant: whenever something does not fit (a row too few, rows out of order, a clock that was set, a running row that is
 not where it must be, a row that cannot be read), the glance is given up, and the caller reads the whole list. Limit: a row
-that changes without running before and after, without moving its ``updatedAt`` and without an event that is heard, is only
-noticed by the next sweep.
+at rest that changes without moving its ``updatedAt`` is noticed by the next sweep. A run that begins moves it (3.24 to 9.6).
 """
 
 from __future__ import annotations
@@ -24,7 +20,6 @@ from typing import Any
 
 from watchdog.core.model import Moment, Session
 from watchdog.gateway.clock_step import ClockReading
-from watchdog.gateway.events import NOTHING_HEARD, Told, merge
 from watchdog.gateway.listing import BASE, PAGE_SIZE, Page
 
 OVERLAP = timedelta(seconds=15)
@@ -36,8 +31,6 @@ MARGIN = 5
 """Rows read on either side of where a row is expected."""
 NEAR = 60
 """Places that are closer than so many rows are read with one request: a request costs more than the rows between."""
-MOST_SOUGHT = 8
-"""Rows further down that are looked at only because an event named them."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -58,12 +51,10 @@ class Glance:
     """Feed it every page; ``next_request`` says what to ask next, None at the end. Then ``problem`` is None, or says why
     the whole list has to be read."""
 
-    def __init__(self, memory: Memory, keen: Collection[str], now: Moment, told: Told = NOTHING_HEARD) -> None:
+    def __init__(self, memory: Memory, keen: Collection[str], now: Moment) -> None:
         self._memory = memory
         self._keen = keen
         self._now = now
-        self._told = told
-        self._believed = _believed(memory.rows, told)
         self._fresh: dict[str, Session] = {}
         self._front: list[Session] = []
         self._rows: dict[str, Session] = {}
@@ -163,10 +154,6 @@ class Glance:
         self._windows = self._windows_of(wanted, surplus)
         if self._costs_too_much(self._windows, total):
             return self._give_up("what runs is spread over the list")
-        with_sought = self._windows_of(wanted + self._sought(wanted), surplus)
-        is_cheap = _rows_in(with_sought) - _rows_in(self._windows) <= PAGE_SIZE
-        if is_cheap and not self._costs_too_much(with_sought, total):
-            self._windows = with_sought
         self._next = self._window()
         if self._next is None:
             self._finish()
@@ -178,12 +165,6 @@ class Glance:
         """What must be read and was not in front."""
         running = [key for key, row in self._rows.items() if row.may_change_unseen and key not in self._fresh]
         return running + [key for key in self._keen if key not in self._fresh and key not in running]
-
-    def _sought(self, wanted: list[str]) -> list[str]:
-        """What an event named and was not in front: looked at if that is cheap, and nothing is made of it when it is not
-        where it was."""
-        known = (key for key in (*self._believed, *sorted(self._told.worked_on)) if key in self._rows)
-        return [key for key in dict.fromkeys(known) if key not in self._fresh and key not in wanted][:MOST_SOUGHT]
 
     def _windows_of(self, keys: list[str], surplus: int) -> list[tuple[int, int]]:
         windows = _windows(self._rows, [self._rows[key] for key in keys], surplus)
@@ -211,8 +192,6 @@ class Glance:
 
     def _first_limit(self) -> int:
         """So many rows that, as a rule, one request is enough."""
-        if self._told.is_everything:
-            return self._told_limit()
         rows = self._memory.rows
         recent = sum(row.is_pinned or (row.updated_at or _NEVER) >= self._watermark for row in rows.values())
         limit = recent + self._memory.churn * 5 // 4 + SMALLEST
@@ -223,21 +202,6 @@ class Glance:
                 limit = max(limit, deep)
         if 2 * limit > len(rows):
             limit = max(limit, len(rows) + SMALLEST)  # one request for all of it is cheaper than two for most of it
-        return min(limit, PAGE_SIZE)
-
-    def _told_limit(self) -> int:
-        """The rows that are said to have changed, those that run and lie near, and the first that has not changed."""
-        rows = {**self._memory.rows, **self._believed}
-        changed = sum(
-            row.is_pinned or key in self._believed or (row.updated_at or _NEVER) >= self._watermark
-            for key, row in rows.items()
-        )
-        limit = changed + len(self._told.changes.keys() - rows.keys()) + 1
-        for place in _places(rows, [row for key, row in rows.items() if row.may_change_unseen or key in self._keen]):
-            if place < max(limit, NEAR):
-                limit = max(limit, place + 1)
-        if 2 * limit > len(rows):
-            limit = max(limit, len(rows) + SMALLEST)
         return min(limit, PAGE_SIZE)
 
     def _give_up(self, why: str) -> None:
@@ -262,22 +226,12 @@ def _windows(rows: dict[str, Session], wanted: list[Session], surplus: int) -> l
     return windows
 
 
-def _rows_in(windows: list[tuple[int, int]]) -> int:
-    return sum(end - start for start, end in windows)
-
-
 def _places(rows: dict[str, Session], wanted: list[Session]) -> list[int]:
     """How many rows lie above each of these, top to bottom."""
     if not wanted:
         return []
     places = {row.key: place for place, row in enumerate(sorted(rows.values(), key=_place))}
     return sorted(places[row.key] for row in wanted)
-
-
-def _believed(rows: dict[str, Session], told: Told) -> dict[str, Session]:
-    """The rows that are another than at the last poll, if what events said is so."""
-    merged = {key: merge(rows[key], delta) for key, delta in told.changes.items() if key in rows}
-    return {key: row for key, row in merged.items() if row != rows[key]}
 
 
 def _place(row: Session) -> tuple[bool, float, str]:

@@ -97,16 +97,6 @@ class _Call:
     """A frame came meanwhile that cannot be read and may have been the answer: what is wrong with it."""
 
 
-@dataclass(slots=True)
-class LinkReport:
-    """What happened on a link that is worth telling: unreadable frames, a hole in the event numbering."""
-
-    malformed_frames: int = 0
-    missed_events: int = 0
-    last_seq: int = 0
-    """Every connection counts from 1 (2026.5.18, 9.6)."""
-
-
 class Allowance:
     """How many frames a link may take: a gateway that floods us waits (TCP holds it back), and the others do not."""
 
@@ -148,13 +138,11 @@ class Link:
         self._shutdown_reason: str | None = None
         self.ended_at: Moment | None = None
         """When the link ended, or None while it is open."""
-        self.report = LinkReport()
         self.hello = Hello()
         self.unchecked_peer: str | None = None
         """Why nobody looked up whose the port is; None: it is the gateway's own account's, or root's."""
         self.clock_ms: float | None = None
         self.bytes_received = 0
-        self.on_event: Callable[[Event], None] | None = None
         self.final: asyncio.Future[msgspec.Raw] | None = None
         """The second answer of the last ``agent`` request, which comes when its run has ended; None: there was none.
         Raises ``GatewayError`` leaves."""
@@ -402,12 +390,12 @@ class Link:
             elif incoming.id == self._final_id and self.final is not None and not self.final.done():
                 self._set_final(self.final, incoming)
         elif isinstance(incoming, Event):
-            self._note_event(incoming)
+            if incoming.name == "shutdown":
+                self._shutdown_reason = "the gateway said that it stops or restarts"
         elif isinstance(incoming, Malformed):
             self._note_unreadable(incoming)
 
     def _note_unreadable(self, frame: Malformed) -> None:
-        self.report.malformed_frames += 1
         if frame.answers is not None:
             call = self._waiting.get(frame.answers)
             if call is not None and not call.answer.done():
@@ -424,15 +412,6 @@ class Link:
             final.set_exception(refusal(self._name, "agent", incoming.error))
         elif incoming.payload is not None:
             final.set_result(incoming.payload)
-
-    def _note_event(self, event: Event) -> None:
-        if event.seq is not None:
-            self.report.missed_events += max(0, event.seq - self.report.last_seq - 1)
-            self.report.last_seq = event.seq
-        if event.name == "shutdown":
-            self._shutdown_reason = "the gateway said that it stops or restarts"
-        if self.on_event is not None:
-            self.on_event(event)
 
     def _closed(self, closed: ConnectionClosed) -> errors.GatewayError:
         code = closed.rcvd.code if closed.rcvd is not None else None

@@ -29,9 +29,7 @@ from watchdog.core.requester import distinct_senders, peer_of
 from watchdog.gateway.answers import decoded
 from watchdog.gateway.asked_in import with_chats
 from watchdog.gateway.capabilities import Version
-from watchdog.gateway.rows import decode_rows
 from watchdog.gateway.sender_rules import Config, chat_accounts, config_of, rights_of
-from watchdog.gateway.standstill import Counts
 from watchdog.gateway.transcript import read_tail
 from watchdog.gateway.waiting import (
     APPROVALS,
@@ -48,14 +46,6 @@ from watchdog.service.ports import Clock, Host, Wants
 
 HISTORY_SHORT, HISTORY_LONG = 30, 200
 PREFLIGHT = "gateway.restart.preflight"
-_NOT_SAID = (
-    errors.AnswerUnreadable,
-    errors.RequestRefused,
-    errors.ScopeRefused,
-    errors.UnknownMethod,
-    errors.RateLimited,
-)
-"""What a look that is a mere help can do without."""
 TIMEOUT_SLACK = timedelta(seconds=2)
 """A run that hit its limit ends 10 to 15 ms after it (3.24); a person who presses Stop does not hit these two seconds,
 because the run is over by then."""
@@ -71,12 +61,6 @@ _MOST_COUNTED = 1e9
 
 class _Counts(msgspec.Struct):
     counts: dict[str, Any] = msgspec.field(default_factory=dict)
-
-
-class _Described(msgspec.Struct):
-    """2026.9.6 answers with the row of a list but for ``hasActiveRun`` and ``activeRunIds``, or with null."""
-
-    session: msgspec.Raw
 
 
 @dataclass(slots=True)
@@ -155,23 +139,6 @@ class Looker:
             with _noting(problems, "cron.runs"):
                 look = replace(look, cron_run_ended=await self._cron_run_ended(session))
         return replace(look, problems=tuple(problems)) if problems else look
-
-    async def counts(self) -> Counts | None:
-        """What the gateway counts as active, by its own names; None where it does not say."""
-        try:
-            answer = decoded(await self.ask(PREFLIGHT, {}), _Counts, PREFLIGHT)
-        except _NOT_SAID:
-            return None
-        return _numbers(answer) or None
-
-    async def ended(self, key: str) -> datetime | None:
-        """When the turn began that a session's row says is over. None: it says something else, is gone, or cannot be read."""
-        try:
-            answer = decoded(await self.ask("sessions.describe", {"key": key}), _Described, "sessions.describe")
-        except _NOT_SAID:
-            return None
-        rows, _ = decode_rows([answer.session], None)
-        return next((row.started_at for row in rows if row.status.is_terminal), None)
 
     async def _preflight(self) -> Preflight:
         asked_at = self.clock.now()

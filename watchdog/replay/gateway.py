@@ -19,7 +19,7 @@ from watchdog.gateway.capabilities import step_problem_of
 from watchdog.replay.lending import Lender
 from watchdog.replay.passes import Done, Listing, Pass
 from watchdog.service import errors
-from watchdog.service.ports import Deed, Loss, Receipt, Standstill, Wants
+from watchdog.service.ports import Deed, Loss, Receipt, Wants
 
 
 @dataclass(slots=True)
@@ -74,8 +74,6 @@ class ReplayedGateway:
     _pass: Pass | None = None
     _facts: GatewayFacts | None = None
     _listed: int = 0
-    _last: Listing | None = None
-    """The last list that was answered."""
     _asked: dict[tuple[str, Wants], int] = field(default_factory=lambda: defaultdict(int))
     _health: int = 0
     _done: list[Done] = field(default_factory=list)
@@ -151,18 +149,9 @@ class ReplayedGateway:
     def take_loss(self) -> Loss | None:
         return self._now.loss
 
-    async def standstill(self, within: timedelta) -> Standstill | None:
-        """As it was then. What another configuration would have found out with a list is what the last one said."""
-        del within
-        took = self._now.still
-        return Standstill(took) if took is not None else None
-
     async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
         del keen, sweep  # what was read then is what there is
         lists = self._now.lists
-        if not lists and self._now.still is not None and self._last is not None:
-            now = self.clock.now()
-            lists = (replace(self._last, asked_at=now, answered_at=now, is_sweep=False, has_stepped=False),)
         if not lists:
             raise errors.GatewayUnresponsive(f"{self.name}: the sessions were not listed in this pass.")
         number, self._listed = self._listed, self._listed + 1
@@ -171,7 +160,6 @@ class ReplayedGateway:
             if listing.error is not None:
                 raise listing.error
             self.clock.set(listing.answered_at)
-            self._last = listing
         else:
             # A last look that nobody took at the time: the list of this pass, once more.
             listing = next((one for one in reversed(lists) if one.error is None), lists[-1])

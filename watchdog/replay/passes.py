@@ -97,8 +97,6 @@ class Pass:
     refused: errors.GatewayError | None
     loss: Loss | None
     lists: tuple[Listing, ...]
-    still: timedelta | None
-    """Nothing was listed, because a list would have said what the last one said: how long it took to find out."""
     looks: Mapping[str, tuple[Looked, ...]]
     health: tuple[str | errors.GatewayError | None, ...]
     signed_in: tuple[Done, ...]

@@ -248,10 +248,9 @@ class Player:
         before, last = self._idle, self.watch.trust.last_pass
         if before is None or last is None or one.said or one.deeds or one.looks or one.scopes:
             return False
-        if one.still is None and len(one.lists) != 1:
+        if len(one.lists) != 1:
             return False
-        known = before.lists[-1]
-        listing = known if one.still is not None else one.lists[0]
+        known, listing = before.lists[-1], one.lists[0]
         monotonic, wall = one.began.since(last), one.began.wall - last.wall
         return (
             listing.sessions is known.sessions

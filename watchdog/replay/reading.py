@@ -58,6 +58,8 @@ class _State:
     rows: dict[str, Session] = field(default_factory=dict)
     sessions: tuple[Session, ...] = ()
     looks: dict[str, tuple[Looked, ...]] = field(default_factory=dict)
+    listed_looks: dict[str, tuple[Looked, ...]] = field(default_factory=dict)
+    """Those of the last pass that listed."""
     operator: OperatorState = OperatorState()
 
 
@@ -168,6 +170,12 @@ def _read(data: Data, head: Head, state: _State) -> Pass:
         answered = next((one.answered_at for one in lists), began)
         changed = {key: _looks(items, answered) for key, items in _object(data["looks"]).items()}
         state.looks = patched(state.looks, changed)
+    looks = state.looks
+    if not lists and "still" in data:
+        # Earlier versions left a list out where it would have said what the last one said, and looked at nothing.
+        lists = (Listing(began, began, state.sessions, is_sweep=False, slowest=_seconds(data["still"])),)
+        looks = state.listed_looks
+    state.listed_looks = looks
     if "ledger" in data:
         state.operator = _operator(_object(data["ledger"]))
     loss = data.get("loss")
@@ -179,8 +187,7 @@ def _read(data: Data, head: Head, state: _State) -> Pass:
         refused=error_of(data["refused"]) if "refused" in data else None,
         loss=_loss(_object(loss)) if loss is not None else None,
         lists=lists,
-        still=_seconds(data.get("still")),
-        looks=state.looks,
+        looks=looks,
         health=tuple(_health(item) for item in _list(data.get("health", []))),
         signed_in=tuple(_done(item) for item in _list(data.get("signed_in", []))),
         deeds=tuple(_done(item) for item in _list(data.get("deeds", []))),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from watchdog.core.model import (
@@ -103,16 +103,6 @@ class Loss:
     at: Moment
 
 
-@dataclass(frozen=True, slots=True)
-class Standstill:
-    """A list would say what the last one said, or can wait. ``until``: when one is needed; None: for the next sweep."""
-
-    took: timedelta
-    """How long the gateway took to say what it counts: it is alive, and this fast."""
-    size_bytes: int = 0
-    until: Moment | None = None
-
-
 class Gateway(Protocol):
     """One gateway, connected or not. Every method raises ``errors.GatewayError`` leaves and nothing else."""
 
@@ -133,15 +123,6 @@ class Gateway(Protocol):
         ``keen`` None: the whole list, at once. Else a poll of a watch: rows that cannot have changed since its last
         poll may be carried over (``Snapshot.carried``), never one that runs or whose key is in ``keen``; with ``sweep``
         the whole list all the same, in pages with pauses between them.
-        """
-        ...
-
-    async def standstill(self, within: timedelta) -> Standstill | None:
-        """Whether nothing began, ended or was replaced since the last list, for a poll that wants no list then; or whether
-        the list that would tell is dear, so many sessions there are, and can wait.
-
-        None: not known, or not so; then list. ``within``: how long what is new may wait where a list is dear, and how old one
-        may become where only the gateway's own count of what is active speaks for it, and no events.
         """
         ...
 

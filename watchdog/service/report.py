@@ -33,8 +33,6 @@ class PassReport:
     in_flight: int = 0
     next_due: Moment | None = None
     """When a verdict or a hold could change if nothing moves; look again then."""
-    rests_until: Moment | None = None
-    """After a pass without a list: when one is needed although nothing is due; None: with the next sweep."""
     error: errors.GatewayError | None = None
     """What ended the pass, when ``phase`` is not CONNECTED."""
     was_answered: bool = False
@@ -43,11 +41,6 @@ class PassReport:
     """How long until the next poll when nothing is due before: longer than configured while the gateway is slow."""
     parting: Loss | None = None
     """How the last connection ended, as long as there is no new one."""
-
-    @property
-    def wakes_at(self) -> Moment | None:
-        """When to look again, if that is before the next poll."""
-        return min((moment for moment in (self.next_due, self.rests_until) if moment is not None), default=None)
 
     @property
     def is_good(self) -> bool:

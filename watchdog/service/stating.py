@@ -193,7 +193,7 @@ def _gateway(sight: Sight, record: Record) -> say.GatewayState:
         running_count=sum(item.session.status is Status.RUNNING for item in judged),
         verdicts=seen.verdicts() if seen is not None else {verdict.value: 0 for verdict in Verdict},
         in_recovery=sum(one.is_in_recovery for one in sessions),
-        next_look_at=report.wakes_at.wall if report is not None and report.wakes_at is not None else None,
+        next_look_at=report.next_due.wall if report is not None and report.next_due is not None else None,
         is_fleet_breaker_open=any(
             blocker.name is BlockerName.FLEET_BREAKER for decision in decisions for blocker in decision.blockers
         ),

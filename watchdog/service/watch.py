@@ -29,7 +29,6 @@ from watchdog.service.ports import Clock, Gateway, Loss, Meter
 from watchdog.service.recording.recorded import RecordedGateway, RecordedLog
 from watchdog.service.recording.recorder import Recorder
 from watchdog.service.report import PassReport
-from watchdog.service.resting import may_rest, rested, shortest_confirm_for
 from watchdog.service.saying import Reporter
 from watchdog.service.trust import Trust
 
@@ -79,8 +78,6 @@ class Watch:
     """What the gateway said of itself just before a deed, and when."""
     _lost: Loss | None = field(init=False, default=None)
     _was_connected: bool = field(init=False, default=False)
-    _has_other_book: bool = field(init=False, default=False)
-    """Nothing was judged by the present policies yet."""
     _may_want_more: bool = field(init=False, default=False)
     """Nobody has said yet what is not granted of what the present policies may ask for."""
 
@@ -99,7 +96,6 @@ class Watch:
 
     def take_book(self, book: PolicyBook) -> None:
         """Use other policies from the next pass on; what was observed so far stays."""
-        self._has_other_book = True
         self.book = book
         self.observer.book = book
         configured = may_act(book, self.gateway.name)
@@ -138,15 +134,13 @@ class Watch:
         was_answered = False
         try:
             facts = await self._connect(now)
-            report = await self._rest(facts, now)
-            if report is None:
-                snapshot = await self._list(now)
-                was_answered = True
-                self.trust.note_answer(snapshot.latency, clock_stepped=snapshot.gateway_clock_stepped)
-                self._set_pace()
-                judged = await self.observer.judge_all(snapshot, facts)
-                self._note_stops(judged)
-                report = await self._decide_and_act(facts, snapshot, judged)
+            snapshot = await self._list(now)
+            was_answered = True
+            self.trust.note_answer(snapshot.latency, clock_stepped=snapshot.gateway_clock_stepped)
+            self._set_pace()
+            judged = await self.observer.judge_all(snapshot, facts)
+            self._note_stops(judged)
+            report = await self._decide_and_act(facts, snapshot, judged)
         except errors.LedgerError:
             raise
         except errors.GatewayError as problem:
@@ -159,29 +153,10 @@ class Watch:
         self.last_report = report
         return report
 
-    async def _rest(self, facts: GatewayFacts, now: Moment) -> PassReport | None:
-        """The report of a pass that needs no list, or None: list."""
-        last = self.last_report
-        if last is None or self._has_other_book or self._is_sweep_due(now) or self.fleet.is_open:
-            return None
-        if self.ledger_problem is not None or self.trust.problem() is not None or self.trust.clock_stepped:
-            return None
-        if not may_rest(last, facts, self.ledger, now):
-            return None
-        still = await self.gateway.standstill(shortest_confirm_for(self.book))
-        if still is None or (still.until is not None and still.until <= now):
-            return None
-        self.trust.note_answer(still.took, clock_stepped=False)
-        self._set_pace()
-        return rested(last, still, self.pace.interval, self.clock.now())
-
-    def _is_sweep_due(self, now: Moment) -> bool:
-        return self._swept_at is None or now.since(self._swept_at) >= self.full_sweep_every
-
     async def _list(self, now: Moment) -> Snapshot:
         """What can have changed; everything after a start, a gap, a loss, an incomplete list, and every
         ``full_sweep_every``."""
-        is_due = self._is_sweep_due(now)
+        is_due = self._swept_at is None or now.since(self._swept_at) >= self.full_sweep_every
         in_flight = {incident.session for incident, _ in self.ledger.attempts_in_flight(self.gateway.name)}
         incidents = {incident.session for incident in self.ledger.open_incidents(self.gateway.name)}
         snapshot = await self.gateway.list_sessions(in_flight | incidents, sweep=is_due)
@@ -301,7 +276,6 @@ class Watch:
 
     async def _decide_and_act(self, facts: GatewayFacts, snapshot: Snapshot, judged: Sequence[Judged]) -> PassReport:
         now = snapshot.answered_at
-        self._has_other_book = False
         by_key = {item.session.key: item for item in judged}
         self.reporter.malformed(snapshot)
         is_writable = self.ledger_problem is None and self.ledger.is_writable()

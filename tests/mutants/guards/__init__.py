@@ -14,7 +14,7 @@ Not here, because another guard stands behind each and takes its place when it g
 
 from __future__ import annotations
 
-from . import blockers, events, innocence, owner_signals, people, planning, polls, single, trust, verdict, wire
+from . import blockers, innocence, owner_signals, people, planning, polls, single, trust, verdict, wire
 from .kinds import Guard
 
 __all__ = ["GUARDS", "Guard"]
@@ -28,7 +28,6 @@ GUARDS = (
     *planning.GUARDS,
     *people.GUARDS,
     *polls.GUARDS,
-    *events.GUARDS,
     *single.GUARDS,
     *wire.GUARDS,
 )

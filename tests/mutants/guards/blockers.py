@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .kinds import BLOCKERS, GATEWAY, WAITING, Guard
+from .kinds import BLOCKERS, GATEWAY, TRACKING, WAITING, Guard
 
 GUARDS: tuple[Guard, ...] = (
     Guard(
@@ -309,5 +309,40 @@ GUARDS: tuple[Guard, ...] = (
         "if millis is None or not 0 < millis",
         ("start-in-seconds",),
         (GATEWAY + "test_rows.py",),
+    ),
+    Guard(
+        "row touched after the boot: words may wait for a lane",
+        "queued behind the lane",
+        "watchdog/core/blockers.py",
+        "    if came is not None and (free is None or free < came.plus(START_LAG)):\n",
+        "    if False:\n",
+        ("words-wait-for-a-lane-3-24",),
+        BLOCKERS,
+    ),
+    Guard(
+        "a lane is free only when nothing else runs",
+        "queued behind the lane",
+        "watchdog/service/observing.py",
+        "is_alone=busy is not None and busy <= {row.key}",
+        "is_alone=True",
+        ("words-wait-for-a-lane-3-24",),
+    ),
+    Guard(
+        "a lane is free once it was for as long as a start takes",
+        "queued behind the lane",
+        "watchdog/core/tracking.py",
+        "    is_free = now.since(since) >= START_LAG\n",
+        "    is_free = True\n",
+        ("words-wait-for-a-lane-3-24",),
+        TRACKING,
+    ),
+    Guard(
+        "a row that was put back",
+        "finished but flagged",
+        "watchdog/core/blockers.py",
+        "    if _is_put_back(case):\n",
+        "    if False:\n",
+        ("row-put-back-after-an-agent-turn-3-24",),
+        BLOCKERS,
     ),
 )

@@ -18,11 +18,6 @@ BOOTS = (GATEWAY + "test_boots.py",)
 WAITING = (GATEWAY + "test_waiting.py",)
 GLANCE = (GATEWAY + "test_glance.py",)
 GLANCES = (SERVICE + "test_glances.py",)
-EVENTS = (GATEWAY + "test_events.py",)
-LISTENING = (GATEWAY + "test_listening.py",)
-TOLD = (GATEWAY + "test_told.py",)
-STANDSTILL = (GATEWAY + "test_standstill.py",)
-RESTING = (SERVICE + "test_resting.py",)
 
 
 @dataclass(frozen=True, slots=True)

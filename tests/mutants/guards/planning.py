@@ -94,4 +94,20 @@ GUARDS: tuple[Guard, ...] = (
         ("143396-working",),
         HARMLESS,
     ),
+    Guard(
+        "verify: a turn that was answered and overtaken has helped",
+        "double recovery",
+        "watchdog/core/recovery.py",
+        "    if moved and tail is not None and tail.overtaken_mark == mark and ",
+        "    if False and ",
+        tests=(CORE + "test_verify.py",),
+    ),
+    Guard(
+        "a turn died with its gateway only where it left no trace",
+        "double recovery",
+        "watchdog/core/recovery.py",
+        "    return tail is not None and tail.deed_mark != mark and not tail.has_pending_input\n",
+        "    return True\n",
+        tests=(CORE + "test_verify.py",),
+    ),
 )

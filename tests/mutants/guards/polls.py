@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .kinds import GLANCE, GLANCES, Guard
+from .kinds import GATEWAY, GLANCE, GLANCES, Guard
 
 GUARDS: tuple[Guard, ...] = (
     Guard(
@@ -108,5 +108,21 @@ GUARDS: tuple[Guard, ...] = (
         "self._swept_at is None or now.since(self._swept_at) >= self.full_sweep_every",
         "self._swept_at is None",
         tests=GLANCES,
+    ),
+    Guard(
+        "glance: nothing is built upon a poll that failed",
+        "truncated lists",
+        "watchdog/gateway/lister.py",
+        "        memory, self._memory = self._memory, None",
+        "        memory = self._memory",
+        tests=GLANCE,
+    ),
+    Guard(
+        "list: what moved to the front is read there",
+        "truncated lists",
+        "watchdog/gateway/listing.py",
+        "        self._rows.update((session.key, session) for session in page.sessions)\n",
+        "",
+        tests=(GATEWAY + "test_listing.py",),
     ),
 )

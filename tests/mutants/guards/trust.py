@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .kinds import BOOTS, GATEWAY, TRUST, Guard
+from .kinds import BOOTS, GATEWAY, HARMLESS, TRUST, Guard
 
 GUARDS: tuple[Guard, ...] = (
     Guard(
@@ -84,5 +84,21 @@ GUARDS: tuple[Guard, ...] = (
         "if False:",
         ("107415-degraded",),
         (GATEWAY + "test_client.py",),
+    ),
+    Guard(
+        "another process only by its uptime",
+        "host sleep or clock jump",
+        "watchdog/service/trust.py",
+        "    return after.process == before.process and after.booted_at - before.booted_at <= BOOT_TOLERANCE",
+        "    return abs(after.booted_at - before.booted_at) <= BOOT_TOLERANCE",
+        tests=TRUST,
+    ),
+    Guard(
+        "a life known for longer than the deed took it in",
+        "host sleep or clock jump",
+        "watchdog/service/incidents.py",
+        " or known_for is None or known_for >= age:\n",
+        ":\n",
+        tests=HARMLESS,
     ),
 )

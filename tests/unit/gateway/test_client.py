@@ -23,7 +23,6 @@ from watchdog.gateway.grants import CHECK_AGAIN
 from watchdog.gateway.hello import MOST_METHODS
 from watchdog.gateway.listing import PAGE_SIZE
 from watchdog.gateway.sending import TELLING_PAUSE, TELLING_TRIES
-from watchdog.gateway.unanswered import AGAIN
 from watchdog.service import errors
 from watchdog.service.ports import Deed, Wants
 
@@ -342,10 +341,8 @@ async def test_an_answer_that_is_no_list_is_a_list_that_was_not_read(answer: Ans
 BOTTOMLESS = Raw('{"type":"res","id":"{id}","ok":true,"payload":{"x":' + "[" * 100_000 + "]" * 100_000 + "}}")
 LATEST: dict[str, Any] = {
     "version": "2026.9.6",
-    "methods": (
-        "gateway.restart.preflight", "sessions.describe", "cron.runs", "exec.approval.list", "question.list",
-    ),
-}  # fmt: skip
+    "methods": ("gateway.restart.preflight", "cron.runs", "exec.approval.list", "question.list"),
+}
 EVERY_LOOK = Wants(tail=True, preflight=True, pending=True, abort_probe=True)
 
 
@@ -377,13 +374,6 @@ async def test_what_cannot_be_read_of_its_health_is_a_reason_to_do_nothing() -> 
         problem = await scene.client.health_problem()
     assert problem is not None
     assert "health" in problem
-
-
-async def test_counts_that_cannot_be_read_are_a_reason_to_list() -> None:
-    answers: dict[str, Answer] = {"gateway__restart__preflight": BOTTOMLESS, "sessions__describe": BOTTOMLESS}
-    async with scene_with(answers=answers, **LATEST) as scene:
-        assert (await scene.client.list_sessions(())).is_complete
-        assert await scene.client.standstill(timedelta(minutes=1)) is None
 
 
 async def test_a_deed_whose_answer_cannot_be_read_is_perhaps_done_and_not_refused() -> None:
@@ -761,51 +751,6 @@ async def test_nothing_of_it_shows_the_token() -> None:
     async with scene_with(steps=LADDER) as scene:
         shown = f"{scene.client!r} {scene.endpoint!r} {await scene.client.connect()!r}"
     assert TOKEN not in shown
-
-
-# ---------------------------------------------------------------- what the gateway counts as active
-
-
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        Refused({"code": "INVALID_REQUEST", "message": "unknown method: gateway.restart.preflight"}),
-        Refused({"code": "FORBIDDEN", "message": "missing scope: operator.admin"}),
-        Refused({"code": "UNAVAILABLE", "message": "no."}),
-    ],
-    ids=["unknown", "scope", "refused"],
-)
-async def test_a_gateway_that_does_not_count_for_us_is_listed_at_every_poll(refusal: Refused) -> None:
-    async with scene_with(answers={"gateway__restart__preflight": refusal}) as scene:
-        await scene.client.list_sessions(frozenset())
-        assert await scene.client.standstill(timedelta(minutes=1)) is None
-        await scene.client.list_sessions(frozenset())
-    assert len(scene.gateway.asked_for("sessions.list")) == 2
-
-
-async def test_a_gateway_that_hangs_in_counting_is_watched_by_lists_alone_for_a_while() -> None:
-    async with scene_with(answers={"gateway__restart__preflight": Silent()}) as scene:
-        scene.hurry()
-        with pytest.raises(errors.GatewayUnresponsive):
-            await scene.client.list_sessions(frozenset())
-        await scene.client.connect()
-        await scene.client.list_sessions(frozenset())
-        assert await scene.client.standstill(timedelta(minutes=1)) is None
-        assert len(scene.gateway.asked_for("gateway.restart.preflight")) == 1
-        scene.clock.pass_(AGAIN.total_seconds())
-        with pytest.raises(errors.GatewayUnresponsive):
-            await scene.client.list_sessions(frozenset())
-    assert len(scene.gateway.asked_for("gateway.restart.preflight")) == 2
-
-
-async def test_a_gateway_that_hangs_in_describing_is_not_asked_that_for_a_while() -> None:
-    async with scene_with(answers={"sessions__describe": Silent()}) as scene:
-        scene.hurry()
-        with pytest.raises(errors.GatewayUnresponsive):
-            await scene.client._ended("agent:main:main")
-        await scene.client.connect()
-        assert await scene.client._ended("agent:main:main") is None
-    assert len(scene.gateway.asked_for("sessions.describe")) == 1
 
 
 async def test_what_cannot_be_read_for_want_of_descriptors_is_not_the_gateways_fault() -> None:

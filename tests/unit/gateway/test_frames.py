@@ -127,11 +127,13 @@ def test_details_of_any_shape_are_survived(details: object) -> None:
 def test_events() -> None:
     event = Conversation().receive(CHALLENGE)
     assert isinstance(event, Event)
-    assert (event.name, event.seq) == ("connect.challenge", None)
+    assert event.name == "connect.challenge"
     assert msgspec.json.decode(event.payload)["nonce"] == "f99f"
-    numbered = Conversation().receive(b'{"type":"event","event":"tick","seq":7.0}')
-    assert isinstance(numbered, Event)
-    assert numbered.seq == 7
+
+
+@pytest.mark.parametrize("number", ["7.0", '"one"', "1e999", "null"])
+def test_how_a_gateway_numbers_what_it_says_is_of_no_account(number: str) -> None:
+    assert isinstance(Conversation().receive(f'{{"type":"event","event":"tick","seq":{number}}}'), Event)
 
 
 def test_what_it_says_outlives_the_buffer_it_came_in() -> None:
@@ -155,8 +157,6 @@ def test_what_it_says_outlives_the_buffer_it_came_in() -> None:
         '{"type":7}',
         '{"type":"event"}',
         '{"type":"event","event":""}',
-        '{"type":"event","event":"x","seq":"one"}',
-        '{"type":"event","event":"x","seq":1e999}',
         '{"type":"req","id":"1","method":"x"}',
         '{"type":"res","id":"w1","error":"text"}',
         '{"type":"res","id":"w1","error":{"code":5}}',

@@ -14,6 +14,7 @@ from watchdog.core.model import Moment, Snapshot
 from watchdog.gateway.glance import OVERLAP, SURPLUS_EVERY
 from watchdog.gateway.lister import Lister
 from watchdog.gateway.listing import LONGEST_READING, MOST_BYTES, PAGE_SIZE
+from watchdog.service import errors
 
 from .shapes import raw
 
@@ -47,6 +48,7 @@ class Box:
     unsorted: bool = False
     broken: int = 0
     """So many answers that cannot be read come next."""
+    refuses: bool = False
     seconds_a_page: float = 0.01
     padding: int = 0
     """Blanks behind every answer."""
@@ -73,6 +75,8 @@ class Box:
         self.asked.append(params)
         assert self.has_offset or "offset" not in params, "5.18 refuses it"
         self.clock.seconds += self.seconds_a_page
+        if self.refuses:
+            raise errors.RateLimited("home: asked too often.")
         if self.broken:
             self.broken -= 1
             return msgspec.Raw(b"{")
@@ -287,6 +291,16 @@ async def test_one_stored_list_of_another_connection_is_never_built_upon() -> No
     box = Box().crowd(500)
     await box.glance()
     box.lister = Lister(box.answer, box.clock, main_key=None, counts_pages=True, clock_base=None)
+    assert (await box.glance()).is_sweep
+
+
+async def test_after_a_poll_that_failed_everything_is_read() -> None:
+    box = Box().crowd(2000)
+    await box.glance()
+    box.refuses = True
+    with pytest.raises(errors.RateLimited):
+        await box.glance()
+    box.refuses = False
     assert (await box.glance()).is_sweep
 
 

@@ -78,32 +78,6 @@ async def test_what_the_gateway_counts(counts: Row | None, total: int | None) ->
     assert (look.problems == ()) is (total is not None)
 
 
-BEGAN = 1_795_163_800_000
-
-
-@pytest.mark.parametrize(
-    ("answer", "is_over"),
-    [
-        ({"session": {"key": "k", "status": "done", "startedAt": BEGAN}}, True),
-        ({"session": {"key": "k", "status": "failed", "startedAt": BEGAN, "abortedLastRun": None}}, True),
-        ({"session": {"key": "k", "status": "done"}}, False),
-        ({"session": {"key": "k", "status": "running", "startedAt": BEGAN}}, False),
-        ({"session": {"key": "k", "status": "pondering", "startedAt": BEGAN}}, False),
-        ({"session": {"key": "k", "startedAt": BEGAN}}, False),
-        ({"session": None}, False),
-        ({}, False),
-        (Refused({"code": "INVALID_REQUEST", "message": "unknown method: sessions.describe"}), False),
-        (Refused({"code": "FORBIDDEN", "message": "missing scope: operator.read"}), False),
-    ],
-)
-async def test_a_turn_is_over_when_its_row_says_so_and_when_it_began(answer: Answer, is_over: bool) -> None:
-    async with scene_with(answers={"sessions__describe": answer}) as scene:
-        assert scene.client._looker is not None
-        began = await scene.client._looker.ended("k")
-    assert began == (datetime.fromtimestamp(BEGAN / 1000, UTC) if is_over else None)
-    assert scene.gateway.asked_for("sessions.describe") == [{"key": "k"}]
-
-
 @pytest.mark.parametrize("version", [V324, V414], ids=["3.24", "4.14"])
 async def test_preflight_is_not_asked_for_where_it_does_not_exist(version: dict[str, Any]) -> None:
     async with scene_with(**version) as scene:

@@ -1,5 +1,5 @@
-"""The corpus three times: with every row read in every poll, and with polls that read only what can have changed, or
-nothing where nothing has, with and without events. Deed for deed and word for word the same.
+"""The corpus twice: with every row read in every poll, and with polls that read only what can have changed. Deed for deed and
+word for word the same.
 
 Left out: cases in which answers take long, because there another number of requests is another time.
 """
@@ -7,7 +7,6 @@ Left out: cases in which answers take long, because there another number of requ
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 
 import pytest
 
@@ -19,10 +18,6 @@ from tests.incidents.wire import Era
 
 BYSTANDERS = 60
 PASSES = 30
-FULL_SWEEP = timedelta(minutes=15)
-CHANGES_IN_SILENCE = ("our-own-mark-is-not-foreign",)
-"""The script turns a row at rest back to running without touching its ``updatedAt``: found by the next sweep
-at the latest, with events and without."""
 _WORDS = os.environ.get("WATCHDOG_CORPUS", "").split("|")
 
 
@@ -46,39 +41,19 @@ def _course(played: Played) -> dict[str, object]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "_"))
 async def test_nothing_is_decided_otherwise(case: Case) -> None:
     everything = await Player(case, bystanders=BYSTANDERS, reads_all=True).play()
-    for hears in (True, False):
-        glances = await Player(case, bystanders=BYSTANDERS, hears=hears).play()
-        if case.id not in CHANGES_IN_SILENCE:
-            assert _course(glances) == _course(everything)
-            continue
-        pairs = list(zip(glances.sent, everything.sent, strict=True))
-        assert all((late.name, late.step, late.method) == (one.name, one.step, one.method) for late, one in pairs)
-        assert all(timedelta(0) <= timedelta(seconds=late.t - one.t) <= FULL_SWEEP for late, one in pairs)
+    glances = await Player(case, bystanders=BYSTANDERS).play()
+    assert _course(glances) == _course(everything)
 
 
 @pytest.mark.skipif(bool(os.environ.get("WATCHDOG_CORPUS")), reason="only some cases are played")
-async def test_the_polls_compared_are_not_the_same_polls() -> None:
+@pytest.mark.parametrize("name", ["sleep-1150", "not-ended-by-the-log"])
+async def test_the_polls_compared_are_not_the_same_polls(name: str) -> None:
     """Else the test above compares nothing."""
-    healthy, stuck = await _first_passes("sleep-1150"), await _first_passes("not-ended-by-the-log")
-    for of_healthy, of_stuck in zip(healthy, stuck, strict=True):
-        assert max(of_healthy[1], of_stuck[1]) > BYSTANDERS / 2
-    assert [is_subscribed for _, _, is_subscribed in stuck] == [True, False]
-    (heard, _, _), (unheard, _, _) = healthy
-    assert heard < unheard / 1.5 < PASSES / 2
-
-
-async def _first_passes(name: str) -> list[tuple[int, int, bool]]:
-    """With events and without: how many lists were made, how many rows one carried over at most, and whether somebody
-    subscribed."""
     case = next(case for case in CASES if name in case.name)
-    found = []
-    for hears in (True, False):
-        player = Player(case, bystanders=BYSTANDERS, hears=hears)
-        for _ in range(PASSES):
-            await player._pass()
-        gateway = player.watch.gateway
-        assert isinstance(gateway, ScriptedGateway)
-        most = max(len(snapshot.carried) for snapshot in gateway.made)
-        found.append((len(gateway.made), most, any(link.is_subscribed for link in player.world.links)))
-        await gateway.close()
-    return found
+    player = Player(case, bystanders=BYSTANDERS)
+    for _ in range(PASSES):
+        await player._pass()
+    gateway = player.watch.gateway
+    assert isinstance(gateway, ScriptedGateway)
+    assert max(len(snapshot.carried) for snapshot in gateway.made) > BYSTANDERS / 2
+    await gateway.close()

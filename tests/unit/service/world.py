@@ -39,7 +39,7 @@ from watchdog.gateway.capabilities import capabilities_of
 from watchdog.service import errors
 from watchdog.service.events import Event, RecordedLog
 from watchdog.service.ledger import Incident, Message, MessageKind, OwedMessage
-from watchdog.service.ports import Deed, Loss, Receipt, Standstill, Wants
+from watchdog.service.ports import Deed, Loss, Receipt, Wants
 from watchdog.service.report import PassReport
 from watchdog.service.watch import Watch
 
@@ -185,8 +185,6 @@ class FakeGateway:
     clock_skew: timedelta | None = None
     clock_stepped: bool = False
     sickness: str | None = None
-    still: Standstill | None = None
-    """What a poll is told that asks whether a list is needed; None: it is."""
     rights: dict[str, SenderRights] = field(default_factory=dict)
     """What the configuration says of a sender; not listed: no rules, and not the owner."""
     has_admin: bool = True
@@ -349,10 +347,6 @@ class FakeGateway:
     async def delivered(self, run_id: str) -> bool | None:
         self._say("delivered")
         return self.delivery
-
-    async def standstill(self, within: timedelta) -> Standstill | None:
-        self._say("standstill")
-        return self.still
 
     async def health_problem(self) -> str | None:
         self._say("health")

@@ -20,7 +20,6 @@ def _setting(version: str, seed: int, *, skips: bool) -> Setting:
         run_timeout=600.0,
         kills=False,
         skips=skips,
-        hears=False,  # a request more or less moves passes apart by seconds, over hours of left out ones
     )
 
 

@@ -7,7 +7,7 @@ the daemon in it; the line after it is whole. A pass has
 - ``new`` (microseconds after ``at``: a new connection was made), ``facts``, ``loss``, ``refused`` (connecting failed);
 - ``lists``: one per listing, each ``t`` ([asked, answered] in microseconds after ``at``), ``rows`` (changed rows by key,
   null: gone) against the listing before, ``part`` (not whole), ``bad`` (rows nobody can read), ``stepped``, ``error``;
-- ``still`` (seconds it took to find out): nothing was listed, because a list would have said what the last one said;
+- ``still`` (seconds; written by earlier versions alone): nothing was listed, the last list still held;
 - ``looks`` by session key against the pass before: every look of the pass in order, null: none this time;
 - ``health``, ``signed_in``, ``deeds``, ``delivered``, ``scope``: what planning, the last look and a deed asked, in order;
 - ``ledger`` (as it was when the pass began, when that changed): ``lost_at``, ``pauses``, ``quarantined``; ``past`` on

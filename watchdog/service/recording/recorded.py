@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 from watchdog.core.model import GatewayFacts, Look, ReplyAddress, Session, Snapshot
 from watchdog.core.policy import Step
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
-from watchdog.service.ports import Deed, Gateway, Loss, Receipt, Standstill, Wants
+from watchdog.service.ports import Deed, Gateway, Loss, Receipt, Wants
 from watchdog.service.recording.codec import error_data
 from watchdog.service.recording.lines import Plain
 from watchdog.service.recording.recorder import Recorder
@@ -79,16 +78,6 @@ class RecordedGateway:
             raise
         self.recorder.listed(snapshot)
         return snapshot
-
-    async def standstill(self, within: timedelta) -> Standstill | None:
-        try:
-            still = await self.inner.standstill(within)
-        except errors.GatewayError as problem:
-            self.recorder.listing_failed(problem)
-            raise
-        if still is not None:
-            self.recorder.stood_still(still)
-        return still
 
     async def look(self, session: Session, wants: Wants) -> Look:
         try:

@@ -20,7 +20,7 @@ from watchdog.core.recovery import Attempt
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import Incident, Ledger
-from watchdog.service.ports import Clock, Loss, Standstill, Wants
+from watchdog.service.ports import Clock, Loss, Wants
 from watchdog.service.recording.codec import (
     Scrub,
     error_data,
@@ -156,10 +156,7 @@ class Recorder:
         taken, self._taken = self._taken, None
         if taken is None:
             return
-        is_still = "still" in taken.rest
-        if is_still and (self._is_anew or self._base is EMPTY):
-            return  # whoever begins reading here needs a list; this pass knows of none
-        if self._is_whole_due and not is_still:
+        if self._is_whole_due:
             self._base = EMPTY
         if not is_writable:
             taken.rest["unwritable"] = True
@@ -258,11 +255,6 @@ class Recorder:
         if snapshot.slowest_answer is not None:
             data["took"] = round(snapshot.slowest_answer.total_seconds(), 6)
         self._taken.lists.append(data)
-
-    @_harmless
-    def stood_still(self, still: Standstill) -> None:
-        if self._taken is not None:
-            self._taken.rest["still"] = round(still.took.total_seconds(), 6)
 
     def _known(self, row: Session) -> tuple[Session, Plain]:
         known = self._rows.get(row.key)
