@@ -82,8 +82,8 @@ _MAX_UPDATE_BYTES = 1 << 20
 
 def _speaks_in(path: Path, chat: str) -> bool:
     try:
-        with _open_plain(path, _MAX_UPDATE_BYTES) as (raw, _info):
-            update: object = json.loads(raw())
+        with _open_plain(path, _MAX_UPDATE_BYTES) as (file, _info):
+            update: object = json.loads(file.read())
     except FileNotFoundError:
         return False  # handled meanwhile
     except (OSError, ValueError, RecursionError):
