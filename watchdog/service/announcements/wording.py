@@ -65,6 +65,7 @@ REASONS = {
     "NewRunKilled": "the new run was killed",
     "NewRunTimeout": "the new run timed out",
     "NotClaimed": "it was done elsewhere, or its incident was closed, so nothing was sent",
+    "AnswerLost": "the answer to it was lost",
     "NothingChanged": "nothing changed",
     "LostWithGateway": "the gateway died before it began",
     "RunEnded": "its run has ended",
