@@ -72,6 +72,7 @@ REASONS = {
     "SessionGone": "the session is no longer listed",
     "TerminalDeliverySent": "its answer was delivered",
     "Asked": "the message was sent",
+    "AnswerLost": "its answer was lost",
     "PerhapsAsked": "whether the message was sent is not known, and it is not sent again",
     "RowFreed": "the session takes messages again",
     "PersonAnswered": "a message of theirs was answered since",
