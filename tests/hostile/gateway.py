@@ -365,7 +365,6 @@ MODES: dict[str, Mode] = {
                 lambda talk: in_a_row('"X"')(talk).encode().replace(b"X", b"\xed\xa0\xbd\xff"), as_text=True
             )
         },
-        says="answer to sessions.list held text that is no Unicode",
         is_watched=True,
     ),
     "a list without a bottom": Mode(

@@ -139,19 +139,19 @@ def read_lock(path: Path, processes: Processes, owner: Owner | None = None) -> G
         return None
     if not isinstance(said, dict) or said.get("role", "gateway") != "gateway":
         return None
-    pid, config_path = _whole(said.get("pid")), said.get("configPath")
-    if not pid or not isinstance(config_path, str) or not config_path:
+    pid, config_path = _whole(said.get("pid")), _path(said.get("configPath"))
+    if not pid or config_path is None:
         return None
     created_at, start_time = _instant(said.get("createdAt")), _whole(said.get("startTime"))
-    state_dir, port = said.get("stateDir"), _whole(said.get("port"))
+    port = _whole(said.get("port"))
     is_alive = processes.process_is_alive(pid, start_time, created_at)
     foreign = _foreign(path, info, pid, processes, owner) if is_alive and owner is not None else None
     return GatewayLock(
         path=path,
         pid=pid,
-        config_path=Path(config_path),
+        config_path=config_path,
         created_at=created_at,
-        state_dir=Path(state_dir) if isinstance(state_dir, str) and state_dir else None,
+        state_dir=_path(said.get("stateDir")),
         port=port if port is not None and 0 < port < 65536 else None,
         start_time=start_time,
         is_alive=is_alive and foreign is None,
@@ -201,6 +201,17 @@ def _lstat(folder: Path) -> os.stat_result | None:
 
 def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _path(value: object) -> Path | None:
+    """None too for what no file can be called: whoever asks the system for it raises, and anybody may plant a lock."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        return None
+    try:
+        os.fsencode(value)
+    except UnicodeError:
+        return None
+    return Path(value)
 
 
 def _instant(value: object) -> datetime | None:

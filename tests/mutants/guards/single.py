@@ -12,7 +12,7 @@ ONE_RUN = ("tests/unit/ledger/test_one_run.py",)
 NAMES = ("tests/unit/ledger/test_names.py",)
 TWO_NAMES = (SERVICE + "test_two_names.py",)
 _WATCHED, _INCIDENTS = "watchdog/daemon/one_watch.py", "watchdog/adapters/ledger_incidents.py"
-_GATEWAYS = "watchdog/adapters/ledger_gateways.py"
+_SAME, _GATEWAYS = "watchdog/core/same_process.py", "watchdog/adapters/ledger_gateways.py"
 
 GUARDS: tuple[Guard, ...] = (
     Guard(
@@ -32,12 +32,20 @@ GUARDS: tuple[Guard, ...] = (
         tests=LOCAL,
     ),
     Guard(
-        "single: one process behind two names",
+        "single: one boot id is one process behind two names",
         "rule 19",
-        _WATCHED,
-        "            if are_same(report, last):\n",
-        "            if False:\n",
-        tests=ONE_WATCH,
+        _SAME,
+        "        return one.boot_id == other.boot_id\n",
+        "        return False\n",
+        tests=SAME,
+    ),
+    Guard(
+        "single: without boot ids, what both say of themselves is",
+        "rule 19",
+        _SAME,
+        "    return all(here == there for here, there in told) and abs(one.began - other.began) <= START_APART\n",
+        "    return False\n",
+        tests=SAME,
     ),
     Guard(
         "single: without a boot id only a session of both proves it",
@@ -50,7 +58,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "single: another boot id is another process",
         "rule 19",
-        "watchdog/core/same_process.py",
+        _SAME,
         "        return one.boot_id == other.boot_id\n",
         "        return True\n",
         tests=SAME,

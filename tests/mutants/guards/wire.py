@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .kinds import GATEWAY, SERVICE, Guard
+from .kinds import GATEWAY, GLANCE, SERVICE, Guard
 
 DECODING = (GATEWAY + "test_decoding.py",)
 FRAMES = (GATEWAY + "test_frames.py",)
@@ -63,7 +63,7 @@ GUARDS: tuple[Guard, ...] = (
         "rule 19",
         _LINK,
         "                call.answer.set_exception(self._unreadable(call.method, frame.reason))\n",
-        "                pass\n",
+        "                call.answer.set_exception(errors.OutcomeUnknown(frame.reason))\n",
         tests=LINK,
     ),
     Guard(
@@ -148,11 +148,19 @@ GUARDS: tuple[Guard, ...] = (
         tests=LISTING,
     ),
     Guard(
-        "wire: rows and texts of a list",
+        "wire: rows of a list",
+        "rule 19",
+        _LISTING,
+        "        is_too_long = max(page.count, len(self._rows) + len(self._malformed)) > MOST_ROWS\n",
+        "        is_too_long = max(page.count, len(self._rows) + len(self._malformed)) > 2 * MOST_ROWS\n",
+        tests=LISTING,
+    ),
+    Guard(
+        "wire: texts of a list",
         "rule 19",
         _LISTING,
         "        if is_too_long or self._text_bytes > MOST_TEXT:\n",
-        "        if False:\n",
+        "        if is_too_long or self._text_bytes > 2 * MOST_TEXT:\n",
         tests=LISTING,
     ),
     Guard(
@@ -169,7 +177,7 @@ GUARDS: tuple[Guard, ...] = (
         _LISTER,
         "            if (why := poll.exhausted()) is not None:\n",
         "            if (why := None) is not None:\n",
-        tests=CLIENT,
+        tests=GLANCE,
     ),
     Guard(
         "wire: the length of a key",

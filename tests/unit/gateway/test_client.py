@@ -803,7 +803,9 @@ async def test_numbers_that_nobody_can_reckon_with_are_no_times_and_no_counts(
         for _ in range(3):
             (found,) = (await scene.client.list_sessions(frozenset())).sessions
         assert found.started_at is None
-        await scene.client.look(found, Wants(preflight=True))
+        look = await scene.client.look(found, Wants(preflight=True))
+        assert not look.is_waiting_unread, "it was looked at: only the count is not known"
+        assert look.preflight is None
         assert scene.client._facts is not None
         assert scene.client._facts.booted_at is None
 

@@ -164,7 +164,7 @@ def test_what_it_says_outlives_the_buffer_it_came_in() -> None:
         b"\xff\xfe",
         b'{"type":"event","event":"\xff"',
         "," * (MOST_VALUES + 1),
-        b'{"type":"res","id":"w1","payload":[' + b"," * MOST_VALUES + b",]}",
+        b'{"type":"res","id":"w1","ok":true,"payload":[' + b"0," * MOST_VALUES + b"0]}",
         b'{"type":"res","id":"w1","payload":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         '{"type":"res","id":"w1"',
     ],
@@ -173,6 +173,18 @@ def test_what_cannot_be_read_is_reported_without_its_content(data: str | bytes) 
     answer = _asked().receive(data)
     assert isinstance(answer, Malformed)
     assert len(answer.reason) < 100
+
+
+@pytest.mark.parametrize("data", ["garbage", b"\xff\xfe", '{"payload":{},"id":"w1"'])
+def test_what_cannot_be_read_answers_the_only_request_that_waits(data: str | bytes) -> None:
+    answer = _asked().receive(data)
+    assert isinstance(answer, Malformed)
+    assert answer.answers == "w1"
+    two = _asked()
+    two.request("status", {})
+    answer = two.receive(data)
+    assert isinstance(answer, Malformed)
+    assert (answer.answers, answer.answers_nothing) == (None, False), "it may be the answer to either"
 
 
 @pytest.mark.parametrize("data", ['{"type":"hello-ok"}', '{"type":"res","id":"w9","ok":true}', '{"type":"res"}'])

@@ -205,7 +205,9 @@ def _what_it_says(value: WireGateway | type[errors.GatewayError]) -> str:
         (WireGateway(hello=Raw(b'{"type":"res","id":"w1","ok":true,"payload":["\xd6\xff"]}')), errors.NotAGateway),
         (WireGateway(hello=Raw(DEEP)), errors.NotAGateway),
         (
-            WireGateway(hello=Raw(b'{"type":"res","id":"w1","ok":true,"payload":"' + b"x" * LARGEST_HELLO + b'"}')),
+            WireGateway(
+                hello=Raw(b'{"type":"res","id":"w1","ok":true,"payload":{"x":"' + b"x" * LARGEST_HELLO + b'"}}')
+            ),
             errors.NotAGateway,
         ),
         (WireGateway(hello=Raw(b"x" * (MAX_FRAME + 1))), errors.NotAGateway),
@@ -562,3 +564,23 @@ def test_a_flood_is_held_back_and_an_ordinary_link_is_not() -> None:
     assert taken >= 60 * FRAMES_A_SECOND, "it goes on, however slowly"
     ordinary = Allowance(now)
     assert not any(ordinary.spend(now + second / 50) for second in range(5000)), "50 frames a second are no flood"
+
+
+async def test_who_floods_us_is_read_slowly() -> None:
+    gateway = WireGateway(answers={"health": {"ok": True}})
+    heard: list[float] = []
+    async with linked(gateway) as link:
+        loop = asyncio.get_running_loop()
+        began, is_all = loop.time(), asyncio.Event()
+
+        def hear(_: object) -> None:
+            heard.append(loop.time() - began)
+            if len(heard) == FRAME_BURST + FRAMES_A_SECOND:
+                is_all.set()
+
+        link.on_event = hear
+        for number in range(FRAME_BURST + FRAMES_A_SECOND):
+            await gateway.say({"type": "event", "event": "tick", "seq": number + 1})
+        await is_all.wait()
+        assert heard[-1] > 0.75, "a second, less what was saved up on the way"
+        await link.call("health")

@@ -170,6 +170,26 @@ async def test_a_planted_lock_does_not_lead_to_its_port(house: House, kind: str)
 
 
 @KINDS
+@pytest.mark.parametrize("field", ["configPath", "stateDir"])
+@pytest.mark.parametrize("odd", ["/half \ud83d", "/nothing \0", "/" + "x" * 5000, "../" * 3000, "~nobody \ud83d"])
+async def test_a_lock_that_names_what_no_file_can_be_called_ends_nothing(
+    house: House, odd: str, field: str, kind: str
+) -> None:
+    """With ``discover: local`` root's daemon did not start any more."""
+    said = {"configPath": str(house.gateway(free_port())), "stateDir": str(house.state), field: odd}
+    planted = house.tmp / f"openclaw-{NOBODY}" / "gateway.aaaaaaaa.lock"
+    house.thief(
+        NOBODY, plant={planted: json.dumps(said)[:-1] + ', "pid": {pid}, "startTime": {start}, "port": {port}}'}
+    )
+    async with house.watched(kind) as daemon:
+        await until(tried(daemon, 1), house)
+        await asyncio.to_thread(daemon.parts.local.spelled_out, daemon.parts.written)
+    assert house.log.of(Event.CYCLE_FAILED) == []
+    assert TOKEN not in house.words
+    assert ELSEWHERE not in house.words
+
+
+@KINDS
 async def test_a_configuration_that_everybody_may_read_does_not_take_a_lock_of_theirs(house: House, kind: str) -> None:
     config = house.gateway(free_port())
     config.write_text(config.read_text().replace(TOKEN, "${GATEWAY}"))
@@ -242,6 +262,9 @@ def theirs(house: House, name: str) -> tuple[dict[Path, str], dict[Path, Path]]:
                 "providers": {"f": {"source": "file", "path": str(house.secret_file), "mode": "singleValue"}}
             }
             settings["gateway"] = {"auth": {"token": {"source": "file", "provider": "f", "id": "value"}}}
+        case "a file that cannot be called so":
+            settings["secrets"] = {"providers": {"f": {"source": "file", "path": "/a\0b", "mode": "singleValue"}}}
+            settings["gateway"] = {"auth": {"token": {"source": "file", "provider": "f", "id": "value"}}}
         case "our .env, linked":
             (house.state / ".env").write_text(f"WORK={ELSEWHERE}\n")
             links[folder / ".env"] = house.state / ".env"
@@ -268,6 +291,7 @@ def theirs(house: House, name: str) -> tuple[dict[Path, str], dict[Path, Path]]:
 REACHES = (
     "a variable of ours",
     "a file of ours",
+    "a file that cannot be called so",
     "our .env, linked",
     "our .env, as its state folder",
     "our configuration, linked",
