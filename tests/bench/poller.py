@@ -19,10 +19,10 @@ import psutil
 from watchdog.adapters.clock import SystemClock
 from watchdog.adapters.host import Host
 from watchdog.gateway.client import GatewayClient
-from watchdog.gateway.endpoint import Endpoint
-from watchdog.gateway.identity import DeviceIdentity
-from watchdog.gateway.link import Credentials
-from watchdog.gateway.secrets import Secret
+from watchdog.gateway.wire.connection import Credentials
+from watchdog.gateway.wire.endpoint import Endpoint
+from watchdog.gateway.wire.identity import DeviceIdentity
+from watchdog.service.secret import Secret
 
 WARM_UP = 5
 

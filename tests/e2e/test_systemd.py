@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
+from openclaw_simulator.handshake import Access
+from openclaw_simulator.profiles import PROFILES
+from openclaw_simulator.server import SimulatedGateway
+from openclaw_simulator.world import World
+from tests.e2e.harness.conditions import until
 from tests.e2e.harness.user_manager import UserManager, missing
-from tests.e2e.harness.waiting import until
-from watchdog.simulator.handshake import Access
-from watchdog.simulator.profiles import PROFILES
-from watchdog.simulator.server import SimulatedGateway
-from watchdog.simulator.world import World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(missing() is not None, reason=str(missing()))]
 

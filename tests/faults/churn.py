@@ -12,11 +12,11 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from random import Random
 
+from tests.e2e.harness.conditions import epoch_ms, monotonic, until
 from tests.e2e.harness.daemon import Line, Watchdog
 from tests.e2e.harness.failures import HarnessError, Hopeless, Refused
 from tests.e2e.harness.provider import Answer, Call, Silence, Stream
 from tests.e2e.harness.stores import stored_entry
-from tests.e2e.harness.waiting import epoch_ms, monotonic, until
 from tests.e2e.harness.witness import Row
 from tests.e2e.harness.world import World
 

@@ -17,12 +17,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from openclaw_simulator.handshake import Access
+from openclaw_simulator.world import World
+from tests.e2e.harness.conditions import until
 from tests.e2e.harness.daemon import REPOSITORY
-from tests.e2e.harness.waiting import until
 from tests.unit.crash.stage import NotingGateway, stuck_world
 from watchdog.adapters.clock import SystemClock
-from watchdog.simulator.handshake import Access
-from watchdog.simulator.world import World
 
 T = TypeVar("T")
 

@@ -9,15 +9,15 @@ from datetime import timedelta
 
 from tests.incidents.cases import Case, Expect, Right, See, names_like, span
 from tests.incidents.script import BYSTANDER, NAME, ScriptedGateway, Sent, World
-from watchdog.adapters.ledger import Ledger
-from watchdog.adapters.unmetered import NoMeter
 from watchdog.config import parse
 from watchdog.core.policy import Step
 from watchdog.core.verdict import Verdict
+from watchdog.ledger.ledger import Ledger
 from watchdog.service.events import RecordedLog
 from watchdog.service.ledger import MessageKind
-from watchdog.service.planning import Action, Decision
-from watchdog.service.report import PassReport
+from watchdog.service.null_meter import NoMeter
+from watchdog.service.pass_report import PassReport
+from watchdog.service.plan import Action, Decision
 from watchdog.service.watch import Watch, may_act
 
 SOONEST = 0.2

@@ -11,35 +11,35 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import cast
 
-from tests.sim import judging
-from tests.sim.judging import Judge, Tally, Violation
+from openclaw_simulator.faults import Wire
+from openclaw_simulator.handshake import Access
+from openclaw_simulator.locks import lock_holder
+from openclaw_simulator.profiles import PROFILES
+from openclaw_simulator.world import World
+from tests.sim import judge as judging
+from tests.sim.judge import Judge, Tally, Violation
 from tests.sim.lives import KeptNotes, Killed, Life, LivedLedger
-from tests.sim.pacing import SkippingRunner
+from tests.sim.paced_runner import SkippingRunner
 from tests.sim.people import Company, Habits, People
 from tests.sim.timeline import HostClock, Timeline, VirtualLoop
 from tests.sim.weather import Weather
-from tests.sim.wiring import Wiring
-from watchdog.adapters.ledger import Ledger
-from watchdog.adapters.unmetered import NoMeter
+from tests.sim.wire import Wiring
 from watchdog.config.models import Config
 from watchdog.config.policybook import build_policy_book
 from watchdog.core.model import Lock, LockSight, ReplyAddress
 from watchdog.core.policy import PolicyBook
 from watchdog.gateway.client import GatewayClient
-from watchdog.gateway.endpoint import Endpoint
-from watchdog.gateway.identity import DeviceIdentity
-from watchdog.gateway.link import Credentials
-from watchdog.gateway.secrets import Secret
+from watchdog.gateway.wire.connection import Credentials
+from watchdog.gateway.wire.endpoint import Endpoint
+from watchdog.gateway.wire.identity import DeviceIdentity
+from watchdog.ledger.ledger import Ledger
 from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event, RecordedLog
 from watchdog.service.ledger import Ledger as LedgerPort
-from watchdog.service.report import PassReport
+from watchdog.service.null_meter import NoMeter
+from watchdog.service.pass_report import PassReport
+from watchdog.service.secret import Secret
 from watchdog.service.watch import Watch, may_act
-from watchdog.simulator.faults import Wire
-from watchdog.simulator.handshake import Access
-from watchdog.simulator.locks import lock_holder
-from watchdog.simulator.profiles import PROFILES
-from watchdog.simulator.world import World
 
 GATEWAY = "home"
 STATE_DIR = "/simulated/.openclaw"

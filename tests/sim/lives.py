@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.effects import LEDGER_WRITES
-from watchdog.adapters.ledger import Ledger
+from watchdog.ledger.ledger import Ledger
 from watchdog.service.ledger import Message
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from watchdog.core.model import SessionKind
-from watchdog.simulator import sessions as turns
-from watchdog.simulator.people import key_of_chat
-from watchdog.simulator.process import Phase
-from watchdog.simulator.records import Person
-from watchdog.simulator.sessions import Activity, Address, Origin, Step, Turn
-from watchdog.simulator.traffic import turn_of
-from watchdog.simulator.world import World
+from openclaw_simulator import sessions as turns
+from openclaw_simulator.people import key_of_chat
+from openclaw_simulator.process import Phase
+from openclaw_simulator.records import Person
+from openclaw_simulator.sessions import Activity, Address, Origin, SessionKind, Step, Turn
+from openclaw_simulator.world import World
+from tests.simulator.traffic import turn_of
 
 HOUR = 3600.0
 _WEIGHTS = (

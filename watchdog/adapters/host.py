@@ -103,7 +103,7 @@ def _chats_in(value: object, depth: int = 0) -> set[str]:
 
 
 class Host:
-    """This machine. Also what ``watchdog.gateway.discovery`` asks about processes and accounts."""
+    """This machine. Also what ``watchdog.discovery.profiles`` asks about processes and accounts."""
 
     def __init__(self, *, proc: Path = Path("/proc"), platform: str = sys.platform) -> None:
         self._proc = proc

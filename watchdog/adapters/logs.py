@@ -337,7 +337,8 @@ class _Repeats:
 
 
 class _Bridge(logging.Handler):
-    """Standard-library records as our events. apprise is left out: its warnings name URLs; ``notify`` tells its failures.
+    """Standard-library records as our events. apprise is left out: its warnings name URLs; ``notify.delivery`` tells
+    its failures.
 
     What a library repeats is written once a minute, with the count."""
 

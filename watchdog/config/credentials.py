@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from watchdog.config.loading import LoadedConfig
+from watchdog.config.loader import LoadedConfig
 from watchdog.config.models import Config, Gateway, NotifyTarget
 from watchdog.config.problems import KeyPath, Problem, SecretError
 from watchdog.config.references import MissingVariableError, absolute, expand

@@ -321,7 +321,7 @@ class GatewayFacts:
     capabilities: Capabilities
     booted_at: datetime | None
     """When the gateway process started, on the *gateway's* clock; perhaps earlier, never later: what says it (its time
-    at the hello minus ``uptimeMs``) leaves out the host's sleep, see ``watchdog.gateway.boots``."""
+    at the hello minus ``uptimeMs``) leaves out the host's sleep, see ``watchdog.gateway.wire.boot_time``."""
     boot_id: str | None = None
     """Changes with every start, in-process restarts included (2026.9.x; None before)."""
     methods: frozenset[str] = frozenset()

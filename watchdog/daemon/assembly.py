@@ -11,30 +11,31 @@ import platformdirs
 
 from watchdog.adapters.clock import SystemClock
 from watchdog.adapters.host import Host
-from watchdog.adapters.ledger import Ledger
 from watchdog.adapters.notes import HandoffNotes
-from watchdog.adapters.recording_file import recordings_folder
-from watchdog.adapters.supervisor import Supervisor
+from watchdog.adapters.sd_notify import Supervisor
+from watchdog.config import Gateway, LoadedConfig, load
 from watchdog.config import Gateway as GatewaySection
-from watchdog.config import LoadedConfig, load
 from watchdog.core.policy import Step
 from watchdog.daemon.endpoints import EndpointFinder
-from watchdog.daemon.local_gateways import LocalGateways
-from watchdog.daemon.machine import Machine
-from watchdog.daemon.page import Page
-from watchdog.daemon.recordings import Recordings
-from watchdog.daemon.restarting import Restarts
-from watchdog.daemon.telling import Teller
+from watchdog.discovery.local_gateways import LocalGateways
+from watchdog.discovery.machine import Machine
 from watchdog.gateway.client import GatewayClient
-from watchdog.gateway.identity import DeviceIdentity, DeviceTokens, is_device_token
-from watchdog.gateway.secrets import Secret
+from watchdog.gateway.wire.identity import DeviceIdentity, DeviceTokens, is_device_token
+from watchdog.gateway_restart.restarts import Restarts
+from watchdog.ledger.ledger import Ledger
+from watchdog.notify.notifications import Teller
+from watchdog.replay.recorded_gateway import recorded
+from watchdog.replay.recording_file import recordings_folder
+from watchdog.replay.recordings import Recordings
 from watchdog.service.errors import WatchdogError
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import Notes
+from watchdog.service.pass_report import PassReport
 from watchdog.service.ports import Clock, Meter
 from watchdog.service.redaction import Secrets
-from watchdog.service.report import PassReport
+from watchdog.service.secret import Secret
 from watchdog.service.watch import Watch, may_act
+from watchdog.status.publisher import Page
 
 
 async def _nothing(_report: PassReport) -> None: ...
@@ -213,29 +214,35 @@ class Builder:
         """One watch per configured gateway, or for those in ``only``."""
         book = loaded.policy_book
         spare = Ledger.in_memory(wall=lambda: self.clock.now().wall)
-        return [
-            Watch(
-                gateway=self.client(
+
+        def watch(section: Gateway) -> Watch:
+            recorder = recordings.begin(section.name, loaded) if recordings is not None else None
+            gateway, log = recorded(
+                self.client(
                     section,
                     identity,
                     frozenset() if is_observing else may_act(book, section.name),
                     may_act(book, section.name),
                 ),
+                self.log,
+                recorder,
+            )
+            return Watch(
+                gateway=gateway,
                 book=book,
                 ledger=ledger,
                 notes=notes,
                 clock=self.clock,
-                log=self.log,
+                log=log,
                 meter=self.meter,
                 poll_every=loaded.config.poll_every,
                 full_sweep_every=loaded.config.full_sweep_every,
                 is_observing=is_observing,
                 spare_ledger=spare,
-                recorder=recordings.begin(section.name, loaded) if recordings is not None else None,
+                recorder=recorder,
             )
-            for section in loaded.config.gateways
-            if only is None or section.name in only
-        ]
+
+        return [watch(section) for section in loaded.config.gateways if only is None or section.name in only]
 
     def parts(self, *, is_observing: bool) -> Parts:
         """The daemon's parts. Raises ``LedgerError`` leaves and ``OSError`` when the state folder cannot be used."""

@@ -21,20 +21,20 @@ from pathlib import Path
 
 from watchdog.config import Gateway as GatewaySection
 from watchdog.config import SecretError, resolve_secret
-from watchdog.daemon.addresses import is_local, is_same_place
-from watchdog.daemon.local_gateways import LocalGateway
-from watchdog.daemon.machine import Machine
+from watchdog.discovery.found import DiscoveredGateway
+from watchdog.discovery.gateway_lock import Address
+from watchdog.discovery.local_gateways import LocalGateway
+from watchdog.discovery.machine import Machine
+from watchdog.discovery.openclaw_config import CONFIG_NAMES, DiscoveryError
 from watchdog.gateway.capabilities import READ
-from watchdog.gateway.dialing import CheckPeer
-from watchdog.gateway.discovery import DiscoveredGateway
-from watchdog.gateway.endpoint import Endpoint
-from watchdog.gateway.gateway_lock import Address
-from watchdog.gateway.identity import DeviceIdentity, DeviceTokens
-from watchdog.gateway.link import Credentials
-from watchdog.gateway.openclaw_config import CONFIG_NAMES, DiscoveryError
-from watchdog.gateway.secrets import Secret
+from watchdog.gateway.wire.addresses import is_local, is_same_place
+from watchdog.gateway.wire.connection import Credentials
+from watchdog.gateway.wire.dial import CheckPeer
+from watchdog.gateway.wire.endpoint import Endpoint
+from watchdog.gateway.wire.identity import DeviceIdentity, DeviceTokens
 from watchdog.service import errors
 from watchdog.service.ownership import owner_of
+from watchdog.service.secret import Secret
 
 KeepSecret = Callable[[str], None]
 

@@ -26,19 +26,19 @@ from watchdog.core.model import GatewayPhase
 from watchdog.core.recovery import Attempt
 from watchdog.daemon.assembly import Parts
 from watchdog.daemon.file_watch import SETTLED, FileWatch, Sight
-from watchdog.daemon.local_gateways import follows_machine
 from watchdog.daemon.one_watch import OneWatch, Twin
+from watchdog.daemon.pass_slots import Turns, first_after
 from watchdog.daemon.places import places_of
 from watchdog.daemon.runner import Runner
-from watchdog.daemon.seldom import Seldom
-from watchdog.daemon.turns import Turns, first_after
+from watchdog.daemon.throttle import Seldom
+from watchdog.discovery.local_gateways import follows_machine
 from watchdog.service import announcements, descriptors
 from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event
 from watchdog.service.ledger import AuditLine
-from watchdog.service.report import PassReport
-from watchdog.service.state import PROGRAM
+from watchdog.service.pass_report import PassReport
 from watchdog.service.watch import Watch, may_act
+from watchdog.status.model import PROGRAM
 
 DRAIN_LIMIT = 60.0
 """Seconds a pass may take to finish after SIGTERM; a deed's answer is waited for at most 15 s."""

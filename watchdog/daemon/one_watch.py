@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from watchdog.config import Gateway, LoadedConfig, Problem
 from watchdog.core.model import ProcessSigns
 from watchdog.core.same_process import is_same_process
-from watchdog.daemon.local_gateways import stands_for_all
-from watchdog.service.report import PassReport
+from watchdog.discovery.local_gateways import stands_for_all
+from watchdog.service.pass_report import PassReport
 
 
 @dataclass(frozen=True, slots=True)

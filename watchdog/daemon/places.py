@@ -7,7 +7,7 @@ import os
 
 from watchdog.config import Gateway, LoadedConfig
 from watchdog.config.checks import address_of
-from watchdog.daemon.local_gateways import LocalGateway
+from watchdog.discovery.local_gateways import LocalGateway
 
 
 def places_of(loaded: LoadedConfig) -> dict[str, str]:

@@ -14,12 +14,12 @@ from datetime import timedelta
 from random import Random
 
 from watchdog.core.model import Moment
-from watchdog.daemon.turns import Turns
+from watchdog.daemon.pass_slots import Turns
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
-from watchdog.service.pace import SOONEST
+from watchdog.service.pass_report import PassReport
+from watchdog.service.poll_pace import SOONEST
 from watchdog.service.ports import Clock
-from watchdog.service.report import PassReport
 from watchdog.service.watch import Watch
 
 AfterPass = Callable[[PassReport], Awaitable[None]]

@@ -17,8 +17,6 @@ import msgspec
 
 from watchdog.core.model import GatewayFacts, Look, ReplyAddress, Session, Snapshot
 from watchdog.core.policy import Step
-from watchdog.gateway.answers import decoded
-from watchdog.gateway.boots import Boots
 from watchdog.gateway.capabilities import (
     ADMIN,
     READ,
@@ -28,21 +26,23 @@ from watchdog.gateway.capabilities import (
     scopes_for,
     step_problem_of,
 )
-from watchdog.gateway.channels import channel_problem
-from watchdog.gateway.clock_step import ClockReading
-from watchdog.gateway.delivery_reports import DeliveryReports
-from watchdog.gateway.dialing import Dial
-from watchdog.gateway.endpoint import Endpoint
-from watchdog.gateway.grants import Grants
-from watchdog.gateway.hello import boot_reading, facts_of
-from watchdog.gateway.identity import DeviceIdentity
-from watchdog.gateway.link import Introduction, Link
-from watchdog.gateway.lister import Lister
-from watchdog.gateway.looking import Looker
-from watchdog.gateway.probing import AbortProbe
-from watchdog.gateway.rows import instant
-from watchdog.gateway.sending import send
-from watchdog.gateway.waiting import Ask
+from watchdog.gateway.recovery.channels import channel_problem
+from watchdog.gateway.recovery.delivery_reports import DeliveryReports
+from watchdog.gateway.recovery.scopes import Grants
+from watchdog.gateway.recovery.send import send
+from watchdog.gateway.sessions.abort_probe import AbortProbe
+from watchdog.gateway.sessions.clock_step import ClockReading
+from watchdog.gateway.sessions.inspect import Looker
+from watchdog.gateway.sessions.pending import Ask
+from watchdog.gateway.sessions.poll import Lister
+from watchdog.gateway.wire.answers import decoded
+from watchdog.gateway.wire.boot_time import Boots
+from watchdog.gateway.wire.connection import Introduction, Link
+from watchdog.gateway.wire.dial import Dial
+from watchdog.gateway.wire.endpoint import Endpoint
+from watchdog.gateway.wire.handshake import boot_reading, facts_of
+from watchdog.gateway.wire.identity import DeviceIdentity
+from watchdog.gateway.wire.timestamps import instant
 from watchdog.service import descriptors, errors
 from watchdog.service.ports import Clock, Deed, Host, Loss, Receipt, Wants
 

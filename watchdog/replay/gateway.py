@@ -1,7 +1,7 @@
 """A gateway that answers a watch out of a recording, one pass at a time, and never does anything.
 
-What was asked at the time is answered as it was then; what was not asked is lent (``lending``) or unknown. How each
-session stands to the recorded world is in ``_Turn``; see the package's docstring for the three ways.
+What was asked at the time is answered as it was then; what was not asked is lent (``transcript_backfill``) or unknown.
+How each session stands to the recorded world is in ``_Turn``; see the package's docstring for the three ways.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from watchdog.core.model import GatewayFacts, Look, Moment, ReplyAddress, Sessio
 from watchdog.core.policy import Step
 from watchdog.core.tracking import RunIdentity
 from watchdog.gateway.capabilities import step_problem_of
-from watchdog.replay.lending import Lender
 from watchdog.replay.passes import Done, Listing, Pass
+from watchdog.replay.transcript_backfill import Lender
 from watchdog.service import errors
 from watchdog.service.ports import Deed, Loss, Receipt, Wants
 

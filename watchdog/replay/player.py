@@ -8,18 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from watchdog.adapters.ledger import Ledger
-from watchdog.adapters.unmetered import NoMeter
 from watchdog.core.model import Status
 from watchdog.core.policy import PolicyBook
 from watchdog.core.recovery import AttemptState
+from watchdog.ledger.ledger import Ledger
 from watchdog.replay.gateway import RecordedClock, ReplayedGateway, World
-from watchdog.replay.lending import Lender
 from watchdog.replay.passes import OperatorState, Pass, Past
-from watchdog.replay.reading import Head, NotARecording, Recording
+from watchdog.replay.reader import Head, NotARecording, Recording
+from watchdog.replay.recorder import RECORDED_EVENTS
+from watchdog.replay.transcript_backfill import Lender
 from watchdog.service.events import Event, Recorded, RecordedLog
 from watchdog.service.ledger import Outcome, Pause, Quarantine
-from watchdog.service.recording.recorder import RECORDED_EVENTS
+from watchdog.service.null_meter import NoMeter
 from watchdog.service.watch import Watch
 
 _WHO = "the recording"

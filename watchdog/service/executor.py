@@ -29,8 +29,8 @@ from watchdog.core.verdict import Verdict
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import HandoffNote, Incident, Ledger, Notes
-from watchdog.service.observing import Judged, Observer, look_wants
-from watchdog.service.planning import Action, Decision, GatewayStanding, decide, hangs_alive, interrupted_at
+from watchdog.service.observer import Judged, Observer, look_wants
+from watchdog.service.plan import Action, Decision, GatewayStanding, decide, hangs_alive, interrupted_at
 from watchdog.service.ports import Clock, Deed, Gateway, Meter
 
 

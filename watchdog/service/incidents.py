@@ -29,8 +29,8 @@ from watchdog.core.verdict import Verdict
 from watchdog.service import announcements, errors
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import Incident, Ledger, Message, Outcome, Quarantine
-from watchdog.service.observing import Judged
-from watchdog.service.planning import Decision, hangs_alive, was_sent
+from watchdog.service.observer import Judged
+from watchdog.service.plan import Decision, hangs_alive, was_sent
 from watchdog.service.ports import Gateway, Meter, Wants
 
 

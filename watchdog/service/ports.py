@@ -18,6 +18,7 @@ from watchdog.core.model import (
 )
 from watchdog.core.policy import Step
 from watchdog.service.errors import GatewayError
+from watchdog.service.ledger import Ledger
 
 
 class Clock(Protocol):
@@ -26,6 +27,19 @@ class Clock(Protocol):
     def now(self) -> Moment: ...
 
     async def sleep(self, seconds: float) -> None: ...
+
+
+class PassRecorder(Protocol):
+    """Notes what a pass saw, for ``replay``; the gateway and the log it reads along are given to the watch by whoever
+    records."""
+
+    def begin(self, now: Moment, ledger: Ledger) -> None:
+        """A pass begins, and ``ledger`` is what it will decide on. Called again when it starts over."""
+        ...
+
+    def end(self, *, is_writable: bool) -> None:
+        """The pass has ended; ``is_writable``: its ledger could be written."""
+        ...
 
 
 class Meter(Protocol):

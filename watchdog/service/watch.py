@@ -18,19 +18,17 @@ from watchdog.core.verdict import Verdict
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
 from watchdog.service.executor import Executor
-from watchdog.service.fleet import Fleet
+from watchdog.service.fleet_breaker import Fleet
+from watchdog.service.gateway_trust import Trust
 from watchdog.service.incidents import Incidents
 from watchdog.service.ledger import Ledger, Notes, Stop
-from watchdog.service.observing import Judged, Observer
+from watchdog.service.observer import Judged, Observer
 from watchdog.service.outages import Outages, phase_of
-from watchdog.service.pace import Pace, pace
-from watchdog.service.planning import Action, Decision, GatewayStanding, decide, hangs_alive
-from watchdog.service.ports import Clock, Gateway, Loss, Meter
-from watchdog.service.recording.recorded import RecordedGateway, RecordedLog
-from watchdog.service.recording.recorder import Recorder
-from watchdog.service.report import PassReport
-from watchdog.service.saying import Reporter
-from watchdog.service.trust import Trust
+from watchdog.service.pass_log import Reporter
+from watchdog.service.pass_report import PassReport
+from watchdog.service.plan import Action, Decision, GatewayStanding, decide, hangs_alive
+from watchdog.service.poll_pace import Pace, pace
+from watchdog.service.ports import Clock, Gateway, Loss, Meter, PassRecorder
 
 REST_WHEN_SICK = timedelta(seconds=10)
 """A gateway that says it is too busy is not asked again, for any session, before this: signing in and looking again for
@@ -53,8 +51,8 @@ class Watch:
     """``run --observe``: judge and tell, never act."""
     spare_ledger: Ledger | None = None
     """Kept in memory: watching and telling go on with it while the real one cannot be used, and no deed is done."""
-    recorder: Recorder | None = None
-    """Notes what every pass saw, for ``replay``. None: nothing is recorded."""
+    recorder: PassRecorder | None = None
+    """Is told where a pass begins and ends. None: nothing is recorded."""
     full_sweep_every: timedelta = timedelta(minutes=15)
     """How long at most rows that seem to be at rest are believed without reading them again."""
     pace: Pace = field(init=False)
@@ -83,8 +81,6 @@ class Watch:
 
     def __post_init__(self) -> None:
         self._real_ledger = self.ledger
-        if self.recorder is not None:
-            self.gateway, self.log = RecordedGateway(self.gateway, self.recorder), RecordedLog(self.log, self.recorder)
         self.pace = pace(self.poll_every, self.book, ())
         self.trust = Trust(stall_after=_stall_after(self.pace))
         self.observer = Observer(self.gateway, self.book, self.trust)

@@ -23,28 +23,28 @@ from rich.console import ConsoleDimensions, RenderableType
 from rich.text import Text
 from typer.testing import CliRunner, Result
 
+from openclaw_simulator.profiles import PROFILES
+from openclaw_simulator.scenarios import Case, Expected, Finding, Standing
+from openclaw_simulator.server import SimulatedGateway
+from openclaw_simulator.world import World as SimulatedWorld
 from tests.unit.hostile import ANY_TEXT, HOSTILE, hostile, is_printable
 from tests.unit.service.world import V96, FakeGateway, World, dead
-from tests.unit.status_page.support import NOW, full_document
+from tests.unit.status.support import NOW, full_document
 from watchdog import cli
 from watchdog.adapters.clock import SystemClock
-from watchdog.adapters.ledger import Ledger
-from watchdog.cli import checking, demonstrating, doctoring, recording, replaying
+from watchdog.cli import check, demo, doctor, history, replay
 from watchdog.cli.app import app
-from watchdog.cli.explained import Explained
-from watchdog.cli.explaining import explanation_lines
-from watchdog.cli.frames import lost_frame, status_lines, top_frame
+from watchdog.cli.explain import explanation_lines
+from watchdog.cli.explanation import Explained
+from watchdog.cli.render import lost_frame, status_lines, top_frame
 from watchdog.cli.screen import screen, text_of
 from watchdog.cli.shared import Leave, print_json, say, say_error
 from watchdog.core.printable import read, shown_key
 from watchdog.daemon.assembly import ledger_path
+from watchdog.ledger.ledger import Ledger
 from watchdog.replay.story import Line, Story
-from watchdog.service.inspecting import Inspection, inspect
 from watchdog.service.ledger import AuditLine, Incident, Outcome, Quarantine
-from watchdog.simulator.profiles import PROFILES
-from watchdog.simulator.scenarios import Case, Expected, Finding, Standing
-from watchdog.simulator.server import SimulatedGateway
-from watchdog.simulator.world import World as SimulatedWorld
+from watchdog.service.one_shot import Inspection, inspect
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -104,7 +104,7 @@ def inspected(key: str, text: str) -> tuple[World, Inspection]:
 @given(ANY_TEXT)
 def test_check(text: str) -> None:
     _, found = inspected(text, text)
-    out = printed(lambda: checking._print([found, checking.Unreached("away", f"away: {text}")]))
+    out = printed(lambda: check._print([found, check.Unreached("away", f"away: {text}")]))
     assert_text(out)
     assert holds_key(out, text)
     assert sum(shown_key(text) in line for line in out.split("\n")) >= 1, "whole, on one line"
@@ -169,7 +169,7 @@ def test_status_and_top(text: str) -> None:
 @given(ANY_TEXT)
 def test_history(text: str) -> None:
     incident = Incident(text, text, text, "sid", NOW.wall, text, Outcome.OPEN)
-    out = printed(lambda: recording._print([incident], [AuditLine(NOW.wall, text, text, text)], NOW.wall))
+    out = printed(lambda: history._print([incident], [AuditLine(NOW.wall, text, text, text)], NOW.wall))
     assert_text(out)
     assert holds_key(out, text)
 
@@ -179,7 +179,7 @@ def test_history(text: str) -> None:
 @given(ANY_TEXT)
 def test_replay(text: str) -> None:
     story = Story(text, (Line(NOW.wall, "held", text),), (Line(NOW.wall, text, "resume"),), frozenset())
-    out = printed(lambda: replaying._print_story(screen(), story, "¹"))
+    out = printed(lambda: replay._print_story(screen(), story, "¹"))
     assert_text(out)
     assert holds_key(out, text)
 
@@ -189,11 +189,9 @@ def test_replay(text: str) -> None:
 @given(ANY_TEXT)
 def test_doctor_demo_and_sentences(text: str) -> None:
     lines = (
-        lambda: doctoring.show([doctoring.Finding(text, doctoring.Grade.WARN, text)]),
+        lambda: doctor.show([doctor.Finding(text, doctor.Grade.WARN, text)]),
         lambda: screen(is_picture=True).print(
-            demonstrating._frame(
-                [Finding(Case(text, Expected.UNTOUCHED, text), Standing.RIGHT, text)], _story(text), "1s"
-            )
+            demo._frame([Finding(Case(text, Expected.UNTOUCHED, text), Standing.RIGHT, text)], _story(text), "1s")
         ),
         lambda: say(text),
         lambda: say_error(text),
@@ -204,8 +202,8 @@ def test_doctor_demo_and_sentences(text: str) -> None:
     assert printed(lambda: say_error(text)).count("\n") == 1, "one sentence stays one line"
 
 
-def _story(text: str) -> demonstrating._Story:
-    story = demonstrating._Story()
+def _story(text: str) -> demo._Story:
+    story = demo._Story()
     story.lines.append(text)
     return story
 

@@ -16,8 +16,8 @@ from watchdog.config import ConfigError, FoundGateway, effective, json_schema, p
 from watchdog.config.document import read_document
 from watchdog.config.generate import FOLDER, generated, main
 from watchdog.config.models import Config
+from watchdog.config.refusals import section_of
 from watchdog.config.template import default_text
-from watchdog.config.wording import section_of
 from watchdog.core.policy import BACKGROUND_MATCHES
 
 EXAMPLE = (FOLDER / "watchdog.example.yaml").read_text()

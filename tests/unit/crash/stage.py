@@ -15,17 +15,17 @@ from typing import Any, cast
 
 from websockets.asyncio.server import ServerConnection
 
+from openclaw_simulator import sessions as turns
+from openclaw_simulator.handshake import Access
+from openclaw_simulator.locks import LockFiles
+from openclaw_simulator.profiles import PROFILES
+from openclaw_simulator.records import Deed
+from openclaw_simulator.server import SimulatedGateway
+from openclaw_simulator.sessions import Address
+from openclaw_simulator.world import World
 from tests.effects import DOING
 from watchdog.adapters.clock import SystemClock
-from watchdog.gateway.rows import agent_of
-from watchdog.simulator import sessions as turns
-from watchdog.simulator.handshake import Access
-from watchdog.simulator.locks import LockFiles
-from watchdog.simulator.profiles import PROFILES
-from watchdog.simulator.records import Deed
-from watchdog.simulator.server import SimulatedGateway
-from watchdog.simulator.sessions import Address
-from watchdog.simulator.world import World
+from watchdog.gateway.sessions.rows import agent_of
 
 KEY = "agent:main:irc:direct:alice"
 REQUEST = "summarise the incident from last night"

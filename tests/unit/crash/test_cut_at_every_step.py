@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.simulator.records import Truth
+from openclaw_simulator.records import Truth
 
 from .lives import CutAt, Launcher, Life, Record, launching, until
 from .stage import KEY, REQUEST, Listener, NotingGateway, listening, stuck_world

@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
-from tests.unit.adapters.outbox import ManualClock, Outbox, told
 from tests.unit.descriptors import none_left
-from tests.unit.status_page.test_page import free_port
-from watchdog.adapters.metrics import PrometheusMeter
-from watchdog.adapters.notify import Heartbeat, Notifier, Target
+from tests.unit.notify.outbox import ManualClock, Outbox, told
+from tests.unit.status.test_publisher import free_port
 from watchdog.config import load
 from watchdog.daemon.assembly import Builder
 from watchdog.daemon.loop import Daemon
+from watchdog.notify.delivery import Heartbeat, Notifier, Target
 from watchdog.service import descriptors
 from watchdog.service.events import Event, RecordedLog
+from watchdog.status.metrics import PrometheusMeter
 
 CONFIG = """
 gateways:

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.gateway_discovery.support import Machine
-from tests.unit.gateway_discovery.test_cells import TOKEN, play_runtime, write_registry
+from tests.unit.discovery.support import Machine
+from tests.unit.discovery.test_fleet_cells import TOKEN, play_runtime, write_registry
 from watchdog.config import Gateway, parse
 from watchdog.daemon.endpoints import EndpointFinder
-from watchdog.daemon.local_gateways import LocalGateway
-from watchdog.daemon.machine import Machine as Here
-from watchdog.gateway.cells import read_registry
-from watchdog.gateway.endpoint import Endpoint
-from watchdog.gateway.identity import DeviceIdentity, DeviceTokens
-from watchdog.gateway.openclaw_config import ConfigPlace
+from watchdog.discovery.fleet_cells import read_registry
+from watchdog.discovery.local_gateways import LocalGateway
+from watchdog.discovery.machine import Machine as Here
+from watchdog.discovery.openclaw_config import ConfigPlace
+from watchdog.gateway.wire.endpoint import Endpoint
+from watchdog.gateway.wire.identity import DeviceIdentity, DeviceTokens
 from watchdog.service import errors
 from watchdog.service.redaction import Secrets
 

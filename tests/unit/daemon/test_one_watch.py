@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
+from openclaw_simulator.profiles import PROFILES
+from openclaw_simulator.scenarios import demo_world
+from openclaw_simulator.server import SimulatedGateway
 from watchdog.adapters.clock import SystemClock
-from watchdog.adapters.ledger import Ledger
-from watchdog.adapters.unmetered import NoMeter
 from watchdog.config import load, parse
 from watchdog.daemon.assembly import Builder, ledger_path
 from watchdog.daemon.loop import Daemon
 from watchdog.daemon.one_watch import problem_of
+from watchdog.ledger.ledger import Ledger
 from watchdog.service.events import Event, RecordedLog
-from watchdog.simulator.profiles import PROFILES
-from watchdog.simulator.scenarios import demo_world
-from watchdog.simulator.server import SimulatedGateway
+from watchdog.service.null_meter import NoMeter
 
 CONFIG = """
 gateways:

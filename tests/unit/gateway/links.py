@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from watchdog.gateway.link import Credentials, Introduction, Link
+from watchdog.gateway.wire.connection import Credentials, Introduction, Link
 from watchdog.service import errors
 
 from .server import WireGateway, running

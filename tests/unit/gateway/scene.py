@@ -10,8 +10,8 @@ from typing import Any
 from watchdog.core.model import ReplyAddress, Session, SessionKind, Status
 from watchdog.core.policy import Step
 from watchdog.gateway.client import GatewayClient
-from watchdog.gateway.endpoint import Endpoint
-from watchdog.gateway.link import Credentials
+from watchdog.gateway.wire.connection import Credentials
+from watchdog.gateway.wire.endpoint import Endpoint
 
 from .server import CHALLENGE_TS, Answer, Answers, Refused, WireGateway, running
 from .support import OURS, STRANGER, StillClock, ToldHost, secret

@@ -16,13 +16,13 @@ from watchdog.core.model import (
     Session,
 )
 from watchdog.core.policy import Step
-from watchdog.gateway.answers import LARGEST
 from watchdog.gateway.client import SIGN_IN_SETTLES, GatewayClient
-from watchdog.gateway.endpoint import Endpoint
-from watchdog.gateway.grants import CHECK_AGAIN
-from watchdog.gateway.hello import MOST_METHODS
-from watchdog.gateway.listing import PAGE_SIZE
-from watchdog.gateway.sending import TELLING_PAUSE, TELLING_TRIES
+from watchdog.gateway.recovery.scopes import CHECK_AGAIN
+from watchdog.gateway.recovery.send import TELLING_PAUSE, TELLING_TRIES
+from watchdog.gateway.sessions.pages import PAGE_SIZE
+from watchdog.gateway.wire.answers import LARGEST
+from watchdog.gateway.wire.endpoint import Endpoint
+from watchdog.gateway.wire.handshake import MOST_METHODS
 from watchdog.service import errors
 from watchdog.service.ports import Deed, Wants
 

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from watchdog.adapters.ledger import Ledger
 from watchdog.core.model import GatewayPhase, Moment
 from watchdog.core.policy import Budget
+from watchdog.gateway_restart.decision import Rule, Supervision, Unit
+from watchdog.gateway_restart.restarter import Asked, Circumstances, Restarter
+from watchdog.ledger.ledger import Ledger
 from watchdog.service import errors
 from watchdog.service.events import Event, RecordedLog
-from watchdog.service.gateway_restart import WINDOW, Restart, Rule, Supervision, Unit
 from watchdog.service.ledger import Message
 from watchdog.service.outages import phase_of
+from watchdog.service.pass_report import PassReport
 from watchdog.service.ports import Loss
-from watchdog.service.report import PassReport
-from watchdog.service.restarting import Asked, Circumstances, Restarter
+from watchdog.service.restart_record import WINDOW, Restart
 
 NAME = "home"
 START = datetime(2026, 9, 14, 14, 0, tzinfo=UTC)

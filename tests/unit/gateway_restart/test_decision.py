@@ -10,23 +10,21 @@ import pytest
 
 from watchdog.core.model import GatewayPhase
 from watchdog.core.policy import Budget
-from watchdog.service.gateway_restart import (
+from watchdog.gateway_restart.decision import (
     BACKOFF,
     FINAL,
     HELPS_WITHIN,
     NOT_YET,
-    WINDOW,
     Choice,
     HoldName,
     Outage,
-    Restart,
-    RestartOutcome,
     Sight,
     Standing,
     Supervision,
     Unit,
     decide,
 )
+from watchdog.service.restart_record import WINDOW, Restart, RestartOutcome
 
 from .support import HOUR, MINUTE, NAME, RULE, RUNNING, START, moment
 

@@ -12,19 +12,19 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.core.support import facts
-from watchdog.adapters.ledger import Ledger
-from watchdog.adapters.unmetered import NoMeter
 from watchdog.config import LoadedConfig, parse
 from watchdog.core.model import GatewayFacts, GatewayPhase, Snapshot
 from watchdog.core.policy import Step
-from watchdog.daemon.restarting import Restarts
+from watchdog.gateway_restart.decision import Sight, Supervision, sight_of
+from watchdog.gateway_restart.restarter import Asked
+from watchdog.gateway_restart.restarts import Restarts
+from watchdog.ledger.ledger import Ledger
 from watchdog.service import errors
 from watchdog.service.events import RecordedLog
-from watchdog.service.gateway_restart import Sight, Supervision, sight_of
 from watchdog.service.ledger import Notes
+from watchdog.service.null_meter import NoMeter
+from watchdog.service.pass_report import PassReport
 from watchdog.service.ports import Gateway, Loss
-from watchdog.service.report import PassReport
-from watchdog.service.restarting import Asked
 from watchdog.service.watch import Watch
 
 from .support import HANGS, MINUTE, NAME, POLL, REFUSED_CONNECTION, RUNNING, START, ManualClock, failed, good

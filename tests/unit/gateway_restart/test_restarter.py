@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from watchdog.gateway_restart.decision import Supervision, Unit
+from watchdog.gateway_restart.restarter import Asked, Circumstances
 from watchdog.service import errors
 from watchdog.service.events import Event
-from watchdog.service.gateway_restart import RestartOutcome, Supervision, Unit
 from watchdog.service.ledger import MessageKind
-from watchdog.service.restarting import Asked, Circumstances
+from watchdog.service.restart_record import RestartOutcome
 
 from .support import (
     DRAINING,

@@ -11,10 +11,10 @@ import pytest
 
 from watchdog.adapters.clock import SystemClock
 from watchdog.core.model import GatewayPhase, Moment
-from watchdog.gateway.identity import DeviceIdentity
-from watchdog.gateway.link import Credentials, Introduction, Link
+from watchdog.gateway.wire.connection import Credentials, Introduction, Link
+from watchdog.gateway.wire.identity import DeviceIdentity
+from watchdog.gateway_restart.decision import Outage, Sight, observe, sight_of
 from watchdog.service import errors
-from watchdog.service.gateway_restart import Outage, Sight, observe, sight_of
 from watchdog.service.ports import Loss
 
 from .support import (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.adapters.ledger import Ledger
+from watchdog.ledger.ledger import Ledger
 
 from .support import T0
 

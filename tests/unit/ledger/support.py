@@ -12,11 +12,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from watchdog.adapters.ledger import Ledger
 from watchdog.core.model import Status
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
+from watchdog.ledger.ledger import Ledger
 from watchdog.service.ledger import Incident, Message, MessageKind, Quarantine
 
 T0 = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -6,8 +6,8 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from watchdog.adapters.ledger import Ledger
 from watchdog.core.recovery import AttemptState
+from watchdog.ledger.ledger import Ledger
 
 from .support import T0, at, attempt_now, child, exit_code, opened, planned
 

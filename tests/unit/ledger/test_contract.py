@@ -8,11 +8,11 @@ from itertools import pairwise
 
 import pytest
 
-from watchdog.adapters.ledger import Ledger, LedgerRefused
 from watchdog.adapters.notes import HandoffNotes
 from watchdog.core.model import ReplyAddress
 from watchdog.core.policy import Step
 from watchdog.core.recovery import IN_FLIGHT, LIFE, AttemptState
+from watchdog.ledger.ledger import Ledger, LedgerRefused
 from watchdog.service import ledger as records
 from watchdog.service.errors import LedgerUnavailable
 from watchdog.service.ledger import HandoffNote, Outcome, Stop

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.adapters.ledger import Ledger
 from watchdog.core.policy import Step
 from watchdog.core.recovery import AttemptState
+from watchdog.ledger.ledger import Ledger
 from watchdog.service.ledger import Outcome
 
 from .support import RUN, T0, at, child, die, exit_code, in_child, opened, quarantine_of, query, stuck

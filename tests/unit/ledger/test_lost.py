@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.adapters.ledger import Ledger, LedgerRefused
 from watchdog.core.recovery import AttemptState
+from watchdog.ledger.ledger import Ledger, LedgerRefused
 from watchdog.service.errors import LedgerUnavailable
 
 from .support import T0, at, lost_at, opened, planned, query, started

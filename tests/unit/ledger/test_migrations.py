@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.adapters import ledger_schema as schema
-from watchdog.adapters.ledger import Ledger
-from watchdog.adapters.ledger_file import Access, LedgerFile
 from watchdog.core.policy import Step
+from watchdog.ledger import schema
+from watchdog.ledger.ledger import Ledger
+from watchdog.ledger.sqlite import Access, LedgerFile
 from watchdog.service.errors import LedgerTooNew, LedgerUnavailable
 from watchdog.service.ledger import Outcome
 

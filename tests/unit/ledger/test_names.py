@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from watchdog.adapters.ledger import Ledger
 from watchdog.core.policy import Budget, Step
 from watchdog.core.recovery import AttemptState
+from watchdog.ledger.ledger import Ledger
 from watchdog.service.ledger import Outcome, Stop
 
 from .support import T0, at, attempt_now, opened, planned, quarantine_of, started, stuck

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.adapters import ledger_schema as schema
-from watchdog.adapters.ledger import Ledger
-from watchdog.adapters.ledger_incidents import RUN_HELD_FOR
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState
+from watchdog.ledger import schema
+from watchdog.ledger.incidents import RUN_HELD_FOR
+from watchdog.ledger.ledger import Ledger
 from watchdog.service.ledger import Incident, Outcome
 
 from .support import RUN, at, attempt_now, opened, planned, query

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from watchdog.adapters.ledger import Ledger
+from watchdog.ledger.ledger import Ledger
 
 from .support import T0, at, stuck
 

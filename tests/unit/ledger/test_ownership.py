@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.adapters.ledger import Ledger, LedgerRefused
+from watchdog.ledger.ledger import Ledger, LedgerRefused
 from watchdog.service.errors import LedgerInUse, LedgerUnavailable
 
 from .support import T0, at, die, in_child, opened, stuck

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.adapters.ledger import Ledger
+from watchdog.ledger.ledger import Ledger
 
 from .support import opened, query
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.adapters.ledger import Ledger
 from watchdog.core.recovery import AttemptState
+from watchdog.ledger.ledger import Ledger
 from watchdog.service.errors import LedgerUnavailable
 from watchdog.service.ledger import Outcome
 

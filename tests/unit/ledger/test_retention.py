@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from watchdog.adapters.ledger import Ledger
 from watchdog.core.recovery import AttemptState
+from watchdog.ledger.ledger import Ledger
 from watchdog.service.ledger import HandoffNote, Outcome, Stop
 
 from .support import T0, at, opened, planned, quarantine_of, started, stuck

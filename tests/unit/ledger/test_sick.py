@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.descriptors import none_left
-from watchdog.adapters.ledger import Ledger, LedgerRefused
+from watchdog.ledger.ledger import Ledger, LedgerRefused
 from watchdog.service.errors import LedgerUnavailable
 
 from .conftest import SmallDisk

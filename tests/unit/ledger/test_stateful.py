@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from watchdog.adapters.ledger import Ledger, LedgerRefused
 from watchdog.core.policy import Step
 from watchdog.core.recovery import IN_FLIGHT, LIFE, AttemptState
+from watchdog.ledger.ledger import Ledger, LedgerRefused
 from watchdog.service.ledger import Message, MessageKind, Outcome, Quarantine
 
 from .support import T0

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.replay.tape import TapedWorld, told
 from tests.unit.service.world import POLL, START, V96, V518, budget, dead, policy, tail_of, vague
 from watchdog.core.model import Status, TailKind
 from watchdog.core.policy import Match, Mode, Policy, PolicyBook, Recovery, Step, Thresholds
@@ -15,8 +16,6 @@ from watchdog.replay.gateway import World
 from watchdog.replay.player import Played
 from watchdog.replay.story import deeds, facts, stories
 from watchdog.service.events import Event
-
-from .taping import TapedWorld, told
 
 KEY = dead().key
 MINUTE = timedelta(minutes=1)

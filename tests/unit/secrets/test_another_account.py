@@ -22,11 +22,11 @@ import pytest
 from tests.e2e.harness.daemon import REPOSITORY
 from tests.unit.gateway.server import free_port
 from watchdog.adapters.host import Host
-from watchdog.adapters.unmetered import NoMeter
 from watchdog.config import Config, ConfigError, load, parse
 from watchdog.daemon.assembly import Builder
 from watchdog.daemon.loop import Daemon
 from watchdog.service.events import Event, RecordedLog
+from watchdog.service.null_meter import NoMeter
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="becomes another account, which needs root on Linux"

@@ -29,10 +29,10 @@ import psutil
 import pytest
 import typer
 
+from openclaw_simulator.handshake import Access
 from tests.unit.crash.lives import WITHIN, Launcher, Record, launching, until
 from tests.unit.crash.stage import Listener, NotingGateway, listening, stuck_world
 from watchdog.cli.app import app
-from watchdog.simulator.handshake import Access
 
 pytestmark = pytest.mark.timeout(400)
 

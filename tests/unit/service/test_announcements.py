@@ -23,7 +23,7 @@ from watchdog.core.printable import read
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
 from watchdog.service import announcements as say
-from watchdog.service.announcements import wording
+from watchdog.service.announcements import phrases
 from watchdog.service.announcements.ourselves import GRAVEST_FIRST
 from watchdog.service.ledger import Incident, Message, MessageKind, Outcome
 
@@ -346,11 +346,11 @@ def test_a_long_digest_is_cut_and_says_so() -> None:
 def test_every_reason_of_the_core_has_words() -> None:
     coined = set(re.findall(r'Proof\(AttemptState\.\w+, "(\w+)"\)', getsource(recovery)))
     coined |= {f"NewRun{status.value.capitalize()}" for status in Status if status.is_terminal}
-    assert coined <= set(wording.REASONS)
+    assert coined <= set(phrases.REASONS)
 
 
 def test_every_step_has_words() -> None:
-    assert set(wording.STEP_NAMES) == set(wording.DEEDS) == set(wording.STEP_EFFECTS) == set(Step)
+    assert set(phrases.STEP_NAMES) == set(phrases.DEEDS) == set(phrases.STEP_EFFECTS) == set(Step)
 
 
 @pytest.mark.parametrize("phase", GatewayPhase)
@@ -374,7 +374,7 @@ def test_every_phase_of_a_gateway_has_words(phase: GatewayPhase) -> None:
     ],
 )
 def test_spans(length: timedelta, words: str) -> None:
-    assert wording.span(length) == words
+    assert phrases.span(length) == words
 
 
 @pytest.mark.parametrize(
@@ -386,7 +386,7 @@ def test_spans(length: timedelta, words: str) -> None:
     ],
 )
 def test_instants(at: datetime, words: str) -> None:
-    assert wording.when(at, NOW) == words
+    assert phrases.when(at, NOW) == words
 
 
 @pytest.mark.parametrize(
@@ -402,7 +402,7 @@ def test_instants(at: datetime, words: str) -> None:
     ],
 )
 def test_reasons(reason: str | None, words: str) -> None:
-    assert wording.reason_words(reason) == words
+    assert phrases.reason_words(reason) == words
 
 
 def test_keys_of_others_cannot_break_a_message_or_a_shell() -> None:

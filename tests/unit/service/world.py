@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from watchdog.adapters.ledger import Ledger
 from watchdog.core.model import (
     Asked,
     GatewayFacts,
@@ -36,11 +35,12 @@ from watchdog.core.policy import Budget, FleetBreaker, Policy, PolicyBook, Recov
 from watchdog.core.recovery import Attempt
 from watchdog.core.requester import peer_of
 from watchdog.gateway.capabilities import capabilities_of
+from watchdog.ledger.ledger import Ledger
 from watchdog.service import errors
 from watchdog.service.events import Event, RecordedLog
 from watchdog.service.ledger import Incident, Message, MessageKind, OwedMessage
+from watchdog.service.pass_report import PassReport
 from watchdog.service.ports import Deed, Loss, Receipt, Wants
-from watchdog.service.report import PassReport
 from watchdog.service.watch import Watch
 
 V324, V414, V518, V96 = "2026.3.24", "2026.4.14", "2026.5.18", "2026.9.6"

@@ -12,12 +12,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from openclaw_simulator.sessions import Activity, Ending, Step, Turn
 from tests.sim.episodes import BEGINNING, GATEWAY, Episode, Setting
 from tests.sim.timeline import VirtualLoop
 from watchdog.core.model import Snapshot
 from watchdog.core.policy import Thresholds
-from watchdog.gateway.lister import Lister
-from watchdog.simulator.sessions import Activity, Ending, Step, Turn
+from watchdog.gateway.sessions.poll import Lister
 
 KEY = "agent:main:dashboard:one"
 OTHERS = 100

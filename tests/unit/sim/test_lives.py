@@ -6,8 +6,8 @@ import pytest
 
 from tests.sim.episodes import BEGINNING
 from tests.sim.lives import KeptNotes, Killed, Life, LivedLedger
-from watchdog.adapters.ledger import Ledger
 from watchdog.core.policy import Step
+from watchdog.ledger.ledger import Ledger
 
 
 def _open_and_plan(ledger: LivedLedger) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 
-from watchdog.service.announcements.wording import because, command, commands, count, plain, span, when, write
+from watchdog.service.announcements.phrases import because, command, commands, count, plain, span, when, write
 from watchdog.service.ledger import Message, MessageKind
 
 

@@ -9,7 +9,7 @@ from watchdog.core.blockers import Blocker
 from watchdog.core.policy import Budget, Step
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
-from watchdog.service.announcements.wording import (
+from watchdog.service.announcements.phrases import (
     DEEDS,
     STEP_EFFECTS,
     STEP_NAMES,
