@@ -60,9 +60,9 @@ class _Delivery(msgspec.Struct):
     status: str | None = None
 
 
-class _WaitAnswer(msgspec.Struct):
+class _WaitAnswer(msgspec.Struct, rename="camel"):
     status: str | None = None
-    terminalDelivery: _Delivery | None = None  # noqa: N815
+    terminal_delivery: _Delivery | None = None
 
 
 class GatewayClient:
@@ -235,7 +235,7 @@ class GatewayClient:
             openclaw=endpoint.openclaw,
             on_repair=self._note_repair,
         )
-        issued = link.hello.auth.deviceToken if link.hello.auth is not None else None
+        issued = link.hello.auth.device_token if link.hello.auth is not None else None
         if issued and device is None and self._on_device_token is not None:
             self._on_device_token(endpoint.url, scopes, issued)
         return link
@@ -387,7 +387,7 @@ class GatewayClient:
             return None
         finally:
             await link.close()
-        return answer.terminalDelivery.status == "sent" if answer.terminalDelivery is not None else None
+        return answer.terminal_delivery.status == "sent" if answer.terminal_delivery is not None else None
 
     async def _ask(self, method: str, params: dict[str, Any], *, patience: float | None = None) -> msgspec.Raw:
         """A look on the watching link: no answer means that the gateway does not respond, nothing worse; one that cannot be

@@ -20,8 +20,8 @@ from watchdog.service.ports import Clock, Deed, Receipt
 TELLING_TRIES, TELLING_PAUSE = 3, 3.0
 
 
-class _RunAnswer(msgspec.Struct):
-    runId: str | None = None  # noqa: N815 - wire name
+class _RunAnswer(msgspec.Struct, rename="camel"):
+    run_id: str | None = None
     status: str | None = None
 
 
@@ -50,7 +50,7 @@ async def send(link: Link, deed: Deed, version: Version | None, *, clock: Clock,
             delivered = True
         with contextlib.suppress(errors.AnswerUnreadable):  # it was taken, whatever its answer looks like
             answer = decoded(payload, _RunAnswer, request.method)
-            run_id = run_id or (None if request.is_telling else answer.runId)
+            run_id = run_id or (None if request.is_telling else answer.run_id)
             said.append(f"{request.method}: {answer.status or 'ok'}")
     return Receipt(run_id, "; ".join(said), delivered)
 

@@ -98,12 +98,12 @@ def _holds(item: Any, key: str) -> bool:
 # ---------------------------------------------------------------- the scheduler's log
 
 
-class _CronRun(msgspec.Struct):
+class _CronRun(msgspec.Struct, rename="camel"):
     ts: Millis = None
     action: str | None = None
     status: str | None = None
-    sessionId: str | None = None  # noqa: N815
-    sessionKey: str | None = None  # noqa: N815
+    session_id: str | None = None
+    session_key: str | None = None
 
 
 class _CronRuns(msgspec.Struct):
@@ -136,8 +136,8 @@ def cron_run_ended(payload: msgspec.Raw, session: Session) -> str | None:
         except Undecodable:
             continue
         at: datetime | None = instant(run.ts)
-        is_its = session.session_id is not None and run.sessionId == session.session_id
-        is_its = is_its or (run.sessionId is None and run.sessionKey == session.key)
+        is_its = session.session_id is not None and run.session_id == session.session_id
+        is_its = is_its or (run.session_id is None and run.session_key == session.key)
         if run.action == "finished" and is_its and at is not None and at >= session.started_at:
             return run.status or "ended"
     return None

@@ -20,61 +20,61 @@ from watchdog.gateway.wire.timestamps import Millis, instant
 _INTERNAL_CHANNELS = frozenset({"webchat", "internal", "system", "heartbeat", "cron-event"})
 
 
-class _DeliveryContext(msgspec.Struct):
+class _DeliveryContext(msgspec.Struct, rename="camel"):
     channel: str | None = None
     to: str | None = None
-    accountId: str | None = None  # noqa: N815
-    threadId: str | int | None = None  # noqa: N815
+    account_id: str | None = None
+    thread_id: str | int | None = None
 
 
-class _Row(msgspec.Struct):
+class _Row(msgspec.Struct, rename="camel"):
     key: str
     status: str | None = None
-    sessionId: str | None = None  # noqa: N815
+    session_id: str | None = None
     kind: str | None = None
     classification: str | None = None
-    agentId: str | None = None  # noqa: N815
+    agent_id: str | None = None
     channel: str | None = None
-    lastChannel: str | None = None  # noqa: N815
-    deliveryContext: _DeliveryContext | None = None  # noqa: N815
+    last_channel: str | None = None
+    delivery_context: _DeliveryContext | None = None
     origin: Any = None
     """Where the last message from a chat app came from: ``from``, ``to`` (2026.3.24 to 9.6)."""
-    lastInteractionAt: Millis = None  # noqa: N815
-    startedAt: Millis = None  # noqa: N815
-    updatedAt: Millis = None  # noqa: N815
-    endedAt: Millis = None  # noqa: N815
-    hasActiveRun: bool | None = None  # noqa: N815
-    activeRunIds: list[str] | None = None  # noqa: N815
-    abortedLastRun: bool | None = None  # noqa: N815
-    lastRunId: str | None = None  # noqa: N815
-    lastRunError: Any = None  # noqa: N815
-    restartRecoveryStatus: str | None = None  # noqa: N815
-    lifecycleRevision: Any = None  # noqa: N815
-    totalTokens: int | float | None = None  # noqa: N815
-    spawnedBy: str | None = None  # noqa: N815
-    childSessions: list[Any] | None = None  # noqa: N815
-    hasActiveSubagentRun: bool | None = None  # noqa: N815
-    subagentRole: str | None = None  # noqa: N815
+    last_interaction_at: Millis = None
+    started_at: Millis = None
+    updated_at: Millis = None
+    ended_at: Millis = None
+    has_active_run: bool | None = None
+    active_run_ids: list[str] | None = None
+    aborted_last_run: bool | None = None
+    last_run_id: str | None = None
+    last_run_error: Any = None
+    restart_recovery_status: str | None = None
+    lifecycle_revision: Any = None
+    total_tokens: int | float | None = None
+    spawned_by: str | None = None
+    child_sessions: list[Any] | None = None
+    has_active_subagent_run: bool | None = None
+    subagent_role: str | None = None
     archived: bool | None = None
     pinned: bool | None = None
     placement: Any = None
-    isMain: bool | None = None  # noqa: N815
+    is_main: bool | None = None
 
 
 class _Key(msgspec.Struct):
     key: Any = None
 
 
-class ListEnvelope(msgspec.Struct):
+class ListEnvelope(msgspec.Struct, rename="camel"):
     """The answer of ``sessions.list`` without its rows' insides. Paging fields: 2026.5.18 has ``totalCount`` and
     ``hasMore``, 2026.9.6 adds ``nextOffset``; 2026.3.24 and 4.14 have none and send everything. An answer without
     ``sessions`` is no answer: an empty list would say that every session is gone."""
 
     sessions: list[msgspec.Raw]
     ts: Millis = None
-    totalCount: int | None = None  # noqa: N815
-    hasMore: bool | None = None  # noqa: N815
-    nextOffset: int | msgspec.UnsetType | None = msgspec.UNSET  # noqa: N815
+    total_count: int | None = None
+    has_more: bool | None = None
+    next_offset: int | msgspec.UnsetType | None = msgspec.UNSET
 
 
 REMEMBERED = 200
@@ -131,31 +131,31 @@ def _key_of(raw: msgspec.Raw) -> str | None:
 
 
 def _session(row: _Row, main_key: str | None) -> Session:
-    address = _reply_address(row.deliveryContext)
+    address = _reply_address(row.delivery_context)
     return Session(
         key=row.key,
         status=status_of(row.status),
-        session_id=row.sessionId or None,
-        kind=kind_of(row.key, main_key, row.classification, row.kind, is_subagent=bool(row.subagentRole)),
-        agent_id=row.agentId or agent_of(row.key),
-        channel=row.channel or row.lastChannel,
+        session_id=row.session_id or None,
+        kind=kind_of(row.key, main_key, row.classification, row.kind, is_subagent=bool(row.subagent_role)),
+        agent_id=row.agent_id or agent_of(row.key),
+        channel=row.channel or row.last_channel,
         reply_address=address,
         last_writer=_last_writer(row.origin, address),
-        last_interaction_at=instant(row.lastInteractionAt),
-        started_at=instant(row.startedAt),
-        updated_at=instant(row.updatedAt),
-        ended_at=instant(row.endedAt),
-        has_active_run=row.hasActiveRun,
-        active_run_ids=tuple(row.activeRunIds) if row.activeRunIds is not None else None,
-        aborted_last_run=row.abortedLastRun,
-        last_run_id=row.lastRunId,
-        last_run_error=row.lastRunError if isinstance(row.lastRunError, str) else None,
-        restart_recovery_status=row.restartRecoveryStatus,
-        lifecycle_revision=str(row.lifecycleRevision) if row.lifecycleRevision is not None else None,
-        total_tokens=int(row.totalTokens) if row.totalTokens is not None else None,
-        parent_key=row.spawnedBy,
-        child_keys=_child_keys(row.childSessions),
-        has_active_subagent_run=row.hasActiveSubagentRun,
+        last_interaction_at=instant(row.last_interaction_at),
+        started_at=instant(row.started_at),
+        updated_at=instant(row.updated_at),
+        ended_at=instant(row.ended_at),
+        has_active_run=row.has_active_run,
+        active_run_ids=tuple(row.active_run_ids) if row.active_run_ids is not None else None,
+        aborted_last_run=row.aborted_last_run,
+        last_run_id=row.last_run_id,
+        last_run_error=row.last_run_error if isinstance(row.last_run_error, str) else None,
+        restart_recovery_status=row.restart_recovery_status,
+        lifecycle_revision=str(row.lifecycle_revision) if row.lifecycle_revision is not None else None,
+        total_tokens=int(row.total_tokens) if row.total_tokens is not None else None,
+        parent_key=row.spawned_by,
+        child_keys=_child_keys(row.child_sessions),
+        has_active_subagent_run=row.has_active_subagent_run,
         is_archived=bool(row.archived),
         is_pinned=bool(row.pinned),
         is_placed_elsewhere=_is_placed_elsewhere(row.placement),
@@ -217,8 +217,8 @@ def _reply_address(context: _DeliveryContext | None) -> ReplyAddress | None:
         return None
     if context.to.startswith("agent:"):
         return None  # a ruined address: `sessions.send "/new"` on 2026.9.6 puts the session key here
-    thread = str(context.threadId) if context.threadId is not None else None
-    return ReplyAddress(context.channel, context.to, context.accountId, thread)
+    thread = str(context.thread_id) if context.thread_id is not None else None
+    return ReplyAddress(context.channel, context.to, context.account_id, thread)
 
 
 def _last_writer(origin: Any, address: ReplyAddress | None) -> str | None:

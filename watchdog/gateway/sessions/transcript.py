@@ -27,27 +27,27 @@ from watchdog.service import errors
 _UNREADABLE_ROLE = "unreadable"
 
 
-class _Meta(msgspec.Struct):
+class _Meta(msgspec.Struct, rename="camel"):
     id: Any = None
     seq: Any = None
     kind: Any = None
-    senderId: Any = None  # noqa: N815
-    senderName: Any = None  # noqa: N815
-    senderIsOwner: Any = None  # noqa: N815
-    senderIdentity: Any = None  # noqa: N815
+    sender_id: Any = None
+    sender_name: Any = None
+    sender_is_owner: Any = None
+    sender_identity: Any = None
     transport: Any = None
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, rename="camel"):
     role: str = ""
     content: Any = None
     timestamp: Millis = None
-    stopReason: str | None = None  # noqa: N815
-    errorMessage: str | None = None  # noqa: N815
-    openclawAbort: Any = None  # noqa: N815
+    stop_reason: str | None = None
+    error_message: str | None = None
+    openclaw_abort: Any = None
     model: str | None = None
-    customType: str | None = None  # noqa: N815
-    senderLabel: Any = None  # noqa: N815
+    custom_type: str | None = None
+    sender_label: Any = None
     meta: _Meta | None = msgspec.field(name="__openclaw", default=None)
 
 
@@ -59,20 +59,20 @@ class _PendingInputs(msgspec.Struct):
     items: list[_Pending] = msgspec.field(default_factory=list)
 
 
-class _Info(msgspec.Struct):
-    hasActiveRun: bool | None = None  # noqa: N815
+class _Info(msgspec.Struct, rename="camel"):
+    has_active_run: bool | None = None
 
 
-class History(msgspec.Struct):
+class History(msgspec.Struct, rename="camel"):
     """The answer of ``chat.history``. ``inFlightRun``, ``pendingInputs`` and ``sessionInfo`` exist on 2026.9.6 only.
     An answer without ``messages`` is no answer: an empty list would say that nothing was ever asked."""
 
     messages: list[msgspec.Raw]
-    sessionId: str | None = None  # noqa: N815
-    totalMessages: int | None = None  # noqa: N815
-    inFlightRun: Any = None  # noqa: N815
-    pendingInputs: _PendingInputs | None = None  # noqa: N815
-    sessionInfo: _Info | None = None  # noqa: N815
+    session_id: str | None = None
+    total_messages: int | None = None
+    in_flight_run: Any = None
+    pending_inputs: _PendingInputs | None = None
+    session_info: _Info | None = None
 
 
 _message_decoder = msgspec.json.Decoder(_Message)
@@ -95,14 +95,14 @@ def read_tail(payload: msgspec.Raw, *, wraps_prompts: bool = False) -> Transcrip
     # A delivered text is mirrored into the transcript as an answer nobody's model gave (3.24, 5.18): not an answer.
     messages = [message for message in everything if not _is_notice(message)]
     in_flight: bool | None = None
-    if history.inFlightRun is not None:
+    if history.in_flight_run is not None:
         in_flight = True
-    elif history.sessionInfo is not None:
-        in_flight = history.sessionInfo.hasActiveRun
+    elif history.session_info is not None:
+        in_flight = history.session_info.has_active_run
     pending, lost = None, 0
-    if history.pendingInputs is not None:
-        pending = any(item.state == "queued" for item in history.pendingInputs.items)
-        lost = sum(item.state == "interrupted" for item in history.pendingInputs.items)
+    if history.pending_inputs is not None:
+        pending = any(item.state == "queued" for item in history.pending_inputs.items)
+        lost = sum(item.state == "interrupted" for item in history.pending_inputs.items)
     asked = _asked(messages, wraps_prompts=wraps_prompts)
     last = next((message for message in reversed(messages) if not _is_deed(message)), None)
     deed_at, deed_mark = _last_deed(messages)
@@ -117,7 +117,7 @@ def read_tail(payload: msgspec.Raw, *, wraps_prompts: bool = False) -> Transcrip
         at=instant(last.timestamp) if last is not None else None,
         has_run_in_flight=in_flight,
         has_pending_input=pending,
-        was_stopped_by_request=any(message.openclawAbort is not None for message in messages[-3:]),
+        was_stopped_by_request=any(message.openclaw_abort is not None for message in messages[-3:]),
         deed_at=deed_at,
         deed_mark=deed_mark,
         overtaken_mark=_overtaken_deed(messages),
@@ -155,15 +155,15 @@ def _is_stopped_first_turn(messages: Sequence[_Message]) -> bool:
 
 
 def _was_aborted(message: _Message) -> bool:
-    return message.role == "assistant" and (message.stopReason == "aborted" or message.openclawAbort is not None)
+    return message.role == "assistant" and (message.stop_reason == "aborted" or message.openclaw_abort is not None)
 
 
 def _assistant_kind(message: _Message) -> TailKind:
     if _was_aborted(message):
         return TailKind.STOPPED
-    if message.stopReason == "toolUse" or any(_is_tool_call(part) for part in _parts(message)):
+    if message.stop_reason == "toolUse" or any(_is_tool_call(part) for part in _parts(message)):
         return TailKind.TOOL_CALL
-    if message.stopReason == "error" or message.errorMessage:
+    if message.stop_reason == "error" or message.error_message:
         return TailKind.OTHER
     return TailKind.ANSWERED if _text(message).strip() else TailKind.OTHER
 
@@ -251,7 +251,7 @@ _OUR_CLIENTS = (None, "gateway-client", "cli")
 
 
 def _sender(message: _Message) -> Sender:
-    meta, label = message.meta, message.senderLabel
+    meta, label = message.meta, message.sender_label
     if isinstance(label, str) and label.strip():
         return _labelled(label)
     if meta is None:
@@ -261,18 +261,18 @@ def _sender(message: _Message) -> Sender:
     if isinstance(clients, list) and clients:
         first = clients[0].get("id") if isinstance(clients[0], dict) else None
         return Sender(SenderKind.OPERATOR, _said(first))
-    if (who := _said(meta.senderId)) is None:
+    if (who := _said(meta.sender_id)) is None:
         return Sender(SenderKind.NOBODY)
     if _is_client(who):
         return Sender(SenderKind.OPERATOR, who)
-    identity = meta.senderIdentity if isinstance(meta.senderIdentity, dict) else {}
+    identity = meta.sender_identity if isinstance(meta.sender_identity, dict) else {}
     return Sender(
         SenderKind.PERSON,
         who,
-        _said(meta.senderName),
+        _said(meta.sender_name),
         channel=_said(transport.get("channel")) or _said(identity.get("pluginId")),
         account_id=_said(identity.get("accountId")),
-        is_owner=meta.senderIsOwner if isinstance(meta.senderIsOwner, bool) else None,
+        is_owner=meta.sender_is_owner if isinstance(meta.sender_is_owner, bool) else None,
     )
 
 
@@ -358,7 +358,7 @@ def _overtaken_deed(messages: Sequence[_Message]) -> str | None:
 def _fingerprint(history: History, messages: Sequence[_Message]) -> str:
     last = messages[-1] if messages else _Message()
     meta = last.meta or _Meta()
-    seen = (history.sessionId, history.totalMessages, len(messages), last.role, last.timestamp, meta.id, meta.seq)
+    seen = (history.session_id, history.total_messages, len(messages), last.role, last.timestamp, meta.id, meta.seq)
     digest = hashlib.sha256(repr(seen).encode())
     digest.update(str(len(_text(last))).encode())
     return digest.hexdigest()[:16]

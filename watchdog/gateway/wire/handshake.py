@@ -20,30 +20,30 @@ LONGEST_WORD, LONGEST_KEY = 100, 1000
 """Characters of a method, a scope, a version, a boot id; of a session's key."""
 
 
-class _Server(msgspec.Struct):
+class _Server(msgspec.Struct, rename="camel"):
     version: str = ""
-    bootId: str | None = None  # noqa: N815
-    connId: str | None = None  # noqa: N815
+    boot_id: str | None = None
+    conn_id: str | None = None
 
 
 class _Features(msgspec.Struct):
     methods: list[str] = msgspec.field(default_factory=list)
 
 
-class _SessionDefaults(msgspec.Struct):
-    mainSessionKey: str | None = None  # noqa: N815
+class _SessionDefaults(msgspec.Struct, rename="camel"):
+    main_session_key: str | None = None
 
 
-class _HelloSnapshot(msgspec.Struct):
+class _HelloSnapshot(msgspec.Struct, rename="camel"):
     presence: Any = None
-    uptimeMs: Millis = None  # noqa: N815
-    stateDir: str | None = None  # noqa: N815
-    configPath: str | None = None  # noqa: N815
-    sessionDefaults: _SessionDefaults = msgspec.field(default_factory=_SessionDefaults)  # noqa: N815
+    uptime_ms: Millis = None
+    state_dir: str | None = None
+    config_path: str | None = None
+    session_defaults: _SessionDefaults = msgspec.field(default_factory=_SessionDefaults)
 
 
-class _Auth(msgspec.Struct):
-    deviceToken: str | None = None  # noqa: N815
+class _Auth(msgspec.Struct, rename="camel"):
+    device_token: str | None = None
     scopes: list[str] | None = None
     role: str | None = None
 
@@ -82,11 +82,11 @@ def facts_of(
         version=version or "unknown",
         capabilities=capabilities_of(version, methods),
         booted_at=booted_at,
-        boot_id=_cut(hello.server.bootId),
+        boot_id=_cut(hello.server.boot_id),
         methods=methods,
         scopes=frozenset(_short(hello.auth.scopes or ()) if hello.auth is not None else ()),
         state_dir=state_dir,
-        main_session_key=_cut(hello.snapshot.sessionDefaults.mainSessionKey, LONGEST_KEY),
+        main_session_key=_cut(hello.snapshot.session_defaults.main_session_key, LONGEST_KEY),
         process=process,
         clock_skew=clock_skew,
         signed_in_at=at,
@@ -96,13 +96,13 @@ def facts_of(
 
 def signs_of(hello: Hello, at: Moment | None) -> ProcessSigns:
     """What tells this process from others, as told ``at`` that moment (None: its start stays unknown)."""
-    snapshot, uptime = hello.snapshot, _span(hello.snapshot.uptimeMs)
+    snapshot, uptime = hello.snapshot, _span(hello.snapshot.uptime_ms)
     return ProcessSigns(
         version=hello.server.version[:LONGEST_WORD],
-        boot_id=_cut(hello.server.bootId),
+        boot_id=_cut(hello.server.boot_id),
         host=_cut(_host_of(snapshot.presence)),
-        config_path=_cut(snapshot.configPath, LONGEST_KEY),
-        state_dir=_cut(snapshot.stateDir, LONGEST_KEY),
+        config_path=_cut(snapshot.config_path, LONGEST_KEY),
+        state_dir=_cut(snapshot.state_dir, LONGEST_KEY),
         began=at.monotonic - uptime.total_seconds() if at is not None and uptime is not None else None,
     )
 
@@ -116,7 +116,7 @@ def _host_of(presence: object) -> str | None:
 
 def boot_reading(hello: Hello, clock_ms: Millis, at: Moment, *, lock_created_at: datetime | None) -> Reading:
     """What this sign-in, received ``at``, says of the gateway's start. ``clock_ms``: its clock in the challenge."""
-    uptime_ms = hello.snapshot.uptimeMs
+    uptime_ms = hello.snapshot.uptime_ms
     return Reading(
         at=at, booted_at=_booted_at(clock_ms, uptime_ms), uptime=_span(uptime_ms), lock_created_at=lock_created_at
     )

@@ -21,13 +21,13 @@ MIN_PROTOCOL = 3
 MAX_PROTOCOL = 4
 
 
-class WireError(msgspec.Struct, frozen=True):
+class WireError(msgspec.Struct, rename="camel", frozen=True):
     """The ``error`` of a failed response, as sent."""
 
     code: str = ""
     message: str = ""
     retryable: bool | None = None
-    retryAfterMs: int | float | None = None  # noqa: N815 - wire name
+    retry_after_ms: int | float | None = None
     details: Any = None
 
     def detail(self, name: str) -> str | None:

@@ -56,7 +56,7 @@ def _sign_in(name: str, error: WireError, detail_code: str, scopes: str, opencla
             f"{name}: the gateway speaks none of our protocol versions (3 and 4); update openclaw-watchdog."
         )
     if detail_code in ("RATE_LIMITED", "AUTH_RATE_LIMITED") or "rate limit" in said or "too many" in said:
-        wait_ms = span_ms(error.retryAfterMs)
+        wait_ms = span_ms(error.retry_after_ms)
         after = wait_ms / 1000 if wait_ms else None
         wait = f"; it wants {after:.0f} s of quiet" if after else ""
         return errors.RateLimited(

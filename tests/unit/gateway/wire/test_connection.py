@@ -93,14 +93,14 @@ async def test_the_sign_in_says_who_we_are_and_proves_it() -> None:
 
 async def test_what_the_hello_says() -> None:
     async with linked(WireGateway()) as link:
-        assert (link.hello.server.version, link.hello.server.bootId, link.hello.protocol) == ("2026.9.6", "boot-1", 4)
-        assert link.hello.snapshot.sessionDefaults.mainSessionKey == "agent:main:main"
+        assert (link.hello.server.version, link.hello.server.boot_id, link.hello.protocol) == ("2026.9.6", "boot-1", 4)
+        assert link.hello.snapshot.session_defaults.main_session_key == "agent:main:main"
         assert link.clock_ms == CHALLENGE_TS
 
 
 async def test_protocol_3_without_an_auth_part() -> None:
     async with linked(WireGateway(version="2026.3.24", boot_id=None)) as link:
-        assert (link.hello.protocol, link.hello.auth, link.hello.server.bootId) == (3, None, None)
+        assert (link.hello.protocol, link.hello.auth, link.hello.server.boot_id) == (3, None, None)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ async def test_chatter_before_the_challenge_the_hello_and_an_answer_disturbs_nob
 @pytest.mark.parametrize(("wire", "expected"), SIGN_IN.values(), ids=SIGN_IN)
 async def test_every_refused_sign_in(wire: WireError, expected: Expected) -> None:
     error = {"code": wire.code, "message": wire.message, "details": wire.details}
-    error |= {"retryable": wire.retryable, "retryAfterMs": wire.retryAfterMs}
+    error |= {"retryable": wire.retryable, "retryAfterMs": wire.retry_after_ms}
     async with running(WireGateway(hello=Refused(error))) as gateway:
         refused = await refused_by(gateway.url)
     kind, words, _ = expected

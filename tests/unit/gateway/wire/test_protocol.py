@@ -106,7 +106,7 @@ def test_a_refusal_carries_the_gateways_words() -> None:
     assert isinstance(answer, Response)
     assert answer.payload is None
     assert answer.error is not None
-    assert (answer.error.code, answer.error.retryable, answer.error.retryAfterMs) == ("UNAVAILABLE", True, 1000)
+    assert (answer.error.code, answer.error.retryable, answer.error.retry_after_ms) == ("UNAVAILABLE", True, 1000)
     assert answer.error.detail("reason") == "gateway-restarting"
     assert answer.error.detail("nothing") is None
 

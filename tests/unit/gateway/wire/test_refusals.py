@@ -224,7 +224,7 @@ def test_long_words_are_cut_and_stay_on_one_line() -> None:
 
 @pytest.mark.parametrize("after", [10**400, -(10**400), 1e300, -5, 10**17])
 def test_a_wait_that_nobody_can_reckon_with_is_none(after: float) -> None:
-    limited = refusal("home", "connect", WireError("X", "rate limit", retryAfterMs=after))
+    limited = refusal("home", "connect", WireError("X", "rate limit", retry_after_ms=after))
     assert isinstance(limited, errors.RateLimited)
     assert limited.retry_after is None
     assert "quiet" not in str(limited)
