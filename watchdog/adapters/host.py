@@ -53,15 +53,6 @@ _STRENGTH = (Lock.HELD_BY_GATEWAY, Lock.HELD_BY_OTHER, Lock.UNREADABLE, Lock.OWN
 
 
 @dataclass(frozen=True, slots=True)
-class OwnUsage:
-    """What this process uses now."""
-
-    rss_bytes: int
-    open_files: int
-    cpu_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class _Store:
     """One ``sessions.json``: which transcript files each session id has."""
 
@@ -366,13 +357,6 @@ class Host:
                 if len(fields) > _INODE and fields[_INODE] != b"0":  # without an inode nobody has it open
                     return int(fields[_UID])
         return None
-
-    def own_usage(self) -> OwnUsage:
-        """This process's resident memory, open file descriptors and processor time so far."""
-        process = psutil.Process()
-        with process.oneshot():
-            cpu = process.cpu_times()
-            return OwnUsage(process.memory_info().rss, process.num_fds(), cpu.user + cpu.system)
 
     def _start_ticks(self, pid: int) -> int | None:
         """Field 22 of ``/proc/<pid>/stat``, counted after the last parenthesis: the name before it may hold anything."""

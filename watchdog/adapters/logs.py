@@ -22,7 +22,8 @@ from enum import Enum, StrEnum
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TextIO
 
-from watchdog.adapters.lean_structlog import structlog
+import structlog
+
 from watchdog.core.printable import json_visible, shown_key, visible
 from watchdog.service.errors import WatchdogError
 from watchdog.service.events import LEVELS, Event, Level

@@ -53,7 +53,6 @@ ALWAYS = frozenset({MessageKind.TEST, MessageKind.LEDGER, MessageKind.FLEET_BREA
 """Told to every target: each says that the watchdog does not do what is expected of it."""
 GOES_WITH: Mapping[MessageKind, frozenset[MessageKind]] = {
     MessageKind.CLEARED: frozenset({MessageKind.STUCK, MessageKind.RECOVERED}),
-    MessageKind.HELD: frozenset({MessageKind.STUCK}),
     MessageKind.UNKNOWN: frozenset({MessageKind.STUCK}),
     MessageKind.GATEWAY_UP: frozenset({MessageKind.GATEWAY_DOWN}),
 }

@@ -43,7 +43,6 @@ class MessageKind(StrEnum):
     GATEWAY_UP = "gateway_up"
     LONG_RUNNING = "long_running"
     UNKNOWN = "unknown"
-    HELD = "held"
     FLEET_BREAKER = "fleet_breaker"
     CLEARED = "cleared"
     LEDGER = "ledger"

@@ -324,7 +324,7 @@ async def test_a_target_gets_only_what_it_asked_for() -> None:
 @pytest.mark.parametrize(
     ("asked", "also"),
     [
-        (MessageKind.STUCK, {MessageKind.CLEARED, MessageKind.HELD, MessageKind.UNKNOWN}),
+        (MessageKind.STUCK, {MessageKind.CLEARED, MessageKind.UNKNOWN}),
         (MessageKind.RECOVERED, {MessageKind.CLEARED}),
         (MessageKind.GATEWAY_DOWN, {MessageKind.GATEWAY_UP}),
         (MessageKind.LONG_RUNNING, set()),

@@ -73,7 +73,6 @@ def _all() -> dict[str, Message]:
         "stuck, only told": say.stuck(
             INCIDENT, now=NOW, unattended_for=14 * HOUR + 5 * MINUTE, explanation=IDLE, next_step=Step.NOTIFY
         ),
-        "held": say.held(INCIDENT, Step.NEW, [PAUSED], now=NOW + 3 * MINUTE),
         "ineffective, next": say.did_not_help(
             INCIDENT, RESUMED, now=NOW + 3 * MINUTE, next_step=Step.NEW, next_at=NOW + 8 * MINUTE
         ),
@@ -266,14 +265,6 @@ def test_opened_and_closed_are_each_told_once() -> None:
     closings = [name for name in texts if name.startswith(("recovered", "cleared"))]
     assert {texts[name].dedupe_key for name in closings} == {"i-7:closed"}
     assert texts["quarantined, ladder"].dedupe_key == "i-7:quarantined"
-
-
-def test_a_hold_is_told_once_per_set_of_blockers_in_any_order() -> None:
-    later = NOW + HOUR
-    both = say.held(INCIDENT, Step.NEW, [PAUSED, GRACE], now=NOW)
-    again = say.held(INCIDENT, Step.NEW, [replace(GRACE, message="Otherwise put."), PAUSED], now=later)
-    assert both.dedupe_key == again.dedupe_key
-    assert say.held(INCIDENT, Step.NEW, [PAUSED], now=NOW).dedupe_key != both.dedupe_key
 
 
 def test_each_ending_of_each_attempt_is_told_once() -> None:

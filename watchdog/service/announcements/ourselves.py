@@ -53,7 +53,6 @@ GRAVEST_FIRST: dict[MessageKind, str] = {
     MessageKind.GATEWAY_DOWN: "gateway down",
     MessageKind.STUCK: "stuck",
     MessageKind.INEFFECTIVE: "not helped yet",
-    MessageKind.HELD: "held back",
     MessageKind.UNKNOWN: "unclear",
     MessageKind.LONG_RUNNING: "long-running",
     MessageKind.GATEWAY_UP: "gateway back",

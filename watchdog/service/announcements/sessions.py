@@ -53,13 +53,6 @@ def stuck(
     return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened", "explain")
 
 
-def held(incident: Incident, step: Step, blockers: Sequence[Blocker], *, now: datetime) -> Message:
-    """A deed is due and is not done. Once per incident and set of blockers."""
-    names = "+".join(sorted({blocker.name.value for blocker in blockers}))
-    lines = [_found(incident, now), "", *_plan(step, blockers, now)]
-    return _about(incident, MessageKind.HELD, f"Held back: {_name(incident)}", lines, f"held:{names}", "explain")
-
-
 def did_not_help(
     incident: Incident,
     attempt: Attempt,

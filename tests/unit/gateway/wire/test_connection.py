@@ -160,7 +160,7 @@ async def test_every_refused_sign_in(wire: WireError, expected: Expected) -> Non
     error |= {"retryable": wire.retryable, "retryAfterMs": wire.retry_after_ms}
     async with running(WireGateway(hello=Refused(error))) as gateway:
         refused = await refused_by(gateway.url)
-    kind, words, _ = expected
+    kind, words = expected
     assert type(refused) is kind
     assert words in str(refused)
 
@@ -332,7 +332,6 @@ async def test_an_answer_that_never_comes_leaves_the_outcome_unknown(answer: Ans
         with pytest.raises(errors.OutcomeUnknown) as lost:
             await link.call("chat.send", {"message": "go on"}, patience=SOON if not isinstance(answer, Closed) else 5)
         is_clean(lost.value)
-        assert not lost.value.can_wait
     assert len(gateway.asked) == 1, "asked once, whatever happened"
 
 

@@ -60,7 +60,6 @@ async def test_a_host_name_that_is_none() -> None:
 async def test_a_token_never_crosses_a_network_in_the_open(host: str) -> None:
     refused = await refused_by(f"ws://{host}:18789")
     assert type(refused) is errors.InsecureTransport
-    assert not refused.can_wait
     check_url("home", f"wss://{host}:18789", insecure=False)
     check_url("home", f"ws://{host}:18789", insecure=True)
 

@@ -17,7 +17,7 @@ def _error(code: str, message: str, details: Any = None, **rest: Any) -> WireErr
     return WireError(code=code, message=message, details=details, **rest)
 
 
-Expected = tuple[type[errors.GatewayError], str, bool]
+Expected = tuple[type[errors.GatewayError], str]
 
 SIGN_IN: dict[str, tuple[WireError, Expected]] = {
     "wrong token": (
@@ -31,15 +31,15 @@ SIGN_IN: dict[str, tuple[WireError, Expected]] = {
                 "recommendedNextStep": "update_auth_credentials",
             },
         ),
-        (errors.AuthenticationRefused, "gateways[].token", True),
+        (errors.AuthenticationRefused, "gateways[].token"),
     ),
     "no token, no device": (
         _error("NOT_PAIRED", "device identity required", {"code": "DEVICE_IDENTITY_REQUIRED"}),
-        (errors.AuthenticationRefused, "a token is missing", True),
+        (errors.AuthenticationRefused, "a token is missing"),
     ),
     "device but no token": (
         _error("INVALID_REQUEST", "unauthorized: gateway token missing", {"code": "AUTH_TOKEN_MISSING"}),
-        (errors.AuthenticationRefused, "a token is missing", True),
+        (errors.AuthenticationRefused, "a token is missing"),
     ),
     "scope mismatch": (
         _error(
@@ -47,15 +47,15 @@ SIGN_IN: dict[str, tuple[WireError, Expected]] = {
             "unauthorized: device token scope mismatch (approve the wider scopes first)",
             {"code": "AUTH_SCOPE_MISMATCH", "recommendedNextStep": "review_auth_configuration"},
         ),
-        (errors.ScopeRefused, "openclaw devices approve", True),
+        (errors.ScopeRefused, "openclaw devices approve"),
     ),
     "device token without its device": (
         _error("NOT_PAIRED", "device not paired"),
-        (errors.PairingRequired, "openclaw devices approve", True),
+        (errors.PairingRequired, "openclaw devices approve"),
     ),
     "pairing required": (
         _error("NOT_PAIRED", "pairing required", {"code": "PAIRING_REQUIRED"}),
-        (errors.PairingRequired, "openclaw devices approve", True),
+        (errors.PairingRequired, "openclaw devices approve"),
     ),
     "protocol": (
         _error(
@@ -63,15 +63,15 @@ SIGN_IN: dict[str, tuple[WireError, Expected]] = {
             "protocol mismatch",
             {"code": "PROTOCOL_MISMATCH", "clientMinProtocol": 5, "clientMaxProtocol": 9, "expectedProtocol": 4},
         ),
-        (errors.ProtocolMismatch, "update openclaw-watchdog", False),
+        (errors.ProtocolMismatch, "update openclaw-watchdog"),
     ),
     "rate limited": (
-        _error("UNAUTHORIZED", "unauthorized: rate limited", {"code": "RATE_LIMITED"}, retryAfterMs=300_000),
-        (errors.RateLimited, "300 s", True),
+        _error("UNAUTHORIZED", "unauthorized: rate limited", {"code": "RATE_LIMITED"}, retry_after_ms=300_000),
+        (errors.RateLimited, "300 s"),
     ),
     "too many": (
         _error("INVALID_REQUEST", "Too many failed attempts"),
-        (errors.RateLimited, "correct the token", True),
+        (errors.RateLimited, "correct the token"),
     ),
     "starting": (
         _error(
@@ -79,17 +79,17 @@ SIGN_IN: dict[str, tuple[WireError, Expected]] = {
             "gateway starting; retry shortly",
             {"reason": "startup-sidecars"},
             retryable=True,
-            retryAfterMs=500,
+            retry_after_ms=500,
         ),
-        (errors.GatewayStarting, "waiting", True),
+        (errors.GatewayStarting, "waiting"),
     ),
     "draining": (
         _error("UNAVAILABLE", "connect unavailable during gateway restart", {"reason": "gateway-restarting"}),
-        (errors.GatewayDraining, "waiting", True),
+        (errors.GatewayDraining, "waiting"),
     ),
     "client id": (
         _error("INVALID_REQUEST", "invalid connect params: at /client/id: must be equal to one of the allowed values"),
-        (errors.RequestRefused, "sign-in refused", True),
+        (errors.RequestRefused, "sign-in refused"),
     ),
 }
 
@@ -101,14 +101,14 @@ REQUESTS: dict[str, tuple[str, WireError, Expected]] = {
             "sessions.list unavailable during gateway restart",
             {"method": "sessions.list", "reason": "gateway-restarting", "phase": "accepting"},
             retryable=True,
-            retryAfterMs=1000,
+            retry_after_ms=1000,
         ),
-        (errors.GatewayDraining, "waiting", True),
+        (errors.GatewayDraining, "waiting"),
     ),
     "suspending": (
         "sessions.list",
         _error("UNAVAILABLE", "not now", {"reason": "gateway-suspending"}),
-        (errors.GatewayDraining, "waiting", True),
+        (errors.GatewayDraining, "waiting"),
     ),
     "scope, 9.6": (
         "chat.send",
@@ -117,56 +117,55 @@ REQUESTS: dict[str, tuple[str, WireError, Expected]] = {
             "missing scope: operator.write",
             {"code": "MISSING_SCOPE", "missingScope": "operator.write", "requiredScopes": ["operator.write"]},
         ),
-        (errors.ScopeRefused, "openclaw-watchdog doctor", True),
+        (errors.ScopeRefused, "openclaw-watchdog doctor"),
     ),
     "scope, 3.24": (
         "sessions.reset",
         _error("INVALID_REQUEST", "missing scope: operator.admin"),
-        (errors.ScopeRefused, "operator.admin", True),
+        (errors.ScopeRefused, "operator.admin"),
     ),
     "unknown method": (
         "gateway.restart.preflight",
         _error("INVALID_REQUEST", "unknown method: gateway.restart.preflight"),
-        (errors.UnknownMethod, "no method gateway.restart.preflight", False),
+        (errors.UnknownMethod, "no method gateway.restart.preflight"),
     ),
     "bad parameters": (
         "sessions.list",
         _error("INVALID_REQUEST", "invalid sessions.list params: at root: unexpected property 'bogus'"),
-        (errors.RequestRefused, "unexpected property", True),
+        (errors.RequestRefused, "unexpected property"),
     ),
     "a live run refuses a stranger": (
         "sessions.abort",
         _error("INVALID_REQUEST", "unauthorized"),
-        (errors.RequestRefused, "unauthorized", True),
+        (errors.RequestRefused, "unauthorized"),
     ),
     "session gone": (
         "sessions.send",
         _error("INVALID_REQUEST", "session not found: agent:main:x"),
-        (errors.RequestRefused, "session not found", True),
+        (errors.RequestRefused, "session not found"),
     ),
     "changed while starting": (
         "chat.send",
         _error("INVALID_REQUEST", 'Session "agent:main:x" changed while starting work. Retry.', retryable=True),
-        (errors.RequestRefused, "changed while starting work", True),
+        (errors.RequestRefused, "changed while starting work"),
     ),
     "recover without a tombstone": (
         "sessions.recover",
         _error("INVALID_REQUEST", "Session recovery requires a restart-tombstoned session."),
-        (errors.RequestRefused, "restart-tombstoned", True),
+        (errors.RequestRefused, "restart-tombstoned"),
     ),
     "a chat app that cannot be reached": (
         "send",
         _error("UNAVAILABLE", "Error: IRC login failed (433): Nickname already in use"),
-        (errors.RequestRefused, "Nickname already in use", True),
+        (errors.RequestRefused, "Nickname already in use"),
     ),
 }
 
 
 def _check(error: errors.GatewayError, expected: Expected) -> None:
-    kind, words, can_wait = expected
+    kind, words = expected
     assert type(error) is kind
     assert words in str(error)
-    assert error.can_wait is can_wait
     assert str(error).startswith("home: ")
     assert "\n" not in str(error)
     assert TOKEN not in str(error)
