@@ -567,19 +567,10 @@ def test_a_flood_is_held_back_and_an_ordinary_link_is_not() -> None:
 
 async def test_who_floods_us_is_read_slowly() -> None:
     gateway = WireGateway(answers={"health": {"ok": True}})
-    heard: list[float] = []
     async with linked(gateway) as link:
-        loop = asyncio.get_running_loop()
-        began, is_all = loop.time(), asyncio.Event()
-
-        def hear(_: object) -> None:
-            heard.append(loop.time() - began)
-            if len(heard) == FRAME_BURST + FRAMES_A_SECOND:
-                is_all.set()
-
-        link.on_event = hear
+        began = asyncio.get_running_loop().time()
         for number in range(FRAME_BURST + FRAMES_A_SECOND):
             await gateway.say({"type": "event", "event": "tick", "seq": number + 1})
-        await is_all.wait()
-        assert heard[-1] > 0.75, "a second, less what was saved up on the way"
         await link.call("health")
+        took = asyncio.get_running_loop().time() - began
+        assert took > 0.75, "a second, less what was saved up on the way"
