@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from openclaw_simulator.endings import NO_REPLY
 from openclaw_simulator.profiles import AfterAbort, NewEffect, NewWithoutAdmin
-from openclaw_simulator.records import ClientInfo, Deed
+from openclaw_simulator.records import ClientEffect, ClientInfo
 from openclaw_simulator.results import RunResult
-from openclaw_simulator.sessions import Address, Author, EntryKind, Message, Origin, Run, SimSession
+from openclaw_simulator.sessions import Address, Author, EntryKind, InboundMessage, Origin, Run, SimSession
 
 if TYPE_CHECKING:
     from openclaw_simulator.world import World
@@ -76,7 +76,7 @@ class Actions:
         route: Address | None = None,
         timeout_seconds: float | None = None,
         interrupts: bool = False,
-    ) -> Deed:
+    ) -> ClientEffect:
         """``chat.send`` or ``sessions.send``. The caller answers "started" whatever happens here."""
         world = self.world
         deed = world.record(method, session.key, client, text, run_id)
@@ -97,7 +97,7 @@ class Actions:
             if interrupts and session.run is not None:
                 deed.killed_run = session.run.run_id
                 world.endings.stop(session, session.run, reason="interrupt")
-            message = Message(
+            message = InboundMessage(
                 text, Origin.WEB, run_id, world.wall_ms, route=route, device_id=client.device_id, via="deliver"
             )
             message.author = _author(client)
@@ -118,7 +118,7 @@ class Actions:
         explicit: Address | None,
         is_best_effort: bool | None = None,
         is_restart_safe: bool = False,
-    ) -> Deed:
+    ) -> ClientEffect:
         """``agent``. With ``deliver`` and no reply address it is refused, unless ``bestEffortDeliver`` is set.
 
         ``is_best_effort`` None: as with an explicit address true, without one false. An explicit route speaks there and
@@ -134,7 +134,7 @@ class Actions:
             return deed
         if deliver and route is None and not is_best_effort:
             self._refuse_agent(session, deed)
-        message = Message(
+        message = InboundMessage(
             text, Origin.AGENT, run_id, world.wall_ms, route=route, device_id=client.device_id, via="deliver"
         )
         message.author = _author(client)
@@ -146,7 +146,7 @@ class Actions:
         deed.effect = world.engine.submit(session, message)
         return deed
 
-    def _refuse_agent(self, session: SimSession, deed: Deed) -> None:
+    def _refuse_agent(self, session: SimSession, deed: ClientEffect) -> None:
         """No chat app to deliver to. On 9.6 the refusal has a side effect: a row whose last run was aborted loses its
         status (measured 2026-11-20: ``killed`` became absent; ``running`` and ``done`` stayed)."""
         world = self.world
@@ -198,7 +198,7 @@ class Actions:
         session = world.sessions.get(key or world.chat.key_of_send(route) or "")
         if session is None:
             return
-        run = Run(Message(text, Origin.WEB, idempotency_key, world.wall_ms), is_tracked=False)
+        run = Run(InboundMessage(text, Origin.WEB, idempotency_key, world.wall_ms), is_tracked=False)
         world.write(session, EntryKind.MIRROR, text, run)
         if world.profile.goes_deaf:
             session.address = world.chat.address_after_send(route)
@@ -212,10 +212,12 @@ class Actions:
             if not world.chat.deliver(route, text, key, idempotency_key, "send", client).succeeded:
                 world.kept_sends.append((route, text, key, idempotency_key, client))
 
-    def _fail_before_reply(self, session: SimSession, run_id: str, deed: Deed) -> None:
+    def _fail_before_reply(self, session: SimSession, run_id: str, deed: ClientEffect) -> None:
         """A plain send to a deaf session fails once, and its failure cures the row (channels.md 3, exp_7c)."""
         world = self.world
-        run = Run(Message(deed.text, Origin.WEB, run_id, world.wall_ms), is_tracked=True, started_ms=world.wall_ms)
+        run = Run(
+            InboundMessage(deed.text, Origin.WEB, run_id, world.wall_ms), is_tracked=True, started_ms=world.wall_ms
+        )
         world.write(session, EntryKind.USER, deed.text, run, author=_author(deed.client))
         world.write(session, EntryKind.FAILED_BEFORE_REPLY, f"This turn ended before a reply: {CLAIM_CHANGED}", run)
         session.status, session.last_run_id, session.last_run_error = "failed", run_id, CLAIM_CHANGED
@@ -270,7 +272,7 @@ class Actions:
 
     # ------------------------------------------------------------ fresh sessions
 
-    def _may_reset(self, session: SimSession, client: ClientInfo, text: str, run_id: str, deed: Deed) -> bool:
+    def _may_reset(self, session: SimSession, client: ClientInfo, text: str, run_id: str, deed: ClientEffect) -> bool:
         """Does ``/new`` act for this sender? If not, do what this version does instead."""
         manner = self.world.profile.new_without_admin
         if client.is_admin or manner is NewWithoutAdmin.RESETS:
@@ -281,7 +283,7 @@ class Actions:
         world = self.world
         world.touch(session, moved=True)
         if manner is NewWithoutAdmin.ERROR_TEXT:
-            run = Run(Message(text, Origin.WEB, run_id, world.wall_ms), is_tracked=True)
+            run = Run(InboundMessage(text, Origin.WEB, run_id, world.wall_ms), is_tracked=True)
             world.write(session, EntryKind.USER, text, run)
             world.write(session, EntryKind.ANSWER, NOT_ALLOWED, run)
         self._report_command(session, run_id, "")
@@ -296,7 +298,7 @@ class Actions:
         *,
         route: Address | None,
         keeps_address: bool,
-        deed: Deed | None = None,
+        deed: ClientEffect | None = None,
         author: Author | None = None,
     ) -> None:
         """``/new`` or ``/reset``, allowed. ``author`` None: the client."""
@@ -313,7 +315,7 @@ class Actions:
         if effect is NewEffect.GREETS:
             self._empty(session, fresh_id=True)
             world.chat.say(route, f"{NEW_STARTED[:-1]} · model: mock/mock-1", session.key, run_id, "notice")
-            words = Message(
+            words = InboundMessage(
                 rest or GREETING, Origin.WEB, run_id, world.wall_ms, route=route, device_id=client.device_id
             )
             words.via = "new"
@@ -325,7 +327,7 @@ class Actions:
         self._empty(session, fresh_id=effect is NewEffect.LEAVES_ROW)
         if effect is NewEffect.CLEARS_ROW:
             self._clear_row(session, "new")
-            run = Run(Message(text, Origin.WEB, run_id, world.wall_ms), is_tracked=True)
+            run = Run(InboundMessage(text, Origin.WEB, run_id, world.wall_ms), is_tracked=True)
             world.write(session, EntryKind.RESET, "Reset")
             world.write(session, EntryKind.USER, text, run)
             world.write(session, EntryKind.ANSWER, NEW_STARTED, run)
@@ -338,7 +340,9 @@ class Actions:
         world.tell(session.key, reason="new")
         self._report_command(session, run_id, NEW_STARTED)
         if rest:
-            message = Message(rest, Origin.WEB, world.new_id(), world.wall_ms, route=route, device_id=client.device_id)
+            message = InboundMessage(
+                rest, Origin.WEB, world.new_id(), world.wall_ms, route=route, device_id=client.device_id
+            )
             message.author = author
             world.engine.submit(session, message)
 
@@ -414,7 +418,9 @@ class Actions:
         follower.transcript = list(source.transcript)
         source.is_archived = True
         run_id = f"restart-recovery-rollover:{source.session_id}"
-        message = Message("continue", Origin.RECOVERY, run_id, world.wall_ms, route=source.address, via="recovery")
+        message = InboundMessage(
+            "continue", Origin.RECOVERY, run_id, world.wall_ms, route=source.address, via="recovery"
+        )
         message.is_internal = True
         world.engine.submit(follower, message)
         world.touch(source)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from openclaw_simulator import payloads
 from openclaw_simulator.actions import Refused
-from openclaw_simulator.handshake import Access
+from openclaw_simulator.handshake import AccessRules
 from openclaw_simulator.history import history_of
 from openclaw_simulator.methods import QUESTIONS
 from openclaw_simulator.profiles import Paging
@@ -26,9 +26,9 @@ LATER = object()
 
 
 class Caller(Protocol):
-    """Whoever made a call, on the connection it came over; the methods are those of ``rpc.Peer``."""
+    """Whoever made a call, on the connection it came over; the methods are those of ``rpc.SimulatedConnection``."""
 
-    access: Access
+    access: AccessRules
 
     def subscribe(self, *, on: bool) -> None: ...
 

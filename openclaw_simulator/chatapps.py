@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from openclaw_simulator import rights
 from openclaw_simulator.people import direct_chat, is_group, key_of_chat, row_address, usual_person
 from openclaw_simulator.profiles import NewEffect
-from openclaw_simulator.records import ClientInfo, Heard, Person, Place, Spoken, Stop
-from openclaw_simulator.sessions import Address, Author, Message, Origin, Run, SimSession, Turn
+from openclaw_simulator.records import ChatPlace, ClientInfo, Heard, Person, PersonStop, Spoken
+from openclaw_simulator.sessions import Address, Author, InboundMessage, Origin, Run, SimSession, Turn
 
 if TYPE_CHECKING:
     from openclaw_simulator.world import World
@@ -28,7 +28,7 @@ LINES_OF_A_DM = 3
 FIRST_NUMBER = 101
 
 
-class Outage(StrEnum):
+class ChannelOutage(StrEnum):
     """What is wrong with a bot's connection to its chat app."""
 
     UNREACHABLE = "unreachable"
@@ -41,7 +41,7 @@ class Outage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class SendResult:
     """What became of something that was to be said. ``error``: the chat app's words."""
 
     succeeded: bool
@@ -70,12 +70,12 @@ class ChatApps:
         self.last_reply: dict[str, str] = {}
         self.blocked: set[tuple[str, str]] = set()
         """Chats (channel, chat) that refuse the bot: 403."""
-        self.gone_topics: set[Place] = set()
-        self.outages: dict[tuple[str, str], Outage] = {}
+        self.gone_topics: set[ChatPlace] = set()
+        self.outages: dict[tuple[str, str], ChannelOutage] = {}
         """By (channel, account)."""
         self.last_inbound: dict[tuple[str, str], int] = {}
         self.last_outbound: dict[tuple[str, str], int] = {}
-        self._private_topics: set[Place] = set()
+        self._private_topics: set[ChatPlace] = set()
         self._lines: dict[tuple[str, str, int | None], deque[_Line]] = {}
         self._number = FIRST_NUMBER - 1
         self._held: list[tuple[str, str, str, Turn | None, Person, Address]] = []
@@ -159,7 +159,7 @@ class ChatApps:
             return
         author = self._author(person, chat, text)
         world.spoken.append(Spoken(world.now_ms, key, text, person, chat.place, run_id))
-        message = Message(text, Origin.CHANNEL, run_id, world.wall_ms, route=chat, turn=turn, author=author)
+        message = InboundMessage(text, Origin.CHANNEL, run_id, world.wall_ms, route=chat, turn=turn, author=author)
         if session.is_deaf:
             session.spool.append(message)
             if not session.is_retrying:
@@ -199,7 +199,7 @@ class ChatApps:
         world = self.world
         stall = session.stall
         run_id = session.run.run_id if session.run is not None else stall.run_id if stall is not None else None
-        world.stops.append(Stop(world.now_ms, session.key, person, run_id))
+        world.stops.append(PersonStop(world.now_ms, session.key, person, run_id))
         if session.run is not None:
             world.endings.stop(session, session.run, reason="stop")
             return
@@ -238,7 +238,7 @@ class ChatApps:
         """A forum topic is gone."""
         self.gone_topics.add(chat.place)
 
-    def fail(self, channel: str, outage: Outage, account: str = "default") -> None:
+    def fail(self, channel: str, outage: ChannelOutage, account: str = "default") -> None:
         """The bot loses its chat app. What people write meanwhile it reads when it is back."""
         self.outages[channel, account] = outage
 
@@ -252,7 +252,7 @@ class ChatApps:
             else:
                 self.world.agenda.after(0.0, self._take_in, key, text, run_id, turn, person, chat)
 
-    def _outage(self, place: Place) -> Outage | None:
+    def _outage(self, place: ChatPlace) -> ChannelOutage | None:
         return self.outages.get((place.channel, place.account))
 
     def refusal_of(self, route: Address) -> str | None:
@@ -281,11 +281,11 @@ class ChatApps:
 
     # ------------------------------------------------------------ answers
 
-    def answer(self, session: SimSession, run: Run, text: str) -> Delivery | None:
+    def answer(self, session: SimSession, run: Run, text: str) -> SendResult | None:
         """Bring a run's answer to where it belongs. None: nobody was to hear it."""
         route = run.message.route
         if route is None:
-            return Delivery(False, is_attempted=False) if run.message.wants_delivery else None
+            return SendResult(False, is_attempted=False) if run.message.wants_delivery else None
         via = run.message.via
         delivery = self.deliver(route, self._signed(run, text), session.key, run.run_id, via)
         if delivery.succeeded:
@@ -309,13 +309,13 @@ class ChatApps:
         run_id: str | None,
         via: str,
         client: ClientInfo | None = None,
-    ) -> Delivery:
+    ) -> SendResult:
         """The same, with the chat app's answer. ``client``: who had it said, of a literal ``send``."""
         if not route.reaches_a_person or route.to is None:
-            return Delivery(False, is_attempted=False)
+            return SendResult(False, is_attempted=False)
         error = self.refusal_of(route)
         if error is not None:
-            return Delivery(False, error)
+            return SendResult(False, error)
         place = route.place
         if place in self.gone_topics or self._is_stray(route):
             place = place._replace(thread=None)  # 3.24 speaks in General instead
@@ -324,7 +324,7 @@ class ChatApps:
         self.world.heard.append(
             Heard(self.world.now_ms, route.channel, route.to, text, key, run_id, via, place, client)
         )
-        return Delivery(True)
+        return SendResult(True)
 
     # ------------------------------------------------------------ routes
 
@@ -400,10 +400,10 @@ class ChatApps:
 
 
 _WORDS = {
-    Outage.UNREACHABLE: "Network request for 'sendMessage' failed!",
-    Outage.BAD_GATEWAY: "502: Bad Gateway",
-    Outage.UNAUTHORIZED: "401: Unauthorized",
-    Outage.SUPPRESSED: "channel is not running",
+    ChannelOutage.UNREACHABLE: "Network request for 'sendMessage' failed!",
+    ChannelOutage.BAD_GATEWAY: "502: Bad Gateway",
+    ChannelOutage.UNAUTHORIZED: "401: Unauthorized",
+    ChannelOutage.SUPPRESSED: "channel is not running",
 }
 
 

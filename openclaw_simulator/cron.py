@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from openclaw_simulator.records import CronRun
-from openclaw_simulator.sessions import CronEntry, Message, Origin, Turn, answers
+from openclaw_simulator.sessions import CronEntry, InboundMessage, Origin, Turn, answers
 
 if TYPE_CHECKING:
     from openclaw_simulator.world import World
@@ -49,7 +49,7 @@ class Cron:
         session = world.session(entry.key)
         if session.run is None:
             text = f"[cron:{entry.id} {entry.name}] {entry.message}"
-            message = Message(text, Origin.CRON, world.new_id(), world.wall_ms, turn=entry.turn)
+            message = InboundMessage(text, Origin.CRON, world.new_id(), world.wall_ms, turn=entry.turn)
             world.engine.submit(session, message)
         world.agenda.after(entry.every_seconds, self._due, entry)
 

@@ -7,11 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openclaw_simulator.chatapps import Delivery
+from openclaw_simulator.chatapps import SendResult
 from openclaw_simulator.profiles import AfterAbort
 from openclaw_simulator.records import Cause, Stall
 from openclaw_simulator.results import RunResult
-from openclaw_simulator.sessions import Activity, Author, Ending, EntryKind, Origin, Run, SessionKind, SimSession, Turn
+from openclaw_simulator.sessions import (
+    Activity,
+    Author,
+    ConversationKind,
+    Ending,
+    EntryKind,
+    Origin,
+    Run,
+    SimSession,
+    Turn,
+)
 
 if TYPE_CHECKING:
     from openclaw_simulator.engine import Engine
@@ -40,7 +50,7 @@ class Endings:
         assert turn is not None
         text = ""
         is_delivered: bool | None = False
-        delivery: Delivery | None = None
+        delivery: SendResult | None = None
         lost, late_ms = self._fate_of_write(turn)
         if status == "done" and not lost:
             text = world.provider.words(run.answers_to, None if run.is_steered else turn.answer)
@@ -146,7 +156,7 @@ class Endings:
         text: str,
         *,
         is_delivered: bool | None,
-        delivery: Delivery | None = None,
+        delivery: SendResult | None = None,
     ) -> None:
         world = self.world
         result = RunResult(
@@ -270,7 +280,7 @@ class Endings:
             pass  # not begun: the stored row knows nothing of it
         elif run.message.origin is Origin.CRON:
             self._orphan_cron(session, run, cause)
-        elif session.kind is SessionKind.SUBAGENT and world.profile.recovers_at_boot:
+        elif session.kind is ConversationKind.SUBAGENT and world.profile.recovers_at_boot:
             session.status = "failed"
             session.last_run_error = "subagent run was interrupted before a terminal lifecycle event was persisted"
             world.end_stall(session, "gateway")

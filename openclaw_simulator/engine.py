@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from openclaw_simulator import rights
 from openclaw_simulator.profiles import AfterAbort, InterruptedWords
 from openclaw_simulator.provider import visible_words
-from openclaw_simulator.records import ModelCall, Waiting
+from openclaw_simulator.records import ModelCall, PendingInput
 from openclaw_simulator.results import RunResult
-from openclaw_simulator.sessions import Activity, Author, EntryKind, Message, Origin, Run, SimSession, Turn
+from openclaw_simulator.sessions import Activity, Author, EntryKind, InboundMessage, Origin, Run, SimSession, Turn
 
 if TYPE_CHECKING:
     from openclaw_simulator.world import World
@@ -39,7 +39,7 @@ class Engine:
 
     # ------------------------------------------------------------ admission
 
-    def submit(self, session: SimSession, message: Message, *, is_tracked: bool = True) -> str:
+    def submit(self, session: SimSession, message: InboundMessage, *, is_tracked: bool = True) -> str:
         """Take a message in: start a run, or queue it behind the one that lives. Returns what happened, in words."""
         world = self.world
         if session.foreign_lock_pid is not None and world.profile.has_lock_files:
@@ -54,7 +54,7 @@ class Engine:
         self._admit(session, message, is_tracked=is_tracked)
         return "started a turn"
 
-    def _locked_out(self, session: SimSession, message: Message) -> None:
+    def _locked_out(self, session: SimSession, message: InboundMessage) -> None:
         """Log: "session file locked (timeout 10000ms)": no run, no error to anybody (#62981, older.md Locks)."""
         self.world.results.put(
             RunResult(
@@ -63,7 +63,7 @@ class Engine:
             )
         )  # fmt: skip
 
-    def _admit(self, session: SimSession, message: Message, *, is_tracked: bool) -> None:
+    def _admit(self, session: SimSession, message: InboundMessage, *, is_tracked: bool) -> None:
         world, profile = self.world, self.world.profile
         run = Run(message, is_tracked=is_tracked and message.origin in profile.abort_sees)
         session.run = run
@@ -134,7 +134,7 @@ class Engine:
         world.write(session, EntryKind.USER, text, run, is_internal=message.is_internal, author=author)
 
     @staticmethod
-    def _told(message: Message) -> Author | None:
+    def _told(message: InboundMessage) -> Author | None:
         """The author as the transcript keeps it: of an ``agent`` call only whether its sender is the owner."""
         author = message.author
         return Author(is_owner=author.is_owner) if author is not None and message.origin is Origin.AGENT else author
@@ -190,18 +190,22 @@ class Engine:
         self.world.write(session, EntryKind.TOOL_CALL, name, run)
         self.world.tell(session.key, stream="tool", run=run, data={"phase": "start", "name": name})
 
-    def _wait_for_person(self, session: SimSession, run: Run, book: dict[str, Waiting], tool: str, text: str) -> None:
+    def _wait_for_person(
+        self, session: SimSession, run: Run, book: dict[str, PendingInput], tool: str, text: str
+    ) -> None:
         self._call_tool(session, run, tool)
         world = self.world
         note = world.new_id()
         expires = world.wall_ms + 48 * 3600 * 1000
-        book[note] = Waiting(note, session.key, run.run_id, text, world.wall_ms, expires, session.agent_id)
+        book[note] = PendingInput(note, session.key, run.run_id, text, world.wall_ms, expires, session.agent_id)
 
     def _start_children(self, session: SimSession, run: Run, turn: Turn) -> None:
         for key, work in turn.children:
             child = self.world.session(key, spawned_by=session.key)
             run.children.append(key)
-            words = Message(f"sub-task of {session.key}", Origin.SUBAGENT, self.world.new_id(), self.world.wall_ms)
+            words = InboundMessage(
+                f"sub-task of {session.key}", Origin.SUBAGENT, self.world.new_id(), self.world.wall_ms
+            )
             words.turn = work
             self.submit(child, words)
         self.world.touch(session)
@@ -242,7 +246,7 @@ class Engine:
         world.touch(session)
 
     @staticmethod
-    def _joins(run: Run, message: Message) -> bool:
+    def _joins(run: Run, message: InboundMessage) -> bool:
         """Words of another chat are not steered into a run: they would be answered where that one is (*assumed*)."""
         route, own = message.route, run.message.route
         return route is None or own is None or route.place == own.place
@@ -266,7 +270,7 @@ class Engine:
         if not run.is_over:
             self.world.endings.finish(session, run, status="done")
 
-    def answer_person(self, book: dict[str, Waiting], note: str) -> bool:
+    def answer_person(self, book: dict[str, PendingInput], note: str) -> bool:
         """A person approved or answered: the waiting run goes on. False if nothing waits under that id."""
         waiting = book.pop(note, None)
         if waiting is None:

@@ -35,7 +35,7 @@ EVENTS = (
 
 
 @dataclass(slots=True)
-class Access:
+class AccessRules:
     """How the gateway's door is set up."""
 
     token: str = "simulated-token"  # noqa: S105  (a loopback simulator)
@@ -80,7 +80,9 @@ def challenge(world: World, nonce: str) -> dict[str, Any]:
     return {"type": "event", "event": "connect.challenge", "payload": payload}
 
 
-def admit(world: World, access: Access, nonce: str, params: Mapping[str, Any]) -> tuple[ClientInfo, dict[str, Any]]:
+def admit(
+    world: World, access: AccessRules, nonce: str, params: Mapping[str, Any]
+) -> tuple[ClientInfo, dict[str, Any]]:
     """Check a ``connect`` request. Returns who it is and the ``hello-ok`` payload, or raises :class:`ConnectRefused`."""
     _check_shape(params)
     if world.process.phase is Phase.REFUSING:
@@ -161,7 +163,7 @@ def _check_protocol(world: World, params: Mapping[str, Any]) -> None:
     raise ConnectRefused("INVALID_REQUEST", "protocol mismatch", close_code=1002, details=details)
 
 
-def _check_device(world: World, access: Access, nonce: str, params: Mapping[str, Any], token: str | None) -> None:
+def _check_device(world: World, access: AccessRules, nonce: str, params: Mapping[str, Any], token: str | None) -> None:
     device, client = params["device"], params["client"]
 
     def refuse(message: str, code: str, reason: str) -> ConnectRefused:
@@ -189,7 +191,7 @@ def _unauthorized(what: str, code: str, reason: str, step: str) -> ConnectRefuse
 
 
 def _check_token(
-    access: Access, params: Mapping[str, Any], token: str | None, wanted: frozenset[str]
+    access: AccessRules, params: Mapping[str, Any], token: str | None, wanted: frozenset[str]
 ) -> tuple[frozenset[str], str | None, str]:
     """(scopes granted, device token in use, auth method)."""
     if access.is_rate_limited:
@@ -220,7 +222,7 @@ def _without_device(world: World, client: Mapping[str, Any], wanted: frozenset[s
 
 
 def _hello(
-    world: World, access: Access, params: Mapping[str, Any], who: ClientInfo, issued: str | None, method: str
+    world: World, access: AccessRules, params: Mapping[str, Any], who: ClientInfo, issued: str | None, method: str
 ) -> dict[str, Any]:
     profile, process = world.profile, world.process
     server: dict[str, Any] = {"version": profile.version, "connId": world.new_id()}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from openclaw_simulator.people import sender_facts, sender_label
 from openclaw_simulator.profiles import Paging
 from openclaw_simulator.rows import active_fields, is_modern, list_defaults, row_of
-from openclaw_simulator.sessions import Activity, Entry, EntryKind, Message, Origin, SimSession
+from openclaw_simulator.sessions import Activity, Entry, EntryKind, InboundMessage, Origin, SimSession
 
 if TYPE_CHECKING:
     from openclaw_simulator.world import World
@@ -195,7 +195,7 @@ _SHAPES = {
 }
 
 
-def _pending_item(message: Message, state: str) -> Shape:
+def _pending_item(message: InboundMessage, state: str) -> Shape:
     facts = sender_facts(message.author) if message.author is not None else {}
     return {
         "id": message.pending_id,

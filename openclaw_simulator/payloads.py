@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from openclaw_simulator.chatapps import Outage
+from openclaw_simulator.chatapps import ChannelOutage
 from openclaw_simulator.profiles import Paging
 from openclaw_simulator.records import ClientInfo
 from openclaw_simulator.results import RunResult
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 Shape = dict[str, Any]
 REDACTED = "__OPENCLAW_REDACTED__"
 _LAST_ERRORS = {
-    Outage.UNREACHABLE: "Network request for 'getMe' failed!",
-    Outage.BAD_GATEWAY: "Call to 'deleteWebhook' failed! (502: Bad Gateway)",
-    Outage.UNAUTHORIZED: "Call to 'getUpdates' failed! (401: Unauthorized)",
-    Outage.SUPPRESSED: "gateway restart-loop breaker tripped: 3 unclean boot(s) within 300000ms; "
+    ChannelOutage.UNREACHABLE: "Network request for 'getMe' failed!",
+    ChannelOutage.BAD_GATEWAY: "Call to 'deleteWebhook' failed! (502: Bad Gateway)",
+    ChannelOutage.UNAUTHORIZED: "Call to 'getUpdates' failed! (401: Unauthorized)",
+    ChannelOutage.SUPPRESSED: "gateway restart-loop breaker tripped: 3 unclean boot(s) within 300000ms; "
     "suppressing channel/provider account auto-start.",
 }
 
@@ -144,7 +144,11 @@ def _account(world: World, channel: str, account: str, *, is_probed: bool) -> Sh
     after half a minute of 502 as well."""
     chat, profile = world.chat, world.profile
     outage = chat.outages.get((channel, account))
-    stops = (Outage.UNAUTHORIZED, Outage.SUPPRESSED, *((Outage.BAD_GATEWAY,) if profile.wraps_words else ()))
+    stops = (
+        ChannelOutage.UNAUTHORIZED,
+        ChannelOutage.SUPPRESSED,
+        *((ChannelOutage.BAD_GATEWAY,) if profile.wraps_words else ()),
+    )
     is_running = outage not in stops
     error = None if is_running or outage is None else _LAST_ERRORS[outage]
     shown: Shape = {
@@ -153,7 +157,7 @@ def _account(world: World, channel: str, account: str, *, is_probed: bool) -> Sh
         "configured": True,
         "running": is_running,
         "lastError": error,
-        "lastStartAt": None if outage is Outage.SUPPRESSED else world.boot_wall_ms,
+        "lastStartAt": None if outage is ChannelOutage.SUPPRESSED else world.boot_wall_ms,
         "lastStopAt": None,
         "lastInboundAt": chat.last_inbound.get((channel, account)),
         "lastOutboundAt": chat.last_outbound.get((channel, account)),
@@ -164,9 +168,11 @@ def _account(world: World, channel: str, account: str, *, is_probed: bool) -> Sh
         if not is_running:
             shown["healthState"] = "not-running"
     if is_modern(world):
-        lifecycle = {None: "ready", Outage.UNAUTHORIZED: "blocked", Outage.SUPPRESSED: "stopped"}.get(outage, "ready")
+        lifecycle = {None: "ready", ChannelOutage.UNAUTHORIZED: "blocked", ChannelOutage.SUPPRESSED: "stopped"}.get(
+            outage, "ready"
+        )
         shown |= {"lifecycle": lifecycle, "healthState": "healthy" if is_running else "not-running"}
-        if outage is Outage.UNAUTHORIZED:
+        if outage is ChannelOutage.UNAUTHORIZED:
             shown |= {"terminalDisconnect": True, "healthState": "terminal-disconnect"}
     if is_probed:
         shown["probe"] = _probe(outage)
@@ -174,11 +180,11 @@ def _account(world: World, channel: str, account: str, *, is_probed: bool) -> Sh
     return shown
 
 
-def _probe(outage: Outage | None) -> Shape:
+def _probe(outage: ChannelOutage | None) -> Shape:
     """One ``getMe``: what the chat app itself says, at once on every version."""
-    if outage in (None, Outage.SUPPRESSED):
+    if outage in (None, ChannelOutage.SUPPRESSED):
         return {"ok": True, "status": None, "error": None, "elapsedMs": 12}
-    status = {Outage.BAD_GATEWAY: 502, Outage.UNAUTHORIZED: 401}.get(outage)
+    status = {ChannelOutage.BAD_GATEWAY: 502, ChannelOutage.UNAUTHORIZED: 401}.get(outage)
     return {"ok": False, "status": status, "error": _LAST_ERRORS[outage], "elapsedMs": 12}
 
 

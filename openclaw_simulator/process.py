@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from openclaw_simulator.profiles import InProcessRestart
 from openclaw_simulator.records import Cause
-from openclaw_simulator.sessions import Message, Origin, SimSession
+from openclaw_simulator.sessions import InboundMessage, Origin, SimSession
 
 if TYPE_CHECKING:
     from openclaw_simulator.world import World
@@ -243,7 +243,9 @@ class Process:
             route = cut.route  # a run has a reply route of its own, whoever has written since
         if not world.profile.takes_up_stopped:
             world.chat.say(route, CONTINUING, session.key, None, "recovery")
-        message = Message(RECOVERY_PROMPT, Origin.RECOVERY, world.new_id(), world.wall_ms, route=route, via="recovery")
+        message = InboundMessage(
+            RECOVERY_PROMPT, Origin.RECOVERY, world.new_id(), world.wall_ms, route=route, via="recovery"
+        )
         message.is_internal = True
         message.author = cut.author if cut is not None else None
         world.engine.submit(session, message)

@@ -26,7 +26,7 @@ class Person:
         return f"{self.name} ({self.id})" if self.name else self.id
 
 
-class Place(NamedTuple):
+class ChatPlace(NamedTuple):
     """Where somebody reads, the same however an address writes it. ``thread`` None: no topic, or the General one."""
 
     channel: str
@@ -35,7 +35,7 @@ class Place(NamedTuple):
     account: str = "default"
 
 
-class Truth(StrEnum):
+class GroundTruth(StrEnum):
     """What is really so with a session, whatever its row says."""
 
     IDLE = "idle"
@@ -54,7 +54,7 @@ class Truth(StrEnum):
 
     @property
     def has_owner(self) -> bool:
-        return self in (Truth.LIVE, Truth.QUEUED, Truth.RECOVERING)
+        return self in (GroundTruth.LIVE, GroundTruth.QUEUED, GroundTruth.RECOVERING)
 
 
 class Cause(StrEnum):
@@ -92,7 +92,7 @@ class Stall:
     person: Person | None = None
     """Who had asked, in a chat app; None: a client, a schedule, or nobody known."""
     client: ClientInfo | None = None
-    place: Place | None = None
+    place: ChatPlace | None = None
     """Where the interrupted run would have answered; None: nowhere."""
     tools: frozenset[str] = frozenset()
     """What the interrupted run was offered."""
@@ -104,10 +104,10 @@ class Stall:
         return self.ended_ms is None
 
     @property
-    def truth(self) -> Truth:
+    def truth(self) -> GroundTruth:
         if self.cause is Cause.FINISHED:
-            return Truth.FINISHED
-        return Truth.STOPPED if self.cause is Cause.STOPPED or self.stopped_ms is not None else Truth.STUCK
+            return GroundTruth.FINISHED
+        return GroundTruth.STOPPED if self.cause is Cause.STOPPED or self.stopped_ms is not None else GroundTruth.STUCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class ClientInfo:
 
 
 @dataclass(slots=True)
-class Deed:
+class ClientEffect:
     """One effect a client caused on a session (or tried to), with the truth of that instant."""
 
     number: int
@@ -139,7 +139,7 @@ class Deed:
     method: str
     key: str
     client: ClientInfo
-    truth: Truth
+    truth: GroundTruth
     """How it was with the session the moment the request arrived."""
     text: str = ""
     run_id: str | None = None
@@ -165,7 +165,7 @@ class Deed:
     @property
     def is_wrong(self) -> bool:
         """It touched a session nobody should have touched."""
-        return self.changed and (self.truth.has_owner or self.truth in (Truth.STOPPED, Truth.FINISHED))
+        return self.changed and (self.truth.has_owner or self.truth in (GroundTruth.STOPPED, GroundTruth.FINISHED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class Heard:
     via: str = "reply"
     """``reply`` (answer to the person's own message), ``deliver`` (a client's turn with ``deliver: true``),
     ``recovery`` (the gateway's own restart recovery), ``send`` (the ``send`` method), ``notice`` (gateway's own words)."""
-    place: Place | None = None
+    place: ChatPlace | None = None
     """Where it was really read, topic and bot included."""
     client: ClientInfo | None = None
     """Who had it said, of a literal ``send``; ``run_id`` is its idempotency key then."""
@@ -195,12 +195,12 @@ class Spoken:
     key: str
     text: str
     person: Person | None
-    place: Place | None
+    place: ChatPlace | None
     run_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class PersonStop:
     """A person's ``/stop`` in a chat app."""
 
     at_ms: int
@@ -228,7 +228,7 @@ class ModelCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class PendingInput:
     """A pending approval or question: a person has to answer before the run goes on."""
 
     id: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from openclaw_simulator.profiles import ActiveFlag, Paging
-from openclaw_simulator.sessions import Origin, SessionKind, SimSession
+from openclaw_simulator.sessions import ConversationKind, Origin, SimSession
 
 if TYPE_CHECKING:
     from openclaw_simulator.world import World
@@ -37,12 +37,12 @@ _DEFAULT_RUNTIME_9: Row = {
     "source": "implicit",
 }
 _CLASSIFICATIONS = {
-    SessionKind.MAIN: "main",
-    SessionKind.DIRECT: "direct",
-    SessionKind.GROUP: "group",
-    SessionKind.CRON: "cron",
-    SessionKind.SUBAGENT: "subagent",
-    SessionKind.ACP: "acp",
+    ConversationKind.MAIN: "main",
+    ConversationKind.DIRECT: "direct",
+    ConversationKind.GROUP: "group",
+    ConversationKind.CRON: "cron",
+    ConversationKind.SUBAGENT: "subagent",
+    ConversationKind.ACP: "acp",
 }
 
 
@@ -72,12 +72,12 @@ def has_active_run(world: World, session: SimSession) -> bool:
     return any(
         child.run is not None
         for key in world.children.get(session.key, ())
-        if (child := world.sessions[key]).kind is SessionKind.SUBAGENT
+        if (child := world.sessions[key]).kind is ConversationKind.SUBAGENT
     )
 
 
 def _row_kind(session: SimSession) -> str:
-    return "group" if session.kind is SessionKind.GROUP else "direct"
+    return "group" if session.kind is ConversationKind.GROUP else "direct"
 
 
 def _address_fields(session: SimSession) -> Row:
@@ -101,7 +101,7 @@ def _origin(session: SimSession) -> Row:
         return {"label": session.origin_label, "provider": "webchat", "surface": "webchat", "chatType": "direct"}
     channel = address.channel if address is not None else "irc"
     to = (address.to if address is not None and address.reaches_a_person else None) or session.origin_label or ""
-    writer = session.last_writer if session.kind is not SessionKind.GROUP else None
+    writer = session.last_writer if session.kind is not ConversationKind.GROUP else None
     said = session.origin_label or ""
     label = said.partition(":")[2] or said
     if address is not None and address.place.thread is not None and not session.has_lost_topic:
@@ -110,7 +110,7 @@ def _origin(session: SimSession) -> Row:
         "label": label,
         "provider": channel,
         "surface": channel,
-        "chatType": "group" if session.kind is SessionKind.GROUP else "direct",
+        "chatType": "group" if session.kind is ConversationKind.GROUP else "direct",
         "from": f"{channel}:{writer.id}" if writer is not None else to,
         "to": to,
         "accountId": address.place.account if address is not None else "default",
@@ -125,9 +125,9 @@ def _early(world: World, session: SimSession) -> Row:
         row["label"] = session.label
     if session.origin_label is not None:
         row["displayName"] = session.label or session.origin_label
-        if session.created_via == "channel" and session.kind is SessionKind.GROUP:
+        if session.created_via == "channel" and session.kind is ConversationKind.GROUP:
             row["channel"] = session.address.channel if session.address is not None else "irc"
-        row["chatType"] = "channel" if session.kind is SessionKind.GROUP else "direct"
+        row["chatType"] = "channel" if session.kind is ConversationKind.GROUP else "direct"
         row["origin"] = _origin(session)
     row["updatedAt"] = session.updated_ms
     row["sessionId"] = session.session_id
@@ -194,7 +194,7 @@ def _modern(world: World, session: SimSession) -> Row:
         session.kind, "direct" if session.system_sent is not None else "custom"
     )
     row["agentId"] = session.agent_id
-    row["isMain"] = session.kind is SessionKind.MAIN
+    row["isMain"] = session.kind is ConversationKind.MAIN
     row["isBackground"] = session.kind.is_background
     if session.label is not None:
         row["label"] = session.label
@@ -203,7 +203,7 @@ def _modern(world: World, session: SimSession) -> Row:
         row["channel"] = session.address.channel if session.address is not None else "irc"
         row["origin"] = _origin(session)
     if session.system_sent is not None:
-        row["chatType"] = "group" if session.kind is SessionKind.GROUP else "direct"
+        row["chatType"] = "group" if session.kind is ConversationKind.GROUP else "direct"
     row["updatedAt"] = session.updated_ms
     row |= {"archived": session.is_archived, "pinned": False, "unread": session.system_sent is True}
     if session.system_sent is not None:

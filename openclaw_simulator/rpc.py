@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from openclaw_simulator import calls
 from openclaw_simulator.actions import Refused
 from openclaw_simulator.events import event_frames
-from openclaw_simulator.handshake import Access, ConnectRefused, admit, challenge
+from openclaw_simulator.handshake import AccessRules, ConnectRefused, admit, challenge
 from openclaw_simulator.methods import READ, method_of, missing_scope, problems_with
 from openclaw_simulator.process import Phase
 from openclaw_simulator.records import Change, ClientInfo
@@ -39,11 +39,11 @@ TICK_SECONDS = 30.0
 """``policy.tickIntervalMs``: a sign of life on every connection."""
 
 
-class Peer:
+class SimulatedConnection:
     """One client's connection to the simulated gateway."""
 
     def __init__(
-        self, world: World, access: Access, *, on_output: Callable[[], None] | None = None, ticks: bool = False
+        self, world: World, access: AccessRules, *, on_output: Callable[[], None] | None = None, ticks: bool = False
     ) -> None:
         self.world = world
         self.access = access

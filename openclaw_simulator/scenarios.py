@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from openclaw_simulator import sessions as turns
 from openclaw_simulator.profiles import PROFILES, Profile
-from openclaw_simulator.records import ClientInfo, Deed, Stall
+from openclaw_simulator.records import ClientEffect, ClientInfo, Stall
 from openclaw_simulator.sessions import Address, Origin, Turn
 from openclaw_simulator.world import World
 
@@ -29,7 +29,7 @@ class Expected(StrEnum):
     """No client did anything to it."""
 
 
-class Standing(StrEnum):
+class CaseStatus(StrEnum):
     """How it stands with one case right now."""
 
     PENDING = "pending"
@@ -38,7 +38,7 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ScenarioCase:
     """One session of a scenario and what should become of it."""
 
     key: str
@@ -48,9 +48,9 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    case: Case
-    standing: Standing
+class CaseResult:
+    case: ScenarioCase
+    standing: CaseStatus
     note: str = ""
 
 
@@ -60,50 +60,50 @@ class Scenario:
 
     name: str
     world: World
-    cases: list[Case] = field(default_factory=list)
+    cases: list[ScenarioCase] = field(default_factory=list)
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[CaseResult]:
         """How every case stands right now, in the table's order."""
         return [self._finding(case) for case in self.cases]
 
     @property
     def is_won(self) -> bool:
         """Every stuck session is recovered and every other one untouched."""
-        return all(finding.standing is Standing.RIGHT for finding in self.findings())
+        return all(finding.standing is CaseStatus.RIGHT for finding in self.findings())
 
     @property
     def is_lost(self) -> bool:
         """Something happened that can never be right again."""
-        return any(finding.standing is Standing.WRONG for finding in self.findings())
+        return any(finding.standing is CaseStatus.WRONG for finding in self.findings())
 
-    def deeds_on(self, key: str) -> list[Deed]:
+    def deeds_on(self, key: str) -> list[ClientEffect]:
         """What clients did to a session; refusals and probes that came to nothing do not count."""
         return [d for d in self.world.deeds if d.key == key and d.changed and d.method not in LOOKS_ONLY]
 
-    def _finding(self, case: Case) -> Finding:
+    def _finding(self, case: ScenarioCase) -> CaseResult:
         deeds = self.deeds_on(case.key)
         if case.expected is Expected.UNTOUCHED:
             if deeds:
-                return Finding(case, Standing.WRONG, f"{deeds[0].method}: {deeds[0].effect}")
-            return Finding(case, Standing.RIGHT)
+                return CaseResult(case, CaseStatus.WRONG, f"{deeds[0].method}: {deeds[0].effect}")
+            return CaseResult(case, CaseStatus.RIGHT)
         if deeds and deeds[0].is_wrong:
-            return Finding(case, Standing.WRONG, f"{deeds[0].method} while {deeds[0].truth}")
+            return CaseResult(case, CaseStatus.WRONG, f"{deeds[0].method} while {deeds[0].truth}")
         stall = next((s for s in reversed(self.world.stalls) if s.key == case.key), None)
         if stall is None or stall.is_open:
-            return Finding(case, Standing.PENDING, deeds[-1].effect if deeds else "")
+            return CaseResult(case, CaseStatus.PENDING, deeds[-1].effect if deeds else "")
         return self._recovered(case, stall)
 
-    def _recovered(self, case: Case, stall: Stall) -> Finding:
+    def _recovered(self, case: ScenarioCase, stall: Stall) -> CaseResult:
         by = stall.ended_by or ""
         if not by.startswith("turn:"):
-            return Finding(case, Standing.WRONG, f"ended by {by}")
+            return CaseResult(case, CaseStatus.WRONG, f"ended by {by}")
         run_id = by.removeprefix("turn:")
         home = self.world.chat.homes.get(case.key)
         if home is None:
-            return Finding(case, Standing.RIGHT, "resumed")
+            return CaseResult(case, CaseStatus.RIGHT, "resumed")
         if any(heard.run_id == run_id and heard.place == home.place for heard in self.world.heard):
-            return Finding(case, Standing.RIGHT, "resumed, and its person heard the answer")
-        return Finding(case, Standing.WRONG, "resumed, but its person heard nothing")
+            return CaseResult(case, CaseStatus.RIGHT, "resumed, and its person heard the answer")
+        return CaseResult(case, CaseStatus.WRONG, "resumed, but its person heard nothing")
 
 
 class _Stage:
@@ -115,7 +115,7 @@ class _Stage:
         self.scenario = Scenario(name, self.world)
 
     def expect(self, key: str, expected: Expected, label: str) -> None:
-        self.scenario.cases.append(Case(key, expected, label))
+        self.scenario.cases.append(ScenarioCase(key, expected, label))
 
     def warm(self, key: str, *, person: str | None = None, spawn_depth: int = 0) -> None:
         """A session with one finished turn behind it."""

@@ -22,12 +22,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from openclaw_simulator.faults import Wire
-from openclaw_simulator.handshake import Access
+from openclaw_simulator.handshake import AccessRules
 from openclaw_simulator.locks import LockFiles
 from openclaw_simulator.payloads import event_loop
 from openclaw_simulator.process import Phase
 from openclaw_simulator.profiles import Paging
-from openclaw_simulator.rpc import Close, Peer
+from openclaw_simulator.rpc import Close, SimulatedConnection
 
 if TYPE_CHECKING:
     from openclaw_simulator.world import World
@@ -46,7 +46,7 @@ class SimulatedGateway:
         world: World,
         *,
         port: int = 0,
-        access: Access | None = None,
+        access: AccessRules | None = None,
         wire: Wire | None = None,
         pace: float = 1.0,
         locks: LockFiles | None = None,
@@ -55,7 +55,7 @@ class SimulatedGateway:
         self.world = world
         self.port = port
         """The port; known once it listens, and kept over restarts."""
-        self.access = access or Access()
+        self.access = access or AccessRules()
         self.wire = wire or Wire(Random(0))
         self.pace = pace
         self.locks = locks
@@ -233,7 +233,7 @@ class _Link:
         self.gateway = gateway
         self.connection = connection
         self._ready = asyncio.Event()
-        self.peer = Peer(gateway.world, gateway.access, on_output=self._ready.set, ticks=True)
+        self.peer = SimulatedConnection(gateway.world, gateway.access, on_output=self._ready.set, ticks=True)
 
     def pause(self) -> None:
         """A stopped process reads nothing, so not even a ping is answered."""

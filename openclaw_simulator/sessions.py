@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from openclaw_simulator.records import ClientInfo, CronRun, Person, Place, Stall, Truth
+from openclaw_simulator.records import ChatPlace, ClientInfo, CronRun, GroundTruth, Person, Stall
 
 
-class SessionKind(StrEnum):
+class ConversationKind(StrEnum):
     """What kind of conversation a session is, read from its key and the row's own classification."""
 
     MAIN = "main"
@@ -29,7 +29,7 @@ class SessionKind(StrEnum):
     @property
     def is_background(self) -> bool:
         """Nobody is waiting in a chat for this one; its owner (scheduler, parent, editor) retries by itself."""
-        return self in (SessionKind.CRON, SessionKind.SUBAGENT, SessionKind.ACP)
+        return self in (ConversationKind.CRON, ConversationKind.SUBAGENT, ConversationKind.ACP)
 
 
 class Activity(StrEnum):
@@ -48,7 +48,7 @@ class Activity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ActivityStep:
     activity: Activity
     seconds: float | None
 
@@ -67,7 +67,7 @@ class Ending(StrEnum):
 class Turn:
     """What one run will do, and how it ends."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[ActivityStep, ...]
     answer: str | None = None
     """None: the world invents one that quotes the request."""
     error: str | None = None
@@ -81,54 +81,54 @@ class Turn:
 
 def answers(seconds: float = 4.0, text: str | None = None) -> Turn:
     """Think for a moment, then answer."""
-    return Turn((Step(Activity.SILENT, seconds),), answer=text)
+    return Turn((ActivityStep(Activity.SILENT, seconds),), answer=text)
 
 
 def streams(seconds: float, text: str | None = None) -> Turn:
     """A word a second for ``seconds``, then the answer: a slow but healthy run."""
-    return Turn((Step(Activity.STREAM, seconds),), answer=text)
+    return Turn((ActivityStep(Activity.STREAM, seconds),), answer=text)
 
 
 def stays_silent() -> Turn:
     """The provider accepted the call and never says anything."""
-    return Turn((Step(Activity.SILENT, None),))
+    return Turn((ActivityStep(Activity.SILENT, None),))
 
 
 def uses_tools(count: int = 3, seconds: float = 2.0) -> Turn:
     """``count`` tool calls of ``seconds`` each, then an answer."""
-    return Turn((Step(Activity.SILENT, 1.0), *[Step(Activity.TOOL, seconds)] * count))
+    return Turn((ActivityStep(Activity.SILENT, 1.0), *[ActivityStep(Activity.TOOL, seconds)] * count))
 
 
 def loops_over_tools(seconds: float = 2.0) -> Turn:
     """One tool call after the other, without end."""
-    return Turn((Step(Activity.TOOL, seconds),), repeats=True)
+    return Turn((ActivityStep(Activity.TOOL, seconds),), repeats=True)
 
 
 def runs_long_tool(seconds: float | None = None) -> Turn:
     """One tool call that takes long (None: it never comes back)."""
-    return Turn((Step(Activity.SILENT, 1.0), Step(Activity.TOOL, seconds)))
+    return Turn((ActivityStep(Activity.SILENT, 1.0), ActivityStep(Activity.TOOL, seconds)))
 
 
 def waits_for_approval() -> Turn:
-    return Turn((Step(Activity.SILENT, 1.0), Step(Activity.APPROVAL, None)))
+    return Turn((ActivityStep(Activity.SILENT, 1.0), ActivityStep(Activity.APPROVAL, None)))
 
 
 def asks_question() -> Turn:
-    return Turn((Step(Activity.SILENT, 1.0), Step(Activity.QUESTION, None)))
+    return Turn((ActivityStep(Activity.SILENT, 1.0), ActivityStep(Activity.QUESTION, None)))
 
 
 def compacts(seconds: float = 60.0) -> Turn:
-    return Turn((Step(Activity.COMPACTION, seconds), Step(Activity.SILENT, 2.0)))
+    return Turn((ActivityStep(Activity.COMPACTION, seconds), ActivityStep(Activity.SILENT, 2.0)))
 
 
 def retries(times: int = 8, seconds: float = 8.0, error: str = "500 provider unavailable") -> Turn:
     """A provider that answers errors: ``times`` attempts, then the run fails."""
-    return Turn((Step(Activity.RETRY, seconds),) * times, error=error)
+    return Turn((ActivityStep(Activity.RETRY, seconds),) * times, error=error)
 
 
 def spawns(children: tuple[tuple[str, Turn], ...], before: float = 1.0) -> Turn:
     """Start sub-agents and wait until the last of them has finished."""
-    return Turn((Step(Activity.SILENT, before), Step(Activity.CHILDREN, None)), children=children)
+    return Turn((ActivityStep(Activity.SILENT, before), ActivityStep(Activity.CHILDREN, None)), children=children)
 
 
 class Origin(StrEnum):
@@ -179,12 +179,12 @@ class Address:
         return self.channel != "webchat" and self.to is not None and not self.to.startswith("agent:")
 
     @property
-    def place(self) -> Place:
+    def place(self) -> ChatPlace:
         """The chat itself: prefixes and the two ways to write a topic do not matter."""
         chat, _, topic = (self.to or "").removeprefix(f"{self.channel}:").removeprefix("channel:").partition(":topic:")
         written = topic or ("" if self.thread_id is None else str(self.thread_id))
         thread = int(written) if written.isdigit() else None
-        return Place(self.channel, chat, None if thread == 1 else thread, self.account_id or "default")
+        return ChatPlace(self.channel, chat, None if thread == 1 else thread, self.account_id or "default")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ class Entry:
 
 
 @dataclass(slots=True)
-class Message:
+class InboundMessage:
     """Words on their way into a session: a person's, a client's, or the gateway's own."""
 
     text: str
@@ -249,7 +249,7 @@ class Message:
 class Run:
     """One execution that owns its session from admission to its end."""
 
-    message: Message
+    message: InboundMessage
     is_tracked: bool
     """A registered controller exists: ``sessions.abort`` can find it (3.24 to 5.18 look nowhere else)."""
     turn: Turn | None = None
@@ -276,7 +276,7 @@ class Run:
         return self.message.run_id
 
     @property
-    def current(self) -> Step | None:
+    def current(self) -> ActivityStep | None:
         if self.turn is None or self.step < 0:
             return None
         return self.turn.steps[self.step % len(self.turn.steps)]
@@ -291,7 +291,7 @@ class SimSession:
 
     key: str
     session_id: str
-    kind: SessionKind
+    kind: ConversationKind
     created_ms: int
     updated_ms: int
     agent_id: str = "main"
@@ -328,19 +328,19 @@ class SimSession:
     """Not yet on disk: before 2026.9.x a first turn's words are only written with its first answer."""
     messages_total: int = 0
     run: Run | None = None
-    queue: deque[Message] = field(default_factory=deque)
-    cancelled: list[Message] = field(default_factory=list)
+    queue: deque[InboundMessage] = field(default_factory=deque)
+    cancelled: list[InboundMessage] = field(default_factory=list)
     """Queued words an abort threw away (2026.9.6 keeps them in ``pendingInputs`` as ``cancelled``)."""
-    interrupted: list[Message] = field(default_factory=list)
+    interrupted: list[InboundMessage] = field(default_factory=list)
     """Queued words the process died with: 2026.9.6 shows them as ``interrupted`` and never runs them."""
-    spool: list[Message] = field(default_factory=list)
+    spool: list[InboundMessage] = field(default_factory=list)
     """What a person wrote to a session that cannot hear (2026.9.6 after a lost write on a channel run)."""
     is_deaf: bool = False
     is_retrying: bool = False
     """What waits in the spool is offered again and again, and refused."""
     is_in_boot_recovery: bool = False
     stall: Stall | None = None
-    cut: Message | None = None
+    cut: InboundMessage | None = None
     """The words of the run that left the row ``running``."""
     foreign_lock_pid: int | None = None
     settling: Run | None = None
@@ -349,16 +349,16 @@ class SimSession:
     """The row as last built; None when something changed since."""
 
     @property
-    def truth(self) -> Truth:
+    def truth(self) -> GroundTruth:
         if self.run is not None:
-            return Truth.QUEUED if self.run.is_waiting_for_lane else Truth.LIVE
+            return GroundTruth.QUEUED if self.run.is_waiting_for_lane else GroundTruth.LIVE
         if self.is_in_boot_recovery:
-            return Truth.RECOVERING
+            return GroundTruth.RECOVERING
         if self.settling is not None:
-            return Truth.LIVE
+            return GroundTruth.LIVE
         if self.stall is not None:
             return self.stall.truth
-        return Truth.IDLE
+        return GroundTruth.IDLE
 
     @property
     def is_ordinary(self) -> bool:
@@ -385,21 +385,21 @@ class CronEntry:
     runs: list[CronRun] = field(default_factory=list)
 
 
-def kind_of(key: str) -> SessionKind:
+def kind_of(key: str) -> ConversationKind:
     """What a key says about its session. Keys look like ``agent:<agent>:<rest>``."""
     parts = key.split(":")
     rest = parts[2:] if len(parts) > 2 and parts[0] == "agent" else parts
     words = set(rest[:3])
     for word, kind in (
-        ("cron", SessionKind.CRON),
-        ("subagent", SessionKind.SUBAGENT),
-        ("acp", SessionKind.ACP),
-        ("hook", SessionKind.HOOK),
-        ("group", SessionKind.GROUP),
-        ("channel", SessionKind.GROUP),
-        ("direct", SessionKind.DIRECT),
-        ("dm", SessionKind.DIRECT),
+        ("cron", ConversationKind.CRON),
+        ("subagent", ConversationKind.SUBAGENT),
+        ("acp", ConversationKind.ACP),
+        ("hook", ConversationKind.HOOK),
+        ("group", ConversationKind.GROUP),
+        ("channel", ConversationKind.GROUP),
+        ("direct", ConversationKind.DIRECT),
+        ("dm", ConversationKind.DIRECT),
     ):
         if word in words:
             return kind
-    return SessionKind.MAIN if rest == ["main"] else SessionKind.OTHER
+    return ConversationKind.MAIN if rest == ["main"] else ConversationKind.OTHER

@@ -27,26 +27,26 @@ from openclaw_simulator.provider import Provider
 from openclaw_simulator.records import (
     Cause,
     Change,
+    ClientEffect,
     ClientInfo,
-    Deed,
+    GroundTruth,
     Heard,
     ModelCall,
+    PendingInput,
+    PersonStop,
     Spoken,
     Stall,
-    Stop,
-    Truth,
-    Waiting,
 )
 from openclaw_simulator.results import Results
 from openclaw_simulator.sessions import (
     Address,
     Author,
+    ConversationKind,
     Entry,
     EntryKind,
-    Message,
+    InboundMessage,
     Origin,
     Run,
-    SessionKind,
     SimSession,
     Turn,
     kind_of,
@@ -97,8 +97,8 @@ class World:
         self.run_timeout_seconds: float | None = None
         """``agents.defaults.timeoutSeconds``; None: 48 hours, that is never here."""
         self.store_locked_until_ms = 0
-        self.approvals: dict[str, Waiting] = {}
-        self.questions: dict[str, Waiting] = {}
+        self.approvals: dict[str, PendingInput] = {}
+        self.questions: dict[str, PendingInput] = {}
         self.listeners: list[Callable[[Change], None]] = []
         """Who has subscribed to sessions."""
         self.bystanders: list[Callable[[Change], None]] = []
@@ -106,12 +106,12 @@ class World:
         self.model_calls: deque[ModelCall] = deque(maxlen=KEPT_RECORDS)
         self.heard: deque[Heard] = deque(maxlen=KEPT_RECORDS)
         self.spoken: deque[Spoken] = deque(maxlen=KEPT_RECORDS)
-        self.stops: list[Stop] = []
+        self.stops: list[PersonStop] = []
         self.sent: dict[str, str | Refused] = {}
         """What this process has said by ``send``, by idempotency key: the message's id, or the refusal."""
         self.kept_sends: list[tuple[Address, str, str | None, str, ClientInfo]] = []
         """What was refused and is kept on disk for the next process (3.24)."""
-        self.deeds: list[Deed] = []
+        self.deeds: list[ClientEffect] = []
         self.stalls: list[Stall] = []
         self.engine = Engine(self)
         self.endings = Endings(self, self.engine)
@@ -185,13 +185,13 @@ class World:
             label=label,
             lifecycle_revision=self.new_id(),
             spawned_by=spawned_by,
-            spawn_depth=max(spawn_depth, 1 if kind is SessionKind.SUBAGENT else 0),
+            spawn_depth=max(spawn_depth, 1 if kind is ConversationKind.SUBAGENT else 0),
             parent_key=spawned_by,
         )
         if address is not None and address.reaches_a_person:
             made.created_via = "channel"
             made.origin_label = address.to
-        elif made.parent_key is None and self.profile.shows_queued and kind is not SessionKind.MAIN:
+        elif made.parent_key is None and self.profile.shows_queued and kind is not ConversationKind.MAIN:
             made.parent_key = f"agent:{made.agent_id}:main"
         self.sessions[key] = made
         self.touch(made)
@@ -202,10 +202,10 @@ class World:
         self.tell(key, reason="create")
         return made
 
-    def truth(self, key: str) -> Truth:
+    def truth(self, key: str) -> GroundTruth:
         """What is really so with a session. Unknown keys are idle."""
         session = self.sessions.get(key)
-        return session.truth if session is not None else Truth.IDLE
+        return session.truth if session is not None else GroundTruth.IDLE
 
     def touch(self, session: SimSession, *, moved: bool = False) -> None:
         """Something about this row changed. ``moved``: a store write that also moves ``updatedAt``."""
@@ -269,10 +269,12 @@ class World:
             for hearer in tuple(hearers):
                 hearer(change)
 
-    def record(self, method: str, key: str, client: ClientInfo, text: str = "", run_id: str | None = None) -> Deed:
+    def record(
+        self, method: str, key: str, client: ClientInfo, text: str = "", run_id: str | None = None
+    ) -> ClientEffect:
         """Note what a client does, with the truth of this instant."""
         session = self.sessions.get(key)
-        deed = Deed(len(self.deeds) + 1, self.now_ms, method, key, client, self.truth(key), text, run_id)
+        deed = ClientEffect(len(self.deeds) + 1, self.now_ms, method, key, client, self.truth(key), text, run_id)
         if session is not None:
             deed.session_id = session.session_id
             deed.owner_run = session.run.run_id if session.run is not None else None
@@ -316,7 +318,7 @@ class World:
         """
         session = self.session(key)
         run_id = self.new_id()
-        message = Message(text, origin, run_id, self.wall_ms, device_id=device_id, turn=turn)
+        message = InboundMessage(text, origin, run_id, self.wall_ms, device_id=device_id, turn=turn)
         if origin is Origin.CHANNEL:
             message.route, message.device_id = session.address, None
             message.author = Author(self.chat.person_of(key), chat=session.address)
@@ -354,7 +356,7 @@ class World:
         session.ended_ms = session.runtime_ms = None
         session.aborted_last_run = False
         session.spawn_depth = spawn_depth
-        run = Run(Message("", Origin.WEB, self.new_id(), then), is_tracked=False, started_ms=then)
+        run = Run(InboundMessage("", Origin.WEB, self.new_id(), then), is_tracked=False, started_ms=then)
         self.stall(session, run, Cause.FINISHED)
 
     def tombstone(self, key: str) -> None:
@@ -373,6 +375,6 @@ class World:
         """A person answers a session's question."""
         return self._answer(self.questions, key)
 
-    def _answer(self, book: dict[str, Waiting], key: str) -> bool:
+    def _answer(self, book: dict[str, PendingInput], key: str) -> bool:
         note = next((n for n, waiting in book.items() if waiting.key == key), None)
         return note is not None and self.engine.answer_person(book, note)

@@ -24,9 +24,9 @@ from watchdog.gateway.wire.decoder import Undecodable, decode
 from watchdog.gateway.wire.handshake import Hello
 from watchdog.gateway.wire.protocol import Conversation, Malformed, Response
 from watchdog.gateway.wire.refusals import refusal
-from watchdog.ledger.ledger import Ledger
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import errors
-from watchdog.service.events import RecordedLog
+from watchdog.service.events import MemoryLog
 from watchdog.service.null_meter import NoMeter
 from watchdog.service.watch import Watch, may_act
 
@@ -152,14 +152,14 @@ async def _live(seed: int) -> Life:
     corruptor = Corruptor(rng, share=rng.choice((0.1, 0.4, 0.8)))
     world = World.of(case_of(life.version))
     loaded = parse(world.case.config, file="fuzz", env={})
-    ledger = Ledger.in_memory(wall=lambda: world.now().wall)
+    ledger = SqliteLedger.in_memory(wall=lambda: world.now().wall)
     watch = Watch(
         gateway=BrokenGateway(world, corruptor, may_act(loaded.policy_book)),
         book=loaded.policy_book,
         ledger=ledger,
         notes=_Notes(),
         clock=world,
-        log=RecordedLog(),
+        log=MemoryLog(),
         meter=NoMeter(),
         poll_every=loaded.config.poll_every,
     )

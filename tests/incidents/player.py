@@ -12,8 +12,8 @@ from tests.incidents.script import BYSTANDER, NAME, ScriptedGateway, Sent, World
 from watchdog.config import parse
 from watchdog.core.policy import Step
 from watchdog.core.verdict import Verdict
-from watchdog.ledger.ledger import Ledger
-from watchdog.service.events import RecordedLog
+from watchdog.ledger.ledger import SqliteLedger
+from watchdog.service.events import MemoryLog
 from watchdog.service.ledger import MessageKind
 from watchdog.service.null_meter import NoMeter
 from watchdog.service.pass_report import PassReport
@@ -122,8 +122,8 @@ class Player:
     """Every poll reads every row, as on a gateway whose lists cannot be read in part."""
     world: World = field(init=False)
     watch: Watch = field(init=False)
-    ledger: Ledger = field(init=False)
-    log: RecordedLog = field(init=False, default_factory=RecordedLog)
+    ledger: SqliteLedger = field(init=False)
+    log: MemoryLog = field(init=False, default_factory=MemoryLog)
     played: Played = field(init=False)
     _failures: int = field(init=False, default=0)
     _poll: float = field(init=False)
@@ -133,7 +133,7 @@ class Player:
         self.world.bystanders = self.bystanders
         loaded = parse(self.case.config, file=f"{self.case.name}.config", env={})
         self._poll = loaded.config.poll_every.total_seconds()
-        self.ledger = Ledger.in_memory(wall=lambda: self.world.now().wall)
+        self.ledger = SqliteLedger.in_memory(wall=lambda: self.world.now().wall)
         self.watch = Watch(
             gateway=ScriptedGateway(self.world, may_act(loaded.policy_book), reads_all=self.reads_all),
             book=loaded.policy_book,

@@ -12,7 +12,7 @@ from random import Random
 from typing import cast
 
 from openclaw_simulator.faults import Wire
-from openclaw_simulator.handshake import Access
+from openclaw_simulator.handshake import AccessRules
 from openclaw_simulator.locks import lock_holder
 from openclaw_simulator.profiles import PROFILES
 from openclaw_simulator.world import World
@@ -29,12 +29,12 @@ from watchdog.config.policybook import build_policy_book
 from watchdog.core.model import Lock, LockSight, ReplyAddress
 from watchdog.core.policy import PolicyBook
 from watchdog.gateway.client import GatewayClient
-from watchdog.gateway.wire.connection import Credentials
+from watchdog.gateway.wire.connection import SignInSecrets
 from watchdog.gateway.wire.endpoint import Endpoint
 from watchdog.gateway.wire.identity import DeviceIdentity
-from watchdog.ledger.ledger import Ledger
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.errors import LedgerError
-from watchdog.service.events import Event, RecordedLog
+from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import Ledger as LedgerPort
 from watchdog.service.null_meter import NoMeter
 from watchdog.service.pass_report import PassReport
@@ -172,7 +172,7 @@ class _SimHost:
 
 
 @dataclass(slots=True)
-class _StoryLog(RecordedLog):
+class _StoryLog(MemoryLog):
     """Hands the events of a story to the judge, and keeps none."""
 
     judge: Judge | None = None
@@ -199,7 +199,7 @@ class Episode:
     weather: Weather = field(init=False)
     people: People = field(init=False)
     _wiring: Wiring = field(init=False)
-    _ledger: Ledger = field(init=False)
+    _ledger: SqliteLedger = field(init=False)
     _life: Life = field(init=False)
     _lives: int = field(init=False, default=0)
     _passes: int = field(init=False, default=0)
@@ -215,7 +215,7 @@ class Episode:
         self.world.run_timeout_seconds = setting.run_timeout
         self.timeline = Timeline(self.world)
         self._rng = Random(setting.seed + 1)
-        self._ledger = Ledger.in_memory(wall=lambda: self.timeline.wall)
+        self._ledger = SqliteLedger.in_memory(wall=lambda: self.timeline.wall)
         self.judge = Judge(self.world, self.timeline, self._ledger, self.book, GATEWAY)
         self.judge.explain = self._explain
         self._life = Life(0)
@@ -223,7 +223,7 @@ class Episode:
         self._wiring = Wiring(
             self.world,
             self.timeline,
-            Access(stale_after_ms=None),
+            AccessRules(stale_after_ms=None),
             wire,
             setting.travel,
             self.judge.asked,
@@ -301,7 +301,7 @@ class Episode:
         device, probe = _devices(self.setting.seed)
         state_dir = None if self.setting.is_remote else STATE_DIR
         endpoint = Endpoint(
-            "ws://127.0.0.1:18789", Credentials(Secret(self._wiring.access.token)), state_dir, GATEWAY_PID
+            "ws://127.0.0.1:18789", SignInSecrets(Secret(self._wiring.access.token)), state_dir, GATEWAY_PID
         )
         client = GatewayClient(
             GATEWAY,

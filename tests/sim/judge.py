@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from openclaw_simulator.profiles import ActiveFlag, Profile
-from openclaw_simulator.records import Cause, Deed, Heard, ModelCall, Stall, Truth
+from openclaw_simulator.records import Cause, ClientEffect, GroundTruth, Heard, ModelCall, Stall
 from openclaw_simulator.sessions import EntryKind, SimSession
 from openclaw_simulator.world import World
 from tests.sim.timeline import Timeline
@@ -22,7 +22,7 @@ from watchdog.core.policy import PolicyBook
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.verdict import Verdict
 from watchdog.gateway.sessions.inspect import TIMEOUT_SLACK
-from watchdog.ledger.ledger import Ledger
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.ledger import Incident, MessageKind, OwedMessage
 
 TARGET = "simulated"
@@ -91,12 +91,12 @@ class Tally:
     """Breaches of rules that are only counted (``NOT_YET``)."""
 
 
-_BY_TRUTH: Mapping[Truth, Rule] = {
-    Truth.LIVE: Rule.LIVE_OWNER,
-    Truth.QUEUED: Rule.LIVE_OWNER,
-    Truth.STOPPED: Rule.STOPPED,
-    Truth.FINISHED: Rule.FINISHED,
-    Truth.RECOVERING: Rule.FORESTALLED,
+_BY_TRUTH: Mapping[GroundTruth, Rule] = {
+    GroundTruth.LIVE: Rule.LIVE_OWNER,
+    GroundTruth.QUEUED: Rule.LIVE_OWNER,
+    GroundTruth.STOPPED: Rule.STOPPED,
+    GroundTruth.FINISHED: Rule.FINISHED,
+    GroundTruth.RECOVERING: Rule.FORESTALLED,
 }
 _ANSWERING = frozenset({MessageKind.RECOVERED, MessageKind.INEFFECTIVE, MessageKind.QUARANTINED, MessageKind.CLEARED})
 """Kinds that say what came of a deed."""
@@ -108,7 +108,7 @@ class Judge:
 
     world: World
     timeline: Timeline
-    ledger: Ledger
+    ledger: SqliteLedger
     book: PolicyBook
     gateway: str
     explain: Callable[[str], str] = field(default=lambda _key: "")
@@ -124,7 +124,7 @@ class Judge:
     """Times each attempt's deed reached the gateway, by attempt id."""
     _keys: Counter[str] = field(default_factory=Counter)
     _charged: list[tuple[float, str]] = field(default_factory=list)
-    _deeds: list[tuple[Deed, Incident, datetime]] = field(default_factory=list)
+    _deeds: list[tuple[ClientEffect, Incident, datetime]] = field(default_factory=list)
     _listed_ms: int = 0
     _broken: frozenset[str] = frozenset()
     _idle_ms: int | None = None
@@ -170,7 +170,7 @@ class Judge:
 
     # ------------------------------------------------------------ one deed
 
-    def _judge(self, deed: Deed) -> None:
+    def _judge(self, deed: ClientEffect) -> None:
         if deed.method == "sessions.abort":
             if deed.changed:
                 self._breach(Rule.LIVE_OWNER, deed.key, "a probe killed a run")
@@ -188,7 +188,7 @@ class Judge:
         if deed.run_id is not None:
             self._own_runs.add(deed.run_id)
 
-    def _own_send(self, deed: Deed) -> None:
+    def _own_send(self, deed: ClientEffect) -> None:
         """A notice after a fresh session: only ever with an attempt behind it."""
         if not self._attempts(deed.key):
             self._breach(Rule.NO_ROW, deed.key, "a notice without an attempt in flight")
@@ -196,7 +196,7 @@ class Judge:
     def _attempts(self, key: str) -> list[tuple[Incident, Attempt]]:
         return [pair for pair in self.ledger.attempts_in_flight(self.gateway) if pair[0].session == key]
 
-    def _ledger_row(self, deed: Deed) -> Attempt | None:
+    def _ledger_row(self, deed: ClientEffect) -> Attempt | None:
         pairs = self._attempts(deed.key)
         if not pairs:
             self._breach(Rule.NO_ROW, deed.key, f"{deed.method} with no attempt in flight")
@@ -220,7 +220,7 @@ class Judge:
             self._deeds.append((deed, incident, self.timeline.wall))
         return attempt
 
-    def _truth(self, deed: Deed) -> None:
+    def _truth(self, deed: ClientEffect) -> None:
         session = self.world.sessions.get(deed.key)
         rule = _BY_TRUTH.get(deed.truth)
         if rule is None or (deed.owner_run is not None and deed.owner_run in self._own_runs):
@@ -243,7 +243,7 @@ class Judge:
         profile = self.world.profile
         return 0.0 if profile.shows_live_at_once else profile.start_lag
 
-    def _owner_since(self, deed: Deed) -> int | None:
+    def _owner_since(self, deed: ClientEffect) -> int | None:
         """When the owner of that instant came (true time)."""
         session = self.world.sessions.get(deed.key)
         run = session.run if session is not None else None
@@ -251,12 +251,12 @@ class Judge:
             return None
         return run.message.at_ms - self.world.skew_ms
 
-    def _proof(self, deed: Deed) -> None:
+    def _proof(self, deed: ClientEffect) -> None:
         """An outside watcher's proof, worked out anew from what this version can be trusted to show."""
         if deed.key in self._broken:
             self._breach(Rule.BROKEN_ROW, deed.key, "its row in the last list was nonsense")
         stall = self._last_stall(deed.key)
-        if stall is None or deed.truth is not Truth.STUCK:
+        if stall is None or deed.truth is not GroundTruth.STUCK:
             return
         profile, process = self.world.profile, self.world.process
         if self._flag_is_honest(profile) or profile.has_lock_files:
@@ -273,7 +273,7 @@ class Judge:
     def _last_stall(self, key: str) -> Stall | None:
         return next((stall for stall in reversed(self.world.stalls) if stall.key == key), None)
 
-    def _permission(self, deed: Deed) -> None:
+    def _permission(self, deed: ClientEffect) -> None:
         wall = self.timeline.wall
         session = self.world.sessions.get(deed.key)
         if session is not None and session.kind.is_background:
@@ -285,7 +285,7 @@ class Judge:
         if known_for < grace - 1:
             self._breach(Rule.EARLY, deed.key, f"the gateway's life was known for {known_for:.0f} s")
 
-    def _budget(self, deed: Deed) -> None:
+    def _budget(self, deed: ClientEffect) -> None:
         recovery, now = self.book.default.recovery, self.timeline.monotonic
         self._charged.append((now, deed.key))
         own = sum(key == deed.key and now - at < recovery.budget.per.total_seconds() - 1 for at, key in self._charged)
@@ -361,7 +361,7 @@ class Judge:
                 self._rights(call, deed)
         self._asks()
 
-    def _words(self, heard: Heard, deed: Deed) -> None:
+    def _words(self, heard: Heard, deed: ClientEffect) -> None:
         """What we said, quoted, or had carried on is heard by the one alone who typed it, where they typed it."""
         stall = self._interruption(deed.key, deed.at_ms) if heard.client is None else None
         for spoken in self.world.spoken:
@@ -373,7 +373,7 @@ class Judge:
                 whose = spoken.person.id if spoken.person is not None else "an operator"
                 self._breach(Rule.WRONG_CHAT, deed.key, f"{deed.method}: the words of {whose}", heard.at_ms)
 
-    def _rights(self, call: ModelCall, deed: Deed) -> None:
+    def _rights(self, call: ModelCall, deed: ClientEffect) -> None:
         """The requester is who was cut first: a turn of ours that is cut in its turn speaks for the same one."""
         stall = self._interruption(deed.key, deed.at_ms)
         more = call.tools - stall.tools if stall is not None and stall.tools else frozenset()
@@ -433,8 +433,8 @@ class Judge:
             stall
             for stall in self.world.stalls
             if stall.is_open
-            and stall.truth is Truth.STUCK
-            and self.world.truth(stall.key) is Truth.STUCK
+            and stall.truth is GroundTruth.STUCK
+            and self.world.truth(stall.key) is GroundTruth.STUCK
             and not _has_ended_in_row(self.world.sessions[stall.key])
         ]
 

@@ -20,9 +20,9 @@ from websockets.frames import Close as CloseFrame
 from websockets.protocol import State
 
 from openclaw_simulator.faults import Wire
-from openclaw_simulator.handshake import Access
+from openclaw_simulator.handshake import AccessRules
 from openclaw_simulator.process import Phase
-from openclaw_simulator.rpc import Close, Frame, Peer
+from openclaw_simulator.rpc import Close, Frame, SimulatedConnection
 from openclaw_simulator.world import World
 from tests.effects import DOING
 from tests.sim.lives import Life
@@ -49,7 +49,7 @@ class Wiring:
 
     world: World
     timeline: Timeline
-    access: Access
+    access: AccessRules
     wire: Wire
     travel: float
     """Seconds a frame is on its way, in one direction."""
@@ -101,7 +101,7 @@ class SimSocket:
         self._waiter: asyncio.Future[None] | None = None
         self._last_arrival = 0.0
         self._is_made = False
-        self.peer = Peer(wiring.world, wiring.access, on_output=self._pump)
+        self.peer = SimulatedConnection(wiring.world, wiring.access, on_output=self._pump)
         self._is_made = True
         self._pump()
         wiring.sockets.add(self)

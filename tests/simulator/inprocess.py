@@ -15,9 +15,9 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from openclaw_simulator.faults import Wire
-from openclaw_simulator.handshake import Access
+from openclaw_simulator.handshake import AccessRules
 from openclaw_simulator.process import Phase
-from openclaw_simulator.rpc import Close, Peer
+from openclaw_simulator.rpc import Close, SimulatedConnection
 
 if TYPE_CHECKING:
     from openclaw_simulator.world import World
@@ -74,9 +74,9 @@ class Answer:
 class InProcessGateway:
     """Where in-process clients connect to one world."""
 
-    def __init__(self, world: World, access: Access | None = None, wire: Wire | None = None) -> None:
+    def __init__(self, world: World, access: AccessRules | None = None, wire: Wire | None = None) -> None:
         self.world = world
-        self.access = access or Access(stale_after_ms=None)
+        self.access = access or AccessRules(stale_after_ms=None)
         self.wire = wire or Wire(Random(0))
 
     async def connect(
@@ -130,7 +130,7 @@ class Connection:
 
     def __init__(self, gateway: InProcessGateway) -> None:
         self.gateway = gateway
-        self.peer = Peer(gateway.world, gateway.access)
+        self.peer = SimulatedConnection(gateway.world, gateway.access)
         self.hello: Frame = {}
         self.events: deque[Frame] = deque(maxlen=10_000)
         """Event frames, oldest first; take them as you like."""

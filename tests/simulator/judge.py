@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from openclaw_simulator.records import Deed, Truth
+from openclaw_simulator.records import ClientEffect, GroundTruth
 from openclaw_simulator.world import World
 
 PASSIVE = frozenset({"send", "sessions.create"})
@@ -38,15 +38,17 @@ class Violation:
 
 
 _BY_TRUTH = {
-    Truth.STOPPED: Wrong.RESUMED_STOPPED,
-    Truth.FINISHED: Wrong.REDID_FINISHED,
-    Truth.RECOVERING: Wrong.FORESTALLED_RECOVERY,
-    Truth.LIVE: Wrong.HIT_AN_OWNER,
-    Truth.QUEUED: Wrong.HIT_AN_OWNER,
+    GroundTruth.STOPPED: Wrong.RESUMED_STOPPED,
+    GroundTruth.FINISHED: Wrong.REDID_FINISHED,
+    GroundTruth.RECOVERING: Wrong.FORESTALLED_RECOVERY,
+    GroundTruth.LIVE: Wrong.HIT_AN_OWNER,
+    GroundTruth.QUEUED: Wrong.HIT_AN_OWNER,
 }
 
 
-def wrong_deeds(world: World, *, by: Callable[[Deed], bool] = lambda _: True, since: int = 0) -> list[Violation]:
+def wrong_deeds(
+    world: World, *, by: Callable[[ClientEffect], bool] = lambda _: True, since: int = 0
+) -> list[Violation]:
     """Deeds (from number ``since`` on, of the clients ``by`` picks) that should not have been done."""
     own = {deed.run_id for deed in world.deeds if deed.run_id is not None and by(deed)}
     found: list[Violation] = []
@@ -65,5 +67,5 @@ def left_stuck(world: World, bound_seconds: float) -> list[Violation]:
     return [
         Violation(Wrong.LEFT_STUCK, stall.key, stall.since_ms, f"{stall.cause} at {stall.doing}")
         for stall in world.stalls
-        if stall.is_open and stall.truth is Truth.STUCK and world.now_ms - stall.since_ms > bound_seconds * 1000
+        if stall.is_open and stall.truth is GroundTruth.STUCK and world.now_ms - stall.since_ms > bound_seconds * 1000
     ]

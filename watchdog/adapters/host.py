@@ -93,7 +93,7 @@ def _chats_in(value: object, depth: int = 0) -> set[str]:
     return here | {found for one in value.values() for found in _chats_in(one, depth + 1)}
 
 
-class Host:
+class LocalHost:
     """This machine. Also what ``watchdog.discovery.profiles`` asks about processes and accounts."""
 
     def __init__(self, *, proc: Path = Path("/proc"), platform: str = sys.platform) -> None:

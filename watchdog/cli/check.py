@@ -31,7 +31,7 @@ from watchdog.core.printable import meant, read, shown_key
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
 from watchdog.daemon.assembly import Builder, Identity, ledger_path, make_state_folder, state_folder
-from watchdog.ledger.ledger import Ledger
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
 from watchdog.service.null_meter import NoMeter
@@ -257,6 +257,6 @@ async def _health(gateway: Gateway) -> str | None:
         return f"The gateway does not say how it is: {problem}"
 
 
-def _readable_ledger(setting: Setting) -> Ledger:
+def _readable_ledger(setting: Setting) -> SqliteLedger:
     path = ledger_path(state_folder(setting.loaded, setting.env))
-    return Ledger.open_read_only(path) if path.exists() else Ledger.in_memory()
+    return SqliteLedger.open_read_only(path) if path.exists() else SqliteLedger.in_memory()

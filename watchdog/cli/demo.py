@@ -24,7 +24,7 @@ from rich.text import Text
 
 from openclaw_simulator.locks import LockFiles
 from openclaw_simulator.profiles import PROFILES
-from openclaw_simulator.scenarios import Expected, Finding, Scenario, Standing, demo_world
+from openclaw_simulator.scenarios import CaseResult, CaseStatus, Expected, Scenario, demo_world
 from openclaw_simulator.server import SimulatedGateway
 from watchdog.adapters.clock import SystemClock
 from watchdog.cli.screen import screen, text_of
@@ -166,14 +166,14 @@ def _screen(console: Console, *, quiet: bool) -> Iterator[Live | None]:
         yield live
 
 
-_MARKS = {Standing.RIGHT: ("✓", "green"), Standing.PENDING: ("…", "yellow"), Standing.WRONG: ("✗", "bold red")}
+_MARKS = {CaseStatus.RIGHT: ("✓", "green"), CaseStatus.PENDING: ("…", "yellow"), CaseStatus.WRONG: ("✗", "bold red")}
 
 
-def _frame(findings: list[Finding], story: _Story, took: str) -> Table:
+def _frame(findings: list[CaseResult], story: _Story, took: str) -> Table:
     stuck = [one for one in findings if one.case.expected is Expected.RECOVERED]
-    done = sum(one.standing is Standing.RIGHT for one in stuck)
+    done = sum(one.standing is CaseStatus.RIGHT for one in stuck)
     others = len(findings) - len(stuck)
-    safe = sum(one.standing is Standing.RIGHT for one in findings) - done
+    safe = sum(one.standing is CaseStatus.RIGHT for one in findings) - done
     table = Table(
         title=f"{took}   recovered {done} of {len(stuck)}   left alone {safe} of {others}",
         title_justify="left",
@@ -188,11 +188,11 @@ def _frame(findings: list[Finding], story: _Story, took: str) -> Table:
     return table
 
 
-def _stuck_first(findings: list[Finding]) -> list[Finding]:
+def _stuck_first(findings: list[CaseResult]) -> list[CaseResult]:
     return sorted(findings, key=lambda one: one.case.expected is not Expected.RECOVERED)
 
 
-def _row(finding: Finding) -> tuple[Text, Text, Text]:
+def _row(finding: CaseResult) -> tuple[Text, Text, Text]:
     mark, style = _MARKS[finding.standing]
     wanted = "recover" if finding.case.expected is Expected.RECOVERED else "leave alone"
     return (
@@ -202,7 +202,7 @@ def _row(finding: Finding) -> tuple[Text, Text, Text]:
     )
 
 
-def _conclude(console: Console, version: str, scenario: Scenario, findings: list[Finding], took: timedelta) -> None:
+def _conclude(console: Console, version: str, scenario: Scenario, findings: list[CaseResult], took: timedelta) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for finding in _stuck_first(findings):
         table.add_row(*_row(finding))
@@ -215,7 +215,7 @@ def _conclude(console: Console, version: str, scenario: Scenario, findings: list
         console.print(text_of((("Not as it should be:", "bold red"), " see the lines without a check mark.")))
 
 
-def _document(version: str, scenario: Scenario, findings: list[Finding], took: timedelta) -> dict[str, object]:
+def _document(version: str, scenario: Scenario, findings: list[CaseResult], took: timedelta) -> dict[str, object]:
     return {
         "ok": scenario.is_won,
         "version": version,

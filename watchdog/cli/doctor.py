@@ -38,9 +38,9 @@ from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import Builder, ledger_path, state_folder
 from watchdog.gateway.capabilities import ADMIN, needs_of, parse_version
 from watchdog.gateway.client import GatewayClient
-from watchdog.ledger.ledger import Ledger
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import descriptors, errors
-from watchdog.service.events import Event, RecordedLog
+from watchdog.service.events import Event, MemoryLog
 from watchdog.service.null_meter import NoMeter
 from watchdog.service.ports import Clock
 from watchdog.service.watch import may_act
@@ -57,7 +57,7 @@ CLOCK_SKEW = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ReportLine:
     """One line of the doctor's report."""
 
     subject: str
@@ -78,7 +78,7 @@ def add_to(app: typer.Typer) -> None:
         try:
             setting = read_setting(config)
         except ConfigError as problem:
-            findings += [Finding("config", Grade.FAIL, str(one)) for one in problem.problems]
+            findings += [ReportLine("config", Grade.FAIL, str(one)) for one in problem.problems]
         else:
             findings += _config(setting)
             findings += _ledger(setting)
@@ -93,7 +93,7 @@ def add_to(app: typer.Typer) -> None:
             raise Leave(1)
 
 
-def show(findings: Sequence[Finding]) -> None:
+def show(findings: Sequence[ReportLine]) -> None:
     """Print them, one a line."""
     console = screen()
     for finding in findings:
@@ -101,18 +101,18 @@ def show(findings: Sequence[Finding]) -> None:
         console.print(text_of((grade, f"{finding.subject:<12}{finding.text}")))
 
 
-def _facts(finding: Finding) -> dict[str, str]:
+def _facts(finding: ReportLine) -> dict[str, str]:
     return {"subject": finding.subject, "grade": finding.grade.value, "text": finding.text}
 
 
-def _package() -> Finding:
+def _package() -> ReportLine:
     place = Path(watchdog.__file__).parent
     ours = (place / "core" / "verdict.py").exists()
     if ours:
-        return Finding(
+        return ReportLine(
             "package", Grade.OK, f"openclaw-watchdog {watchdog.__version__}, Python {sys.version.split()[0]}"
         )
-    return Finding(
+    return ReportLine(
         "package",
         Grade.FAIL,
         f"`import watchdog` finds another package at {place}: install openclaw-watchdog in an environment of its own "
@@ -120,96 +120,96 @@ def _package() -> Finding:
     )
 
 
-def _account(uid: int) -> Sequence[Finding]:
+def _account(uid: int) -> Sequence[ReportLine]:
     if uid != 0:
         return ()
     words = (
         "runs as root, which only watching the gateways of several accounts needs; recommended is the gateway's own account "
         "(`service install`, or `service install --system --account USER`)"
     )
-    return (Finding("account", Grade.WARN, words),)
+    return (ReportLine("account", Grade.WARN, words),)
 
 
-def _config(setting: Setting) -> list[Finding]:
+def _config(setting: Setting) -> list[ReportLine]:
     source = setting.loaded.source
     where = str(source) if source is not None else "no file found: built-in defaults, gateway discovered"
-    findings = [Finding("config", Grade.OK, where)]
-    findings += [Finding("config", Grade.WARN, str(warning)) for warning in setting.loaded.warnings]
+    findings = [ReportLine("config", Grade.OK, where)]
+    findings += [ReportLine("config", Grade.WARN, str(warning)) for warning in setting.loaded.warnings]
     findings += [
-        Finding("config", Grade.FAIL, str(problem)) for problem in missing_secrets(setting.loaded, setting.env)
+        ReportLine("config", Grade.FAIL, str(problem)) for problem in missing_secrets(setting.loaded, setting.env)
     ]
     return findings
 
 
-def _ledger(setting: Setting) -> list[Finding]:
+def _ledger(setting: Setting) -> list[ReportLine]:
     folder = state_folder(setting.loaded, setting.env)
     path = ledger_path(folder)
     if not path.exists():
         parent = next((place for place in (folder, *folder.parents) if place.exists()), Path("/"))
         if os.access(parent, os.W_OK):
-            return [Finding("ledger", Grade.OK, f"{path} will be made at the first run")]
-        return [Finding("ledger", Grade.FAIL, f"{parent} is not writable; set state_dir to a folder that is")]
+            return [ReportLine("ledger", Grade.OK, f"{path} will be made at the first run")]
+        return [ReportLine("ledger", Grade.FAIL, f"{parent} is not writable; set state_dir to a folder that is")]
     try:
-        with Ledger.open_read_only(path) as ledger:
+        with SqliteLedger.open_read_only(path) as ledger:
             open_count = len(ledger.open_incidents())
             loose = ledger.permission_problem()
     except errors.LedgerError as problem:
-        return [Finding("ledger", Grade.FAIL, str(problem))]
-    findings = [Finding("ledger", Grade.OK, f"{path}, {open_count} open incident(s)")]
+        return [ReportLine("ledger", Grade.FAIL, str(problem))]
+    findings = [ReportLine("ledger", Grade.OK, f"{path}, {open_count} open incident(s)")]
     if loose is not None:
-        findings.append(Finding("ledger", Grade.WARN, loose))
+        findings.append(ReportLine("ledger", Grade.WARN, loose))
     return findings
 
 
-def _service(setting: Setting) -> list[Finding]:
+def _service(setting: Setting) -> list[ReportLine]:
     """The daemon in the background: installed, enabled, running, and as this program would write it today."""
-    findings: list[Finding] = []
+    findings: list[ReportLine] = []
     for is_system in (False, True):
         try:
             control = service.control_for(Service(()), is_system=is_system, env=setting.env)
             if (text := installed_text(control)) is not None:
                 findings += _installed(setting, control, text, is_system=is_system)
         except (ServiceTrouble, OSError) as problem:
-            findings.append(Finding("service", Grade.WARN, str(problem)))
+            findings.append(ReportLine("service", Grade.WARN, str(problem)))
     if not findings:
         text = "not installed; `openclaw-watchdog service install` keeps the daemon running in the background"
-        return [Finding("service", Grade.OK, text)]
+        return [ReportLine("service", Grade.OK, text)]
     return findings
 
 
-def _installed(setting: Setting, control: ServiceControl, text: str, *, is_system: bool) -> list[Finding]:
+def _installed(setting: Setting, control: ServiceControl, text: str, *, is_system: bool) -> list[ReportLine]:
     option = " --system" if is_system else ""
     state = control.state()
-    findings: list[Finding] = []
+    findings: list[ReportLine] = []
     if state.pid is None:
         last = f", last result: {state.last_result}" if state.last_result else ""
         words = f"installed and not running ({state.state}{last}); its log: `{control.logs}`"
-        findings.append(Finding("service", Grade.WARN, words))
+        findings.append(ReportLine("service", Grade.WARN, words))
     else:
         said = f": {state.status}" if state.status else ""
-        findings.append(Finding("service", Grade.OK, f"{control.path} runs as process {state.pid}{said}"))
+        findings.append(ReportLine("service", Grade.OK, f"{control.path} runs as process {state.pid}{said}"))
     if not state.is_enabled:
         words = f"not enabled: it will not start by itself; `openclaw-watchdog service install{option}` enables it"
-        findings.append(Finding("service", Grade.WARN, words))
+        findings.append(ReportLine("service", Grade.WARN, words))
     account = (service.account_in(text) or "root") if is_system else None
     if text != service.plan_for(setting, is_system=is_system, account=account).text:
         words = (
             f"its file is not what `service install` would write now; `openclaw-watchdog service status{option}` shows "
             f"the difference, `openclaw-watchdog service install{option}` takes it over"
         )
-        findings.append(Finding("service", Grade.WARN, words))
+        findings.append(ReportLine("service", Grade.WARN, words))
     return findings
 
 
-async def _gateways(setting: Setting, gateway: str | None) -> list[Finding]:
-    aside = RecordedLog()
+async def _gateways(setting: Setting, gateway: str | None) -> list[ReportLine]:
+    aside = MemoryLog()
     builder = Builder(setting.loaded, setting.env, aside, NoMeter(), secrets=setting.secrets)
     try:
         identity = identity_of(setting)
     except (errors.WatchdogError, OSError) as problem:
-        return [Finding("identity", Grade.FAIL, str(problem))]
+        return [ReportLine("identity", Grade.FAIL, str(problem))]
     sections = chosen_sections(setting, gateway, aside)
-    findings: list[Finding] = []
+    findings: list[ReportLine] = []
     findings += limit_findings(max(len(sections), len(setting.loaded.config.gateways)), descriptors.reachable())
     seen: dict[str, tuple[ProcessSigns, set[str]]] = {}
     for section in sections:
@@ -219,14 +219,14 @@ async def _gateways(setting: Setting, gateway: str | None) -> list[Finding]:
             found, facts, snapshot = await _gateway(client, section, steps, builder.clock)
             findings += [*found, *_twins(section.name, facts, snapshot, seen)]
         except errors.GatewayError as problem:
-            findings.append(Finding(section.name, Grade.FAIL, str(problem)))
+            findings.append(ReportLine(section.name, Grade.FAIL, str(problem)))
         finally:
             await client.close()
     said = dict.fromkeys(str(line["reason"]) for line in aside.of(Event.CONFIG_REFUSED))
-    return [*(Finding("discovery", Grade.WARN, reason) for reason in said), *findings]
+    return [*(ReportLine("discovery", Grade.WARN, reason) for reason in said), *findings]
 
 
-def limit_findings(gateways: int, limit: int) -> Sequence[Finding]:
+def limit_findings(gateways: int, limit: int) -> Sequence[ReportLine]:
     """Whether a daemon that may open ``limit`` files can watch so many gateways."""
     needed = descriptors.needed(gateways)
     if limit >= needed:
@@ -235,12 +235,12 @@ def limit_findings(gateways: int, limit: int) -> Sequence[Finding]:
         f"{gateways} gateways need about {needed} file descriptors, and a process started here may have {limit}; raise its "
         "hard limit (`ulimit -Hn`, LimitNOFILE of a service)"
     )
-    return (Finding("limits", Grade.WARN, text),)
+    return (ReportLine("limits", Grade.WARN, text),)
 
 
 def _twins(
     name: str, facts: GatewayFacts, snapshot: Snapshot, seen: dict[str, tuple[ProcessSigns, set[str]]]
-) -> Sequence[Finding]:
+) -> Sequence[ReportLine]:
     """Another section of those in ``seen`` leads to this gateway: the daemon watches it under one name only."""
     if facts.signs is None:
         return ()
@@ -248,21 +248,21 @@ def _twins(
     for other, (signs, others) in seen.items():
         if is_same_process(facts.signs, signs, share_session=bool(ids & others)):
             words = f"reaches the same gateway as {other}, and is not watched: one section for each gateway, keep one"
-            return (Finding(name, Grade.FAIL, words),)
+            return (ReportLine(name, Grade.FAIL, words),)
     seen[name] = (facts.signs, ids)
     return ()
 
 
 async def _gateway(
     client: GatewayClient, section: Any, steps: frozenset[Step], clock: Clock
-) -> tuple[list[Finding], GatewayFacts, Snapshot]:
+) -> tuple[list[ReportLine], GatewayFacts, Snapshot]:
     facts = await client.connect()
     snapshot = await client.list_sessions()
     name = section.name
     up = f", up for {span_words(clock.now().wall - facts.booted_at)}" if facts.booted_at is not None else ""
     findings = [
-        Finding(name, Grade.OK, f"connected to OpenClaw {facts.version}{up}"),
-        Finding(
+        ReportLine(name, Grade.OK, f"connected to OpenClaw {facts.version}{up}"),
+        ReportLine(
             name,
             Grade.OK if snapshot.is_complete and not snapshot.malformed else Grade.WARN,
             f"{len(snapshot.sessions)} sessions listed in {snapshot.latency.total_seconds() * 1000:.0f} ms"
@@ -276,11 +276,11 @@ async def _gateway(
     ]
     problem = await client.health_problem()
     if problem is not None:
-        findings.append(Finding(name, Grade.WARN, problem))
+        findings.append(ReportLine(name, Grade.WARN, problem))
     return findings, facts, snapshot
 
 
-def _whose(name: str, client: GatewayClient, facts: GatewayFacts) -> Sequence[Finding]:
+def _whose(name: str, client: GatewayClient, facts: GatewayFacts) -> Sequence[ReportLine]:
     """What was looked up before the secret was sent, and what this account cannot see."""
     unchecked = client.unchecked_peer
     words = (
@@ -288,13 +288,13 @@ def _whose(name: str, client: GatewayClient, facts: GatewayFacts) -> Sequence[Fi
         if unchecked is None
         else f"whose its port is was not checked: {unchecked}"
     )
-    findings = [Finding(name, Grade.OK, words)]
+    findings = [ReportLine(name, Grade.OK, words)]
     if facts.state_dir is not None and any(_is_closed(Path(facts.state_dir) / part) for part in (".", "agents")):
         words = (
             f"this account may not look into {facts.state_dir}: no session locks, no transcripts, no lock of the gateway; the "
             "gateway's own account may (`service install --system --account USER`)"
         )
-        findings.append(Finding(name, Grade.WARN, words))
+        findings.append(ReportLine(name, Grade.WARN, words))
     return findings
 
 
@@ -307,40 +307,42 @@ def _is_closed(folder: Path) -> bool:
         return False
 
 
-def _clock(name: str, facts: GatewayFacts) -> Sequence[Finding]:
+def _clock(name: str, facts: GatewayFacts) -> Sequence[ReportLine]:
     skew = facts.clock_skew
     if skew is None:
         return ()
     if abs(skew) > CLOCK_SKEW:
         words = "ahead of" if skew > timedelta(0) else "behind"
         return (
-            Finding(name, Grade.WARN, f"the gateway's clock is {span_words(abs(skew))} {words} ours; set both by NTP"),
+            ReportLine(
+                name, Grade.WARN, f"the gateway's clock is {span_words(abs(skew))} {words} ours; set both by NTP"
+            ),
         )
-    return (Finding(name, Grade.OK, f"clocks agree within {abs(skew).total_seconds():.1f} s"),)
+    return (ReportLine(name, Grade.OK, f"clocks agree within {abs(skew).total_seconds():.1f} s"),)
 
 
-def _scopes(name: str, client: GatewayClient, steps: frozenset[Step], facts: GatewayFacts) -> list[Finding]:
+def _scopes(name: str, client: GatewayClient, steps: frozenset[Step], facts: GatewayFacts) -> list[ReportLine]:
     version = parse_version(facts.version)
-    findings: list[Finding] = []
+    findings: list[ReportLine] = []
     if not steps:
-        return [Finding(name, Grade.OK, "operator.read is enough: no policy does anything")]
+        return [ReportLine(name, Grade.OK, "operator.read is enough: no policy does anything")]
     for step in sorted(steps):
         missing = client.missing_scope(step)
         needs = needs_of(step, version)
         if missing is not None:
-            findings.append(Finding(name, Grade.FAIL, missing))
+            findings.append(ReportLine(name, Grade.FAIL, missing))
         elif needs.scope == ADMIN:
-            findings.append(Finding(name, Grade.OK, f"{needs.scope} granted: {needs.why}"))
+            findings.append(ReportLine(name, Grade.OK, f"{needs.scope} granted: {needs.why}"))
         else:
-            findings.append(Finding(name, Grade.OK, f"{needs.scope} granted for `{step.value}`"))
+            findings.append(ReportLine(name, Grade.OK, f"{needs.scope} granted for `{step.value}`"))
     return findings
 
 
-def _signals(name: str, facts: GatewayFacts) -> list[Finding]:
+def _signals(name: str, facts: GatewayFacts) -> list[ReportLine]:
     worth = facts.capabilities
     if parse_version(facts.version) is None:
         return [
-            Finding(
+            ReportLine(
                 name,
                 Grade.WARN,
                 f"the version {facts.version!r} is unknown here: sessions are told, not touched, unless a restart or an "
@@ -369,4 +371,4 @@ def _signals(name: str, facts: GatewayFacts) -> list[Finding]:
     )
     if blind:
         told.append("without a restart in between, stuck sessions can only be told, not touched")
-    return [Finding(name, Grade.WARN if blind else Grade.OK, "signals: " + "; ".join(told))]
+    return [ReportLine(name, Grade.WARN if blind else Grade.OK, "signals: " + "; ".join(told))]

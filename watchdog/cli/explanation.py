@@ -24,7 +24,7 @@ from watchdog.service.ports import Gateway
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class GuardLine:
     """One guard as it stands now. ``holds`` None: nobody looked, because nothing asks for it."""
 
     name: BlockerName
@@ -227,22 +227,26 @@ class Explained:
 
     # ---------------------------------------------------------------- guards
 
-    def guards(self) -> list[Guard]:
+    def guards(self) -> list[GuardLine]:
         """Every guard: those that hold first."""
         holding = {blocker.name: blocker for blocker in self.blockers}
         found = []
         for name in BlockerName:
             needs_look = name in _FROM_TRANSCRIPT
             if needs_look and self.case.look.tail is None and not self.case.look.problems and not self._is_case:
-                found.append(Guard(name, None, "the transcript is read for suspects only"))
+                found.append(GuardLine(name, None, "the transcript is read for suspects only"))
             elif name is BlockerName.SCOPE_MISSING and name not in holding:
-                found.append(Guard(name, None, "looked at by `doctor` and the daemon; explain only signs in to read"))
+                found.append(
+                    GuardLine(name, None, "looked at by `doctor` and the daemon; explain only signs in to read")
+                )
             elif self.why_unguarded is not None:
-                found.append(Guard(name, None, self.why_unguarded))
+                found.append(GuardLine(name, None, self.why_unguarded))
             elif name in holding:
-                found.append(Guard(name, True, until(holding[name], self.case.now.monotonic, holding[name].message)))
+                found.append(
+                    GuardLine(name, True, until(holding[name], self.case.now.monotonic, holding[name].message))
+                )
             else:
-                found.append(Guard(name, False, self._clear(name)))
+                found.append(GuardLine(name, False, self._clear(name)))
         return sorted(found, key=lambda guard: not guard.holds)
 
     @property

@@ -18,7 +18,7 @@ from watchdog.core.printable import read, shown_key, visible
 from watchdog.core.requester import chat_of
 from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import ledger_path, state_folder
-from watchdog.ledger.ledger import Ledger
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.ledger import AuditLine, Incident, Outcome
 
 _STYLES = {
@@ -55,7 +55,7 @@ def add_to(app: typer.Typer) -> None:
         trail: Sequence[AuditLine] = ()
         if path.exists():
             begin = _instant(since, now)
-            with Ledger.open_read_only(path) as ledger:
+            with SqliteLedger.open_read_only(path) as ledger:
                 incidents = ledger.history(since=begin, session=read(session) if session else None, gateway=gateway)
                 if session is not None and not incidents:  # it was typed as it is, not as it is printed
                     incidents = ledger.history(since=begin, session=session, gateway=gateway)

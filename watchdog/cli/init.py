@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from watchdog.adapters.host import Host
+from watchdog.adapters.host import LocalHost
 from watchdog.cli.shared import Leave, print_file, say, say_error
 from watchdog.config import FoundGateway, json_schema, render_template, search_paths, user_folder
 from watchdog.discovery.found import DiscoveredGateway
@@ -74,7 +74,7 @@ def add_to(app: typer.Typer) -> None:
 
 def look_around(env: Mapping[str, str], home: Path) -> Findings:
     """Every gateway of this user, the one this environment means first."""
-    machine = Machine(env, home, Host())
+    machine = Machine(env, home, LocalHost())
     found = machine.everything()
     foreign = dict.fromkeys((*found.foreign, *(one for gateway in found.gateways for one in gateway.foreign)))
     told = [f"not used: {problem}" for problem in foreign]

@@ -22,7 +22,7 @@ from watchdog.cli.shared import (
     say_error,
 )
 from watchdog.config import SecretError, resolve_secret
-from watchdog.ledger.ledger import Ledger
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.notify.delivery import Notifier, TargetRefused, targets_from
 from watchdog.service import announcements
 from watchdog.service.null_meter import NoMeter
@@ -79,7 +79,7 @@ async def send_trial(setting: Setting) -> dict[str, str | None]:
         return {**results, "notify": str(refused)}
     clock = SystemClock()
     now = clock.now().wall
-    with Ledger.in_memory(wall=lambda: clock.now().wall) as ledger:
+    with SqliteLedger.in_memory(wall=lambda: clock.now().wall) as ledger:
         notifier = Notifier(ledger, targets, clock, Random(), SilentLog(), NoMeter(), secrets=setting.secrets)
         try:
             message = announcements.trial(now=now, host=socket.gethostname(), version=__version__)

@@ -16,7 +16,7 @@ from watchdog.config import durations
 from watchdog.core.printable import meant, read, shown_key
 from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import ledger_path, make_state_folder, state_folder
-from watchdog.ledger.ledger import Ledger
+from watchdog.ledger.ledger import SqliteLedger
 
 _ForOption = Annotated[
     str | None, typer.Option("--for", metavar="SPAN", help="For how long, e.g. 2h; else until unpause.")
@@ -130,10 +130,10 @@ def _report(as_json: bool, document: dict[str, object], text: str) -> None:
         say(text)
 
 
-def _ledger(config: Path | None) -> Ledger:
+def _ledger(config: Path | None) -> SqliteLedger:
     setting = read_setting(config)
     folder = make_state_folder(state_folder(setting.loaded, setting.env))
-    return Ledger.open(ledger_path(folder), wall=lambda: SystemClock().now().wall)
+    return SqliteLedger.open(ledger_path(folder), wall=lambda: SystemClock().now().wall)
 
 
 def _span(text: str) -> timedelta:

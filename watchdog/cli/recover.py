@@ -32,7 +32,7 @@ from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
 from watchdog.daemon.assembly import Builder, ledger_path, make_state_folder, state_folder
-from watchdog.ledger.ledger import Ledger
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import errors
 from watchdog.service.executor import Executor
 from watchdog.service.incidents import Incidents
@@ -84,7 +84,7 @@ async def _recover(setting: Setting, gateway: str | None, key: str, step: Step, 
     unasked: list[str] = []
     hands: dict[str, tuple[Hand, Judged]] = {}
     async with contextlib.AsyncExitStack() as stack:
-        ledger = stack.enter_context(Ledger.open(ledger_path(state_dir)))
+        ledger = stack.enter_context(SqliteLedger.open(ledger_path(state_dir)))
         for section in chosen_sections(setting, gateway):
             client = builder.client(section, identity, frozenset({step}))
             stack.push_async_callback(client.close)
@@ -116,7 +116,7 @@ async def _recover(setting: Setting, gateway: str | None, key: str, step: Step, 
 class Hand:
     """One deed by hand on one gateway."""
 
-    def __init__(self, clock: Clock, gateway: Gateway, ledger: Ledger, notes: Notes, found: Inspection) -> None:
+    def __init__(self, clock: Clock, gateway: Gateway, ledger: SqliteLedger, notes: Notes, found: Inspection) -> None:
         self._clock = clock
         self._gateway = gateway
         self._ledger = ledger

@@ -14,7 +14,7 @@ from watchdog.cli.shared import ConfigOption, JsonOption, Leave, print_json, rea
 from watchdog.config import Config
 from watchdog.core.printable import meant, shown_key
 from watchdog.core.spans import span_words
-from watchdog.replay.gateway import World
+from watchdog.replay.gateway import SessionCourse
 from watchdog.replay.player import Played, play
 from watchdog.replay.reader import NotARecording, Recording
 from watchdog.replay.recording_file import earlier_part
@@ -103,7 +103,7 @@ def _print(played: Played, found: list[Story], session: str | None) -> None:
     console.print(text_of(((played.head.gateway, "bold"), f"  {lasted}, {seen}")))
     console.print(f"  this configuration would have done: {_count(deeds(played.would))}")
     console.print(f"  done at the time:                   {_count(deeds(played.was))}")
-    assumptions = [world for world in World if any(world in story.worlds for story in found)]
+    assumptions = [world for world in SessionCourse if any(world in story.worlds for story in found)]
     for story in found:
         _print_story(console, story, "".join(_SIGNS[assumptions.index(world)] for world in story.assumptions))
     if assumptions:

@@ -16,7 +16,7 @@ from watchdog.config.credentials import missing_secrets, resolve_secret
 from watchdog.config.display import as_yaml, effective
 from watchdog.config.fields import LogFormat, LogLevel, NotifyEvent
 from watchdog.config.loader import LoadedConfig, load, parse, search_paths, user_folder
-from watchdog.config.models import Config, Gateway, GatewayRestart, Log, NotifyTarget, StatusPage
+from watchdog.config.models import Config, GatewayRestart, GatewaySection, LogSection, NotifyTarget, StatusPage
 from watchdog.config.policy_match import Why, why, why_session
 from watchdog.config.policybook import build_policy_book
 from watchdog.config.problems import ConfigError, Problem, SecretError
@@ -27,12 +27,12 @@ __all__ = [
     "Config",
     "ConfigError",
     "FoundGateway",
-    "Gateway",
     "GatewayRestart",
+    "GatewaySection",
     "LoadedConfig",
-    "Log",
     "LogFormat",
     "LogLevel",
+    "LogSection",
     "NotifyEvent",
     "NotifyTarget",
     "Problem",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from watchdog.config.checks import Finding, findings, remarks
+from watchdog.config.checks import ConfigProblem, findings, remarks
 from watchdog.config.document import Document, read_document
 from watchdog.config.models import Config
 from watchdog.config.policybook import build_policy_book
@@ -203,7 +203,7 @@ def _cut(root: dict[str, object], path: KeyPath) -> KeyPath:
     return cut
 
 
-def _placed(document: Document, found: Iterable[Finding], refused: set[KeyPath]) -> Iterable[Problem]:
+def _placed(document: Document, found: Iterable[ConfigProblem], refused: set[KeyPath]) -> Iterable[Problem]:
     """Findings as problems, without those that rest on a setting that was refused already."""
     for finding in found:
         paths = (finding.path, *finding.related)

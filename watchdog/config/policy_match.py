@@ -98,7 +98,7 @@ def _any_of(patterns: tuple[str, ...]) -> str:
     return " or ".join(patterns)
 
 
-def _said(policy: sections.Policy) -> tuple[str, ...]:
+def _said(policy: sections.PolicySection) -> tuple[str, ...]:
     """What an override says, setting by setting."""
     return tuple(
         f"{label}.{name}: {setting_text(getattr(section, name))}"

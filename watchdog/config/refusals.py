@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from watchdog.config.document import Document
 from watchdog.config.fields import REFUSAL, describe
-from watchdog.config.models import Config, Gateway
+from watchdog.config.models import Config, GatewaySection
 from watchdog.config.problems import KeyPath, Problem, closest, quoted
 
 _MAPPING = "expected a mapping ('key: value' lines)"
@@ -99,7 +99,7 @@ def _type_hint(kind: str, path: KeyPath, value: object) -> str | None:
         if value is False:
             return "null turns it off"
         model = _model_at(path)
-        if model is Gateway and isinstance(value, str):
+        if model is GatewaySection and isinstance(value, str):
             return "write '- url: ...'"
         return f"keys: {', '.join(_keys(model))}" if model else None
     return None

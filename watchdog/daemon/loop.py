@@ -25,7 +25,7 @@ from watchdog.config import ConfigError, LoadedConfig, diff
 from watchdog.core.model import GatewayPhase
 from watchdog.core.recovery import Attempt
 from watchdog.daemon.assembly import Parts
-from watchdog.daemon.file_watch import SETTLED, FileWatch, Sight
+from watchdog.daemon.file_watch import SETTLED, FileChange, FileWatch
 from watchdog.daemon.one_watch import OneWatch, Twin
 from watchdog.daemon.pass_slots import Turns, first_after
 from watchdog.daemon.places import places_of
@@ -353,10 +353,10 @@ class Daemon:
     def _look_at_file(self) -> None:
         """At every pass: a file that was changed is read again once it stands still."""
         match self._file.look(self.parts.clock.now()):
-            case Sight.CHANGED:
+            case FileChange.CHANGED:
                 # Not from here: a reload may end the very runner whose pass this is.
                 self._spawn(self._reload_changed)
-            case Sight.CHANGING if not self._looks_again:
+            case FileChange.CHANGING if not self._looks_again:
                 self._looks_again = True
                 self._spawn(self._look_again)
 

@@ -34,7 +34,7 @@ Address = tuple[str, int]
 
 
 class Processes(Accounts, Protocol):
-    """What discovery asks about processes and accounts. ``watchdog.adapters.host.Host`` is one."""
+    """What discovery asks about processes and accounts. ``watchdog.adapters.host.LocalHost`` is one."""
 
     def process_is_alive(self, pid: int, start_time: int | None = None, written_at: datetime | None = None) -> bool:
         """Whether the process that wrote ``pid`` (and its start time, at ``written_at``) into a file still lives."""

@@ -20,7 +20,7 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from watchdog.config import Gateway, LoadedConfig
+from watchdog.config import GatewaySection, LoadedConfig
 from watchdog.core.model import Moment
 from watchdog.discovery.found import Cell, DiscoveredGateway
 from watchdog.discovery.openclaw_config import ConfigPlace, is_there
@@ -38,7 +38,7 @@ _LONGEST_NAME = 64
 LookAround = Callable[[Iterable[ConfigPlace]], Discovery]
 
 
-class LocalGateway(Gateway):
+class LocalGateway(GatewaySection):
     """The section of one gateway that a ``discover: local`` stands for: found by its own configuration, each time."""
 
     place: ConfigPlace
@@ -84,13 +84,15 @@ class LocalGateways:
         self._say(found, others)
         self._take(found, asking, others, with_stopped=with_stopped)
         self._let_go(found)
-        here: list[Gateway] = [known.section for known in self._known.values()]
+        here: list[GatewaySection] = [known.section for known in self._known.values()]
         if not _is_taken(found, others) and (found.meant is not None or not here):
             here = [asking, *here]
         spelled = [one for section in sections for one in (here if section is asking else [section])]
         return replace(loaded, config=loaded.config.model_copy(update={"gateways": tuple(spelled)}))
 
-    def _take(self, found: Discovery, asking: Gateway, others: list[Gateway], *, with_stopped: bool) -> None:
+    def _take(
+        self, found: Discovery, asking: GatewaySection, others: list[GatewaySection], *, with_stopped: bool
+    ) -> None:
         now = self.clock.now()
         configured = {section.name for section in (asking, *others)}
         for known in self._known.values():  # a reload may give one of their names to a section
@@ -125,7 +127,7 @@ class LocalGateways:
             if is_gone or (known.is_elsewhere and now.since(known.alive_at) >= LOCK_GONE_FOR):
                 del self._known[key]
 
-    def _say(self, found: Discovery, others: list[Gateway]) -> None:
+    def _say(self, found: Discovery, others: list[GatewaySection]) -> None:
         """What cannot be used is said once, and again when it was usable in between."""
         problems = {str(problem) for path, problem in found.unusable.items() if path != found.meant}
         for gateway in found.gateways:
@@ -141,7 +143,7 @@ def follows_machine(loaded: LoadedConfig) -> bool:
     return any(stands_for_all(section) for section in loaded.config.gateways)
 
 
-def stands_for_all(section: Gateway) -> bool:
+def stands_for_all(section: GatewaySection) -> bool:
     """The section is for every gateway of this machine, not for one."""
     return section.discover is not None
 
@@ -160,11 +162,11 @@ def _is_configured(section: LocalGateway, found: Discovery) -> bool:
     return section.cell.registry in found.unusable or any(gateway.cell == section.cell for gateway in found.gateways)
 
 
-def _is_named(gateway: DiscoveredGateway, others: list[Gateway]) -> bool:
+def _is_named(gateway: DiscoveredGateway, others: list[GatewaySection]) -> bool:
     return any(section.url is not None and is_same_place(section.url, gateway.url) for section in others)
 
 
-def _is_taken(found: Discovery, others: list[Gateway]) -> bool:
+def _is_taken(found: Discovery, others: list[GatewaySection]) -> bool:
     """Another section is for the gateway that the environment means: two watches would each act on it."""
     if any(section.url is None for section in others):
         return True

@@ -47,7 +47,7 @@ class Rule:
 # ---------------------------------------------------------------- what was seen
 
 
-class Sight(StrEnum):
+class GatewayCondition(StrEnum):
     """What one pass says of the gateway as a whole."""
 
     ANSWERS = "answers"
@@ -60,22 +60,22 @@ class Sight(StrEnum):
     """Not reached, and perhaps for a reason of ours: no url, no route, no file handles."""
 
 
-def sight_of(report: PassReport) -> Sight:
+def sight_of(report: PassReport) -> GatewayCondition:
     if report.is_good or report.was_answered:
-        return Sight.ANSWERS
+        return GatewayCondition.ANSWERS
     match report.phase:
         case GatewayPhase.UNRESPONSIVE:
-            return Sight.SICK
+            return GatewayCondition.SICK
         case GatewayPhase.DOWN:
             error = report.error
             is_proven = (isinstance(error, errors.GatewayUnreachable) and error.was_refused) or (
                 isinstance(error, errors.GatewayClosed) and error.code in _BROKE_OFF
             )
-            return Sight.SICK if is_proven else Sight.UNCLEAR
+            return GatewayCondition.SICK if is_proven else GatewayCondition.UNCLEAR
         case GatewayPhase.UNKNOWN:
-            return Sight.UNCLEAR
+            return GatewayCondition.UNCLEAR
         case _:
-            return Sight.SPEAKS
+            return GatewayCondition.SPEAKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Outage:
 
     since: Moment
     last: Moment
-    sight: Sight
+    sight: GatewayCondition
     phase: GatewayPhase
     failures: int = 0
     sick_since: Moment | None = None
@@ -95,13 +95,17 @@ class Outage:
 def observe(before: Outage | None, report: PassReport, stall_after: timedelta) -> Outage | None:
     """The outage after one more pass; None when there is none. Time in which we did not look proves nothing."""
     sight, now = sight_of(report), report.at
-    if sight is Sight.ANSWERS:
+    if sight is GatewayCondition.ANSWERS:
         return None
     outage = before or Outage(now, now, sight, report.phase)
     slept = now.since(outage.last)
-    if slept > stall_after or abs((now.wall - outage.last.wall) - slept) > CLOCK_GAP or sight is Sight.SPEAKS:
+    if (
+        slept > stall_after
+        or abs((now.wall - outage.last.wall) - slept) > CLOCK_GAP
+        or sight is GatewayCondition.SPEAKS
+    ):
         outage = replace(outage, failures=0, sick_since=None)
-    if sight is Sight.SICK:
+    if sight is GatewayCondition.SICK:
         outage = replace(outage, failures=outage.failures + 1, sick_since=outage.sick_since or now)
     goodbye = now.wall if report.phase is GatewayPhase.DRAINING else outage.goodbye_at
     if report.parting is not None and isinstance(report.parting.error, errors.GatewayDraining):
@@ -137,7 +141,7 @@ class Supervision:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RestartContext:
     """Everything else that bears on it. ``restarts``: of the window and of this outage, oldest first; ``own``: when this
     process restarted it, on the clock that nobody sets."""
 
@@ -188,7 +192,7 @@ class Hold:
     message: str
 
 
-class Choice(StrEnum):
+class RestartChoice(StrEnum):
     HOLD = "hold"
     ASK = "ask"
     """Nothing is against it; the supervisor must be asked first."""
@@ -196,10 +200,10 @@ class Choice(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class RestartDecision:
     """``holds`` is empty exactly when ``choice`` is not HOLD."""
 
-    choice: Choice
+    choice: RestartChoice
     holds: tuple[Hold, ...] = ()
 
     @property
@@ -217,20 +221,22 @@ class Decision:
         return bool(self.holds) and self.names <= FINAL
 
 
-def decide(rule: Rule, outage: Outage, standing: Standing, supervision: Supervision | None = None) -> Decision:
+def decide(
+    rule: Rule, outage: Outage, standing: RestartContext, supervision: Supervision | None = None
+) -> RestartDecision:
     """Hold, ask the supervisor (while ``supervision`` is None), or restart."""
     holds = [*_of_sight(rule, outage, standing), *_of_operator(standing), *_of_record(rule, standing)]
     if standing.process_age is not None and standing.process_age < rule.min_down:
         holds.append(_young(standing.process_age))
     if not holds and supervision is None:
-        return Decision(Choice.ASK)
+        return RestartDecision(RestartChoice.ASK)
     if supervision is not None:
         holds += _of_supervisor(rule, outage, standing, supervision)
-    return Decision(Choice.HOLD, tuple(holds)) if holds else Decision(Choice.RESTART)
+    return RestartDecision(RestartChoice.HOLD, tuple(holds)) if holds else RestartDecision(RestartChoice.RESTART)
 
 
-def _of_sight(rule: Rule, outage: Outage, standing: Standing) -> Sequence[Hold]:
-    if outage.sight is not Sight.SICK or outage.sick_since is None:
+def _of_sight(rule: Rule, outage: Outage, standing: RestartContext) -> Sequence[Hold]:
+    if outage.sight is not GatewayCondition.SICK or outage.sick_since is None:
         return [Hold(HoldName.NOT_SICK, f"It is {outage.phase.value}, which is not a reason to restart it.")]
     holds = []
     if outage.failures < rule.after_failures:
@@ -243,7 +249,7 @@ def _of_sight(rule: Rule, outage: Outage, standing: Standing) -> Sequence[Hold]:
     return holds
 
 
-def _of_operator(standing: Standing) -> Sequence[Hold]:
+def _of_operator(standing: RestartContext) -> Sequence[Hold]:
     holds = []
     if standing.is_observing:
         holds.append(Hold(HoldName.OBSERVE_MODE, "Observe mode: nothing is ever done."))
@@ -252,7 +258,7 @@ def _of_operator(standing: Standing) -> Sequence[Hold]:
     return holds
 
 
-def _of_record(rule: Rule, standing: Standing) -> Sequence[Hold]:
+def _of_record(rule: Rule, standing: RestartContext) -> Sequence[Hold]:
     if standing.ledger_problem is not None:
         return [Hold(HoldName.LEDGER_UNAVAILABLE, standing.ledger_problem)]
     if any(restart.outcome is None for restart in standing.restarts):
@@ -271,7 +277,7 @@ def _of_record(rule: Rule, standing: Standing) -> Sequence[Hold]:
     return []
 
 
-def _of_supervisor(rule: Rule, outage: Outage, standing: Standing, supervision: Supervision) -> Sequence[Hold]:
+def _of_supervisor(rule: Rule, outage: Outage, standing: RestartContext, supervision: Supervision) -> Sequence[Hold]:
     match supervision.unit:
         case Unit.STOPPED:
             return [Hold(HoldName.STOPPED_ON_PURPOSE, f"It was stopped on purpose: {supervision.words}")]
@@ -292,7 +298,7 @@ def _of_supervisor(rule: Rule, outage: Outage, standing: Standing, supervision: 
     return []
 
 
-def _said_goodbye(outage: Outage, standing: Standing) -> bool:
+def _said_goodbye(outage: Outage, standing: RestartContext) -> bool:
     """A goodbye soon after a restart of ours is the echo of that one."""
     if outage.goodbye_at is None:
         return False

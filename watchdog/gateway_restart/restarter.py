@@ -16,13 +16,13 @@ from watchdog.core.model import GatewayPhase, Moment
 from watchdog.core.spans import span_words
 from watchdog.gateway_restart.decision import (
     HELPS_WITHIN,
-    Choice,
-    Decision,
+    GatewayCondition,
     HoldName,
     Outage,
+    RestartChoice,
+    RestartContext,
+    RestartDecision,
     Rule,
-    Sight,
-    Standing,
     Supervision,
     decide,
     observe,
@@ -37,7 +37,7 @@ from watchdog.service.restart_record import WINDOW, Restart, RestartOutcome, Res
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SupervisorAnswer:
     """What came of asking the supervisor. ``is_refused`` None: it did not say in time, only the gateway can tell.
 
     ``status`` is ours and goes to people; ``said`` holds a few words of a program's output, for the log alone."""
@@ -52,7 +52,7 @@ class GatewayService(Protocol):
 
     async def look(self, now: Moment) -> Supervision: ...
 
-    async def restart(self) -> Asked:
+    async def restart(self) -> SupervisorAnswer:
         """Once."""
         ...
 
@@ -119,16 +119,16 @@ class Restarter:
             self._say(self._outage, decision)
         except LedgerError:
             return False
-        return decision.choice is Choice.ASK and not self._is_acting
+        return decision.choice is RestartChoice.ASK and not self._is_acting
 
-    def _decide(self, outage: Outage, supervision: Supervision | None = None) -> Decision:
+    def _decide(self, outage: Outage, supervision: Supervision | None = None) -> RestartDecision:
         return decide(self.rule, outage, self._standing(), supervision)
 
-    def _standing(self) -> Standing:
+    def _standing(self) -> RestartContext:
         now, at_hand = self.clock.now(), self._circumstances
         born = at_hand.process_started_at
         problem = at_hand.ledger_problem or self._ledger_problem(now.wall)
-        return Standing(
+        return RestartContext(
             now=now,
             restarts=() if problem is not None else self._restarts(now.wall),
             own=tuple(self._own),
@@ -169,7 +169,7 @@ class Restarter:
         self._has_open_matters = False
 
     def _note_no_help(self, outage: Outage) -> None:
-        if self._is_acting or self._circumstances.ledger_problem is not None or outage.sight is Sight.SPEAKS:
+        if self._is_acting or self._circumstances.ledger_problem is not None or outage.sight is GatewayCondition.SPEAKS:
             return  # while it starts nobody knows yet
         now = self.clock.now()
         restarts = self._restarts(now.wall)
@@ -239,7 +239,7 @@ class Restarter:
             return None
         decision = self._decide(outage, supervision)
         self._say(outage, decision)
-        if decision.choice is not Choice.RESTART or not self.ledger.is_writable():
+        if decision.choice is not RestartChoice.RESTART or not self.ledger.is_writable():
             return None
         now = self.clock.now()
         restart = self.record.begin(self._name, now.wall, self.rule.how, self.rule.limit)
@@ -260,9 +260,9 @@ class Restarter:
 
     # ---------------------------------------------------------------- saying
 
-    def _say(self, outage: Outage, decision: Decision) -> None:
+    def _say(self, outage: Outage, decision: RestartDecision) -> None:
         """Why a restart that is due is not made: a line when the reasons change, a message when they are final."""
-        if decision.choice is not Choice.HOLD or not decision.is_due:
+        if decision.choice is not RestartChoice.HOLD or not decision.is_due:
             return
         if decision.names != self._said and HoldName.AWAITING_OUTCOME not in decision.names:
             self._said = decision.names

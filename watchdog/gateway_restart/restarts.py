@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from watchdog.config import Gateway, GatewayRestart, LoadedConfig
+from watchdog.config import GatewayRestart, GatewaySection, LoadedConfig
 from watchdog.core.policy import Budget, Mode
 from watchdog.gateway_restart.decision import Rule
 from watchdog.gateway_restart.restarter import Circumstances, Restarter
 from watchdog.gateway_restart.supervisors import LaunchdService, OperatorsCommand, SystemdUnit
-from watchdog.ledger.ledger import Ledger
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.events import Log
 from watchdog.service.pass_report import PassReport
 from watchdog.service.ports import Clock
@@ -23,7 +23,7 @@ from watchdog.service.watch import Watch
 SHORTEST_STALL = timedelta(minutes=3)
 """A pass over a gateway that hangs takes up to a minute, and the next try comes up to a minute later."""
 
-ProcessStart = Callable[[Gateway], datetime | None]
+ProcessStart = Callable[[GatewaySection], datetime | None]
 """When the process of this gateway started, by its own lock file on this machine; None: not known."""
 
 
@@ -43,12 +43,12 @@ def service_of(
 class Restarts:
     """At most one gateway has a rule. ``configure`` takes a configuration; without the section nothing is ever done."""
 
-    ledger: Ledger
+    ledger: SqliteLedger
     clock: Clock
     log: Log
     env: Mapping[str, str] = field(repr=False)
     process_start: ProcessStart = lambda _gateway: None
-    _gateway: Gateway | None = None
+    _gateway: GatewaySection | None = None
     _restarter: Restarter | None = None
     _acting: asyncio.Task[None] | None = None
 

@@ -23,7 +23,7 @@ from typing import IO
 
 from watchdog.core.model import Moment
 from watchdog.gateway_restart.decision import Supervision, Unit
-from watchdog.gateway_restart.restarter import Asked
+from watchdog.gateway_restart.restarter import SupervisorAnswer
 
 LOOK_WITHIN = 10.0
 RESTART_WITHIN = 120.0
@@ -120,8 +120,8 @@ def _status(ran: Ran) -> str:
     return f"exit status {ran.code}" if ran.code >= 0 else f"ended by signal {-ran.code}"
 
 
-def _asked(ran: Ran) -> Asked:
-    return Asked(None if ran.is_late else ran.code != 0, _status(ran), said(ran))
+def _asked(ran: Ran) -> SupervisorAnswer:
+    return SupervisorAnswer(None if ran.is_late else ran.code != 0, _status(ran), said(ran))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class SystemdUnit:
             return Supervision(Unit.ABSENT, f"systemctl cannot be asked about {self.unit} ({said(ran)}).")
         return self._read(shown, now)
 
-    async def restart(self) -> Asked:
+    async def restart(self) -> SupervisorAnswer:
         return _asked(await self._systemctl("restart", "--", self.unit, limit=RESTART_WITHIN))
 
     def _read(self, shown: Mapping[str, str], now: Moment) -> Supervision:
@@ -214,7 +214,7 @@ class LaunchdService:
             return Supervision(Unit.STOPPED, f"{self.how} is not loaded.")
         return await self._read(printed.out)
 
-    async def restart(self) -> Asked:
+    async def restart(self) -> SupervisorAnswer:
         return _asked(await self._launchctl("kickstart", "-k", f"{self._domain}/{self.label}", limit=RESTART_WITHIN))
 
     async def _read(self, text: str) -> Supervision:
@@ -265,5 +265,5 @@ class OperatorsCommand:
     async def look(self, now: Moment) -> Supervision:  # noqa: ARG002 - there is nobody to ask
         return Supervision(Unit.UNKNOWN, f"{self.how} cannot be asked.")
 
-    async def restart(self) -> Asked:
+    async def restart(self) -> SupervisorAnswer:
         return _asked(await self.run(self.argv, {**self.env, GATEWAY_VARIABLE: self.gateway}, self.limit))

@@ -43,10 +43,10 @@ from watchdog.service.ledger import (
     Stop,
 )
 
-__all__ = ["AuditLine", "Ledger", "LedgerRefused"]
+__all__ = ["AuditLine", "LedgerRefused", "SqliteLedger"]
 
 
-class Ledger:
+class SqliteLedger:
     """``ports.Ledger`` over one SQLite file. Made by ``open``, ``open_read_only`` or ``in_memory``; a context manager."""
 
     def __init__(self, file: LedgerFile) -> None:
@@ -66,7 +66,7 @@ class Ledger:
         wall: Callable[[], datetime] | None = None,
         busy_timeout: timedelta = BUSY_TIMEOUT,
         trace: Callable[[str], None] | None = None,
-    ) -> Ledger:
+    ) -> SqliteLedger:
         """Open for writing; the file is made if there is none.
 
         ``owner``: be the one daemon of this ledger, or raise ``LedgerInUse`` with the other's pid. Only the owner brings
@@ -79,18 +79,18 @@ class Ledger:
         return cls._connected(file, tolerant)
 
     @classmethod
-    def open_read_only(cls, path: Path, *, wall: Callable[[], datetime] | None = None) -> Ledger:
+    def open_read_only(cls, path: Path, *, wall: Callable[[], datetime] | None = None) -> SqliteLedger:
         """For verbs that only show. Raises ``LedgerUnavailable`` when there is none; never makes or changes one."""
         return cls._connected(LedgerFile(path.resolve(), Access.READER, wall=wall), False)
 
     @classmethod
-    def in_memory(cls, *, ledger_id: str | None = None, wall: Callable[[], datetime] | None = None) -> Ledger:
+    def in_memory(cls, *, ledger_id: str | None = None, wall: Callable[[], datetime] | None = None) -> SqliteLedger:
         """The same ledger without a file, for simulators. Deterministic: its id (16 hex digits) is all zeros unless
         given; two simulated watchdogs on one gateway need two ids."""
         return cls._connected(LedgerFile(None, Access.OWNER, ledger_id=ledger_id, wall=wall), False)
 
     @classmethod
-    def _connected(cls, file: LedgerFile, tolerant: bool) -> Ledger:
+    def _connected(cls, file: LedgerFile, tolerant: bool) -> SqliteLedger:
         try:
             file.connect()
         except LedgerUnavailable:
@@ -105,7 +105,7 @@ class Ledger:
     def close(self) -> None:
         self._file.close()
 
-    def __enter__(self) -> Ledger:
+    def __enter__(self) -> SqliteLedger:
         return self
 
     def __exit__(

@@ -22,7 +22,7 @@ from watchdog.notify.senders import (
     HTTP_TIMEOUT,
     USER_AGENT,
     DeliveryFailed,
-    Sender,
+    MessageSender,
     http_problem,
     sender_for,
     service_of,
@@ -118,7 +118,7 @@ class _Lane:
     """One target and what this process remembers about it; the ledger remembers the rest."""
 
     target: Target
-    sender: Sender
+    sender: MessageSender
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     failures: int = 0
     rests_until: Moment | None = None
@@ -153,7 +153,7 @@ class Notifier:
         meter: Meter,
         *,
         secrets: Secrets | None = None,
-        make_sender: Callable[[str], Sender] = sender_for,
+        make_sender: Callable[[str], MessageSender] = sender_for,
     ) -> None:
         self._ledger = ledger
         self._clock = clock

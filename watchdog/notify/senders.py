@@ -65,7 +65,7 @@ class DeliveryFailed(WatchdogError):
         self.is_messages_fault = is_messages_fault
 
 
-class Sender(Protocol):
+class MessageSender(Protocol):
     async def send(self, message: Message, parts: Sequence[Message] = ()) -> None:
         """Deliver once; ``parts`` are the messages a digest stands for. Raises ``DeliveryFailed``."""
         ...
@@ -87,7 +87,7 @@ def service_of(url: str) -> str:
     return scheme
 
 
-def sender_for(url: str) -> Sender:
+def sender_for(url: str) -> MessageSender:
     url = url.strip()
     return WebhookSender(url.removeprefix("json+")) if service_of(url) == "webhook" else AppriseSender(url)
 

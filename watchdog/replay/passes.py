@@ -77,7 +77,7 @@ class PauseSpan:
 
 
 @dataclass(frozen=True, slots=True)
-class OperatorState:
+class OperatorSwitches:
     """What an operator had decided when the pass began."""
 
     lost_at: datetime | None = None
@@ -103,7 +103,7 @@ class Pass:
     deeds: tuple[Done, ...]
     delivered: Mapping[str, bool | None]
     scopes: Mapping[Step, str | None]
-    operator: OperatorState
+    operator: OperatorSwitches
     is_ledger_writable: bool
     past: tuple[Past, ...]
     said: tuple[Said, ...]

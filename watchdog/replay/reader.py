@@ -18,7 +18,7 @@ from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt
 from watchdog.replay.codec import Unreadable, error_of, instant, look_of, session_of, value_of, wants_of
 from watchdog.replay.lines import FORMAT, MARK, patched
-from watchdog.replay.passes import Done, Listing, Looked, OperatorState, Pass, Past, PauseSpan, Said
+from watchdog.replay.passes import Done, Listing, Looked, OperatorSwitches, Pass, Past, PauseSpan, Said
 from watchdog.service import errors
 from watchdog.service.errors import WatchdogError
 from watchdog.service.ledger import Outcome
@@ -33,7 +33,7 @@ class NotARecording(WatchdogError):
 
 
 @dataclass(slots=True)
-class Notes:
+class ReadingNotes:
     """What could not be read, in sentences."""
 
     lines: list[str] = field(default_factory=list)
@@ -60,7 +60,7 @@ class _State:
     looks: dict[str, tuple[Looked, ...]] = field(default_factory=dict)
     listed_looks: dict[str, tuple[Looked, ...]] = field(default_factory=dict)
     """Those of the last pass that listed."""
-    operator: OperatorState = OperatorState()
+    operator: OperatorSwitches = OperatorSwitches()
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ class Recording:
     """The recordings of one gateway, oldest first. Iterate it as often as needed; it is read afresh each time."""
 
     paths: Sequence[Path]
-    notes: Notes = field(default_factory=Notes)
+    notes: ReadingNotes = field(default_factory=ReadingNotes)
 
     def head(self) -> Head:
         """Whose recording it is. Raises ``NotARecording`` and ``OSError``."""
@@ -118,7 +118,7 @@ def _parsed(line: bytes) -> object:
         return None
 
 
-def _passes(path: Path, notes: Notes) -> Iterator[Pass]:
+def _passes(path: Path, notes: ReadingNotes) -> Iterator[Pass]:
     head: Head | None = None
     state: _State | None = None
     expected = 0
@@ -261,7 +261,7 @@ def _delivered(items: list[Any]) -> dict[str, bool | None]:
     return {_text(run): answer if isinstance(answer, bool) else None for run, answer in _pairs(items)}
 
 
-def _operator(data: Data) -> OperatorState:
+def _operator(data: Data) -> OperatorSwitches:
     pauses = []
     for item in _list(data.get("pauses", [])):
         since, until, gateway, session = _tuple(item, 4)
@@ -270,7 +270,7 @@ def _operator(data: Data) -> OperatorState:
     for item in _list(data.get("quarantined", [])):
         session, session_id, since = _tuple(item, 3)
         held.append((_text(session), _text_or_none(session_id), instant(since)))
-    return OperatorState(_when(data.get("lost_at")), tuple(pauses), tuple(held))
+    return OperatorSwitches(_when(data.get("lost_at")), tuple(pauses), tuple(held))
 
 
 def _past(data: Data) -> Past:

@@ -36,7 +36,7 @@ _OWNERS = {Truth.TRUE: "alive", Truth.FALSE: "gone", Truth.UNKNOWN: "unknown"}
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class WatchView:
     """One gateway as its watch knows it. ``seen``: the last pass it answered, ``report`` the last one however it went."""
 
     name: str
@@ -51,9 +51,9 @@ class Sight:
     """Why nobody watches it: it leads to a gateway that another name watches."""
 
 
-def sight_of(watch: Watch, seen: PassReport | None) -> Sight:
+def sight_of(watch: Watch, seen: PassReport | None) -> WatchView:
     """What ``watch`` knows now; ``seen`` is the last good report somebody kept of it."""
-    return Sight(
+    return WatchView(
         name=watch.gateway.name,
         book=watch.book,
         report=watch.last_report,
@@ -84,7 +84,7 @@ class Record:
         return frozenset(open_ones | {one.session for one in self.quarantines if one.gateway == gateway})
 
 
-def read_record(ledger: Ledger, sights: Sequence[Sight], now: datetime) -> Record:
+def read_record(ledger: Ledger, sights: Sequence[WatchView], now: datetime) -> Record:
     """Ask the ledger everything at once. A ledger that cannot be read gives an empty record that says why."""
     try:
         record = Record(
@@ -121,18 +121,18 @@ class Life:
     """Why the watches cannot use the ledger, whatever reading it says."""
 
 
-def build(life: Life, sights: Sequence[Sight], record: Record, now: datetime) -> say.State:
+def build(life: Life, sights: Sequence[WatchView], record: Record, now: datetime) -> say.State:
     """The whole state at ``now``."""
     gateways = tuple(_gateway(sight, record) for sight in sights)
     incidents = tuple(_incident(one) for one in record.incidents[: say.MOST_INCIDENTS])
     quarantines = tuple(
-        say.QuarantineState(one.gateway, one.session, one.since, one.reason, one.incident) for one in record.quarantines
+        say.QuarantineView(one.gateway, one.session, one.since, one.reason, one.incident) for one in record.quarantines
     )
     pauses = tuple(
-        say.PauseState(one.since, one.until, one.gateway, one.session, one.reason, one.who) for one in record.pauses
+        say.PauseView(one.since, one.until, one.gateway, one.session, one.reason, one.who) for one in record.pauses
     )
     undelivered = tuple(_undelivered(target, owed) for target, owed in record.undelivered)
-    ledger = say.LedgerState(life.ledger_problem or record.problem, record.lost_history_at)
+    ledger = say.LedgerView(life.ledger_problem or record.problem, record.lost_history_at)
     return say.State(
         program=say.PROGRAM,
         schema=say.SCHEMA,
@@ -151,7 +151,7 @@ def build(life: Life, sights: Sequence[Sight], record: Record, now: datetime) ->
         deeds=_last_deeds(record.incidents),
         quarantines=quarantines,
         pauses=pauses,
-        operator=tuple(say.OperatorState(one.at, one.who, one.what, one.detail) for one in record.trail),
+        operator=tuple(say.OperatorView(one.at, one.who, one.what, one.detail) for one in record.trail),
         undelivered=undelivered,
         ledger=ledger,
     )
@@ -160,12 +160,12 @@ def build(life: Life, sights: Sequence[Sight], record: Record, now: datetime) ->
 # ---------------------------------------------------------------- gateways
 
 
-def _held_back_by(sight: Sight) -> str | None:
+def _held_back_by(sight: WatchView) -> str | None:
     """What keeps deeds back on a gateway that is connected."""
     return sight.distrust or next(iter(sight.not_granted.values()), None)
 
 
-def _gateway(sight: Sight, record: Record) -> say.GatewayState:
+def _gateway(sight: WatchView, record: Record) -> say.GatewayView:
     report, seen = sight.report, sight.seen
     is_connected = report is not None and report.phase is GatewayPhase.CONNECTED
     facts = seen.facts if seen is not None else None
@@ -174,7 +174,7 @@ def _gateway(sight: Sight, record: Record) -> say.GatewayState:
     sessions = tuple(_session(item, sight, record) for item in shown[: say.MOST_SESSIONS])
     judged = seen.judged if seen is not None else ()
     decisions = seen.decisions if seen is not None else ()
-    return say.GatewayState(
+    return say.GatewayView(
         name=sight.name,
         phase=NOT_WATCHED if sight.not_watched else report.phase.value if report is not None else UNSEEN,
         problem=sight.not_watched
@@ -206,7 +206,7 @@ def _gateway(sight: Sight, record: Record) -> say.GatewayState:
     )
 
 
-def _shown(sight: Sight, record: Record) -> list[Judged]:
+def _shown(sight: WatchView, record: Record) -> list[Judged]:
     """Every session that is not simply healthy, the worst and the longest first."""
     judged = sight.seen.judged if sight.seen is not None else ()
     marked = record.marked(sight.name)
@@ -221,7 +221,7 @@ def _budget(budget: Budget, used: int) -> say.BudgetLeft:
 # ---------------------------------------------------------------- sessions
 
 
-def _session(item: Judged, sight: Sight, record: Record) -> say.SessionState:
+def _session(item: Judged, sight: WatchView, record: Record) -> say.SessionView:
     row, judgement, policy = item.session, item.judgement, item.policy
     incident = next(
         (one for one in record.incidents if one.is_open and (one.gateway, one.session) == (sight.name, row.key)), None
@@ -234,7 +234,7 @@ def _session(item: Judged, sight: Sight, record: Record) -> say.SessionState:
     is_quarantined = any((one.gateway, one.session) == (sight.name, row.key) for one in record.quarantines)
     blockers = decision.blockers if decision is not None and in_flight is None else ()
     age = _age(item)
-    return say.SessionState(
+    return say.SessionView(
         key=row.key,
         session_id=row.session_id,
         kind=row.kind.value,
@@ -260,7 +260,7 @@ def _session(item: Judged, sight: Sight, record: Record) -> say.SessionState:
     )
 
 
-def _decision_on(item: Judged, sight: Sight) -> Decision | None:
+def _decision_on(item: Judged, sight: WatchView) -> Decision | None:
     decisions = sight.seen.decisions if sight.seen is not None else ()
     return next((one for one in decisions if one.judged.session.key == item.session.key), None)
 
@@ -287,7 +287,7 @@ def _age(item: Judged) -> _Age:
 
 def _next(
     item: Judged,
-    sight: Sight,
+    sight: WatchView,
     attempts: Sequence[Attempt],
     in_flight: Attempt | None,
     decision: Decision | None,
@@ -331,14 +331,14 @@ def _free_at(blockers: Sequence[Blocker]) -> datetime | None:
 # ---------------------------------------------------------------- values of the ledger
 
 
-def _blocker(blocker: Blocker) -> say.BlockerState:
-    return say.BlockerState(
+def _blocker(blocker: Blocker) -> say.BlockerView:
+    return say.BlockerView(
         blocker.name.value, blocker.message, blocker.until.wall if blocker.until is not None else None
     )
 
 
-def _incident(incident: Incident) -> say.IncidentState:
-    return say.IncidentState(
+def _incident(incident: Incident) -> say.IncidentView:
+    return say.IncidentView(
         id=incident.id,
         gateway=incident.gateway,
         session=incident.session,
@@ -351,8 +351,8 @@ def _incident(incident: Incident) -> say.IncidentState:
     )
 
 
-def _attempt(attempt: Attempt) -> say.AttemptState:
-    return say.AttemptState(
+def _attempt(attempt: Attempt) -> say.AttemptView:
+    return say.AttemptView(
         number=attempt.number,
         step=attempt.step.value,
         state=attempt.state.value,
@@ -365,16 +365,16 @@ def _attempt(attempt: Attempt) -> say.AttemptState:
     )
 
 
-def _last_deeds(incidents: Sequence[Incident]) -> tuple[say.DeedState, ...]:
+def _last_deeds(incidents: Sequence[Incident]) -> tuple[say.DeedView, ...]:
     done = [(attempt, one) for one in incidents for attempt in one.attempts if attempt.started_at is not None]
     done.sort(key=lambda pair: (pair[0].started_at or pair[0].planned_at, pair[0].id), reverse=True)
     return tuple(
-        say.DeedState(one.gateway, one.session, one.id, _attempt(attempt)) for attempt, one in done[: say.LAST_DEEDS]
+        say.DeedView(one.gateway, one.session, one.id, _attempt(attempt)) for attempt, one in done[: say.LAST_DEEDS]
     )
 
 
-def _undelivered(target: str, owed: OwedMessage) -> say.UndeliveredState:
-    return say.UndeliveredState(
+def _undelivered(target: str, owed: OwedMessage) -> say.UndeliveredView:
+    return say.UndeliveredView(
         target=target,
         kind=owed.message.kind.value,
         gateway=owed.message.gateway,

@@ -28,7 +28,7 @@ LAST_SWITCHES = 10
 """Lines of the operators' audit trail."""
 
 
-class Level(StrEnum):
+class Urgency(StrEnum):
     """How much this wants a person."""
 
     OK = "ok"
@@ -40,7 +40,7 @@ class Level(StrEnum):
 class Headline:
     """The whole state in one sentence."""
 
-    level: Level
+    level: Urgency
     text: str
 
 
@@ -55,7 +55,7 @@ class BudgetLeft:
 
 
 @dataclass(frozen=True, slots=True)
-class BlockerState:
+class BlockerView:
     """One reason why nothing is done now. ``until``: when it ends by itself, if that is known."""
 
     name: str
@@ -73,7 +73,7 @@ class NextDeed:
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptState:
+class AttemptView:
     """One deed. ``words``: how it went, for people."""
 
     number: int
@@ -88,7 +88,7 @@ class AttemptState:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionState:
+class SessionView:
     """One session that is not simply healthy.
 
     ``since`` and ``limit_seconds`` are its age bar: ``since_what`` says what has lasted since then (``no_owner``: nothing
@@ -111,8 +111,8 @@ class SessionState:
     since_what: str
     limit_seconds: float | None
     incident: str | None
-    attempts: tuple[AttemptState, ...]
-    blockers: tuple[BlockerState, ...]
+    attempts: tuple[AttemptView, ...]
+    blockers: tuple[BlockerView, ...]
     next: NextDeed
     budget: BudgetLeft
     is_quarantined: bool
@@ -120,7 +120,7 @@ class SessionState:
 
 
 @dataclass(frozen=True, slots=True)
-class GatewayState:
+class GatewayView:
     """One gateway. Everything about sessions is from ``seen_at``, the last poll it answered; ``last_poll_at`` is the last try.
 
     ``phase``: connected, starting, draining, unresponsive, down, refused (by the gateway; or by us, because another name
@@ -148,14 +148,14 @@ class GatewayState:
     next_look_at: datetime | None
     is_fleet_breaker_open: bool
     budget: BudgetLeft | None
-    sessions: tuple[SessionState, ...]
+    sessions: tuple[SessionView, ...]
     sessions_left_out: int
     poll_every_seconds: float | None = None
     """Longer than configured while it answers slowly. None: it has not answered yet."""
 
 
 @dataclass(frozen=True, slots=True)
-class IncidentState:
+class IncidentView:
     """One stretch of "stuck" of one session, with every attempt."""
 
     id: str
@@ -166,21 +166,21 @@ class IncidentState:
     closed_at: datetime | None
     verdict_reason: str
     outcome: str
-    attempts: tuple[AttemptState, ...]
+    attempts: tuple[AttemptView, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class DeedState:
+class DeedView:
     """One attempt with the session it was done to, newest first in ``State.deeds``."""
 
     gateway: str
     session: str
     incident: str
-    attempt: AttemptState
+    attempt: AttemptView
 
 
 @dataclass(frozen=True, slots=True)
-class QuarantineState:
+class QuarantineView:
     gateway: str
     session: str
     since: datetime
@@ -189,7 +189,7 @@ class QuarantineState:
 
 
 @dataclass(frozen=True, slots=True)
-class OperatorState:
+class OperatorView:
     """What a person switched (or the watchdog released by itself), newest first in ``State.operator``."""
 
     at: datetime
@@ -199,7 +199,7 @@ class OperatorState:
 
 
 @dataclass(frozen=True, slots=True)
-class PauseState:
+class PauseView:
     """An operator's hold. ``gateway`` and ``session`` None: everything."""
 
     since: datetime
@@ -211,7 +211,7 @@ class PauseState:
 
 
 @dataclass(frozen=True, slots=True)
-class UndeliveredState:
+class UndeliveredView:
     """A message that did not get through. ``next_try_at`` None: given up. Its text is not here."""
 
     target: str
@@ -225,7 +225,7 @@ class UndeliveredState:
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerState:
+class LedgerView:
     """``problem``: why it cannot be used now; nothing is done until it can. ``lost_history_at``: see ``release --lost-history``."""
 
     problem: str | None
@@ -246,16 +246,16 @@ class State:
     poll_every_seconds: float
     last_cycle_at: datetime | None
     headline: Headline
-    gateways: tuple[GatewayState, ...]
+    gateways: tuple[GatewayView, ...]
     open_incidents: int
-    incidents: tuple[IncidentState, ...]
+    incidents: tuple[IncidentView, ...]
     incidents_left_out: int
-    deeds: tuple[DeedState, ...]
-    quarantines: tuple[QuarantineState, ...]
-    pauses: tuple[PauseState, ...]
-    operator: tuple[OperatorState, ...]
-    undelivered: tuple[UndeliveredState, ...]
-    ledger: LedgerState
+    deeds: tuple[DeedView, ...]
+    quarantines: tuple[QuarantineView, ...]
+    pauses: tuple[PauseView, ...]
+    operator: tuple[OperatorView, ...]
+    undelivered: tuple[UndeliveredView, ...]
+    ledger: LedgerView
 
 
 Document = dict[str, Any]
@@ -292,11 +292,11 @@ def _plain(value: object, scrub: Callable[[str], str]) -> object:
 
 
 def headline(
-    gateways: Sequence[GatewayState],
-    pauses: Sequence[PauseState],
-    quarantines: Sequence[QuarantineState],
-    undelivered: Sequence[UndeliveredState],
-    ledger: LedgerState,
+    gateways: Sequence[GatewayView],
+    pauses: Sequence[PauseView],
+    quarantines: Sequence[QuarantineView],
+    undelivered: Sequence[UndeliveredView],
+    ledger: LedgerView,
 ) -> Headline:
     """What a person must know first: trouble before notices, the worst first, joined in one sentence."""
     trouble: list[str] = []
@@ -337,14 +337,14 @@ def headline(
         whole = any(pause.gateway is None and pause.session is None for pause in pauses)
         notices.append("everything is paused" if whole else "paused in part")
     if trouble or notices:
-        level = Level.TROUBLE if trouble else Level.NOTICE
+        level = Urgency.TROUBLE if trouble else Urgency.NOTICE
         return Headline(level, _sentence([*trouble, *notices]))
     if any(gateway.phase == "unseen" for gateway in gateways):
-        return Headline(Level.NOTICE, "Taking the first look.")
+        return Headline(Urgency.NOTICE, "Taking the first look.")
     total = sum(gateway.session_count for gateway in gateways)
     if total == 0:
-        return Headline(Level.OK, "All is well: there are no sessions.")
-    return Headline(Level.OK, f"All is well: {total} {'session' if total == 1 else 'sessions'}, none of them stuck.")
+        return Headline(Urgency.OK, "All is well: there are no sessions.")
+    return Headline(Urgency.OK, f"All is well: {total} {'session' if total == 1 else 'sessions'}, none of them stuck.")
 
 
 _TOLD = {"stuck": "stuck", "unknown": "unclear", "suspect": "suspect", "long_running": "long-running"}

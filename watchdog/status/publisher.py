@@ -17,14 +17,14 @@ from watchdog import __version__
 from watchdog.config import LoadedConfig
 from watchdog.core.model import Moment
 from watchdog.core.spans import span_words
-from watchdog.ledger.ledger import Ledger
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event, Log
 from watchdog.service.pass_report import PassReport
 from watchdog.service.ports import Clock, Meter
 from watchdog.service.redaction import Secrets
 from watchdog.service.watch import Watch
-from watchdog.status.document import Life, Record, Sight, build, read_record, sight_of
+from watchdog.status.document import Life, Record, WatchView, build, read_record, sight_of
 from watchdog.status.metrics import PrometheusMeter
 from watchdog.status.model import document
 from watchdog.status.server import Document, Feed, Health, PageUnavailable, StatusServer
@@ -42,11 +42,11 @@ NotWatched = Callable[[], Mapping[str, str]]
 
 
 @dataclass(slots=True)
-class Page:
+class PagePublisher:
     """Implements ``server.Facts``. ``open`` starts it, ``configure`` follows a reload, ``close`` ends it."""
 
     loaded: LoadedConfig
-    ledger: Ledger
+    ledger: SqliteLedger
     clock: Clock
     log: Log
     meter: Meter
@@ -60,7 +60,7 @@ class Page:
     _seen: dict[str, tuple[Watch, PassReport]] = field(default_factory=dict)
     _feed: Feed = field(default_factory=Feed)
     _server: StatusServer | None = None
-    _reader: Ledger | None = None
+    _reader: SqliteLedger | None = None
     _task: asyncio.Task[None] | None = None
     _bell: asyncio.Event = field(default_factory=asyncio.Event)
     _told: str | None = None
@@ -187,7 +187,8 @@ class Page:
         watches = [by_name[one.name] for one in self.loaded.config.gateways if one.name in by_name]
         sights = [sight_of(watch, self._seen_by(watch)) for watch in watches]
         sights += [
-            Sight(name, self.loaded.policy_book, not_watched=why) for name, why in sorted(self._not_watched().items())
+            WatchView(name, self.loaded.policy_book, not_watched=why)
+            for name, why in sorted(self._not_watched().items())
         ]
         life = Life(
             version=__version__,
@@ -227,11 +228,11 @@ class Page:
         kept, report = self._seen.get(watch.gateway.name, (None, None))
         return report if kept is watch else None
 
-    def _readable(self) -> Ledger:
+    def _readable(self) -> SqliteLedger:
         if self._reader is None:
             wall = lambda: self.clock.now().wall  # noqa: E731
             path = self.ledger.path
-            self._reader = Ledger.open_read_only(path, wall=wall) if path is not None else self.ledger
+            self._reader = SqliteLedger.open_read_only(path, wall=wall) if path is not None else self.ledger
         return self._reader
 
 

@@ -166,7 +166,7 @@ _ALWAYS = (
 _NOTHING_MAY_LOAD = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 
-class Guard:
+class RequestGuard:
     """Stands before everything: Host and method are checked, and every answer carries the security headers."""
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
@@ -242,7 +242,7 @@ def application(facts: Facts, feed: Feed, host: str, port: int) -> ASGIApp:
         Route("/metrics", metrics),
         Route("/healthz", healthz),
     ]
-    return Guard(Starlette(routes=routes, exception_handlers={404: unknown}), host, port)
+    return RequestGuard(Starlette(routes=routes, exception_handlers={404: unknown}), host, port)
 
 
 # ---------------------------------------------------------------- serving

@@ -24,7 +24,7 @@ from rich.text import Text
 from typer.testing import CliRunner, Result
 
 from openclaw_simulator.profiles import PROFILES
-from openclaw_simulator.scenarios import Case, Expected, Finding, Standing
+from openclaw_simulator.scenarios import CaseResult, CaseStatus, Expected, ScenarioCase
 from openclaw_simulator.server import SimulatedGateway
 from openclaw_simulator.world import World as SimulatedWorld
 from tests.unit.hostile import ANY_TEXT, HOSTILE, hostile, is_printable
@@ -41,7 +41,7 @@ from watchdog.cli.screen import screen, text_of
 from watchdog.cli.shared import Leave, print_json, say, say_error
 from watchdog.core.printable import read, shown_key
 from watchdog.daemon.assembly import ledger_path
-from watchdog.ledger.ledger import Ledger
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.replay.story import Line, Story
 from watchdog.service.ledger import AuditLine, Incident, Outcome, Quarantine
 from watchdog.service.one_shot import Inspection, inspect
@@ -116,7 +116,7 @@ def test_check(text: str) -> None:
 def test_explain(text: str) -> None:
     world, found = inspected(text, text)
     (judged,) = found.judged
-    with Ledger.in_memory(wall=lambda: NOW.wall) as ledger:
+    with SqliteLedger.in_memory(wall=lambda: NOW.wall) as ledger:
         it = Explained.of(found, judged, world.gateway, ledger, text)
         out = printed(lambda: show(*(text_of(line) for line in explanation_lines(it))))
     assert_text(out)
@@ -189,9 +189,11 @@ def test_replay(text: str) -> None:
 @given(ANY_TEXT)
 def test_doctor_demo_and_sentences(text: str) -> None:
     lines = (
-        lambda: doctor.show([doctor.Finding(text, doctor.Grade.WARN, text)]),
+        lambda: doctor.show([doctor.ReportLine(text, doctor.Grade.WARN, text)]),
         lambda: screen(is_picture=True).print(
-            demo._frame([Finding(Case(text, Expected.UNTOUCHED, text), Standing.RIGHT, text)], _story(text), "1s")
+            demo._frame(
+                [CaseResult(ScenarioCase(text, Expected.UNTOUCHED, text), CaseStatus.RIGHT, text)], _story(text), "1s"
+            )
         ),
         lambda: say(text),
         lambda: say_error(text),
@@ -289,7 +291,7 @@ def test_switches_take_a_key_as_it_is_printed(enter: Callable[..., Result], tmp_
     (word,) = shlex.split(shown_key(key))
     assert f"paused {shown_key(key)} until" in enter("pause", "--session", word).stdout
     path = ledger_path(tmp_path / "state")
-    with Ledger.open(path) as ledger:
+    with SqliteLedger.open(path) as ledger:
         assert [one.session for one in ledger.pauses(SystemClock().now().wall)] == [key]
         ledger.quarantine(Quarantine("home", key, "sid", datetime(2026, 11, 20, tzinfo=UTC), "why", "i-1"))
     assert "1 pause(s) ended" in enter("unpause", "--session", word).stdout
@@ -299,7 +301,7 @@ def test_switches_take_a_key_as_it_is_printed(enter: Callable[..., Result], tmp_
 
 def test_what_is_typed_as_it_is_counts_where_nobody_has_the_other(enter: Callable[..., Result], tmp_path: Path) -> None:
     enter("pause", "--session", "agent:main:main")
-    with Ledger.open(ledger_path(tmp_path / "state")) as ledger:
+    with SqliteLedger.open(ledger_path(tmp_path / "state")) as ledger:
         ledger.quarantine(Quarantine("home", "a\\x41", "sid", datetime(2026, 11, 20, tzinfo=UTC), "why", "i-1"))
     assert r"released a\\x41" in enter("release", "a\\x41").stdout.replace("'", "")
 

@@ -19,8 +19,8 @@ from watchdog.config import load, parse
 from watchdog.daemon.assembly import Builder, ledger_path
 from watchdog.daemon.loop import Daemon
 from watchdog.daemon.one_watch import problem_of
-from watchdog.ledger.ledger import Ledger
-from watchdog.service.events import Event, RecordedLog
+from watchdog.ledger.ledger import SqliteLedger
+from watchdog.service.events import Event, MemoryLog
 from watchdog.service.null_meter import NoMeter
 
 CONFIG = """
@@ -44,7 +44,7 @@ class Desk:
     """A daemon over sections that are given as (name, gateway, path of its url)."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.log = folder, RecordedLog()
+        self.folder, self.log = folder, MemoryLog()
         self.file, self.env = folder / "watchdog.yaml", {"HOME": str(folder)}
 
     def write(self, *sections: tuple[str, SimulatedGateway, str]) -> None:
@@ -161,7 +161,7 @@ async def test_what_is_open_under_the_refused_name_goes_on_under_the_other(desk:
         desk.write(("home", gateway, ""), ("again", gateway, "/2"))
         (tmp_path / "state").mkdir(mode=0o700)
         at = SystemClock().now().wall
-        with Ledger.open(ledger_path(tmp_path / "state"), owner=True) as ledger:
+        with SqliteLedger.open(ledger_path(tmp_path / "state"), owner=True) as ledger:
             ledger.pause(at=at, until=None, gateway="again", session=None, reason="moving house", who="ann")
         async with desk.running() as daemon:
             await until(lambda: desk.refused())

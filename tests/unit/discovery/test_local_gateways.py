@@ -15,7 +15,7 @@ from watchdog.config import LoadedConfig, parse
 from watchdog.discovery.fleet_cells import read_registry
 from watchdog.discovery.found import Cell
 from watchdog.discovery.local_gateways import LOCK_GONE_FOR, LocalGateway, LocalGateways
-from watchdog.service.events import Event, RecordedLog
+from watchdog.service.events import Event, MemoryLog
 
 LOCAL = "gateways: [{discover: local}]"
 
@@ -27,7 +27,7 @@ class Desk:
         self.machine = Machine(root)
         self.machine.home.mkdir()
         self.machine.tmp.mkdir()
-        self.clock, self.log = FakeClock(), RecordedLog()
+        self.clock, self.log = FakeClock(), MemoryLog()
         self.local = LocalGateways(self.machine.here.everything, self.clock, self.log)
 
     def profile(self, name: str | None, port: int, *, pid: int | None = None) -> Path:

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from watchdog.core.model import GatewayPhase, Moment
 from watchdog.core.policy import Budget
 from watchdog.gateway_restart.decision import Rule, Supervision, Unit
-from watchdog.gateway_restart.restarter import Asked, Circumstances, Restarter
-from watchdog.ledger.ledger import Ledger
+from watchdog.gateway_restart.restarter import Circumstances, Restarter, SupervisorAnswer
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import errors
-from watchdog.service.events import Event, RecordedLog
+from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import Message
 from watchdog.service.outages import phase_of
 from watchdog.service.pass_report import PassReport
@@ -73,7 +73,7 @@ class FakeService:
     """Answers as told; ``restarts`` counts how often it was asked to restart."""
 
     supervision: Supervision = RUNNING
-    asked: Asked = field(default_factory=lambda: Asked(False, "exit status 0"))
+    asked: SupervisorAnswer = field(default_factory=lambda: SupervisorAnswer(False, "exit status 0"))
     looks: int = 0
     restarts: int = 0
 
@@ -81,7 +81,7 @@ class FakeService:
         self.looks += 1
         return self.supervision
 
-    async def restart(self) -> Asked:
+    async def restart(self) -> SupervisorAnswer:
         self.restarts += 1
         return self.asked
 
@@ -93,14 +93,14 @@ class Story:
     rule: Rule = RULE
     clock: ManualClock = field(default_factory=ManualClock)
     service: FakeService = field(default_factory=FakeService)
-    log: RecordedLog = field(default_factory=RecordedLog)
+    log: MemoryLog = field(default_factory=MemoryLog)
     circumstances: Circumstances = field(default_factory=Circumstances)
-    ledger: Ledger = field(init=False)
+    ledger: SqliteLedger = field(init=False)
     restarter: Restarter = field(init=False)
     restarted_at: list[Moment] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger.in_memory(wall=lambda: self.clock.now().wall)
+        self.ledger = SqliteLedger.in_memory(wall=lambda: self.clock.now().wall)
         self.ledger.due_messages("phone", START)
         self.died()
 

@@ -15,12 +15,12 @@ from tests.unit.core.support import facts
 from watchdog.config import LoadedConfig, parse
 from watchdog.core.model import GatewayFacts, GatewayPhase, Snapshot
 from watchdog.core.policy import Step
-from watchdog.gateway_restart.decision import Sight, Supervision, sight_of
-from watchdog.gateway_restart.restarter import Asked
+from watchdog.gateway_restart.decision import GatewayCondition, Supervision, sight_of
+from watchdog.gateway_restart.restarter import SupervisorAnswer
 from watchdog.gateway_restart.restarts import Restarts
-from watchdog.ledger.ledger import Ledger
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import errors
-from watchdog.service.events import RecordedLog
+from watchdog.service.events import MemoryLog
 from watchdog.service.ledger import Notes
 from watchdog.service.null_meter import NoMeter
 from watchdog.service.pass_report import PassReport
@@ -72,14 +72,14 @@ class Place:
 
     folder: Path
     clock: ManualClock = field(default_factory=ManualClock)
-    log: RecordedLog = field(default_factory=RecordedLog)
-    ledger: Ledger = field(init=False)
+    log: MemoryLog = field(default_factory=MemoryLog)
+    ledger: SqliteLedger = field(init=False)
     restarts: Restarts = field(init=False)
     watch: Watch = field(init=False)
     gateway: Deaf = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger.in_memory(wall=lambda: self.clock.now().wall)
+        self.ledger = SqliteLedger.in_memory(wall=lambda: self.clock.now().wall)
         self.restarts = Restarts(self.ledger, self.clock, self.log, {"PATH": "/usr/bin:/bin"})
         self.gateway = Deaf(self.clock)
         self.watch = Watch(
@@ -231,11 +231,11 @@ class Standstill:
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     is_done: bool = False
 
-    async def __call__(self) -> Asked:
+    async def __call__(self) -> SupervisorAnswer:
         self.asked.set()
         await self.go_on.wait()
         self.is_done = True
-        return Asked(False, "exit status 0")
+        return SupervisorAnswer(False, "exit status 0")
 
 
 class SlowService:
@@ -286,7 +286,7 @@ async def test_a_pass_reports_what_ended_it(place: Place) -> None:
     place.gateway.problem = REFUSED_CONNECTION
     report = await place.watch.pass_once()
     assert (report.error, report.was_answered, report.parting) == (REFUSED_CONNECTION, False, None)
-    assert sight_of(report) is Sight.SICK
+    assert sight_of(report) is GatewayCondition.SICK
 
 
 async def test_a_pass_reports_how_the_connection_ended_until_there_is_a_new_one(place: Place) -> None:
@@ -308,4 +308,4 @@ async def test_a_pass_that_fails_on_one_session_says_that_the_list_was_answered(
     place.watch.observer = cast(Any, Choking())
     report = await place.watch.pass_once()
     assert (report.phase, report.was_answered) == (GatewayPhase.UNRESPONSIVE, True)
-    assert sight_of(report) is Sight.ANSWERS
+    assert sight_of(report) is GatewayCondition.ANSWERS

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.gateway_restart.support import HOUR, NAME, START
 from watchdog.core.policy import Budget
-from watchdog.ledger.ledger import Ledger
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.ledger import Message, MessageKind
 from watchdog.service.restart_record import WINDOW, RestartOutcome, RestartRecord
 
@@ -19,24 +19,28 @@ WORKED = RestartOutcome.WORKED
 
 
 @pytest.fixture(params=["memory", "file"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteLedger]:
     is_file = request.param == "file"
-    made = Ledger.open(tmp_path / "ledger.sqlite", owner=True) if is_file else Ledger.in_memory(wall=lambda: START)
+    made = (
+        SqliteLedger.open(tmp_path / "ledger.sqlite", owner=True)
+        if is_file
+        else SqliteLedger.in_memory(wall=lambda: START)
+    )
     with made:
         yield made
 
 
-def begun(ledger: Ledger, after: timedelta, gateway: str = NAME) -> int | None:
+def begun(ledger: SqliteLedger, after: timedelta, gateway: str = NAME) -> int | None:
     restart = ledger.restarts.begin(gateway, START + after, "the unit x", LIMIT)
     return restart.id if restart is not None else None
 
 
-def test_it_is_the_port(ledger: Ledger) -> None:
+def test_it_is_the_port(ledger: SqliteLedger) -> None:
     record: RestartRecord = ledger.restarts
     assert record.restarts(NAME, START) == []
 
 
-def test_one_at_a_time(ledger: Ledger) -> None:
+def test_one_at_a_time(ledger: SqliteLedger) -> None:
     first = begun(ledger, timedelta())
     assert first is not None
     assert begun(ledger, HOUR) is None
@@ -45,7 +49,7 @@ def test_one_at_a_time(ledger: Ledger) -> None:
     assert begun(ledger, HOUR) is not None
 
 
-def test_no_more_than_the_limit_within_the_window(ledger: Ledger) -> None:
+def test_no_more_than_the_limit_within_the_window(ledger: SqliteLedger) -> None:
     for hours in (0, 1):
         number = begun(ledger, hours * HOUR)
         assert number is not None
@@ -54,7 +58,7 @@ def test_no_more_than_the_limit_within_the_window(ledger: Ledger) -> None:
     assert begun(ledger, WINDOW + timedelta(milliseconds=1)) is not None
 
 
-def test_an_outcome_is_written_once_and_its_message_with_it(ledger: Ledger) -> None:
+def test_an_outcome_is_written_once_and_its_message_with_it(ledger: SqliteLedger) -> None:
     number = begun(ledger, timedelta())
     assert number is not None
     ledger.due_messages("phone", START)
@@ -69,7 +73,7 @@ def test_an_outcome_is_written_once_and_its_message_with_it(ledger: Ledger) -> N
     assert restart.outcome is WORKED
 
 
-def test_old_ones_are_shown_while_their_outage_lasts(ledger: Ledger) -> None:
+def test_old_ones_are_shown_while_their_outage_lasts(ledger: SqliteLedger) -> None:
     number = begun(ledger, timedelta())
     assert number is not None
     ledger.restarts.settle(number, RestartOutcome.DID_NOT_HELP, START)
@@ -81,7 +85,7 @@ def test_old_ones_are_shown_while_their_outage_lasts(ledger: Ledger) -> None:
     assert [one.is_over for one in ledger.restarts.restarts(NAME, START)] == [True]
 
 
-def test_pruning_keeps_what_may_still_count(ledger: Ledger) -> None:
+def test_pruning_keeps_what_may_still_count(ledger: SqliteLedger) -> None:
     for hours in (0, 1):
         number = begun(ledger, hours * HOUR)
         assert number is not None
@@ -97,8 +101,8 @@ def test_pruning_keeps_what_may_still_count(ledger: Ledger) -> None:
 
 def test_it_is_still_there_after_a_restart_of_the_watchdog(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
-    with Ledger.open(path, owner=True) as ledger:
+    with SqliteLedger.open(path, owner=True) as ledger:
         begun(ledger, timedelta())
-    with Ledger.open(path, owner=True) as ledger:
+    with SqliteLedger.open(path, owner=True) as ledger:
         (restart,) = ledger.restarts.restarts(NAME, START)
         assert (restart.at, restart.how, restart.outcome) == (START, "the unit x", None)

@@ -33,7 +33,7 @@ from watchdog.notify.delivery import (
 )
 from watchdog.notify.senders import DeliveryFailed
 from watchdog.service.announcements import did_not_help, gateway_down, long_running, quarantined, stuck, unknown
-from watchdog.service.events import Event, RecordedLog
+from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import Incident, Message, MessageKind
 from watchdog.service.redaction import Secrets
 from watchdog.status.metrics import PrometheusMeter
@@ -78,7 +78,7 @@ class Bench:
     def __init__(self, *targets: Target, secrets: Secrets | None = None) -> None:
         self.outbox = Outbox()
         self.clock = ManualClock()
-        self.log = RecordedLog()
+        self.log = MemoryLog()
         self.meter = PrometheusMeter("test")
         self.targets = targets or (Target("webhook-1", "http://a"),)
         self.senders = {target.url: FakeSender() for target in self.targets}

@@ -25,7 +25,7 @@ from watchdog.notify.senders import (
     service_of,
 )
 from watchdog.service.announcements import digest, trial
-from watchdog.service.events import Event, RecordedLog
+from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import MessageKind
 from watchdog.service.redaction import Secrets
 
@@ -248,7 +248,7 @@ async def test_the_heartbeat_tells_of_a_streak_once_and_of_its_end() -> None:
         httpx.Response(200),
         httpx.Response(404),
     ]
-    log, secrets = RecordedLog(), Secrets()
+    log, secrets = MemoryLog(), Secrets()
     heartbeat = Heartbeat(URL, log, secrets=secrets)
     assert [await heartbeat.ping() for _ in range(6)] == [True, False, False, False, True, False]
     await heartbeat.aclose()
@@ -263,7 +263,7 @@ async def test_the_heartbeat_tells_of_a_streak_once_and_of_its_end() -> None:
 
 @pytest.mark.parametrize("url", ["", "not a url", "http://[", "ftp://example.org"])
 async def test_a_useless_heartbeat_url_never_raises(url: str) -> None:
-    log = RecordedLog()
+    log = MemoryLog()
     heartbeat = Heartbeat(url, log)
     assert not await heartbeat.ping()
     await heartbeat.aclose()

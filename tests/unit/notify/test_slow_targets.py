@@ -24,7 +24,7 @@ from watchdog.daemon.assembly import Builder
 from watchdog.daemon.loop import Daemon
 from watchdog.notify.apprise_process import __file__ as apprise_script
 from watchdog.notify.senders import AppriseSender, WebhookSender
-from watchdog.service.events import Event, RecordedLog
+from watchdog.service.events import Event, MemoryLog
 from watchdog.status.metrics import PrometheusMeter
 
 CONFIG = """
@@ -97,7 +97,7 @@ class Running:
     """The daemon with its slow and its good target."""
 
     daemon: Daemon
-    log: RecordedLog
+    log: MemoryLog
     slow: Dripping
     good: Listener
     file: Path
@@ -135,7 +135,7 @@ class Running:
 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Running]:
-    log, env = RecordedLog(), {"HOME": str(tmp_path)}
+    log, env = MemoryLog(), {"HOME": str(tmp_path)}
     scenario = demo_world(SystemClock().now().wall, PROFILES["2026.9.6"])
     async with SimulatedGateway(scenario.world) as gateway, dripping() as slow, listening() as good:
         places = {"url": gateway.url, "token": gateway.access.token, "folder": tmp_path}

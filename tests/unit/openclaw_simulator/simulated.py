@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from openclaw_simulator import sessions as turns
-from openclaw_simulator.chatapps import Outage
+from openclaw_simulator.chatapps import ChannelOutage
 from openclaw_simulator.people import is_group, key_of_chat
 from openclaw_simulator.profiles import PROFILES
 from openclaw_simulator.records import Person
@@ -91,7 +91,11 @@ class SimulatedUnderTest:
         self.world.advance(seconds)
 
 
-_TROUBLES = {"502": Outage.BAD_GATEWAY, "401": Outage.UNAUTHORIZED, "unreachable": Outage.UNREACHABLE}
+_TROUBLES = {
+    "502": ChannelOutage.BAD_GATEWAY,
+    "401": ChannelOutage.UNAUTHORIZED,
+    "unreachable": ChannelOutage.UNREACHABLE,
+}
 
 
 class SimulatedChats(SimulatedUnderTest):

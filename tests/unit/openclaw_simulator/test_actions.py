@@ -7,7 +7,7 @@ import pytest
 from openclaw_simulator import sessions as turns
 from openclaw_simulator.actions import Refused
 from openclaw_simulator.profiles import PROFILES
-from openclaw_simulator.records import ClientInfo, Truth
+from openclaw_simulator.records import ClientInfo, GroundTruth
 from openclaw_simulator.rows import row_of
 from openclaw_simulator.sessions import Address
 from openclaw_simulator.world import World
@@ -36,7 +36,7 @@ def stuck_chat(version: str, key: str) -> World:
         world.advance(10)
         world.process.restart(1)
         world.advance(30)
-    assert world.truth(key) is Truth.STUCK
+    assert world.truth(key) is GroundTruth.STUCK
     world.heard.clear()
     return world
 
@@ -90,9 +90,9 @@ class TestDelivery:
         row = row_of(world, world.sessions[key])
         assert len(heard_by(world, key)) == 1
         if version in ("2026.3.24", "2026.4.14"):
-            assert (row["status"], row["startedAt"], world.truth(key)) == ("running", started, Truth.STUCK)
+            assert (row["status"], row["startedAt"], world.truth(key)) == ("running", started, GroundTruth.STUCK)
         else:
-            assert (row["status"], world.truth(key)) == ("done", Truth.IDLE)
+            assert (row["status"], world.truth(key)) == ("done", GroundTruth.IDLE)
 
     def test_explicit_originating_route_reaches_main_from_any_client(self) -> None:
         world = stuck_chat("2026.5.18", MAIN)
@@ -124,7 +124,7 @@ class TestDeaf:
         world = stuck_chat("2026.9.6", GROUP)
         world.chat.person_writes(GROUP, "hello? anybody?")
         world.advance(75)
-        assert (heard_by(world, GROUP), world.truth(GROUP)) == ([], Truth.STUCK)
+        assert (heard_by(world, GROUP), world.truth(GROUP)) == ([], GroundTruth.STUCK)
         world.actions.run_agent(world.sessions[GROUP], BACKEND, "go on", "r1", deliver=True, explicit=None)
         world.advance(60)
         assert len(heard_by(world, GROUP)) == 2
@@ -266,7 +266,7 @@ class TestReset:
         world.advance(10)
         world.actions.reset(DIRECT, BACKEND, "new")
         assert heard_by(world, DIRECT)[-1] == words
-        assert (world.deeds[-1].truth, world.deeds[-1].killed_run is not None) == (Truth.LIVE, True)
+        assert (world.deeds[-1].truth, world.deeds[-1].killed_run is not None) == (GroundTruth.LIVE, True)
 
 
 class TestFalsePositives:

@@ -10,7 +10,7 @@ import pytest
 from openclaw_simulator import sessions as turns
 from openclaw_simulator.faults import ALL_KINDS, Armed, Fault, FaultKind, Wire, schedule
 from openclaw_simulator.process import Phase
-from openclaw_simulator.records import Truth
+from openclaw_simulator.records import GroundTruth
 from tests.simulator.inprocess import Dropped, Garbled, InProcessGateway, NoAnswer, Unreachable, WireFailure
 from tests.simulator.traffic import Traffic
 from tests.unit.openclaw_simulator.simulated import make_world
@@ -215,7 +215,7 @@ class TestInProcess:
         assert armed.is_over
         assert failures > 0
         open_stalls = {stall.key for stall in world.stalls if stall.is_open}
-        assert {key for key in world.sessions if world.truth(key) is Truth.STUCK} == open_stalls
+        assert {key for key in world.sessions if world.truth(key) is GroundTruth.STUCK} == open_stalls
 
 
 def test_only_lists_have_rows_to_break() -> None:

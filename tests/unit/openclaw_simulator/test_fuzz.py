@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from openclaw_simulator.handshake import Access
+from openclaw_simulator.handshake import AccessRules
 from openclaw_simulator.methods import METHODS
 from openclaw_simulator.profiles import PROFILES
-from openclaw_simulator.rpc import Close, Peer
+from openclaw_simulator.rpc import Close, SimulatedConnection
 from tests.unit.openclaw_simulator.peers import connect, drain, hello_params
 from tests.unit.openclaw_simulator.simulated import make_world
 
@@ -52,7 +52,7 @@ def test_any_introduction_is_answered_or_refused(version: str) -> None:
     rng = Random(2)
     world = make_world(version)
     for _ in range(1000):
-        peer = Peer(world, Access())
+        peer = SimulatedConnection(world, AccessRules())
         params = hello_params(peer)
         for _ in range(rng.randrange(3)):
             part = rng.choice((params, params["client"], params["device"]))

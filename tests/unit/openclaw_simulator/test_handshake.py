@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from openclaw_simulator.handshake import Access
+from openclaw_simulator.handshake import AccessRules
 from openclaw_simulator.process import Phase
 from openclaw_simulator.profiles import PROFILES
-from openclaw_simulator.rpc import Close, Peer
+from openclaw_simulator.rpc import Close, SimulatedConnection
 from tests.unit.openclaw_simulator.peers import SCOPES, call, connect, drain, hello_params
 from tests.unit.openclaw_simulator.simulated import make_world
 
@@ -19,7 +19,7 @@ VERSIONS = tuple(PROFILES)
 class TestHandshake:
     @pytest.mark.parametrize("version", VERSIONS)
     def test_first_the_challenge_then_connect(self, version: str) -> None:
-        peer = Peer(make_world(version), Access())
+        peer = SimulatedConnection(make_world(version), AccessRules())
         (frame,) = drain(peer)
         assert (frame["event"], frame["payload"]["nonce"]) == ("connect.challenge", peer.nonce)
         peer.receive({"type": "req", "id": "1", "method": "health", "params": {}})
@@ -81,7 +81,7 @@ class TestHandshake:
         assert (error["code"], error["details"]["missingScope"]) == ("FORBIDDEN", "operator.read")
 
     def test_a_cli_device_gets_a_token_that_works_narrower_and_not_wider(self) -> None:
-        world, access = make_world("2026.9.6"), Access()
+        world, access = make_world("2026.9.6"), AccessRules()
         cli = {"id": "cli", "mode": "cli"}
         _, answer, _ = connect(world, access, client=cli, scopes=["operator.read"])
         token = answer["payload"]["auth"]["deviceToken"]
@@ -99,12 +99,12 @@ class TestHandshake:
             texts.append(text)
             return signature == "good"
 
-        world, access = make_world("2026.5.18"), Access(verify=verify)
+        world, access = make_world("2026.5.18"), AccessRules(verify=verify)
         _, answer, _ = connect(world, access)
         assert answer["error"]["details"]["code"] == "DEVICE_AUTH_SIGNATURE_INVALID"
         assert texts[0].startswith("v3|d1|gateway-client|backend|operator|operator.read,operator.write,operator.admin|")
         assert texts[0].endswith("|linux|")
-        peer = Peer(world, access)
+        peer = SimulatedConnection(world, access)
         params = hello_params(peer)
         params["device"]["signature"] = "good"
         peer.receive({"type": "req", "id": "1", "method": "connect", "params": params})
@@ -113,7 +113,7 @@ class TestHandshake:
     def test_stale_and_foreign_challenges(self) -> None:
         world = make_world("2026.9.6")
         for change, code in (({"nonce": "x"}, "NONCE_MISMATCH"), ({"signedAt": 0}, "SIGNATURE_EXPIRED")):
-            peer = Peer(world, Access())
+            peer = SimulatedConnection(world, AccessRules())
             params = hello_params(peer)
             params["device"] |= change
             peer.receive({"type": "req", "id": "1", "method": "connect", "params": params})
@@ -121,9 +121,9 @@ class TestHandshake:
 
     def test_pairing_and_rate_limit_on_demand(self) -> None:
         world = make_world("2026.9.6")
-        _, answer, _ = connect(world, Access(pairs_devices=False), client={"id": "cli", "mode": "cli"})
+        _, answer, _ = connect(world, AccessRules(pairs_devices=False), client={"id": "cli", "mode": "cli"})
         assert (answer["error"]["code"], answer["error"]["details"]["code"]) == ("NOT_PAIRED", "PAIRING_REQUIRED")
-        _, answer, _ = connect(world, Access(is_rate_limited=True))
+        _, answer, _ = connect(world, AccessRules(is_rate_limited=True))
         assert answer["error"]["details"]["code"] == "AUTH_RATE_LIMITED"
 
     def test_a_starting_gateway_says_so(self) -> None:

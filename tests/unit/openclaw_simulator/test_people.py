@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from openclaw_simulator import sessions as turns
-from openclaw_simulator.chatapps import Outage
+from openclaw_simulator.chatapps import ChannelOutage
 from openclaw_simulator.people import usual_person
 from openclaw_simulator.profiles import PROFILES
-from openclaw_simulator.records import Person, Place, Truth
+from openclaw_simulator.records import ChatPlace, GroundTruth, Person
 from openclaw_simulator.rights import EVERYBODY, RESTART_SAFE
 from openclaw_simulator.rows import row_of
 from openclaw_simulator.sessions import Address
@@ -119,7 +119,7 @@ def test_interrupted_rows_are_marked_at_one_instant_before_any_list_is_answered(
     assert [row["abortedLastRun"] for row in rows] == [True, True]
     assert len({row["updatedAt"] for row in rows}) == 1
     assert rows[0]["updatedAt"] == world.boot_wall_ms + 5600
-    assert [world.truth(key) for key in keys] == [Truth.RECOVERING] * 2
+    assert [world.truth(key) for key in keys] == [GroundTruth.RECOVERING] * 2
     assert row_of(world, world.sessions["agent:main:cron:c"])["abortedLastRun"] is False
 
 
@@ -211,7 +211,7 @@ def test_a_named_owner_has_the_owners_tools() -> None:
 
 def test_what_is_written_to_a_bot_that_is_away_is_read_when_it_is_back() -> None:
     world = shared("2026.5.18")
-    world.chat.fail("telegram", Outage.UNREACHABLE)
+    world.chat.fail("telegram", ChannelOutage.UNREACHABLE)
     world.chat.person_writes(MAIN, "hello?", by=BOB)
     world.advance(60)
     assert heard_at(world) == []
@@ -223,7 +223,7 @@ def test_what_is_written_to_a_bot_that_is_away_is_read_when_it_is_back() -> None
 def test_a_bot_that_was_not_started_after_a_crash_loop() -> None:
     """9.6: the probe says nothing of it, ``running`` does."""
     world = shared("2026.9.6")
-    world.chat.fail("telegram", Outage.SUPPRESSED)
+    world.chat.fail("telegram", ChannelOutage.SUPPRESSED)
     peer, _, _ = connect(world, scopes=["operator.read"])
     status = call(peer, "channels.status", {"probe": True})["payload"]
     account = status["channelAccounts"]["telegram"][0]
@@ -239,7 +239,7 @@ def test_a_literal_message_without_a_channel_goes_to_the_only_one() -> None:
     assert "Channel is required" in refused["error"]["message"], "there are two: irc and telegram"
     world.channels = {"telegram"}
     assert call(peer, "send", params)["ok"]
-    assert world.heard[-1].place == Place("telegram", "1001")
+    assert world.heard[-1].place == ChatPlace("telegram", "1001")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from openclaw_simulator import sessions as turns
-from openclaw_simulator.records import Cause, ClientInfo, Truth
+from openclaw_simulator.records import Cause, ClientInfo, GroundTruth
 from openclaw_simulator.rows import row_of
 from tests.simulator.judge import Wrong, left_stuck, wrong_deeds
 from tests.unit.openclaw_simulator.simulated import NOW, make_world
@@ -20,7 +20,7 @@ class TestProcess:
         world.begin(KEY, "go", turns.answers(60))
         world.advance(5)
         world.process.host_sleeps(3600)
-        assert world.truth(KEY) is Truth.LIVE
+        assert world.truth(KEY) is GroundTruth.LIVE
         world.advance(1)
         assert world.sessions[KEY].status == "done"
 
@@ -34,9 +34,9 @@ class TestProcess:
         world.advance(1 + world.profile.start_seconds + 0.5)
         rows = [row_of(world, session) for session in world.sessions.values()]
         assert {(r["status"], r["hasActiveRun"], r["abortedLastRun"]) for r in rows} == {("running", False, True)}
-        assert {world.truth(key) for key in world.sessions} == {Truth.RECOVERING}
+        assert {world.truth(key) for key in world.sessions} == {GroundTruth.RECOVERING}
         world.advance(4)
-        assert [world.truth(key) for key in world.sessions].count(Truth.RECOVERING) == 1
+        assert [world.truth(key) for key in world.sessions].count(GroundTruth.RECOVERING) == 1
         world.advance(60)
         assert {session.status for session in world.sessions.values()} == {"done"}
         assert all(stall.ended_by == "gateway" for stall in world.stalls)
@@ -97,9 +97,9 @@ class TestStore:
         world.advance(60)
         row = row_of(world, world.sessions[KEY])
         assert (row["status"], row["hasActiveRun"], row["activeRunIds"]) == ("running", False, [])
-        assert (world.stalls[-1].cause, world.truth(KEY)) == (Cause.LOST_WRITE, Truth.STUCK)
+        assert (world.stalls[-1].cause, world.truth(KEY)) == (Cause.LOST_WRITE, GroundTruth.STUCK)
         world.advance(86_400)
-        assert world.truth(KEY) is Truth.STUCK, "nothing heals it by itself"
+        assert world.truth(KEY) is GroundTruth.STUCK, "nothing heals it by itself"
 
     def test_a_short_lock_only_delays_it_and_looks_the_same_meanwhile(self) -> None:
         world = make_world("2026.9.6")
@@ -108,7 +108,7 @@ class TestStore:
         world.lock_store(12)
         world.advance(6)
         row = row_of(world, world.sessions[KEY])
-        assert (row["status"], row["hasActiveRun"], world.truth(KEY)) == ("running", False, Truth.LIVE)
+        assert (row["status"], row["hasActiveRun"], world.truth(KEY)) == ("running", False, GroundTruth.LIVE)
         world.advance(10)
         assert row_of(world, world.sessions[KEY])["status"] == "done"
         assert world.stalls == []

@@ -11,7 +11,7 @@ import pytest
 from openclaw_simulator import sessions as turns
 from openclaw_simulator.profiles import PROFILES
 from openclaw_simulator.rows import row_of
-from openclaw_simulator.rpc import Close, Peer
+from openclaw_simulator.rpc import Close, SimulatedConnection
 from openclaw_simulator.sessions import Address
 from tests.unit.openclaw_simulator.peers import call, connect, drain
 from tests.unit.openclaw_simulator.simulated import make_world
@@ -127,7 +127,7 @@ class TestShapes:
 
 class TestPaging:
     @staticmethod
-    def _many(version: str, count: int = 250) -> Peer:
+    def _many(version: str, count: int = 250) -> SimulatedConnection:
         world = make_world(version)
         for number in range(count):
             world.session(f"agent:main:dashboard:{number}")

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 import pytest
 
 from openclaw_simulator.profiles import PROFILES, Profile
-from openclaw_simulator.records import Truth
+from openclaw_simulator.records import GroundTruth
 from openclaw_simulator.rows import row_of
 from openclaw_simulator.scenarios import (
     SCENARIOS,
+    CaseStatus,
     Expected,
     Scenario,
-    Standing,
     demo_world,
     founding_incident,
     traps_world,
@@ -50,12 +50,12 @@ class TestDemo:
         for case in scenario.cases:
             truth = world.truth(case.key)
             if case.expected is Expected.RECOVERED:
-                assert truth is Truth.STUCK, case.key
+                assert truth is GroundTruth.STUCK, case.key
                 row = row_of(world, world.sessions[case.key])
                 assert row["status"] == "running"
                 assert row["startedAt"] < NOW.timestamp() * 1000 - 25 * 60_000
             else:
-                assert truth in (Truth.LIVE, Truth.IDLE, Truth.STOPPED), case.key
+                assert truth in (GroundTruth.LIVE, GroundTruth.IDLE, GroundTruth.STOPPED), case.key
         assert not scenario.is_won
         assert not scenario.is_lost
 
@@ -71,8 +71,8 @@ class TestDemo:
     async def test_the_right_deeds_win_it(self, profile: Profile) -> None:
         scenario = demo_world(NOW, profile)
         await resume_all(scenario)
-        assert {finding.standing for finding in scenario.findings()} == {Standing.RIGHT}, [
-            finding for finding in scenario.findings() if finding.standing is not Standing.RIGHT
+        assert {finding.standing for finding in scenario.findings()} == {CaseStatus.RIGHT}, [
+            finding for finding in scenario.findings() if finding.standing is not CaseStatus.RIGHT
         ]
         assert scenario.is_won
 
@@ -108,14 +108,14 @@ class TestJudging:
         await connection.call("sessions.send", {"key": key, "message": "go on", "idempotencyKey": "x"})
         scenario.world.advance(30)
         finding = next(finding for finding in scenario.findings() if finding.case.key == key)
-        assert (finding.standing, finding.note) == (Standing.WRONG, "resumed, but its person heard nothing")
+        assert (finding.standing, finding.note) == (CaseStatus.WRONG, "resumed, but its person heard nothing")
 
     async def test_a_reset_is_not_a_resume(self) -> None:
         scenario = demo_world(NOW)
         connection = await InProcessGateway(scenario.world).connect()
         await connection.call("sessions.reset", {"key": "agent:main:tool-loop", "reason": "new"})
         finding = next(f for f in scenario.findings() if f.case.key == "agent:main:tool-loop")
-        assert (finding.standing, finding.note) == (Standing.WRONG, "ended by reset")
+        assert (finding.standing, finding.note) == (CaseStatus.WRONG, "ended by reset")
 
     def test_without_a_policy_cron_is_to_be_left_alone(self) -> None:
         scenario = demo_world(NOW, recovers_background=False)
@@ -128,16 +128,16 @@ class TestOthers:
         """#59878: eleven rows of several kinds, two restarts, all still ``running``."""
         scenario = founding_incident(NOW)
         assert len(scenario.cases) == 11
-        assert all(scenario.world.truth(case.key) is Truth.STUCK for case in scenario.cases)
+        assert all(scenario.world.truth(case.key) is GroundTruth.STUCK for case in scenario.cases)
 
     @pytest.mark.parametrize("profile", PROFILES.values(), ids=list(PROFILES))
     def test_the_traps_hold_nothing_to_recover(self, profile: Profile) -> None:
         scenario = traps_world(NOW, profile)
         assert all(case.expected is Expected.UNTOUCHED for case in scenario.cases)
-        assert not any(scenario.world.truth(case.key) is Truth.STUCK for case in scenario.cases)
-        assert scenario.world.truth("agent:main:dashboard:finished") is Truth.FINISHED
+        assert not any(scenario.world.truth(case.key) is GroundTruth.STUCK for case in scenario.cases)
+        assert scenario.world.truth("agent:main:dashboard:finished") is GroundTruth.FINISHED
 
     def test_the_full_lane(self) -> None:
         scenario = SCENARIOS["queued"](NOW)
         truths = [scenario.world.truth(case.key) for case in scenario.cases]
-        assert (truths.count(Truth.LIVE), truths.count(Truth.QUEUED)) == (8, 2)
+        assert (truths.count(GroundTruth.LIVE), truths.count(GroundTruth.QUEUED)) == (8, 2)

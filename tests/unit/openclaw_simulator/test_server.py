@@ -20,12 +20,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from openclaw_simulator import sessions as turns
 from openclaw_simulator.faults import Wire
-from openclaw_simulator.handshake import Access
+from openclaw_simulator.handshake import AccessRules
 from openclaw_simulator.locks import LockFiles
 from openclaw_simulator.process import Phase
 from openclaw_simulator.profiles import PROFILES
-from openclaw_simulator.records import Truth
-from openclaw_simulator.scenarios import Standing, demo_world
+from openclaw_simulator.records import GroundTruth
+from openclaw_simulator.scenarios import CaseStatus, demo_world
 from openclaw_simulator.server import SimulatedGateway
 from tests.unit.openclaw_simulator.simulated import make_world
 
@@ -103,7 +103,7 @@ async def until(is_so: Any, seconds: float = 5.0) -> None:
 
 
 def quick(version: str = "2026.9.6", pace: float = 1.0, **more: Any) -> SimulatedGateway:
-    return SimulatedGateway(make_world(version), pace=pace, access=Access(stale_after_ms=None), **more)
+    return SimulatedGateway(make_world(version), pace=pace, access=AccessRules(stale_after_ms=None), **more)
 
 
 @pytest.mark.parametrize("version", list(PROFILES))
@@ -278,7 +278,7 @@ async def test_lock_files_follow_the_runs(tmp_path: Path) -> None:
         world.process.start()
         gateway.wake()
         await until(lambda: not path.exists())
-        assert world.truth(KEY) is Truth.STUCK
+        assert world.truth(KEY) is GroundTruth.STUCK
 
 
 async def test_the_demo_is_won_by_resuming_what_is_stuck_and_nothing_else() -> None:
@@ -299,4 +299,4 @@ async def test_the_demo_is_won_by_resuming_what_is_stuck_and_nothing_else() -> N
                 assert (await client.call("agent", params))["ok"]
         await until(lambda: scenario.is_won, 10)
         assert not scenario.is_lost
-        assert {finding.standing for finding in scenario.findings()} == {Standing.RIGHT}
+        assert {finding.standing for finding in scenario.findings()} == {CaseStatus.RIGHT}

@@ -11,7 +11,7 @@ from openclaw_simulator import sessions as turns
 from openclaw_simulator.agenda import Agenda
 from openclaw_simulator.faults import Armed, Wire, schedule
 from openclaw_simulator.profiles import PROFILES
-from openclaw_simulator.records import Cause, Change, ClientInfo, Truth
+from openclaw_simulator.records import Cause, Change, ClientInfo, GroundTruth
 from openclaw_simulator.rows import row_of
 from openclaw_simulator.sessions import Address, Origin
 from openclaw_simulator.world import World
@@ -66,7 +66,7 @@ class TestTruth:
         world = make_world(version)
         world.begin(KEY, "go", turns.stays_silent())
         world.advance(3600)
-        assert world.truth(KEY) is Truth.LIVE
+        assert world.truth(KEY) is GroundTruth.LIVE
 
     def test_a_crash_leaves_a_stuck_session_except_where_the_gateway_recovers(self, version: str) -> None:
         world = make_world(version)
@@ -77,9 +77,9 @@ class TestTruth:
         stall = world.stalls[-1]
         assert (stall.cause, stall.request, stall.doing) == (Cause.CRASH, "go", "silent")
         if world.profile.recovers_at_boot:
-            assert (world.truth(KEY), stall.ended_by) == (Truth.IDLE, "gateway")
+            assert (world.truth(KEY), stall.ended_by) == (GroundTruth.IDLE, "gateway")
         else:
-            assert (world.truth(KEY), stall.is_open) == (Truth.STUCK, True)
+            assert (world.truth(KEY), stall.is_open) == (GroundTruth.STUCK, True)
             assert row_of(world, world.sessions[KEY])["status"] == "running"
 
     def test_a_run_timing_out_leaves_its_row_running_on_the_old_ones(self, version: str) -> None:
@@ -100,7 +100,7 @@ class TestTruth:
         session = world.sessions[KEY]
         assert session.run is not None
         world.endings.stop(session, session.run)
-        expected = Truth.STOPPED if world.profile.status_after_abort is None else Truth.IDLE
+        expected = GroundTruth.STOPPED if world.profile.status_after_abort is None else GroundTruth.IDLE
         assert world.truth(KEY) is expected
 
     def test_the_provider_retrying_restamps_or_fails_the_row_of_a_live_run(self, version: str) -> None:
@@ -110,7 +110,7 @@ class TestTruth:
         first = row_of(world, world.sessions[KEY])
         world.advance(5)
         second = row_of(world, world.sessions[KEY])
-        assert world.truth(KEY) is Truth.LIVE
+        assert world.truth(KEY) is GroundTruth.LIVE
         if version == "2026.3.24":
             assert second["status"] == "failed"
         else:
@@ -124,10 +124,10 @@ class TestWaiting:
         world = make_world("2026.9.6")
         world.begin(KEY, "deploy", turns.waits_for_approval())
         world.advance(7200)
-        assert (world.truth(KEY), len(world.approvals)) == (Truth.LIVE, 1)
+        assert (world.truth(KEY), len(world.approvals)) == (GroundTruth.LIVE, 1)
         assert world.person_approves(KEY)
         world.advance(60)
-        assert (world.truth(KEY), world.approvals, world.sessions[KEY].status) == (Truth.IDLE, {}, "done")
+        assert (world.truth(KEY), world.approvals, world.sessions[KEY].status) == (GroundTruth.IDLE, {}, "done")
 
     def test_a_question_waits_for_a_person(self) -> None:
         world = make_world("2026.9.6")
@@ -144,7 +144,7 @@ class TestWaiting:
         children = (("agent:main:subagent:x", turns.answers(60)), ("agent:main:subagent:y", turns.answers(300)))
         world.begin(KEY, "research", turns.spawns(children))
         world.advance(120)
-        assert (world.truth(KEY), world.truth("agent:main:subagent:x")) == (Truth.LIVE, Truth.IDLE)
+        assert (world.truth(KEY), world.truth("agent:main:subagent:x")) == (GroundTruth.LIVE, GroundTruth.IDLE)
         assert row_of(world, world.sessions[KEY])["childSessions"] == ["agent:main:subagent:x", "agent:main:subagent:y"]
         world.advance(300)
         assert world.sessions[KEY].status == "done"
@@ -155,15 +155,15 @@ class TestWaiting:
         world.begin(KEY, "first", turns.answers(30))
         world.begin("agent:main:dashboard:b", "second", turns.answers(30))
         world.advance(10)
-        assert world.truth("agent:main:dashboard:b") is Truth.QUEUED
+        assert world.truth("agent:main:dashboard:b") is GroundTruth.QUEUED
         world.advance(30)
-        assert world.truth("agent:main:dashboard:b") is Truth.LIVE
+        assert world.truth("agent:main:dashboard:b") is GroundTruth.LIVE
 
     def test_a_compaction_ends_and_the_turn_goes_on(self) -> None:
         world = make_world("2026.5.18")
         world.begin(KEY, "go", turns.compacts(90))
         world.advance(60)
-        assert world.truth(KEY) is Truth.LIVE
+        assert world.truth(KEY) is GroundTruth.LIVE
         world.advance(60)
         assert world.sessions[KEY].status == "done"
 
@@ -174,7 +174,7 @@ class TestDeeds:
         world.begin(KEY, "go", turns.stays_silent())
         world.advance(5)
         deed = world.actions.send(world.sessions[KEY], SOMEBODY, "go on", "r1", method="chat.send")
-        assert (deed.truth, deed.hit_an_owner, deed.is_wrong) == (Truth.LIVE, True, True)
+        assert (deed.truth, deed.hit_an_owner, deed.is_wrong) == (GroundTruth.LIVE, True, True)
         assert deed.effect == "queued behind a live run"
         world.actions.abort(world.sessions[KEY], SOMEBODY, KEY)
         assert world.deeds[-1].killed_run is not None
@@ -190,13 +190,13 @@ class TestDeeds:
         )
         assert aborted.status == "no-active-run", "channels.md 2: a live chat-app run is not found"
         assert (world.deeds[-1].changed, world.deeds[-1].is_wrong) == (False, False)
-        assert world.truth("agent:main:irc:direct:bob") is Truth.LIVE
+        assert world.truth("agent:main:irc:direct:bob") is GroundTruth.LIVE
 
     def test_a_resume_of_stopped_or_finished_work_is_wrong(self) -> None:
         world = make_world("2026.4.14")
         world.finished_turn(KEY)
         world.edit_row(KEY)
-        assert world.truth(KEY) is Truth.FINISHED
+        assert world.truth(KEY) is GroundTruth.FINISHED
         assert world.actions.send(world.sessions[KEY], SOMEBODY, "go on", "r1", method="chat.send").is_wrong
 
 
@@ -264,7 +264,7 @@ class TestCron:
         entry = world.cron.add("digest", 600, turns.answers(30))
         world.advance(1300)
         assert [run.status for run in entry.runs] == ["ok", "ok"]
-        assert world.truth(entry.key) is Truth.IDLE
+        assert world.truth(entry.key) is GroundTruth.IDLE
 
     @pytest.mark.parametrize(("version", "status"), [("2026.4.14", "running"), ("2026.9.6", None)])
     def test_a_crash_in_a_scheduled_run(self, version: str, status: str | None) -> None:
@@ -282,12 +282,12 @@ class TestCron:
         entry = world.cron.add("digest", 600, turns.answers(60))
         world.session(entry.key)
         world.edit_row(entry.key)
-        assert world.truth(entry.key) is Truth.FINISHED
+        assert world.truth(entry.key) is GroundTruth.FINISHED
         world.advance(610)
         world.process.restart(1)
         world.advance(60)
         assert world.sessions[entry.key].status is None
-        assert world.truth(entry.key) is Truth.IDLE
+        assert world.truth(entry.key) is GroundTruth.IDLE
         assert [stall.ended_ms is not None for stall in world.stalls] == [True]
 
 

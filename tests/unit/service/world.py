@@ -35,9 +35,9 @@ from watchdog.core.policy import Budget, FleetBreaker, Policy, PolicyBook, Recov
 from watchdog.core.recovery import Attempt
 from watchdog.core.requester import peer_of
 from watchdog.gateway.capabilities import capabilities_of
-from watchdog.ledger.ledger import Ledger
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import errors
-from watchdog.service.events import Event, RecordedLog
+from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import Incident, Message, MessageKind, OwedMessage
 from watchdog.service.pass_report import PassReport
 from watchdog.service.ports import Deed, Loss, Receipt, Wants
@@ -414,12 +414,12 @@ class World:
     clock: FakeClock = field(default_factory=FakeClock)
     notes: FakeNotes = field(default_factory=FakeNotes)
     meter: CountingMeter = field(default_factory=CountingMeter)
-    log: RecordedLog = field(default_factory=RecordedLog)
+    log: MemoryLog = field(default_factory=MemoryLog)
     reports: list[PassReport] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.gateway = FakeGateway(self.clock, self.version, self.state_dir)
-        self.ledger = Ledger.in_memory(wall=lambda: self.clock.now().wall)
+        self.ledger = SqliteLedger.in_memory(wall=lambda: self.clock.now().wall)
         self.ledger.due_messages(TELL, self.clock.now().wall)
         self.watch = self.new_watch()
 

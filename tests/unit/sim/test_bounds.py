@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from openclaw_simulator.sessions import Activity, Ending, Step, Turn
+from openclaw_simulator.sessions import Activity, ActivityStep, Ending, Turn
 from tests.sim.episodes import BEGINNING, GATEWAY, Episode, Setting
 from tests.sim.timeline import VirtualLoop
 from watchdog.core.model import Snapshot
@@ -60,7 +60,7 @@ class Stuck(Episode):
         watching = asyncio.create_task(self._keep_watching())
         chatting = asyncio.create_task(self._chat())
         await self._until(world.now_ms + round((WARM_UP + self.phase) * 1000))
-        world.begin(KEY, "list the bridges", Turn((Step(Activity.SILENT, self.lasts),), ending=Ending.LOST))
+        world.begin(KEY, "list the bridges", Turn((ActivityStep(Activity.SILENT, self.lasts),), ending=Ending.LOST))
         await self._until(world.now_ms + round((self.lasts + 60) * 1000))
         (stall,) = world.stalls
         await self._until(stall.since_ms + 2 * LIMIT // timedelta(milliseconds=1))

@@ -10,12 +10,12 @@ from datetime import timedelta
 import pytest
 
 from openclaw_simulator import sessions as turns
-from openclaw_simulator.records import Cause, ClientInfo, Deed, Truth
+from openclaw_simulator.records import Cause, ClientEffect, ClientInfo, GroundTruth
 from tests.sim.episodes import GATEWAY, Episode, Setting
 from tests.sim.judge import Judge, Rule
 from tests.sim.wire import Asked
 from watchdog.core.policy import Budget, PolicyBook
-from watchdog.ledger.ledger import Ledger
+from watchdog.ledger.ledger import SqliteLedger
 
 SETTING = Setting(
     seed=4,
@@ -59,7 +59,7 @@ def test_budgets_concurrency_and_grace_are_counted() -> None:
 
 def test_deeds_are_held_against_the_ledger() -> None:
     episode = Episode(SETTING)
-    episode.judge.ledger = Ledger.in_memory(wall=lambda: episode.timeline.wall)
+    episode.judge.ledger = SqliteLedger.in_memory(wall=lambda: episode.timeline.wall)
     assert Rule.NO_ROW in _rules(episode)
 
 
@@ -92,12 +92,14 @@ def episode() -> Episode:
     return made
 
 
-def _deed(episode: Episode, **changes: object) -> Deed:
-    made = Deed(1, episode.world.now_ms, "chat.send", KEY, ClientInfo("watchdog"), Truth.STUCK, run_id="r")
+def _deed(episode: Episode, **changes: object) -> ClientEffect:
+    made = ClientEffect(
+        1, episode.world.now_ms, "chat.send", KEY, ClientInfo("watchdog"), GroundTruth.STUCK, run_id="r"
+    )
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-def _ask(judge: Judge, *deeds: Deed, key: str = "r") -> set[Rule]:
+def _ask(judge: Judge, *deeds: ClientEffect, key: str = "r") -> set[Rule]:
     first = len(judge.world.deeds)
     judge.world.deeds.extend(deeds)
     judge.asked(Asked({"method": "chat.send", "params": {"idempotencyKey": key}}, None, first))
@@ -107,14 +109,14 @@ def _ask(judge: Judge, *deeds: Deed, key: str = "r") -> set[Rule]:
 @pytest.mark.parametrize(
     ("truth", "rule"),
     [
-        (Truth.LIVE, Rule.LIVE_OWNER),
-        (Truth.QUEUED, Rule.LIVE_OWNER),
-        (Truth.STOPPED, Rule.STOPPED),
-        (Truth.FINISHED, Rule.FINISHED),
-        (Truth.RECOVERING, Rule.FORESTALLED),
+        (GroundTruth.LIVE, Rule.LIVE_OWNER),
+        (GroundTruth.QUEUED, Rule.LIVE_OWNER),
+        (GroundTruth.STOPPED, Rule.STOPPED),
+        (GroundTruth.FINISHED, Rule.FINISHED),
+        (GroundTruth.RECOVERING, Rule.FORESTALLED),
     ],
 )
-def test_what_must_be_left_alone(episode: Episode, truth: Truth, rule: Rule) -> None:
+def test_what_must_be_left_alone(episode: Episode, truth: GroundTruth, rule: Rule) -> None:
     assert rule in _ask(episode.judge, _deed(episode, truth=truth))
 
 
@@ -122,11 +124,11 @@ def test_an_owner_that_came_after_the_last_look_is_a_race(episode: Episode) -> N
     episode.judge.listed(frozenset())
     episode.world.advance(5)
     run_id = episode.world.begin(KEY, "work", turns.stays_silent())
-    assert Rule.LIVE_OWNER not in _ask(episode.judge, _deed(episode, truth=Truth.LIVE, owner_run=run_id))
+    assert Rule.LIVE_OWNER not in _ask(episode.judge, _deed(episode, truth=GroundTruth.LIVE, owner_run=run_id))
     assert episode.judge.tally.races == 1
     episode.world.advance(5)
     episode.judge.listed(frozenset())
-    assert Rule.LIVE_OWNER in _ask(episode.judge, _deed(episode, truth=Truth.LIVE, owner_run=run_id), key="s")
+    assert Rule.LIVE_OWNER in _ask(episode.judge, _deed(episode, truth=GroundTruth.LIVE, owner_run=run_id), key="s")
 
 
 def _stuck(episode: Episode) -> None:
@@ -161,6 +163,6 @@ def test_two_incidents_of_one_session(episode: Episode, monkeypatch: pytest.Monk
     )
     episode.judge.after_pass()
     assert episode.judge.violations == []
-    monkeypatch.setattr(Ledger, "open_incidents", lambda _self, _gateway: [incident, incident])
+    monkeypatch.setattr(SqliteLedger, "open_incidents", lambda _self, _gateway: [incident, incident])
     episode.judge.after_pass()
     assert [violation.rule for violation in episode.judge.violations] == [Rule.TWO_INCIDENTS]

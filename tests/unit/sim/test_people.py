@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from openclaw_simulator import sessions as turns
-from openclaw_simulator.records import Cause, ClientInfo, Deed
+from openclaw_simulator.records import Cause, ClientEffect, ClientInfo
 from openclaw_simulator.sessions import Address, EntryKind
 from openclaw_simulator.world import World
 from tests.sim.episodes import Episode, Result, Setting
@@ -152,7 +152,7 @@ def episode() -> Episode:
     return made
 
 
-def _turn(episode: Episode, text: str, route: Address | None, client: ClientInfo = OURS) -> Deed:
+def _turn(episode: Episode, text: str, route: Address | None, client: ClientInfo = OURS) -> ClientEffect:
     world = episode.world
     deed = world.actions.run_agent(world.sessions[GROUP], client, text, "ours", deliver=True, explicit=route)
     episode.judge.asked(Asked({"method": "agent", "params": {"idempotencyKey": "ours"}}, None, len(world.deeds) - 1))

@@ -14,12 +14,12 @@ from watchdog.core.policy import Policy, PolicyBook, Step
 from watchdog.core.recovery import AttemptState
 from watchdog.core.tracking import RunIdentity
 from watchdog.core.verdict import Judgement, Verdict, gather_owner, judge
-from watchdog.ledger.ledger import Ledger
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.ledger import Incident, Message, MessageKind, Outcome, Quarantine
 from watchdog.service.observer import Judged
 from watchdog.service.pass_report import PassReport
 from watchdog.service.plan import Action, Decision
-from watchdog.status.document import Life, Sight, build, read_record
+from watchdog.status.document import Life, WatchView, build, read_record
 from watchdog.status.model import document
 from watchdog.status.server import Document, Health
 
@@ -84,9 +84,9 @@ def report(judged: Sequence[Judged], decisions: Sequence[Decision] = (), **chang
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-def sight(latest: PassReport | None, **changes: object) -> Sight:
+def sight(latest: PassReport | None, **changes: object) -> WatchView:
     good = latest if latest is not None and latest.is_good else None
-    made = Sight("home", BOOK, latest, good, connected_at=NOW.plus(-3 * DAY))
+    made = WatchView("home", BOOK, latest, good, connected_at=NOW.plus(-3 * DAY))
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -95,12 +95,12 @@ def life(**changes: object) -> Life:
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-def memory() -> Ledger:
-    return Ledger.in_memory(wall=lambda: NOW.wall)
+def memory() -> SqliteLedger:
+    return SqliteLedger.in_memory(wall=lambda: NOW.wall)
 
 
 def incident(
-    ledger: Ledger,
+    ledger: SqliteLedger,
     key: str,
     ago: timedelta,
     *steps: tuple[Step, AttemptState, str],
@@ -131,7 +131,7 @@ FRESH = (Step.NEW, AttemptState.SUCCEEDED, "FreshRunStarted")
 SENT = (Step.RESUME, AttemptState.STARTED, "")
 
 
-def full_ledger() -> Ledger:
+def full_ledger() -> SqliteLedger:
     """A week in which something of everything happened."""
     ledger = memory()
     incident(ledger, ALICE, 6 * DAY + HOUR, WORKED, lasted=2 * MINUTE)
@@ -155,7 +155,7 @@ def full_ledger() -> Ledger:
     return ledger
 
 
-def full_sight(ledger: Ledger) -> Sight:
+def full_sight(ledger: SqliteLedger) -> WatchView:
     opened = incident(ledger, ALICE, 4 * MINUTE)
     paused = Blocker(BlockerName.PAUSED, "Paused until 2026-11-20 13:00Z: moving house", NOW.plus(HOUR))
     cooling = Blocker(BlockerName.COOL_DOWN, "Cooling down after attempt 1.", NOW.plus(3 * MINUTE))

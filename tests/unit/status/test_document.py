@@ -17,18 +17,18 @@ from tests.unit.status.support import ALICE, BOB, HOUR, MINUTE, NOW
 from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.model import GatewayPhase
 from watchdog.core.policy import Mode, Step
-from watchdog.ledger.ledger import Ledger
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.errors import LedgerUnavailable
 from watchdog.service.ledger import Outcome
 from watchdog.service.redaction import Secrets
-from watchdog.status.document import Life, Record, Sight, build, read_record
+from watchdog.status.document import Life, Record, WatchView, build, read_record
 from watchdog.status.model import MOST_SESSIONS, document
 
 GOLDEN = Path(__file__).with_name("state.json")
 
 
 def shown(
-    *sights: Sight, ledger: Ledger | None = None, life: Life | None = None, record: Record | None = None
+    *sights: WatchView, ledger: SqliteLedger | None = None, life: Life | None = None, record: Record | None = None
 ) -> dict[str, Any]:
     with ledger or world.memory() as kept:
         said = record or read_record(kept, sights, NOW.wall)
@@ -36,7 +36,7 @@ def shown(
 
 
 @pytest.fixture
-def ledger() -> Iterator[Ledger]:
+def ledger() -> Iterator[SqliteLedger]:
     with world.memory() as kept:
         yield kept
 
@@ -116,7 +116,7 @@ def test_the_worst_come_first_and_many_are_counted_not_listed() -> None:
 # ---------------------------------------------------------------- what comes next
 
 
-def _next_of(item: Any, *, ledger: Ledger | None = None, decisions: Any = (), **changes: Any) -> dict[str, Any]:
+def _next_of(item: Any, *, ledger: SqliteLedger | None = None, decisions: Any = (), **changes: Any) -> dict[str, Any]:
     found = shown(world.sight(world.report([item], decisions), **changes), ledger=ledger)
     coming: dict[str, Any] = found["gateways"][0]["sessions"][0]["next"]
     return coming
@@ -140,13 +140,13 @@ def test_held_until_the_last_blocker_ends() -> None:
     assert _next_of(item, decisions=[world.held(item, None, soon, endless)])["at"] is None
 
 
-def test_what_is_in_flight_waits_for_its_proof(ledger: Ledger) -> None:
+def test_what_is_in_flight_waits_for_its_proof(ledger: SqliteLedger) -> None:
     world.incident(ledger, ALICE, MINUTE, world.SENT)
     coming = _next_of(world.seen(world.row(ALICE), 24 * MINUTE), ledger=ledger)
     assert (coming["step"], coming["at"]) == ("resume", "2026-11-20T12:00:40.000+00:00")
 
 
-def test_a_healthy_session_with_an_open_incident_stays_in_sight(ledger: Ledger) -> None:
+def test_a_healthy_session_with_an_open_incident_stays_in_sight(ledger: SqliteLedger) -> None:
     world.incident(ledger, ALICE, MINUTE, world.SENT)
     gateway = shown(world.sight(world.report([world.at_rest(ALICE)])), ledger=ledger)["gateways"][0]
     assert [one["is_in_recovery"] for one in gateway["sessions"]] == [True]
@@ -189,14 +189,14 @@ def test_what_the_watches_say_of_the_ledger_counts_first() -> None:
     assert found["ledger"]["problem"] == "read-only file system"
 
 
-def test_a_session_is_counted_once_in_the_headline(ledger: Ledger) -> None:
+def test_a_session_is_counted_once_in_the_headline(ledger: SqliteLedger) -> None:
     world.incident(ledger, ALICE, MINUTE, world.SENT)
     judged = [world.seen(world.row(ALICE), 24 * MINUTE), world.seen(world.row(BOB), 24 * MINUTE)]
     found = shown(world.sight(world.report(judged)), ledger=ledger)
     assert found["headline"] == {"level": "trouble", "text": "1 stuck, 1 in recovery."}
 
 
-def test_budgets_count_what_was_charged(ledger: Ledger) -> None:
+def test_budgets_count_what_was_charged(ledger: SqliteLedger) -> None:
     for minutes in (5, 6):
         world.incident(ledger, ALICE, MINUTE * minutes, world.WORKED, lasted=MINUTE, outcome=Outcome.RECOVERED)
     gateway = shown(world.sight(world.report([world.seen(world.row(ALICE), 24 * MINUTE)])), ledger=ledger)["gateways"][
@@ -206,7 +206,7 @@ def test_budgets_count_what_was_charged(ledger: Ledger) -> None:
     assert gateway["sessions"][0]["budget"]["left"] == 1
 
 
-def test_only_a_week_is_shown(ledger: Ledger) -> None:
+def test_only_a_week_is_shown(ledger: SqliteLedger) -> None:
     world.incident(ledger, ALICE, timedelta(days=8), world.WORKED, lasted=MINUTE)
     world.incident(ledger, BOB, timedelta(days=6), world.WORKED, lasted=MINUTE)
     found = shown(world.sight(None), ledger=ledger)

@@ -17,7 +17,7 @@ from watchdog.adapters.clock import SystemClock
 from watchdog.config import load
 from watchdog.daemon.assembly import Builder
 from watchdog.daemon.loop import Daemon
-from watchdog.service.events import Event, RecordedLog
+from watchdog.service.events import Event, MemoryLog
 from watchdog.status.metrics import PrometheusMeter
 
 CONFIG = """
@@ -32,7 +32,7 @@ allow_short_thresholds: true
 
 
 async def test_from_start_to_stop(tmp_path: Path) -> None:
-    file, log = tmp_path / "watchdog.yaml", RecordedLog()
+    file, log = tmp_path / "watchdog.yaml", MemoryLog()
     env = {"HOME": str(tmp_path)}
     scenario = demo_world(SystemClock().now().wall, PROFILES["2026.9.6"])
     async with SimulatedGateway(scenario.world) as gateway, httpx.AsyncClient(trust_env=False) as client:

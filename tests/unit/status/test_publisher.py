@@ -19,14 +19,14 @@ from tests.unit.status import support as world
 from tests.unit.status.support import ALICE, MINUTE, NOW
 from watchdog.config import LoadedConfig, parse
 from watchdog.core.model import GatewayPhase, Moment
-from watchdog.ledger.ledger import Ledger
-from watchdog.service.events import Event, RecordedLog
+from watchdog.ledger.ledger import SqliteLedger
+from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import Notes
 from watchdog.service.ports import Gateway
 from watchdog.service.redaction import Secrets
 from watchdog.service.watch import Watch
 from watchdog.status.metrics import PrometheusMeter
-from watchdog.status.publisher import Page, address_file
+from watchdog.status.publisher import PagePublisher, address_file
 
 
 @dataclass
@@ -60,15 +60,15 @@ class Daemon:
     """A page with everything around it."""
 
     folder: Path
-    ledger: Ledger
+    ledger: SqliteLedger
     clock: FakeClock = field(default_factory=FakeClock)
-    log: RecordedLog = field(default_factory=RecordedLog)
+    log: MemoryLog = field(default_factory=MemoryLog)
     meter: PrometheusMeter = field(default_factory=lambda: PrometheusMeter("0.1.0"))
     watches: list[Watch] = field(default_factory=list)
-    pages: list[Page] = field(default_factory=list)
+    pages: list[PagePublisher] = field(default_factory=list)
 
-    def page(self, listen: str | None = "127.0.0.1:0", **changes: Any) -> Page:
-        made = Page(
+    def page(self, listen: str | None = "127.0.0.1:0", **changes: Any) -> PagePublisher:
+        made = PagePublisher(
             loaded(listen, self.folder), self.ledger, self.clock, self.log, self.meter, Secrets(["s3cret-s3cret"]), **changes
         )  # fmt: skip
         self.pages.append(made)
@@ -79,10 +79,10 @@ class Daemon:
         gateway = cast(Gateway, SimpleNamespace(name=name))
         return Watch(gateway, world.BOOK, self.ledger, cast(Notes, None), self.clock, self.log, self.meter)
 
-    async def open(self, page: Page) -> None:
+    async def open(self, page: PagePublisher) -> None:
         await page.open(lambda: self.watches)
 
-    def passed(self, page: Page, **changes: Any) -> None:
+    def passed(self, page: PagePublisher, **changes: Any) -> None:
         """The watch ended a pass."""
         told = world.report([world.seen(world.row(ALICE), 24 * MINUTE)], at=self.clock.now(), **changes)
         self.watches[0].last_report = told
@@ -93,13 +93,13 @@ class Daemon:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(tmp_path / "ledger.sqlite", owner=True, wall=lambda: NOW.wall) as opened:
+def ledger(tmp_path: Path) -> Iterator[SqliteLedger]:
+    with SqliteLedger.open(tmp_path / "ledger.sqlite", owner=True, wall=lambda: NOW.wall) as opened:
         yield opened
 
 
 @pytest.fixture
-async def daemon(tmp_path: Path, ledger: Ledger) -> AsyncIterator[Daemon]:
+async def daemon(tmp_path: Path, ledger: SqliteLedger) -> AsyncIterator[Daemon]:
     made = Daemon(tmp_path, ledger)
     yield made
     for page in made.pages:
@@ -263,7 +263,7 @@ async def test_switched_off_it_costs_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_ledger_not_yet_there_is_said(tmp_path: Path) -> None:
-    with Ledger.in_memory(wall=lambda: NOW.wall) as ledger:
+    with SqliteLedger.in_memory(wall=lambda: NOW.wall) as ledger:
         daemon = Daemon(tmp_path, ledger)
         page = daemon.page(None)
         await daemon.open(page)

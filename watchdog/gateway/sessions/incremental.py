@@ -20,7 +20,7 @@ from typing import Any
 
 from watchdog.core.model import Moment, Session
 from watchdog.gateway.sessions.clock_step import ClockReading
-from watchdog.gateway.sessions.pages import BASE, PAGE_SIZE, Page
+from watchdog.gateway.sessions.pages import BASE, PAGE_SIZE, RowPage
 
 OVERLAP = timedelta(seconds=15)
 """How far behind the last poll a glance reads on: a row may show up that long after its own ``updatedAt``."""
@@ -94,7 +94,7 @@ class Glance:
         swept_at = self._now if self.is_whole else old.swept_at
         return Memory(self._rows, self._clock, swept_at, old.has_offset, changed)
 
-    def take(self, page: Page, at: Moment) -> None:
+    def take(self, page: RowPage, at: Moment) -> None:
         """One answer, received ``at``."""
         if page.malformed:
             return self._give_up("a row cannot be read")
@@ -111,7 +111,7 @@ class Glance:
 
     # ---------------------------------------------------------------- the front: what has changed
 
-    def _take_front(self, page: Page, total: int, clock: ClockReading) -> None:
+    def _take_front(self, page: RowPage, total: int, clock: ClockReading) -> None:
         if self._clock is None:
             if self._memory.clock.has_stepped_by(clock):
                 return self._give_up("the gateway's clock was set")

@@ -47,7 +47,7 @@ BASE: dict[str, Any] = {"includeGlobal": True, "includeUnknown": True}
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class RowPage:
     sessions: list[Session]
     malformed: list[MalformedRow]
     count: int
@@ -64,7 +64,7 @@ class Page:
 _envelope_decoder = msgspec.json.Decoder(ListEnvelope)
 
 
-def read_page(payload: msgspec.Raw, main_key: str | None, position: int, limit: int | None = None) -> Page:
+def read_page(payload: msgspec.Raw, main_key: str | None, position: int, limit: int | None = None) -> RowPage:
     """One answer of ``sessions.list``. Raises ``AnswerUnreadable`` when it is no such answer at all. ``limit``: the rows that
     were asked for; of many more only the first are decoded."""
     try:
@@ -77,7 +77,7 @@ def read_page(payload: msgspec.Raw, main_key: str | None, position: int, limit: 
         ),
         position,
     )
-    return Page(
+    return RowPage(
         sessions,
         malformed,
         len(envelope.sessions),
@@ -152,7 +152,7 @@ class Pager:
     def is_complete(self) -> bool:
         return self._is_whole
 
-    def take(self, page: Page) -> None:
+    def take(self, page: RowPage) -> None:
         """Rows are kept by key, the later sight wins: a row that moved to the front while we paged is seen twice."""
         assert self._next is not None
         self._pages += 1
@@ -215,7 +215,7 @@ class Pager:
         self._malformed.append(MalformedRow(self.position, reason))
         self._next, self._is_whole = None, False
 
-    def _take_front(self, page: Page) -> None:
+    def _take_front(self, page: RowPage) -> None:
         """Rows that moved to the top from behind the page that was read then. Its malformed rows may be reported already."""
         self._is_in_front = False
         if page.total is None or self._total is None or page.total < self._total:
@@ -223,7 +223,7 @@ class Pager:
         self._total = page.total
         self._finish(reads_offsets=True)
 
-    def _ask_again(self, page: Page) -> None:
+    def _ask_again(self, page: RowPage) -> None:
         """No offset on this version (2026.5.18): the whole list in one larger answer."""
         if self._restarts >= 3 or page.next_offset is not None:
             self._next, self._is_whole = None, False

@@ -15,7 +15,7 @@ import msgspec
 from watchdog.core.model import Moment, Snapshot
 from watchdog.gateway.sessions.clock_step import ClockReading
 from watchdog.gateway.sessions.incremental import Glance, Memory
-from watchdog.gateway.sessions.pages import LONGEST_READING, MOST_BYTES, MOST_ROWS, Page, Pager, read_page
+from watchdog.gateway.sessions.pages import LONGEST_READING, MOST_BYTES, MOST_ROWS, Pager, RowPage, read_page
 from watchdog.service import errors
 from watchdog.service.ports import Clock
 
@@ -71,7 +71,7 @@ class Lister:
     async def _sweep(self, poll: _Poll, *, is_hurried: bool) -> Snapshot:
         pager = Pager(counts_pages=self._counts_pages)
         self._memory = None
-        first: tuple[Page, Moment] | None = None
+        first: tuple[RowPage, Moment] | None = None
         has_offset = False
         while (params := pager.next_request()) is not None:
             if first is not None and not is_hurried:
@@ -94,7 +94,7 @@ class Lister:
                 self._memory = Memory(rows, ClockReading(page.clock_ms, at), self._clock.now(), has_offset)
         return poll.snapshot(sessions=pager.sessions, is_complete=pager.is_complete, malformed=pager.malformed)
 
-    async def _page(self, params: dict[str, Any], position: int, poll: _Poll) -> Page:
+    async def _page(self, params: dict[str, Any], position: int, poll: _Poll) -> RowPage:
         asked_at = self._clock.now()
         payload = await self._ask(params)
         took = self._clock.now().since(asked_at)
@@ -103,7 +103,7 @@ class Lister:
         poll.has_stepped = poll.has_stepped or self._has_stepped(page)
         return page
 
-    def _has_stepped(self, page: Page) -> bool:
+    def _has_stepped(self, page: RowPage) -> bool:
         if self._clock_base is None or page.clock_ms is None:
             return False
         return self._clock_base.has_stepped_by(ClockReading(page.clock_ms, self._clock.now()))

@@ -29,7 +29,7 @@ from watchdog.gateway.wire.protocol import (
     MAX_PROTOCOL,
     MIN_PROTOCOL,
     Conversation,
-    Event,
+    EventFrame,
     Malformed,
     Response,
 )
@@ -58,7 +58,7 @@ _UNREADABLE_CODES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class SignInSecrets:
     """What to sign in with. At most one of ``token`` and ``password``; ``device_token`` was issued to us earlier."""
 
     token: Secret | None = None
@@ -155,7 +155,7 @@ class Link:
         url: str,
         *,
         introduction: Introduction,
-        credentials: Credentials,
+        credentials: SignInSecrets,
         device: DeviceIdentity,
         clock: Clock,
         patience: float = 10.0,
@@ -268,7 +268,7 @@ class Link:
     async def _sign_in(
         self,
         introduction: Introduction,
-        credentials: Credentials,
+        credentials: SignInSecrets,
         device: DeviceIdentity,
         clock: Clock,
         openclaw: Callable[[], str | None],
@@ -323,14 +323,14 @@ class Link:
             raise errors.NotAGateway(f"{self._name}: its hello cannot be read ({problem}).") from problem
 
     async def _challenge(self) -> _Challenge:
-        incoming = await self._next(lambda taken: isinstance(taken, Event) and taken.name == "connect.challenge")
-        assert isinstance(incoming, Event)
+        incoming = await self._next(lambda taken: isinstance(taken, EventFrame) and taken.name == "connect.challenge")
+        assert isinstance(incoming, EventFrame)
         try:
             return decode(_challenge_decoder, incoming.payload)
         except Undecodable as problem:
             raise errors.NotAGateway(f"{self._name}: its challenge cannot be read.") from problem
 
-    async def _next(self, is_it: Callable[[Response | Event], bool]) -> Response | Event:
+    async def _next(self, is_it: Callable[[Response | EventFrame], bool]) -> Response | EventFrame:
         """The frame of the sign-in that is waited for; the few others before it are passed over."""
         for _ in range(MOST_BEFORE_HELLO):
             data = await self._receive_raw()
@@ -382,14 +382,14 @@ class Link:
             self._fail(self._end or errors.GatewayClosed(f"{self._name}: closed by us.", 1000))
             raise
 
-    def _take(self, incoming: Response | Event | Malformed | None) -> None:
+    def _take(self, incoming: Response | EventFrame | Malformed | None) -> None:
         if isinstance(incoming, Response):
             call = self._waiting.get(incoming.id)
             if call is not None and not call.answer.done():
                 call.answer.set_result(incoming)
             elif incoming.id == self._final_id and self.final is not None and not self.final.done():
                 self._set_final(self.final, incoming)
-        elif isinstance(incoming, Event):
+        elif isinstance(incoming, EventFrame):
             if incoming.name == "shutdown":
                 self._shutdown_reason = "the gateway said that it stops or restarts"
         elif isinstance(incoming, Malformed):

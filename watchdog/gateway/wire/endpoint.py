@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from watchdog.gateway.wire.connection import Credentials
+from watchdog.gateway.wire.connection import SignInSecrets
 from watchdog.gateway.wire.dial import CheckPeer
 
 
@@ -15,7 +15,7 @@ class Endpoint:
     """Where a gateway is and how to sign in, looked up afresh before every connect so that rotations are noticed."""
 
     url: str
-    credentials: Credentials = Credentials()
+    credentials: SignInSecrets = SignInSecrets()
     state_dir: str | None = None
     """The gateway's state folder when it is on this machine; None: never look at files."""
     gateway_pid: int | None = None

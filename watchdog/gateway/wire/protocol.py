@@ -56,7 +56,7 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class EventFrame:
     """Something the gateway says unasked."""
 
     name: str
@@ -76,7 +76,7 @@ class Malformed:
     answers_nothing: bool = False
 
 
-Incoming = Response | Event | Malformed
+Incoming = Response | EventFrame | Malformed
 
 _decoder = msgspec.json.Decoder(_Frame)
 _encoder = msgspec.json.Encoder()
@@ -129,7 +129,7 @@ class Conversation:
         if frame.type == "res":
             return self._response(frame, len(data))
         if frame.type == "event" and frame.event:
-            return Event(frame.event, frame.payload)
+            return EventFrame(frame.event, frame.payload)
         if frame.type in ("req", "event", ""):
             return Malformed(f"unexpected frame of type {frame.type!r}", answers_nothing=frame.type != "")
         return None

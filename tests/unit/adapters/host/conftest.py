@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.adapters.host import Host
+from watchdog.adapters.host import LocalHost
 
 SESSION = "6326df87-87ab-4da9-a483-80d8afb44969"
 
@@ -59,8 +59,8 @@ def state(tmp_path: Path) -> State:
 
 
 @pytest.fixture
-def host() -> Host:
-    return Host()
+def host() -> LocalHost:
+    return LocalHost()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.adapters.host import Host
+from watchdog.adapters.host import LocalHost
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -23,12 +23,12 @@ def row(local: str, remote: str, uid: int, inode: int = 99, state: str = "01") -
     return f"   7: {local} {remote} {state} 00000000:00000000 00:00000000 00000000 {uid:5d}        0 {inode} 1 0 20 4 30 10 -1\n"
 
 
-def machine(root: Path, tcp: str = "", tcp6: str | None = "") -> Host:
+def machine(root: Path, tcp: str = "", tcp6: str | None = "") -> LocalHost:
     (root / "net").mkdir(exist_ok=True)
     (root / "net" / "tcp").write_text(HEAD + tcp)
     if tcp6 is not None:
         (root / "net" / "tcp6").write_text(HEAD + tcp6)
-    return Host(proc=root)
+    return LocalHost(proc=root)
 
 
 OF_GATEWAY, OURS = "0100007F:4965", "0100007F:A1B2"
@@ -59,16 +59,16 @@ def test_a_gateway_that_listens_on_both_families_has_its_row_among_those_of_ipv6
 
 
 def test_what_cannot_be_read_is_unknown(tmp_path: Path) -> None:
-    assert Host(proc=tmp_path).peer_owner(HERE, THERE) is None
+    assert LocalHost(proc=tmp_path).peer_owner(HERE, THERE) is None
     assert machine(tmp_path, "nonsense", None).peer_owner(HERE, THERE) is None
     assert machine(tmp_path).peer_owner(("no address", 1), THERE) is None
-    assert Host(platform="darwin").peer_owner(HERE, THERE) is None
+    assert LocalHost(platform="darwin").peer_owner(HERE, THERE) is None
 
 
 @pytest.mark.parametrize(
     ("listens", "called"), [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("::", "127.0.0.1")], ids=["v4", "v6", "both"]
 )
-def test_a_real_connection(host: Host, listens: str, called: str) -> None:
+def test_a_real_connection(host: LocalHost, listens: str, called: str) -> None:
     family = socket.AF_INET6 if ":" in listens else socket.AF_INET
     try:
         listener = socket.create_server((listens, 0), family=family, dualstack_ipv6=listens == "::")
@@ -83,7 +83,7 @@ def test_a_real_connection(host: Host, listens: str, called: str) -> None:
 # ---------------------------------------------------------------- accounts
 
 
-def test_names(host: Host) -> None:
+def test_names(host: LocalHost) -> None:
     me = pwd.getpwuid(os.getuid()).pw_name
     assert host.account_name(os.getuid()) == f"{me} (uid {os.getuid()})"
     assert host.account_name(3_999_999_999) == "uid 3999999999"
@@ -91,7 +91,7 @@ def test_names(host: Host) -> None:
     assert host.process_owner(2**31 - 1) is None
 
 
-def test_only_a_primary_group_without_other_members_is_an_accounts_own(host: Host) -> None:
+def test_only_a_primary_group_without_other_members_is_an_accounts_own(host: LocalHost) -> None:
     for account in pwd.getpwall():
         shared = [
             other for other in pwd.getpwall() if other.pw_gid == account.pw_gid and other.pw_uid != account.pw_uid
@@ -120,5 +120,5 @@ def test_nobody_is_an_account_where_all_are_mapped(tmp_path: Path, uid_map: str,
     (tmp_path / "self" / "uid_map").write_text(uid_map)
     (tmp_path / "sys" / "kernel").mkdir(parents=True)
     (tmp_path / "sys" / "kernel" / "overflowuid").write_text("65533\n")
-    host = Host(proc=tmp_path)
+    host = LocalHost(proc=tmp_path)
     assert [uid for uid in (0, 1000, 65533, 65534) if host.is_unmapped(uid)] == ([] if unmapped is None else [unmapped])

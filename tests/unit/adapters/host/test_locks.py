@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.adapters.host.conftest import SESSION, State, start_ticks
-from watchdog.adapters.host import Host
+from watchdog.adapters.host import LocalHost
 from watchdog.core.model import Lock, LockSight
 from watchdog.service import ports
 
@@ -21,23 +21,23 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 Sleeper = Callable[[], "subprocess.Popen[bytes]"]
 
 
-def sight(host: Host, state: State, gateway_pid: int | None = None, agent: str | None = "main") -> LockSight:
+def sight(host: LocalHost, state: State, gateway_pid: int | None = None, agent: str | None = "main") -> LockSight:
     return host.lock_sight(str(state.root), agent, SESSION, gateway_pid=gateway_pid)
 
 
 def test_it_is_the_port() -> None:
-    host: ports.Host = Host()
+    host: ports.Host = LocalHost()
     assert host is not None
 
 
 # ---------------------------------------------------------------- who holds it
 
 
-def test_no_lock(host: Host, state: State) -> None:
+def test_no_lock(host: LocalHost, state: State) -> None:
     assert sight(host, state) == LockSight(Lock.NONE)
 
 
-def test_held_by_the_gateway(host: Host, state: State, sleeper: Sleeper) -> None:
+def test_held_by_the_gateway(host: LocalHost, state: State, sleeper: Sleeper) -> None:
     gateway = sleeper().pid
     state.lock_of(gateway)
     assert sight(host, state, gateway) == LockSight(
@@ -45,7 +45,7 @@ def test_held_by_the_gateway(host: Host, state: State, sleeper: Sleeper) -> None
     )
 
 
-def test_held_by_another_live_process(host: Host, state: State, sleeper: Sleeper) -> None:
+def test_held_by_another_live_process(host: LocalHost, state: State, sleeper: Sleeper) -> None:
     """For example the CLI (#62981)."""
     gateway, cli = sleeper().pid, sleeper().pid
     state.lock_of(cli)
@@ -53,7 +53,7 @@ def test_held_by_another_live_process(host: Host, state: State, sleeper: Sleeper
     assert sight(host, state, None).lock is Lock.HELD_BY_OTHER
 
 
-def test_the_owner_died(host: Host, state: State, sleeper: Sleeper) -> None:
+def test_the_owner_died(host: LocalHost, state: State, sleeper: Sleeper) -> None:
     gateway, cli = sleeper().pid, sleeper()
     state.lock_of(cli.pid)
     cli.kill()
@@ -61,7 +61,7 @@ def test_the_owner_died(host: Host, state: State, sleeper: Sleeper) -> None:
     assert (sight(host, state, gateway).lock, sight(host, state, gateway).pid) == (Lock.OWNER_GONE, cli.pid)
 
 
-def test_the_owner_is_dead_and_not_yet_reaped(host: Host, state: State, sleeper: Sleeper) -> None:
+def test_the_owner_is_dead_and_not_yet_reaped(host: LocalHost, state: State, sleeper: Sleeper) -> None:
     gateway, cli = sleeper().pid, sleeper()
     state.lock_of(cli.pid)
     cli.kill()
@@ -69,7 +69,7 @@ def test_the_owner_is_dead_and_not_yet_reaped(host: Host, state: State, sleeper:
     assert sight(host, state, gateway).lock is Lock.OWNER_GONE
 
 
-def test_the_pid_is_another_process_now(host: Host, state: State, sleeper: Sleeper) -> None:
+def test_the_pid_is_another_process_now(host: LocalHost, state: State, sleeper: Sleeper) -> None:
     gateway, other = sleeper().pid, sleeper().pid
     state.lock({"pid": other, "createdAt": "2026-11-20T08:32:11.799Z", "starttime": start_ticks(other) - 1})
     assert sight(host, state, gateway).lock is Lock.OWNER_GONE
@@ -77,7 +77,9 @@ def test_the_pid_is_another_process_now(host: Host, state: State, sleeper: Sleep
     assert sight(host, state, gateway).lock is Lock.OWNER_GONE  # a container's gateway has the same pid in every life
 
 
-def test_a_dead_owner_is_believed_only_beside_a_verified_gateway(host: Host, state: State, sleeper: Sleeper) -> None:
+def test_a_dead_owner_is_believed_only_beside_a_verified_gateway(
+    host: LocalHost, state: State, sleeper: Sleeper
+) -> None:
     """A gateway in a container writes pids of its own namespace: to us they are nobody's."""
     gone = sleeper()
     gateway = sleeper()
@@ -92,7 +94,7 @@ def test_a_dead_owner_is_believed_only_beside_a_verified_gateway(host: Host, sta
 
 
 def test_without_a_start_time_a_live_pid_counts_as_the_owner_on_linux(
-    host: Host, state: State, sleeper: Sleeper
+    host: LocalHost, state: State, sleeper: Sleeper
 ) -> None:
     """1.24 writes none. A clock set after boot must not turn a live owner into a dead one."""
     gateway = sleeper().pid
@@ -105,7 +107,7 @@ def test_without_a_start_time_a_live_pid_counts_as_the_owner_on_linux(
     ["", "{", '{"pid": 1', "[]", "null", "7", "{}", '{"pid": 0}', '{"pid": -1}', '{"pid": "1"}', '{"pid": true}',
      '{"pid": 1.5}', "\x00\x00", "[" * 100_000],
 )  # fmt: skip
-def test_a_half_written_lock_is_no_proof_of_anything(host: Host, state: State, content: str) -> None:
+def test_a_half_written_lock_is_no_proof_of_anything(host: LocalHost, state: State, content: str) -> None:
     """Locks are created empty and filled after that (source of 3.24 to 5.18)."""
     state.lock(content)
     assert sight(host, state, os.getpid()).lock is Lock.UNREADABLE
@@ -113,20 +115,20 @@ def test_a_half_written_lock_is_no_proof_of_anything(host: Host, state: State, c
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=60))
-def test_any_bytes_are_no_proof_of_absence(host: Host, state: State, content: bytes) -> None:
+def test_any_bytes_are_no_proof_of_absence(host: LocalHost, state: State, content: bytes) -> None:
     state.lock_path.write_bytes(content)
     assert sight(host, state, os.getpid()).lock is Lock.UNREADABLE
 
 
 @pytest.mark.parametrize("created", [None, 5, "yesterday", "2026-11-20T08:32:11"])
-def test_a_bad_creation_time_is_left_out(host: Host, state: State, created: object) -> None:
+def test_a_bad_creation_time_is_left_out(host: LocalHost, state: State, created: object) -> None:
     state.lock({"pid": os.getpid(), "createdAt": created, "starttime": start_ticks(os.getpid())})
     found = sight(host, state, os.getpid())
     assert found.lock is Lock.HELD_BY_GATEWAY
     assert found.created_at is None or found.created_at.tzinfo is UTC
 
 
-def test_links_folders_fifos_and_huge_files_are_not_read(host: Host, state: State, tmp_path: Path) -> None:
+def test_links_folders_fifos_and_huge_files_are_not_read(host: LocalHost, state: State, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     state.lock_of(os.getpid(), elsewhere)
     state.lock_path.symlink_to(elsewhere)
@@ -143,7 +145,7 @@ def test_links_folders_fifos_and_huge_files_are_not_read(host: Host, state: Stat
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root reads everything")
-def test_a_lock_we_may_not_read(host: Host, state: State) -> None:
+def test_a_lock_we_may_not_read(host: LocalHost, state: State) -> None:
     state.lock_of(os.getpid()).chmod(0)
     assert sight(host, state, os.getpid()).lock is Lock.UNREADABLE
 
@@ -151,7 +153,7 @@ def test_a_lock_we_may_not_read(host: Host, state: State) -> None:
 # ---------------------------------------------------------------- which file is the session's
 
 
-def test_the_lock_is_beside_the_transcript_the_store_names(host: Host, state: State, sleeper: Sleeper) -> None:
+def test_the_lock_is_beside_the_transcript_the_store_names(host: LocalHost, state: State, sleeper: Sleeper) -> None:
     """4.14 keeps the old file's name after sessions.reset (measured): the lock is there, not at ``<sessionId>``."""
     gateway = sleeper().pid
     old = state.sessions / "ca8fc6b0-2d2a-41d3-a353-3ade4ebf00da.jsonl"
@@ -173,7 +175,7 @@ def test_the_lock_is_beside_the_transcript_the_store_names(host: Host, state: St
     ],
 )
 def test_other_shapes_of_session_file_lead_to_the_session_s_own(
-    host: Host, state: State, sleeper: Sleeper, said: object
+    host: LocalHost, state: State, sleeper: Sleeper, said: object
 ) -> None:
     gateway = sleeper().pid
     state.store({"sessionId": SESSION, "sessionFile": said})
@@ -183,7 +185,7 @@ def test_other_shapes_of_session_file_lead_to_the_session_s_own(
 
 
 def test_a_moved_state_folder_whose_store_still_names_the_old_place(
-    host: Host, state: State, sleeper: Sleeper, tmp_path: Path
+    host: LocalHost, state: State, sleeper: Sleeper, tmp_path: Path
 ) -> None:
     """3.24 goes on using the named path as it stands (source: resolveStructuralSessionFallbackPath)."""
     gateway = sleeper().pid
@@ -194,7 +196,7 @@ def test_a_moved_state_folder_whose_store_still_names_the_old_place(
     assert sight(host, state, gateway).lock is Lock.HELD_BY_GATEWAY
 
 
-def test_another_agent_s_folder(host: Host, state: State, sleeper: Sleeper) -> None:
+def test_another_agent_s_folder(host: LocalHost, state: State, sleeper: Sleeper) -> None:
     gateway = sleeper().pid
     other = state.root / "agents" / "ops" / "sessions" / f"{SESSION}.jsonl"
     state.store({"sessionId": SESSION, "sessionFile": str(other)})
@@ -202,14 +204,14 @@ def test_another_agent_s_folder(host: Host, state: State, sleeper: Sleeper) -> N
     assert sight(host, state, gateway).lock is Lock.HELD_BY_GATEWAY
 
 
-def test_the_lock_of_a_topic(host: Host, state: State, sleeper: Sleeper) -> None:
+def test_the_lock_of_a_topic(host: LocalHost, state: State, sleeper: Sleeper) -> None:
     gateway = sleeper().pid
     state.lock_of(gateway, state.sessions / f"{SESSION}-topic-42.jsonl.lock")
     assert sight(host, state, gateway).lock is Lock.HELD_BY_GATEWAY
     assert host.lock_sight(state.root, "main", "other-session", gateway_pid=gateway).lock is Lock.UNREADABLE
 
 
-def test_one_live_owner_among_dead_ones_is_life(host: Host, state: State, sleeper: Sleeper) -> None:
+def test_one_live_owner_among_dead_ones_is_life(host: LocalHost, state: State, sleeper: Sleeper) -> None:
     gateway, gone = sleeper().pid, sleeper()
     state.lock_of(gone.pid)
     gone.kill()
@@ -218,7 +220,7 @@ def test_one_live_owner_among_dead_ones_is_life(host: Host, state: State, sleepe
     assert sight(host, state, gateway).lock is Lock.HELD_BY_GATEWAY
 
 
-def test_absence_is_told_only_by_a_folder_that_knows_the_session(host: Host, state: State, tmp_path: Path) -> None:
+def test_absence_is_told_only_by_a_folder_that_knows_the_session(host: LocalHost, state: State, tmp_path: Path) -> None:
     """The wrong state folder, the wrong agent, a store that cannot be read: no lock there proves nothing."""
     assert host.lock_sight(tmp_path / "nowhere", "main", SESSION, gateway_pid=None).lock is Lock.UNREADABLE
     assert sight(host, state, agent="ops").lock is Lock.UNREADABLE
@@ -233,13 +235,13 @@ def test_absence_is_told_only_by_a_folder_that_knows_the_session(host: Host, sta
     assert sight(host, state).lock is Lock.NONE
 
 
-def test_a_lock_is_seen_whatever_the_store_says(host: Host, state: State) -> None:
+def test_a_lock_is_seen_whatever_the_store_says(host: LocalHost, state: State) -> None:
     state.lock_of(os.getpid())
     (state.sessions / "sessions.json").write_text("{")
     assert sight(host, state, os.getpid()).lock is Lock.HELD_BY_GATEWAY
 
 
-def test_2026_9_keeps_no_locks(host: Host, state: State) -> None:
+def test_2026_9_keeps_no_locks(host: LocalHost, state: State) -> None:
     """SQLite in place of sessions.json (measured on 9.6); an old store may still lie there after an upgrade."""
     database = state.root / "agents" / "main" / "agent" / "openclaw-agent.sqlite"
     database.parent.mkdir()
@@ -254,7 +256,7 @@ def test_2026_9_keeps_no_locks(host: Host, state: State) -> None:
     assert sight(host, state).lock is Lock.UNREADABLE
 
 
-def test_without_an_agent_every_agent_is_looked_through(host: Host, state: State, sleeper: Sleeper) -> None:
+def test_without_an_agent_every_agent_is_looked_through(host: LocalHost, state: State, sleeper: Sleeper) -> None:
     gateway = sleeper().pid
     state.store({"sessionId": "x"}, agent="ops")
     (state.root / "agents" / "not a folder").write_text("")
@@ -263,11 +265,11 @@ def test_without_an_agent_every_agent_is_looked_through(host: Host, state: State
     assert sight(host, state, gateway, agent=None).lock is Lock.HELD_BY_GATEWAY
 
 
-def test_the_agent_s_folder_is_lower_case(host: Host, state: State) -> None:
+def test_the_agent_s_folder_is_lower_case(host: LocalHost, state: State) -> None:
     assert sight(host, state, agent="MAIN").lock is Lock.NONE
 
 
-def test_a_changed_store_is_read_again(host: Host, state: State, sleeper: Sleeper) -> None:
+def test_a_changed_store_is_read_again(host: LocalHost, state: State, sleeper: Sleeper) -> None:
     gateway = sleeper().pid
     assert sight(host, state, gateway).lock is Lock.NONE
     old = state.sessions / "old-file.jsonl"
@@ -283,25 +285,25 @@ def test_a_changed_store_is_read_again(host: Host, state: State, sleeper: Sleepe
     "session_id",
     ["..", ".", "", "../main/sessions/x", "a/b", "/etc/passwd", "a\0b", ".hidden", "x" * 200, "a b", "ä"],
 )
-def test_an_id_cannot_leave_its_folder(host: Host, state: State, session_id: str) -> None:
+def test_an_id_cannot_leave_its_folder(host: LocalHost, state: State, session_id: str) -> None:
     found = host.lock_sight(str(state.root), "main", session_id, gateway_pid=os.getpid())
     assert found == LockSight(Lock.UNREADABLE)
     assert host.transcript_fingerprint(str(state.root), "main", session_id) is None
 
 
 @pytest.mark.parametrize("agent", ["..", "../main", "a/b", "", ".", "/etc", "a.b", "a\0b"])
-def test_an_agent_cannot_leave_its_folder(host: Host, state: State, agent: str) -> None:
+def test_an_agent_cannot_leave_its_folder(host: LocalHost, state: State, agent: str) -> None:
     state.lock_of(os.getpid())
     assert sight(host, state, os.getpid(), agent=agent) == LockSight(Lock.UNREADABLE)
 
 
 @given(st.text(max_size=30), st.one_of(st.none(), st.text(max_size=30)))
 def test_no_ids_break_it(session_id: str, agent: str | None) -> None:
-    host = Host()
+    host = LocalHost()
     assert host.lock_sight("/nonexistent", agent, session_id, gateway_pid=None).lock is Lock.UNREADABLE
 
 
-def test_looking_changes_nothing(host: Host, state: State) -> None:
+def test_looking_changes_nothing(host: LocalHost, state: State) -> None:
     state.lock({"pid": 2**22 + 7, "createdAt": "2026-11-20T08:32:11.799Z", "starttime": 1})
     (state.sessions / f"{SESSION}.jsonl").write_text("{}\n")
 
@@ -321,7 +323,7 @@ def test_looking_changes_nothing(host: Host, state: State) -> None:
 # ---------------------------------------------------------------- fingerprints
 
 
-def test_the_fingerprint_follows_the_transcript(host: Host, state: State) -> None:
+def test_the_fingerprint_follows_the_transcript(host: LocalHost, state: State) -> None:
     assert host.transcript_fingerprint(state.root, "main", SESSION) is None
     path = state.sessions / f"{SESSION}.jsonl"
     path.write_text("secret words\n")
@@ -334,7 +336,7 @@ def test_the_fingerprint_follows_the_transcript(host: Host, state: State) -> Non
     assert len({first, second, host.transcript_fingerprint(state.root, "main", SESSION)}) == 3
 
 
-def test_the_fingerprint_is_of_the_file_the_store_names(host: Host, state: State) -> None:
+def test_the_fingerprint_is_of_the_file_the_store_names(host: LocalHost, state: State) -> None:
     old = state.sessions / "old-file.jsonl"
     state.store({"sessionId": SESSION, "sessionFile": str(old)})
     old.write_text("x")
@@ -344,7 +346,7 @@ def test_the_fingerprint_is_of_the_file_the_store_names(host: Host, state: State
     assert host.transcript_fingerprint(state.root, "main", SESSION) != first
 
 
-def test_when_a_transcript_was_written_is_told_by_its_file(host: Host, state: State) -> None:
+def test_when_a_transcript_was_written_is_told_by_its_file(host: LocalHost, state: State) -> None:
     assert host.transcript_written_at(state.root, "main", SESSION) is None
     path = state.sessions / f"{SESSION}.jsonl"
     path.write_text("x")
@@ -363,13 +365,13 @@ def test_when_a_transcript_was_written_is_told_by_its_file(host: Host, state: St
     assert host.transcript_written_at(state.root, "main", SESSION) == written + timedelta(seconds=1.322)
 
 
-def test_a_broken_store_leaves_the_plain_name(host: Host, state: State) -> None:
+def test_a_broken_store_leaves_the_plain_name(host: LocalHost, state: State) -> None:
     (state.sessions / f"{SESSION}.jsonl").write_text("x")
     (state.sessions / "sessions.json").write_text("{")
     assert host.transcript_fingerprint(state.root, "main", SESSION) is not None
 
 
-def test_a_large_store_is_read_once(host: Host, state: State) -> None:
+def test_a_large_store_is_read_once(host: LocalHost, state: State) -> None:
     entries: list[dict[str, object]] = [{"sessionId": f"s-{number}", "skills": "x" * 5000} for number in range(1000)]
     store = state.store(*entries, {"sessionId": SESSION})
     assert sight(host, state).lock is Lock.NONE

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.adapters.host import Host
+from watchdog.adapters.host import LocalHost
 from watchdog.core.model import ReplyAddress
 
 ALICE = ReplyAddress("telegram", "telegram:1001", "default")
@@ -28,13 +28,13 @@ def _update(chat: object) -> object:
 
 
 @pytest.mark.parametrize("name", ["000000042.json", "000000042.json.processing"])
-def test_a_message_of_this_chat_waits(tmp_path: Path, host: Host, name: str) -> None:
+def test_a_message_of_this_chat_waits(tmp_path: Path, host: LocalHost, name: str) -> None:
     _spool(tmp_path, _update(1001), name=name)
     assert host.has_spooled(tmp_path, ALICE)
     assert not host.has_spooled(tmp_path, GROUP)
 
 
-def test_a_groups_is_known_by_its_chat_whatever_the_topic(tmp_path: Path, host: Host) -> None:
+def test_a_groups_is_known_by_its_chat_whatever_the_topic(tmp_path: Path, host: LocalHost) -> None:
     _spool(tmp_path, _update(-100600))
     assert host.has_spooled(tmp_path, GROUP)
     assert not host.has_spooled(tmp_path, ALICE)
@@ -48,12 +48,12 @@ def test_a_groups_is_known_by_its_chat_whatever_the_topic(tmp_path: Path, host: 
         [{"message": {"chat": {"id": 1001}}}],
     ],
 )
-def test_however_deep_the_chat_lies(tmp_path: Path, host: Host, update: object) -> None:
+def test_however_deep_the_chat_lies(tmp_path: Path, host: LocalHost, update: object) -> None:
     _spool(tmp_path, update)
     assert host.has_spooled(tmp_path, ALICE)
 
 
-def test_another_bots_spool_does_not_count_where_the_account_is_known(tmp_path: Path, host: Host) -> None:
+def test_another_bots_spool_does_not_count_where_the_account_is_known(tmp_path: Path, host: LocalHost) -> None:
     _spool(tmp_path, _update(1001), account="second")
     assert not host.has_spooled(tmp_path, ALICE)
     assert host.has_spooled(tmp_path, ReplyAddress("telegram", "1001", "second"))
@@ -61,18 +61,18 @@ def test_another_bots_spool_does_not_count_where_the_account_is_known(tmp_path: 
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
-def test_what_cannot_be_read_may_be_this_chats(tmp_path: Path, host: Host, content: bytes) -> None:
+def test_what_cannot_be_read_may_be_this_chats(tmp_path: Path, host: LocalHost, content: bytes) -> None:
     _spool(tmp_path, content)
     assert host.has_spooled(tmp_path, ALICE)
 
 
 @pytest.mark.parametrize("update", [{}, [], 7, {"chat": 1001}, {"chat": {}}, {"from": {"id": 1001}}])
-def test_what_names_another_chat_or_none_is_not_this_chats(tmp_path: Path, host: Host, update: object) -> None:
+def test_what_names_another_chat_or_none_is_not_this_chats(tmp_path: Path, host: LocalHost, update: object) -> None:
     _spool(tmp_path, update)
     assert not host.has_spooled(tmp_path, ALICE)
 
 
-def test_without_a_spool_nothing_waits(tmp_path: Path, host: Host) -> None:
+def test_without_a_spool_nothing_waits(tmp_path: Path, host: LocalHost) -> None:
     assert not host.has_spooled(tmp_path, ALICE)
     assert not host.has_spooled(tmp_path / "nowhere", ALICE)
     _spool(tmp_path, _update(1001), name="offset.txt")
@@ -94,7 +94,7 @@ def test_without_a_spool_nothing_waits(tmp_path: Path, host: Host) -> None:
     ],
 )
 def test_a_channel_and_an_account_are_names_and_lead_nowhere_else(
-    tmp_path: Path, host: Host, address: ReplyAddress
+    tmp_path: Path, host: LocalHost, address: ReplyAddress
 ) -> None:
     """They come from the gateway; ``**x`` made the glob raise, which ended every watch."""
     _spool(tmp_path / "state", _update(1001))
@@ -102,7 +102,7 @@ def test_a_channel_and_an_account_are_names_and_lead_nowhere_else(
     assert not host.has_spooled(tmp_path / "state", address)
 
 
-def test_what_is_no_plain_file_is_not_waited_for(tmp_path: Path, host: Host) -> None:
+def test_what_is_no_plain_file_is_not_waited_for(tmp_path: Path, host: LocalHost) -> None:
     folder = tmp_path / "telegram" / "ingress-spool-default"
     folder.mkdir(parents=True)
     os.mkfifo(folder / "000000042.json")

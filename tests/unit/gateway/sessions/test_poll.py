@@ -13,7 +13,7 @@ import pytest
 
 from openclaw_simulator import sessions as turns
 from openclaw_simulator.faults import Wire
-from openclaw_simulator.handshake import Access
+from openclaw_simulator.handshake import AccessRules
 from openclaw_simulator.profiles import PROFILES
 from openclaw_simulator.server import SimulatedGateway
 from openclaw_simulator.world import World
@@ -21,7 +21,7 @@ from tests.unit.gateway.support import OURS, STRANGER, ToldHost
 from watchdog.adapters.clock import SystemClock
 from watchdog.core.model import Snapshot
 from watchdog.gateway.client import GatewayClient
-from watchdog.gateway.wire.connection import Credentials
+from watchdog.gateway.wire.connection import SignInSecrets
 from watchdog.gateway.wire.endpoint import Endpoint
 from watchdog.service.secret import Secret
 
@@ -57,11 +57,11 @@ class Setup:
             self.world.advance(30)
         self.world.advance(3600)
         self.wire = Noting(Random(1))
-        access = Access(stale_after_ms=None)
+        access = AccessRules(stale_after_ms=None)
         self.gateway = SimulatedGateway(self.world, access=access, wire=self.wire)
         self.client = GatewayClient(
             "home",
-            lambda: Endpoint(self.gateway.url, Credentials(Secret(access.token))),
+            lambda: Endpoint(self.gateway.url, SignInSecrets(Secret(access.token))),
             device=OURS,
             probe_device=STRANGER,
             clock=SystemClock(),

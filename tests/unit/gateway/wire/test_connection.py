@@ -21,9 +21,9 @@ from watchdog.gateway.wire.connection import (
     LARGEST_HELLO,
     MOST_BEFORE_HELLO,
     Allowance,
-    Credentials,
     Introduction,
     Link,
+    SignInSecrets,
 )
 from watchdog.gateway.wire.dial import MAX_FRAME
 from watchdog.gateway.wire.protocol import MOST_VALUES, WireError
@@ -106,14 +106,14 @@ async def test_protocol_3_without_an_auth_part() -> None:
 @pytest.mark.parametrize(
     ("credentials", "auth", "signed"),
     [
-        (Credentials(token=Secret("shared"), device_token=Secret("device")), {"token": "shared"}, "shared"),
-        (Credentials(device_token=Secret("device")), {"token": "device"}, "device"),
-        (Credentials(password=Secret(PASSWORD)), {"password": PASSWORD}, ""),
-        (Credentials(), {}, ""),
+        (SignInSecrets(token=Secret("shared"), device_token=Secret("device")), {"token": "shared"}, "shared"),
+        (SignInSecrets(device_token=Secret("device")), {"token": "device"}, "device"),
+        (SignInSecrets(password=Secret(PASSWORD)), {"password": PASSWORD}, ""),
+        (SignInSecrets(), {}, ""),
     ],
     ids=["token", "device token", "password", "nothing"],
 )
-async def test_what_we_sign_in_with(credentials: Credentials, auth: dict[str, str], signed: str) -> None:
+async def test_what_we_sign_in_with(credentials: SignInSecrets, auth: dict[str, str], signed: str) -> None:
     gateway = WireGateway()
     async with linked(gateway, credentials=credentials):
         (params,) = gateway.sign_ins
@@ -543,7 +543,7 @@ async def test_what_a_gateway_says_unasked_disturbs_no_request() -> None:
 
 
 def test_nothing_shows_a_secret() -> None:
-    credentials = Credentials(token=secret(), password=Secret(PASSWORD), device_token=secret())
+    credentials = SignInSecrets(token=secret(), password=Secret(PASSWORD), device_token=secret())
     shown = f"{credentials} {credentials!r} {Introduction(READ)!r} {OURS!r}"
     assert TOKEN not in shown
     assert PASSWORD not in shown

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchdog.gateway.wire.protocol import MOST_VALUES, Conversation, Event, Malformed, Response, WireError
+from watchdog.gateway.wire.protocol import MOST_VALUES, Conversation, EventFrame, Malformed, Response, WireError
 
 CHALLENGE = (
     '{"type":"event","event":"connect.challenge","payload":{"nonce":"f99f","ts":1795163416709,'
@@ -60,7 +60,7 @@ def test_it_is_told_which_answers_were_repaired() -> None:
     assert isinstance(answer, Response)
     assert answer.payload is not None
     assert msgspec.json.decode(answer.payload) == "half �"
-    assert isinstance(conversation.receive(f'{{"type":"event","event":"tick","payload":{half}}}'), Event)
+    assert isinstance(conversation.receive(f'{{"type":"event","event":"tick","payload":{half}}}'), EventFrame)
     assert conversation.receive(f'{{"type":"res","id":"w9","ok":true,"payload":{half}}}') is None
     assert isinstance(conversation.receive(f'{{"type":"res","id":"w3","ok":true,"payload":{half}'), Malformed)
     assert repaired == ["chat.history"]
@@ -126,21 +126,21 @@ def test_details_of_any_shape_are_survived(details: object) -> None:
 
 def test_events() -> None:
     event = Conversation().receive(CHALLENGE)
-    assert isinstance(event, Event)
+    assert isinstance(event, EventFrame)
     assert event.name == "connect.challenge"
     assert msgspec.json.decode(event.payload)["nonce"] == "f99f"
 
 
 @pytest.mark.parametrize("number", ["7.0", '"one"', "1e999", "null"])
 def test_how_a_gateway_numbers_what_it_says_is_of_no_account(number: str) -> None:
-    assert isinstance(Conversation().receive(f'{{"type":"event","event":"tick","seq":{number}}}'), Event)
+    assert isinstance(Conversation().receive(f'{{"type":"event","event":"tick","seq":{number}}}'), EventFrame)
 
 
 def test_what_it_says_outlives_the_buffer_it_came_in() -> None:
     data = bytearray(b'{"type":"event","event":"tick","payload":{"ts":1}}')
     event = Conversation().receive(bytes(data))
     data[:] = b"x" * len(data)
-    assert isinstance(event, Event)
+    assert isinstance(event, EventFrame)
     assert bytes(event.payload) == b'{"ts":1}'
 
 
@@ -202,7 +202,7 @@ _WORDS = ("type", "res", "event", "req", "id", "w1", "ok", "payload", "error", "
 def _is_sound(answer: object) -> bool:
     if isinstance(answer, Response):
         return (answer.payload is None) is (answer.error is not None)
-    return answer is None or isinstance(answer, Event | Malformed)
+    return answer is None or isinstance(answer, EventFrame | Malformed)
 
 
 def _mutated(rng: Random, seeds: list[bytes]) -> bytes:
