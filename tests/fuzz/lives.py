@@ -27,7 +27,7 @@ from watchdog.gateway.wire.refusals import refusal
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import errors
 from watchdog.service.events import MemoryLog
-from watchdog.service.null_meter import NoMeter
+from watchdog.service.null_meter import NullMeter
 from watchdog.service.watch import Watch, may_act
 
 VERSIONS = ("2026.3.24", "2026.4.14", "2026.5.18", "2026.9.6")
@@ -160,7 +160,7 @@ async def _live(seed: int) -> Life:
         notes=_Notes(),
         clock=world,
         log=MemoryLog(),
-        meter=NoMeter(),
+        meter=NullMeter(),
         poll_every=loaded.config.poll_every,
     )
     try:

@@ -15,7 +15,7 @@ from watchdog.core.verdict import Verdict
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.events import MemoryLog
 from watchdog.service.ledger import MessageKind
-from watchdog.service.null_meter import NoMeter
+from watchdog.service.null_meter import NullMeter
 from watchdog.service.pass_report import PassReport
 from watchdog.service.plan import Action, Decision
 from watchdog.service.watch import Watch, may_act
@@ -141,7 +141,7 @@ class Player:
             notes=_Notes(),
             clock=self.world,
             log=self.log,
-            meter=NoMeter(),
+            meter=NullMeter(),
             poll_every=loaded.config.poll_every,
         )
         self.played = Played(self.case, seen={name: [] for name in self.world.sessions})

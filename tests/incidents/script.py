@@ -677,8 +677,8 @@ class ScriptedGateway(GatewayClient):
     def _link_to(self, world: World, scopes: tuple[str, ...], *, is_probe: bool) -> ScriptedLink:
         return ScriptedLink(world, scopes, is_probe=is_probe)
 
-    async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
-        self.made.append(await super().list_sessions(keen, sweep=sweep or self._reads_all))
+    async def list_sessions(self, always_read: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
+        self.made.append(await super().list_sessions(always_read, sweep=sweep or self._reads_all))
         return self.made[-1]
 
     async def prepare(

@@ -36,7 +36,7 @@ from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import Ledger as LedgerPort
-from watchdog.service.null_meter import NoMeter
+from watchdog.service.null_meter import NullMeter
 from watchdog.service.pass_report import PassReport
 from watchdog.service.secret import Secret
 from watchdog.service.watch import Watch, may_act
@@ -313,7 +313,7 @@ class Episode:
             steps=may_act(self.book),
             dial=self._wiring.dial_for(life),
         )
-        watch = Watch(client, self.book, ledger, KeptNotes(life, self._notes), clock, log, NoMeter())
+        watch = Watch(client, self.book, ledger, KeptNotes(life, self._notes), clock, log, NullMeter())
         self._watch = watch
         runner = SkippingRunner(
             watch, watch.poll_every, clock, log, Random(self.setting.seed + life.number), self._after_pass, _no_failure

@@ -34,7 +34,7 @@ from watchdog.daemon.assembly import Builder, Identity, ledger_path, make_state_
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
-from watchdog.service.null_meter import NoMeter
+from watchdog.service.null_meter import NullMeter
 from watchdog.service.observer import Judged
 from watchdog.service.one_shot import Inspection, inspect
 from watchdog.service.ports import Gateway
@@ -110,7 +110,7 @@ def chosen_sections(setting: Setting, gateway: str | None, log: Log | None = Non
 
     ``log`` takes what stood in the way of finding others; None: it is told on stderr.
     """
-    builder = Builder(setting.loaded, setting.env, log or PlainLog(), NoMeter(), secrets=setting.secrets)
+    builder = Builder(setting.loaded, setting.env, log or PlainLog(), NullMeter(), secrets=setting.secrets)
     local = builder.local_gateways()
     sections = local.spelled_out(setting.loaded).config.gateways
     if gateway is not None and all(section.name != gateway for section in sections):
@@ -128,7 +128,7 @@ def identity_of(setting: Setting) -> Identity:
 
 
 async def _inspect_all(setting: Setting, gateway: str | None, *, quiet: bool) -> list[Found]:
-    builder = Builder(setting.loaded, setting.env, SilentLog(), NoMeter(), secrets=setting.secrets)
+    builder = Builder(setting.loaded, setting.env, SilentLog(), NullMeter(), secrets=setting.secrets)
     identity = identity_of(setting)
     sections = chosen_sections(setting, gateway)
     return list(await asyncio.gather(*(_inspect_one(builder, identity, section, quiet) for section in sections)))
@@ -215,7 +215,7 @@ def _unattended(judged: Judged) -> str:
 
 
 async def _explain(setting: Setting, gateway: str | None, key: str, *, as_json: bool) -> None:
-    builder = Builder(setting.loaded, setting.env, SilentLog(), NoMeter(), secrets=setting.secrets)
+    builder = Builder(setting.loaded, setting.env, SilentLog(), NullMeter(), secrets=setting.secrets)
     identity = identity_of(setting)
     ledger = _readable_ledger(setting)
     problems: list[str] = []

@@ -36,7 +36,7 @@ from watchdog.daemon.assembly import Builder
 from watchdog.daemon.loop import Daemon
 from watchdog.gateway.sessions.rows import agent_of
 from watchdog.service.events import Event
-from watchdog.service.null_meter import NoMeter
+from watchdog.service.null_meter import NullMeter
 
 LIMIT = timedelta(minutes=3)
 """After this long something is wrong with the watchdog or the machine."""
@@ -137,7 +137,7 @@ def _daemon(gateway: SimulatedGateway, folder: Path, story: _Story) -> Daemon:
     )
     env = {"HOME": str(folder)}
     loaded = parse(text, file="demo", env=env, folder=folder)
-    return Daemon(Builder(loaded, env, story, NoMeter()).parts(is_observing=False), seed=1)
+    return Daemon(Builder(loaded, env, story, NullMeter()).parts(is_observing=False), seed=1)
 
 
 async def _until_decided(

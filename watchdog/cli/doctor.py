@@ -41,7 +41,7 @@ from watchdog.gateway.client import GatewayClient
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import descriptors, errors
 from watchdog.service.events import Event, MemoryLog
-from watchdog.service.null_meter import NoMeter
+from watchdog.service.null_meter import NullMeter
 from watchdog.service.ports import Clock
 from watchdog.service.watch import may_act
 
@@ -203,7 +203,7 @@ def _installed(setting: Setting, control: ServiceControl, text: str, *, is_syste
 
 async def _gateways(setting: Setting, gateway: str | None) -> list[ReportLine]:
     aside = MemoryLog()
-    builder = Builder(setting.loaded, setting.env, aside, NoMeter(), secrets=setting.secrets)
+    builder = Builder(setting.loaded, setting.env, aside, NullMeter(), secrets=setting.secrets)
     try:
         identity = identity_of(setting)
     except (errors.WatchdogError, OSError) as problem:

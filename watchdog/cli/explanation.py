@@ -19,7 +19,7 @@ from watchdog.service.announcements.phrases import clause
 from watchdog.service.ledger import Incident, Ledger
 from watchdog.service.observer import Judged
 from watchdog.service.one_shot import Inspection
-from watchdog.service.plan import GatewayStanding, StepPlan, hangs_alive, plan_step, standing_of
+from watchdog.service.plan import GatewayStanding, StepPlan, is_stalled_but_owned, plan_step, standing_of
 from watchdog.service.ports import Gateway
 
 
@@ -50,7 +50,7 @@ class Explained:
         name = found.facts.name
         row, recovery = judged.session, judged.policy.recovery
         incident = next((one for one in ledger.open_incidents(name) if one.session == row.key), None)
-        is_abort = judged.judgement.verdict is Verdict.LONG_RUNNING and hangs_alive(judged)
+        is_abort = judged.judgement.verdict is Verdict.LONG_RUNNING and is_stalled_but_owned(judged)
         as_stuck = judged if is_abort else _as_stuck(judged)
         here = GatewayStanding(
             now=judged.case.now,
@@ -96,7 +96,7 @@ class Explained:
             return "nothing, as long as that is so"
         if verdict is Verdict.UNKNOWN:
             return "a person is told; what cannot be decided is not touched"
-        if verdict is Verdict.LONG_RUNNING and not hangs_alive(self.judged):
+        if verdict is Verdict.LONG_RUNNING and not is_stalled_but_owned(self.judged):
             return "a person is told that it takes long; it is not touched, because something works on it"
         if verdict is Verdict.HEALTHY and judgement.owner is Truth.TRUE:
             wait = span_words(max(policy.thresholds.stuck_after, policy.thresholds.confirm_for))

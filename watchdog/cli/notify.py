@@ -25,7 +25,7 @@ from watchdog.config import SecretError, resolve_secret
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.notify.delivery import Notifier, TargetRefused, targets_from
 from watchdog.service import announcements
-from watchdog.service.null_meter import NoMeter
+from watchdog.service.null_meter import NullMeter
 
 
 def add_to(app: typer.Typer) -> None:
@@ -80,7 +80,7 @@ async def send_trial(setting: Setting) -> dict[str, str | None]:
     clock = SystemClock()
     now = clock.now().wall
     with SqliteLedger.in_memory(wall=lambda: clock.now().wall) as ledger:
-        notifier = Notifier(ledger, targets, clock, Random(), SilentLog(), NoMeter(), secrets=setting.secrets)
+        notifier = Notifier(ledger, targets, clock, Random(), SilentLog(), NullMeter(), secrets=setting.secrets)
         try:
             message = announcements.trial(now=now, host=socket.gethostname(), version=__version__)
             return {**results, **await notifier.send_now(message)}

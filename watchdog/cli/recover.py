@@ -37,7 +37,7 @@ from watchdog.service import errors
 from watchdog.service.executor import Executor
 from watchdog.service.incidents import Incidents
 from watchdog.service.ledger import Incident, Notes
-from watchdog.service.null_meter import NoMeter
+from watchdog.service.null_meter import NullMeter
 from watchdog.service.observer import Judged
 from watchdog.service.one_shot import Inspection, inspect, look_once_more
 from watchdog.service.plan import Action, Decision, GatewayStanding, StepPlan, plan_step, run_held_by
@@ -77,7 +77,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 async def _recover(setting: Setting, gateway: str | None, key: str, step: Step, *, ask: bool) -> dict[str, object]:
-    builder = Builder(setting.loaded, setting.env, SilentLog(), NoMeter(), secrets=setting.secrets)
+    builder = Builder(setting.loaded, setting.env, SilentLog(), NullMeter(), secrets=setting.secrets)
     identity = identity_of(setting)
     state_dir = make_state_folder(state_folder(setting.loaded, setting.env))
     problems: list[str] = []
@@ -121,7 +121,7 @@ class Hand:
         self._gateway = gateway
         self._ledger = ledger
         self._found = found
-        log, meter = SilentLog(), NoMeter()
+        log, meter = SilentLog(), NullMeter()
         self._incidents = Incidents(gateway, ledger, log, meter)
         self._executor = Executor(gateway, found.observer, ledger, notes, clock, log, meter)
 

@@ -220,7 +220,7 @@ class MalformedRow:
 class Snapshot:
     """All rows as of one poll. ``is_complete`` is False when the list could not be read to its end.
 
-    After a glance (``is_sweep`` False) the rows named in ``carried`` were not asked for again: they lie behind everything
+    After an incremental poll (``is_sweep`` False) the rows named in ``carried`` were not asked for again: they lie behind everything
     that changed since they were read. What runs, or may run, is never among them.
     """
 

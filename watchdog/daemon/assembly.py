@@ -22,7 +22,7 @@ from watchdog.gateway.client import GatewayClient
 from watchdog.gateway.wire.identity import DeviceIdentity, DeviceTokens, is_device_token
 from watchdog.gateway_restart.restarts import Restarts
 from watchdog.ledger.ledger import SqliteLedger
-from watchdog.notify.notifications import Teller
+from watchdog.notify.notifications import Notifications
 from watchdog.replay.recorded_gateway import recorded
 from watchdog.replay.recording_file import recordings_folder
 from watchdog.replay.recordings import Recordings
@@ -54,7 +54,7 @@ class Parts:
     clock: Clock
     log: Log
     meter: Meter
-    teller: Teller
+    teller: Notifications
     supervisor: Supervisor
     page: PagePublisher
     restarts: Restarts
@@ -273,7 +273,7 @@ class Builder:
             clock=self.clock,
             log=self.log,
             meter=self.meter,
-            teller=Teller(ledger, self.clock, self.log, self.meter, self.secrets, self.env, Random()),
+            teller=Notifications(ledger, self.clock, self.log, self.meter, self.secrets, self.env, Random()),
             supervisor=Supervisor(self.clock, self.env),
             page=PagePublisher(
                 spelled_out, ledger, self.clock, self.log, self.meter, self.secrets, is_observing=is_observing

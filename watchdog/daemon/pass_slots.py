@@ -19,7 +19,7 @@ APART = 0.05
 """Seconds between the first passes of two gateways, on average; all of them begin within one interval."""
 
 
-class Turns:
+class PassSlots:
     """``async with turns.turn():`` around a pass."""
 
     def __init__(self, at_once: int = AT_ONCE, longest: float = LONGEST_TURN) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Seldom:
+class Throttle:
     """Calls ``do`` when wanted, at most once within ``every`` seconds; a want that comes too early is remembered, and kept
     when the time is over. ``close`` forgets it."""
 

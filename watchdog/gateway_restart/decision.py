@@ -108,8 +108,8 @@ def observe(before: Outage | None, report: PassReport, stall_after: timedelta) -
     if sight is GatewayCondition.SICK:
         outage = replace(outage, failures=outage.failures + 1, sick_since=outage.sick_since or now)
     goodbye = now.wall if report.phase is GatewayPhase.DRAINING else outage.goodbye_at
-    if report.parting is not None and isinstance(report.parting.error, errors.GatewayDraining):
-        goodbye = max(goodbye or report.parting.at.wall, report.parting.at.wall)
+    if report.last_disconnect is not None and isinstance(report.last_disconnect.error, errors.GatewayDraining):
+        goodbye = max(goodbye or report.last_disconnect.at.wall, report.last_disconnect.at.wall)
     return replace(outage, last=now, sight=sight, phase=report.phase, goodbye_at=goodbye)
 
 

@@ -114,7 +114,7 @@ def _place(url: str) -> tuple[str, int] | None:
 
 
 @dataclass(slots=True)
-class _Lane:
+class _TargetState:
     """One target and what this process remembers about it; the ledger remembers the rest."""
 
     target: Target
@@ -128,7 +128,7 @@ class _Lane:
 
 
 @dataclass(frozen=True, slots=True)
-class _Parcel:
+class _Batch:
     """What goes out in one go: one message, or a digest of many."""
 
     message: Message
@@ -161,70 +161,70 @@ class Notifier:
         self._log = log
         self._meter = meter
         self._secrets = secrets if secrets is not None else Secrets()
-        self._lanes = [_Lane(target, make_sender(target.url)) for target in targets]
+        self._targets = [_TargetState(target, make_sender(target.url)) for target in targets]
         for target in targets:
             self._secrets.add_url(target.url)
 
     async def deliver_due(self, now: Moment) -> None:
         """One round: to every target at once, what is due to it. A target still busy with the last round is left out."""
-        await asyncio.gather(*(self._round(lane, now) for lane in self._lanes if not lane.lock.locked()))
+        await asyncio.gather(*(self._round(state, now) for state in self._targets if not state.lock.locked()))
 
     async def send_now(self, message: Message) -> dict[str, str | None]:
         """Past the outbox, once, to every target that wants it: a test, or the news that the ledger cannot be written.
 
         Answers with each target's problem, None where it went out."""
-        lanes = [lane for lane in self._lanes if lane.target.wants(message.kind)]
-        outcomes = await asyncio.gather(*(self._send(lane, _Parcel(message, ())) for lane in lanes))
+        targets_state = [state for state in self._targets if state.target.wants(message.kind)]
+        outcomes = await asyncio.gather(*(self._send(state, _Batch(message, ())) for state in targets_state))
         for outcome in outcomes:
             self._meter.notification(Delivery.DELIVERED if outcome is None else Delivery.FAILED)
         return {
-            lane.target.name: None if outcome is None else str(outcome)
-            for lane, outcome in zip(lanes, outcomes, strict=True)
+            state.target.name: None if outcome is None else str(outcome)
+            for state, outcome in zip(targets_state, outcomes, strict=True)
         }
 
     async def aclose(self) -> None:
-        for lane in self._lanes:
-            await lane.sender.aclose()
+        for state in self._targets:
+            await state.sender.aclose()
 
     # ------------------------------------------------------------ one target
 
-    async def _round(self, lane: _Lane, now: Moment) -> None:
-        async with lane.lock:
-            if lane.rests_until is not None and now < lane.rests_until:
+    async def _round(self, state: _TargetState, now: Moment) -> None:
+        async with state.lock:
+            if state.rests_until is not None and now < state.rests_until:
                 return
-            parcels = _parcels(self._owed(lane, now))
-            for place, parcel in enumerate(parcels):
-                failed = await self._send(lane, parcel)
+            batches = _batches(self._owed(state, now))
+            for place, batch in enumerate(batches):
+                failed = await self._send(state, batch)
                 if failed is None:
-                    self._note_delivered(lane, parcel)
+                    self._note_delivered(state, batch)
                 elif failed.is_messages_fault:
-                    self._note_failed(lane, parcel.owed, failed)
+                    self._note_failed(state, batch.owed, failed)
                 else:
-                    lane.failures += 1
-                    together = tuple(item for rest in parcels[place:] for item in rest.owed)
-                    lane.rests_until = self._note_failed(lane, together, failed)
+                    state.failures += 1
+                    together = tuple(item for rest in batches[place:] for item in rest.owed)
+                    state.rests_until = self._note_failed(state, together, failed)
                     return
 
-    def _owed(self, lane: _Lane, now: Moment) -> list[OwedMessage]:
+    def _owed(self, state: _TargetState, now: Moment) -> list[OwedMessage]:
         """What is due and wanted; what is not wanted, or was delivered before, is settled in passing."""
         try:
-            due = self._ledger.due_messages(lane.target.name, now.wall, ROUND_LIMIT)
+            due = self._ledger.due_messages(state.target.name, now.wall, ROUND_LIMIT)
         except LedgerError:
             return []  # the cycle tells of the ledger; what is owed stays owed
         owed = []
         for item in due:
-            if item.id in lane.delivered or not lane.target.wants(item.message.kind):
-                self._mark_delivered(lane, item.id)
-            elif item.id not in lane.not_before or now >= lane.not_before[item.id]:
+            if item.id in state.delivered or not state.target.wants(item.message.kind):
+                self._mark_delivered(state, item.id)
+            elif item.id not in state.not_before or now >= state.not_before[item.id]:
                 owed.append(item)
         return owed
 
-    async def _send(self, lane: _Lane, parcel: _Parcel) -> DeliveryFailed | None:
-        message = self._fit_to_send(parcel.message)
-        parts = [self._fit_to_send(part) for part in parcel.parts]
+    async def _send(self, state: _TargetState, batch: _Batch) -> DeliveryFailed | None:
+        message = self._fit_to_send(batch.message)
+        parts = [self._fit_to_send(part) for part in batch.parts]
         try:
             async with asyncio.timeout(SEND_WITHIN):
-                await lane.sender.send(message, parts)
+                await state.sender.send(message, parts)
         except DeliveryFailed as failed:
             return failed
         except TimeoutError:
@@ -242,62 +242,62 @@ class Notifier:
 
     # ------------------------------------------------------------ taking note
 
-    def _note_delivered(self, lane: _Lane, parcel: _Parcel) -> None:
-        lane.failures, lane.rests_until = 0, None
-        for item in parcel.owed:
-            lane.delivered.add(item.id)
-            lane.not_before.pop(item.id, None)
-            self._mark_delivered(lane, item.id)
+    def _note_delivered(self, state: _TargetState, batch: _Batch) -> None:
+        state.failures, state.rests_until = 0, None
+        for item in batch.owed:
+            state.delivered.add(item.id)
+            state.not_before.pop(item.id, None)
+            self._mark_delivered(state, item.id)
             self._meter.notification(Delivery.DELIVERED)
         self._log.event(
             Event.NOTIFICATION_DELIVERED,
-            gateway=parcel.message.gateway or None,
-            session=parcel.message.session,
-            incident=parcel.message.incident,
-            target=lane.target.name,
-            kind=parcel.message.kind.value,
-            count=len(parcel.owed),
+            gateway=batch.message.gateway or None,
+            session=batch.message.session,
+            incident=batch.message.incident,
+            target=state.target.name,
+            kind=batch.message.kind.value,
+            count=len(batch.owed),
         )
 
-    def _mark_delivered(self, lane: _Lane, message_id: int) -> None:
+    def _mark_delivered(self, state: _TargetState, message_id: int) -> None:
         try:
-            self._ledger.mark_delivered(message_id, lane.target.name, self._clock.now().wall)
+            self._ledger.mark_delivered(message_id, state.target.name, self._clock.now().wall)
         except LedgerError:
             return  # stays in ``delivered``: noted later, not sent again
-        lane.delivered.discard(message_id)
+        state.delivered.discard(message_id)
 
-    def _note_failed(self, lane: _Lane, owed: Sequence[OwedMessage], failed: DeliveryFailed) -> Moment:
+    def _note_failed(self, state: _TargetState, owed: Sequence[OwedMessage], failed: DeliveryFailed) -> Moment:
         """All of ``owed`` wait for the same moment, which is returned."""
         now = self._clock.now()
         rounds = min(item.tries for item in owed)
-        wait = self._wait(rounds if failed.is_messages_fault else max(rounds, lane.failures - 1))
+        wait = self._wait(rounds if failed.is_messages_fault else max(rounds, state.failures - 1))
         again = now.plus(wait)
         lost = [item for item in owed if _is_hopeless(item, now.wall)]
         for item in owed:
             is_lost = item in lost
-            lane.not_before[item.id] = again
+            state.not_before[item.id] = again
             try:
                 self._ledger.mark_failed(
-                    item.id, lane.target.name, now.wall, str(failed), None if is_lost else again.wall
+                    item.id, state.target.name, now.wall, str(failed), None if is_lost else again.wall
                 )
             except LedgerError:
                 continue  # ``not_before`` keeps the wait
             if is_lost:
-                lane.not_before.pop(item.id, None)
+                state.not_before.pop(item.id, None)
             self._meter.notification(Delivery.GIVEN_UP if is_lost else Delivery.FAILED)
-        self._log_failed(lane, owed, lost, failed, wait)
+        self._log_failed(state, owed, lost, failed, wait)
         return again
 
     def _log_failed(
         self,
-        lane: _Lane,
+        state: _TargetState,
         owed: Sequence[OwedMessage],
         lost: Sequence[OwedMessage],
         failed: DeliveryFailed,
         wait: timedelta,
     ) -> None:
-        name = lane.target.name
-        if failed.is_messages_fault or lane.failures == 1:
+        name = state.target.name
+        if failed.is_messages_fault or state.failures == 1:
             self._log.event(
                 Event.NOTIFICATION_FAILED, reason=str(failed), target=name, count=len(owed), next_try_in=wait
             )
@@ -318,10 +318,10 @@ class Notifier:
         return base * (1 + JITTER * self._rng.random())
 
 
-def _parcels(owed: Sequence[OwedMessage]) -> list[_Parcel]:
+def _batches(owed: Sequence[OwedMessage]) -> list[_Batch]:
     if len(owed) > DIGEST_ABOVE:
-        return [_Parcel(digest([item.message for item in owed]), tuple(owed))]
-    return [_Parcel(item.message, (item,)) for item in owed]
+        return [_Batch(digest([item.message for item in owed]), tuple(owed))]
+    return [_Batch(item.message, (item,)) for item in owed]
 
 
 def _is_hopeless(item: OwedMessage, at: datetime) -> bool:

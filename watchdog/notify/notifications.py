@@ -28,7 +28,7 @@ ROUND_EVERY = timedelta(seconds=5)
 
 
 @dataclass(slots=True)
-class Teller:
+class Notifications:
     """Owns the notifier and the heartbeat of one configuration; ``configure`` replaces both."""
 
     ledger: SqliteLedger
@@ -40,7 +40,7 @@ class Teller:
     rng: Random
     _notifier: Notifier | None = None
     _heartbeat: Heartbeat | None = None
-    _bell: asyncio.Event = field(default_factory=asyncio.Event)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _under_way: set[asyncio.Task[Any]] = field(default_factory=set)
     _pinging: asyncio.Task[Any] | None = None
     _in_force: object = None
@@ -87,10 +87,10 @@ class Teller:
                 self._under_way.discard(task)
                 task.result()  # a defect ends the daemon loudly, not one message silently
             self._begin(self.deliver(self.clock.now()))
-            self._bell.clear()
+            self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(ROUND_EVERY.total_seconds()):
-                    await self._bell.wait()
+                    await self._wake.wait()
 
     def _begin(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work, name="messages")
@@ -99,7 +99,7 @@ class Teller:
 
     def wake(self) -> None:
         """Something new may be owed."""
-        self._bell.set()
+        self._wake.set()
 
     async def deliver(self, now: Moment) -> None:
         """One round, to its end."""
@@ -117,7 +117,7 @@ class Teller:
                     await asyncio.wait(before)
                     await self.deliver(now)  # to those that were busy
 
-    def shout(self, message: Message) -> None:
+    def send_unqueued(self, message: Message) -> None:
         """Past the outbox: the news that the outbox itself is out of order."""
         if self._notifier is not None:
             self._begin(self._notifier.send_now(message))

@@ -17,9 +17,9 @@ from watchdog.core.policy import Step
 from watchdog.core.tracking import RunIdentity
 from watchdog.gateway.capabilities import step_problem_of
 from watchdog.replay.passes import Done, Listing, Pass
-from watchdog.replay.transcript_backfill import Lender
+from watchdog.replay.transcript_backfill import TranscriptBackfill
 from watchdog.service import errors
-from watchdog.service.ports import Deed, Loss, Receipt, Wants
+from watchdog.service.ports import Deed, Disconnect, Receipt, Wants
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class ReplayedGateway:
 
     gateway_name: str
     clock: RecordedClock
-    lender: Lender
+    lender: TranscriptBackfill
     own_marks: frozenset[str] = frozenset()
     """``<incident>/<number>`` of the recorded daemon's own deeds: not another watchdog's."""
     lent: int = 0
@@ -146,11 +146,11 @@ class ReplayedGateway:
         assert self._facts is not None
         return self._facts
 
-    def take_loss(self) -> Loss | None:
+    def pop_disconnect(self) -> Disconnect | None:
         return self._now.loss
 
-    async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
-        del keen, sweep  # what was read then is what there is
+    async def list_sessions(self, always_read: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
+        del always_read, sweep  # what was read then is what there is
         lists = self._now.lists
         if not lists:
             raise errors.GatewayUnresponsive(f"{self.name}: the sessions were not listed in this pass.")

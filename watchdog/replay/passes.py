@@ -11,7 +11,7 @@ from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt
 from watchdog.service import errors
 from watchdog.service.ledger import Outcome
-from watchdog.service.ports import Loss, Wants
+from watchdog.service.ports import Disconnect, Wants
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Pass:
     connected_at: Moment | None
     """A new connection was made in this pass; None: the one from before."""
     refused: errors.GatewayError | None
-    loss: Loss | None
+    loss: Disconnect | None
     lists: tuple[Listing, ...]
     looks: Mapping[str, tuple[Looked, ...]]
     health: tuple[str | errors.GatewayError | None, ...]

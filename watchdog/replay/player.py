@@ -16,10 +16,10 @@ from watchdog.replay.gateway import RecordedClock, ReplayedGateway, SessionCours
 from watchdog.replay.passes import OperatorSwitches, Pass, Past
 from watchdog.replay.reader import Head, NotARecording, Recording
 from watchdog.replay.recorder import RECORDED_EVENTS
-from watchdog.replay.transcript_backfill import Lender
+from watchdog.replay.transcript_backfill import TranscriptBackfill
 from watchdog.service.events import Event, MemoryLog, Recorded
 from watchdog.service.ledger import Outcome, Pause, Quarantine
-from watchdog.service.null_meter import NoMeter
+from watchdog.service.null_meter import NullMeter
 from watchdog.service.watch import Watch
 
 _WHO = "the recording"
@@ -146,10 +146,10 @@ class Player:
         for session, session_id, since in first.operator.quarantined:
             self.ledger.quarantine(Quarantine(head.gateway, session, session_id, since, "as recorded"))
 
-    def _survey(self) -> tuple[Lender, frozenset[str], str]:
+    def _survey(self) -> tuple[TranscriptBackfill, frozenset[str], str]:
         """Everything that a pass may need of later ones: looks to lend, the marks that the recorded daemon's own deeds
         left in transcripts, and an incident's id of its ledger (empty: there was none)."""
-        lender, marks, incident = Lender(), set[str](), ""
+        lender, marks, incident = TranscriptBackfill(), set[str](), ""
         for one in self.recording.passes():
             lender.take(one)
             for past in one.past:
@@ -169,7 +169,7 @@ class Player:
             notes=_NoNotes(),
             clock=self.clock,
             log=self.log,
-            meter=NoMeter(),
+            meter=NullMeter(),
             poll_every=head.poll_every,
         )
 

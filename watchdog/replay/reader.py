@@ -22,7 +22,7 @@ from watchdog.replay.passes import Done, Listing, Looked, OperatorSwitches, Pass
 from watchdog.service import errors
 from watchdog.service.errors import WatchdogError
 from watchdog.service.ledger import Outcome
-from watchdog.service.ports import Loss
+from watchdog.service.ports import Disconnect
 
 LONGEST_LINE = 64 * 1024 * 1024
 Data = Mapping[str, Any]
@@ -240,11 +240,11 @@ def _looked(item: object, at: Moment) -> Looked:
     return Looked(wants_of(pair[0]), look_of(data, lambda busy: Preflight(busy, at)))
 
 
-def _loss(data: Data) -> Loss:
+def _loss(data: Data) -> Disconnect:
     at = _list(data.get("at"))
     if len(at) != 2 or isinstance(at[0], bool) or not isinstance(at[0], int | float):
         raise Unreadable("the end of a connection has no time")
-    return Loss(error_of(data.get("error")), Moment(float(at[0]), instant(at[1])))
+    return Disconnect(error_of(data.get("error")), Moment(float(at[0]), instant(at[1])))
 
 
 def _health(item: object) -> str | errors.GatewayError | None:

@@ -17,7 +17,7 @@ from watchdog.replay.lines import Plain
 from watchdog.replay.recorder import Recorder
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
-from watchdog.service.ports import Deed, Gateway, Loss, Receipt, Wants
+from watchdog.service.ports import Deed, Disconnect, Gateway, Receipt, Wants
 
 
 @dataclass(slots=True)
@@ -64,15 +64,15 @@ class RecordedGateway:
         self._facts = facts
         return facts
 
-    def take_loss(self) -> Loss | None:
-        loss = self.inner.take_loss()
+    def pop_disconnect(self) -> Disconnect | None:
+        loss = self.inner.pop_disconnect()
         if loss is not None:
             self.recorder.lost(loss)
         return loss
 
-    async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
+    async def list_sessions(self, always_read: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
         try:
-            snapshot = await self.inner.list_sessions(keen, sweep=sweep)
+            snapshot = await self.inner.list_sessions(always_read, sweep=sweep)
         except errors.GatewayError as problem:
             self.recorder.listing_failed(problem)
             raise

@@ -32,7 +32,7 @@ from watchdog.replay.lines import EMPTY, FORMAT, MARK, Base, Plain, Taken, line_
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import Incident, Ledger
-from watchdog.service.ports import Clock, Loss, Wants
+from watchdog.service.ports import Clock, Disconnect, Wants
 
 WHOLE_AGAIN = 4
 """A whole line is written again when the lines since the last one are this many times its size."""
@@ -217,7 +217,7 @@ class Recorder:
             self._taken.rest["refused"] = error_data(problem, self.scrub)
 
     @_harmless
-    def lost(self, loss: Loss) -> None:
+    def lost(self, loss: Disconnect) -> None:
         if self._taken is not None:
             at = [loss.at.monotonic, micros(loss.at.wall)]
             self._taken.rest["loss"] = {"at": at, "error": error_data(loss.error, self.scrub)}

@@ -23,7 +23,7 @@ class _Made:
 
 
 @dataclass(slots=True)
-class Lender:
+class TranscriptBackfill:
     """Every closer look of a recording, by session."""
 
     made: dict[str, list[_Made]] = field(default_factory=lambda: defaultdict(list))

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from watchdog.core.model import GatewayFacts, Moment
 from watchdog.service import errors
-from watchdog.service.ports import Loss
+from watchdog.service.ports import Disconnect
 
 SLOW_ANSWER = timedelta(seconds=5)
 """A list that takes longer says that the gateway's event loop is blocked (#76953: 16 to 66 s on sick ones)."""
@@ -73,7 +73,7 @@ class Trust:
             self.has_seen_restart = True
         return change
 
-    def note_loss(self, loss: Loss | None, facts: GatewayFacts) -> bool:
+    def note_loss(self, loss: Disconnect | None, facts: GatewayFacts) -> bool:
         """The connection ended with ``loss`` and ``facts`` answered afterwards: was that an in-process restart?"""
         if loss is None or self.facts is None or not isinstance(loss.error, errors.GatewayDraining):
             return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 
-class NoMeter:
+class NullMeter:
     """``ports.Meter`` that forgets everything."""
 
     def polled(self, gateway: str, seconds: float, size_bytes: int) -> None: ...

@@ -11,7 +11,7 @@ from watchdog.core.verdict import Verdict
 from watchdog.service import errors
 from watchdog.service.observer import Judged
 from watchdog.service.plan import Decision
-from watchdog.service.ports import Loss
+from watchdog.service.ports import Disconnect
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class PassReport:
     """The list was answered before that: the gateway lives, and what failed is about one session."""
     poll_every: timedelta | None = None
     """How long until the next poll when nothing is due before: longer than configured while the gateway is slow."""
-    parting: Loss | None = None
+    last_disconnect: Disconnect | None = None
     """How the last connection ended, as long as there is no new one."""
 
     @property

@@ -74,7 +74,7 @@ def decide(
     judged: Judged, incident: Incident | None, here: GatewayStanding, gateway: Gateway, ledger: Ledger
 ) -> Decision:
     """The decision on one stuck session."""
-    if judged.judgement.verdict is not Verdict.STUCK and not hangs_alive(judged):
+    if judged.judgement.verdict is not Verdict.STUCK and not is_stalled_but_owned(judged):
         return Decision(judged, Action.NOTHING)
     recovery = judged.policy.recovery
     plan = plan_step(judged, incident, here, gateway)
@@ -220,7 +220,7 @@ def is_long_ago(at: datetime | None, now: datetime, limit: timedelta) -> bool:
     return at is None or now - at > limit or at > now + _STAMPS_APART
 
 
-def hangs_alive(judged: Judged) -> bool:
+def is_stalled_but_owned(judged: Judged) -> bool:
     """A run whose owner is alive, without any progress for ``long_running_after``, under a policy that asks for abort.
 
     The one case in which a living run may be ended; without that policy it is only told. What waits for a child, an

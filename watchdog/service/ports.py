@@ -110,7 +110,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class Disconnect:
     """The end of a connection that we had not ended ourselves."""
 
     error: GatewayError
@@ -127,15 +127,15 @@ class Gateway(Protocol):
         """Connect if not connected; return who answered. Idempotent while the connection lives."""
         ...
 
-    def take_loss(self) -> Loss | None:
+    def pop_disconnect(self) -> Disconnect | None:
         """Why and when the last connection ended, said once; None when it has not ended since last asked."""
         ...
 
-    async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
+    async def list_sessions(self, always_read: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
         """Every row.
 
-        ``keen`` None: the whole list, at once. Else a poll of a watch: rows that cannot have changed since its last
-        poll may be carried over (``Snapshot.carried``), never one that runs or whose key is in ``keen``; with ``sweep``
+        ``always_read`` None: the whole list, at once. Else a poll of a watch: rows that cannot have changed since its last
+        poll may be carried over (``Snapshot.carried``), never one that runs or whose key is in ``always_read``; with ``sweep``
         the whole list all the same, in pages with pauses between them.
         """
         ...

@@ -26,9 +26,9 @@ from watchdog.service.observer import Judged, Observer
 from watchdog.service.outages import Outages, phase_of
 from watchdog.service.pass_log import Reporter
 from watchdog.service.pass_report import PassReport
-from watchdog.service.plan import Action, Decision, GatewayStanding, decide, hangs_alive
+from watchdog.service.plan import Action, Decision, GatewayStanding, decide, is_stalled_but_owned
 from watchdog.service.poll_pace import Pace, pace
-from watchdog.service.ports import Clock, Gateway, Loss, Meter, PassRecorder
+from watchdog.service.ports import Clock, Disconnect, Gateway, Meter, PassRecorder
 
 REST_WHEN_SICK = timedelta(seconds=10)
 """A gateway that says it is too busy is not asked again, for any session, before this: signing in and looking again for
@@ -74,7 +74,7 @@ class Watch:
     """When the list was last read whole, on this connection and without a gap since."""
     _sickness: tuple[str, Moment] | None = field(init=False, default=None)
     """What the gateway said of itself just before a deed, and when."""
-    _lost: Loss | None = field(init=False, default=None)
+    _lost: Disconnect | None = field(init=False, default=None)
     _was_connected: bool = field(init=False, default=False)
     _may_want_more: bool = field(init=False, default=False)
     """Nobody has said yet what is not granted of what the present policies may ask for."""
@@ -180,7 +180,7 @@ class Watch:
 
     async def _connect(self, now: Moment) -> GatewayFacts:
         before = self.trust.facts if self._was_connected else None
-        lost = self.gateway.take_loss()
+        lost = self.gateway.pop_disconnect()
         was_given_up = lost is not None and isinstance(lost.error, errors.AnswerUnreadable)
         if lost is not None:
             # Given up for an answer that cannot be read, the gateway was not away: the look that it harmed says so.
@@ -248,7 +248,13 @@ class Watch:
         was_connected, self._was_connected = self._was_connected, False
         self.outages.note_failure(problem, now, was_connected=was_connected)
         return PassReport(
-            self.gateway.name, now, phase, str(problem), error=problem, was_answered=was_answered, parting=self._lost
+            self.gateway.name,
+            now,
+            phase,
+            str(problem),
+            error=problem,
+            was_answered=was_answered,
+            last_disconnect=self._lost,
         )
 
     def pass_failed(self, defect: Exception) -> PassReport:
@@ -314,7 +320,7 @@ class Watch:
             here = replace(here, gateway_problem=self._sickness[0])
         being_verified = {incident.session for incident, _ in self.ledger.attempts_in_flight(self.gateway.name)}
         for item in sorted(judged, key=_oldest_first):
-            is_case = item.judgement.verdict is Verdict.STUCK or hangs_alive(item)
+            is_case = item.judgement.verdict is Verdict.STUCK or is_stalled_but_owned(item)
             if not is_case or item.session.key in being_verified:
                 continue
             if self._is_quarantined(item):

@@ -62,7 +62,7 @@ class PagePublisher:
     _server: StatusServer | None = None
     _reader: SqliteLedger | None = None
     _task: asyncio.Task[None] | None = None
-    _bell: asyncio.Event = field(default_factory=asyncio.Event)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _told: str | None = None
     _tried: Moment | None = None
 
@@ -86,7 +86,7 @@ class PagePublisher:
             await self._end_serving()
             self._told = None
             await self._serve()
-        self._bell.set()
+        self._wake.set()
 
     async def close(self) -> None:
         """Stop serving. Never raises."""
@@ -104,7 +104,7 @@ class PagePublisher:
         if report.is_good and watch is not None:
             self._seen[report.gateway] = (watch, report)
             self._last_cycle = self.clock.now()
-        self._bell.set()
+        self._wake.set()
 
     async def _run(self) -> None:
         while True:
@@ -115,10 +115,10 @@ class PagePublisher:
                 self._say_unavailable(problem)
             if self._server is None and self._is_due():
                 await self._serve()
-            self._bell.clear()
+            self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RENEW_EVERY):
-                    await self._bell.wait()
+                    await self._wake.wait()
 
     def _publish(self) -> None:
         try:

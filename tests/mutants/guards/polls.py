@@ -17,7 +17,7 @@ GUARDS: tuple[Guard, ...] = (
         "glance: what we are keen on is read every time",
         "truncated lists",
         "watchdog/gateway/sessions/incremental.py",
-        "        return running + [key for key in self._keen if key not in self._fresh and key not in running]\n",
+        "        return running + [key for key in self._always_read if key not in self._fresh and key not in running]\n",
         "        return running\n",
         tests=GLANCE,
     ),

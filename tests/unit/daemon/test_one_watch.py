@@ -21,7 +21,7 @@ from watchdog.daemon.loop import Daemon
 from watchdog.daemon.one_watch import problem_of
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.events import Event, MemoryLog
-from watchdog.service.null_meter import NoMeter
+from watchdog.service.null_meter import NullMeter
 
 CONFIG = """
 gateways:
@@ -59,7 +59,7 @@ class Desk:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Daemon]:
-        builder = Builder(load(self.file, env=self.env), self.env, self.log, NoMeter())
+        builder = Builder(load(self.file, env=self.env), self.env, self.log, NullMeter())
         self.daemon = Daemon(builder.parts(is_observing=True), seed=1, settled=timedelta(milliseconds=300))
         task = asyncio.create_task(self.daemon.run())
         try:

@@ -19,7 +19,7 @@ from watchdog.daemon.assembly import Builder, ledger_path
 from watchdog.daemon.loop import Daemon
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.events import Event, MemoryLog
-from watchdog.service.null_meter import NoMeter
+from watchdog.service.null_meter import NullMeter
 
 CONFIG = """
 gateways:
@@ -78,7 +78,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         file.touch(mode=0o600)
         file.write_text(text("10m"), "utf-8")
         daemon = Daemon(
-            Builder(load(file, env=env), env, log, NoMeter()).parts(is_observing=True), seed=1, settled=SETTLED
+            Builder(load(file, env=env), env, log, NullMeter()).parts(is_observing=True), seed=1, settled=SETTLED
         )
         task = asyncio.create_task(daemon.run())
         made = Desk(file, log, daemon, text)

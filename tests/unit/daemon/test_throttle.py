@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from tests.unit.daemon.virtual import VirtualLoop
-from watchdog.daemon.throttle import Seldom
+from watchdog.daemon.throttle import Throttle
 
 
 def _done_at(wanted_at: list[float], *, close_at: float | None = None, until: float = 10.0) -> list[float]:
     """When it was done, if it is wanted at these times."""
     loop, done = VirtualLoop(), list[float]()
-    seldom = Seldom(lambda: done.append(round(loop.time(), 3)), every=1.0)
+    seldom = Throttle(lambda: done.append(round(loop.time(), 3)), every=1.0)
 
     async def live() -> None:
         for at in wanted_at:

@@ -16,7 +16,7 @@ from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import Message
 from watchdog.service.outages import phase_of
 from watchdog.service.pass_report import PassReport
-from watchdog.service.ports import Loss
+from watchdog.service.ports import Disconnect
 from watchdog.service.restart_record import WINDOW, Restart
 
 NAME = "home"
@@ -40,10 +40,12 @@ def moment(after: timedelta = timedelta()) -> Moment:
 
 
 def failed(
-    problem: errors.GatewayError, at: Moment, *, answered: bool = False, parting: Loss | None = None
+    problem: errors.GatewayError, at: Moment, *, answered: bool = False, last_disconnect: Disconnect | None = None
 ) -> PassReport:
     """A pass as ``Watch`` reports it when it ended with ``problem``."""
-    return PassReport(NAME, at, phase_of(problem), str(problem), error=problem, was_answered=answered, parting=parting)
+    return PassReport(
+        NAME, at, phase_of(problem), str(problem), error=problem, was_answered=answered, last_disconnect=last_disconnect
+    )
 
 
 def good(at: Moment) -> PassReport:

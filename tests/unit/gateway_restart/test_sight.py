@@ -15,7 +15,7 @@ from watchdog.gateway.wire.connection import Introduction, Link, SignInSecrets
 from watchdog.gateway.wire.identity import DeviceIdentity
 from watchdog.gateway_restart.decision import GatewayCondition, Outage, observe, sight_of
 from watchdog.service import errors
-from watchdog.service.ports import Loss
+from watchdog.service.ports import Disconnect
 
 from .support import (
     DRAINING,
@@ -140,12 +140,12 @@ def test_a_goodbye_is_remembered_however_it_was_heard() -> None:
     outage = after(DRAINING, REFUSED_CONNECTION)
     assert outage is not None
     assert outage.goodbye_at == START
-    heard = Loss(DRAINING, moment(-MINUTE))
-    outage = observe(None, failed(REFUSED_CONNECTION, moment(), parting=heard), STALL)
+    heard = Disconnect(DRAINING, moment(-MINUTE))
+    outage = observe(None, failed(REFUSED_CONNECTION, moment(), last_disconnect=heard), STALL)
     assert outage is not None
     assert outage.goodbye_at == START - MINUTE
-    crashed = Loss(errors.GatewayClosed("x", 1006), moment())
-    outage = observe(None, failed(REFUSED_CONNECTION, moment(), parting=crashed), STALL)
+    crashed = Disconnect(errors.GatewayClosed("x", 1006), moment())
+    outage = observe(None, failed(REFUSED_CONNECTION, moment(), last_disconnect=crashed), STALL)
     assert outage is not None
     assert outage.goodbye_at is None
 

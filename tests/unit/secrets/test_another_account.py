@@ -26,7 +26,7 @@ from watchdog.config import Config, ConfigError, load, parse
 from watchdog.daemon.assembly import Builder
 from watchdog.daemon.loop import Daemon
 from watchdog.service.events import Event, MemoryLog
-from watchdog.service.null_meter import NoMeter
+from watchdog.service.null_meter import NullMeter
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="becomes another account, which needs root on Linux"
@@ -106,7 +106,7 @@ class House:
     @asynccontextmanager
     async def watched(self, kind: str) -> AsyncIterator[Daemon]:
         loaded = parse(CONFIG.format(kind=kind, folder=self.root), env=self.env)
-        builder = Builder(loaded, self.env, self.log, NoMeter(), tmp_dirs=(self.tmp,))
+        builder = Builder(loaded, self.env, self.log, NullMeter(), tmp_dirs=(self.tmp,))
         daemon = Daemon(builder.parts(is_observing=True), seed=1)
         task = asyncio.create_task(daemon.run())
         try:

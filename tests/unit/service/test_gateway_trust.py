@@ -11,7 +11,7 @@ from watchdog.core.model import GatewayFacts, Moment
 from watchdog.gateway.capabilities import capabilities_of
 from watchdog.service import errors
 from watchdog.service.gateway_trust import BOOT_TOLERANCE, CLOCK_GAP, SLOW_ANSWER, Trust
-from watchdog.service.ports import Loss
+from watchdog.service.ports import Disconnect
 
 from .world import BOOT, START, V96, V324
 
@@ -138,7 +138,7 @@ def test_a_boot_that_is_not_said_has_no_age_until_we_see_one() -> None:
     assert trust.boot_age(_at(90)) == timedelta(seconds=30)
 
 
-DRAINED = Loss(errors.GatewayDraining("home: restarts."), _at(5))
+DRAINED = Disconnect(errors.GatewayDraining("home: restarts."), _at(5))
 
 
 @pytest.mark.parametrize(
@@ -149,12 +149,12 @@ DRAINED = Loss(errors.GatewayDraining("home: restarts."), _at(5))
         (DRAINED, replace(OLD, booted_at=BOOT - timedelta(hours=1)), True),  # its clock was set back
         (DRAINED, replace(OLD, booted_at=BOOT - timedelta(hours=1), process=1), False),
         (DRAINED, replace(OLD, booted_at=None), False),
-        (Loss(errors.GatewayClosed("home: gone.", 1006), _at(5)), OLD, False),
+        (Disconnect(errors.GatewayClosed("home: gone.", 1006), _at(5)), OLD, False),
         (None, OLD, False),
     ],
 )
 def test_an_in_process_restart_is_an_orderly_end_and_the_same_process(
-    loss: Loss | None, after: GatewayFacts, is_cut: bool
+    loss: Disconnect | None, after: GatewayFacts, is_cut: bool
 ) -> None:
     trust = Trust(STALL)
     trust.note_connection(OLD, START, is_new=True)

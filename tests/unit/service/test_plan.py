@@ -26,9 +26,9 @@ from watchdog.service.plan import (
     GatewayStanding,
     decide,
     fitting_steps,
-    hangs_alive,
     interrupted_at,
     is_long_ago,
+    is_stalled_but_owned,
     was_sent,
 )
 
@@ -106,7 +106,7 @@ ABORTING = policy(ladder=(Step.RESUME, Step.ABORT))
 )
 async def test_what_counts_as_hung_alive(changes: dict[str, Any], hangs: bool) -> None:
     made: dict[str, Any] = {"verdict": Verdict.LONG_RUNNING, "default": ABORTING}
-    assert hangs_alive(await _judged(**(made | changes))) is hangs
+    assert is_stalled_but_owned(await _judged(**(made | changes))) is hangs
 
 
 async def test_silence_must_have_been_watched_for_the_whole_ceiling() -> None:
@@ -117,9 +117,9 @@ async def test_silence_must_have_been_watched_for_the_whole_ceiling() -> None:
         (None, False),
     ):
         track = replace(judged.case.track, tail_unchanged_since=since)
-        assert hangs_alive(replace(judged, case=replace(judged.case, track=track))) is hangs
+        assert is_stalled_but_owned(replace(judged, case=replace(judged.case, track=track))) is hangs
     unseen = replace(judged, case=replace(judged.case, look=Look()))
-    assert not hangs_alive(unseen)
+    assert not is_stalled_but_owned(unseen)
 
 
 # ---------------------------------------------------------------- fleets

@@ -17,7 +17,7 @@ from tests.sim.episodes import BEGINNING, GATEWAY, Episode, Setting
 from tests.sim.timeline import VirtualLoop
 from watchdog.core.model import Snapshot
 from watchdog.core.policy import Thresholds
-from watchdog.gateway.sessions.poll import Lister
+from watchdog.gateway.sessions.poll import SessionPoller
 
 KEY = "agent:main:dashboard:one"
 OTHERS = 100
@@ -47,7 +47,7 @@ class Stuck(Episode):
     phase: float = 0.0
     lasts: float = 0.0
     is_busy: bool = False
-    """Turns come and go all the time in the other sessions."""
+    """PassSlots come and go all the time in the other sessions."""
     delay: timedelta | None = field(init=False, default=None)
     """From the end of the run to the opening of its incident."""
 
@@ -95,14 +95,14 @@ def _played(phase: float, lasts: float, *, is_busy: bool) -> timedelta | None:
 @pytest.mark.parametrize("lasts", [1.0, 45.0, 400.0])
 def test_it_is_found_in_time(phase: float, lasts: float, is_busy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     were_whole: list[bool] = []
-    glance = Lister.glance
+    incremental = SessionPoller.incremental
 
-    async def noted(lister: Lister, keen: Collection[str]) -> Snapshot:
-        snapshot = await glance(lister, keen)
+    async def noted(lister: SessionPoller, always_read: Collection[str]) -> Snapshot:
+        snapshot = await incremental(lister, always_read)
         were_whole.append(snapshot.is_sweep)
         return snapshot
 
-    monkeypatch.setattr(Lister, "glance", noted)
+    monkeypatch.setattr(SessionPoller, "incremental", noted)
     delay = _played(phase, lasts, is_busy=is_busy)
     assert delay is not None
     assert Thresholds().stuck_after <= delay <= LIMIT

@@ -1,12 +1,12 @@
 """A poll that asks only for what can have changed, and gives up rather than guess.
 
 Rows come newest first (``updatedAt``, pinned rows before all others), and everything that happens to a session moves its
-``updatedAt``. So a glance reads from the top until it is behind the gateway's clock at the last poll, then the few places
-further down where rows lie that may change in silence: those that run (``Session.may_change_unseen``), and those the watch
-is keen on. All other rows are carried over from the last poll.
+``updatedAt``. So an incremental poll reads from the top until it is behind the gateway's clock at the last poll, then the
+few places further down where rows lie that may change in silence: those that run (``Session.may_change_unseen``), and those
+that the watch always reads. All other rows are carried over from the last poll.
 
 Invariant: whenever something does not fit (a row too few, rows out of order, a clock that was set, a running row that is
-not where it must be, a row that cannot be read), the glance is given up, and the caller reads the whole list. Limit: a row
+not where it must be, a row that cannot be read), it is given up, and the caller reads the whole list. Limit: a row
 at rest that changes without moving its ``updatedAt`` is noticed by the next sweep. A run that begins moves it (3.24 to 9.6).
 """
 
@@ -23,7 +23,7 @@ from watchdog.gateway.sessions.clock_step import ClockReading
 from watchdog.gateway.sessions.pages import BASE, PAGE_SIZE, RowPage
 
 OVERLAP = timedelta(seconds=15)
-"""How far behind the last poll a glance reads on: a row may show up that long after its own ``updatedAt``."""
+"""How far behind the last poll an incremental poll reads on: a row may show up that long after its own ``updatedAt``."""
 SURPLUS_EVERY = timedelta(minutes=2)
 """Rows that are gone are looked for by a sweep at most this often. They were at rest: what runs is read every time."""
 SMALLEST = 10
@@ -47,13 +47,13 @@ class Memory:
     """How many rows the last poll found changed."""
 
 
-class Glance:
+class IncrementalPoll:
     """Feed it every page; ``next_request`` says what to ask next, None at the end. Then ``problem`` is None, or says why
     the whole list has to be read."""
 
-    def __init__(self, memory: Memory, keen: Collection[str], now: Moment) -> None:
+    def __init__(self, memory: Memory, always_read: Collection[str], now: Moment) -> None:
         self._memory = memory
-        self._keen = keen
+        self._always_read = always_read
         self._now = now
         self._fresh: dict[str, Session] = {}
         self._front: list[Session] = []
@@ -164,7 +164,7 @@ class Glance:
     def _wanted(self) -> list[str]:
         """What must be read and was not in front."""
         running = [key for key, row in self._rows.items() if row.may_change_unseen and key not in self._fresh]
-        return running + [key for key in self._keen if key not in self._fresh and key not in running]
+        return running + [key for key in self._always_read if key not in self._fresh and key not in running]
 
     def _windows_of(self, keys: list[str], surplus: int) -> list[tuple[int, int]]:
         windows = _windows(self._rows, [self._rows[key] for key in keys], surplus)
@@ -195,7 +195,7 @@ class Glance:
         rows = self._memory.rows
         recent = sum(row.is_pinned or (row.updated_at or _NEVER) >= self._watermark for row in rows.values())
         limit = recent + self._memory.churn * 5 // 4 + SMALLEST
-        running = [row for row in rows.values() if row.may_change_unseen or row.key in self._keen]
+        running = [row for row in rows.values() if row.may_change_unseen or row.key in self._always_read]
         for _, end in _windows(rows, running, 0):
             deep = end + self._memory.churn + MARGIN
             if not self._memory.has_offset or deep <= max(limit, NEAR):

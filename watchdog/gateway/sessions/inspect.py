@@ -64,7 +64,7 @@ class _Counts(msgspec.Struct):
 
 
 @dataclass(slots=True)
-class Looker:
+class Inspector:
     """Looks over one connection."""
 
     facts: GatewayFacts

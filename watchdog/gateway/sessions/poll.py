@@ -14,7 +14,7 @@ import msgspec
 
 from watchdog.core.model import Moment, Snapshot
 from watchdog.gateway.sessions.clock_step import ClockReading
-from watchdog.gateway.sessions.incremental import Glance, Memory
+from watchdog.gateway.sessions.incremental import IncrementalPoll, Memory
 from watchdog.gateway.sessions.pages import LONGEST_READING, MOST_BYTES, MOST_ROWS, Pager, RowPage, read_page
 from watchdog.service import errors
 from watchdog.service.ports import Clock
@@ -26,7 +26,7 @@ a sweep of 10,000 sessions still shows one moment (it takes about 3 s)."""
 Ask = Callable[[dict[str, Any]], Awaitable[msgspec.Raw]]
 
 
-class Lister:
+class SessionPoller:
     """Lists over one connection. ``counts_pages``: the gateway lists in pages and says how much there is. ``clock_base``: the
     gateway's clock at the sign-in."""
 
@@ -40,32 +40,32 @@ class Lister:
         self._clock_base = clock_base
         self._memory: Memory | None = None
         self.why_swept: str | None = None
-        """Why the last glance was given up, or None."""
+        """Why the last incremental poll was given up, or None."""
 
     async def whole(self, *, is_hurried: bool = True) -> Snapshot:
         """Every row, paged to the end."""
         return await self._sweep(_Poll(self._clock), is_hurried=is_hurried)
 
-    async def glance(self, keen: Collection[str]) -> Snapshot:
+    async def incremental(self, always_read: Collection[str]) -> Snapshot:
         """What can have changed; the whole list when that cannot be told for sure."""
         poll, self.why_swept = _Poll(self._clock), None
         memory, self._memory = self._memory, None  # should this fail, the next poll reads everything
         if memory is None:
             return await self._sweep(poll, is_hurried=False)
-        glance = Glance(memory, keen, poll.asked_at)
-        while (params := glance.next_request()) is not None:
+        reading = IncrementalPoll(memory, always_read, poll.asked_at)
+        while (params := reading.next_request()) is not None:
             try:
-                page = await self._page(params, glance.position, poll)
+                page = await self._page(params, reading.position, poll)
             except errors.AnswerUnreadable as problem:
                 self.why_swept = str(problem)
                 return await self._sweep(poll, is_hurried=False)
-            glance.take(page, self._clock.now())
-        if glance.problem is not None or len(glance.sessions) > MOST_ROWS:
-            self.why_swept = glance.problem or "the list is too long"
+            reading.take(page, self._clock.now())
+        if reading.problem is not None or len(reading.sessions) > MOST_ROWS:
+            self.why_swept = reading.problem or "the list is too long"
             return await self._sweep(poll, is_hurried=False)
-        self._memory = glance.memory()
+        self._memory = reading.memory()
         return poll.snapshot(
-            sessions=glance.sessions, is_complete=True, is_sweep=glance.is_whole, carried=glance.carried
+            sessions=reading.sessions, is_complete=True, is_sweep=reading.is_whole, carried=reading.carried
         )
 
     async def _sweep(self, poll: _Poll, *, is_hurried: bool) -> Snapshot:

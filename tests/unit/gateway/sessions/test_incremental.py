@@ -14,7 +14,7 @@ from tests.unit.gateway.shapes import raw
 from watchdog.core.model import Moment, Snapshot
 from watchdog.gateway.sessions.incremental import OVERLAP, SURPLUS_EVERY
 from watchdog.gateway.sessions.pages import LONGEST_READING, MOST_BYTES, PAGE_SIZE
-from watchdog.gateway.sessions.poll import Lister
+from watchdog.gateway.sessions.poll import SessionPoller
 from watchdog.service import errors
 
 Row = dict[str, Any]
@@ -51,10 +51,10 @@ class Box:
     seconds_a_page: float = 0.01
     padding: int = 0
     """Blanks behind every answer."""
-    lister: Lister = field(init=False)
+    lister: SessionPoller = field(init=False)
 
     def __post_init__(self) -> None:
-        self.lister = Lister(self.answer, self.clock, main_key=None, counts_pages=True, clock_base=None)
+        self.lister = SessionPoller(self.answer, self.clock, main_key=None, counts_pages=True, clock_base=None)
 
     @property
     def now_ms(self) -> int:
@@ -89,11 +89,11 @@ class Box:
         answer = raw(document | ({"nextOffset": first + len(page) if more else None} if self.has_offset else {}))
         return msgspec.Raw(bytes(answer) + b" " * self.padding) if self.padding else answer
 
-    async def glance(self, *keen: str, after: float = 30.0) -> Snapshot:
+    async def incremental(self, *always_read: str, after: float = 30.0) -> Snapshot:
         """A poll so many seconds later; ``asked`` then holds its requests alone."""
         self.clock.seconds += after
         self.asked.clear()
-        return await self.lister.glance(keen)
+        return await self.lister.incremental(always_read)
 
     def says(self, snapshot: Snapshot) -> bool:
         """The snapshot shows every row as the gateway has it now."""
@@ -109,9 +109,9 @@ class Box:
 
 async def test_the_first_poll_reads_everything_and_the_next_only_the_top() -> None:
     box = Box().crowd(3000)
-    first = await box.glance()
+    first = await box.incremental()
     assert (first.is_sweep, len(box.asked), first.carried) == (True, 3000 // PAGE_SIZE, frozenset())
-    second = await box.glance()
+    second = await box.incremental()
     assert len(box.asked) == 1
     assert "offset" not in box.asked[0]
     assert box.asked[0]["limit"] <= 20
@@ -124,11 +124,11 @@ async def test_the_first_poll_reads_everything_and_the_next_only_the_top() -> No
 
 async def test_what_changed_is_read_and_the_rest_is_carried() -> None:
     box = Box().crowd(2000)
-    await box.glance()
+    await box.incremental()
     for number in (7, 700, 1900):
         box.put(f"k{number:05d}", status="running", hasActiveRun=True)
     box.put("new", status="failed")
-    snapshot = await box.glance()
+    snapshot = await box.incremental()
     assert box.says(snapshot)
     assert not snapshot.carried & {"k00007", "k00700", "k01900", "new"}
     assert not snapshot.is_sweep
@@ -136,10 +136,10 @@ async def test_what_changed_is_read_and_the_rest_is_carried() -> None:
 
 async def test_a_busy_gateway_takes_more_pages_and_still_not_all() -> None:
     box = Box().crowd(5000)
-    await box.glance()
+    await box.incremental()
     for number in range(300):
         box.put(f"k{number * 13:05d}", age=number / 20)
-    snapshot = await box.glance()
+    snapshot = await box.incremental()
     assert box.says(snapshot)
     assert not snapshot.is_sweep
     assert 1 < len(box.asked) < 10
@@ -147,10 +147,10 @@ async def test_a_busy_gateway_takes_more_pages_and_still_not_all() -> None:
 
 async def test_a_row_that_shows_up_late_is_within_the_overlap() -> None:
     box = Box().crowd(2000)
-    await box.glance()
+    await box.incremental()
     stamped = box.now_ms - round(OVERLAP.total_seconds() * 1000) + 1000
     box.rows["k01500"] |= {"status": "running", "updatedAt": stamped}
-    assert box.says(await box.glance())
+    assert box.says(await box.incremental())
 
 
 @pytest.mark.parametrize("has_offset", [True, False])
@@ -158,12 +158,12 @@ async def test_what_runs_is_read_every_time_however_far_down(*, has_offset: bool
     """No ``updatedAt`` moves when a terminal write is lost (2026.9.6): the row lies where it lay, with another flag."""
     box = Box(has_offset=has_offset).crowd(3000)
     box.rows["k01200"] |= {"status": "running", "hasActiveRun": True}
-    await box.glance()
+    await box.incremental()
     for _ in range(3):
-        await box.glance()
+        await box.incremental()
         box.put("k02999")
     box.rows["k01200"]["hasActiveRun"] = False
-    snapshot = await box.glance()
+    snapshot = await box.incremental()
     assert "k01200" not in snapshot.carried
     assert box.says(snapshot)
     if has_offset:
@@ -186,24 +186,24 @@ async def test_what_runs_is_read_every_time_however_far_down(*, has_offset: bool
 async def test_whatever_may_change_in_silence_is_never_carried(silent: Row) -> None:
     box = Box().crowd(3000)
     box.rows["k02000"] |= silent
-    await box.glance()
-    assert "k02000" not in (await box.glance()).carried
+    await box.incremental()
+    assert "k02000" not in (await box.incremental()).carried
 
 
 async def test_what_the_watch_is_keen_on_is_never_carried() -> None:
     box = Box().crowd(3000)
-    await box.glance()
-    assert "k02000" in (await box.glance()).carried
-    assert "k02000" not in (await box.glance("k02000")).carried
+    await box.incremental()
+    assert "k02000" in (await box.incremental()).carried
+    assert "k02000" not in (await box.incremental("k02000")).carried
 
 
 async def test_pinned_rows_stand_in_front_and_hide_nothing() -> None:
     box = Box().crowd(2000)
     box.put("old-pin", age=500_000, pinned=True, pinnedAt=5)
     box.put("older-pin", age=900_000, pinned=True, pinnedAt=4)
-    await box.glance()
+    await box.incremental()
     box.put("k01500", status="running")
-    snapshot = await box.glance()
+    snapshot = await box.incremental()
     assert not snapshot.is_sweep
     assert box.says(snapshot)
 
@@ -211,9 +211,9 @@ async def test_pinned_rows_stand_in_front_and_hide_nothing() -> None:
 async def test_a_row_from_the_future_hides_nothing() -> None:
     box = Box().crowd(2000)
     box.put("future", age=-10_000_000)
-    await box.glance()
+    await box.incremental()
     box.put("k01500", status="running")
-    assert box.says(await box.glance())
+    assert box.says(await box.incremental())
 
 
 # ---------------------------------------------------------------- when it reads everything after all
@@ -222,9 +222,9 @@ async def test_a_row_from_the_future_hides_nothing() -> None:
 async def test_a_row_too_few_is_looked_for_everywhere() -> None:
     """Put back from an archive, for example: it is new to us, and old."""
     box = Box().crowd(2000)
-    await box.glance()
+    await box.incremental()
     box.put("old", age=77_777, status="running", hasActiveRun=False)
-    snapshot = await box.glance()
+    snapshot = await box.incremental()
     assert snapshot.is_sweep
     assert box.says(snapshot)
     assert box.lister.why_swept == "there are rows that no poll has read"
@@ -233,33 +233,33 @@ async def test_a_row_too_few_is_looked_for_everywhere() -> None:
 async def test_a_running_row_that_is_gone_is_missed_at_once() -> None:
     box = Box().crowd(2000)
     box.rows["k01500"] |= {"status": "running"}
-    await box.glance()
-    await box.glance()
+    await box.incremental()
+    await box.incremental()
     del box.rows["k01500"]
-    snapshot = await box.glance()
+    snapshot = await box.incremental()
     assert snapshot.is_sweep
     assert snapshot.lacks("k01500")
 
 
 async def test_rows_at_rest_that_are_gone_wait_for_a_sweep_and_are_not_called_gone_before() -> None:
     box = Box().crowd(2000)
-    await box.glance()
+    await box.incremental()
     del box.rows["k01500"]
-    snapshot = await box.glance()
+    snapshot = await box.incremental()
     assert not snapshot.is_sweep
     assert not snapshot.lacks("k01500")
     assert not snapshot.lacks("never-seen"), "only a list that was just read whole says that something is gone"
-    snapshot = await box.glance(after=SURPLUS_EVERY.total_seconds())
+    snapshot = await box.incremental(after=SURPLUS_EVERY.total_seconds())
     assert snapshot.is_sweep
     assert snapshot.lacks("k01500")
 
 
 async def test_rows_out_of_order_are_not_trusted() -> None:
     box = Box().crowd(2000)
-    await box.glance()
+    await box.incremental()
     box.unsorted = True
     box.put("k01500", status="running", hasActiveRun=False)
-    snapshot = await box.glance()
+    snapshot = await box.incremental()
     assert snapshot.is_sweep
     assert box.says(snapshot)
 
@@ -268,46 +268,46 @@ async def test_rows_out_of_order_are_not_trusted() -> None:
 async def test_a_gateway_whose_clock_was_set_is_read_whole(seconds: int) -> None:
     """Set back, everything new is stamped older than what was read before."""
     box = Box().crowd(2000)
-    await box.glance()
+    await box.incremental()
     box.shift_ms = seconds * 1000
     box.put("k01500", status="running", hasActiveRun=False)
-    snapshot = await box.glance()
+    snapshot = await box.incremental()
     assert snapshot.is_sweep
     assert box.says(snapshot)
 
 
 async def test_a_row_that_cannot_be_read_is_never_built_upon() -> None:
     box = Box().crowd(2000)
-    await box.glance()
+    await box.incremental()
     box.put("k01500", status={"not": "a word"})
     for _ in range(2):
-        snapshot = await box.glance()
+        snapshot = await box.incremental()
         assert snapshot.is_sweep
         assert [row.key for row in snapshot.malformed] == ["k01500"]
 
 
 async def test_one_stored_list_of_another_connection_is_never_built_upon() -> None:
     box = Box().crowd(500)
-    await box.glance()
-    box.lister = Lister(box.answer, box.clock, main_key=None, counts_pages=True, clock_base=None)
-    assert (await box.glance()).is_sweep
+    await box.incremental()
+    box.lister = SessionPoller(box.answer, box.clock, main_key=None, counts_pages=True, clock_base=None)
+    assert (await box.incremental()).is_sweep
 
 
 async def test_after_a_poll_that_failed_everything_is_read() -> None:
     box = Box().crowd(2000)
-    await box.glance()
+    await box.incremental()
     box.refuses = True
     with pytest.raises(errors.RateLimited):
-        await box.glance()
+        await box.incremental()
     box.refuses = False
-    assert (await box.glance()).is_sweep
+    assert (await box.incremental()).is_sweep
 
 
 async def test_a_small_list_is_one_request_and_a_sweep() -> None:
     box = Box().crowd(8)
-    await box.glance()
+    await box.incremental()
     for _ in range(3):
-        snapshot = await box.glance()
+        snapshot = await box.incremental()
         assert (snapshot.is_sweep, len(box.asked)) == (True, 1)
         assert box.says(snapshot)
 
@@ -333,7 +333,7 @@ async def test_after_any_history_a_glance_shows_what_a_sweep_would(seed: int, *,
     """Sessions come, go, start, end and lose their owner in silence; at rest, a row that is gone may linger."""
     rng = Random(seed)
     box = Box(has_offset=has_offset).crowd(rng.choice((40, 300, 700)))
-    await box.glance()
+    await box.incremental()
     glances = 0
     for _ in range(25):
         for _ in range(rng.randrange(0, 12)):
@@ -352,7 +352,7 @@ async def test_after_any_history_a_glance_shows_what_a_sweep_would(seed: int, *,
                     del box.rows[key]
                 case _:
                     box.put(key, status=row["status"], hasActiveRun=row.get("hasActiveRun"))
-        snapshot = await box.glance(after=rng.choice((2.0, 30.0, 60.0)))
+        snapshot = await box.incremental(after=rng.choice((2.0, 30.0, 60.0)))
         glances += not snapshot.is_sweep
         seen = {row.key: (row.status.value, row.has_active_run) for row in snapshot.sessions}
         assert snapshot.is_complete
@@ -370,9 +370,9 @@ async def test_after_any_history_a_glance_shows_what_a_sweep_would(seed: int, *,
 
 async def test_a_page_that_cannot_be_read_in_a_glance_makes_it_a_sweep() -> None:
     box = Box().crowd(50)
-    await box.lister.glance(())
+    await box.lister.incremental(())
     sound, box.broken = box.asked[:], 1
-    snapshot = await box.lister.glance(())
+    snapshot = await box.lister.incremental(())
     assert snapshot.is_complete
     assert snapshot.is_sweep
     assert len(snapshot.sessions) == 50

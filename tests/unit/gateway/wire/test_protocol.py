@@ -240,7 +240,7 @@ def test_a_hundred_thousand_broken_frames() -> None:
         answer = _asked().receive(data)
         assert _is_sound(answer), data
         seen[type(answer).__name__] = seen.get(type(answer).__name__, 0) + 1
-    assert set(seen) == {"Response", "Event", "Malformed", "NoneType"}, "every way through is reached"
+    assert set(seen) == {"Response", "EventFrame", "Malformed", "NoneType"}, "every way through is reached"
 
 
 @given(data=st.binary(max_size=200) | st.text(max_size=200))
