@@ -175,11 +175,13 @@ class Daemon:
             self.parts.ledger.name_gateways(places_of(self.parts.loaded), self.parts.clock.now().wall)
 
     async def _end(self, name: str) -> None:
-        self._one_watch.forget(name)
         runner, task = self._runners.pop(name), self._tasks.pop(name)
         self._scheduler.remove_job(name)
         runner.stop()
         await task
+        self._one_watch.forget(
+            name
+        )  # its last pass, too, which may have led elsewhere than the next one under this name
 
     async def _until_stopped(self, side: asyncio.Task[None]) -> None:
         while not self._stop.is_set():
@@ -229,15 +231,18 @@ class Daemon:
 
     def _look_for_twins(self, report: PassReport) -> None:
         """Not from here: it may be this very pass's runner that has to end."""
-        if (twin := self._one_watch.note(report, self.parts.loaded, self.parts.written)) is not None:
-            self._spawn(partial(self._refuse, twin))
+        twin = self._one_watch.note(report, self.parts.loaded, self.parts.written)
+        if twin is not None and (runner := self._runners.get(twin.name)) is not None:
+            self._spawn(partial(self._refuse, twin, runner))
         for name in self._one_watch.freed(report):
             self._spawn(partial(self._watch_again, name))
 
-    async def _refuse(self, twin: Twin) -> None:
-        """Two names lead to one gateway: the later one is not watched, and its open matters go on under the other."""
+    async def _refuse(self, twin: Twin, runner: Runner) -> None:
+        """Two names lead to one gateway: the later one, which ``runner`` watches, is not watched, and its open matters go on
+        under the other. After a reload meanwhile the name may lead elsewhere: then it has another runner."""
         async with self._reloading:
-            if self._stop.is_set() or not {twin.name, twin.watched_as} <= set(self._runners):
+            is_as_found = self._runners.get(twin.name) is runner and twin.watched_as in self._runners
+            if self._stop.is_set() or not is_as_found:
                 return
             await self._end(twin.name)
             self._one_watch.refuse(twin)

@@ -143,6 +143,23 @@ async def test_a_name_that_was_taken_away_gets_its_watch_back(desk: Desk) -> Non
             assert desk.refused() == ["again"]
 
 
+async def test_what_was_found_of_a_name_before_a_reload_is_not_held_against_it(desk: Desk) -> None:
+    """A finding that waited for the reload ended the watch over another, honest gateway."""
+    async with gateway_of("2026.9.6", 1) as one, gateway_of("2026.9.6", 2) as other:
+        desk.write(("home", one, ""), ("again", one, "/2"))
+        async with desk.running() as daemon:
+            await until(lambda: "again" in daemon._runners)
+            before = daemon._runners["again"]
+            await until(lambda: "again" in daemon._one_watch.refused)
+            found = daemon._one_watch.refused["again"]
+            desk.write(("home", one, ""), ("again", other, "/2"))
+            await daemon.reload()
+            await daemon._refuse(found, before)
+            assert desk.watched() == ["again", "home"]
+            await desk.passes("again", 2)
+            assert desk.refused() == ["again"]
+
+
 async def test_another_process_of_the_gateway_is_asked_anew(desk: Desk) -> None:
     """The address that it was reached at may lead elsewhere by then."""
     async with gateway_of("2026.9.6") as gateway:
