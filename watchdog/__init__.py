@@ -6,8 +6,10 @@ One direction::
     (observation)     (signals)     (health)     (may we? how?)        (step)    (deed)        (what was done, what is owed)
 
 Nothing flows back except through the ledger and the next observation. Start reading at ``service.watch.Watch.pass_once``,
-which walks that line once; ``core`` decides, ``gateway`` speaks OpenClaw, ``service`` runs, ``adapters`` touch the
-outside, ``daemon`` puts it together, ``cli`` is what people type, ``simulator`` is a gateway in a box.
+which walks that line once; ``core`` decides, ``gateway`` speaks OpenClaw, ``discovery`` finds gateways,
+``service`` runs; ``ledger``, ``notify``, ``status``, ``replay`` and ``gateway_restart`` are one feature each;
+``adapters`` touch the outside, ``config`` is the YAML, ``daemon`` puts it together, ``cli`` is what people type.
+Beside the package, ``openclaw_simulator`` is a gateway in a box.
 
 What must hold whatever happens:
 

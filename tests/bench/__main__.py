@@ -16,18 +16,18 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.bench import acting, finding, glancing, scale, tables
+from tests.bench import detection, partial_polls, reaction, scale, tables
 from tests.bench.crowd import KEEPS_ALL, ORIGINAL, Crowd
-from tests.bench.judging import judged
+from tests.bench.daemon_alone import Post, Watched
+from tests.bench.decision_speed import judged
+from tests.bench.one_look import Look, by_command, over_socket
 from tests.bench.pages import paged
-from tests.bench.polling import Look, by_command, over_socket
-from tests.bench.spending import idle_share, settle
-from tests.bench.watching import Post, Watched
+from tests.bench.usage import idle_share, settle
+from tests.e2e.harness.conditions import monotonic
 from tests.e2e.harness.failures import HarnessError
 from tests.e2e.harness.releases import V9_6
-from tests.e2e.harness.waiting import monotonic
 from tests.e2e.harness.world import World
-from watchdog.gateway.listing import PAGE_SIZE
+from watchdog.gateway.sessions.pages import PAGE_SIZE
 
 SMALL, MANY, LARGE = 35, 1_000, 10_000
 LIVE = 5
@@ -153,13 +153,13 @@ def main() -> int:
     print("[bench] a real gateway is being started (and installed, the first time)", file=sys.stderr, flush=True)
     try:
         if options.acted:
-            acting.run(out)
+            reaction.run(out)
             return 0
         with temporary_world() as world:
             if options.glances:
-                glancing.run(out, world, sizes=(SMALL, MANY, LARGE))
+                partial_polls.run(out, world, sizes=(SMALL, MANY, LARGE))
             elif options.found:
-                finding.run(out, world, sessions=LARGE)
+                detection.run(out, world, sessions=LARGE)
             else:
                 run(Bench(world), large=options.large)
     except HarnessError as problem:

@@ -17,12 +17,12 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.e2e.harness.conditions import until
 from tests.e2e.harness.failures import HarnessError
 from tests.e2e.harness.provider import Silence
 from tests.e2e.harness.routes import Web
 from tests.e2e.harness.runs import finished
 from tests.e2e.harness.stores import database_path
-from tests.e2e.harness.waiting import until
 from tests.e2e.harness.world import World
 
 KEEPS_ALL: dict[str, Any] = {"session": {"maintenance": {"maxEntries": 1_000_000}}}

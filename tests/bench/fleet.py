@@ -22,7 +22,7 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from tests.e2e.harness.waiting import epoch_ms
+from tests.e2e.harness.conditions import epoch_ms
 
 METHODS = ["health", "sessions.list", "gateway.restart.preflight"] + [f"method.number.{one}" for one in range(463)]
 FILLER = {"agentRuntime": {"id": "openclaw", "source": "implicit"}, "participants": [{"note": "x" * 1200}]}

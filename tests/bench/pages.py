@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from statistics import median
 
-from tests.bench.spending import cpu_of
+from tests.bench.usage import cpu_of
 from tests.e2e.harness.witness import Witness
 from tests.e2e.harness.world import World
 

@@ -17,12 +17,12 @@ from pathlib import Path
 import psutil
 
 from watchdog.adapters.clock import SystemClock
-from watchdog.adapters.host import Host
+from watchdog.adapters.host import LocalHost
 from watchdog.gateway.client import GatewayClient
-from watchdog.gateway.endpoint import Endpoint
-from watchdog.gateway.identity import DeviceIdentity
-from watchdog.gateway.link import Credentials
-from watchdog.gateway.secrets import Secret
+from watchdog.gateway.wire.connection import SignInSecrets
+from watchdog.gateway.wire.endpoint import Endpoint
+from watchdog.gateway.wire.identity import DeviceIdentity
+from watchdog.service.secret import Secret
 
 WARM_UP = 5
 
@@ -43,11 +43,11 @@ def client_of(url: str, token: str, folder: Path) -> GatewayClient:
     device = DeviceIdentity.load_or_create(folder / "device.pem")
     return GatewayClient(
         "bench",
-        lambda: Endpoint(url, Credentials(Secret(token))),
+        lambda: Endpoint(url, SignInSecrets(Secret(token))),
         device=device,
         probe_device=device,
         clock=SystemClock(),
-        host=Host(),
+        host=LocalHost(),
     )
 
 

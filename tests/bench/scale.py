@@ -25,7 +25,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.spending import MIB, cpu_of
+from tests.bench.usage import MIB, cpu_of
 
 EVERY = 30.0
 ROOT = Path(__file__).parents[2]

@@ -12,11 +12,11 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.judging import Judged
+from tests.bench.daemon_alone import Watched
+from tests.bench.decision_speed import Judged
+from tests.bench.one_look import Look
 from tests.bench.pages import Paged
-from tests.bench.polling import Look
-from tests.bench.spending import MIB
-from tests.bench.watching import Watched
+from tests.bench.usage import MIB
 from tests.e2e.harness.install import Installation
 
 RESIDENT_TARGETS = {1_000: 64, 10_000: 110}

@@ -16,9 +16,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.conformance.running import RECORD, Report, compare_all
+from tests.conformance.comparison import RECORD, Report, compare_all
 from tests.e2e.harness.releases import RELEASES, V4_14, Release
-from tests.unit.simulator.contract_scenarios import SCENARIOS
+from tests.unit.openclaw_simulator.contract_scenarios import SCENARIOS
 
 
 def main(words: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""A real gateway with a mock model as a :class:`~tests.unit.simulator.contract.GatewayUnderTest`.
+"""A real gateway with a mock model as a :class:`~tests.unit.openclaw_simulator.contract.GatewayUnderTest`.
 
 Many scenarios share one gateway at a time, because starting one costs more than most scenarios do. What they must not
 share is said by :class:`Shared`: a gateway is killed for all of them at once, when every one has come to that point.
@@ -17,7 +17,7 @@ from tests.e2e.harness.failures import Refused
 from tests.e2e.harness.provider import Call, Mode, Silence, Status, Stream, Tools
 from tests.e2e.harness.witness import DeviceKey, Witness
 from tests.e2e.harness.world import World
-from tests.unit.simulator.contract import ALL, BACKEND, Reply, name_of
+from tests.unit.openclaw_simulator.contract import ALL, BACKEND, Reply, name_of
 
 _Who = tuple[tuple[str, ...], str, tuple[str, str]]
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness.ending import leave_in_order_when_told
+from tests.e2e.harness.conditions import epoch_ms
 from tests.e2e.harness.releases import V3_24, V5_18, V9_6, Release
-from tests.e2e.harness.waiting import epoch_ms
+from tests.e2e.harness.shutdown import leave_in_order_when_told
 from tests.e2e.harness.world import World
 
 MakeWorld = Callable[..., World]

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.harness.conditions import until
+
 from .harness import healthy
 from .harness.daemon import Watchdog
 from .harness.people import MARK, await_outcome, is_over
@@ -18,7 +20,6 @@ from .harness.releases import V3_24, V4_14, V5_18, V9_6, Release
 from .harness.routes import GroupChat, Listener, PrivateChat, Route
 from .harness.runs import finished, in_model_call
 from .harness.stuck import Stuck, by_kill, by_lost_write
-from .harness.waiting import until
 from .harness.world import World
 
 pytestmark = pytest.mark.e2e

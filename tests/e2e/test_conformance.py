@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from tests.conformance.running import Compared, compare_all
+from tests.conformance.comparison import Compared, compare_all
 from tests.e2e.harness.releases import V3_24, V5_18, V9_6
-from tests.unit.simulator.contract_scenarios import SCENARIOS
+from tests.unit.openclaw_simulator.contract_scenarios import SCENARIOS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.harness.conditions import until
+
 from .harness.cells import Cell, Fleet, NoContainers
 from .harness.daemon import Watchdog
 from .harness.provider import Provider, Silence
 from .harness.stores import stored_entry
 from .harness.stuck import CRON_KEY
-from .harness.waiting import until
 from .harness.witness import Row, Witness
 
 pytestmark = pytest.mark.e2e

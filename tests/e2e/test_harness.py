@@ -9,11 +9,11 @@ import pytest
 
 from tests.e2e.conftest import MakeWorld
 from tests.e2e.harness import healthy, stuck
+from tests.e2e.harness.conditions import until
 from tests.e2e.harness.failures import HarnessError, Refused
 from tests.e2e.harness.releases import RELEASES, V3_24, V4_14, V5_18, V9_6, Release
 from tests.e2e.harness.routes import GroupChat, PrivateChat, Web
 from tests.e2e.harness.runs import after_tool_results, in_first_turn, in_model_call, in_stream, in_tool
-from tests.e2e.harness.waiting import until
 from tests.e2e.harness.witness import READ
 from tests.e2e.harness.world import World
 

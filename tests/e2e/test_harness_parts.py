@@ -12,12 +12,12 @@ import httpx
 import pytest
 
 from tests.e2e.harness import install
+from tests.e2e.harness.conditions import stays, until
 from tests.e2e.harness.failures import HarnessError, Hopeless, InstallError
 from tests.e2e.harness.ports import PortBlock, is_taken
 from tests.e2e.harness.provider import Answer, Held, Mode, Provider, Silence, Status, Stream, Tools
 from tests.e2e.harness.releases import V5_18, Release
 from tests.e2e.harness.telegram import ALICE, BOB, CLAW, FORUM, GENERAL, BotApi, Place
-from tests.e2e.harness.waiting import stays, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 

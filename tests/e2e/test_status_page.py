@@ -15,11 +15,11 @@ import pytest
 
 from tests.e2e.harness.browser import Browser, Tab
 from tests.e2e.harness.install import axe_core
-from tests.unit.status_page import support as world
-from tests.unit.status_page.support import ALICE, BOB, MINUTE, Scripted
-from watchdog.adapters.status_page import Document, Feed, StatusServer
-from watchdog.service.state import document
-from watchdog.service.stating import build, read_record
+from tests.unit.status import support as world
+from tests.unit.status.support import ALICE, BOB, MINUTE, Scripted
+from watchdog.status.document import build, read_record
+from watchdog.status.model import document
+from watchdog.status.server import Document, Feed, StatusServer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 

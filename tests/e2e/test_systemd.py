@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
+from openclaw_simulator.handshake import AccessRules
+from openclaw_simulator.profiles import PROFILES
+from openclaw_simulator.server import SimulatedGateway
+from openclaw_simulator.world import World
+from tests.e2e.harness.conditions import until
 from tests.e2e.harness.user_manager import UserManager, missing
-from tests.e2e.harness.waiting import until
-from watchdog.simulator.handshake import Access
-from watchdog.simulator.profiles import PROFILES
-from watchdog.simulator.server import SimulatedGateway
-from watchdog.simulator.world import World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(missing() is not None, reason=str(missing()))]
 
@@ -54,7 +54,7 @@ class Simulation:
 
     async def _run(self) -> None:
         world = World(PROFILES["2026.9.6"], datetime.now(UTC), 1)  # noqa: TID251 - what a real gateway would read
-        async with SimulatedGateway(world, access=Access(stale_after_ms=None)) as gateway:
+        async with SimulatedGateway(world, access=AccessRules(stale_after_ms=None)) as gateway:
             self.url = gateway.url
             self._ready.set()
             await self._over.wait()

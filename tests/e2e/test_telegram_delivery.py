@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.harness.conditions import until
+
 from .conftest import on
 from .harness.daemon import Watchdog
 from .harness.people import Since, await_outcome, incident_of, is_held, is_over, strand
@@ -14,7 +16,6 @@ from .harness.releases import V3_24, V5_18, V9_6
 from .harness.routes import TelegramDm, TelegramGroup
 from .harness.runs import Run, in_model_call
 from .harness.telegram import ALICE, BOB, TEAM, Chat
-from .harness.waiting import until
 from .harness.world import World
 
 pytestmark = pytest.mark.e2e

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.e2e.harness.conditions import until
+
 from .conftest import MakeWorld, on
 from .harness.daemon import Watchdog
 from .harness.people import (
@@ -26,7 +28,6 @@ from .harness.routes import PrivateTopic, TelegramDm, TelegramGroup, TelegramRou
 from .harness.runs import Run, finished, in_model_call, warm_up
 from .harness.stuck import Stuck, by_kill, by_lost_write
 from .harness.telegram import ALICE, BOB, CLAW, FORUM, TEAM, WORK_CLAW, Chat, Person, Place
-from .harness.waiting import until
 from .harness.world import World
 
 pytestmark = pytest.mark.e2e

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.harness.conditions import until
+
 from .conftest import MakeWorld
 from .harness.daemon import Watchdog
 from .harness.people import Since, await_outcome, require_answered_once, strand
@@ -14,7 +16,6 @@ from .harness.routes import TelegramDm, TelegramGroup
 from .harness.runs import finished
 from .harness.stuck import Stuck
 from .harness.telegram import ALICE, BOB, TEAM
-from .harness.waiting import until
 from .harness.world import World
 
 pytestmark = pytest.mark.e2e

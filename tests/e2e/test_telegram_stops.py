@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.harness.conditions import until
+
 from .conftest import MakeWorld
 from .harness import healthy
 from .harness.daemon import Watchdog
@@ -15,7 +17,6 @@ from .harness.routes import TelegramGroup, TelegramRoute, TelegramTopic
 from .harness.runs import in_model_call
 from .harness.stuck import by_kill
 from .harness.telegram import ALICE, BOB, FORUM, TEAM
-from .harness.waiting import until
 from .harness.world import World
 
 pytestmark = pytest.mark.e2e

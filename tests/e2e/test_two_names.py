@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.harness.conditions import until
 from tests.faults.proxy import Proxy
 
 from .harness.daemon import Watchdog
@@ -16,7 +17,6 @@ from .harness.releases import V3_24
 from .harness.routes import Web
 from .harness.runs import in_model_call
 from .harness.stuck import by_kill
-from .harness.waiting import until
 from .harness.world import World
 
 pytestmark = pytest.mark.e2e

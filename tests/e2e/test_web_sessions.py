@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.harness.conditions import monotonic, until
+
 from .harness import healthy
 from .harness.daemon import Watchdog
 from .harness.healthy import Bystander
@@ -29,7 +31,6 @@ from .harness.stuck import (
     by_termination,
     lock_transcript,
 )
-from .harness.waiting import monotonic, until
 from .harness.world import World
 
 pytestmark = pytest.mark.e2e

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from tests.faults.tally import Incident
+
 from .churn import Turn, by_session
-from .reckoning import Incident
 
 
 class Fate(StrEnum):

@@ -12,11 +12,11 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from random import Random
 
+from tests.e2e.harness.conditions import epoch_ms, monotonic, until
 from tests.e2e.harness.daemon import Line, Watchdog
 from tests.e2e.harness.failures import HarnessError, Hopeless, Refused
 from tests.e2e.harness.provider import Answer, Call, Silence, Stream
 from tests.e2e.harness.stores import stored_entry
-from tests.e2e.harness.waiting import epoch_ms, monotonic, until
 from tests.e2e.harness.witness import Row
 from tests.e2e.harness.world import World
 
@@ -31,7 +31,7 @@ SLOW = 0.2
 AT_ONCE = 8
 """Sessions that are written to side by side."""
 FRESH_AFTER = 40
-"""Turns after which a person begins a fresh session: transcripts that only grow make a gateway slow."""
+"""PassSlots after which a person begins a fresh session: transcripts that only grow make a gateway slow."""
 PATIENCE = 60.0
 """Seconds until a turn that comes to no end is called dead (its row says ``running``) or never begun."""
 
@@ -259,7 +259,7 @@ def _is_running(turn: Turn, row: Row) -> bool:
 
 
 def by_session(turns: list[Turn]) -> dict[str, list[Turn]]:
-    """Turns of each session, in the order in which they were begun."""
+    """PassSlots of each session, in the order in which they were begun."""
     found = defaultdict(list)
     for turn in turns:
         found[turn.key].append(turn)

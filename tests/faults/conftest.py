@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness.ending import leave_in_order_when_told
-from tests.e2e.harness.waiting import monotonic
+from tests.e2e.harness.conditions import monotonic
+from tests.e2e.harness.shutdown import leave_in_order_when_told
 
 from . import report
 from .report import Row

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from openclaw_simulator import sessions as turns
+from openclaw_simulator.profiles import PROFILES
+from openclaw_simulator.sessions import Address
+from openclaw_simulator.world import World
 from watchdog.adapters.clock import SystemClock
-from watchdog.simulator import sessions as turns
-from watchdog.simulator.profiles import PROFILES
-from watchdog.simulator.sessions import Address
-from watchdog.simulator.world import World
 
 REQUEST = "list the bridges of the town"
 

@@ -17,12 +17,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from openclaw_simulator.handshake import AccessRules
+from openclaw_simulator.world import World
+from tests.e2e.harness.conditions import until
 from tests.e2e.harness.daemon import REPOSITORY
-from tests.e2e.harness.waiting import until
 from tests.unit.crash.stage import NotingGateway, stuck_world
 from watchdog.adapters.clock import SystemClock
-from watchdog.simulator.handshake import Access
-from watchdog.simulator.world import World
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class Simulation:
         self.gateway: NotingGateway
 
     async def _run(self) -> None:
-        self.gateway = NotingGateway(self._make(), self.state_dir, access=Access(stale_after_ms=None))
+        self.gateway = NotingGateway(self._make(), self.state_dir, access=AccessRules(stale_after_ms=None))
         async with self.gateway:
             self._ready.set()
             await self._over.wait()
@@ -137,7 +137,7 @@ def _replace(path: Path, document: object) -> None:
 async def _serve(folder: Path) -> None:
     over, clock = asyncio.Event(), SystemClock()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
-    gateway = NotingGateway(stuck_world("2026.3.24"), folder / "openclaw", access=Access(stale_after_ms=None))
+    gateway = NotingGateway(stuck_world("2026.3.24"), folder / "openclaw", access=AccessRules(stale_after_ms=None))
     async with gateway:
         _replace(folder / "place.json", {"url": gateway.url, "token": gateway.access.token})
         while not over.is_set():

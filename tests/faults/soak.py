@@ -22,17 +22,17 @@ from typing import Any
 
 import psutil
 
+from tests.e2e.harness.conditions import monotonic
 from tests.e2e.harness.daemon import Watchdog
-from tests.e2e.harness.ending import leave_in_order_when_told
 from tests.e2e.harness.failures import HarnessError, Hopeless
 from tests.e2e.harness.releases import V3_24
-from tests.e2e.harness.waiting import monotonic
+from tests.e2e.harness.shutdown import leave_in_order_when_told
 from tests.e2e.harness.world import World
+from tests.faults.tally import Reckoning, mark_of, reckon
 
 from .balance import Balance, Fate, balance
 from .churn import Churn
 from .promptness import delays, sentence
-from .reckoning import Reckoning, mark_of, reckon
 from .webhook import Webhook
 
 RUN_LIMIT = 10

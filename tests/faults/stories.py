@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.harness.conditions import stays
 from tests.e2e.harness.daemon import Watchdog
 from tests.e2e.harness.healthy import Bystander
 from tests.e2e.harness.routes import Web
 from tests.e2e.harness.runs import Run
 from tests.e2e.harness.settings import merged
-from tests.e2e.harness.waiting import stays
 from tests.e2e.harness.world import World
+from tests.faults.tally import Reckoning, reckon
 
-from .reckoning import Reckoning, reckon
 from .webhook import Webhook
 
 OURS = "[openclaw-watchdog "
@@ -53,7 +53,7 @@ def deeds(watchdog: Watchdog) -> int:
 
 
 def turns(world: World) -> int:
-    """Turns of any watchdog's that reached the model."""
+    """PassSlots of any watchdog's that reached the model."""
     return sum(OURS in call.last_said for call in world.provider.calls)
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.harness.conditions import until
 from tests.e2e.harness.install import installed
 from tests.e2e.harness.releases import V3_24, V5_18, V9_6
 from tests.e2e.harness.routes import PrivateChat
 from tests.e2e.harness.runs import in_model_call, in_stream
-from tests.e2e.harness.waiting import until
 from tests.e2e.harness.witness import ADMIN
 from tests.e2e.harness.world import World
+from tests.faults.tally import reckon
 
-from .reckoning import reckon
 from .report import Row
 from .stories import cut, deeds, forget, nothing_for, recovered, watching, web
 from .webhook import Webhook

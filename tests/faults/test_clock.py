@@ -13,13 +13,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from tests.e2e.harness.conditions import epoch_ms
 from tests.e2e.harness.daemon import Line, Watchdog
 from tests.e2e.harness.failures import InstallError
 from tests.e2e.harness.install import libfaketime
-from tests.e2e.harness.waiting import epoch_ms
+from tests.faults.tally import reckon
 from tests.unit.crash.stage import KEY
 
-from .reckoning import reckon
 from .report import Row
 from .simulation import SimulationProcess
 from .test_ledger import settings

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.harness.conditions import stays, until
 from tests.e2e.harness.daemon import Watchdog
-from tests.e2e.harness.waiting import stays, until
+from tests.faults.tally import reckon
 
 from . import crowds
-from .reckoning import reckon
 from .report import Row
 from .simulation import Simulation
 from .test_ledger import sends, settings, twice

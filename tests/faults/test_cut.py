@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.harness.conditions import stays, until
 from tests.e2e.harness.daemon import REPOSITORY
 from tests.e2e.harness.provider import Silence
 from tests.e2e.harness.releases import V3_24, V9_6, Release
-from tests.e2e.harness.waiting import stays, until
 from tests.e2e.harness.witness import Row as SessionRow
 from tests.e2e.harness.world import World
 from tests.unit.crash.lives import CutAt, Launcher, Life, Record, launching

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import healthy
+from tests.e2e.harness.conditions import stays
 from tests.e2e.harness.releases import V3_24, V4_14, V9_6
 from tests.e2e.harness.runs import after_tool_results, in_model_call, in_stream
 from tests.e2e.harness.stuck import by_restart_in_place, frozen
-from tests.e2e.harness.waiting import stays
 from tests.e2e.harness.world import World
 
 from .report import Row

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.harness.conditions import stays, until
 from tests.e2e.harness.daemon import Watchdog
-from tests.e2e.harness.waiting import stays, until
+from tests.faults.tally import reckon
 from tests.unit.crash.stage import stuck_world
 
-from .reckoning import reckon
 from .report import Row
 from .simulation import Simulation
 from .webhook import Webhook

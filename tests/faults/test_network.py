@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.harness.conditions import until
 from tests.e2e.harness.daemon import Watchdog
 from tests.e2e.harness.releases import V3_24
 from tests.e2e.harness.runs import Run, in_model_call
-from tests.e2e.harness.waiting import until
 from tests.e2e.harness.world import World
 
 from .proxy import Proxy

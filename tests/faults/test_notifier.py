@@ -10,8 +10,8 @@ from random import Random
 import pytest
 
 from tests.unit.service.world import World, dead
-from watchdog.adapters.notify import Notifier, targets_from
-from watchdog.adapters.notify_senders import DeliveryFailed
+from watchdog.notify.delivery import Notifier, targets_from
+from watchdog.notify.senders import DeliveryFailed
 from watchdog.service.ledger import Message
 
 from .report import Row

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.harness.conditions import until
 from tests.e2e.harness.provider import Silence
 from tests.e2e.harness.releases import V3_24, V4_14, V5_18
 from tests.e2e.harness.runs import in_model_call
 from tests.e2e.harness.stuck import by_kill, lock_transcript
-from tests.e2e.harness.waiting import until
 from tests.e2e.harness.world import World
+from tests.faults.tally import reckon
 
-from .reckoning import reckon
 from .report import Row
 from .stories import OURS, cut, deeds, nothing_for, recovered, turns, watching, web
 from .webhook import Webhook

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from tests.fuzz.living import Life, live
+from tests.fuzz.lives import Life, live
 
 BATCH = 40
 

@@ -9,8 +9,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.e2e.harness.conditions import until
 from tests.e2e.harness.daemon import Watchdog
-from tests.e2e.harness.waiting import until
 from tests.faults.simulation import Simulation
 from tests.unit.crash.stage import stuck_world
 

@@ -9,15 +9,15 @@ from datetime import timedelta
 
 from tests.incidents.cases import Case, Expect, Right, See, names_like, span
 from tests.incidents.script import BYSTANDER, NAME, ScriptedGateway, Sent, World
-from watchdog.adapters.ledger import Ledger
-from watchdog.adapters.unmetered import NoMeter
 from watchdog.config import parse
 from watchdog.core.policy import Step
 from watchdog.core.verdict import Verdict
-from watchdog.service.events import RecordedLog
+from watchdog.ledger.ledger import SqliteLedger
+from watchdog.service.events import MemoryLog
 from watchdog.service.ledger import MessageKind
-from watchdog.service.planning import Action, Decision
-from watchdog.service.report import PassReport
+from watchdog.service.null_meter import NullMeter
+from watchdog.service.pass_report import PassReport
+from watchdog.service.plan import Action, Decision
 from watchdog.service.watch import Watch, may_act
 
 SOONEST = 0.2
@@ -122,8 +122,8 @@ class Player:
     """Every poll reads every row, as on a gateway whose lists cannot be read in part."""
     world: World = field(init=False)
     watch: Watch = field(init=False)
-    ledger: Ledger = field(init=False)
-    log: RecordedLog = field(init=False, default_factory=RecordedLog)
+    ledger: SqliteLedger = field(init=False)
+    log: MemoryLog = field(init=False, default_factory=MemoryLog)
     played: Played = field(init=False)
     _failures: int = field(init=False, default=0)
     _poll: float = field(init=False)
@@ -133,7 +133,7 @@ class Player:
         self.world.bystanders = self.bystanders
         loaded = parse(self.case.config, file=f"{self.case.name}.config", env={})
         self._poll = loaded.config.poll_every.total_seconds()
-        self.ledger = Ledger.in_memory(wall=lambda: self.world.now().wall)
+        self.ledger = SqliteLedger.in_memory(wall=lambda: self.world.now().wall)
         self.watch = Watch(
             gateway=ScriptedGateway(self.world, may_act(loaded.policy_book), reads_all=self.reads_all),
             book=loaded.policy_book,
@@ -141,7 +141,7 @@ class Player:
             notes=_Notes(),
             clock=self.world,
             log=self.log,
-            meter=NoMeter(),
+            meter=NullMeter(),
             poll_every=loaded.config.poll_every,
         )
         self.played = Played(self.case, seen={name: [] for name in self.world.sessions})

@@ -22,12 +22,12 @@ from tests.incidents.wire import Era, Json
 from watchdog.core.model import Lock, LockSight, Moment, ReplyAddress, Session, Snapshot
 from watchdog.core.policy import Step
 from watchdog.gateway.client import GatewayClient
-from watchdog.gateway.endpoint import Endpoint
-from watchdog.gateway.frames import WireError
-from watchdog.gateway.hello import Hello
-from watchdog.gateway.identity import DeviceIdentity
-from watchdog.gateway.link import Link
-from watchdog.gateway.refusals import refusal
+from watchdog.gateway.wire.connection import Link
+from watchdog.gateway.wire.endpoint import Endpoint
+from watchdog.gateway.wire.handshake import Hello
+from watchdog.gateway.wire.identity import DeviceIdentity
+from watchdog.gateway.wire.protocol import WireError
+from watchdog.gateway.wire.refusals import refusal
 from watchdog.service import errors
 
 BEGINNING = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -677,8 +677,8 @@ class ScriptedGateway(GatewayClient):
     def _link_to(self, world: World, scopes: tuple[str, ...], *, is_probe: bool) -> ScriptedLink:
         return ScriptedLink(world, scopes, is_probe=is_probe)
 
-    async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
-        self.made.append(await super().list_sessions(keen, sweep=sweep or self._reads_all))
+    async def list_sessions(self, always_read: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
+        self.made.append(await super().list_sessions(always_read, sweep=sweep or self._reads_all))
         return self.made[-1]
 
     async def prepare(

@@ -25,7 +25,7 @@ from rich.table import Table
 from tests.incidents.cases import families
 from tests.mutants.guards import GUARDS, Guard
 from tests.mutants.matrix import lines
-from tests.mutants.running import Done, prepare, run_pytest
+from tests.mutants.runner import Done, prepare, run_pytest
 
 ROOT = Path(__file__).parents[2]
 CORPUS = "tests/unit/incidents/test_corpus.py"
@@ -51,7 +51,7 @@ class Result:
 
 def _copy() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="mutants-"))
-    for name in ("watchdog", "tests"):
+    for name in ("watchdog", "openclaw_simulator", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=_IGNORED)
     for name in ("pyproject.toml", "config"):
         source = ROOT / name

@@ -25,13 +25,13 @@ from rich.text import Text
 
 from tests.e2e.harness.browser import Browser, Tab
 from tests.unit.service.world import FakeClock, World, dead, lenient, tail_of
-from tests.unit.status_page.support import NOW, Scripted, full_document
-from watchdog.adapters.logs import LogFormat, configure
-from watchdog.adapters.status_page import Feed, StatusServer
-from watchdog.cli.frames import top_frame
+from tests.unit.status.support import NOW, Scripted, full_document
+from watchdog.adapters.logs import OutputFormat, configure
+from watchdog.cli.render import top_frame
 from watchdog.core.policy import PolicyBook, Step
 from watchdog.service.events import Event
 from watchdog.service.ledger import Message
+from watchdog.status.server import Feed, StatusServer
 
 DOCS = Path(__file__).parents[2] / "docs"
 LARGEST = 150_000
@@ -84,7 +84,7 @@ async def a_day() -> tuple[RenderableType, RenderableType]:
     """What is logged and what is told while one session is recovered and another one is given up."""
     lines, clock = Terminal(), FakeClock()
     world = World(book=PolicyBook(default=lenient(ladder=(Step.RESUME, Step.NEW))), clock=clock)
-    log = configure(LogFormat.CONSOLE, stream=lines, clock=clock, environ={})
+    log = configure(OutputFormat.CONSOLE, stream=lines, clock=clock, environ={})
     world.log = log  # type: ignore[assignment]
     world.watch = world.new_watch()
     log.event(Event.CONFIG_LOADED, source="watchdog.yaml")

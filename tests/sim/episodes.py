@@ -11,35 +11,35 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import cast
 
-from tests.sim import judging
-from tests.sim.judging import Judge, Tally, Violation
+from openclaw_simulator.faults import Wire
+from openclaw_simulator.handshake import AccessRules
+from openclaw_simulator.locks import lock_holder
+from openclaw_simulator.profiles import PROFILES
+from openclaw_simulator.world import World
+from tests.sim import judge as judging
+from tests.sim.judge import Judge, Tally, Violation
 from tests.sim.lives import KeptNotes, Killed, Life, LivedLedger
-from tests.sim.pacing import SkippingRunner
+from tests.sim.paced_runner import SkippingRunner
 from tests.sim.people import Company, Habits, People
 from tests.sim.timeline import HostClock, Timeline, VirtualLoop
 from tests.sim.weather import Weather
-from tests.sim.wiring import Wiring
-from watchdog.adapters.ledger import Ledger
-from watchdog.adapters.unmetered import NoMeter
+from tests.sim.wire import Wiring
 from watchdog.config.models import Config
 from watchdog.config.policybook import build_policy_book
 from watchdog.core.model import Lock, LockSight, ReplyAddress
 from watchdog.core.policy import PolicyBook
 from watchdog.gateway.client import GatewayClient
-from watchdog.gateway.endpoint import Endpoint
-from watchdog.gateway.identity import DeviceIdentity
-from watchdog.gateway.link import Credentials
-from watchdog.gateway.secrets import Secret
+from watchdog.gateway.wire.connection import SignInSecrets
+from watchdog.gateway.wire.endpoint import Endpoint
+from watchdog.gateway.wire.identity import DeviceIdentity
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.errors import LedgerError
-from watchdog.service.events import Event, RecordedLog
+from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import Ledger as LedgerPort
-from watchdog.service.report import PassReport
+from watchdog.service.null_meter import NullMeter
+from watchdog.service.pass_report import PassReport
+from watchdog.service.secret import Secret
 from watchdog.service.watch import Watch, may_act
-from watchdog.simulator.faults import Wire
-from watchdog.simulator.handshake import Access
-from watchdog.simulator.locks import lock_holder
-from watchdog.simulator.profiles import PROFILES
-from watchdog.simulator.world import World
 
 GATEWAY = "home"
 STATE_DIR = "/simulated/.openclaw"
@@ -172,7 +172,7 @@ class _SimHost:
 
 
 @dataclass(slots=True)
-class _StoryLog(RecordedLog):
+class _StoryLog(MemoryLog):
     """Hands the events of a story to the judge, and keeps none."""
 
     judge: Judge | None = None
@@ -199,7 +199,7 @@ class Episode:
     weather: Weather = field(init=False)
     people: People = field(init=False)
     _wiring: Wiring = field(init=False)
-    _ledger: Ledger = field(init=False)
+    _ledger: SqliteLedger = field(init=False)
     _life: Life = field(init=False)
     _lives: int = field(init=False, default=0)
     _passes: int = field(init=False, default=0)
@@ -215,7 +215,7 @@ class Episode:
         self.world.run_timeout_seconds = setting.run_timeout
         self.timeline = Timeline(self.world)
         self._rng = Random(setting.seed + 1)
-        self._ledger = Ledger.in_memory(wall=lambda: self.timeline.wall)
+        self._ledger = SqliteLedger.in_memory(wall=lambda: self.timeline.wall)
         self.judge = Judge(self.world, self.timeline, self._ledger, self.book, GATEWAY)
         self.judge.explain = self._explain
         self._life = Life(0)
@@ -223,7 +223,7 @@ class Episode:
         self._wiring = Wiring(
             self.world,
             self.timeline,
-            Access(stale_after_ms=None),
+            AccessRules(stale_after_ms=None),
             wire,
             setting.travel,
             self.judge.asked,
@@ -301,7 +301,7 @@ class Episode:
         device, probe = _devices(self.setting.seed)
         state_dir = None if self.setting.is_remote else STATE_DIR
         endpoint = Endpoint(
-            "ws://127.0.0.1:18789", Credentials(Secret(self._wiring.access.token)), state_dir, GATEWAY_PID
+            "ws://127.0.0.1:18789", SignInSecrets(Secret(self._wiring.access.token)), state_dir, GATEWAY_PID
         )
         client = GatewayClient(
             GATEWAY,
@@ -313,7 +313,7 @@ class Episode:
             steps=may_act(self.book),
             dial=self._wiring.dial_for(life),
         )
-        watch = Watch(client, self.book, ledger, KeptNotes(life, self._notes), clock, log, NoMeter())
+        watch = Watch(client, self.book, ledger, KeptNotes(life, self._notes), clock, log, NullMeter())
         self._watch = watch
         runner = SkippingRunner(
             watch, watch.poll_every, clock, log, Random(self.setting.seed + life.number), self._after_pass, _no_failure

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.effects import LEDGER_WRITES
-from watchdog.adapters.ledger import Ledger
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.ledger import Message
 
 
@@ -49,7 +49,7 @@ class LivedLedger:
     """The real ledger as one life sees it: every change is an effect, and none comes through after its end."""
 
     def __init__(
-        self, ledger: Ledger, life: Life, note: Callable[[str, Sequence[Any], dict[str, Any]], None] | None = None
+        self, ledger: SqliteLedger, life: Life, note: Callable[[str, Sequence[Any], dict[str, Any]], None] | None = None
     ) -> None:
         self._ledger = ledger
         self._life = life

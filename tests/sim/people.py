@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from watchdog.core.model import SessionKind
-from watchdog.simulator import sessions as turns
-from watchdog.simulator.people import key_of_chat
-from watchdog.simulator.process import Phase
-from watchdog.simulator.records import Person
-from watchdog.simulator.sessions import Activity, Address, Origin, Step, Turn
-from watchdog.simulator.traffic import turn_of
-from watchdog.simulator.world import World
+from openclaw_simulator import sessions as turns
+from openclaw_simulator.people import key_of_chat
+from openclaw_simulator.process import Phase
+from openclaw_simulator.records import Person
+from openclaw_simulator.sessions import Activity, ActivityStep, Address, ConversationKind, Origin, Turn
+from openclaw_simulator.world import World
+from tests.simulator.traffic import turn_of
 
 HOUR = 3600.0
 _WEIGHTS = (
@@ -185,7 +184,7 @@ class People:
                 return world.chat.person_writes(key, text, turn, by=who)
         if session.address is not None and session.created_via == "channel":
             return world.chat.person_writes(key, text, turn)
-        if session.kind is SessionKind.CRON and self.rng.random() < 0.5:
+        if session.kind is ConversationKind.CRON and self.rng.random() < 0.5:
             return world.begin(key, text, turn, origin=Origin.CRON, device_id=None)
         origin = Origin.AGENT if self.rng.random() < 0.2 else Origin.WEB
         return world.begin(key, text, turn, origin=origin, device_id="control-ui")
@@ -217,8 +216,8 @@ class People:
                 return turns.stays_silent()
             case "retries":
                 attempts, seconds = rng.randint(2, 8), rng.uniform(2, 60)
-                steps = (Step(Activity.RETRY, seconds),) * attempts
-                return Turn((*steps, Step(Activity.SILENT, 3.0)))
+                steps = (ActivityStep(Activity.RETRY, seconds),) * attempts
+                return Turn((*steps, ActivityStep(Activity.SILENT, 3.0)))
             case "fails":
                 return turn_of("retries", rng)
             case "approval":
@@ -229,10 +228,10 @@ class People:
                 return turns.asks_question()
             case "compacts":
                 return turns.compacts(rng.uniform(20, 900))
-            case "children" if world.sessions[key].kind is not SessionKind.SUBAGENT:
+            case "children" if world.sessions[key].kind is not ConversationKind.SUBAGENT:
                 work = rng.choice((turns.answers(rng.uniform(5, 3000)), turns.uses_tools(4, rng.uniform(5, 300))))
                 return turns.spawns(((f"agent:main:subagent:of-{key.rpartition(':')[2]}", work),))
             case "empty":
-                return Turn((Step(Activity.SILENT, 1.0),), answer="")
+                return Turn((ActivityStep(Activity.SILENT, 1.0),), answer="")
             case _:
                 return turns.answers(rng.uniform(2, 60))

@@ -11,8 +11,8 @@ import math
 import selectors
 from datetime import UTC, datetime, timedelta
 
+from openclaw_simulator.world import World
 from watchdog.core.model import Moment
-from watchdog.simulator.world import World
 
 
 class Stalled(Exception):

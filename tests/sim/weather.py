@@ -8,17 +8,17 @@ from datetime import timedelta
 from enum import StrEnum
 from random import Random
 
+from openclaw_simulator import sessions as turns
+from openclaw_simulator.faults import ALL_KINDS, Armed, Fault, FaultKind, Wire, schedule
+from openclaw_simulator.process import Phase
+from openclaw_simulator.world import World
 from tests.sim.timeline import Timeline
-from watchdog.simulator import sessions as turns
-from watchdog.simulator.faults import ALL_KINDS, Armed, Fault, FaultKind, Wire, schedule
-from watchdog.simulator.process import Phase
-from watchdog.simulator.world import World
 
 FOREIGN_PID = 31337
 
 
 class Trouble(StrEnum):
-    """Faults beside those of ``simulator.faults``."""
+    """Faults beside those of ``openclaw_simulator.faults``."""
 
     WATCHDOG_KILLED = "watchdog_killed"
     CLOCKS_SET = "clocks_set"

@@ -53,15 +53,6 @@ _STRENGTH = (Lock.HELD_BY_GATEWAY, Lock.HELD_BY_OTHER, Lock.UNREADABLE, Lock.OWN
 
 
 @dataclass(frozen=True, slots=True)
-class OwnUsage:
-    """What this process uses now."""
-
-    rss_bytes: int
-    open_files: int
-    cpu_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class _Store:
     """One ``sessions.json``: which transcript files each session id has."""
 
@@ -102,8 +93,8 @@ def _chats_in(value: object, depth: int = 0) -> set[str]:
     return here | {found for one in value.values() for found in _chats_in(one, depth + 1)}
 
 
-class Host:
-    """This machine. Also what ``watchdog.gateway.discovery`` asks about processes and accounts."""
+class LocalHost:
+    """This machine. Also what ``watchdog.discovery.profiles`` asks about processes and accounts."""
 
     def __init__(self, *, proc: Path = Path("/proc"), platform: str = sys.platform) -> None:
         self._proc = proc
@@ -366,13 +357,6 @@ class Host:
                 if len(fields) > _INODE and fields[_INODE] != b"0":  # without an inode nobody has it open
                     return int(fields[_UID])
         return None
-
-    def own_usage(self) -> OwnUsage:
-        """This process's resident memory, open file descriptors and processor time so far."""
-        process = psutil.Process()
-        with process.oneshot():
-            cpu = process.cpu_times()
-            return OwnUsage(process.memory_info().rss, process.num_fds(), cpu.user + cpu.system)
 
     def _start_ticks(self, pid: int) -> int | None:
         """Field 22 of ``/proc/<pid>/stat``, counted after the last parenthesis: the name before it may hold anything."""

@@ -22,10 +22,11 @@ from enum import Enum, StrEnum
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TextIO
 
-from watchdog.adapters.lean_structlog import structlog
+import structlog
+
 from watchdog.core.printable import json_visible, shown_key, visible
 from watchdog.service.errors import WatchdogError
-from watchdog.service.events import LEVELS, Event, Level
+from watchdog.service.events import LEVELS, Event, Severity
 from watchdog.service.ports import Clock
 from watchdog.service.redaction import MASK, Secrets, may_show
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 
-class LogFormat(StrEnum):
+class OutputFormat(StrEnum):
     AUTO = "auto"
     """Console on a terminal, JSON everywhere else (under systemd, in a pipe, in a file)."""
     JSON = "json"
@@ -64,8 +65,8 @@ class StructuredLog:
 
 
 def configure(
-    format: LogFormat | str = LogFormat.AUTO,  # noqa: A002 - the config's own word
-    level: Level | str = Level.INFO,
+    format: OutputFormat | str = OutputFormat.AUTO,  # noqa: A002 - the config's own word
+    level: Severity | str = Severity.INFO,
     stream: TextIO | None = None,
     *,
     secrets: Secrets | None = None,
@@ -77,7 +78,7 @@ def configure(
     ``clock``: stamps lines with its time instead of the system's (accelerated demos, tests).
     """
     stream = sys.stderr if stream is None else stream
-    is_console = _wants_console(LogFormat(format), stream)
+    is_console = _wants_console(OutputFormat(format), stream)
     line = ConsoleLine(colours=_wants_colours(stream, environ)) if is_console else JsonLine()
     processors: list[Processor] = [
         structlog.processors.add_log_level,
@@ -87,7 +88,7 @@ def configure(
     ]
     if is_journal(stream, environ):
         processors.append(_journal_priority)
-    wrapper = structlog.make_filtering_bound_logger(Level(level).rank)
+    wrapper = structlog.make_filtering_bound_logger(Severity(level).rank)
     structlog.configure(
         processors=processors,
         wrapper_class=wrapper,
@@ -103,10 +104,10 @@ def configure(
     return log
 
 
-def _wants_console(chosen: LogFormat, stream: TextIO) -> bool:
+def _wants_console(chosen: OutputFormat, stream: TextIO) -> bool:
     # JOURNAL_STREAM alone says nothing here: terminals opened by a systemd session inherit it. A stream that really is
     # the journal is a socket, never a terminal.
-    return stream.isatty() if chosen is LogFormat.AUTO else chosen is LogFormat.CONSOLE
+    return stream.isatty() if chosen is OutputFormat.AUTO else chosen is OutputFormat.CONSOLE
 
 
 def _wants_colours(stream: TextIO, environ: Mapping[str, str]) -> bool:
@@ -140,7 +141,7 @@ def _stamper(clock: Clock | None) -> Processor:
 
 
 class Redactor:
-    """Turns every value into plain data and masks what must not be shown. Unknown objects become their type's name:
+    """PassSlots every value into plain data and masks what must not be shown. Unknown objects become their type's name:
     a dataclass may hold a person's words, and nobody looks inside before printing it."""
 
     def __init__(self, secrets: Secrets) -> None:
@@ -337,7 +338,8 @@ class _Repeats:
 
 
 class _Bridge(logging.Handler):
-    """Standard-library records as our events. apprise is left out: its warnings name URLs; ``notify`` tells its failures.
+    """Standard-library records as our events. apprise is left out: its warnings name URLs; ``notify.delivery`` tells
+    its failures.
 
     What a library repeats is written once a minute, with the count."""
 

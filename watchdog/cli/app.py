@@ -20,23 +20,23 @@ EX_CONFIG = 78
 MARKUP: Literal["markdown"] = "markdown"
 
 VERBS: Mapping[str, str] = {
-    "run": "running",
-    "check": "checking",
-    "explain": "checking",
-    "status": "observing",
-    "top": "observing",
-    "recover": "recovering",
-    "history": "recording",
-    "replay": "replaying",
-    "pause": "switching",
-    "unpause": "switching",
-    "release": "switching",
-    "doctor": "doctoring",
-    "init": "starting",
-    "demo": "demonstrating",
-    "config": "configuring",
-    "service": "serving",
-    "notify": "notifying",
+    "run": "run",
+    "check": "check",
+    "explain": "check",
+    "status": "status",
+    "top": "status",
+    "recover": "recover",
+    "history": "history",
+    "replay": "replay",
+    "pause": "pause",
+    "unpause": "pause",
+    "release": "pause",
+    "doctor": "doctor",
+    "init": "init",
+    "demo": "demo",
+    "config": "config",
+    "service": "service",
+    "notify": "notify",
 }
 """Every verb, in the order of the help, and the module beside this one whose ``add_to`` brings it."""
 
@@ -114,7 +114,7 @@ def _root(
 
 
 def main() -> None:
-    """Entry point. Turns every known error into one sentence on stderr and the contract's exit code."""
+    """Entry point. PassSlots every known error into one sentence on stderr and the contract's exit code."""
     try:
         app()
     except Leave as leave:

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from watchdog.adapters.host import Host
-from watchdog.adapters.logs import LogFormat, StructuredLog, configure
+from watchdog.adapters.host import LocalHost
+from watchdog.adapters.logs import OutputFormat, StructuredLog, configure
 from watchdog.config import ConfigError, LoadedConfig, load
 from watchdog.core.printable import json_visible, visible
 from watchdog.service.events import Event, Log
@@ -85,7 +85,7 @@ class Setting:
 def read_setting(config: Path | None) -> Setting:
     """Load the configuration; warnings go to stderr. Raises ``ConfigError``."""
     env = dict(os.environ)
-    loaded = load(config, env=env, accounts=Host())
+    loaded = load(config, env=env, accounts=LocalHost())
     for warning in loaded.warnings:
         say_error(f"warning: {warning}")
     return Setting(loaded, env, Secrets())
@@ -93,7 +93,9 @@ def read_setting(config: Path | None) -> Setting:
 
 def service_log(setting: Setting, log_format: str | None) -> StructuredLog:
     """The daemon's log on stderr, in the format asked for on the command line or in the file."""
-    chosen = LogFormat(log_format) if log_format is not None else LogFormat(setting.loaded.config.log.format.value)
+    chosen = (
+        OutputFormat(log_format) if log_format is not None else OutputFormat(setting.loaded.config.log.format.value)
+    )
     return configure(
         format=chosen, level=setting.loaded.config.log.level.value, stream=sys.stderr, secrets=setting.secrets
     )

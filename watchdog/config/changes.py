@@ -11,7 +11,7 @@ from watchdog.config.durations import spell
 from watchdog.config.models import Config, NotifyTarget
 from watchdog.config.policybook import policy_name
 from watchdog.config.references import mask
-from watchdog.config.sections import Match, Policy, RecoveryOverride, ThresholdsOverride
+from watchdog.config.sections import MatchSection, PolicySection, RecoveryOverride, ThresholdsOverride
 
 
 def diff(old: Config, new: Config) -> list[str]:
@@ -28,7 +28,7 @@ def diff(old: Config, new: Config) -> list[str]:
 
 def _by_name(items: tuple[BaseModel, ...]) -> dict[str, BaseModel]:
     return {
-        policy_name(item, position) if isinstance(item, Policy) else str(getattr(item, "name", position)): item
+        policy_name(item, position) if isinstance(item, PolicySection) else str(getattr(item, "name", position)): item
         for position, item in enumerate(items)
     }
 
@@ -78,7 +78,7 @@ def _overrides(name: str, before: BaseModel, after: BaseModel) -> Iterator[str]:
 
 def _says_the_same(before: object, after: object) -> bool:
     """Equal values can still differ in what they override."""
-    if isinstance(before, Policy) and isinstance(after, Policy):
+    if isinstance(before, PolicySection) and isinstance(after, PolicySection):
         pairs = ((before.thresholds, after.thresholds), (before.recovery, after.recovery))
         return all(one.model_dump(exclude_unset=True) == other.model_dump(exclude_unset=True) for one, other in pairs)
     if isinstance(before, BaseModel) and isinstance(after, BaseModel):
@@ -97,7 +97,7 @@ def setting_text(value: object) -> str:
             return f"[{', '.join(map(setting_text, value))}]"
         case NotifyTarget():
             return f"{mask(value.url)} on {setting_text(value.on)}"
-        case Match():
+        case MatchSection():
             return _flow(value, frozenset(value.model_fields_set))
         case BaseModel():
             names = value.model_fields_set or type(value).model_fields.keys()

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 
 from watchdog.config import sections
 from watchdog.config.durations import spell
-from watchdog.config.models import Config, Gateway, is_loopback
+from watchdog.config.models import Config, GatewaySection, is_loopback
 from watchdog.config.policybook import DEFAULT_POLICY, merged, policy_name
 from watchdog.config.problems import KeyPath, quoted, suggestion
 from watchdog.core import policy as core
@@ -27,7 +27,7 @@ MIN_DOWN_FLOOR = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ConfigProblem:
     """Something at ``path``."""
 
     path: KeyPath
@@ -49,7 +49,7 @@ _THIS_MACHINE = ("localhost", "127.0.0.1", "::1", "::ffff:127.0.0.1")
 """Names under which a gateway of this machine is reached. 127.0.0.2 is another address, where another may listen."""
 
 
-def address_of(gateway: Gateway) -> Address | None:
+def address_of(gateway: GatewaySection) -> Address | None:
     """Where its url leads, however it is spelled; with TLS or without, a port has one gateway. A path counts, because a
     reverse proxy may have several gateways behind one host. None: it has no url."""
     parts = gateway.address
@@ -60,7 +60,7 @@ def address_of(gateway: Gateway) -> Address | None:
     return ("localhost" if host in _THIS_MACHINE else host, port, parts.path.rstrip("/"))
 
 
-def findings(config: Config) -> Iterator[Finding]:
+def findings(config: Config) -> Iterator[ConfigProblem]:
     """Every disagreement that is refused."""
     yield from _gateways(config.gateways)
     yield from _reached_twice(config.gateways)
@@ -72,39 +72,39 @@ def findings(config: Config) -> Iterator[Finding]:
     yield from _gateway_restart(config)
 
 
-def _gateways(gateways: Sequence[Gateway]) -> Iterator[Finding]:
+def _gateways(gateways: Sequence[GatewaySection]) -> Iterator[ConfigProblem]:
     if not gateways:
-        yield Finding(("gateways",), "gateways: the list is empty", "leave it out to discover the local gateway")
+        yield ConfigProblem(("gateways",), "gateways: the list is empty", "leave it out to discover the local gateway")
     first: dict[str, int] = {}
     for position, gateway in enumerate(gateways):
         at: KeyPath = ("gateways", position)
         if gateway.name in first:
             message = f"two gateways are called {quoted(gateway.name)}"
             others = tuple(("gateways", first[gateway.name], field) for field in ("name", "url"))
-            yield Finding((*at, "name"), message, "give each a name of its own", rests_on=(*others, (*at, "url")))
+            yield ConfigProblem((*at, "name"), message, "give each a name of its own", rests_on=(*others, (*at, "url")))
         first.setdefault(gateway.name, position)
         if gateway.discover and gateway.discover in (earlier.discover for earlier in gateways[:position]):
             message = "discover: local is given twice, and once stands for every gateway of this machine"
-            yield Finding((*at, "discover"), message, "keep one", at_key=True)
+            yield ConfigProblem((*at, "discover"), message, "keep one", at_key=True)
         if gateway.url and gateway.discover:
-            yield Finding((*at, "discover"), "url and discover are both given", "keep one", at_key=True)
+            yield ConfigProblem((*at, "discover"), "url and discover are both given", "keep one", at_key=True)
         for one, other in (("token", "token_file"), ("password", "password_file")):
             if getattr(gateway, one) and getattr(gateway, other):
-                yield Finding((*at, other), f"{one} and {other} are both given", "keep one", at_key=True)
+                yield ConfigProblem((*at, other), f"{one} and {other} are both given", "keep one", at_key=True)
         if (gateway.token or gateway.token_file) and (gateway.password or gateway.password_file):
             which = "password" if gateway.password else "password_file"
-            yield Finding((*at, which), "a token and a password are both given", "keep one", at_key=True)
+            yield ConfigProblem((*at, which), "a token and a password are both given", "keep one", at_key=True)
         address = gateway.address
         if address and address.scheme == "ws" and not is_loopback(address.hostname) and not gateway.insecure:
             message = "ws:// to another machine sends the token in the clear"
             hint = "use wss://, or an ssh tunnel to 127.0.0.1, or say insecure: true"
-            yield Finding((*at, "url"), message, hint)
+            yield ConfigProblem((*at, "url"), message, hint)
         if address and address.scheme == "wss" and gateway.insecure:
             message = "insecure has no effect on wss://: certificates are always checked"
-            yield Finding((*at, "insecure"), message, "leave it out")
+            yield ConfigProblem((*at, "insecure"), message, "leave it out")
 
 
-def _reached_twice(gateways: Sequence[Gateway]) -> Iterator[Finding]:
+def _reached_twice(gateways: Sequence[GatewaySection]) -> Iterator[ConfigProblem]:
     """Sections that surely lead to one gateway: each would watch it, and act on it, for itself."""
     first: dict[Address | None, int] = {}
     for position, gateway in enumerate(gateways):
@@ -123,38 +123,40 @@ def _reached_twice(gateways: Sequence[Gateway]) -> Iterator[Finding]:
         hint = "one section for each gateway: keep one"
         sound = ((*other, "url"), (*other, "name"), (*other, "discover"), (*here, "discover"))
         at = here if address is None else (*here, "url")
-        yield Finding(at, message, hint, rests_on=sound, beside=other if address is None else (*other, "url"))
+        yield ConfigProblem(at, message, hint, rests_on=sound, beside=other if address is None else (*other, "url"))
 
 
-def _timing(config: Config) -> Iterator[Finding]:
+def _timing(config: Config) -> Iterator[ConfigProblem]:
     yield from _thresholds(config, config.thresholds, ("thresholds",), is_top=True)
     for position, policy in enumerate(config.policies):
         yield from _thresholds(config, policy.thresholds, ("policies", position, "thresholds"), is_top=False)
     if config.full_sweep_every < config.poll_every:
         message = f"full_sweep_every ({spell(config.full_sweep_every)}) is shorter than poll_every"
         hint = f"at least {spell(config.poll_every)}"
-        yield Finding(("full_sweep_every",), message, hint, related=(("poll_every",),))
+        yield ConfigProblem(("full_sweep_every",), message, hint, related=(("poll_every",),))
     longest, where = max(_windows(config), key=lambda window: window[0])
     if config.ledger_retention < longest:
         message = (
             f"ledger_retention ({spell(config.ledger_retention)}) would forget attempts that a budget still counts"
         )
-        yield Finding(("ledger_retention",), message, f"at least {spell(longest)}", related=(where,))
+        yield ConfigProblem(("ledger_retention",), message, f"at least {spell(longest)}", related=(where,))
 
 
-def _thresholds(config: Config, section: sections.Thresholds, at: KeyPath, *, is_top: bool) -> Iterator[Finding]:
+def _thresholds(
+    config: Config, section: sections.ThresholdsSection, at: KeyPath, *, is_top: bool
+) -> Iterator[ConfigProblem]:
     said = section.model_fields_set
     for name, floor in FLOORS.items():
         value: timedelta = getattr(section, name)
         if name in said and value < floor and not config.allow_short_thresholds:
             message = f"{name} ({spell(value)}) is below its floor of {spell(floor)}"
             hint = "short thresholds touch sessions that are only slow; for tests: allow_short_thresholds: true"
-            yield Finding((*at, name), message, hint, related=(("allow_short_thresholds",),))
+            yield ConfigProblem((*at, name), message, hint, related=(("allow_short_thresholds",),))
     polls = 3 * config.poll_every
     if (is_top or "stuck_after" in said) and section.stuck_after < polls:
         message = f"stuck_after ({spell(section.stuck_after)}) is less than 3 x poll_every ({spell(config.poll_every)})"
         hint = f"at least {spell(polls)}, or poll more often"
-        yield Finding((*at, "stuck_after"), message, hint, related=(("poll_every",),))
+        yield ConfigProblem((*at, "stuck_after"), message, hint, related=(("poll_every",),))
 
 
 def _windows(config: Config) -> Iterator[tuple[timedelta, KeyPath]]:
@@ -168,59 +170,61 @@ def _windows(config: Config) -> Iterator[tuple[timedelta, KeyPath]]:
         yield recovery.gateway_budget.per, (*at, "gateway_budget", "per")
 
 
-def _recovery(recovery: sections.Recovery, at: KeyPath) -> Iterator[Finding]:
+def _recovery(recovery: sections.RecoverySection, at: KeyPath) -> Iterator[ConfigProblem]:
     if not recovery.ladder:
-        yield Finding((*at, "ladder"), "ladder: the list is empty", "to only tell a person: [notify]")
+        yield ConfigProblem((*at, "ladder"), "ladder: the list is empty", "to only tell a person: [notify]")
     if not recovery.backoff:
-        yield Finding((*at, "backoff"), "backoff: the list is empty", "at least one wait, e.g. [5m]")
+        yield ConfigProblem((*at, "backoff"), "backoff: the list is empty", "at least one wait, e.g. [5m]")
     if core.Step.NOTIFY in recovery.ladder[:-1]:
         position = recovery.ladder.index(core.Step.NOTIFY) + 1
         message = f"{quoted(recovery.ladder[position])} stands after 'notify', where the ladder ends"
-        yield Finding((*at, "ladder", position), message, "put notify last")
+        yield ConfigProblem((*at, "ladder", position), message, "put notify last")
 
 
-def _policies(policies: Sequence[sections.Policy]) -> Iterator[Finding]:
+def _policies(policies: Sequence[sections.PolicySection]) -> Iterator[ConfigProblem]:
     taken: set[str] = set()
     for position, policy in enumerate(policies):
         name = policy_name(policy, position)
         if name == DEFAULT_POLICY:
             message = "'default' is what thresholds and recovery at the top are called"
-            yield Finding(("policies", position, "name"), message, "choose another name")
+            yield ConfigProblem(("policies", position, "name"), message, "choose another name")
         elif name in taken:
             message = f"two policies are called {quoted(name)}"
-            yield Finding(("policies", position, "name"), message, "give each a name of its own")
+            yield ConfigProblem(("policies", position, "name"), message, "give each a name of its own")
         taken.add(name)
-        if all(getattr(policy.match, field) is None for field in sections.Match.model_fields):
+        if all(getattr(policy.match, field) is None for field in sections.MatchSection.model_fields):
             message = "this policy has no match, so it would be for every session"
             hint = (
                 "for all: thresholds and recovery at the top; for some: match: {key, kind, agent, channel or gateway}"
             )
-            yield Finding(("policies", position, "match"), message, hint)
+            yield ConfigProblem(("policies", position, "match"), message, hint)
 
 
-def _gateway_restart(config: Config) -> Iterator[Finding]:
+def _gateway_restart(config: Config) -> Iterator[ConfigProblem]:
     restart, at = config.gateway_restart, "gateway_restart"
     if restart is None:
         return
     ways = [way for way in ("command", "systemd_unit", "launchd_label") if getattr(restart, way) is not None]
     one_of = "one of: command, systemd_unit, launchd_label"
     if not ways:
-        yield Finding((at,), "gateway_restart does not say how", one_of, at_key=True)
+        yield ConfigProblem((at,), "gateway_restart does not say how", one_of, at_key=True)
     elif len(ways) > 1:
-        yield Finding((at, ways[1]), f"{ways[0]} and {ways[1]} are both given", "keep one", at_key=True)
+        yield ConfigProblem((at, ways[1]), f"{ways[0]} and {ways[1]} are both given", "keep one", at_key=True)
     names = [gateway.name for gateway in config.gateways]
     if restart.gateway is not None and restart.gateway not in names:
         message = f"gateway_restart: no gateway is called {quoted(restart.gateway)}"
-        yield Finding((at, "gateway"), message, suggestion(restart.gateway, names), related=(("gateways",),))
+        yield ConfigProblem((at, "gateway"), message, suggestion(restart.gateway, names), related=(("gateways",),))
     elif restart.gateway is None and len(names) > 1:
         message = "gateway_restart does not say which gateway it is for"
-        yield Finding((at,), message, f"gateway: one of {', '.join(names)}", related=(("gateways",),), at_key=True)
+        yield ConfigProblem(
+            (at,), message, f"gateway: one of {', '.join(names)}", related=(("gateways",),), at_key=True
+        )
     if restart.min_down < MIN_DOWN_FLOOR and not config.allow_short_thresholds:
         message = f"min_down ({spell(restart.min_down)}) is below its floor of {spell(MIN_DOWN_FLOOR)}"
-        yield Finding((at, "min_down"), message, "a gateway that is only starting must not be restarted")
+        yield ConfigProblem((at, "min_down"), message, "a gateway that is only starting must not be restarted")
 
 
-def remarks(config: Config) -> Iterator[Finding]:
+def remarks(config: Config) -> Iterator[ConfigProblem]:
     """What loads, and probably does not do what was meant."""
     names = [gateway.name for gateway in config.gateways]
     has_more = any(gateway.discover for gateway in config.gateways)  # whose names are known when they are found
@@ -230,31 +234,31 @@ def remarks(config: Config) -> Iterator[Finding]:
         for pattern in policy.match.gateway or ():
             if not has_more and not any(fnmatchcase(gateway, pattern) for gateway in names):
                 message = f"policy {name} is for a gateway {quoted(pattern)}, and none is called so"
-                yield Finding((*at, "match", "gateway"), message, suggestion(pattern, names))
+                yield ConfigProblem((*at, "match", "gateway"), message, suggestion(pattern, names))
         if _reaches_background(policy, merged(merged(core.Recovery(), config.recovery), policy.recovery)):
             message = f"policy {name} also acts on the cron, subagent, acp and archived sessions it matches"
             hint = "if that is meant, give it a ladder; if not, say which kind, and archived: false"
-            yield Finding(at, message, hint)
+            yield ConfigProblem(at, message, hint)
     recovery = merged(core.Recovery(), config.recovery)
     deeds = [step for step in recovery.ladder if step is not core.Step.NOTIFY]
     if recovery.budget.attempts < len(deeds):
         message = f"the budget of {recovery.budget.attempts} ends before the ladder's {len(deeds)} deeds do"
-        yield Finding(("recovery", "budget", "attempts"), message, related=(("recovery", "ladder"),))
+        yield ConfigProblem(("recovery", "budget", "attempts"), message, related=(("recovery", "ladder"),))
     for position, gateway in enumerate(config.gateways):
         address = gateway.address
         if address and not is_loopback(address.hostname) and gateway.state_dir not in (None, "none"):
             message = "state_dir is read on this machine, and the url names another: lock files would mislead"
-            yield Finding(("gateways", position, "state_dir"), message, "state_dir: none")
+            yield ConfigProblem(("gateways", position, "state_dir"), message, "state_dir: none")
         if address and address.scheme == "ws" and address.port is None:
             message = "this url has no port, so 80 is used"
-            yield Finding(("gateways", position, "url"), message, "OpenClaw's own is 18789")
+            yield ConfigProblem(("gateways", position, "url"), message, "OpenClaw's own is 18789")
     page = config.status_page
     if page is not None and not is_loopback(page.host):
         message = "the status page has no password, and other machines can reach it there"
-        yield Finding(("status_page", "listen"), message)
+        yield ConfigProblem(("status_page", "listen"), message)
 
 
-def _reaches_background(policy: sections.Policy, recovery: core.Recovery) -> bool:
+def _reaches_background(policy: sections.PolicySection, recovery: core.Recovery) -> bool:
     """It takes background sessions away from the built-in policies, to act on them, without having said so."""
     acts = recovery.mode is core.Mode.RECOVER and recovery.ladder[:1] != (core.Step.NOTIFY,)
     match = policy.match

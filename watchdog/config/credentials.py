@@ -11,15 +11,15 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from watchdog.config.loading import LoadedConfig
-from watchdog.config.models import Config, Gateway, NotifyTarget
+from watchdog.config.loader import LoadedConfig
+from watchdog.config.models import Config, GatewaySection, NotifyTarget
 from watchdog.config.problems import KeyPath, Problem, SecretError
 from watchdog.config.references import MissingVariableError, absolute, expand
 
 _LARGEST = 64 * 1024
 
 
-def resolve_secret(owner: Gateway | NotifyTarget | Config, name: str, env: Mapping[str, str]) -> str | None:
+def resolve_secret(owner: GatewaySection | NotifyTarget | Config, name: str, env: Mapping[str, str]) -> str | None:
     """The secret ``name`` of a section, in the clear: do not log it.
 
     ``token`` or ``password`` of a gateway (also from ``token_file`` and ``password_file``), ``url`` of a notify target,
@@ -27,10 +27,10 @@ def resolve_secret(owner: Gateway | NotifyTarget | Config, name: str, env: Mappi
     set or a file is missing, unreadable, empty or holds more than one line.
     """
     secret = getattr(owner, name)
-    label = f"gateways[{owner.name}].{name}" if isinstance(owner, Gateway) else name
+    label = f"gateways[{owner.name}].{name}" if isinstance(owner, GatewaySection) else name
     if isinstance(secret, SecretStr):
         return _expanded(secret.get_secret_value(), env, label)
-    if isinstance(owner, Gateway) and (file := getattr(owner, f"{name}_file")) is not None:
+    if isinstance(owner, GatewaySection) and (file := getattr(owner, f"{name}_file")) is not None:
         label += "_file"
         try:
             path = absolute(_expanded(file, env, label), env, Path("/"))
@@ -49,7 +49,7 @@ def missing_secrets(loaded: LoadedConfig, env: Mapping[str, str]) -> tuple[Probl
 
 
 def _failures(config: Config, env: Mapping[str, str]) -> Iterator[tuple[KeyPath, SecretError]]:
-    owners: list[tuple[Gateway | NotifyTarget | Config, str, KeyPath]] = [
+    owners: list[tuple[GatewaySection | NotifyTarget | Config, str, KeyPath]] = [
         *((gateway, name, ("gateways", i)) for i, gateway in enumerate(config.gateways) for name in _OF_GATEWAY),
         *((target, "url", ("notify", i)) for i, target in enumerate(config.notify)),
         (config, "heartbeat_url", ()),

@@ -27,7 +27,7 @@ REFUSAL = "refusal"
 
 
 def refusal(message: str, hint: str | None = None) -> PydanticCustomError:
-    """The error a validator raises; ``wording`` turns it into a ``Problem``."""
+    """The error a validator raises; ``refusals`` turns it into a ``Problem``."""
     return PydanticCustomError(REFUSAL, "{message}", {"message": message, "hint": hint})
 
 

@@ -31,7 +31,14 @@ from watchdog.config.fields import (
     refusal,
 )
 from watchdog.config.references import FileText, PathOrNone, PathText, PingUrl, PlaceText, Secret, ServiceUrl
-from watchdog.config.sections import WHEN_EMPTY, Policy, Recovery, Section, Texts, Thresholds
+from watchdog.config.sections import (
+    WHEN_EMPTY,
+    PolicySection,
+    RecoverySection,
+    Section,
+    TextsSection,
+    ThresholdsSection,
+)
 
 
 def _websocket_url(text: str) -> str:
@@ -89,7 +96,7 @@ def is_loopback(host: str | None) -> bool:
     return bare in ("localhost", "::1", "::ffff:127.0.0.1") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", bare))
 
 
-class Gateway(Section):
+class GatewaySection(Section):
     """One OpenClaw gateway, by address or discovered."""
 
     url: WebsocketUrl | None = Field(default=None, examples=["ws://127.0.0.1:18789"])
@@ -163,7 +170,7 @@ class StatusPage(Section):
         return int(self.listen.rpartition(":")[2])
 
 
-class Log(Section):
+class LogSection(Section):
     """What is written to stderr, and how."""
 
     format: LogFormatWord = LogFormat.AUTO
@@ -216,23 +223,23 @@ class Config(Section):
 
     model_config = ConfigDict(title="openclaw-watchdog configuration")
 
-    gateways: Annotated[tuple[Gateway, ...], BeforeValidator(_discovered)] = (Gateway(),)
+    gateways: Annotated[tuple[GatewaySection, ...], BeforeValidator(_discovered)] = (GatewaySection(),)
     """The gateways to watch. Default: the one the environment means, discovered; [{discover: local}]: every one of this
     machine."""
 
     poll_every: Span = timedelta(seconds=30)
     """How often each gateway is asked for its sessions. Default 30s."""
 
-    thresholds: Annotated[Thresholds, WHEN_EMPTY] = Thresholds()
+    thresholds: Annotated[ThresholdsSection, WHEN_EMPTY] = ThresholdsSection()
     """When a session counts as what."""
 
-    recovery: Annotated[Recovery, WHEN_EMPTY] = Recovery()
+    recovery: Annotated[RecoverySection, WHEN_EMPTY] = RecoverySection()
     """What may be done about a stuck session."""
 
-    texts: Annotated[Texts, WHEN_EMPTY] = Texts()
+    texts: Annotated[TextsSection, WHEN_EMPTY] = TextsSection()
     """What is put into conversations."""
 
-    policies: Annotated[tuple[Policy, ...], BeforeValidator(_nobody)] = Field(default=(), examples=[_POLICIES])
+    policies: Annotated[tuple[PolicySection, ...], BeforeValidator(_nobody)] = Field(default=(), examples=[_POLICIES])
     """Other thresholds or another ladder for some sessions: the first policy that matches decides, and overrides any of
     thresholds and recovery. Built in, after yours: cron, subagent, acp and archived sessions are told, not touched."""
 
@@ -252,7 +259,7 @@ class Config(Section):
     """Folder of the ledger and the device key. Default null: $STATE_DIRECTORY under systemd, else the platform's state
     folder."""
 
-    log: Annotated[Log, WHEN_EMPTY] = Log()
+    log: Annotated[LogSection, WHEN_EMPTY] = LogSection()
     """What is written to stderr. format: auto (console on a terminal, else json), json (one object a line) or console.
     level: debug, info, warning or error. Default {format: auto, level: info}."""
 

@@ -47,7 +47,7 @@ def build_policy_book(config: Config) -> core.PolicyBook:
     return core.PolicyBook((*own, *built_in), core.Policy(DEFAULT_POLICY, thresholds, recovery))
 
 
-def policy_name(policy: sections.Policy, position: int) -> str:
+def policy_name(policy: sections.PolicySection, position: int) -> str:
     """The policy's name, or its place in the list, from 1."""
     return policy.name or f"policy-{position + 1}"
 
@@ -61,7 +61,7 @@ def merged(base: _T, section: sections.Section) -> _T:
     return replace(base, **said)
 
 
-def core_match(match: sections.Match) -> core.Match:
+def core_match(match: sections.MatchSection) -> core.Match:
     return core.Match(
         key=match.key,
         kind=tuple(str(kind) for kind in match.kind) if match.kind is not None else None,

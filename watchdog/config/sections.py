@@ -56,7 +56,7 @@ def _inherits(schema: dict[str, Any]) -> None:
             field["description"] = re.sub(r"Default .*\.$", "Default: as outside the policies.", text.strip())
 
 
-class Thresholds(Section):
+class ThresholdsSection(Section):
     """When a session counts as what. Spans are what the watchdog itself saw go by, not times the gateway wrote down."""
 
     stuck_after: Span = _THRESHOLDS.stuck_after
@@ -92,7 +92,7 @@ class GatewayBudget(Section):
     """Length of the window. Default 1h."""
 
 
-class FleetBreaker(Section):
+class FleetBreakerSection(Section):
     """Many sessions turning stuck together, without a proof of their own, is the gateway's fault."""
 
     sessions: Count = _RECOVERY.fleet_breaker.sessions
@@ -102,7 +102,7 @@ class FleetBreaker(Section):
     """And this share of its running ones; above 0, at most 1. Default 0.5."""
 
 
-class Recovery(Section):
+class RecoverySection(Section):
     """What may be done about a stuck session, how often, and how it is proved to have helped."""
 
     mode: ModeWord = _RECOVERY.mode
@@ -134,7 +134,7 @@ class Recovery(Section):
     max_concurrent: Count = _RECOVERY.max_concurrent
     """Deeds in flight per gateway; the rest wait their turn, oldest first. Default 2."""
 
-    fleet_breaker: Annotated[FleetBreaker, WHEN_EMPTY] = FleetBreaker()
+    fleet_breaker: Annotated[FleetBreakerSection, WHEN_EMPTY] = FleetBreakerSection()
     """This many sessions, and this share of the running ones, turning stuck together without a proof (orphaned by a
     restart, no lock, nothing running): hold every deed and tell once. Default {sessions: 10, share: 0.5}."""
 
@@ -152,7 +152,7 @@ class Recovery(Section):
     """The older name of texts.resume. Default null: the built-in text."""
 
 
-class Texts(Section):
+class TextsSection(Section):
     """What is put into conversations. {request} and {interrupted_at} are filled in. A text changes words, never rules:
     whether a request is gone on with or asked for, the quote, its author and the mark stay as they are."""
 
@@ -176,25 +176,25 @@ class Texts(Section):
     """What the one who asked reads after new or reset. Default null: the built-in text."""
 
 
-class TextsOverride(Texts):
+class TextsOverride(TextsSection):
     """Any of the texts; what is left out is as outside the policies."""
 
     model_config = ConfigDict(json_schema_extra=_inherits)
 
 
-class ThresholdsOverride(Thresholds):
+class ThresholdsOverride(ThresholdsSection):
     """Any of the thresholds; what is left out is as outside the policies."""
 
     model_config = ConfigDict(json_schema_extra=_inherits)
 
 
-class RecoveryOverride(Recovery):
+class RecoveryOverride(RecoverySection):
     """Any of the recovery settings; what is left out is as outside the policies."""
 
     model_config = ConfigDict(json_schema_extra=_inherits)
 
 
-class Match(Section):
+class MatchSection(Section):
     """Which sessions a policy is for: all fields given must match, any entry of a list is enough."""
 
     key: Patterns | None = Field(default=None, examples=["agent:main:telegram:*"])
@@ -216,13 +216,13 @@ class Match(Section):
     """true: archived sessions only; false: all others. Default null: both."""
 
 
-class Policy(Section):
+class PolicySection(Section):
     """Other thresholds or another ladder for some sessions. The first policy that matches decides."""
 
     name: Label | None = Field(default=None, examples=["background"])
     """Shown by explain and in messages. Default null: its place in the list."""
 
-    match: Annotated[Match, WHEN_EMPTY] = Match()
+    match: Annotated[MatchSection, WHEN_EMPTY] = MatchSection()
     """Which sessions. At least one field."""
 
     thresholds: Annotated[ThresholdsOverride, WHEN_EMPTY] = ThresholdsOverride()

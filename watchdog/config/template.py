@@ -18,10 +18,10 @@ from pydantic.fields import FieldInfo
 
 from watchdog.config.changes import setting_text
 from watchdog.config.document import read_document
-from watchdog.config.models import Config, Gateway, GatewayRestart
+from watchdog.config.models import Config, GatewayRestart, GatewaySection
 from watchdog.config.references import refers_only
 from watchdog.config.schema import plain
-from watchdog.config.sections import Match, Policy, Recovery, Texts, Thresholds
+from watchdog.config.sections import MatchSection, PolicySection, RecoverySection, TextsSection, ThresholdsSection
 from watchdog.core.printable import visible
 
 WIDTH = 100
@@ -67,11 +67,11 @@ def render_template(found: Sequence[FoundGateway] = (), *, schema: str | None = 
             case "gateways":
                 lines += ["gateways:", *_gateways(found or [FoundGateway()])]
             case "thresholds":
-                lines += ["thresholds:", *_indented(_settings(Thresholds))]
+                lines += ["thresholds:", *_indented(_settings(ThresholdsSection))]
             case "recovery":
-                lines += ["recovery:", *_indented(_settings(Recovery))]
+                lines += ["recovery:", *_indented(_settings(RecoverySection))]
             case "texts":
-                lines += ["texts:", *_indented(_settings(Texts))]
+                lines += ["texts:", *_indented(_settings(TextsSection))]
             case "policies":
                 lines += ["policies:", *_indented(_policies(field))]
             case "notify":
@@ -131,8 +131,8 @@ def _gateways(found: Iterable[FoundGateway]) -> list[str]:
         values = {name: value for name, value in given.items() if value}
         note = [f"# Found: {visible(' '.join(gateway.note.split()))}"] if gateway.note else []
         if position == 0:
-            name = _comment(Gateway.model_fields["name"])
-            rest = _settings(Gateway, values)
+            name = _comment(GatewaySection.model_fields["name"])
+            rest = _settings(GatewaySection, values)
             lines += [
                 *_indented([*note, *name]),
                 f"  - name: {_scalar(gateway.name)}",
@@ -152,8 +152,8 @@ def _without(name_comment: list[str], lines: list[str]) -> list[str]:
 
 def _policies(field: FieldInfo) -> list[str]:
     shown, *others = _example(field)
-    lines = [*_comment(Policy.model_fields["name"]), f"- name: {shown['name']}"]
-    lines += [*_indented(["match:", *_indented(_settings(Match, on=tuple(shown["match"])))])]
+    lines = [*_comment(PolicySection.model_fields["name"]), f"- name: {shown['name']}"]
+    lines += [*_indented(["match:", *_indented(_settings(MatchSection, on=tuple(shown["match"])))])]
     lines += _indented([f"recovery: {_flow(shown['recovery'])}"])
     for other in others:
         item = [f"- name: {other['name']}"]

@@ -220,7 +220,7 @@ class MalformedRow:
 class Snapshot:
     """All rows as of one poll. ``is_complete`` is False when the list could not be read to its end.
 
-    After a glance (``is_sweep`` False) the rows named in ``carried`` were not asked for again: they lie behind everything
+    After an incremental poll (``is_sweep`` False) the rows named in ``carried`` were not asked for again: they lie behind everything
     that changed since they were read. What runs, or may run, is never among them.
     """
 
@@ -321,7 +321,7 @@ class GatewayFacts:
     capabilities: Capabilities
     booted_at: datetime | None
     """When the gateway process started, on the *gateway's* clock; perhaps earlier, never later: what says it (its time
-    at the hello minus ``uptimeMs``) leaves out the host's sleep, see ``watchdog.gateway.boots``."""
+    at the hello minus ``uptimeMs``) leaves out the host's sleep, see ``watchdog.gateway.wire.boot_time``."""
     boot_id: str | None = None
     """Changes with every start, in-process restarts included (2026.9.x; None before)."""
     methods: frozenset[str] = frozenset()

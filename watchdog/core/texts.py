@@ -2,8 +2,8 @@
 
 Every turn carries a mark (``[openclaw-watchdog <incident>/<number>]``) in its last line: another watchdog, or the next life
 of this one, recognises our deed in the transcript by it. People can type it, so it counts only where the gateway says that
-the message did not come from a person (``watchdog.gateway.transcript``). A text of the operator's own replaces our words;
-the quote, its author and the mark are always ours.
+the message did not come from a person (``watchdog.gateway.sessions.transcript``). A text of the operator's own replaces
+our words; the quote, its author and the mark are always ours.
 """
 
 from __future__ import annotations

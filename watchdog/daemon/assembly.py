@@ -10,31 +10,31 @@ from random import Random
 import platformdirs
 
 from watchdog.adapters.clock import SystemClock
-from watchdog.adapters.host import Host
-from watchdog.adapters.ledger import Ledger
+from watchdog.adapters.host import LocalHost
 from watchdog.adapters.notes import HandoffNotes
-from watchdog.adapters.recording_file import recordings_folder
-from watchdog.adapters.supervisor import Supervisor
-from watchdog.config import Gateway as GatewaySection
-from watchdog.config import LoadedConfig, load
+from watchdog.adapters.sd_notify import Supervisor
+from watchdog.config import GatewaySection, LoadedConfig, load
 from watchdog.core.policy import Step
 from watchdog.daemon.endpoints import EndpointFinder
-from watchdog.daemon.local_gateways import LocalGateways
-from watchdog.daemon.machine import Machine
-from watchdog.daemon.page import Page
-from watchdog.daemon.recordings import Recordings
-from watchdog.daemon.restarting import Restarts
-from watchdog.daemon.telling import Teller
+from watchdog.discovery.local_gateways import LocalGateways
+from watchdog.discovery.machine import Machine
 from watchdog.gateway.client import GatewayClient
-from watchdog.gateway.identity import DeviceIdentity, DeviceTokens, is_device_token
-from watchdog.gateway.secrets import Secret
+from watchdog.gateway.wire.identity import DeviceIdentity, DeviceTokens, is_device_token
+from watchdog.gateway_restart.restarts import Restarts
+from watchdog.ledger.ledger import SqliteLedger
+from watchdog.notify.notifications import Notifications
+from watchdog.replay.recorded_gateway import recorded
+from watchdog.replay.recording_file import recordings_folder
+from watchdog.replay.recordings import Recordings
 from watchdog.service.errors import WatchdogError
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import Notes
+from watchdog.service.pass_report import PassReport
 from watchdog.service.ports import Clock, Meter
 from watchdog.service.redaction import Secrets
-from watchdog.service.report import PassReport
+from watchdog.service.secret import Secret
 from watchdog.service.watch import Watch, may_act
+from watchdog.status.publisher import PagePublisher
 
 
 async def _nothing(_report: PassReport) -> None: ...
@@ -50,13 +50,13 @@ class Parts:
     """As the file has it."""
     local: LocalGateways
     watches: Sequence[Watch]
-    ledger: Ledger
+    ledger: SqliteLedger
     clock: Clock
     log: Log
     meter: Meter
-    teller: Teller
+    teller: Notifications
     supervisor: Supervisor
-    page: Page
+    page: PagePublisher
     restarts: Restarts
     build_watches: Callable[[LoadedConfig, set[str]], Sequence[Watch]]
     """Watches for the named gateways of a configuration read later."""
@@ -122,7 +122,7 @@ class Builder:
     log: Log
     meter: Meter
     clock: Clock = field(default_factory=SystemClock)
-    host: Host = field(default_factory=Host)
+    host: LocalHost = field(default_factory=LocalHost)
     secrets: Secrets = field(default_factory=Secrets)
     """What must never be shown; every secret is added as it is read."""
     tmp_dirs: tuple[Path, ...] | None = None
@@ -203,7 +203,7 @@ class Builder:
         self,
         loaded: LoadedConfig,
         identity: Identity,
-        ledger: Ledger,
+        ledger: SqliteLedger,
         notes: Notes,
         *,
         is_observing: bool = False,
@@ -212,36 +212,44 @@ class Builder:
     ) -> list[Watch]:
         """One watch per configured gateway, or for those in ``only``."""
         book = loaded.policy_book
-        spare = Ledger.in_memory(wall=lambda: self.clock.now().wall)
-        return [
-            Watch(
-                gateway=self.client(
+        spare = SqliteLedger.in_memory(wall=lambda: self.clock.now().wall)
+
+        def watch(section: GatewaySection) -> Watch:
+            recorder = recordings.begin(section.name, loaded) if recordings is not None else None
+            gateway, log = recorded(
+                self.client(
                     section,
                     identity,
                     frozenset() if is_observing else may_act(book, section.name),
                     may_act(book, section.name),
                 ),
+                self.log,
+                recorder,
+            )
+            return Watch(
+                gateway=gateway,
                 book=book,
                 ledger=ledger,
                 notes=notes,
                 clock=self.clock,
-                log=self.log,
+                log=log,
                 meter=self.meter,
                 poll_every=loaded.config.poll_every,
                 full_sweep_every=loaded.config.full_sweep_every,
                 is_observing=is_observing,
                 spare_ledger=spare,
-                recorder=recordings.begin(section.name, loaded) if recordings is not None else None,
+                recorder=recorder,
             )
-            for section in loaded.config.gateways
-            if only is None or section.name in only
-        ]
+
+        return [watch(section) for section in loaded.config.gateways if only is None or section.name in only]
 
     def parts(self, *, is_observing: bool) -> Parts:
         """The daemon's parts. Raises ``LedgerError`` leaves and ``OSError`` when the state folder cannot be used."""
         state_dir = make_state_folder(state_folder(self.loaded, self.env))
         identity = Identity(state_dir)
-        ledger = Ledger.open(ledger_path(state_dir), owner=True, tolerant=True, wall=lambda: self.clock.now().wall)
+        ledger = SqliteLedger.open(
+            ledger_path(state_dir), owner=True, tolerant=True, wall=lambda: self.clock.now().wall
+        )
         notes = HandoffNotes(state_dir)
         recordings = Recordings(recordings_folder(state_dir), self.clock, self.log, self.secrets)
         source, was_found, local = self.loaded.source, self.loaded.was_found, self.local_gateways()
@@ -265,9 +273,11 @@ class Builder:
             clock=self.clock,
             log=self.log,
             meter=self.meter,
-            teller=Teller(ledger, self.clock, self.log, self.meter, self.secrets, self.env, Random()),
+            teller=Notifications(ledger, self.clock, self.log, self.meter, self.secrets, self.env, Random()),
             supervisor=Supervisor(self.clock, self.env),
-            page=Page(spelled_out, ledger, self.clock, self.log, self.meter, self.secrets, is_observing=is_observing),
+            page=PagePublisher(
+                spelled_out, ledger, self.clock, self.log, self.meter, self.secrets, is_observing=is_observing
+            ),
             restarts=Restarts(
                 ledger,
                 self.clock,

@@ -19,22 +19,21 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from watchdog.config import Gateway as GatewaySection
-from watchdog.config import SecretError, resolve_secret
-from watchdog.daemon.addresses import is_local, is_same_place
-from watchdog.daemon.local_gateways import LocalGateway
-from watchdog.daemon.machine import Machine
+from watchdog.config import GatewaySection, SecretError, resolve_secret
+from watchdog.discovery.found import DiscoveredGateway
+from watchdog.discovery.gateway_lock import Address
+from watchdog.discovery.local_gateways import LocalGateway
+from watchdog.discovery.machine import Machine
+from watchdog.discovery.openclaw_config import CONFIG_NAMES, DiscoveryError
 from watchdog.gateway.capabilities import READ
-from watchdog.gateway.dialing import CheckPeer
-from watchdog.gateway.discovery import DiscoveredGateway
-from watchdog.gateway.endpoint import Endpoint
-from watchdog.gateway.gateway_lock import Address
-from watchdog.gateway.identity import DeviceIdentity, DeviceTokens
-from watchdog.gateway.link import Credentials
-from watchdog.gateway.openclaw_config import CONFIG_NAMES, DiscoveryError
-from watchdog.gateway.secrets import Secret
+from watchdog.gateway.wire.addresses import is_local, is_same_place
+from watchdog.gateway.wire.connection import SignInSecrets
+from watchdog.gateway.wire.dial import CheckPeer
+from watchdog.gateway.wire.endpoint import Endpoint
+from watchdog.gateway.wire.identity import DeviceIdentity, DeviceTokens
 from watchdog.service import errors
 from watchdog.service.ownership import owner_of
+from watchdog.service.secret import Secret
 
 KeepSecret = Callable[[str], None]
 
@@ -151,7 +150,7 @@ class EndpointFinder:
         owner = owner_of((state_dir / CONFIG_NAMES[0], state_dir), os.getuid(), self._machine.host, is_named=True)
         return (owner.uid, "") if owner is not None else (None, "its state_dir does not say whose it is")
 
-    def _credentials(self, url: str, found: DiscoveredGateway | None) -> tuple[bool, Credentials]:
+    def _credentials(self, url: str, found: DiscoveredGateway | None) -> tuple[bool, SignInSecrets]:
         """What to sign in with, and whether nothing of it came out of files that were found."""
         section = self._section
         try:
@@ -177,7 +176,7 @@ class EndpointFinder:
                     raise errors.AuthenticationRefused(
                         f"{section.name}: the bytes of its token or password are no UTF-8 text."
                     ) from None
-        return is_named, Credentials(
+        return is_named, SignInSecrets(
             token, password if token is None else None, device_token if token is None else None
         )
 

@@ -32,7 +32,7 @@ def mark_of(file: Path) -> Mark:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-class Sight(StrEnum):
+class FileChange(StrEnum):
     """What a look at the files says."""
 
     SAME = "same"
@@ -54,16 +54,16 @@ class FileWatch:
     def __post_init__(self) -> None:
         self._known = self._marks()
 
-    def look(self, now: Moment) -> Sight:
+    def look(self, now: Moment) -> FileChange:
         """CHANGED: something else than what was taken is there, and has stood still. CHANGING: look again soon."""
         marks = self._marks()
         if marks == self._known:
             self._seen = self._seen_at = None
-            return Sight.SAME
+            return FileChange.SAME
         if marks != self._seen or self._seen_at is None:
             self._seen, self._seen_at = marks, now
-            return Sight.CHANGING
-        return Sight.CHANGED if now.since(self._seen_at) >= self.settled else Sight.CHANGING
+            return FileChange.CHANGING
+        return FileChange.CHANGED if now.since(self._seen_at) >= self.settled else FileChange.CHANGING
 
     def taken(self) -> None:
         """Call before reading: a change made while it is read is then seen by the next look."""

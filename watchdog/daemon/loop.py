@@ -25,20 +25,20 @@ from watchdog.config import ConfigError, LoadedConfig, diff
 from watchdog.core.model import GatewayPhase
 from watchdog.core.recovery import Attempt
 from watchdog.daemon.assembly import Parts
-from watchdog.daemon.file_watch import SETTLED, FileWatch, Sight
-from watchdog.daemon.local_gateways import follows_machine
+from watchdog.daemon.file_watch import SETTLED, FileChange, FileWatch
 from watchdog.daemon.one_watch import OneWatch, Twin
+from watchdog.daemon.pass_slots import PassSlots, first_after
 from watchdog.daemon.places import places_of
 from watchdog.daemon.runner import Runner
-from watchdog.daemon.seldom import Seldom
-from watchdog.daemon.turns import Turns, first_after
+from watchdog.daemon.throttle import Throttle
+from watchdog.discovery.local_gateways import follows_machine
 from watchdog.service import announcements, descriptors
 from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event
 from watchdog.service.ledger import AuditLine
-from watchdog.service.report import PassReport
-from watchdog.service.state import PROGRAM
+from watchdog.service.pass_report import PassReport
 from watchdog.service.watch import Watch, may_act
+from watchdog.status.model import PROGRAM
 
 DRAIN_LIMIT = 60.0
 """Seconds a pass may take to finish after SIGTERM; a deed's answer is waited for at most 15 s."""
@@ -72,15 +72,15 @@ class Daemon:
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _scheduler: AsyncIOScheduler = field(init=False)
     _rng: Random = field(init=False)
-    _turns: Turns = field(default_factory=Turns)
+    _turns: PassSlots = field(default_factory=PassSlots)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _why: str = "asked to stop"
     _ledger_out_since: datetime | None = None
-    _errands: set[asyncio.Task[None]] = field(default_factory=set)
+    _background: set[asyncio.Task[None]] = field(default_factory=set)
     _said_switches: set[AuditLine] | None = None
     _file: FileWatch = field(init=False)
-    _round: Seldom = field(init=False)
+    _round: Throttle = field(init=False)
     _looks_again: bool = False
     _is_short: bool = False
     _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -88,7 +88,7 @@ class Daemon:
 
     def __post_init__(self) -> None:
         self._rng = Random(self.seed)
-        self._round = Seldom(self._look_round)
+        self._round = Throttle(self._look_round)
         self._file = FileWatch(self.parts.loaded.searched, self.settled)
         self._scheduler = AsyncIOScheduler(
             timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
@@ -160,7 +160,7 @@ class Daemon:
         )
         self._runners[name] = runner
         self._scheduler.add_job(
-            runner.rung,
+            runner.on_tick,
             "interval",
             seconds=every.total_seconds(),
             id=name,
@@ -216,7 +216,7 @@ class Daemon:
         parts = self.parts
         if self._ledger_out_since is not None and not self._is_ledger_out():
             now = parts.clock.now().wall
-            parts.teller.shout(announcements.ledger_restored(since=self._ledger_out_since, now=now))
+            parts.teller.send_unqueued(announcements.ledger_restored(since=self._ledger_out_since, now=now))
             self._ledger_out_since = None
         self._round.wanted()
         parts.teller.wake()
@@ -310,7 +310,7 @@ class Daemon:
         if self._ledger_out_since is None:
             self._ledger_out_since = self.parts.clock.now().wall
             path = str(self.parts.ledger.path or "in memory")
-            self.parts.teller.shout(
+            self.parts.teller.send_unqueued(
                 announcements.ledger_unavailable(path, since=self._ledger_out_since, problem=str(problem))
             )
 
@@ -343,10 +343,10 @@ class Daemon:
             loop.add_signal_handler(number, self.stop, number.name)
         loop.add_signal_handler(signal.SIGHUP, self._spawn, self.reload)
 
-    def _spawn(self, errand: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        task = asyncio.get_running_loop().create_task(errand(), name="reload")
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
+    def _spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = asyncio.get_running_loop().create_task(work(), name="reload")
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     def stop(self, why: str) -> None:
         """Ask for an orderly stop."""
@@ -358,10 +358,10 @@ class Daemon:
     def _look_at_file(self) -> None:
         """At every pass: a file that was changed is read again once it stands still."""
         match self._file.look(self.parts.clock.now()):
-            case Sight.CHANGED:
+            case FileChange.CHANGED:
                 # Not from here: a reload may end the very runner whose pass this is.
                 self._spawn(self._reload_changed)
-            case Sight.CHANGING if not self._looks_again:
+            case FileChange.CHANGING if not self._looks_again:
                 self._looks_again = True
                 self._spawn(self._look_again)
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from watchdog.config import Gateway, LoadedConfig, Problem
+from watchdog.config import GatewaySection, LoadedConfig, Problem
 from watchdog.core.model import ProcessSigns
 from watchdog.core.same_process import is_same_process
-from watchdog.daemon.local_gateways import stands_for_all
-from watchdog.service.report import PassReport
+from watchdog.discovery.local_gateways import stands_for_all
+from watchdog.service.pass_report import PassReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class OneWatch:
         """Nobody watches it any more."""
         self._last.pop(name, None)
 
-    def keep(self, before: Mapping[str, Gateway], now: Mapping[str, Gateway]) -> None:
+    def keep(self, before: Mapping[str, GatewaySection], now: Mapping[str, GatewaySection]) -> None:
         """After a change of the configuration: what was found holds for sections that are as they were."""
         self.refused = {
             name: twin

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 
-from watchdog.config import Gateway, LoadedConfig
+from watchdog.config import GatewaySection, LoadedConfig
 from watchdog.config.checks import address_of
-from watchdog.daemon.local_gateways import LocalGateway
+from watchdog.discovery.local_gateways import LocalGateway
 
 
 def places_of(loaded: LoadedConfig) -> dict[str, str]:
@@ -15,7 +15,7 @@ def places_of(loaded: LoadedConfig) -> dict[str, str]:
     return {section.name: _digest(_place(section)) for section in loaded.config.gateways}
 
 
-def _place(section: Gateway) -> str:
+def _place(section: GatewaySection) -> str:
     if isinstance(section, LocalGateway):
         if section.cell is not None:
             return f"cell {section.cell.registry} {section.cell.tenant}"

@@ -14,12 +14,12 @@ from datetime import timedelta
 from random import Random
 
 from watchdog.core.model import Moment
-from watchdog.daemon.turns import Turns
+from watchdog.daemon.pass_slots import PassSlots
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
-from watchdog.service.pace import SOONEST
+from watchdog.service.pass_report import PassReport
+from watchdog.service.poll_pace import SOONEST
 from watchdog.service.ports import Clock
-from watchdog.service.report import PassReport
 from watchdog.service.watch import Watch
 
 AfterPass = Callable[[PassReport], Awaitable[None]]
@@ -40,10 +40,10 @@ class Runner:
     rng: Random
     after_pass: AfterPass
     on_ledger_failure: OnLedgerFailure
-    turns: Turns = field(default_factory=Turns)
+    turns: PassSlots = field(default_factory=PassSlots)
     first_after: float = 0.0
     """Seconds until the first pass: many gateways do not all begin at once."""
-    bell: asyncio.Event = field(default_factory=asyncio.Event)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
     failures: int = 0
     last_finished_at: Moment = field(init=False)
     """When the last pass ended, however it ended."""
@@ -61,26 +61,26 @@ class Runner:
 
     def ring(self) -> None:
         """A pass is wanted now. Ringing during a pass makes one more, never two at once."""
-        if not self.bell.is_set():
+        if not self.wake.is_set():
             self.rung_at = self.clock.now()
-        self.bell.set()
+        self.wake.set()
 
-    async def rung(self) -> None:
+    async def on_tick(self) -> None:
         """``ring`` for a scheduler: a coroutine runs in the loop, anything else in a thread, where no bell may be rung."""
         self.ring()
 
     def stop(self) -> None:
         self._stopping.set()
-        self.bell.set()
+        self.wake.set()
 
     async def run(self) -> None:
         """Pass after pass. Returns after ``stop``, with the pass that was going finished."""
         try:
             if self.first_after:
-                await self._sleep(self.first_after, heed_bell=False)
+                await self._sleep(self.first_after, wakes_early=False)
             while not self._stopping.is_set():
                 async with self.turns.turn():
-                    self.bell.clear()
+                    self.wake.clear()
                     self._note_lateness()
                     report = await self._pass()
                 self.last_finished_at = self.clock.now()
@@ -134,7 +134,7 @@ class Runner:
 
     async def _wait(self, report: PassReport | None) -> None:
         if report is None or not report.is_good:
-            await self._sleep(self.retry_after(), heed_bell=False)
+            await self._sleep(self.retry_after(), wakes_early=False)
             return
         pace = self.watch.pace
         wait = pace.interval.total_seconds()
@@ -143,7 +143,7 @@ class Runner:
             # A due moment that has passed is looked at again only with the next bell: nothing changed by waiting.
             wait = min(wait, max(due, pace.soonest.total_seconds()))
         # The bell keeps the configured rhythm; a slow gateway has its own.
-        await self._sleep(wait, heed_bell=not pace.is_slowed)
+        await self._sleep(wait, wakes_early=not pace.is_slowed)
 
     def retry_after(self) -> float:
         """Seconds until the next try: doubling from 1 s up to the poll interval (at most 60 s), half of it jitter."""
@@ -151,8 +151,8 @@ class Runner:
         step: float = min(ceiling, _FIRST_RETRY * 2 ** min(self.failures - 1, 10))
         return max(SOONEST, step * (0.5 + 0.5 * self.rng.random()))
 
-    async def _sleep(self, seconds: float, *, heed_bell: bool) -> None:
-        event = self.bell if heed_bell else self._stopping
+    async def _sleep(self, seconds: float, *, wakes_early: bool) -> None:
+        event = self.wake if wakes_early else self._stopping
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await event.wait()

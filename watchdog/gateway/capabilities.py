@@ -124,3 +124,8 @@ def scopes_for(steps: frozenset[Step], version: Version | None) -> tuple[str, ..
         for scope in (READ, WRITE, ADMIN)
         if scope == READ or scope in wanted or (scope == WRITE and ADMIN in wanted)
     )
+
+
+APPROVAL_CHECK = timedelta(minutes=3)
+"""How often it is tried again while a person is to approve the scopes. A request that waits is forgotten after 5 minutes
+without a sign-in (source of 2026.3.24 to 9.6), and the next one is announced to every operator, under another id."""

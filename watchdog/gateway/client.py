@@ -17,8 +17,6 @@ import msgspec
 
 from watchdog.core.model import GatewayFacts, Look, ReplyAddress, Session, Snapshot
 from watchdog.core.policy import Step
-from watchdog.gateway.answers import decoded
-from watchdog.gateway.boots import Boots
 from watchdog.gateway.capabilities import (
     ADMIN,
     READ,
@@ -28,23 +26,25 @@ from watchdog.gateway.capabilities import (
     scopes_for,
     step_problem_of,
 )
-from watchdog.gateway.channels import channel_problem
-from watchdog.gateway.clock_step import ClockReading
-from watchdog.gateway.delivery_reports import DeliveryReports
-from watchdog.gateway.dialing import Dial
-from watchdog.gateway.endpoint import Endpoint
-from watchdog.gateway.grants import Grants
-from watchdog.gateway.hello import boot_reading, facts_of
-from watchdog.gateway.identity import DeviceIdentity
-from watchdog.gateway.link import Introduction, Link
-from watchdog.gateway.lister import Lister
-from watchdog.gateway.looking import Looker
-from watchdog.gateway.probing import AbortProbe
-from watchdog.gateway.rows import instant
-from watchdog.gateway.sending import send
-from watchdog.gateway.waiting import Ask
+from watchdog.gateway.recovery.channels import channel_problem
+from watchdog.gateway.recovery.delivery_reports import DeliveryReports
+from watchdog.gateway.recovery.scopes import Grants
+from watchdog.gateway.recovery.send import send
+from watchdog.gateway.sessions.abort_probe import AbortProbe
+from watchdog.gateway.sessions.clock_step import ClockReading
+from watchdog.gateway.sessions.inspect import Inspector
+from watchdog.gateway.sessions.pending import Ask
+from watchdog.gateway.sessions.poll import SessionPoller
+from watchdog.gateway.wire.answers import decoded
+from watchdog.gateway.wire.boot_time import Boots
+from watchdog.gateway.wire.connection import Introduction, Link
+from watchdog.gateway.wire.dial import Dial
+from watchdog.gateway.wire.endpoint import Endpoint
+from watchdog.gateway.wire.handshake import boot_reading, facts_of
+from watchdog.gateway.wire.identity import DeviceIdentity
+from watchdog.gateway.wire.timestamps import instant
 from watchdog.service import descriptors, errors
-from watchdog.service.ports import Clock, Deed, Host, Loss, Receipt, Wants
+from watchdog.service.ports import Clock, Deed, Disconnect, Host, Receipt, Wants
 
 QUIET_AFTER_SIGN_IN_UNTIL: Version = (2026, 5, 0)
 SIGN_IN_SETTLES = 2.0
@@ -60,9 +60,9 @@ class _Delivery(msgspec.Struct):
     status: str | None = None
 
 
-class _WaitAnswer(msgspec.Struct):
+class _WaitAnswer(msgspec.Struct, rename="camel"):
     status: str | None = None
-    terminalDelivery: _Delivery | None = None  # noqa: N815
+    terminal_delivery: _Delivery | None = None
 
 
 class GatewayClient:
@@ -105,14 +105,14 @@ class GatewayClient:
         self._facts: GatewayFacts | None = None
         self._version: Version | None = None
         self._clock_base: ClockReading | None = None
-        self._lister: Lister | None = None
-        self._looker: Looker | None = None
+        self._lister: SessionPoller | None = None
+        self._looker: Inspector | None = None
         self._grants = Grants(name, steps, self._open, clock)
         self._may_not_read = False  # it was refused, and has not been let in since
         self._probe = AbortProbe(lambda: self._open((WRITE,), device=probe_device), clock, patience)
         self._timed_out: dict[str, str] = {}
         self._boots = Boots()
-        self._loss: Loss | None = None
+        self._loss: Disconnect | None = None
         self._lost_link: Link | None = None
         self._prepared: tuple[_Prepared, Link] | None = None
         self._reports = DeliveryReports(clock)
@@ -147,7 +147,7 @@ class GatewayClient:
         self._link = link
         self._facts = self._read_facts(link, self._endpoint)
         self._version = parse_version(self._facts.version)
-        self._looker = Looker(
+        self._looker = Inspector(
             self._facts,
             self._version,
             self._ask,
@@ -158,7 +158,7 @@ class GatewayClient:
             self._as_admin,
             self._timed_out,
         )
-        self._lister = Lister(
+        self._lister = SessionPoller(
             self._ask_for_rows,
             self._clock,
             main_key=self._facts.main_session_key,
@@ -199,7 +199,7 @@ class GatewayClient:
         self._may_not_read = False
         return link
 
-    def take_loss(self) -> Loss | None:
+    def pop_disconnect(self) -> Disconnect | None:
         self._note_loss()
         loss, self._loss = self._loss, None
         return loss
@@ -217,7 +217,7 @@ class GatewayClient:
         ended = link or self._link
         if ended is not None and ended.end is not None and ended is not self._lost_link:
             self._lost_link = ended
-            self._loss = Loss(ended.end, ended.ended_at or self._clock.now())
+            self._loss = Disconnect(ended.end, ended.ended_at or self._clock.now())
 
     async def _open(self, scopes: tuple[str, ...], *, device: DeviceIdentity | None = None) -> Link:
         endpoint = self._endpoint or self._find()
@@ -235,7 +235,7 @@ class GatewayClient:
             openclaw=endpoint.openclaw,
             on_repair=self._note_repair,
         )
-        issued = link.hello.auth.deviceToken if link.hello.auth is not None else None
+        issued = link.hello.auth.device_token if link.hello.auth is not None else None
         if issued and device is None and self._on_device_token is not None:
             self._on_device_token(endpoint.url, scopes, issued)
         return link
@@ -274,14 +274,14 @@ class GatewayClient:
 
     # ---------------------------------------------------------------- looking
 
-    async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
+    async def list_sessions(self, always_read: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
         if self._lister is None:
             raise errors.GatewayClosed(f"{self._name}: not connected.")
         if self._looker is not None:
             self._looker.forget_waiting()
-        if keen is None:
+        if always_read is None:
             return await self._lister.whole()
-        return await (self._lister.whole(is_hurried=False) if sweep else self._lister.glance(keen))
+        return await (self._lister.whole(is_hurried=False) if sweep else self._lister.incremental(always_read))
 
     async def _ask_for_rows(self, params: dict[str, Any]) -> msgspec.Raw:
         return await self._ask("sessions.list", params, patience=max(self._patience, 30.0))
@@ -387,7 +387,7 @@ class GatewayClient:
             return None
         finally:
             await link.close()
-        return answer.terminalDelivery.status == "sent" if answer.terminalDelivery is not None else None
+        return answer.terminal_delivery.status == "sent" if answer.terminal_delivery is not None else None
 
     async def _ask(self, method: str, params: dict[str, Any], *, patience: float | None = None) -> msgspec.Raw:
         """A look on the watching link: no answer means that the gateway does not respond, nothing worse; one that cannot be

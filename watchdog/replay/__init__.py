@@ -1,8 +1,13 @@
-"""``replay``: a recording, played through the real judging, policies and planning under another configuration.
+"""Recording and ``replay``: what each pass saw, and the same passes under another configuration.
 
-Nothing is asked of any network and nothing is done: ``reading`` turns lines back into ``passes``, ``gateway.ReplayedGateway``
-answers a watch with them, ``player`` lets a real ``service.watch.Watch`` pass over them on the recorded clock with a
-ledger in memory, and ``story`` puts what it would have done beside what was done.
+``recorded_gateway`` stands between a watch and its client and notes what every call answered; ``recorder`` puts a pass
+together and writes what differs from the pass before (``lines``, ``codec``), so that a quiet gateway costs one short
+line a pass; ``recording_file`` is where the lines go. No person's words, no token, no address of a person is ever in a
+line, and what keeps the recording from being written is said once and never reaches the pass.
+
+A replay asks nothing of any network and does nothing: ``reader`` turns lines back into ``passes``,
+``gateway.ReplayedGateway`` answers a watch with them, ``player`` lets a real ``service.watch.Watch`` pass over them on
+the recorded clock with a ledger in memory, and ``story`` puts what it would have done beside what was done.
 
 The limit of every replay: a deed changes the world, and a recording has only the world that was. Per session:
 

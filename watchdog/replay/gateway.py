@@ -1,7 +1,7 @@
 """A gateway that answers a watch out of a recording, one pass at a time, and never does anything.
 
-What was asked at the time is answered as it was then; what was not asked is lent (``lending``) or unknown. How each
-session stands to the recorded world is in ``_Turn``; see the package's docstring for the three ways.
+What was asked at the time is answered as it was then; what was not asked is lent (``transcript_backfill``) or unknown.
+How each session stands to the recorded world is in ``_Turn``; see the package's docstring for the three ways.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from watchdog.core.model import GatewayFacts, Look, Moment, ReplyAddress, Sessio
 from watchdog.core.policy import Step
 from watchdog.core.tracking import RunIdentity
 from watchdog.gateway.capabilities import step_problem_of
-from watchdog.replay.lending import Lender
 from watchdog.replay.passes import Done, Listing, Pass
+from watchdog.replay.transcript_backfill import TranscriptBackfill
 from watchdog.service import errors
-from watchdog.service.ports import Deed, Loss, Receipt, Wants
+from watchdog.service.ports import Deed, Disconnect, Receipt, Wants
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class RecordedClock:
         """Nobody waits in a recording."""
 
 
-class World(StrEnum):
+class SessionCourse(StrEnum):
     """How a session's further course comes about."""
 
     RECORDED = "recorded"
@@ -52,7 +52,7 @@ class World(StrEnum):
 class _Turn:
     """Where a session left the recorded world: with which row, by what, when."""
 
-    world: World
+    world: SessionCourse
     row: Session
     step: Step
     at: datetime
@@ -64,7 +64,7 @@ class ReplayedGateway:
 
     gateway_name: str
     clock: RecordedClock
-    lender: Lender
+    lender: TranscriptBackfill
     own_marks: frozenset[str] = frozenset()
     """``<incident>/<number>`` of the recorded daemon's own deeds: not another watchdog's."""
     lent: int = 0
@@ -79,7 +79,7 @@ class ReplayedGateway:
     _done: list[Done] = field(default_factory=list)
     _turns: dict[str, _Turn] = field(default_factory=dict)
     _scopes: dict[Step, str | None] = field(default_factory=dict)
-    worlds: dict[str, set[World]] = field(default_factory=lambda: defaultdict(set))
+    worlds: dict[str, set[SessionCourse]] = field(default_factory=lambda: defaultdict(set))
     """Every way in which a session's course has left the recorded one."""
 
     # ---------------------------------------------------------------- the recording's side
@@ -106,18 +106,18 @@ class ReplayedGateway:
                 (row for listing in self._pass.lists for row in listing.sessions if row.key == deed.session), None
             )
             if row is not None:
-                self._turn(World.HELD_BACK, row, deed.step)
+                self._turn(SessionCourse.HELD_BACK, row, deed.step)
 
-    def world_of(self, key: str) -> World:
+    def world_of(self, key: str) -> SessionCourse:
         turn = self._turns.get(key)
-        return turn.world if turn is not None else World.RECORDED
+        return turn.world if turn is not None else SessionCourse.RECORDED
 
     @property
     def follows_the_recording(self) -> bool:
         """No session's course is assumed or held back now."""
         return not self._turns
 
-    def _turn(self, world: World, row: Session, step: Step) -> None:
+    def _turn(self, world: SessionCourse, row: Session, step: Step) -> None:
         self._turns[row.key] = _Turn(world, row, step, self.clock.now().wall)
         self.worlds[row.key].add(world)
 
@@ -146,11 +146,11 @@ class ReplayedGateway:
         assert self._facts is not None
         return self._facts
 
-    def take_loss(self) -> Loss | None:
+    def pop_disconnect(self) -> Disconnect | None:
         return self._now.loss
 
-    async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
-        del keen, sweep  # what was read then is what there is
+    async def list_sessions(self, always_read: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
+        del always_read, sweep  # what was read then is what there is
         lists = self._now.lists
         if not lists:
             raise errors.GatewayUnresponsive(f"{self.name}: the sessions were not listed in this pass.")
@@ -189,7 +189,7 @@ class ReplayedGateway:
         turn = self._turns.get(row.key)
         if turn is None:
             return row
-        if turn.world is World.HELD_BACK:
+        if turn.world is SessionCourse.HELD_BACK:
             return turn.row
         if RunIdentity.of(row) != RunIdentity.of(turn.row):
             del self._turns[row.key]
@@ -198,7 +198,7 @@ class ReplayedGateway:
 
     async def look(self, session: Session, wants: Wants) -> Look:
         made = self._now.looks.get(session.key, ())
-        if self.world_of(session.key) is World.RECORDED:
+        if self.world_of(session.key) is SessionCourse.RECORDED:
             same = [one for one in made if one.wants == wants]
             number = self._asked[session.key, wants]
             self._asked[session.key, wants] += 1
@@ -211,7 +211,7 @@ class ReplayedGateway:
 
     def _composed(self, session: Session, wants: Wants) -> Look:
         """What was not asked for at the time, put together from what was."""
-        is_followed = self.world_of(session.key) is World.RECORDED
+        is_followed = self.world_of(session.key) is SessionCourse.RECORDED
         here = [one.look for one in self._now.looks.get(session.key, ()) if one.look is not None]
         look = Look()
         if wants.lock and is_followed:
@@ -289,12 +289,12 @@ class ReplayedGateway:
         """Nothing is sent. What was done then in this pass is answered as it was then."""
         key = deed.session.key
         counterpart = next((one for one in self._now.deeds if (one.step, one.session) == (deed.step, key)), None)
-        if counterpart is not None and self.world_of(key) is World.RECORDED:
+        if counterpart is not None and self.world_of(key) is SessionCourse.RECORDED:
             self._done.append(counterpart)
             if counterpart.error is not None:
                 raise counterpart.error
             return Receipt(counterpart.run_id, "as recorded")
-        self._turn(World.ASSUMED_RECOVERED, deed.session, deed.step)
+        self._turn(SessionCourse.ASSUMED_RECOVERED, deed.session, deed.step)
         return Receipt(None, "assumed")
 
     async def delivered(self, run_id: str) -> bool | None:

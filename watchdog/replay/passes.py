@@ -11,7 +11,7 @@ from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt
 from watchdog.service import errors
 from watchdog.service.ledger import Outcome
-from watchdog.service.ports import Loss, Wants
+from watchdog.service.ports import Disconnect, Wants
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class PauseSpan:
 
 
 @dataclass(frozen=True, slots=True)
-class OperatorState:
+class OperatorSwitches:
     """What an operator had decided when the pass began."""
 
     lost_at: datetime | None = None
@@ -95,7 +95,7 @@ class Pass:
     connected_at: Moment | None
     """A new connection was made in this pass; None: the one from before."""
     refused: errors.GatewayError | None
-    loss: Loss | None
+    loss: Disconnect | None
     lists: tuple[Listing, ...]
     looks: Mapping[str, tuple[Looked, ...]]
     health: tuple[str | errors.GatewayError | None, ...]
@@ -103,7 +103,7 @@ class Pass:
     deeds: tuple[Done, ...]
     delivered: Mapping[str, bool | None]
     scopes: Mapping[Step, str | None]
-    operator: OperatorState
+    operator: OperatorSwitches
     is_ledger_writable: bool
     past: tuple[Past, ...]
     said: tuple[Said, ...]

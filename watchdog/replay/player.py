@@ -8,18 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from watchdog.adapters.ledger import Ledger
-from watchdog.adapters.unmetered import NoMeter
 from watchdog.core.model import Status
 from watchdog.core.policy import PolicyBook
 from watchdog.core.recovery import AttemptState
-from watchdog.replay.gateway import RecordedClock, ReplayedGateway, World
-from watchdog.replay.lending import Lender
-from watchdog.replay.passes import OperatorState, Pass, Past
-from watchdog.replay.reading import Head, NotARecording, Recording
-from watchdog.service.events import Event, Recorded, RecordedLog
+from watchdog.ledger.ledger import SqliteLedger
+from watchdog.replay.gateway import RecordedClock, ReplayedGateway, SessionCourse
+from watchdog.replay.passes import OperatorSwitches, Pass, Past
+from watchdog.replay.reader import Head, NotARecording, Recording
+from watchdog.replay.recorder import RECORDED_EVENTS
+from watchdog.replay.transcript_backfill import TranscriptBackfill
+from watchdog.service.events import Event, MemoryLog, Recorded
 from watchdog.service.ledger import Outcome, Pause, Quarantine
-from watchdog.service.recording.recorder import RECORDED_EVENTS
+from watchdog.service.null_meter import NullMeter
 from watchdog.service.watch import Watch
 
 _WHO = "the recording"
@@ -29,10 +29,10 @@ _BEFORE = "(before the recording)"
 _ID = re.compile(r"i(?P<day>\d{8})-(?P<number>\d{4})-[0-9a-f]{4}")
 
 
-class ReplayLedger(Ledger):
+class ReplayLedger(SqliteLedger):
     """A ledger in memory that holds what its recorded counterpart held of an operator's decisions."""
 
-    operator: OperatorState = OperatorState()
+    operator: OperatorSwitches = OperatorSwitches()
     is_recorded_writable: bool = True
 
     def is_writable(self) -> bool:
@@ -78,7 +78,7 @@ class Played:
     sessions: set[str] = field(default_factory=set)
     would: list[Happening] = field(default_factory=list)
     was: list[Happening] = field(default_factory=list)
-    worlds: Mapping[str, set[World]] = field(default_factory=dict)
+    worlds: Mapping[str, set[SessionCourse]] = field(default_factory=dict)
     lent: int = 0
     unknown: int = 0
     lives: int = 0
@@ -96,7 +96,7 @@ class Player:
 
     recording: Recording
     book: PolicyBook
-    log: RecordedLog = field(default_factory=RecordedLog)
+    log: MemoryLog = field(default_factory=MemoryLog)
     ledger: ReplayLedger = field(init=False)
     clock: RecordedClock = field(init=False)
     gateway: ReplayedGateway = field(init=False)
@@ -146,10 +146,10 @@ class Player:
         for session, session_id, since in first.operator.quarantined:
             self.ledger.quarantine(Quarantine(head.gateway, session, session_id, since, "as recorded"))
 
-    def _survey(self) -> tuple[Lender, frozenset[str], str]:
+    def _survey(self) -> tuple[TranscriptBackfill, frozenset[str], str]:
         """Everything that a pass may need of later ones: looks to lend, the marks that the recorded daemon's own deeds
         left in transcripts, and an incident's id of its ledger (empty: there was none)."""
-        lender, marks, incident = Lender(), set[str](), ""
+        lender, marks, incident = TranscriptBackfill(), set[str](), ""
         for one in self.recording.passes():
             lender.take(one)
             for past in one.past:
@@ -169,7 +169,7 @@ class Player:
             notes=_NoNotes(),
             clock=self.clock,
             log=self.log,
-            meter=NoMeter(),
+            meter=NullMeter(),
             poll_every=head.poll_every,
         )
 
@@ -227,7 +227,7 @@ class Player:
         self._idle = None
         self.gateway.turn_to(one, is_new_life=is_new_life)
         before = len(self.log.lines)
-        assumed = {key for key in self.gateway.worlds if self.gateway.world_of(key) is World.ASSUMED_RECOVERED}
+        assumed = {key for key in self.gateway.worlds if self.gateway.world_of(key) is SessionCourse.ASSUMED_RECOVERED}
         report = await self.watch.pass_once()
         self.gateway.leave()
         is_settled = report.is_good and not report.in_flight and self.gateway.follows_the_recording

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from watchdog.replay.gateway import World
+from watchdog.replay.gateway import SessionCourse
 from watchdog.replay.player import Happening, Played
 from watchdog.service.events import Event
 
@@ -32,9 +32,9 @@ _WORDS: Mapping[Event, str] = {
     Event.FLEET_BREAKER_CLOSED: "fleet breaker closed",
 }
 ASSUMPTIONS = {
-    World.ASSUMED_RECOVERED: "A deed that was not done at the time (or not then) is taken to have helped, until the "
+    SessionCourse.ASSUMED_RECOVERED: "A deed that was not done at the time (or not then) is taken to have helped, until the "
     "recording shows another run of the session: what really would have followed, nobody knows.",
-    World.HELD_BACK: "A deed that was done at the time is left out: from then on the session is taken to have stayed as it "
+    SessionCourse.HELD_BACK: "A deed that was done at the time is left out: from then on the session is taken to have stayed as it "
     "was, until this configuration acts, too.",
 }
 """What a story rests on where it left the recorded world."""
@@ -58,7 +58,7 @@ class Story:
     key: str | None
     would: tuple[Line, ...]
     was: tuple[Line, ...]
-    worlds: frozenset[World]
+    worlds: frozenset[SessionCourse]
 
     @property
     def differs(self) -> bool:
@@ -67,8 +67,8 @@ class Story:
         ]
 
     @property
-    def assumptions(self) -> list[World]:
-        return [world for world in World if world in self.worlds]
+    def assumptions(self) -> list[SessionCourse]:
+        return [world for world in SessionCourse if world in self.worlds]
 
     def rows(self) -> list[tuple[datetime, str, str]]:
         """(when, would, was) in order of time; what is equal stands beside each other."""

@@ -10,12 +10,7 @@ class WatchdogError(Exception):
 
 
 class GatewayError(WatchdogError):
-    """Something went wrong between us and one gateway.
-
-    ``can_wait``: trying again later may help without anybody changing anything.
-    """
-
-    can_wait = True
+    """Something went wrong between us and one gateway."""
 
 
 class GatewayUnreachable(GatewayError):
@@ -68,8 +63,6 @@ class ForeignListener(GatewayError):
 class ProtocolMismatch(GatewayError):
     """It speaks no protocol version that we speak (3 and 4)."""
 
-    can_wait = False
-
 
 class AuthenticationRefused(GatewayError):
     """Wrong or missing token, password or device token. Waiting may help: tokens are rotated while we run."""
@@ -113,8 +106,6 @@ class RateLimited(GatewayError):
 class UnknownMethod(GatewayError):
     """This version has no such method."""
 
-    can_wait = False
-
 
 class RequestRefused(GatewayError):
     """The gateway refused one request. ``code`` and ``detail`` are its own words, shortened; ``retryable`` its opinion."""
@@ -128,8 +119,6 @@ class RequestRefused(GatewayError):
 
 class OutcomeUnknown(GatewayError):
     """A request was sent and its answer never came: it may or may not have been carried out. Never sent again."""
-
-    can_wait = False
 
 
 class AnswerUnreadable(OutcomeUnknown):
@@ -151,8 +140,6 @@ class PassFailed(GatewayError):
 
 class InsecureTransport(GatewayError):
     """``ws://`` to another machine would show the token to the network."""
-
-    can_wait = False
 
 
 class LedgerError(WatchdogError):

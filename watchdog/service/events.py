@@ -80,7 +80,7 @@ class Event(StrEnum):
     LIBRARY_ERROR = "library.error"
 
 
-class Level(StrEnum):
+class Severity(StrEnum):
     DEBUG = "debug"
     INFO = "info"
     WARNING = "warning"
@@ -88,57 +88,57 @@ class Level(StrEnum):
 
     @property
     def rank(self) -> int:
-        return {Level.DEBUG: 10, Level.INFO: 20, Level.WARNING: 30, Level.ERROR: 40}[self]
+        return {Severity.DEBUG: 10, Severity.INFO: 20, Severity.WARNING: 30, Severity.ERROR: 40}[self]
 
 
-LEVELS: Mapping[Event, Level] = {
-    Event.DAEMON_STARTED: Level.INFO,
-    Event.DAEMON_STOPPING: Level.INFO,
-    Event.DAEMON_STOPPED: Level.INFO,
-    Event.CONFIG_LOADED: Level.INFO,
-    Event.CONFIG_REFUSED: Level.ERROR,
-    Event.GATEWAY_CONNECTED: Level.INFO,
-    Event.GATEWAY_DISCONNECTED: Level.WARNING,
-    Event.GATEWAY_RESTARTED: Level.WARNING,
-    Event.GATEWAY_UNHEALTHY: Level.WARNING,
-    Event.GATEWAY_PACED: Level.INFO,
-    Event.GATEWAY_TEXT_REPAIRED: Level.INFO,
-    Event.CYCLE_FINISHED: Level.INFO,
-    Event.CYCLE_FAILED: Level.ERROR,
-    Event.SESSION_SUSPECT: Level.INFO,
-    Event.SESSION_STUCK: Level.WARNING,
-    Event.SESSION_STOPPED: Level.INFO,
-    Event.SESSION_CLEARED: Level.INFO,
-    Event.SESSION_LONG_RUNNING: Level.INFO,
-    Event.SESSION_UNKNOWN: Level.INFO,
-    Event.SESSION_QUARANTINED: Level.ERROR,
-    Event.SESSION_RELEASED: Level.INFO,
-    Event.RECOVERY_HELD: Level.INFO,
-    Event.RECOVERY_STARTED: Level.INFO,
-    Event.RECOVERY_SUCCEEDED: Level.INFO,
-    Event.RECOVERY_INEFFECTIVE: Level.WARNING,
-    Event.RECOVERY_REFUSED: Level.WARNING,
-    Event.RECOVERY_INDETERMINATE: Level.WARNING,
-    Event.RECOVERY_ABANDONED: Level.INFO,
-    Event.FLEET_BREAKER_OPENED: Level.ERROR,
-    Event.FLEET_BREAKER_CLOSED: Level.INFO,
-    Event.OPERATOR_PAUSED: Level.WARNING,
-    Event.OPERATOR_UNPAUSED: Level.INFO,
-    Event.LEDGER_UNAVAILABLE: Level.ERROR,
-    Event.LEDGER_RESTORED: Level.INFO,
-    Event.RECORDING_UNAVAILABLE: Level.WARNING,
-    Event.RECORDING_RESTORED: Level.INFO,
-    Event.NOTIFICATION_DELIVERED: Level.INFO,
-    Event.NOTIFICATION_FAILED: Level.WARNING,
-    Event.NOTIFICATION_GIVEN_UP: Level.ERROR,
-    Event.HEARTBEAT_FAILED: Level.WARNING,
-    Event.HEARTBEAT_RESTORED: Level.INFO,
-    Event.STATUS_PAGE_LISTENING: Level.INFO,
-    Event.STATUS_PAGE_UNAVAILABLE: Level.WARNING,
-    Event.DESCRIPTORS_USED_UP: Level.ERROR,
-    Event.DESCRIPTORS_LEFT: Level.INFO,
-    Event.LIBRARY_WARNING: Level.WARNING,
-    Event.LIBRARY_ERROR: Level.ERROR,
+LEVELS: Mapping[Event, Severity] = {
+    Event.DAEMON_STARTED: Severity.INFO,
+    Event.DAEMON_STOPPING: Severity.INFO,
+    Event.DAEMON_STOPPED: Severity.INFO,
+    Event.CONFIG_LOADED: Severity.INFO,
+    Event.CONFIG_REFUSED: Severity.ERROR,
+    Event.GATEWAY_CONNECTED: Severity.INFO,
+    Event.GATEWAY_DISCONNECTED: Severity.WARNING,
+    Event.GATEWAY_RESTARTED: Severity.WARNING,
+    Event.GATEWAY_UNHEALTHY: Severity.WARNING,
+    Event.GATEWAY_PACED: Severity.INFO,
+    Event.GATEWAY_TEXT_REPAIRED: Severity.INFO,
+    Event.CYCLE_FINISHED: Severity.INFO,
+    Event.CYCLE_FAILED: Severity.ERROR,
+    Event.SESSION_SUSPECT: Severity.INFO,
+    Event.SESSION_STUCK: Severity.WARNING,
+    Event.SESSION_STOPPED: Severity.INFO,
+    Event.SESSION_CLEARED: Severity.INFO,
+    Event.SESSION_LONG_RUNNING: Severity.INFO,
+    Event.SESSION_UNKNOWN: Severity.INFO,
+    Event.SESSION_QUARANTINED: Severity.ERROR,
+    Event.SESSION_RELEASED: Severity.INFO,
+    Event.RECOVERY_HELD: Severity.INFO,
+    Event.RECOVERY_STARTED: Severity.INFO,
+    Event.RECOVERY_SUCCEEDED: Severity.INFO,
+    Event.RECOVERY_INEFFECTIVE: Severity.WARNING,
+    Event.RECOVERY_REFUSED: Severity.WARNING,
+    Event.RECOVERY_INDETERMINATE: Severity.WARNING,
+    Event.RECOVERY_ABANDONED: Severity.INFO,
+    Event.FLEET_BREAKER_OPENED: Severity.ERROR,
+    Event.FLEET_BREAKER_CLOSED: Severity.INFO,
+    Event.OPERATOR_PAUSED: Severity.WARNING,
+    Event.OPERATOR_UNPAUSED: Severity.INFO,
+    Event.LEDGER_UNAVAILABLE: Severity.ERROR,
+    Event.LEDGER_RESTORED: Severity.INFO,
+    Event.RECORDING_UNAVAILABLE: Severity.WARNING,
+    Event.RECORDING_RESTORED: Severity.INFO,
+    Event.NOTIFICATION_DELIVERED: Severity.INFO,
+    Event.NOTIFICATION_FAILED: Severity.WARNING,
+    Event.NOTIFICATION_GIVEN_UP: Severity.ERROR,
+    Event.HEARTBEAT_FAILED: Severity.WARNING,
+    Event.HEARTBEAT_RESTORED: Severity.INFO,
+    Event.STATUS_PAGE_LISTENING: Severity.INFO,
+    Event.STATUS_PAGE_UNAVAILABLE: Severity.WARNING,
+    Event.DESCRIPTORS_USED_UP: Severity.ERROR,
+    Event.DESCRIPTORS_LEFT: Severity.INFO,
+    Event.LIBRARY_WARNING: Severity.WARNING,
+    Event.LIBRARY_ERROR: Severity.ERROR,
 }
 """``warning``: look when you have time. ``error``: nothing more happens here until somebody does something."""
 
@@ -166,7 +166,7 @@ class Recorded:
 
 
 @dataclass(slots=True)
-class RecordedLog:
+class MemoryLog:
     """A ``Log`` that keeps what it is told, for tests and for ``replay``."""
 
     lines: list[Recorded] = field(default_factory=list)

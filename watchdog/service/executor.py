@@ -29,8 +29,8 @@ from watchdog.core.verdict import Verdict
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import HandoffNote, Incident, Ledger, Notes
-from watchdog.service.observing import Judged, Observer, look_wants
-from watchdog.service.planning import Action, Decision, GatewayStanding, decide, hangs_alive, interrupted_at
+from watchdog.service.observer import Judged, Observer, look_wants
+from watchdog.service.plan import Action, Decision, GatewayStanding, decide, interrupted_at, is_stalled_but_owned
 from watchdog.service.ports import Clock, Deed, Gateway, Meter
 
 
@@ -250,7 +250,7 @@ def _work_began(before: Preflight | None, now: Preflight | None) -> bool:
 def _still_so(fresh: Judged, step: Step | None) -> bool:
     """The fresh look says the same: dead without an excuse, or for ``abort`` alive without progress."""
     if step is Step.ABORT:
-        return hangs_alive(fresh) and fresh.judgement.owner is Truth.TRUE
+        return is_stalled_but_owned(fresh) and fresh.judgement.owner is Truth.TRUE
     evidence = fresh.judgement.evidence
     return (
         fresh.judgement.verdict is Verdict.STUCK

@@ -29,8 +29,8 @@ from watchdog.core.verdict import Verdict
 from watchdog.service import announcements, errors
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import Incident, Ledger, Message, Outcome, Quarantine
-from watchdog.service.observing import Judged
-from watchdog.service.planning import Decision, hangs_alive, was_sent
+from watchdog.service.observer import Judged
+from watchdog.service.plan import Decision, is_stalled_but_owned, was_sent
 from watchdog.service.ports import Gateway, Meter, Wants
 
 
@@ -323,7 +323,7 @@ def _ending(incident: Incident, here: Judged) -> Outcome | None:
         return Outcome.FAILED if has_failed and sent else Outcome.CLEARED
     if _is_another_run(incident, sent, row):
         return Outcome.CLEARED
-    if hangs_alive(here):
+    if is_stalled_but_owned(here):
         return None
     if verdict is Verdict.HEALTHY and here.judgement.owner is Truth.UNKNOWN:
         return None  # it looks healthy because we have not looked for long, after a restart of ours for example

@@ -1,6 +1,6 @@
 """What is remembered: the records of the ledger, the ledger itself and the handoff notes, as the service sees them.
 
-Adapters keep them (``adapters.ledger``: SQLite; a spare in memory); both pass the same tests.
+Adapters keep them (``ledger.ledger``: SQLite; a spare in memory); both pass the same tests.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ class MessageKind(StrEnum):
     GATEWAY_UP = "gateway_up"
     LONG_RUNNING = "long_running"
     UNKNOWN = "unknown"
-    HELD = "held"
     FLEET_BREAKER = "fleet_breaker"
     CLEARED = "cleared"
     LEDGER = "ledger"

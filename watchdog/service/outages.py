@@ -1,6 +1,7 @@
 """The gateway's own outages and restarts: logged as they happen, told when one lasts or when they follow one another.
 
-An outage is told once, and its end once if it was told; ``storms`` tells many short ones that follow one another.
+An outage is told once, and its end once if it was told; ``restart_storm`` tells many short ones that follow one
+another.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from watchdog.core.model import GatewayPhase, Moment
 from watchdog.service import announcements, errors
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import Ledger, Message
-from watchdog.service.report import PassReport
-from watchdog.service.storms import Storms
+from watchdog.service.pass_report import PassReport
+from watchdog.service.restart_storm import Storms
 
 DOWN_TOLD_AFTER = timedelta(minutes=2)
 """How long a gateway may be away before a person is told; ordinary restarts take 2 to 20 s."""

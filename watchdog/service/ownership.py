@@ -27,7 +27,7 @@ _MOST_LINKS = 40
 
 
 class Accounts(Protocol):
-    """What is asked about the accounts of this machine. ``watchdog.adapters.host.Host`` is one."""
+    """What is asked about the accounts of this machine. ``watchdog.adapters.host.LocalHost`` is one."""
 
     def account_name(self, uid: int) -> str:
         """``alice (uid 1000)``, or ``uid 1000`` where it has no name here."""

@@ -18,6 +18,7 @@ from watchdog.core.model import (
 )
 from watchdog.core.policy import Step
 from watchdog.service.errors import GatewayError
+from watchdog.service.ledger import Ledger
 
 
 class Clock(Protocol):
@@ -26,6 +27,19 @@ class Clock(Protocol):
     def now(self) -> Moment: ...
 
     async def sleep(self, seconds: float) -> None: ...
+
+
+class PassRecorder(Protocol):
+    """Notes what a pass saw, for ``replay``; the gateway and the log it reads along are given to the watch by whoever
+    records."""
+
+    def begin(self, now: Moment, ledger: Ledger) -> None:
+        """A pass begins, and ``ledger`` is what it will decide on. Called again when it starts over."""
+        ...
+
+    def end(self, *, is_writable: bool) -> None:
+        """The pass has ended; ``is_writable``: its ledger could be written."""
+        ...
 
 
 class Meter(Protocol):
@@ -96,7 +110,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class Disconnect:
     """The end of a connection that we had not ended ourselves."""
 
     error: GatewayError
@@ -113,15 +127,15 @@ class Gateway(Protocol):
         """Connect if not connected; return who answered. Idempotent while the connection lives."""
         ...
 
-    def take_loss(self) -> Loss | None:
+    def pop_disconnect(self) -> Disconnect | None:
         """Why and when the last connection ended, said once; None when it has not ended since last asked."""
         ...
 
-    async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
+    async def list_sessions(self, always_read: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
         """Every row.
 
-        ``keen`` None: the whole list, at once. Else a poll of a watch: rows that cannot have changed since its last
-        poll may be carried over (``Snapshot.carried``), never one that runs or whose key is in ``keen``; with ``sweep``
+        ``always_read`` None: the whole list, at once. Else a poll of a watch: rows that cannot have changed since its last
+        poll may be carried over (``Snapshot.carried``), never one that runs or whose key is in ``always_read``; with ``sweep``
         the whole list all the same, in pages with pauses between them.
         """
         ...

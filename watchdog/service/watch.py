@@ -18,19 +18,17 @@ from watchdog.core.verdict import Verdict
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
 from watchdog.service.executor import Executor
-from watchdog.service.fleet import Fleet
+from watchdog.service.fleet_breaker import Fleet
+from watchdog.service.gateway_trust import Trust
 from watchdog.service.incidents import Incidents
 from watchdog.service.ledger import Ledger, Notes, Stop
-from watchdog.service.observing import Judged, Observer
+from watchdog.service.observer import Judged, Observer
 from watchdog.service.outages import Outages, phase_of
-from watchdog.service.pace import Pace, pace
-from watchdog.service.planning import Action, Decision, GatewayStanding, decide, hangs_alive
-from watchdog.service.ports import Clock, Gateway, Loss, Meter
-from watchdog.service.recording.recorded import RecordedGateway, RecordedLog
-from watchdog.service.recording.recorder import Recorder
-from watchdog.service.report import PassReport
-from watchdog.service.saying import Reporter
-from watchdog.service.trust import Trust
+from watchdog.service.pass_log import Reporter
+from watchdog.service.pass_report import PassReport
+from watchdog.service.plan import Action, Decision, GatewayStanding, decide, is_stalled_but_owned
+from watchdog.service.poll_pace import Pace, pace
+from watchdog.service.ports import Clock, Disconnect, Gateway, Meter, PassRecorder
 
 REST_WHEN_SICK = timedelta(seconds=10)
 """A gateway that says it is too busy is not asked again, for any session, before this: signing in and looking again for
@@ -53,8 +51,8 @@ class Watch:
     """``run --observe``: judge and tell, never act."""
     spare_ledger: Ledger | None = None
     """Kept in memory: watching and telling go on with it while the real one cannot be used, and no deed is done."""
-    recorder: Recorder | None = None
-    """Notes what every pass saw, for ``replay``. None: nothing is recorded."""
+    recorder: PassRecorder | None = None
+    """Is told where a pass begins and ends. None: nothing is recorded."""
     full_sweep_every: timedelta = timedelta(minutes=15)
     """How long at most rows that seem to be at rest are believed without reading them again."""
     pace: Pace = field(init=False)
@@ -76,15 +74,13 @@ class Watch:
     """When the list was last read whole, on this connection and without a gap since."""
     _sickness: tuple[str, Moment] | None = field(init=False, default=None)
     """What the gateway said of itself just before a deed, and when."""
-    _lost: Loss | None = field(init=False, default=None)
+    _lost: Disconnect | None = field(init=False, default=None)
     _was_connected: bool = field(init=False, default=False)
     _may_want_more: bool = field(init=False, default=False)
     """Nobody has said yet what is not granted of what the present policies may ask for."""
 
     def __post_init__(self) -> None:
         self._real_ledger = self.ledger
-        if self.recorder is not None:
-            self.gateway, self.log = RecordedGateway(self.gateway, self.recorder), RecordedLog(self.log, self.recorder)
         self.pace = pace(self.poll_every, self.book, ())
         self.trust = Trust(stall_after=_stall_after(self.pace))
         self.observer = Observer(self.gateway, self.book, self.trust)
@@ -184,7 +180,7 @@ class Watch:
 
     async def _connect(self, now: Moment) -> GatewayFacts:
         before = self.trust.facts if self._was_connected else None
-        lost = self.gateway.take_loss()
+        lost = self.gateway.pop_disconnect()
         was_given_up = lost is not None and isinstance(lost.error, errors.AnswerUnreadable)
         if lost is not None:
             # Given up for an answer that cannot be read, the gateway was not away: the look that it harmed says so.
@@ -252,7 +248,13 @@ class Watch:
         was_connected, self._was_connected = self._was_connected, False
         self.outages.note_failure(problem, now, was_connected=was_connected)
         return PassReport(
-            self.gateway.name, now, phase, str(problem), error=problem, was_answered=was_answered, parting=self._lost
+            self.gateway.name,
+            now,
+            phase,
+            str(problem),
+            error=problem,
+            was_answered=was_answered,
+            last_disconnect=self._lost,
         )
 
     def pass_failed(self, defect: Exception) -> PassReport:
@@ -318,7 +320,7 @@ class Watch:
             here = replace(here, gateway_problem=self._sickness[0])
         being_verified = {incident.session for incident, _ in self.ledger.attempts_in_flight(self.gateway.name)}
         for item in sorted(judged, key=_oldest_first):
-            is_case = item.judgement.verdict is Verdict.STUCK or hangs_alive(item)
+            is_case = item.judgement.verdict is Verdict.STUCK or is_stalled_but_owned(item)
             if not is_case or item.session.key in being_verified:
                 continue
             if self._is_quarantined(item):

@@ -19,9 +19,10 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
+from tests.e2e.harness.conditions import monotonic
+
 from .failures import InstallError
 from .install import chromium
-from .waiting import monotonic
 
 PATIENCE = 20.0
 _FLAGS = (

@@ -20,13 +20,14 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.harness.conditions import until
+
 from .failures import HarnessError
 from .install import container_runtime, installed, path_with
 from .ports import PortBlock
 from .provider import Provider
 from .releases import V9_6
 from .settings import merged, settings_for
-from .waiting import until
 from .witness import DeviceKey, Witness
 
 IMAGE = "localhost/openclaw:test"

@@ -17,9 +17,10 @@ from typing import Any, Protocol
 import psutil
 from ruamel.yaml import YAML
 
+from tests.e2e.harness.conditions import until
+
 from .failures import HarnessError, Hopeless
 from .settings import merged
-from .waiting import until
 
 Line = Mapping[str, Any]
 REPOSITORY = Path(__file__).resolve().parents[3]

@@ -26,12 +26,13 @@ from typing import IO, Any
 
 import psutil
 
+from tests.e2e.harness.conditions import monotonic, until
+
 from .failures import HarnessError, Hopeless, Refused
 from .install import Installation, add_irc_plugin, path_with
 from .ports import PortBlock, is_taken
 from .provider import Provider
 from .settings import Settings, merged, settings_for
-from .waiting import monotonic, until
 from .witness import ADMIN, BACKEND, DeviceKey, Witness
 
 READY_WITHIN = 240.0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tests.e2e.harness.conditions import stays, until
+
 from .failures import HarnessError
 from .provider import Silence, Stream
 from .routes import GroupChat, PrivateChat, Route, Web
 from .runs import PATIENCE, Run, begin, finished, in_model_call, in_stream, in_tool, over_agent_rpc
-from .waiting import stays, until
 from .witness import ADMIN, DeviceKey, Row
 from .world import World
 

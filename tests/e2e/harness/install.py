@@ -21,9 +21,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.e2e.harness.conditions import monotonic
+
 from .failures import InstallError
 from .releases import RELEASES, Release, release
-from .waiting import monotonic
 
 RETRIES = 2
 PATIENCE = 1800.0

@@ -14,10 +14,11 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.e2e.harness.conditions import epoch_ms, until
+
 from .failures import HarnessError
 from .install import ngircd
 from .ports import PortBlock, is_taken
-from .waiting import epoch_ms, until
 
 BOT = "claw"
 

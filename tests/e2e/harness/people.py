@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tests.e2e.harness.conditions import until
+
 from .daemon import Watchdog
 from .provider import Call
 from .routes import TelegramRoute
 from .runs import Run, finished, in_model_call
 from .stuck import Stuck, by_kill, by_refused_writes
 from .telegram import Message, Place
-from .waiting import until
 from .world import World
 
 MARK = "[openclaw-watchdog"

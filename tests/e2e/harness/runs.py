@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from tests.e2e.harness.conditions import until
+
 from .provider import Call, Mode, Silence, Stream, Tools
 from .releases import Release
 from .routes import AgentRpc, Route
 from .stores import stored_entry, transcript_path
-from .waiting import until
 from .witness import Row
 from .world import World
 

@@ -34,12 +34,13 @@ from pathlib import Path
 
 import psutil
 
+from tests.e2e.harness.conditions import epoch_ms, stays, until
+
 from .failures import HarnessError
 from .provider import Held, Silence, Stream
 from .routes import Route, TelegramRoute
 from .runs import PATIENCE, Run, begin, warm_up
 from .stores import lock_path, refused_writes, stored_entry, write_lock
-from .waiting import epoch_ms, stays, until
 from .witness import WRITE, DeviceKey, Row
 from .world import World
 

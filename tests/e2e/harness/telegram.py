@@ -24,9 +24,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.e2e.harness.conditions import epoch_ms, until
+
 from .failures import HarnessError
 from .ports import PortBlock
-from .waiting import epoch_ms, until
 
 GENERAL = 1
 """The thread of a forum's General topic."""

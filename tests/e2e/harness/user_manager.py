@@ -18,8 +18,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.e2e.harness.conditions import until
+
 from .failures import HarnessError
-from .waiting import until
 
 SYSTEMD = Path("/lib/systemd/systemd")
 CGROUPS = Path("/sys/fs/cgroup")

@@ -31,8 +31,9 @@ from websockets.exceptions import WebSocketException
 from websockets.protocol import State
 from websockets.sync.client import connect
 
+from tests.e2e.harness.conditions import epoch_ms, monotonic
+
 from .failures import HarnessError, Refused
-from .waiting import epoch_ms, monotonic
 
 READ = ("operator.read",)
 WRITE = ("operator.read", "operator.write")

@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.harness.conditions import until
+
 from .failures import HarnessError
 from .gateways import Gateway
 from .install import installed
@@ -21,7 +23,6 @@ from .provider import Provider
 from .releases import Release
 from .settings import irc_channel, merged, telegram_channel
 from .telegram import CLAW, Bot, BotApi
-from .waiting import until
 from .witness import ADMIN, Row, Witness
 
 PERSON = "alice"

@@ -8,13 +8,14 @@ Not here, because another guard stands behind each and takes its place when it g
 - the fence's comparison of the run's identity, and its second reading of the evidence: the fresh look is judged anew, a
   changed run starts its own count, and ``decide`` does nothing for what is not stuck ("fence: look again at all" is here);
 - the observer's and the verdict's tests of the row's status, each behind the other;
-- the ladder's test in ``planning.hangs_alive``: without ``abort`` in the ladder the transcript of a living run is never
+- the ladder's test in ``plan.is_stalled_but_owned``: without ``abort`` in the ladder the transcript of a living run is never
   watched, and no rung fits it.
 """
 
 from __future__ import annotations
 
-from . import blockers, innocence, owner_signals, people, planning, polls, single, trust, verdict, wire
+from tests.mutants.guards import blockers, innocence, owner_signals, people, plan, polls, single, trust, verdict, wire
+
 from .kinds import Guard
 
 __all__ = ["GUARDS", "Guard"]
@@ -25,7 +26,7 @@ GUARDS = (
     *verdict.GUARDS,
     *trust.GUARDS,
     *blockers.GUARDS,
-    *planning.GUARDS,
+    *plan.GUARDS,
     *people.GUARDS,
     *polls.GUARDS,
     *single.GUARDS,

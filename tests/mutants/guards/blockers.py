@@ -35,11 +35,11 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "completeness is counted",
         "truncated lists",
-        "watchdog/gateway/listing.py",
+        "watchdog/gateway/sessions/pages.py",
         "            self._next, self._is_whole = None, False\n            return\n",
         "            self._next, self._is_whole = None, True\n            return\n",
         ("list-truncated",),
-        (GATEWAY + "test_listing.py",),
+        (GATEWAY + "sessions/test_pages.py",),
     ),
     Guard(
         "fleet breaker",
@@ -53,7 +53,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "proven ones pass the breaker",
         "start-up and restart recovery",
-        "watchdog/service/fleet.py",
+        "watchdog/service/fleet_breaker.py",
         "if item.judgement.verdict is Verdict.STUCK and not item.judgement.is_proven]",
         "if item.judgement.verdict is Verdict.STUCK]",
         ("measured-crash",),
@@ -142,7 +142,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "one deed has one key",
         "double recovery",
-        "watchdog/adapters/ledger_incidents.py",
+        "watchdog/ledger/incidents.py",
         "    if run is None:\n        return None\n",
         "    if True:\n        return None\n",
         (),
@@ -151,7 +151,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "no answer is no permission",
         "missing fields",
-        "watchdog/gateway/grants.py",
+        "watchdog/gateway/recovery/scopes.py",
         'self._problems = dict.fromkeys(wanted, f"It could not be found out: {problem}")',
         "self._problems = {}",
         (),
@@ -160,11 +160,11 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "no list is not an empty one",
         "approval pending",
-        "watchdog/gateway/waiting.py",
+        "watchdog/gateway/sessions/pending.py",
         "            if _items(answer) is None:\n",
         "            if False:\n",
         (),
-        (GATEWAY + "test_looking.py",),
+        (GATEWAY + "sessions/test_inspect.py",),
     ),
     Guard(
         "a few at a time",
@@ -286,7 +286,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "the log of this very run",
         "cron with its own time-out",
-        "watchdog/gateway/waiting.py",
+        "watchdog/gateway/sessions/pending.py",
         "is_its and at is not None and at >= session.started_at:",
         "is_its:",
         ("56121-not-ended-by-the-log",),
@@ -299,16 +299,16 @@ GUARDS: tuple[Guard, ...] = (
         "        return self._asking_as_admin() if self._grants.has_admin() else None\n",
         "        return None\n",
         ("150769-approval-of", "153258-question-of"),
-        (GATEWAY + "test_looking.py",),
+        (GATEWAY + "sessions/test_inspect.py",),
     ),
     Guard(
         "seconds are no instant",
         "missing fields",
-        "watchdog/gateway/rows.py",
+        "watchdog/gateway/wire/timestamps.py",
         "if millis is None or not 1_577_836_800_000 <= millis",
         "if millis is None or not 0 < millis",
         ("start-in-seconds",),
-        (GATEWAY + "test_rows.py",),
+        (GATEWAY + "sessions/test_rows.py",),
     ),
     Guard(
         "row touched after the boot: words may wait for a lane",
@@ -322,7 +322,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "a lane is free only when nothing else runs",
         "queued behind the lane",
-        "watchdog/service/observing.py",
+        "watchdog/service/observer.py",
         "is_alone=busy is not None and busy <= {row.key}",
         "is_alone=True",
         ("words-wait-for-a-lane-3-24",),

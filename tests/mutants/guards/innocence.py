@@ -17,11 +17,11 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "abort mark is a stop",
         "finished but flagged",
-        "watchdog/gateway/transcript.py",
-        '(message.stopReason == "aborted" or message.openclawAbort is not None)',
-        '(message.stopReason == "aborted")',
+        "watchdog/gateway/sessions/transcript.py",
+        '(message.stop_reason == "aborted" or message.openclaw_abort is not None)',
+        '(message.stop_reason == "aborted")',
         ("user-stopped-streaming",),
-        (GATEWAY + "test_transcript.py",),
+        (GATEWAY + "sessions/test_transcript.py",),
     ),
     Guard(
         "gateway recovers after a boot",
@@ -80,7 +80,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "children by spawnedBy",
         "subagent wait",
-        "watchdog/service/observing.py",
+        "watchdog/service/observer.py",
         "        if row.parent_key is not None and row.kind in (SessionKind.SUBAGENT, SessionKind.ACP):\n",
         "        if False:\n",
         ("92401-children-by-spawned-by",),

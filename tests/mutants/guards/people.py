@@ -7,11 +7,11 @@ from .kinds import CORE, GATEWAY, SERVICE, Guard
 REQUESTER = (CORE + "test_requester.py",)
 PEOPLE = (SERVICE + "test_people.py",)
 BOTH = (*REQUESTER, *PEOPLE)
-TRANSCRIPT = (GATEWAY + "test_transcript.py",)
-ASKED_IN = (GATEWAY + "test_asked_in.py",)
+TRANSCRIPT = (GATEWAY + "sessions/test_transcript.py",)
+ASKED_IN = (GATEWAY + "sessions/test_asked_in.py",)
 _REQUESTER, _RESUME = "watchdog/core/requester.py", "watchdog/core/resume.py"
-_ASKED_IN = "watchdog/gateway/asked_in.py"
-_PLANNING, _BLOCKERS = "watchdog/service/planning.py", "watchdog/core/blockers.py"
+_ASKED_IN = "watchdog/gateway/sessions/asked_in.py"
+_PLANNING, _BLOCKERS = "watchdog/service/plan.py", "watchdog/core/blockers.py"
 
 GUARDS = (
     Guard(
@@ -209,7 +209,7 @@ GUARDS = (
     Guard(
         "mark: no person writes one",
         "rule 14",
-        "watchdog/gateway/transcript.py",
+        "watchdog/gateway/sessions/transcript.py",
         "    return mark if is_merged or (sender.kind is not SenderKind.PERSON and sender.id in _OUR_CLIENTS) else None\n",
         "    return mark\n",
         tests=TRANSCRIPT,

@@ -8,7 +8,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "glance: what runs is read every time",
         "truncated lists",
-        "watchdog/gateway/glance.py",
+        "watchdog/gateway/sessions/incremental.py",
         "if row.may_change_unseen and key not in self._fresh]",
         "if False]",
         tests=GLANCE,
@@ -16,15 +16,15 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "glance: what we are keen on is read every time",
         "truncated lists",
-        "watchdog/gateway/glance.py",
-        "        return running + [key for key in self._keen if key not in self._fresh and key not in running]\n",
+        "watchdog/gateway/sessions/incremental.py",
+        "        return running + [key for key in self._always_read if key not in self._fresh and key not in running]\n",
         "        return running\n",
         tests=GLANCE,
     ),
     Guard(
         "glance: a running row that is not found",
         "truncated lists",
-        "watchdog/gateway/glance.py",
+        "watchdog/gateway/sessions/incremental.py",
         "        if self._wanted():\n",
         "        if False:\n",
         tests=GLANCE,
@@ -32,7 +32,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "glance: rows that no poll has read",
         "truncated lists",
-        "watchdog/gateway/glance.py",
+        "watchdog/gateway/sessions/incremental.py",
         "        if total > len(self._rows):\n",
         "        if False:\n",
         tests=GLANCE,
@@ -40,7 +40,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "glance: newest first or not at all",
         "truncated lists",
-        "watchdog/gateway/glance.py",
+        "watchdog/gateway/sessions/incremental.py",
         "        if not _is_newest_first(self._front):\n",
         "        if False:\n",
         tests=GLANCE,
@@ -48,7 +48,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "glance: a clock that was set",
         "host sleep or clock jump",
-        "watchdog/gateway/glance.py",
+        "watchdog/gateway/sessions/incremental.py",
         "            if self._memory.clock.has_stepped_by(clock):\n",
         "            if False:\n",
         tests=GLANCE,
@@ -56,7 +56,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "glance: overlap",
         "truncated lists",
-        "watchdog/gateway/glance.py",
+        "watchdog/gateway/sessions/incremental.py",
         "/ 1000, UTC) - OVERLAP\n",
         "/ 1000, UTC)\n",
         tests=GLANCE,
@@ -72,7 +72,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "a running row of an earlier poll is not judged",
         "truncated lists",
-        "watchdog/service/observing.py",
+        "watchdog/service/observer.py",
         "            if row.key in snapshot.carried:\n",
         "            if False:\n",
         tests=GLANCES,
@@ -112,7 +112,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "glance: nothing is built upon a poll that failed",
         "truncated lists",
-        "watchdog/gateway/lister.py",
+        "watchdog/gateway/sessions/poll.py",
         "        memory, self._memory = self._memory, None",
         "        memory = self._memory",
         tests=GLANCE,
@@ -120,9 +120,9 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "list: what moved to the front is read there",
         "truncated lists",
-        "watchdog/gateway/listing.py",
+        "watchdog/gateway/sessions/pages.py",
         "        self._rows.update((session.key, session) for session in page.sessions)\n",
         "",
-        tests=(GATEWAY + "test_listing.py",),
+        tests=(GATEWAY + "sessions/test_pages.py",),
     ),
 )

@@ -6,13 +6,13 @@ from .kinds import CORE, SERVICE, Guard
 
 REFUSALS = ("tests/unit/config/test_refusals.py",)
 ONE_WATCH = ("tests/unit/daemon/test_one_watch.py",)
-LOCAL = ("tests/unit/daemon/test_local_gateways.py",)
+LOCAL = ("tests/unit/discovery/test_local_gateways.py",)
 SAME = (CORE + "test_same_process.py",)
 ONE_RUN = ("tests/unit/ledger/test_one_run.py",)
 NAMES = ("tests/unit/ledger/test_names.py",)
 TWO_NAMES = (SERVICE + "test_two_names.py",)
-_WATCHED, _INCIDENTS = "watchdog/daemon/one_watch.py", "watchdog/adapters/ledger_incidents.py"
-_SAME, _GATEWAYS = "watchdog/core/same_process.py", "watchdog/adapters/ledger_gateways.py"
+_WATCHED, _INCIDENTS = "watchdog/daemon/one_watch.py", "watchdog/ledger/incidents.py"
+_SAME, _GATEWAYS = "watchdog/core/same_process.py", "watchdog/ledger/gateway_names.py"
 
 GUARDS: tuple[Guard, ...] = (
     Guard(
@@ -26,7 +26,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "single: discovery leaves out what a section names",
         "rule 19",
-        "watchdog/daemon/local_gateways.py",
+        "watchdog/discovery/local_gateways.py",
         "    return any(section.url is not None and is_same_place(section.url, gateway.url) for section in others)\n",
         "    return False\n",
         tests=LOCAL,
@@ -82,7 +82,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "single: who holds the run is said before anything is planned",
         "rule 19",
-        "watchdog/service/planning.py",
+        "watchdog/service/plan.py",
         "    if holder is None:\n        return None\n",
         "    if holder is None or True:\n        return None\n",
         tests=TWO_NAMES,

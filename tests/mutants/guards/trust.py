@@ -8,7 +8,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "clocks apart start over",
         "host sleep or clock jump",
-        "watchdog/service/trust.py",
+        "watchdog/service/gateway_trust.py",
         "        if abs(wall - monotonic) > CLOCK_GAP:\n",
         "        if False:\n",
         ("148898-orphan-after", "our-clock-set-back"),
@@ -17,7 +17,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "a stopped process starts over",
         "host sleep or clock jump",
-        "watchdog/service/trust.py",
+        "watchdog/service/gateway_trust.py",
         "        if monotonic > self.stall_after:\n",
         "        if False:\n",
         ("148898-we-were-stopped",),
@@ -34,7 +34,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "a start is no later than the gateway's lock file",
         "host sleep or clock jump",
-        "watchdog/gateway/boots.py",
+        "watchdog/gateway/wire/boot_time.py",
         "        if reading.lock_created_at is not None and booted - reading.lock_created_at > NOISE:\n",
         "        if False:\n",
         ("first-look-after-a-sleep",),
@@ -43,7 +43,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "a start is no later than it was before",
         "host sleep or clock jump",
-        "watchdog/gateway/boots.py",
+        "watchdog/gateway/wire/boot_time.py",
         "        elif self._before is not None:\n",
         "        elif False:\n",
         ("reconnect-after-a-sleep",),
@@ -52,7 +52,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "an uptime that began anew is another start",
         "host sleep or clock jump",
-        "watchdog/gateway/boots.py",
+        "watchdog/gateway/wire/boot_time.py",
         "        return uptime < reached - NOISE\n",
         "        return False\n",
         ("restart-after-a-sleep",),
@@ -61,7 +61,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "slow answers are not believed",
         "event-loop stall",
-        "watchdog/service/trust.py",
+        "watchdog/service/gateway_trust.py",
         "        if latency > SLOW_ANSWER:\n",
         "        if False:\n",
         ("107415-swap", "slow-answers"),
@@ -70,7 +70,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "two fast answers in a row",
         "event-loop stall",
-        "watchdog/service/trust.py",
+        "watchdog/service/gateway_trust.py",
         "FAST_IN_A_ROW = 2\n",
         "FAST_IN_A_ROW = 1\n",
         ("one-fast-answer", "slow-answers"),
@@ -88,7 +88,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "another process only by its uptime",
         "host sleep or clock jump",
-        "watchdog/service/trust.py",
+        "watchdog/service/gateway_trust.py",
         "    return after.process == before.process and after.booted_at - before.booted_at <= BOOT_TOLERANCE",
         "    return abs(after.booted_at - before.booted_at) <= BOOT_TOLERANCE",
         tests=TRUST,

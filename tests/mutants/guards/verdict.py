@@ -98,7 +98,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "own ages only",
         "start-up and restart recovery",
-        "watchdog/service/observing.py",
+        "watchdog/service/observer.py",
         "        if self._believes_rows and (before is None or before.identity != track.identity):\n",
         "        if before is None or before.identity != track.identity:\n",
         ("59878-remote-no-restart", "144574-sleep"),

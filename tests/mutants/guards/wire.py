@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from .kinds import GATEWAY, GLANCE, SERVICE, Guard
 
-DECODING = (GATEWAY + "test_decoding.py",)
-FRAMES = (GATEWAY + "test_frames.py",)
-LINK = (GATEWAY + "test_link.py",)
-LISTING = (GATEWAY + "test_listing.py",)
-ROWS = (GATEWAY + "test_rows.py",)
+DECODING = (GATEWAY + "wire/test_decoder.py",)
+FRAMES = (GATEWAY + "wire/test_protocol.py",)
+LINK = (GATEWAY + "wire/test_connection.py",)
+LISTING = (GATEWAY + "sessions/test_pages.py",)
+ROWS = (GATEWAY + "sessions/test_rows.py",)
 CLIENT = (GATEWAY + "test_client.py",)
 STATES = (SERVICE + "test_gateway_states.py",)
-IDENTITY = ("tests/unit/gateway_discovery/test_identity.py",)
-_DECODING, _FRAMES, _LINK = (f"watchdog/gateway/{name}.py" for name in ("decoding", "frames", "link"))
-_LISTING, _LISTER, _ROWS = (f"watchdog/gateway/{name}.py" for name in ("listing", "lister", "rows"))
+IDENTITY = ("tests/unit/gateway/wire/test_identity.py",)
+_DECODING = "watchdog/gateway/wire/decoder.py"
+_FRAMES = "watchdog/gateway/wire/protocol.py"
+_LINK = "watchdog/gateway/wire/connection.py"
+_LISTING = "watchdog/gateway/sessions/pages.py"
+_LISTER = "watchdog/gateway/sessions/poll.py"
+_ROWS = "watchdog/gateway/sessions/rows.py"
 
 GUARDS: tuple[Guard, ...] = (
     # ------------------------------------------------------------ repair
@@ -190,7 +194,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "wire: the size of an answer",
         "rule 19",
-        "watchdog/gateway/answers.py",
+        "watchdog/gateway/wire/answers.py",
         "    if size > LARGEST:\n",
         "    if False:\n",
         tests=CLIENT,
@@ -198,7 +202,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "wire: the words of a hello",
         "rule 19",
-        "watchdog/gateway/hello.py",
+        "watchdog/gateway/wire/handshake.py",
         "    return tuple(word for word in words[:MOST_METHODS] if len(word) <= LONGEST_WORD)\n",
         "    return tuple(words)\n",
         tests=CLIENT,
@@ -206,7 +210,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "wire: the size of a device token",
         "rule 19",
-        "watchdog/gateway/identity.py",
+        "watchdog/gateway/wire/identity.py",
         "    return _DEVICE_TOKEN.fullmatch(text) is not None\n",
         "    return True\n",
         tests=IDENTITY,
@@ -223,7 +227,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "wire: a number that no clock says is no time",
         "rule 19",
-        _ROWS,
+        "watchdog/gateway/wire/timestamps.py",
         "    return float(millis) if millis is not None and 0 <= millis < MOST_MILLIS else None\n",
         "    return float(millis) if millis is not None else None\n",
         tests=CLIENT,
@@ -231,7 +235,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "wire: an instant can be reckoned with",
         "rule 19",
-        _ROWS,
+        "watchdog/gateway/wire/timestamps.py",
         "    if millis is None or not 1_577_836_800_000 <= millis < MOST_MILLIS:\n",
         "    if millis is None or not 1_577_836_800_000 <= millis:\n",
         tests=ROWS,
@@ -239,7 +243,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "wire: a count is one of something",
         "rule 19",
-        "watchdog/gateway/looking.py",
+        "watchdog/gateway/sessions/inspect.py",
         "        if isinstance(value, int | float) and abs(value) <= _MOST_COUNTED\n",
         "        if isinstance(value, int | float)\n",
         tests=CLIENT,
@@ -266,6 +270,6 @@ GUARDS: tuple[Guard, ...] = (
         "watchdog/adapters/host.py",
         "        if not _WORD.fullmatch(address.channel):\n",
         "        if False:\n",
-        tests=("tests/unit/host/test_spool.py",),
+        tests=("tests/unit/adapters/host/test_spool.py",),
     ),
 )

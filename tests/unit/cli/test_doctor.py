@@ -12,12 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 import watchdog
-from tests.unit.service_units.managers import FakeSystemd
-from watchdog.adapters.service_control import ServiceControl, Systemd
-from watchdog.adapters.service_units import UNIT
-from watchdog.cli import serving
+from tests.unit.adapters.service_units.managers import FakeSystemd
+from watchdog.adapters.service_units.control import ServiceControl, Systemd
+from watchdog.adapters.service_units.files import UNIT
+from watchdog.cli import service
 from watchdog.cli.app import app
-from watchdog.cli.doctoring import Grade, _account, limit_findings
+from watchdog.cli.doctor import Grade, _account, limit_findings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the service is systemd's here")
 Lines = list[tuple[str, str]]
@@ -33,8 +33,8 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSystemd:
     def control_for(_service: object, *, is_system: bool, env: object = None) -> ServiceControl:
         return Systemd(folders[is_system], is_system=is_system, run=manager)
 
-    monkeypatch.setattr(serving, "control_for", control_for)
-    for name in serving.PLACES:
+    monkeypatch.setattr(service, "control_for", control_for)
+    for name in service.PLACES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     return manager

@@ -20,14 +20,14 @@ from tests.unit.service.world import (
     vague,
 )
 from watchdog.cli import screen
-from watchdog.cli.explained import Explained
-from watchdog.cli.explaining import explanation_facts, explanation_lines
+from watchdog.cli.explain import explanation_facts, explanation_lines
+from watchdog.cli.explanation import Explained
 from watchdog.core.blockers import BlockerName
 from watchdog.core.evidence import Signal
 from watchdog.core.model import Lock, LockSight, SessionKind, Status, TailKind
 from watchdog.core.policy import BACKGROUND_MATCHES, Mode, Policy, PolicyBook, Recovery, Step
 from watchdog.core.recovery import AttemptState
-from watchdog.service.inspecting import inspect
+from watchdog.service.one_shot import inspect
 
 KEY = dead().key
 AN_HOUR: dict[str, Any] = {"started_at": START.wall - timedelta(hours=1), "updated_at": START.wall - timedelta(hours=1)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from watchdog.cli.recording import CELLS, timeline
+from watchdog.cli.history import CELLS, timeline
 from watchdog.service.ledger import Incident, Outcome
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

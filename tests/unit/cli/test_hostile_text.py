@@ -23,28 +23,28 @@ from rich.console import ConsoleDimensions, RenderableType
 from rich.text import Text
 from typer.testing import CliRunner, Result
 
+from openclaw_simulator.profiles import PROFILES
+from openclaw_simulator.scenarios import CaseResult, CaseStatus, Expected, ScenarioCase
+from openclaw_simulator.server import SimulatedGateway
+from openclaw_simulator.world import World as SimulatedWorld
 from tests.unit.hostile import ANY_TEXT, HOSTILE, hostile, is_printable
 from tests.unit.service.world import V96, FakeGateway, World, dead
-from tests.unit.status_page.support import NOW, full_document
+from tests.unit.status.support import NOW, full_document
 from watchdog import cli
 from watchdog.adapters.clock import SystemClock
-from watchdog.adapters.ledger import Ledger
-from watchdog.cli import checking, demonstrating, doctoring, recording, replaying
+from watchdog.cli import check, demo, doctor, history, replay
 from watchdog.cli.app import app
-from watchdog.cli.explained import Explained
-from watchdog.cli.explaining import explanation_lines
-from watchdog.cli.frames import lost_frame, status_lines, top_frame
+from watchdog.cli.explain import explanation_lines
+from watchdog.cli.explanation import Explained
+from watchdog.cli.render import lost_frame, status_lines, top_frame
 from watchdog.cli.screen import screen, text_of
 from watchdog.cli.shared import Leave, print_json, say, say_error
 from watchdog.core.printable import read, shown_key
 from watchdog.daemon.assembly import ledger_path
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.replay.story import Line, Story
-from watchdog.service.inspecting import Inspection, inspect
 from watchdog.service.ledger import AuditLine, Incident, Outcome, Quarantine
-from watchdog.simulator.profiles import PROFILES
-from watchdog.simulator.scenarios import Case, Expected, Finding, Standing
-from watchdog.simulator.server import SimulatedGateway
-from watchdog.simulator.world import World as SimulatedWorld
+from watchdog.service.one_shot import Inspection, inspect
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -104,7 +104,7 @@ def inspected(key: str, text: str) -> tuple[World, Inspection]:
 @given(ANY_TEXT)
 def test_check(text: str) -> None:
     _, found = inspected(text, text)
-    out = printed(lambda: checking._print([found, checking.Unreached("away", f"away: {text}")]))
+    out = printed(lambda: check._print([found, check.Unreached("away", f"away: {text}")]))
     assert_text(out)
     assert holds_key(out, text)
     assert sum(shown_key(text) in line for line in out.split("\n")) >= 1, "whole, on one line"
@@ -116,7 +116,7 @@ def test_check(text: str) -> None:
 def test_explain(text: str) -> None:
     world, found = inspected(text, text)
     (judged,) = found.judged
-    with Ledger.in_memory(wall=lambda: NOW.wall) as ledger:
+    with SqliteLedger.in_memory(wall=lambda: NOW.wall) as ledger:
         it = Explained.of(found, judged, world.gateway, ledger, text)
         out = printed(lambda: show(*(text_of(line) for line in explanation_lines(it))))
     assert_text(out)
@@ -169,7 +169,7 @@ def test_status_and_top(text: str) -> None:
 @given(ANY_TEXT)
 def test_history(text: str) -> None:
     incident = Incident(text, text, text, "sid", NOW.wall, text, Outcome.OPEN)
-    out = printed(lambda: recording._print([incident], [AuditLine(NOW.wall, text, text, text)], NOW.wall))
+    out = printed(lambda: history._print([incident], [AuditLine(NOW.wall, text, text, text)], NOW.wall))
     assert_text(out)
     assert holds_key(out, text)
 
@@ -179,7 +179,7 @@ def test_history(text: str) -> None:
 @given(ANY_TEXT)
 def test_replay(text: str) -> None:
     story = Story(text, (Line(NOW.wall, "held", text),), (Line(NOW.wall, text, "resume"),), frozenset())
-    out = printed(lambda: replaying._print_story(screen(), story, "¹"))
+    out = printed(lambda: replay._print_story(screen(), story, "¹"))
     assert_text(out)
     assert holds_key(out, text)
 
@@ -189,10 +189,10 @@ def test_replay(text: str) -> None:
 @given(ANY_TEXT)
 def test_doctor_demo_and_sentences(text: str) -> None:
     lines = (
-        lambda: doctoring.show([doctoring.Finding(text, doctoring.Grade.WARN, text)]),
+        lambda: doctor.show([doctor.ReportLine(text, doctor.Grade.WARN, text)]),
         lambda: screen(is_picture=True).print(
-            demonstrating._frame(
-                [Finding(Case(text, Expected.UNTOUCHED, text), Standing.RIGHT, text)], _story(text), "1s"
+            demo._frame(
+                [CaseResult(ScenarioCase(text, Expected.UNTOUCHED, text), CaseStatus.RIGHT, text)], _story(text), "1s"
             )
         ),
         lambda: say(text),
@@ -204,8 +204,8 @@ def test_doctor_demo_and_sentences(text: str) -> None:
     assert printed(lambda: say_error(text)).count("\n") == 1, "one sentence stays one line"
 
 
-def _story(text: str) -> demonstrating._Story:
-    story = demonstrating._Story()
+def _story(text: str) -> demo._Story:
+    story = demo._Story()
     story.lines.append(text)
     return story
 
@@ -291,7 +291,7 @@ def test_switches_take_a_key_as_it_is_printed(enter: Callable[..., Result], tmp_
     (word,) = shlex.split(shown_key(key))
     assert f"paused {shown_key(key)} until" in enter("pause", "--session", word).stdout
     path = ledger_path(tmp_path / "state")
-    with Ledger.open(path) as ledger:
+    with SqliteLedger.open(path) as ledger:
         assert [one.session for one in ledger.pauses(SystemClock().now().wall)] == [key]
         ledger.quarantine(Quarantine("home", key, "sid", datetime(2026, 11, 20, tzinfo=UTC), "why", "i-1"))
     assert "1 pause(s) ended" in enter("unpause", "--session", word).stdout
@@ -301,7 +301,7 @@ def test_switches_take_a_key_as_it_is_printed(enter: Callable[..., Result], tmp_
 
 def test_what_is_typed_as_it_is_counts_where_nobody_has_the_other(enter: Callable[..., Result], tmp_path: Path) -> None:
     enter("pause", "--session", "agent:main:main")
-    with Ledger.open(ledger_path(tmp_path / "state")) as ledger:
+    with SqliteLedger.open(ledger_path(tmp_path / "state")) as ledger:
         ledger.quarantine(Quarantine("home", "a\\x41", "sid", datetime(2026, 11, 20, tzinfo=UTC), "why", "i-1"))
     assert r"released a\\x41" in enter("release", "a\\x41").stdout.replace("'", "")
 

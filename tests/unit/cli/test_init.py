@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.unit.gateway_discovery.test_cells import play_runtime, write_registry
+from tests.unit.discovery.test_fleet_cells import play_runtime, write_registry
 from watchdog.cli.app import app
 from watchdog.cli.shared import Leave
 from watchdog.config import load
-from watchdog.gateway import discovery
-from watchdog.gateway.cells import read_registry
+from watchdog.discovery import profiles
+from watchdog.discovery.fleet_cells import read_registry
 
 
 class Desk:
@@ -44,7 +44,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setenv("PATH", str(tmp_path / "no-container-runtime"))
     monkeypatch.chdir(home)
     # Lock files of gateways that happen to run on this machine are not part of the test.
-    monkeypatch.setattr(discovery, "gateway_locks", lambda _folders, _processes, _owner_in: [])
+    monkeypatch.setattr(profiles, "gateway_locks", lambda _folders, _processes, _owner_in: [])
     return Desk(home)
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.daemon.profiles import Host
-from watchdog.cli.checking import Unreached, _inspect_all, chosen_sections
-from watchdog.cli.doctoring import Grade, _gateways
-from watchdog.cli.recovering import _recover
+from tests.unit.discovery.local_profiles import Host
+from watchdog.cli.check import Unreached, _inspect_all, chosen_sections
+from watchdog.cli.doctor import Grade, _gateways
+from watchdog.cli.recover import _recover
 from watchdog.cli.shared import Leave, Setting
 from watchdog.config import parse
 from watchdog.core.policy import Step
-from watchdog.gateway import discovery
-from watchdog.gateway.gateway_lock import lock_folders
-from watchdog.service.inspecting import Inspection
+from watchdog.discovery import profiles
+from watchdog.discovery.gateway_lock import lock_folders
+from watchdog.service.one_shot import Inspection
 from watchdog.service.redaction import Secrets
 
 CONFIG = """
@@ -35,7 +35,7 @@ async def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         return lock_folders(state_dirs, (), uid)
 
     # Lock files of gateways that happen to run on this machine are not part of the test.
-    monkeypatch.setattr(discovery, "lock_folders", own_folders)
+    monkeypatch.setattr(profiles, "lock_folders", own_folders)
     async with AsyncExitStack() as stack:
         host = Host(tmp_path, stack)
         await host.start(".openclaw")

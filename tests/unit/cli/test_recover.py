@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 
 from tests.unit.service.world import World, dead, vague
-from watchdog.cli.recovering import Hand
+from watchdog.cli.recover import Hand
 from watchdog.core.policy import Step
-from watchdog.service.inspecting import inspect
+from watchdog.service.one_shot import inspect
 
 KEY = dead().key
 Change = Callable[[World], object]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.replay.taping import TapedWorld
+from tests.unit.replay.tape import TapedWorld
 from tests.unit.service.world import START, dead, tail_of
 from watchdog.cli.app import main
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.unit.service_units.managers import FakeSystemd
-from watchdog.adapters.service_control import ServiceControl, ServiceTrouble, Systemd
-from watchdog.adapters.service_units import UNIT, Service
-from watchdog.cli import serving
+from tests.unit.adapters.service_units.managers import FakeSystemd
+from watchdog.adapters.service_units.control import ServiceControl, ServiceTrouble, Systemd
+from watchdog.adapters.service_units.files import UNIT, Service
+from watchdog.cli import service
 from watchdog.cli.app import app
 
 Type = Callable[..., Result]
@@ -30,8 +30,8 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSystemd:
     def control_for(_service: object, *, is_system: bool, env: object = None) -> ServiceControl:
         return Systemd(folder, is_system=is_system, run=manager)
 
-    monkeypatch.setattr(serving, "control_for", control_for)
-    for name in serving.PLACES:
+    monkeypatch.setattr(service, "control_for", control_for)
+    for name in service.PLACES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
@@ -57,9 +57,9 @@ def enter(config: Path) -> Type:
 def test_print_only_prints(systemd: FakeSystemd, enter: Type, config: Path) -> None:
     done = enter("install", "--print")
     assert done.exit_code == 0, done.output
-    program = " ".join(serving.program())
+    program = " ".join(service.program())
     assert f'ExecStart={program} run --config "{config}"' in done.stdout
-    assert Path(serving.program()[0]).is_absolute()
+    assert Path(service.program()[0]).is_absolute()
     assert "WatchdogSec=300" in done.stdout
     assert systemd.asked == []
     assert not (systemd.folder / UNIT).exists()
@@ -173,4 +173,4 @@ def test_a_system_service_needs_root(systemd: FakeSystemd, enter: Type, monkeypa
 def test_an_unknown_platform(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "plan9")
     with pytest.raises(ServiceTrouble, match="no service manager is known for plan9"):
-        serving.control_for(Service(("/w",)), is_system=False)
+        service.control_for(Service(("/w",)), is_system=False)

@@ -16,8 +16,8 @@ from watchdog.config import ConfigError, FoundGateway, effective, json_schema, p
 from watchdog.config.document import read_document
 from watchdog.config.generate import FOLDER, generated, main
 from watchdog.config.models import Config
+from watchdog.config.refusals import section_of
 from watchdog.config.template import default_text
-from watchdog.config.wording import section_of
 from watchdog.core.policy import BACKGROUND_MATCHES
 
 EXAMPLE = (FOLDER / "watchdog.example.yaml").read_text()
@@ -318,7 +318,7 @@ def test_the_schema_refuses_what_load_refuses(text: str) -> None:
 
 def test_an_override_shows_no_default_of_its_own() -> None:
     definitions = json_schema()["$defs"]
-    assert definitions["Thresholds"]["properties"]["stuck_after"]["default"] == "20m"
+    assert definitions["ThresholdsSection"]["properties"]["stuck_after"]["default"] == "20m"
     override = definitions["ThresholdsOverride"]["properties"]["stuck_after"]
     assert "default" not in override
     assert override["description"].endswith("Default: as outside the policies.")

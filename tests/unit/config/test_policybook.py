@@ -36,13 +36,13 @@ def test_without_a_file_the_core_decides_its_own_defaults() -> None:
 
 def test_every_field_of_the_core_can_be_set_and_nothing_else() -> None:
     pairs = (
-        (file.Thresholds, Thresholds),
-        (file.Recovery, Recovery),
-        (file.Texts, Texts),
-        (file.Match, Match),
+        (file.ThresholdsSection, Thresholds),
+        (file.RecoverySection, Recovery),
+        (file.TextsSection, Texts),
+        (file.MatchSection, Match),
         (file.SessionBudget, Budget),
         (file.GatewayBudget, Budget),
-        (file.FleetBreaker, FleetBreaker),
+        (file.FleetBreakerSection, FleetBreaker),
     )
     for section, core in pairs:
         # The texts are a section of the file of their own.

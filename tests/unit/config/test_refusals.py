@@ -8,7 +8,7 @@ import pytest
 
 from watchdog.config import ConfigError, Problem, parse
 from watchdog.config.models import Config
-from watchdog.config.wording import section_of
+from watchdog.config.refusals import section_of
 
 ENV = {"HOME": "/home/me", "EMPTY": "", "GATEWAY": "ws://127.0.0.1:18789", "BAD": "ws://127.0.0.1:1?token=hunter2"}
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from watchdog.config import (
     Config,
     ConfigError,
-    Gateway,
+    GatewaySection,
     SecretError,
     diff,
     effective,
@@ -24,11 +24,11 @@ from watchdog.config import (
 from watchdog.config.references import expand, refers_only
 
 
-def gateway(text: str, folder: Path | None = None) -> Gateway:
+def gateway(text: str, folder: Path | None = None) -> GatewaySection:
     return parse(f"gateways: [{{name: home, {text}}}]", env={}, folder=folder).config.gateways[0]
 
 
-def failure(section: Gateway, name: str, env: dict[str, str]) -> str:
+def failure(section: GatewaySection, name: str, env: dict[str, str]) -> str:
     with pytest.raises(SecretError) as caught:
         resolve_secret(section, name, env)
     return str(caught.value)

@@ -24,11 +24,11 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
-from watchdog.adapters import ledger_file
 from watchdog.adapters.notes import HandoffNotes
 from watchdog.cli import main as watchdog_main
 from watchdog.gateway.client import GatewayClient
-from watchdog.gateway.link import Link
+from watchdog.gateway.wire.connection import Link
+from watchdog.ledger import sqlite
 
 PROBE = "is_writable"
 _is_deed_link: ContextVar[bool] = ContextVar("_is_deed_link", default=False)
@@ -55,13 +55,13 @@ class Cut:
         self._watch_deed_links()
 
     def _watch_ledger(self) -> None:
-        original = ledger_file.LedgerFile.writing
+        original = sqlite.LedgerFile.writing
         cut = self
 
         @contextlib.contextmanager
         def writing(
-            file: ledger_file.LedgerFile, *, tells_loss: bool = True, is_probe: bool = False
-        ) -> Iterator[ledger_file.Transaction]:
+            file: sqlite.LedgerFile, *, tells_loss: bool = True, is_probe: bool = False
+        ) -> Iterator[sqlite.Transaction]:
             caller = sys._getframe(2).f_code.co_name  # contextlib's __enter__ lies between
             with original(file, tells_loss=tells_loss, is_probe=is_probe) as transaction:
                 database = transaction._db
@@ -70,7 +70,7 @@ class Cut:
             if file.path is not None and caller != PROBE and database.total_changes != before:
                 cut.effect(caller)
 
-        setattr(ledger_file.LedgerFile, "writing", writing)  # noqa: B010 - mypy refuses the plain assignment
+        setattr(sqlite.LedgerFile, "writing", writing)  # noqa: B010 - mypy refuses the plain assignment
 
     def _watch_notes(self) -> None:
         original = HandoffNotes.save

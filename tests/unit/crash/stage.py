@@ -15,17 +15,17 @@ from typing import Any, cast
 
 from websockets.asyncio.server import ServerConnection
 
+from openclaw_simulator import sessions as turns
+from openclaw_simulator.handshake import AccessRules
+from openclaw_simulator.locks import LockFiles
+from openclaw_simulator.profiles import PROFILES
+from openclaw_simulator.records import ClientEffect
+from openclaw_simulator.server import SimulatedGateway
+from openclaw_simulator.sessions import Address
+from openclaw_simulator.world import World
 from tests.effects import DOING
 from watchdog.adapters.clock import SystemClock
-from watchdog.gateway.rows import agent_of
-from watchdog.simulator import sessions as turns
-from watchdog.simulator.handshake import Access
-from watchdog.simulator.locks import LockFiles
-from watchdog.simulator.profiles import PROFILES
-from watchdog.simulator.records import Deed
-from watchdog.simulator.server import SimulatedGateway
-from watchdog.simulator.sessions import Address
-from watchdog.simulator.world import World
+from watchdog.gateway.sessions.rows import agent_of
 
 KEY = "agent:main:irc:direct:alice"
 REQUEST = "summarise the incident from last night"
@@ -77,7 +77,7 @@ class _Noted:
 class NotingGateway(SimulatedGateway):
     """A simulated gateway on a real socket that keeps every request it was sent, answered or not."""
 
-    def __init__(self, world: World, state_dir: Path, *, access: Access | None = None) -> None:
+    def __init__(self, world: World, state_dir: Path, *, access: AccessRules | None = None) -> None:
         for key, session in world.sessions.items():
             transcript = state_dir / "agents" / (agent_of(key) or "main") / "sessions" / f"{session.session_id}.jsonl"
             transcript.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ class NotingGateway(SimulatedGateway):
         keys = (frame["params"].get("idempotencyKey") for frame in self.sent())
         return Counter(key for key in keys if key is not None)
 
-    def deeds(self) -> list[Deed]:
+    def deeds(self) -> list[ClientEffect]:
         return [deed for deed in self.world.deeds if deed.key == KEY and deed.client.display_name is not None]
 
 

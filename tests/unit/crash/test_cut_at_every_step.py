@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.simulator.records import Truth
+from openclaw_simulator.records import GroundTruth
 
 from .lives import CutAt, Launcher, Life, Record, launching, until
 from .stage import KEY, REQUEST, Listener, NotingGateway, listening, stuck_world
@@ -161,7 +161,7 @@ class Story:
         assert max(Counter((deed.method, deed.run_id) for deed in deeds if deed.run_id).values(), default=0) <= 1
 
     def _check_ending(self, record: Record) -> None:
-        is_stuck = self.gateway.world.truth(KEY) is Truth.STUCK
+        is_stuck = self.gateway.world.truth(KEY) is GroundTruth.STUCK
         outcomes = [incident["outcome"] for incident in record.incidents]
         assert "open" not in outcomes, self.report()
         if is_stuck:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.simulator.records import Truth
+from openclaw_simulator.records import GroundTruth
 
 from .lives import CutAt, Launcher, Life, Record, launching, until
 from .stage import KEY, Listener, listening
@@ -116,7 +116,7 @@ class TwoNames(Story):
         record = Record.of(self.ledger)
         watched = {one["id"] for one in record.incidents if one["gateway"] in self.watched}
         in_flight = [one for one in record.attempts if one["incident"] in watched and one["settled_at"] is None]
-        is_left = bool(record.quarantines) or self.gateway.world.truth(KEY) is not Truth.STUCK
+        is_left = bool(record.quarantines) or self.gateway.world.truth(KEY) is not GroundTruth.STUCK
         return bool(record.incidents) and not in_flight and is_left
 
     def check(self) -> None:
@@ -142,7 +142,7 @@ async def cut_everywhere(folder: Path, version: str, names: Sequence[dict[str, s
             return story
 
         whole = await play("whole", [None])
-        assert whole.gateway.world.truth(KEY) is not Truth.STUCK, whole.report()
+        assert whole.gateway.world.truth(KEY) is not GroundTruth.STUCK, whole.report()
         effects = whole.effects(1)
         assert {"claim_attempt", "frame connect"} <= set(effects)
         async with asyncio.TaskGroup() as group:

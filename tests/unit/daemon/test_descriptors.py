@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
-from tests.unit.adapters.outbox import ManualClock, Outbox, told
 from tests.unit.descriptors import none_left
-from tests.unit.status_page.test_page import free_port
-from watchdog.adapters.metrics import PrometheusMeter
-from watchdog.adapters.notify import Heartbeat, Notifier, Target
+from tests.unit.notify.outbox import ManualClock, Outbox, told
+from tests.unit.status.test_publisher import free_port
 from watchdog.config import load
 from watchdog.daemon.assembly import Builder
 from watchdog.daemon.loop import Daemon
+from watchdog.notify.delivery import Heartbeat, Notifier, Target
 from watchdog.service import descriptors
-from watchdog.service.events import Event, RecordedLog
+from watchdog.service.events import Event, MemoryLog
+from watchdog.status.metrics import PrometheusMeter
 
 CONFIG = """
 gateways:
@@ -36,7 +36,7 @@ state_dir: {folder}/state
 
 
 async def test_it_is_said_once_as_ours_and_it_ends(tmp_path: Path) -> None:
-    file, log, env = tmp_path / "watchdog.yaml", RecordedLog(), {"HOME": str(tmp_path)}
+    file, log, env = tmp_path / "watchdog.yaml", MemoryLog(), {"HOME": str(tmp_path)}
     file.touch(mode=0o600)
     file.write_text(CONFIG.format(first=free_port(), second=free_port(), folder=tmp_path), "utf-8")
     daemon = Daemon(Builder(load(file, env=env), env, log, PrometheusMeter("0.1.0")).parts(is_observing=True), seed=1)
@@ -71,7 +71,7 @@ async def test_it_is_said_once_as_ours_and_it_ends(tmp_path: Path) -> None:
 
 
 async def test_a_monitor_that_cannot_be_reached_for_it_is_not_called_silent() -> None:
-    log = RecordedLog()
+    log = MemoryLog()
     heartbeat = Heartbeat("http://127.0.0.1:1/x", log)
     with none_left():
         assert not await heartbeat.ping()
@@ -83,7 +83,7 @@ async def test_a_monitor_that_cannot_be_reached_for_it_is_not_called_silent() ->
 
 async def test_a_target_that_cannot_be_reached_for_it_is_not_called_away() -> None:
     targets = [Target("webhook-1", "http://127.0.0.1:1/x"), Target("json-1", "json://127.0.0.1:1/x")]
-    notifier = Notifier(Outbox().ledger, targets, ManualClock(), Random(1), RecordedLog(), PrometheusMeter("0.1.0"))
+    notifier = Notifier(Outbox().ledger, targets, ManualClock(), Random(1), MemoryLog(), PrometheusMeter("0.1.0"))
     with none_left():
         problems = await notifier.send_now(told(1))
     await notifier.aclose()

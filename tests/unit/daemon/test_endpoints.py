@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.gateway_discovery.support import Machine
-from tests.unit.gateway_discovery.test_cells import TOKEN, play_runtime, write_registry
-from watchdog.config import Gateway, parse
+from tests.unit.discovery.support import Machine
+from tests.unit.discovery.test_fleet_cells import TOKEN, play_runtime, write_registry
+from watchdog.config import GatewaySection, parse
 from watchdog.daemon.endpoints import EndpointFinder
-from watchdog.daemon.local_gateways import LocalGateway
-from watchdog.daemon.machine import Machine as Here
-from watchdog.gateway.cells import read_registry
-from watchdog.gateway.endpoint import Endpoint
-from watchdog.gateway.identity import DeviceIdentity, DeviceTokens
-from watchdog.gateway.openclaw_config import ConfigPlace
+from watchdog.discovery.fleet_cells import read_registry
+from watchdog.discovery.local_gateways import LocalGateway
+from watchdog.discovery.machine import Machine as Here
+from watchdog.discovery.openclaw_config import ConfigPlace
+from watchdog.gateway.wire.endpoint import Endpoint
+from watchdog.gateway.wire.identity import DeviceIdentity, DeviceTokens
 from watchdog.service import errors
 from watchdog.service.redaction import Secrets
 
@@ -33,7 +33,7 @@ class Desk:
             self.machine.new_lock(config, config.parent, port, pid)
         return config.parent
 
-    def finder(self, section: Gateway, here: Here | None = None) -> EndpointFinder:
+    def finder(self, section: GatewaySection, here: Here | None = None) -> EndpointFinder:
         device = DeviceIdentity.load_or_create(self.root / "device.pem")
         tokens = DeviceTokens(self.root / "tokens.json")
         return EndpointFinder(section, machine=here or self.machine.here, device=device, tokens=tokens)
@@ -115,16 +115,16 @@ def test_a_local_gateway_whose_configuration_is_broken_says_where(desk: Desk) ->
 
 def test_a_cell_that_is_named_by_its_url_has_the_command_that_runs_inside_it(desk: Desk) -> None:
     write_registry(desk.profile(None, 1, "main"), "acme", runtime="podman")
-    named = Gateway.model_validate({"name": "a", "url": "ws://localhost:19100", "token": "t"})
+    named = GatewaySection.model_validate({"name": "a", "url": "ws://localhost:19100", "token": "t"})
     assert desk.finder(named)().openclaw() == "podman exec openclaw-cell-acme node dist/index.js"
-    other = Gateway.model_validate({"name": "b", "url": "ws://127.0.0.1:19101", "token": "t"})
+    other = GatewaySection.model_validate({"name": "b", "url": "ws://127.0.0.1:19101", "token": "t"})
     assert desk.finder(other)().openclaw() is None
 
 
 def test_a_gateway_of_its_own_on_the_port_of_a_stopped_cell_has_no_command_of_the_cell(desk: Desk) -> None:
     state = desk.profile(None, 19100, "main", pid=11)
     write_registry(state, "acme", port=19100)
-    named = Gateway.model_validate({"name": "a", "url": "ws://127.0.0.1:19100", "token": "t"})
+    named = GatewaySection.model_validate({"name": "a", "url": "ws://127.0.0.1:19100", "token": "t"})
     assert desk.finder(named)().openclaw() is None
 
 
@@ -139,7 +139,7 @@ def test_a_state_folder_that_cannot_be_entered_keeps_nobody_from_connecting(
         return is_file(self)
 
     monkeypatch.setattr(Path, "is_file", forbidden)  # as on Python 3.11; root, who may run this, enters every folder
-    named = Gateway.model_validate({"name": "a", "url": "ws://127.0.0.1:19100", "token": "t"})
+    named = GatewaySection.model_validate({"name": "a", "url": "ws://127.0.0.1:19100", "token": "t"})
     assert desk.finder(named)().openclaw() is None
 
 
@@ -216,7 +216,7 @@ def test_what_was_found_for_a_gateway_and_not_used_is_said(desk: Desk) -> None:
     said: list[str] = []
     here = Here(desk.machine.env, desk.machine.home, desk.machine.processes, (desk.machine.tmp,), said.append)
     with pytest.raises(errors.AuthenticationRefused, match="TOKEN, which is not set here"):
-        desk.finder(Gateway(name="home"), here)()
+        desk.finder(GatewaySection(name="home"), here)()
     assert [text for text in said if f"{state}/.env can be written by everybody" in text] == said[:1]
 
 

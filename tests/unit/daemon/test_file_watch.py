@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from watchdog.core.model import Moment
-from watchdog.daemon.file_watch import SETTLED, FileWatch, Sight, mark_of
+from watchdog.daemon.file_watch import SETTLED, FileChange, FileWatch, mark_of
 
 START = Moment(1000.0, datetime(2026, 9, 14, tzinfo=UTC))
 A_LITTLE = timedelta(milliseconds=100)
@@ -23,16 +23,16 @@ def file(tmp_path: Path) -> Path:
 
 
 def _settles(watch: FileWatch) -> None:
-    assert watch.look(START) is Sight.CHANGING
-    assert watch.look(START.plus(SETTLED - A_LITTLE)) is Sight.CHANGING
-    assert watch.look(START.plus(SETTLED)) is Sight.CHANGED
+    assert watch.look(START) is FileChange.CHANGING
+    assert watch.look(START.plus(SETTLED - A_LITTLE)) is FileChange.CHANGING
+    assert watch.look(START.plus(SETTLED)) is FileChange.CHANGED
     watch.taken()
-    assert watch.look(START.plus(2 * SETTLED)) is Sight.SAME
+    assert watch.look(START.plus(2 * SETTLED)) is FileChange.SAME
 
 
 def test_a_file_left_alone(file: Path) -> None:
     watch = FileWatch([file])
-    assert {watch.look(START.plus(timedelta(seconds=second))) for second in range(10)} == {Sight.SAME}
+    assert {watch.look(START.plus(timedelta(seconds=second))) for second in range(10)} == {FileChange.SAME}
 
 
 def test_written_in_place(file: Path) -> None:
@@ -74,19 +74,19 @@ def test_while_it_is_being_written_nobody_reads_it(file: Path) -> None:
     for line in range(5):
         with file.open("a", encoding="utf-8") as stream:
             stream.write(f"# {line}\n")
-        assert watch.look(now) is Sight.CHANGING
+        assert watch.look(now) is FileChange.CHANGING
         now = now.plus(SETTLED - A_LITTLE)
-    assert watch.look(now) is Sight.CHANGING
-    assert watch.look(now.plus(A_LITTLE)) is Sight.CHANGED
+    assert watch.look(now) is FileChange.CHANGING
+    assert watch.look(now.plus(A_LITTLE)) is FileChange.CHANGED
 
 
 def test_put_back_before_anybody_read_it(file: Path) -> None:
     watch = FileWatch([file])
     aside = file.with_suffix(".aside")
     file.rename(aside)
-    assert watch.look(START) is Sight.CHANGING
+    assert watch.look(START) is FileChange.CHANGING
     aside.rename(file)
-    assert watch.look(START.plus(SETTLED)) is Sight.SAME
+    assert watch.look(START.plus(SETTLED)) is FileChange.SAME
 
 
 def test_gone_and_made_anew(file: Path) -> None:
@@ -110,10 +110,10 @@ def test_other_files_from_now_on(file: Path, tmp_path: Path) -> None:
     watch, other = FileWatch([file]), tmp_path / "other.yaml"
     file.write_text("poll_every: 99s\n", "utf-8")
     watch.watch([other, file])
-    assert watch.look(START) is Sight.CHANGING
+    assert watch.look(START) is FileChange.CHANGING
     other.write_text("x", "utf-8")
-    assert watch.look(START.plus(SETTLED)) is Sight.CHANGING
-    assert watch.look(START.plus(2 * SETTLED)) is Sight.CHANGED
+    assert watch.look(START.plus(SETTLED)) is FileChange.CHANGING
+    assert watch.look(START.plus(2 * SETTLED)) is FileChange.CHANGED
 
 
 def test_a_path_nobody_can_look_at() -> None:

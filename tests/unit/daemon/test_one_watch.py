@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
+from openclaw_simulator.profiles import PROFILES
+from openclaw_simulator.scenarios import demo_world
+from openclaw_simulator.server import SimulatedGateway
 from watchdog.adapters.clock import SystemClock
-from watchdog.adapters.ledger import Ledger
-from watchdog.adapters.unmetered import NoMeter
 from watchdog.config import load, parse
 from watchdog.daemon.assembly import Builder, ledger_path
 from watchdog.daemon.loop import Daemon
 from watchdog.daemon.one_watch import problem_of
-from watchdog.service.events import Event, RecordedLog
-from watchdog.simulator.profiles import PROFILES
-from watchdog.simulator.scenarios import demo_world
-from watchdog.simulator.server import SimulatedGateway
+from watchdog.ledger.ledger import SqliteLedger
+from watchdog.service.events import Event, MemoryLog
+from watchdog.service.null_meter import NullMeter
 
 CONFIG = """
 gateways:
@@ -44,7 +44,7 @@ class Desk:
     """A daemon over sections that are given as (name, gateway, path of its url)."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.log = folder, RecordedLog()
+        self.folder, self.log = folder, MemoryLog()
         self.file, self.env = folder / "watchdog.yaml", {"HOME": str(folder)}
 
     def write(self, *sections: tuple[str, SimulatedGateway, str]) -> None:
@@ -59,7 +59,7 @@ class Desk:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Daemon]:
-        builder = Builder(load(self.file, env=self.env), self.env, self.log, NoMeter())
+        builder = Builder(load(self.file, env=self.env), self.env, self.log, NullMeter())
         self.daemon = Daemon(builder.parts(is_observing=True), seed=1, settled=timedelta(milliseconds=300))
         task = asyncio.create_task(self.daemon.run())
         try:
@@ -178,7 +178,7 @@ async def test_what_is_open_under_the_refused_name_goes_on_under_the_other(desk:
         desk.write(("home", gateway, ""), ("again", gateway, "/2"))
         (tmp_path / "state").mkdir(mode=0o700)
         at = SystemClock().now().wall
-        with Ledger.open(ledger_path(tmp_path / "state"), owner=True) as ledger:
+        with SqliteLedger.open(ledger_path(tmp_path / "state"), owner=True) as ledger:
             ledger.pause(at=at, until=None, gateway="again", session=None, reason="moving house", who="ann")
         async with desk.running() as daemon:
             await until(lambda: desk.refused())

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from openclaw_simulator.profiles import PROFILES
+from openclaw_simulator.scenarios import demo_world
+from openclaw_simulator.server import SimulatedGateway
 from watchdog.adapters.clock import SystemClock
-from watchdog.adapters.ledger import Ledger
-from watchdog.adapters.unmetered import NoMeter
 from watchdog.config import load
 from watchdog.daemon.assembly import Builder, ledger_path
 from watchdog.daemon.loop import Daemon
-from watchdog.service.events import Event, RecordedLog
-from watchdog.simulator.profiles import PROFILES
-from watchdog.simulator.scenarios import demo_world
-from watchdog.simulator.server import SimulatedGateway
+from watchdog.ledger.ledger import SqliteLedger
+from watchdog.service.events import Event, MemoryLog
+from watchdog.service.null_meter import NullMeter
 
 CONFIG = """
 gateways:
@@ -45,7 +45,7 @@ class Desk:
     """A running daemon and the file it reads."""
 
     file: Path
-    log: RecordedLog
+    log: MemoryLog
     daemon: Daemon
     text: Callable[..., str]
 
@@ -68,7 +68,7 @@ class Desk:
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    file, log, env = tmp_path / "watchdog.yaml", RecordedLog(), {"HOME": str(tmp_path)}
+    file, log, env = tmp_path / "watchdog.yaml", MemoryLog(), {"HOME": str(tmp_path)}
     scenario = demo_world(SystemClock().now().wall, PROFILES["2026.9.6"])
     async with SimulatedGateway(scenario.world) as gateway:
 
@@ -78,7 +78,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         file.touch(mode=0o600)
         file.write_text(text("10m"), "utf-8")
         daemon = Daemon(
-            Builder(load(file, env=env), env, log, NoMeter()).parts(is_observing=True), seed=1, settled=SETTLED
+            Builder(load(file, env=env), env, log, NullMeter()).parts(is_observing=True), seed=1, settled=SETTLED
         )
         task = asyncio.create_task(daemon.run())
         made = Desk(file, log, daemon, text)
@@ -146,10 +146,10 @@ async def test_what_an_operator_switches_is_in_the_log_with_who_and_why(desk: De
     """Another process writes it into the ledger; the daemon sees it at its next pass."""
     state = desk.file.parent / "state"
     now = desk.daemon.parts.clock.now().wall
-    with Ledger.open(ledger_path(state)) as ledger:
+    with SqliteLedger.open(ledger_path(state)) as ledger:
         ledger.pause(at=now, until=None, gateway="home", session=None, reason="upgrade", who="ada")
     assert await desk.logged(Event.OPERATOR_PAUSED) == {"who": "ada", "reason": "gateway home: upgrade"}
-    with Ledger.open(ledger_path(state)) as ledger:
+    with SqliteLedger.open(ledger_path(state)) as ledger:
         ledger.unpause(at=now, gateway=None, session=None, who="bob")
         ledger.release(None, "agent:main:main", now, who="ada", why="by hand")
     assert await desk.logged(Event.OPERATOR_UNPAUSED) == {"who": "bob", "reason": "gateway home"}

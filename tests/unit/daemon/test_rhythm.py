@@ -16,13 +16,13 @@ from tests.unit.daemon.virtual import VirtualLoop
 from tests.unit.service.world import POLL, START, FakeClock, World, dead, lenient, vague
 from watchdog.core.model import Moment
 from watchdog.core.policy import PolicyBook, Step
+from watchdog.daemon.pass_slots import AT_ONCE, PassSlots, first_after
 from watchdog.daemon.runner import Runner
-from watchdog.daemon.turns import AT_ONCE, Turns, first_after
 from watchdog.service import errors
 from watchdog.service.events import Event
 from watchdog.service.ledger import MessageKind
-from watchdog.service.pace import SLOWEST
-from watchdog.service.report import PassReport
+from watchdog.service.pass_report import PassReport
+from watchdog.service.poll_pace import SLOWEST
 
 KEY = "agent:main:irc:direct:alice"
 
@@ -203,7 +203,7 @@ def test_passes_that_hang_hold_up_nobody() -> None:
     loop = VirtualLoop()
 
     async def scene() -> list[float]:
-        turns = Turns()
+        turns = PassSlots()
         began: list[float] = []
 
         async def hang() -> None:
@@ -229,7 +229,7 @@ def test_so_many_at_once_and_no_more() -> None:
     loop = VirtualLoop()
 
     async def scene() -> int:
-        turns, going, most = Turns(at_once=4), 0, 0
+        turns, going, most = PassSlots(at_once=4), 0, 0
 
         async def look() -> None:
             nonlocal going, most

@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from tests.fuzz.corrupting import Corruptor, paths_of
-from tests.fuzz.living import VERSIONS, live
-from watchdog.gateway.frames import Conversation, Malformed, Response
+from tests.fuzz.corruption import Corruptor, paths_of
+from tests.fuzz.lives import VERSIONS, live
+from watchdog.gateway.wire.protocol import Conversation, Malformed, Response
 
 LIVES = 16
 

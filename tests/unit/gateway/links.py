@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from watchdog.gateway.link import Credentials, Introduction, Link
+from watchdog.gateway.wire.connection import Introduction, Link, SignInSecrets
 from watchdog.service import errors
 
 from .server import WireGateway, running
@@ -22,7 +22,7 @@ SOON = 0.08
 async def open_link(url: str, *, patience: float = 5.0, **changes: Any) -> Link:
     made: dict[str, Any] = {
         "introduction": Introduction(READ),
-        "credentials": Credentials(token=secret()),
+        "credentials": SignInSecrets(token=secret()),
         "device": OURS,
         "clock": StillClock(),
         "patience": patience,

@@ -10,8 +10,8 @@ from typing import Any
 from watchdog.core.model import ReplyAddress, Session, SessionKind, Status
 from watchdog.core.policy import Step
 from watchdog.gateway.client import GatewayClient
-from watchdog.gateway.endpoint import Endpoint
-from watchdog.gateway.link import Credentials
+from watchdog.gateway.wire.connection import SignInSecrets
+from watchdog.gateway.wire.endpoint import Endpoint
 
 from .server import CHALLENGE_TS, Answer, Answers, Refused, WireGateway, running
 from .support import OURS, STRANGER, StillClock, ToldHost, secret
@@ -100,7 +100,7 @@ async def scene_with(
             on_repair=lambda method: scene.repairs.append(method),
             on_device_token=lambda url, scopes, token: scene.tokens.append((url, scopes, token)),
         )
-        endpoint = Endpoint(gateway.url, Credentials(token=secret()), state_dir=state_dir, gateway_pid=4711)
+        endpoint = Endpoint(gateway.url, SignInSecrets(token=secret()), state_dir=state_dir, gateway_pid=4711)
         scene = Scene(gateway, client, clock, host, endpoint)
         try:
             if connect:

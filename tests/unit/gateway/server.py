@@ -78,7 +78,7 @@ class WireGateway:
     open_now: int = 0
     port: int = 0
     _sockets: list[ServerConnection] = field(default_factory=list)
-    _bell: asyncio.Event = field(default_factory=asyncio.Event)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def url(self) -> str:
@@ -94,14 +94,14 @@ class WireGateway:
     async def until_asked(self, count: int) -> None:
         """Wait until that many requests have arrived."""
         while len(self.asked) < count:
-            self._bell.clear()
-            await self._bell.wait()
+            self._wake.clear()
+            await self._wake.wait()
 
     async def until_open(self, count: int) -> None:
         """Wait until only so many connections are left; the other end notices a close a moment after ours."""
         while self.open_now > count:
-            self._bell.clear()
-            await self._bell.wait()
+            self._wake.clear()
+            await self._wake.wait()
 
     async def say(self, frame: dict[str, Any] | str) -> None:
         """Send an event, or anything, on every open connection."""
@@ -137,7 +137,7 @@ class WireGateway:
         finally:
             self.open_now -= 1
             self._sockets.remove(connection)
-            self._bell.set()
+            self._wake.set()
 
     async def _chat(self, connection: ServerConnection) -> None:
         for frame in self.chatter:
@@ -165,7 +165,7 @@ class WireGateway:
                 await _answer(connection, frame["id"], self.ordinary_hello(params) if answer is None else answer)
                 continue
             self.asked.append(Asked(scopes, method, params))
-            self._bell.set()
+            self._wake.set()
             unknown = Refused({"code": "INVALID_REQUEST", "message": f"unknown method: {method}"})
             found = self.answers.get(method, unknown)
             await _answer(connection, frame["id"], found(params) if callable(found) else found)

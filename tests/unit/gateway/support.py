@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from watchdog.core.model import Lock, LockSight, Moment, ReplyAddress
-from watchdog.gateway.identity import DeviceIdentity
-from watchdog.gateway.secrets import Secret
+from watchdog.gateway.wire.identity import DeviceIdentity
+from watchdog.service.secret import Secret
 
 TOKEN = "tok-test-0123456789abcdef"
 PASSWORD = "hunter2-hunter2"

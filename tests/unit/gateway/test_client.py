@@ -16,13 +16,13 @@ from watchdog.core.model import (
     Session,
 )
 from watchdog.core.policy import Step
-from watchdog.gateway.answers import LARGEST
 from watchdog.gateway.client import SIGN_IN_SETTLES, GatewayClient
-from watchdog.gateway.endpoint import Endpoint
-from watchdog.gateway.grants import CHECK_AGAIN
-from watchdog.gateway.hello import MOST_METHODS
-from watchdog.gateway.listing import PAGE_SIZE
-from watchdog.gateway.sending import TELLING_PAUSE, TELLING_TRIES
+from watchdog.gateway.recovery.scopes import CHECK_AGAIN
+from watchdog.gateway.recovery.send import TELLING_PAUSE, TELLING_TRIES
+from watchdog.gateway.sessions.pages import PAGE_SIZE
+from watchdog.gateway.wire.answers import LARGEST
+from watchdog.gateway.wire.endpoint import Endpoint
+from watchdog.gateway.wire.handshake import MOST_METHODS
 from watchdog.service import errors
 from watchdog.service.ports import Deed, Wants
 
@@ -208,28 +208,28 @@ async def test_after_a_loss_everything_is_looked_up_afresh() -> None:
 @pytest.mark.parametrize("notices_first", [True, False])
 async def test_a_loss_is_said_once(notices_first: bool) -> None:
     async with scene_with() as scene:
-        assert scene.client.take_loss() is None
+        assert scene.client.pop_disconnect() is None
         await scene.gateway.end(Closed(None))
         with pytest.raises(errors.GatewayClosed):
             await scene.client.health_problem()
         if notices_first:
-            loss = scene.client.take_loss()
+            loss = scene.client.pop_disconnect()
             await scene.client.connect()
         else:
             await scene.client.connect()
-            loss = scene.client.take_loss()
+            loss = scene.client.pop_disconnect()
         assert loss is not None
         assert isinstance(loss.error, errors.GatewayClosed)
         assert loss.at == scene.clock.now()
-        assert scene.client.take_loss() is None
+        assert scene.client.pop_disconnect() is None
         await scene.client.connect()
-        assert scene.client.take_loss() is None
+        assert scene.client.pop_disconnect() is None
 
 
 async def test_closing_ourselves_is_no_loss() -> None:
     async with scene_with() as scene:
         await scene.client.close()
-        assert scene.client.take_loss() is None
+        assert scene.client.pop_disconnect() is None
         with pytest.raises(errors.GatewayClosed):
             await scene.client.list_sessions()
 
@@ -240,7 +240,7 @@ async def test_a_gateway_that_hangs_is_told_from_one_that_is_gone() -> None:
         with pytest.raises(errors.GatewayUnresponsive):
             await scene.client.health_problem()
         scene.client._patience = 5.0
-        assert scene.client.take_loss() is None
+        assert scene.client.pop_disconnect() is None
         scene.gateway.answers["health"] = {"ok": True}
         await scene.client.connect()
         assert await scene.client.health_problem() is None
@@ -356,7 +356,7 @@ async def test_a_look_that_cannot_be_read_harms_that_look_alone(broken: Raw) -> 
         assert sorted(problem.split(":")[0] for problem in look.problems) == sorted(methods)
         assert (look.tail, look.preflight, look.cron_run_ended, look.pending_approvals) == (None, None, None, None)
         assert look.is_waiting_unread
-        assert scene.client.take_loss() is None
+        assert scene.client.pop_disconnect() is None
         assert (await scene.client.list_sessions()).is_complete
     assert len(scene.gateway.sign_ins) == 1, "the connection was kept"
 

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from watchdog.adapters.ledger import Ledger
 from watchdog.core.model import GatewayPhase, Moment
 from watchdog.core.policy import Budget
+from watchdog.gateway_restart.decision import Rule, Supervision, Unit
+from watchdog.gateway_restart.restarter import Circumstances, Restarter, SupervisorAnswer
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import errors
-from watchdog.service.events import Event, RecordedLog
-from watchdog.service.gateway_restart import WINDOW, Restart, Rule, Supervision, Unit
+from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import Message
 from watchdog.service.outages import phase_of
-from watchdog.service.ports import Loss
-from watchdog.service.report import PassReport
-from watchdog.service.restarting import Asked, Circumstances, Restarter
+from watchdog.service.pass_report import PassReport
+from watchdog.service.ports import Disconnect
+from watchdog.service.restart_record import WINDOW, Restart
 
 NAME = "home"
 START = datetime(2026, 9, 14, 14, 0, tzinfo=UTC)
@@ -39,10 +40,12 @@ def moment(after: timedelta = timedelta()) -> Moment:
 
 
 def failed(
-    problem: errors.GatewayError, at: Moment, *, answered: bool = False, parting: Loss | None = None
+    problem: errors.GatewayError, at: Moment, *, answered: bool = False, last_disconnect: Disconnect | None = None
 ) -> PassReport:
     """A pass as ``Watch`` reports it when it ended with ``problem``."""
-    return PassReport(NAME, at, phase_of(problem), str(problem), error=problem, was_answered=answered, parting=parting)
+    return PassReport(
+        NAME, at, phase_of(problem), str(problem), error=problem, was_answered=answered, last_disconnect=last_disconnect
+    )
 
 
 def good(at: Moment) -> PassReport:
@@ -72,7 +75,7 @@ class FakeService:
     """Answers as told; ``restarts`` counts how often it was asked to restart."""
 
     supervision: Supervision = RUNNING
-    asked: Asked = field(default_factory=lambda: Asked(False, "exit status 0"))
+    asked: SupervisorAnswer = field(default_factory=lambda: SupervisorAnswer(False, "exit status 0"))
     looks: int = 0
     restarts: int = 0
 
@@ -80,7 +83,7 @@ class FakeService:
         self.looks += 1
         return self.supervision
 
-    async def restart(self) -> Asked:
+    async def restart(self) -> SupervisorAnswer:
         self.restarts += 1
         return self.asked
 
@@ -92,14 +95,14 @@ class Story:
     rule: Rule = RULE
     clock: ManualClock = field(default_factory=ManualClock)
     service: FakeService = field(default_factory=FakeService)
-    log: RecordedLog = field(default_factory=RecordedLog)
+    log: MemoryLog = field(default_factory=MemoryLog)
     circumstances: Circumstances = field(default_factory=Circumstances)
-    ledger: Ledger = field(init=False)
+    ledger: SqliteLedger = field(init=False)
     restarter: Restarter = field(init=False)
     restarted_at: list[Moment] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger.in_memory(wall=lambda: self.clock.now().wall)
+        self.ledger = SqliteLedger.in_memory(wall=lambda: self.clock.now().wall)
         self.ledger.due_messages("phone", START)
         self.died()
 

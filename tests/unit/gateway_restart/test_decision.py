@@ -10,29 +10,27 @@ import pytest
 
 from watchdog.core.model import GatewayPhase
 from watchdog.core.policy import Budget
-from watchdog.service.gateway_restart import (
+from watchdog.gateway_restart.decision import (
     BACKOFF,
     FINAL,
     HELPS_WITHIN,
     NOT_YET,
-    WINDOW,
-    Choice,
+    GatewayCondition,
     HoldName,
     Outage,
-    Restart,
-    RestartOutcome,
-    Sight,
-    Standing,
+    RestartChoice,
+    RestartContext,
     Supervision,
     Unit,
     decide,
 )
+from watchdog.service.restart_record import WINDOW, Restart, RestartOutcome
 
 from .support import HOUR, MINUTE, NAME, RULE, RUNNING, START, moment
 
 NOW = moment(10 * HOUR)
-SICK = Outage(NOW.plus(-5 * MINUTE), NOW, Sight.SICK, GatewayPhase.DOWN, 3, NOW.plus(-5 * MINUTE))
-FREE = Standing(NOW)
+SICK = Outage(NOW.plus(-5 * MINUTE), NOW, GatewayCondition.SICK, GatewayPhase.DOWN, 3, NOW.plus(-5 * MINUTE))
+FREE = RestartContext(NOW)
 NOBODY = Supervision(Unit.UNKNOWN, "it cannot be asked.")
 SECOND = timedelta(seconds=1)
 
@@ -44,17 +42,17 @@ def made(
 
 
 def test_all_that_is_needed() -> None:
-    assert decide(RULE, SICK, FREE).choice is Choice.ASK
+    assert decide(RULE, SICK, FREE).choice is RestartChoice.ASK
     for supervision in (RUNNING, NOBODY, Supervision(Unit.FAILED, "it is failed.")):
-        assert decide(RULE, SICK, FREE, supervision).choice is Choice.RESTART
-    assert decide(RULE, replace(SICK, phase=GatewayPhase.UNRESPONSIVE), FREE, RUNNING).choice is Choice.RESTART
+        assert decide(RULE, SICK, FREE, supervision).choice is RestartChoice.RESTART
+    assert decide(RULE, replace(SICK, phase=GatewayPhase.UNRESPONSIVE), FREE, RUNNING).choice is RestartChoice.RESTART
 
 
 OUTAGES: dict[str, tuple[dict[str, Any], HoldName]] = {
-    "starting": ({"sight": Sight.SPEAKS, "phase": GatewayPhase.STARTING}, HoldName.NOT_SICK),
-    "draining": ({"sight": Sight.SPEAKS, "phase": GatewayPhase.DRAINING}, HoldName.NOT_SICK),
-    "wrong token": ({"sight": Sight.SPEAKS, "phase": GatewayPhase.REFUSED}, HoldName.NOT_SICK),
-    "not reached for a reason of ours": ({"sight": Sight.UNCLEAR}, HoldName.NOT_SICK),
+    "starting": ({"sight": GatewayCondition.SPEAKS, "phase": GatewayPhase.STARTING}, HoldName.NOT_SICK),
+    "draining": ({"sight": GatewayCondition.SPEAKS, "phase": GatewayPhase.DRAINING}, HoldName.NOT_SICK),
+    "wrong token": ({"sight": GatewayCondition.SPEAKS, "phase": GatewayPhase.REFUSED}, HoldName.NOT_SICK),
+    "not reached for a reason of ours": ({"sight": GatewayCondition.UNCLEAR}, HoldName.NOT_SICK),
     "two looks": ({"failures": 2}, HoldName.TOO_FEW_LOOKS),
     "not long enough": ({"sick_since": NOW.plus(SECOND - 5 * MINUTE)}, HoldName.TOO_SOON),
 }
@@ -64,10 +62,10 @@ OUTAGES: dict[str, tuple[dict[str, Any], HoldName]] = {
 def test_not_for_this_outage(case: str) -> None:
     changes, name = OUTAGES[case]
     decision = decide(RULE, replace(SICK, **changes), FREE, RUNNING)
-    assert decision.choice is Choice.HOLD
+    assert decision.choice is RestartChoice.HOLD
     assert decision.names == {name}
     assert not decision.is_due
-    assert decide(RULE, replace(SICK, **changes), FREE).choice is Choice.HOLD, "nobody is even asked"
+    assert decide(RULE, replace(SICK, **changes), FREE).choice is RestartChoice.HOLD, "nobody is even asked"
 
 
 def test_both_the_looks_and_the_time_are_needed() -> None:
@@ -106,7 +104,7 @@ STANDINGS: dict[str, tuple[dict[str, Any], HoldName]] = {
 def test_not_as_things_stand(case: str) -> None:
     changes, name = STANDINGS[case]
     decision = decide(RULE, SICK, replace(FREE, **changes), RUNNING)
-    assert decision.choice is Choice.HOLD
+    assert decision.choice is RestartChoice.HOLD
     assert decision.names == {name}
     assert decision.is_due
 
@@ -120,7 +118,7 @@ ALLOWED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("case", ALLOWED)
 def test_still_allowed(case: str) -> None:
-    assert decide(RULE, SICK, replace(FREE, **ALLOWED[case]), RUNNING).choice is Choice.RESTART
+    assert decide(RULE, SICK, replace(FREE, **ALLOWED[case]), RUNNING).choice is RestartChoice.RESTART
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
@@ -128,12 +126,12 @@ def test_the_back_off_grows(number: int) -> None:
     rule = replace(RULE, limit=Budget(9, WINDOW))
     pause = BACKOFF[min(number, len(BACKOFF)) - 1]
 
-    def choice(ago: timedelta) -> Choice:
+    def choice(ago: timedelta) -> RestartChoice:
         earlier = [made(5 * HOUR, over=True)] * (number - 1)
         return decide(rule, SICK, replace(FREE, restarts=[*earlier, made(ago)]), RUNNING).choice
 
-    assert choice(pause) is Choice.RESTART
-    assert choice(pause - SECOND) is Choice.HOLD
+    assert choice(pause) is RestartChoice.RESTART
+    assert choice(pause - SECOND) is RestartChoice.HOLD
     assert sorted(BACKOFF) == list(BACKOFF)
     assert BACKOFF[0] >= 30 * MINUTE
 
@@ -149,7 +147,7 @@ UNITS: list[tuple[Supervision, HoldName]] = [
 @pytest.mark.parametrize(("supervision", "name"), UNITS, ids=lambda value: str(getattr(value, "unit", value)))
 def test_not_as_the_supervisor_sees_it(supervision: Supervision, name: HoldName) -> None:
     decision = decide(RULE, SICK, FREE, supervision)
-    assert decision.choice is Choice.HOLD
+    assert decision.choice is RestartChoice.HOLD
     assert decision.names == {name}
     assert supervision.words in decision.holds[0].message or name is HoldName.YOUNG_PROCESS
 
@@ -157,21 +155,21 @@ def test_not_as_the_supervisor_sees_it(supervision: Supervision, name: HoldName)
 def test_a_goodbye_counts_where_nobody_can_be_asked() -> None:
     stopped = replace(SICK, goodbye_at=NOW.wall - 6 * MINUTE)
     assert decide(RULE, stopped, FREE, NOBODY).names == {HoldName.SAID_GOODBYE}
-    assert decide(RULE, stopped, FREE, RUNNING).choice is Choice.RESTART, "systemd knows better"
+    assert decide(RULE, stopped, FREE, RUNNING).choice is RestartChoice.RESTART, "systemd knows better"
 
 
 def test_the_goodbye_of_our_own_restart_does_not_count() -> None:
     ours = made(40 * MINUTE)
     standing = replace(FREE, restarts=[ours])
     echo = replace(SICK, goodbye_at=ours.at + HELPS_WITHIN)
-    assert decide(RULE, echo, standing, NOBODY).choice is Choice.RESTART
+    assert decide(RULE, echo, standing, NOBODY).choice is RestartChoice.RESTART
     theirs = replace(SICK, goodbye_at=ours.at + HELPS_WITHIN + SECOND)
     assert decide(RULE, theirs, standing, NOBODY).names == {HoldName.SAID_GOODBYE}
 
 
 def test_a_failed_unit_is_restarted_even_if_it_was_never_reached() -> None:
     never = replace(FREE, was_reached=False)
-    assert decide(RULE, SICK, never, Supervision(Unit.FAILED, "failed.")).choice is Choice.RESTART
+    assert decide(RULE, SICK, never, Supervision(Unit.FAILED, "failed.")).choice is RestartChoice.RESTART
     assert decide(RULE, SICK, never, NOBODY).names == {HoldName.NEVER_REACHED}
 
 
@@ -184,9 +182,9 @@ def test_every_reason_is_named_and_not_only_the_first() -> None:
 
 
 @pytest.mark.parametrize("unit", Unit)
-@pytest.mark.parametrize("sight", Sight)
-def test_a_gateway_that_says_anything_is_never_restarted(sight: Sight, unit: Unit) -> None:
+@pytest.mark.parametrize("sight", GatewayCondition)
+def test_a_gateway_that_says_anything_is_never_restarted(sight: GatewayCondition, unit: Unit) -> None:
     decision = decide(RULE, replace(SICK, sight=sight), FREE, Supervision(unit, "so.", HOUR))
-    allows = sight is Sight.SICK and unit in (Unit.RUNNING, Unit.FAILED, Unit.UNKNOWN)
-    assert (decision.choice is Choice.RESTART) is allows
+    allows = sight is GatewayCondition.SICK and unit in (Unit.RUNNING, Unit.FAILED, Unit.UNKNOWN)
+    assert (decision.choice is RestartChoice.RESTART) is allows
     assert NOW.wall > START

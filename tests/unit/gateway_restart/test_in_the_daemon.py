@@ -12,19 +12,19 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.core.support import facts
-from watchdog.adapters.ledger import Ledger
-from watchdog.adapters.unmetered import NoMeter
 from watchdog.config import LoadedConfig, parse
 from watchdog.core.model import GatewayFacts, GatewayPhase, Snapshot
 from watchdog.core.policy import Step
-from watchdog.daemon.restarting import Restarts
+from watchdog.gateway_restart.decision import GatewayCondition, Supervision, sight_of
+from watchdog.gateway_restart.restarter import SupervisorAnswer
+from watchdog.gateway_restart.restarts import Restarts
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import errors
-from watchdog.service.events import RecordedLog
-from watchdog.service.gateway_restart import Sight, Supervision, sight_of
+from watchdog.service.events import MemoryLog
 from watchdog.service.ledger import Notes
-from watchdog.service.ports import Gateway, Loss
-from watchdog.service.report import PassReport
-from watchdog.service.restarting import Asked
+from watchdog.service.null_meter import NullMeter
+from watchdog.service.pass_report import PassReport
+from watchdog.service.ports import Disconnect, Gateway
 from watchdog.service.watch import Watch
 
 from .support import HANGS, MINUTE, NAME, POLL, REFUSED_CONNECTION, RUNNING, START, ManualClock, failed, good
@@ -43,7 +43,7 @@ class Deaf:
     clock: ManualClock
     problem: errors.GatewayError | None = None
     answers_list: bool = False
-    loss: Loss | None = None
+    loss: Disconnect | None = None
     name: str = NAME
 
     async def connect(self) -> GatewayFacts:
@@ -57,11 +57,11 @@ class Deaf:
     def missing_scope(self, step: Step) -> str | None:
         return None
 
-    def take_loss(self) -> Loss | None:
+    def pop_disconnect(self) -> Disconnect | None:
         loss, self.loss = self.loss, None
         return loss
 
-    async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
+    async def list_sessions(self, always_read: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
         now = self.clock.now()
         return Snapshot(now, now, (), True)
 
@@ -72,14 +72,14 @@ class Place:
 
     folder: Path
     clock: ManualClock = field(default_factory=ManualClock)
-    log: RecordedLog = field(default_factory=RecordedLog)
-    ledger: Ledger = field(init=False)
+    log: MemoryLog = field(default_factory=MemoryLog)
+    ledger: SqliteLedger = field(init=False)
     restarts: Restarts = field(init=False)
     watch: Watch = field(init=False)
     gateway: Deaf = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger.in_memory(wall=lambda: self.clock.now().wall)
+        self.ledger = SqliteLedger.in_memory(wall=lambda: self.clock.now().wall)
         self.restarts = Restarts(self.ledger, self.clock, self.log, {"PATH": "/usr/bin:/bin"})
         self.gateway = Deaf(self.clock)
         self.watch = Watch(
@@ -89,7 +89,7 @@ class Place:
             cast(Notes, None),
             self.clock,
             self.log,
-            NoMeter(),
+            NullMeter(),
         )
 
     @property
@@ -231,11 +231,11 @@ class Standstill:
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     is_done: bool = False
 
-    async def __call__(self) -> Asked:
+    async def __call__(self) -> SupervisorAnswer:
         self.asked.set()
         await self.go_on.wait()
         self.is_done = True
-        return Asked(False, "exit status 0")
+        return SupervisorAnswer(False, "exit status 0")
 
 
 class SlowService:
@@ -285,19 +285,19 @@ async def test_a_drain_does_not_wait_for_ever(place: Place) -> None:
 async def test_a_pass_reports_what_ended_it(place: Place) -> None:
     place.gateway.problem = REFUSED_CONNECTION
     report = await place.watch.pass_once()
-    assert (report.error, report.was_answered, report.parting) == (REFUSED_CONNECTION, False, None)
-    assert sight_of(report) is Sight.SICK
+    assert (report.error, report.was_answered, report.last_disconnect) == (REFUSED_CONNECTION, False, None)
+    assert sight_of(report) is GatewayCondition.SICK
 
 
 async def test_a_pass_reports_how_the_connection_ended_until_there_is_a_new_one(place: Place) -> None:
-    goodbye = Loss(errors.GatewayDraining("home: it stops."), place.clock.now())
+    goodbye = Disconnect(errors.GatewayDraining("home: it stops."), place.clock.now())
     place.gateway.problem, place.gateway.loss = REFUSED_CONNECTION, goodbye
     for _ in range(3):
-        assert (await place.watch.pass_once()).parting == goodbye
+        assert (await place.watch.pass_once()).last_disconnect == goodbye
     place.gateway.problem = None
     assert (await place.watch.pass_once()).is_good
     place.gateway.problem = REFUSED_CONNECTION
-    assert (await place.watch.pass_once()).parting is None
+    assert (await place.watch.pass_once()).last_disconnect is None
 
 
 async def test_a_pass_that_fails_on_one_session_says_that_the_list_was_answered(place: Place) -> None:
@@ -308,4 +308,4 @@ async def test_a_pass_that_fails_on_one_session_says_that_the_list_was_answered(
     place.watch.observer = cast(Any, Choking())
     report = await place.watch.pass_once()
     assert (report.phase, report.was_answered) == (GatewayPhase.UNRESPONSIVE, True)
-    assert sight_of(report) is Sight.ANSWERS
+    assert sight_of(report) is GatewayCondition.ANSWERS

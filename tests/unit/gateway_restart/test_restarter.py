@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from watchdog.gateway_restart.decision import Supervision, Unit
+from watchdog.gateway_restart.restarter import Circumstances, SupervisorAnswer
 from watchdog.service import errors
 from watchdog.service.events import Event
-from watchdog.service.gateway_restart import RestartOutcome, Supervision, Unit
 from watchdog.service.ledger import MessageKind
-from watchdog.service.restarting import Asked, Circumstances
+from watchdog.service.restart_record import RestartOutcome
 
 from .support import (
     DRAINING,
@@ -216,7 +217,9 @@ async def test_without_a_supervisor_a_person_is_told_once() -> None:
 
 
 async def test_what_was_refused_is_told_without_what_the_program_printed() -> None:
-    story = Story(service=FakeService(asked=Asked(True, "exit status 1", "exit status 1: token s3cr3t is bad")))
+    story = Story(
+        service=FakeService(asked=SupervisorAnswer(True, "exit status 1", "exit status 1: token s3cr3t is bad"))
+    )
     await story.well()
     await story.sick(6 * MINUTE)
     assert [one.outcome for one in story.record] == [RestartOutcome.FAILED]
@@ -229,7 +232,7 @@ async def test_what_was_refused_is_told_without_what_the_program_printed() -> No
 
 
 async def test_what_did_not_end_in_time_is_judged_by_the_gateway_alone() -> None:
-    story = Story(service=FakeService(asked=Asked(None, "not ended in time")))
+    story = Story(service=FakeService(asked=SupervisorAnswer(None, "not ended in time")))
     await story.well()
     await story.sick(6 * MINUTE)
     assert [one.outcome for one in story.record] == [None]
@@ -248,7 +251,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("where", ["before the program ran", "after it"])
 async def test_killed_in_the_middle_it_is_never_asked_again_only_looked_at(where: str, comes_back: bool) -> None:
     class Deadly(FakeService):
-        async def restart(self) -> Asked:
+        async def restart(self) -> SupervisorAnswer:
             if where == "after it":
                 await super().restart()
             raise Killed
@@ -329,7 +332,7 @@ async def test_a_ledger_that_fails_now_means_no_restart_and_no_noise() -> None:
 
 async def test_two_deeds_never_run_at_once_and_a_withdrawn_rule_does_nothing() -> None:
     class Reentrant(FakeService):
-        async def restart(self) -> Asked:
+        async def restart(self) -> SupervisorAnswer:
             await story.restarter.act()
             return await super().restart()
 

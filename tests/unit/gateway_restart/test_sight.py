@@ -11,11 +11,11 @@ import pytest
 
 from watchdog.adapters.clock import SystemClock
 from watchdog.core.model import GatewayPhase, Moment
-from watchdog.gateway.identity import DeviceIdentity
-from watchdog.gateway.link import Credentials, Introduction, Link
+from watchdog.gateway.wire.connection import Introduction, Link, SignInSecrets
+from watchdog.gateway.wire.identity import DeviceIdentity
+from watchdog.gateway_restart.decision import GatewayCondition, Outage, observe, sight_of
 from watchdog.service import errors
-from watchdog.service.gateway_restart import Outage, Sight, observe, sight_of
-from watchdog.service.ports import Loss
+from watchdog.service.ports import Disconnect
 
 from .support import (
     DRAINING,
@@ -33,52 +33,54 @@ from .support import (
     moment,
 )
 
-SIGHTS: list[tuple[errors.GatewayError, Sight]] = [
-    (REFUSED_CONNECTION, Sight.SICK),
-    (HANGS, Sight.SICK),
-    (errors.OutcomeUnknown("x"), Sight.SICK),
-    (errors.PassFailed("x"), Sight.SPEAKS),
-    (errors.AnswerUnreadable("x"), Sight.SPEAKS),
-    (errors.GatewayClosed("killed", 1006), Sight.SICK),
-    (errors.GatewayClosed("broke off", None), Sight.SICK),
-    (errors.GatewayClosed("policy: it may be about our token", 1008), Sight.UNCLEAR),
-    (NO_WAY_THERE, Sight.UNCLEAR),
-    (errors.OutOfDescriptors("x"), Sight.UNCLEAR),
-    (STARTING, Sight.SPEAKS),
-    (DRAINING, Sight.SPEAKS),
-    (WRONG_TOKEN, Sight.SPEAKS),
-    (errors.PairingRequired("x"), Sight.SPEAKS),
-    (errors.ScopeRefused("x"), Sight.SPEAKS),
-    (errors.RateLimited("x"), Sight.SPEAKS),
-    (errors.NotAGateway("x"), Sight.SPEAKS),
-    (errors.ForeignListener("x"), Sight.SPEAKS),
-    (errors.ProtocolMismatch("x"), Sight.SPEAKS),
-    (errors.RequestRefused("x", code="UNAVAILABLE"), Sight.SPEAKS),
-    (errors.UnknownMethod("x"), Sight.SPEAKS),
-    (errors.InsecureTransport("x"), Sight.SPEAKS),
-    (errors.ChannelDown("x"), Sight.SPEAKS),
+SIGHTS: list[tuple[errors.GatewayError, GatewayCondition]] = [
+    (REFUSED_CONNECTION, GatewayCondition.SICK),
+    (HANGS, GatewayCondition.SICK),
+    (errors.OutcomeUnknown("x"), GatewayCondition.SICK),
+    (errors.PassFailed("x"), GatewayCondition.SPEAKS),
+    (errors.AnswerUnreadable("x"), GatewayCondition.SPEAKS),
+    (errors.GatewayClosed("killed", 1006), GatewayCondition.SICK),
+    (errors.GatewayClosed("broke off", None), GatewayCondition.SICK),
+    (errors.GatewayClosed("policy: it may be about our token", 1008), GatewayCondition.UNCLEAR),
+    (NO_WAY_THERE, GatewayCondition.UNCLEAR),
+    (errors.OutOfDescriptors("x"), GatewayCondition.UNCLEAR),
+    (STARTING, GatewayCondition.SPEAKS),
+    (DRAINING, GatewayCondition.SPEAKS),
+    (WRONG_TOKEN, GatewayCondition.SPEAKS),
+    (errors.PairingRequired("x"), GatewayCondition.SPEAKS),
+    (errors.ScopeRefused("x"), GatewayCondition.SPEAKS),
+    (errors.RateLimited("x"), GatewayCondition.SPEAKS),
+    (errors.NotAGateway("x"), GatewayCondition.SPEAKS),
+    (errors.ForeignListener("x"), GatewayCondition.SPEAKS),
+    (errors.ProtocolMismatch("x"), GatewayCondition.SPEAKS),
+    (errors.RequestRefused("x", code="UNAVAILABLE"), GatewayCondition.SPEAKS),
+    (errors.UnknownMethod("x"), GatewayCondition.SPEAKS),
+    (errors.InsecureTransport("x"), GatewayCondition.SPEAKS),
+    (errors.ChannelDown("x"), GatewayCondition.SPEAKS),
 ]
 
 
 @pytest.mark.parametrize(
-    ("problem", "sight"), SIGHTS, ids=lambda value: str(value) if isinstance(value, Sight) else type(value).__name__
+    ("problem", "sight"),
+    SIGHTS,
+    ids=lambda value: str(value) if isinstance(value, GatewayCondition) else type(value).__name__,
 )
-def test_only_silence_is_sickness(problem: errors.GatewayError, sight: Sight) -> None:
+def test_only_silence_is_sickness(problem: errors.GatewayError, sight: GatewayCondition) -> None:
     assert sight_of(failed(problem, moment())) is sight
 
 
 def test_every_phase_and_every_error_was_thought_of() -> None:
     leaves = {leaf for leaf in errors.GatewayError.__subclasses__() if leaf.__module__ == errors.__name__}
     assert {type(problem) for problem, _ in SIGHTS} == leaves | {errors.AnswerUnreadable}
-    assert sight_of(good(moment())) is Sight.ANSWERS
+    assert sight_of(good(moment())) is GatewayCondition.ANSWERS
     silent = {GatewayPhase.DOWN, GatewayPhase.UNRESPONSIVE, GatewayPhase.UNKNOWN}
     for phase in set(GatewayPhase) - silent - {GatewayPhase.CONNECTED}:
-        assert sight_of(replace(good(moment()), phase=phase)) is Sight.SPEAKS
+        assert sight_of(replace(good(moment()), phase=phase)) is GatewayCondition.SPEAKS
 
 
-@pytest.mark.parametrize("problem", [problem for problem, sight in SIGHTS if sight is Sight.SICK])
+@pytest.mark.parametrize("problem", [problem for problem, sight in SIGHTS if sight is GatewayCondition.SICK])
 def test_what_fails_after_the_list_was_answered_is_a_sessions_symptom(problem: errors.GatewayError) -> None:
-    assert sight_of(failed(problem, moment(), answered=True)) is Sight.ANSWERS
+    assert sight_of(failed(problem, moment(), answered=True)) is GatewayCondition.ANSWERS
 
 
 # ---------------------------------------------------------------- the stretch
@@ -138,12 +140,12 @@ def test_a_goodbye_is_remembered_however_it_was_heard() -> None:
     outage = after(DRAINING, REFUSED_CONNECTION)
     assert outage is not None
     assert outage.goodbye_at == START
-    heard = Loss(DRAINING, moment(-MINUTE))
-    outage = observe(None, failed(REFUSED_CONNECTION, moment(), parting=heard), STALL)
+    heard = Disconnect(DRAINING, moment(-MINUTE))
+    outage = observe(None, failed(REFUSED_CONNECTION, moment(), last_disconnect=heard), STALL)
     assert outage is not None
     assert outage.goodbye_at == START - MINUTE
-    crashed = Loss(errors.GatewayClosed("x", 1006), moment())
-    outage = observe(None, failed(REFUSED_CONNECTION, moment(), parting=crashed), STALL)
+    crashed = Disconnect(errors.GatewayClosed("x", 1006), moment())
+    outage = observe(None, failed(REFUSED_CONNECTION, moment(), last_disconnect=crashed), STALL)
     assert outage is not None
     assert outage.goodbye_at is None
 
@@ -159,7 +161,7 @@ async def test_a_port_where_nothing_listens_says_so(tmp_path: Path) -> None:
                 "home",
                 f"ws://127.0.0.1:{taken.getsockname()[1]}",
                 introduction=Introduction((), "gateway-client", "backend"),
-                credentials=Credentials(),
+                credentials=SignInSecrets(),
                 device=DeviceIdentity.load_or_create(tmp_path / "device.pem"),
                 clock=SystemClock(),
             )

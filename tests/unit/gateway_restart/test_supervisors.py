@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.adapters.service_restart import (
+from watchdog.gateway_restart.decision import Unit
+from watchdog.gateway_restart.supervisors import (
     MOST_SAID,
     LaunchdService,
     OperatorsCommand,
@@ -22,7 +23,6 @@ from watchdog.adapters.service_restart import (
     run_program,
     said,
 )
-from watchdog.service.gateway_restart import Unit
 
 from .support import HOUR, MINUTE, moment
 

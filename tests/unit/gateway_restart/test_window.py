@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchdog.core.policy import Budget
-from watchdog.service.gateway_restart import BACKOFF, WINDOW
+from watchdog.gateway_restart.decision import BACKOFF
+from watchdog.service.restart_record import WINDOW
 
 from .support import HANGS, MINUTE, REFUSED_CONNECTION, RULE, STARTING, Story
 

@@ -10,9 +10,9 @@ from tests.incidents.cases import Case
 from tests.incidents.script import ScriptedGateway, World
 from watchdog.config import parse
 from watchdog.core.verdict import Verdict
-from watchdog.service.inspecting import inspect
-from watchdog.service.observing import Observer
-from watchdog.service.trust import Trust
+from watchdog.service.gateway_trust import Trust
+from watchdog.service.observer import Observer
+from watchdog.service.one_shot import inspect
 
 CASE = msgspec.convert(
     {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.adapters.ledger import Ledger
+from watchdog.ledger.ledger import SqliteLedger
 
 from .support import T0
 
@@ -20,17 +20,19 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(params=["memory", "file"])
-def ledger(request: pytest.FixtureRequest, path: Path) -> Iterator[Ledger]:
+def ledger(request: pytest.FixtureRequest, path: Path) -> Iterator[SqliteLedger]:
     """The same contract for both."""
-    opened = Ledger.in_memory(wall=lambda: T0) if request.param == "memory" else Ledger.open(path, owner=True)
+    opened = (
+        SqliteLedger.in_memory(wall=lambda: T0) if request.param == "memory" else SqliteLedger.open(path, owner=True)
+    )
     with opened:
         yield opened
 
 
 @pytest.fixture
-def owned(path: Path) -> Iterator[Ledger]:
+def owned(path: Path) -> Iterator[SqliteLedger]:
     """A daemon's ledger in a file; its wall clock stands at T0."""
-    with Ledger.open(path, owner=True, wall=lambda: T0) as opened:
+    with SqliteLedger.open(path, owner=True, wall=lambda: T0) as opened:
         yield opened
 
 

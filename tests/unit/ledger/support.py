@@ -12,11 +12,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from watchdog.adapters.ledger import Ledger
 from watchdog.core.model import Status
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.ledger import Incident, Message, MessageKind, Quarantine
 
 T0 = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -32,14 +32,18 @@ def stuck(key: str, *, incident: str | None = None, gateway: str = "home") -> Me
     return Message(MessageKind.STUCK, gateway, "Stuck", "A session is stuck.", key, session="main", incident=incident)
 
 
-def opened(ledger: Ledger, session: str = "main", gateway: str = "home", seconds: float = 0) -> Incident:
+def opened(ledger: SqliteLedger, session: str = "main", gateway: str = "home", seconds: float = 0) -> Incident:
     return ledger.open_incident(
         gateway=gateway, session=session, session_id="sid-1", reason="OwnerGone", at=at(seconds)
     )
 
 
 def planned(
-    ledger: Ledger, incident: Incident, seconds: float = 1, step: Step = Step.RESUME, run: RunIdentity | None = None
+    ledger: SqliteLedger,
+    incident: Incident,
+    seconds: float = 1,
+    step: Step = Step.RESUME,
+    run: RunIdentity | None = None,
 ) -> Attempt:
     """``run`` None: one that no other gateway has."""
     if run is None:
@@ -47,20 +51,20 @@ def planned(
     return ledger.plan_attempt(incident.id, step, at(seconds), before=run, before_tail="tail-1")
 
 
-def started(ledger: Ledger, incident: Incident, seconds: float = 2) -> Attempt:
+def started(ledger: SqliteLedger, incident: Incident, seconds: float = 2) -> Attempt:
     attempt = planned(ledger, incident, seconds)
     assert ledger.claim_attempt(attempt.id, at(seconds))
     return attempt
 
 
-def attempt_now(ledger: Ledger, attempt: Attempt) -> Attempt:
+def attempt_now(ledger: SqliteLedger, attempt: Attempt) -> Attempt:
     """The attempt as the ledger knows it now."""
     incident = ledger.incident(attempt.incident)
     assert incident is not None
     return next(one for one in incident.attempts if one.id == attempt.id)
 
 
-def brought_to(ledger: Ledger, attempt: Attempt, state: AttemptState) -> None:
+def brought_to(ledger: SqliteLedger, attempt: Attempt, state: AttemptState) -> None:
     """A planned attempt, led to ``state`` by the shortest allowed way."""
     if state is AttemptState.PLANNED:
         return
@@ -72,12 +76,12 @@ def brought_to(ledger: Ledger, attempt: Attempt, state: AttemptState) -> None:
         assert ledger.settle_attempt(attempt.id, state, at(6), reason="Seen")
 
 
-def problem_of(ledger: Ledger) -> str:
+def problem_of(ledger: SqliteLedger) -> str:
     """What it says is wrong with it; empty when nothing is. (A call: a type checker takes a property for constant.)"""
     return ledger.problem or ""
 
 
-def lost_at(ledger: Ledger) -> datetime | None:
+def lost_at(ledger: SqliteLedger) -> datetime | None:
     return ledger.lost_history_at
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.adapters.ledger import Ledger
 from watchdog.core.policy import Step
 from watchdog.core.recovery import AttemptState
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.ledger import Outcome
 
 from .support import RUN, T0, at, child, die, exit_code, in_child, opened, quarantine_of, query, stuck
@@ -25,7 +25,7 @@ Facts = list[list[tuple[object, ...]]]
 
 def story(path: Path, trace: Callable[[str], None], returned: Callable[[], None]) -> None:
     """A session's whole trouble, one call of the ledger after the other."""
-    ledger = Ledger.open(path, owner=True, trace=trace, wall=lambda: T0)
+    ledger = SqliteLedger.open(path, owner=True, trace=trace, wall=lambda: T0)
     returned()
     assert ledger.is_writable()
     returned()
@@ -138,7 +138,7 @@ def test_cut_at_every_effect(reference: tuple[int, list[Facts]], tmp_path: Path)
 
 
 def _is_consistent(path: Path, n: int, acknowledged: int, after: list[Facts]) -> None:
-    with Ledger.open(path, owner=True, wall=lambda: T0) as ledger:  # migrates what is missing, checks the file
+    with SqliteLedger.open(path, owner=True, wall=lambda: T0) as ledger:  # migrates what is missing, checks the file
         assert ledger.lost_history_at is None, f"cut at {n}: a crash is not a loss"
         allowed = [after[acknowledged - 1] if acknowledged else NOTHING, after[min(acknowledged, len(after) - 1)]]
         assert facts(path) in allowed, f"cut at {n}, {acknowledged} calls acknowledged"
@@ -147,7 +147,7 @@ def _is_consistent(path: Path, n: int, acknowledged: int, after: list[Facts]) ->
         assert len(in_flight) <= 1
         assert {one.id for one in ledger.settle_start_up(at(100))} == {attempt.id for _, attempt in in_flight}
     for _ in range(2):
-        with Ledger.open(path, owner=True, wall=lambda: T0) as ledger:
+        with SqliteLedger.open(path, owner=True, wall=lambda: T0) as ledger:
             owed = ledger.settle_start_up(at(200))
             assert len(owed) == len(in_flight), "three starts settle the same"
             assert all(not ledger.claim_attempt(one.id, at(201)) for one in owed), "never sent again"
@@ -158,12 +158,12 @@ def test_killed_while_writing_at_any_time(tmp_path: Path) -> None:
     """Not between statements but inside them: a child writes as fast as it can until it is shot."""
     for round_number in range(12):
         path = tmp_path / str(round_number) / "ledger.db"
-        with Ledger.open(path, owner=True):
+        with SqliteLedger.open(path, owner=True):
             pass
         read_end, write_end = os.pipe()
 
         def write_on(path: Path = path, write_end: int = write_end) -> None:
-            with Ledger.open(path, owner=True) as mine:
+            with SqliteLedger.open(path, owner=True) as mine:
                 for n in count():
                     mine.owe([stuck(str(n))], T0)
                     os.write(write_end, b".")
@@ -177,5 +177,5 @@ def test_killed_while_writing_at_any_time(tmp_path: Path) -> None:
             os.kill(pid, 9)
             assert exit_code(pid) == -9
             seen += len(acknowledgements.read())
-        with Ledger.open(path, owner=True) as ledger:
+        with SqliteLedger.open(path, owner=True) as ledger:
             assert len(ledger.due_messages("phone", T0, limit=10_000)) in (seen, seen + 1)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.adapters.ledger import Ledger, LedgerRefused
 from watchdog.core.recovery import AttemptState
+from watchdog.ledger.ledger import LedgerRefused, SqliteLedger
 from watchdog.service.errors import LedgerUnavailable
 
 from .support import T0, at, lost_at, opened, planned, query, started
@@ -31,7 +31,7 @@ def remove_folder(path: Path) -> None:
 
 
 def replace_by_another(path: Path) -> None:
-    with Ledger.open(path.with_name("other.db")):
+    with SqliteLedger.open(path.with_name("other.db")):
         pass
     path.with_name("other.db").replace(path)
 
@@ -48,7 +48,7 @@ GONE = [remove, remove_with_companions, remove_folder, replace_by_another, repla
 
 @pytest.mark.parametrize("vanish", GONE)
 def test_a_ledger_gone_while_we_run_is_remade_and_the_loss_is_told(
-    owned: Ledger, path: Path, vanish: Callable[[Path], None]
+    owned: SqliteLedger, path: Path, vanish: Callable[[Path], None]
 ) -> None:
     incident = opened(owned)
     attempt = started(owned, incident)
@@ -67,17 +67,17 @@ def test_a_ledger_gone_while_we_run_is_remade_and_the_loss_is_told(
     assert opened(owned, "next").is_open
     assert query(path, "SELECT count(*) FROM incidents WHERE session = 'next'") == [(1,)]
     owned.close()
-    with Ledger.open(path, owner=True) as later:
+    with SqliteLedger.open(path, owner=True) as later:
         assert lost_at(later) == T0, "a restart does not forget it"
         assert later.accept_lost_history(at(100), "ann")
         assert lost_at(later) is None
         assert not later.accept_lost_history(at(101), "ann")
         assert later.audit_trail()[0].what == "accept_lost_history"
-    with Ledger.open(path, owner=True) as last:
+    with SqliteLedger.open(path, owner=True) as last:
         assert lost_at(last) is None
 
 
-def test_no_pass_that_began_before_the_loss_goes_on_after_it(owned: Ledger, path: Path) -> None:
+def test_no_pass_that_began_before_the_loss_goes_on_after_it(owned: SqliteLedger, path: Path) -> None:
     """The first use raises, whatever it is; a caller who asked for ``lost_history_at`` has been told."""
     uses: list[Callable[[], object]] = [
         lambda: opened(owned),
@@ -96,7 +96,7 @@ def test_no_pass_that_began_before_the_loss_goes_on_after_it(owned: Ledger, path
     opened(owned, "told")
 
 
-def test_incident_ids_differ_before_and_after_a_loss(owned: Ledger, path: Path) -> None:
+def test_incident_ids_differ_before_and_after_a_loss(owned: SqliteLedger, path: Path) -> None:
     first = opened(owned)
     path.unlink()
     assert owned.is_writable()
@@ -105,17 +105,17 @@ def test_incident_ids_differ_before_and_after_a_loss(owned: Ledger, path: Path) 
 
 
 def test_a_ledger_that_vanished_while_nobody_ran(path: Path) -> None:
-    with Ledger.open(path, owner=True) as ledger:
+    with SqliteLedger.open(path, owner=True) as ledger:
         opened(ledger)
     path.unlink()
-    with Ledger.open(path) as verb:  # an operator's verb makes a new one first
+    with SqliteLedger.open(path) as verb:  # an operator's verb makes a new one first
         verb.audit(T0, "ann", "x", "y")
-    with Ledger.open(path, owner=True, wall=lambda: T0) as ledger:
+    with SqliteLedger.open(path, owner=True, wall=lambda: T0) as ledger:
         assert lost_at(ledger) == T0
         opened(ledger)
 
 
-def test_gone_and_no_new_one_can_be_made(owned: Ledger, path: Path) -> None:
+def test_gone_and_no_new_one_can_be_made(owned: SqliteLedger, path: Path) -> None:
     opened(owned)
     shutil.rmtree(path.parent)
     path.parent.write_text("in the way")
@@ -128,7 +128,7 @@ def test_gone_and_no_new_one_can_be_made(owned: Ledger, path: Path) -> None:
     assert lost_at(owned) == T0
 
 
-def test_the_log_of_a_lost_file_is_not_played_into_its_successor(owned: Ledger, path: Path) -> None:
+def test_the_log_of_a_lost_file_is_not_played_into_its_successor(owned: SqliteLedger, path: Path) -> None:
     opened(owned, "before")
     log = path.with_name("ledger.db-wal").read_bytes()
     assert log
@@ -147,7 +147,7 @@ def test_deleted_in_the_middle_of_a_write(path: Path) -> None:
         if armed and statement == "COMMIT":
             path.unlink()
 
-    with Ledger.open(path, owner=True, trace=trace) as ledger:
+    with SqliteLedger.open(path, owner=True, trace=trace) as ledger:
         attempt = planned(ledger, opened(ledger))
         armed = True
         with pytest.raises(LedgerUnavailable, match="deleted or replaced while it was written"):
@@ -158,7 +158,7 @@ def test_deleted_in_the_middle_of_a_write(path: Path) -> None:
 
 
 def test_without_a_clock_given_the_loss_is_dated_by_the_system(path: Path) -> None:
-    with Ledger.open(path, owner=True) as ledger:
+    with SqliteLedger.open(path, owner=True) as ledger:
         path.unlink()
         assert ledger.is_writable()
         lost_at = ledger.lost_history_at

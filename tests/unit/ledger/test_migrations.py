@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.adapters import ledger_schema as schema
-from watchdog.adapters.ledger import Ledger
-from watchdog.adapters.ledger_file import Access, LedgerFile
 from watchdog.core.policy import Step
+from watchdog.ledger import schema
+from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.sqlite import Access, LedgerFile
 from watchdog.service.errors import LedgerTooNew, LedgerUnavailable
 from watchdog.service.ledger import Outcome
 
@@ -43,7 +43,7 @@ def test_each_step_leads_from_the_one_before_to_the_latest(tmp_path: Path, versi
     old, fresh = tmp_path / "old" / "ledger.db", tmp_path / "fresh" / "ledger.db"
     made_by(old, version)
     for path in (old, fresh):
-        with Ledger.open(path, owner=True) as ledger:
+        with SqliteLedger.open(path, owner=True) as ledger:
             assert opened(ledger).is_open
     assert query(old, "PRAGMA user_version") == [(LATEST,)]
     assert layout(old) == layout(fresh)
@@ -59,7 +59,7 @@ def test_each_single_step_applies(tmp_path: Path, version: int) -> None:
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
-def test_every_table_is_strict(owned: Ledger, path: Path) -> None:
+def test_every_table_is_strict(owned: SqliteLedger, path: Path) -> None:
     tables = query(
         path, "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE 'sqlite_%'"
     )
@@ -67,7 +67,7 @@ def test_every_table_is_strict(owned: Ledger, path: Path) -> None:
     assert all(strict == 1 for _, strict in tables)
 
 
-def test_what_was_written_survives_a_migration(owned: Ledger, path: Path) -> None:
+def test_what_was_written_survives_a_migration(owned: SqliteLedger, path: Path) -> None:
     incident = opened(owned)
     owned.close()
     file = LedgerFile(path, Access.OWNER, migrations=ONE_MORE)
@@ -90,24 +90,24 @@ def test_incidents_and_attempts_of_an_older_ledger_are_read(path: Path) -> None:
             VALUES ('i-1', 1, 'resume', 'k', 2, 'planned');
             """
         )
-    with Ledger.open(path, owner=True) as ledger:
+    with SqliteLedger.open(path, owner=True) as ledger:
         (incident,) = ledger.history()
         assert incident.outcome is Outcome.CLEARED
         (attempt,) = incident.attempts
         assert (attempt.delivered, attempt.address) == (None, None)
         ledger.note_delivery(attempt.id, False)
-    with Ledger.open_read_only(path) as reader:
+    with SqliteLedger.open_read_only(path) as reader:
         assert reader.history()[0].attempts[0].delivered is False
 
 
 def test_a_reader_of_an_older_ledger_says_what_to_do_and_changes_nothing(path: Path) -> None:
     made_by(path, LATEST - 1)
     with pytest.raises(LedgerUnavailable, match="older version"):
-        Ledger.open_read_only(path)
+        SqliteLedger.open_read_only(path)
     assert query(path, "PRAGMA user_version") == [(LATEST - 1,)]
 
 
-def test_a_step_that_fails_leaves_the_file_as_it_was(owned: Ledger, path: Path) -> None:
+def test_a_step_that_fails_leaves_the_file_as_it_was(owned: SqliteLedger, path: Path) -> None:
     owned.close()
     before = layout(path)
     file = LedgerFile(path, Access.OWNER, migrations=ONE_TORN)
@@ -118,7 +118,7 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(owned: Ledger, path: Path) 
     assert query(path, "PRAGMA user_version") == [(LATEST,)]
 
 
-def test_only_the_owner_brings_an_old_ledger_up_to_date(owned: Ledger, path: Path) -> None:
+def test_only_the_owner_brings_an_old_ledger_up_to_date(owned: SqliteLedger, path: Path) -> None:
     owned.close()
     for access in (Access.WRITER, Access.READER):
         file = LedgerFile(path, access, migrations=ONE_MORE)
@@ -130,7 +130,7 @@ def test_only_the_owner_brings_an_old_ledger_up_to_date(owned: Ledger, path: Pat
 
 def newer(path: Path, *, leaves_wal: bool) -> None:
     """As a newer program would leave it; with ``leaves_wal`` the change stands in the -wal only (it was killed)."""
-    with Ledger.open(path, owner=True) as ledger:
+    with SqliteLedger.open(path, owner=True) as ledger:
         opened(ledger)
     if not leaves_wal:
         with closing(sqlite3.connect(path)) as db:
@@ -152,11 +152,11 @@ def test_a_newer_ledger_is_refused_and_not_touched(path: Path, leaves_wal: bool)
     newer(path, leaves_wal=leaves_wal)
     files = [path, *([path.with_name("ledger.db-wal")] if leaves_wal else [])]
     before = [(file.read_bytes(), file.stat().st_mtime_ns) for file in files]
-    ways: list[Callable[[], Ledger]] = [
-        lambda: Ledger.open(path, owner=True),
-        lambda: Ledger.open(path, owner=True, tolerant=True),
-        lambda: Ledger.open(path),
-        lambda: Ledger.open_read_only(path),
+    ways: list[Callable[[], SqliteLedger]] = [
+        lambda: SqliteLedger.open(path, owner=True),
+        lambda: SqliteLedger.open(path, owner=True, tolerant=True),
+        lambda: SqliteLedger.open(path),
+        lambda: SqliteLedger.open_read_only(path),
     ]
     for open_it in ways:
         with pytest.raises(LedgerTooNew, match="newer version"):
@@ -170,7 +170,10 @@ def test_another_programs_database_is_refused_and_not_touched(path: Path) -> Non
         db.execute("CREATE TABLE cookies (a)")
         db.commit()
     before = path.read_bytes()
-    ways: list[Callable[[], Ledger]] = [lambda: Ledger.open(path, owner=True), lambda: Ledger.open_read_only(path)]
+    ways: list[Callable[[], SqliteLedger]] = [
+        lambda: SqliteLedger.open(path, owner=True),
+        lambda: SqliteLedger.open_read_only(path),
+    ]
     for open_it in ways:
         with pytest.raises(LedgerUnavailable, match="some other program"):
             open_it()
@@ -184,22 +187,22 @@ def test_several_open_a_new_ledger_at_once(path: Path) -> None:
     def open_and_write(n: int) -> None:
         os.close(go_write)
         os.read(go_read, 1)
-        with Ledger.open(path, owner=n == 0) as mine:
+        with SqliteLedger.open(path, owner=n == 0) as mine:
             opened(mine, str(n))
 
     children = [child(partial(open_and_write, n)) for n in range(4)]
     os.close(go_read)
     os.close(go_write)
     assert [exit_code(pid) for pid in children] == [0] * 4
-    with Ledger.open(path, owner=True) as ledger:
+    with SqliteLedger.open(path, owner=True) as ledger:
         assert sorted(one.session for one in ledger.open_incidents()) == ["0", "1", "2", "3"]
         assert ledger.lost_history_at is None
 
 
 def test_numbers_of_a_lost_ledger_name_nothing_in_its_successor(tmp_path: Path) -> None:
     with (
-        Ledger.open(tmp_path / "a.db", wall=lambda: T0) as one,
-        Ledger.open(tmp_path / "b.db", wall=lambda: T0) as two,
+        SqliteLedger.open(tmp_path / "a.db", wall=lambda: T0) as one,
+        SqliteLedger.open(tmp_path / "b.db", wall=lambda: T0) as two,
     ):
         assert one.id[:6] != two.id[:6], "one in sixteen million"
         ids = [

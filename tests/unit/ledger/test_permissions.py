@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.adapters.ledger import Ledger
+from watchdog.ledger.ledger import SqliteLedger
 
 from .support import opened, query
 
@@ -21,7 +21,7 @@ def mode(path: Path) -> int:
 def test_files_and_folder_are_ours_alone(path: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
-        with Ledger.open(path, owner=True) as ledger:
+        with SqliteLedger.open(path, owner=True) as ledger:
             opened(ledger)
             files = sorted(path.parent.iterdir())
             assert [file.name for file in files] == [
@@ -35,11 +35,11 @@ def test_files_and_folder_are_ours_alone(path: Path, umask: int) -> None:
 
 
 def test_loose_files_of_ours_are_tightened(path: Path) -> None:
-    with Ledger.open(path, owner=True) as ledger:
+    with SqliteLedger.open(path, owner=True) as ledger:
         opened(ledger)
     for file in path.parent.iterdir():
         file.chmod(0o644)
-    with Ledger.open(path, owner=True) as ledger:
+    with SqliteLedger.open(path, owner=True) as ledger:
         opened(ledger, "second")
         assert {mode(file) for file in path.parent.iterdir()} == {0o600}
 
@@ -47,7 +47,7 @@ def test_loose_files_of_ours_are_tightened(path: Path) -> None:
 def test_a_folder_that_was_there_keeps_its_mode_and_is_told_about(path: Path) -> None:
     path.parent.mkdir()
     path.parent.chmod(0o777)
-    with Ledger.open(path, owner=True) as ledger:
+    with SqliteLedger.open(path, owner=True) as ledger:
         assert mode(path.parent) == 0o777
         problem = ledger.permission_problem()
         assert problem is not None
@@ -60,13 +60,13 @@ def test_a_folder_that_was_there_keeps_its_mode_and_is_told_about(path: Path) ->
         assert "chmod 600" in problem
 
 
-def test_writes_are_synced_in_full(owned: Ledger, path: Path) -> None:
+def test_writes_are_synced_in_full(owned: SqliteLedger, path: Path) -> None:
     assert query(path, "PRAGMA journal_mode") == [("wal",)]
     assert owned._meta("(SELECT synchronous FROM pragma_synchronous)") == 2
     assert owned._meta("(SELECT foreign_keys FROM pragma_foreign_keys)") == 1
 
 
 def test_the_ledger_in_memory_has_no_place() -> None:
-    with Ledger.in_memory() as ledger:
+    with SqliteLedger.in_memory() as ledger:
         assert ledger.path is None
         assert ledger.permission_problem() is None

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.adapters.ledger import Ledger
 from watchdog.core.recovery import AttemptState
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.errors import LedgerUnavailable
 from watchdog.service.ledger import Outcome
 
 from .support import T0, at, child, exit_code, opened, planned, quarantine_of, started
 
 
-def asked(ledger: Ledger) -> tuple[list[str], list[int], list[str]]:
+def asked(ledger: SqliteLedger) -> tuple[list[str], list[int], list[str]]:
     """The three questions that are remembered."""
     return (
         [incident.id for incident in ledger.open_incidents("home")],
@@ -27,14 +27,14 @@ def asked(ledger: Ledger) -> tuple[list[str], list[int], list[str]]:
 
 
 @pytest.fixture
-def traced(path: Path) -> Iterator[tuple[Ledger, list[str]]]:
+def traced(path: Path) -> Iterator[tuple[SqliteLedger, list[str]]]:
     """A daemon's ledger, and every statement it runs."""
     statements: list[str] = []
-    with Ledger.open(path, owner=True, trace=statements.append, wall=lambda: T0) as ledger:
+    with SqliteLedger.open(path, owner=True, trace=statements.append, wall=lambda: T0) as ledger:
         yield ledger, statements
 
 
-def test_asked_again_no_table_is_read(traced: tuple[Ledger, list[str]]) -> None:
+def test_asked_again_no_table_is_read(traced: tuple[SqliteLedger, list[str]]) -> None:
     ledger, statements = traced
     started(ledger, opened(ledger))
     first = asked(ledger)
@@ -45,7 +45,7 @@ def test_asked_again_no_table_is_read(traced: tuple[Ledger, list[str]]) -> None:
     assert [said for said in statements if "FROM" in said] == []
 
 
-def test_other_gateways_have_other_answers(ledger: Ledger) -> None:
+def test_other_gateways_have_other_answers(ledger: SqliteLedger) -> None:
     here, there = opened(ledger, gateway="home"), opened(ledger, gateway="away")
     for _ in range(2):
         assert [one.id for one in ledger.open_incidents("home")] == [here.id]
@@ -53,7 +53,7 @@ def test_other_gateways_have_other_answers(ledger: Ledger) -> None:
         assert [one.id for one in ledger.open_incidents()] == [here.id, there.id]
 
 
-def test_own_writes_are_seen_at_once(ledger: Ledger) -> None:
+def test_own_writes_are_seen_at_once(ledger: SqliteLedger) -> None:
     assert asked(ledger) == ([], [], [])
     incident = opened(ledger)
     assert asked(ledger) == ([incident.id], [], [])
@@ -75,9 +75,9 @@ def test_own_writes_are_seen_at_once(ledger: Ledger) -> None:
 def _verbs(path: Path) -> list[Callable[[], None]]:
     """What another process may write, one after the other."""
 
-    def write(do: Callable[[Ledger], object]) -> Callable[[], None]:
+    def write(do: Callable[[SqliteLedger], object]) -> Callable[[], None]:
         def verb() -> None:
-            with Ledger.open(path, wall=lambda: T0) as beside:
+            with SqliteLedger.open(path, wall=lambda: T0) as beside:
                 do(beside)
 
         return verb
@@ -90,18 +90,18 @@ def _verbs(path: Path) -> list[Callable[[], None]]:
     ]
 
 
-def test_what_another_process_wrote_is_seen_at_once(owned: Ledger, path: Path) -> None:
+def test_what_another_process_wrote_is_seen_at_once(owned: SqliteLedger, path: Path) -> None:
     before = asked(owned)
     for verb in _verbs(path):
         assert exit_code(child(verb)) == 0
         after = asked(owned)
         assert after != before
-        with Ledger.open_read_only(path) as fresh:
+        with SqliteLedger.open_read_only(path) as fresh:
             assert after == asked(fresh)
         before = after
 
 
-def test_what_another_connection_wrote_is_seen_by_each_question(owned: Ledger, path: Path) -> None:
+def test_what_another_connection_wrote_is_seen_by_each_question(owned: SqliteLedger, path: Path) -> None:
     """A question asked later than another one must not hide from it that somebody wrote between the two."""
     incident = opened(owned)
     assert asked(owned) == ([incident.id], [], [])
@@ -112,7 +112,7 @@ def test_what_another_connection_wrote_is_seen_by_each_question(owned: Ledger, p
     assert owned.open_incidents("home") == []
 
 
-def test_an_open_write_of_another_connection_is_not_seen_before_its_end(owned: Ledger, path: Path) -> None:
+def test_an_open_write_of_another_connection_is_not_seen_before_its_end(owned: SqliteLedger, path: Path) -> None:
     incident = opened(owned)
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")
@@ -122,13 +122,13 @@ def test_an_open_write_of_another_connection_is_not_seen_before_its_end(owned: L
     assert owned.open_incidents("home") == []
 
 
-def test_a_write_that_failed_leaves_what_was_known(owned: Ledger) -> None:
+def test_a_write_that_failed_leaves_what_was_known(owned: SqliteLedger) -> None:
     incident = opened(owned)
     assert not owned.close_incident("unknown", Outcome.CLEARED, at(5))
     assert asked(owned) == ([incident.id], [], [])
 
 
-def test_a_caller_may_do_with_an_answer_what_it_likes(ledger: Ledger) -> None:
+def test_a_caller_may_do_with_an_answer_what_it_likes(ledger: SqliteLedger) -> None:
     opened(ledger)
     answer = ledger.open_incidents("home")
     assert isinstance(answer, list)
@@ -136,7 +136,7 @@ def test_a_caller_may_do_with_an_answer_what_it_likes(ledger: Ledger) -> None:
     assert len(ledger.open_incidents("home")) == 1
 
 
-def test_nothing_is_remembered_of_a_ledger_that_is_gone(owned: Ledger, path: Path) -> None:
+def test_nothing_is_remembered_of_a_ledger_that_is_gone(owned: SqliteLedger, path: Path) -> None:
     opened(owned)
     assert len(owned.open_incidents("home")) == 1
     path.unlink()

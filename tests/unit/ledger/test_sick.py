@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.descriptors import none_left
-from watchdog.adapters.ledger import Ledger, LedgerRefused
+from watchdog.ledger.ledger import LedgerRefused, SqliteLedger
 from watchdog.service.errors import LedgerUnavailable
 
 from .conftest import SmallDisk
@@ -32,7 +32,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.fixture(params=DAMAGES)
 def damaged(request: pytest.FixtureRequest, path: Path) -> bytes:
-    with Ledger.open(path, owner=True) as ledger:
+    with SqliteLedger.open(path, owner=True) as ledger:
         for n in range(50):
             started(ledger, opened(ledger, str(n)))
     content = DAMAGES[request.param](path.read_bytes())
@@ -46,12 +46,12 @@ def damaged(request: pytest.FixtureRequest, path: Path) -> bytes:
 def test_a_damaged_ledger_is_explained_and_left_alone(damaged: bytes, path: Path) -> None:
     for owner in (True, False):
         with pytest.raises(LedgerUnavailable, match=r"damaged .*move it away with `mv .*ledger\.db\.damaged`"):
-            Ledger.open(path, owner=owner)
+            SqliteLedger.open(path, owner=owner)
     assert path.read_bytes() == damaged
 
 
 def test_a_damaged_ledger_moved_away_while_we_run_is_replaced_and_the_loss_is_told(damaged: bytes, path: Path) -> None:
-    with Ledger.open(path, owner=True, tolerant=True, wall=lambda: T0) as ledger:
+    with SqliteLedger.open(path, owner=True, tolerant=True, wall=lambda: T0) as ledger:
         assert not ledger.is_writable()
         assert "damaged" in problem_of(ledger)
         with pytest.raises(LedgerUnavailable):
@@ -64,7 +64,7 @@ def test_a_damaged_ledger_moved_away_while_we_run_is_replaced_and_the_loss_is_to
     assert path.with_name("ledger.db.damaged").read_bytes() == damaged
 
 
-def test_damage_found_while_running(owned: Ledger, path: Path) -> None:
+def test_damage_found_while_running(owned: SqliteLedger, path: Path) -> None:
     for n in range(50):
         started(owned, opened(owned, str(n)))
     query(path, "PRAGMA wal_checkpoint(TRUNCATE)")
@@ -83,29 +83,29 @@ def test_damage_found_while_running(owned: Ledger, path: Path) -> None:
     assert lost_at(owned) == T0
 
 
-def test_a_ledger_emptied_under_us_starts_afresh_and_says_so(owned: Ledger, path: Path) -> None:
+def test_a_ledger_emptied_under_us_starts_afresh_and_says_so(owned: SqliteLedger, path: Path) -> None:
     started(owned, opened(owned))
     owned.close()
     path.write_bytes(b"")
-    with Ledger.open(path, owner=True, wall=lambda: T0) as ledger:
+    with SqliteLedger.open(path, owner=True, wall=lambda: T0) as ledger:
         assert lost_at(ledger) == T0
 
 
 def test_a_folder_in_the_place_of_the_ledger(path: Path) -> None:
     path.mkdir(parents=True)
     with pytest.raises(LedgerUnavailable, match="is not a file"):
-        Ledger.open(path, owner=True)
+        SqliteLedger.open(path, owner=True)
     with pytest.raises(LedgerUnavailable, match="is not a file"):
-        Ledger.open_read_only(path)
+        SqliteLedger.open_read_only(path)
 
 
 def test_a_file_in_the_place_of_the_folder(path: Path) -> None:
     path.parent.write_text("in the way")
     with pytest.raises(LedgerUnavailable, match=str(path)):
-        Ledger.open(path, owner=True)
+        SqliteLedger.open(path, owner=True)
 
 
-def test_a_word_that_this_version_does_not_know(owned: Ledger, path: Path) -> None:
+def test_a_word_that_this_version_does_not_know(owned: SqliteLedger, path: Path) -> None:
     started(owned, opened(owned))
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("UPDATE attempts SET step = 'dance'")
@@ -131,7 +131,7 @@ def fill(folder: Path) -> Path:
     return ballast
 
 
-def write_until_refused(ledger: Ledger) -> LedgerUnavailable:
+def write_until_refused(ledger: SqliteLedger) -> LedgerUnavailable:
     def write() -> None:
         for n in range(10_000):
             ledger.owe([stuck(f"key-{n}")], T0)
@@ -143,7 +143,7 @@ def write_until_refused(ledger: Ledger) -> LedgerUnavailable:
 
 def test_a_full_disk(small_disk: SmallDisk) -> None:
     folder = small_disk("1m")
-    with Ledger.open(folder / "ledger.db", owner=True, wall=lambda: T0) as ledger:
+    with SqliteLedger.open(folder / "ledger.db", owner=True, wall=lambda: T0) as ledger:
         incident = opened(ledger)
         attempt = planned(ledger, incident)
         ballast = fill(folder)
@@ -169,8 +169,8 @@ def test_a_disk_full_from_the_start(small_disk: SmallDisk) -> None:
     ballast = fill(folder)
     path = folder / "ledger.db"
     with pytest.raises(LedgerUnavailable, match="full"):
-        Ledger.open(path, owner=True)
-    with Ledger.open(path, owner=True, tolerant=True) as ledger:
+        SqliteLedger.open(path, owner=True)
+    with SqliteLedger.open(path, owner=True, tolerant=True) as ledger:
         assert not ledger.is_writable()
         assert "full" in problem_of(ledger)
         ballast.unlink()
@@ -185,10 +185,10 @@ def test_every_size_of_disk(small_disk: SmallDisk) -> None:
         ballast = fill(folder)
         os.truncate(ballast, max(0, ballast.stat().st_size - kilobytes * 1024))
         path = folder / f"{kilobytes}.db"
-        with Ledger.open(path, owner=True, tolerant=True) as ledger:
+        with SqliteLedger.open(path, owner=True, tolerant=True) as ledger:
             assert "full" in str(write_until_refused(ledger))
         ballast.unlink()
-        with Ledger.open(path, owner=True) as ledger:
+        with SqliteLedger.open(path, owner=True) as ledger:
             assert ledger.is_writable()
             assert lost_at(ledger) is None
         for file in folder.iterdir():
@@ -205,14 +205,14 @@ def test_a_file_system_turned_read_only(small_disk: SmallDisk) -> None:
         subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
 
     path = folder / "ledger.db"
-    with Ledger.open(path, owner=True) as ledger:
+    with SqliteLedger.open(path, owner=True) as ledger:
         incident = opened(ledger)
     remount("ro")
     with pytest.raises(LedgerUnavailable, match="writable by uid"):
-        Ledger.open(path, owner=True)
-    with Ledger.open_read_only(path) as reader:
+        SqliteLedger.open(path, owner=True)
+    with SqliteLedger.open_read_only(path) as reader:
         assert reader.open_incidents() == [incident]
-    with Ledger.open(path, owner=True, tolerant=True) as ledger:
+    with SqliteLedger.open(path, owner=True, tolerant=True) as ledger:
         assert not ledger.is_writable()
         remount("rw")
         assert ledger.is_writable()
@@ -246,14 +246,14 @@ def test_a_read_only_file_and_folder(nobodys: Path) -> None:
     path = nobodys / "state" / "ledger.db"
 
     def body() -> None:
-        with Ledger.open(path, owner=True, wall=lambda: T0) as ledger:
+        with SqliteLedger.open(path, owner=True, wall=lambda: T0) as ledger:
             incident = opened(ledger)
         for sealed in (path, path.parent):
             usual = sealed.stat().st_mode
             sealed.chmod(usual & 0o555)
             with pytest.raises(LedgerUnavailable, match=f"writable by uid {os.geteuid()}"):
-                Ledger.open(path).audit(T0, "x", "x", "x")
-            with Ledger.open(path, owner=True, tolerant=True) as ledger:
+                SqliteLedger.open(path).audit(T0, "x", "x", "x")
+            with SqliteLedger.open(path, owner=True, tolerant=True) as ledger:
                 assert not ledger.is_writable()
                 assert problem_of(ledger)
                 sealed.chmod(usual)
@@ -269,21 +269,21 @@ def test_a_ledger_of_somebody_else(nobodys: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs two users")
     path = nobodys / "ledger.db"
-    with Ledger.open(path, owner=True):
+    with SqliteLedger.open(path, owner=True):
         pass
 
     def body() -> None:
         with pytest.raises(LedgerUnavailable, match="uid 65534"):
-            Ledger.open(path, owner=True)
+            SqliteLedger.open(path, owner=True)
         with pytest.raises(LedgerUnavailable, match="uid 65534"):
-            Ledger.open_read_only(path)
+            SqliteLedger.open_read_only(path)
 
     assert as_nobody(body) == 0
 
 
 def test_locked_by_another_process_for_too_long(path: Path) -> None:
     with (
-        Ledger.open(path, owner=True, busy_timeout=timedelta(milliseconds=30)) as ledger,
+        SqliteLedger.open(path, owner=True, busy_timeout=timedelta(milliseconds=30)) as ledger,
         closing(sqlite3.connect(path, isolation_level=None)) as other,
     ):
         attempt = planned(ledger, opened(ledger))
@@ -302,6 +302,6 @@ def test_our_own_shortage_of_descriptors_is_said_as_that(path: Path) -> None:
         none_left(),
         pytest.raises(LedgerUnavailable, match=r"cannot be used: this process has no file descriptors left"),
     ):
-        Ledger.open(path, owner=True)
-    with Ledger.open(path, owner=True, tolerant=True, wall=lambda: T0) as ledger:
+        SqliteLedger.open(path, owner=True)
+    with SqliteLedger.open(path, owner=True, tolerant=True, wall=lambda: T0) as ledger:
         assert ledger.is_writable()

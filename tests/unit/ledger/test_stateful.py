@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from watchdog.adapters.ledger import Ledger, LedgerRefused
 from watchdog.core.policy import Step
 from watchdog.core.recovery import IN_FLIGHT, LIFE, AttemptState
+from watchdog.ledger.ledger import LedgerRefused, SqliteLedger
 from watchdog.service.ledger import Message, MessageKind, Outcome, Quarantine
 
 from .support import T0
@@ -92,8 +92,8 @@ class AgainstAModel(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ocw-model-"))
-        self.a = Ledger.open(self.folder / "ledger.db", owner=True)
-        self.b = Ledger.open(self.folder / "ledger.db")
+        self.a = SqliteLedger.open(self.folder / "ledger.db", owner=True)
+        self.b = SqliteLedger.open(self.folder / "ledger.db")
         self.now = T0
         self.troubles: list[Trouble] = []
         self.owed: dict[str, Owed] = {}
@@ -108,7 +108,7 @@ class AgainstAModel(RuleBasedStateMachine):
             self.b.close()
             shutil.rmtree(self.folder)
 
-    def ledger(self, is_daemon: bool) -> Ledger:
+    def ledger(self, is_daemon: bool) -> SqliteLedger:
         return self.a if is_daemon else self.b
 
     # ------------------------------------------------------------ time and restarts
@@ -120,7 +120,7 @@ class AgainstAModel(RuleBasedStateMachine):
     @rule()
     def daemon_restarts(self) -> None:
         self.a.close()
-        self.a = Ledger.open(self.folder / "ledger.db", owner=True)
+        self.a = SqliteLedger.open(self.folder / "ledger.db", owner=True)
         owed = self.a.settle_start_up(self.now)
         for one in self.all_tried():
             if one.state is AttemptState.PLANNED:
@@ -318,7 +318,7 @@ class AgainstAModel(RuleBasedStateMachine):
                 one.id for one in self.held if one.is_in_force(self.now)
             ]
 
-    def check_incidents(self, ledger: Ledger) -> None:
+    def check_incidents(self, ledger: SqliteLedger) -> None:
         assert {
             (
                 one.id,
@@ -340,7 +340,7 @@ class AgainstAModel(RuleBasedStateMachine):
         }
         assert [one.id for one in ledger.open_incidents()] == [one.id for one in self.troubles if one.closed_at is None]
 
-    def check_budgets(self, ledger: Ledger) -> None:
+    def check_budgets(self, ledger: SqliteLedger) -> None:
         for since in (T0, self.now - 3 * DAY, self.now):
             counted = [
                 (trouble.gateway, trouble.session)
@@ -352,7 +352,7 @@ class AgainstAModel(RuleBasedStateMachine):
                 assert ledger.charges(gateway, since) == sum(found == gateway for found, _ in counted)
                 assert ledger.charges(gateway, since, "main") == counted.count((gateway, "main"))
 
-    def check_messages(self, ledger: Ledger) -> None:
+    def check_messages(self, ledger: SqliteLedger) -> None:
         for target in TARGETS:
             assert {
                 (one.message.dedupe_key, one.tries, one.next_try_at)

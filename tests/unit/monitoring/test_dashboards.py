@@ -19,12 +19,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
 
-from watchdog.adapters.metrics import PrometheusMeter
 from watchdog.core.blockers import BlockerName
 from watchdog.core.policy import Step
 from watchdog.core.recovery import AttemptState
 from watchdog.core.verdict import Verdict
 from watchdog.service.events import Delivery
+from watchdog.status.metrics import PrometheusMeter
 
 REPOSITORY = Path(__file__).parents[3]
 ALERTS = REPOSITORY / "config/prometheus-alerts.yml"

@@ -22,7 +22,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 REPOSITORY = Path(__file__).parents[3]
-PACKAGE = REPOSITORY / "watchdog"
+PACKAGES = (REPOSITORY / "watchdog", REPOSITORY / "openclaw_simulator")
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -104,11 +104,12 @@ def test_the_wheel_holds_the_whole_package(wheel: Path) -> None:
         there = {name for name in archive.namelist() if ".dist-info/" not in name}
     wanted = {
         str(file.relative_to(REPOSITORY))
-        for file in PACKAGE.rglob("*")
+        for package in PACKAGES
+        for file in package.rglob("*")
         if file.is_file() and "__pycache__" not in file.parts
     }
     assert there == wanted
-    assert {"watchdog/py.typed", "watchdog/adapters/page/page.html", "watchdog/adapters/page/page.css"} <= there
+    assert {"watchdog/py.typed", "watchdog/status/page/page.html", "watchdog/status/page/page.css"} <= there
 
 
 def test_the_sdist_holds_what_an_operator_wants(built: Path) -> None:

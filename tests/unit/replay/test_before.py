@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.replay.tape import told
 from watchdog.config import parse
 from watchdog.replay.player import Player
-from watchdog.replay.reading import Recording
+from watchdog.replay.reader import Recording
 from watchdog.replay.story import stories
-
-from .taping import told
 
 FILES = sorted((Path(__file__).parent / "before").glob("*.jsonl"))
 

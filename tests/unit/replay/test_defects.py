@@ -8,18 +8,17 @@ from typing import cast
 
 import pytest
 
+from tests.unit.replay.tape import TapedWorld, recorded
 from tests.unit.service.world import POLL, dead
-from watchdog.adapters.recording_file import RecordingFile
 from watchdog.core.model import GatewayPhase, MalformedRow, Moment
 from watchdog.core.policy import PolicyBook, Step
 from watchdog.replay.player import Player
-from watchdog.replay.reading import Recording
+from watchdog.replay.reader import Recording
+from watchdog.replay.recorder import Recorder
+from watchdog.replay.recording_file import RecordingFile
 from watchdog.service import errors
 from watchdog.service.events import Event
 from watchdog.service.ledger import Ledger
-from watchdog.service.recording.recorder import Recorder
-
-from .taping import TapedWorld, recorded
 
 WORDS = "words of a person"
 
@@ -149,7 +148,7 @@ async def test_a_refusal_is_what_the_watch_hears(method: str, tmp_path: Path) ->
 async def test_a_defect_in_what_is_told_of_the_ledger_is_no_ledger_error(tmp_path: Path) -> None:
     world, _ = _world(tmp_path)
     recorder = world.watch.recorder
-    assert recorder is not None
+    assert isinstance(recorder, Recorder)
     recorder.begin(world.clock.now(), cast(Ledger, object()))
     recorder.end(is_writable=True)
     assert [line["reason"] for line in world.log.of(Event.RECORDING_UNAVAILABLE)] == ["AttributeError"]
@@ -166,7 +165,7 @@ async def test_a_defect_in_what_is_told_of_the_ledger_is_no_ledger_error(tmp_pat
 def test_closing_raises_nothing(tmp_path: Path) -> None:
     world, defect = _world(tmp_path, "closed")
     recorder = world.watch.recorder
-    assert recorder is not None
+    assert isinstance(recorder, Recorder)
     defect.is_on = True
     recorder.close()
     assert [line["reason"] for line in world.log.of(Event.RECORDING_UNAVAILABLE)] == ["RuntimeError"]

@@ -14,20 +14,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.replay.tape import TapedWorld, recorded, told
 from tests.unit.service.world import POLL, REQUEST, START, dead, lenient, tail_of
-from watchdog.adapters.recording_file import LIMIT, RESERVE, RecordingFile, earlier_part
 from watchdog.core.model import Look, Preflight, Session, Status
 from watchdog.core.policy import PolicyBook, Step
 from watchdog.core.requester import requester_of
+from watchdog.replay import recorder as recorder_module
+from watchdog.replay.codec import look_data, look_of, session_data, session_of
+from watchdog.replay.lines import MARK
 from watchdog.replay.player import Player
-from watchdog.replay.reading import NotARecording, Recording
+from watchdog.replay.reader import NotARecording, Recording
+from watchdog.replay.recorder import Recorder
+from watchdog.replay.recording_file import LIMIT, RESERVE, RecordingFile, earlier_part
 from watchdog.service.events import Event
-from watchdog.service.recording import recorder as recorder_module
-from watchdog.service.recording.codec import look_data, look_of, session_data, session_of
-from watchdog.service.recording.lines import MARK
-from watchdog.service.recording.recorder import Recorder
-
-from .taping import TapedWorld, recorded, told
 
 KEY = dead().key
 
@@ -247,7 +246,7 @@ def test_a_recording_behind_a_link_is_not_followed(tmp_path: Path) -> None:
 async def test_switched_off_nothing_is_written(tmp_path: Path) -> None:
     world = TapedWorld.in_folder(tmp_path)
     recorder = world.watch.recorder
-    assert recorder is not None
+    assert isinstance(recorder, Recorder)
     recorder.is_on = False
     world.gateway.put(dead())
     await world.live(minutes=30)
@@ -273,7 +272,7 @@ async def test_a_last_line_that_is_not_finished_is_left_out_with_a_note(tmp_path
 async def test_the_next_life_goes_on_behind_a_torn_line(tmp_path: Path) -> None:
     world = await a_life(tmp_path, minutes=5)
     recorder = world.watch.recorder
-    assert recorder is not None
+    assert isinstance(recorder, Recorder)
     recorder.close()
     world.file.write_bytes(world.file.read_bytes()[:-30])
     world.die_and_start_again()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.unit.replay.tape import recorded
 from tests.unit.service.world import World, dead
 from watchdog.config import parse
-from watchdog.daemon.recordings import Recordings
-from watchdog.replay.reading import Recording
+from watchdog.replay.reader import Recording
+from watchdog.replay.recordings import Recordings
 from watchdog.service.redaction import Secrets
-
-from .taping import recorded
 
 CONFIG = "gateways: [{{name: home, url: 'ws://127.0.0.1:1'}}]\nrecording: {}\n"
 

@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
+from tests.unit.replay.tape import TapedWorld, told
 from tests.unit.service.world import POLL, START, V96, V518, budget, dead, policy, tail_of, vague
 from watchdog.core.model import Status, TailKind
 from watchdog.core.policy import Match, Mode, Policy, PolicyBook, Recovery, Step, Thresholds
-from watchdog.replay.gateway import World
+from watchdog.replay.gateway import SessionCourse
 from watchdog.replay.player import Played
 from watchdog.replay.story import deeds, facts, stories
 from watchdog.service.events import Event
-
-from .taping import TapedWorld, told
 
 KEY = dead().key
 MINUTE = timedelta(minutes=1)
@@ -53,7 +52,7 @@ async def test_a_shorter_threshold_acts_earlier_and_what_follows_is_called_an_as
     (at,), (then,) = when(played, Event.RECOVERY_STARTED), when(played, Event.RECOVERY_STARTED, was=True)
     assert 10 * MINUTE <= at < 11 * MINUTE
     assert 20 * MINUTE <= then < 21 * MINUTE
-    assert played.worlds == {KEY: {World.ASSUMED_RECOVERED}}
+    assert played.worlds == {KEY: {SessionCourse.ASSUMED_RECOVERED}}
     assert [one.is_assumed for one in played.would if one.name is Event.RECOVERY_SUCCEEDED] == [True]
     assert not any(one.is_assumed for one in played.was)
     assert played.lent >= 1
@@ -64,7 +63,7 @@ async def test_a_longer_threshold_acts_later_on_the_session_as_it_was(tmp_path: 
     played = await world.replayed(after(40))
     (at,) = when(played, Event.RECOVERY_STARTED)
     assert 40 * MINUTE <= at < 41 * MINUTE
-    assert World.HELD_BACK in played.worlds[KEY]
+    assert SessionCourse.HELD_BACK in played.worlds[KEY]
 
 
 async def test_a_policy_that_only_tells_leaves_it_stuck_to_the_end(tmp_path: Path) -> None:
@@ -76,7 +75,7 @@ async def test_a_policy_that_only_tells_leaves_it_stuck_to_the_end(tmp_path: Pat
     (story,) = [one for one in stories(played) if one.key == KEY]
     assert story.differs
     assert [line.what for line in story.would] == ["suspect", "stuck", "told"]
-    assert story.assumptions == [World.HELD_BACK]
+    assert story.assumptions == [SessionCourse.HELD_BACK]
     assert not when(played, Event.SESSION_CLEARED), "what the resumed turn did then is no part of this story"
 
 
@@ -91,7 +90,7 @@ async def test_a_harsher_step_than_the_recorded_one(tmp_path: Path) -> None:
     world = await a_recovered_session(tmp_path)
     played = await world.replayed(after(20, ladder=(Step.NEW,)))
     assert deeds(played.would) == {"new": 1}
-    assert played.worlds[KEY] >= {World.ASSUMED_RECOVERED}
+    assert played.worlds[KEY] >= {SessionCourse.ASSUMED_RECOVERED}
 
 
 async def test_what_happened_after_the_assumed_recovery_is_followed_again(tmp_path: Path) -> None:

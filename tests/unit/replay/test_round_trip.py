@@ -8,11 +8,10 @@ import pytest
 
 from tests.incidents.cases import Case, families
 from tests.incidents.player import Player
+from tests.unit.replay.tape import recorded, told
 from watchdog.replay.player import Player as Replay
-from watchdog.replay.reading import Recording
+from watchdog.replay.reader import Recording
 from watchdog.replay.story import stories
-
-from .taping import recorded, told
 
 CASES = [case for family in families() for case in family.cases]
 

@@ -21,12 +21,12 @@ import pytest
 
 from tests.e2e.harness.daemon import REPOSITORY
 from tests.unit.gateway.server import free_port
-from watchdog.adapters.host import Host
-from watchdog.adapters.unmetered import NoMeter
+from watchdog.adapters.host import LocalHost
 from watchdog.config import Config, ConfigError, load, parse
 from watchdog.daemon.assembly import Builder
 from watchdog.daemon.loop import Daemon
-from watchdog.service.events import Event, RecordedLog
+from watchdog.service.events import Event, MemoryLog
+from watchdog.service.null_meter import NullMeter
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="becomes another account, which needs root on Linux"
@@ -59,7 +59,7 @@ class House:
         self.secret_file.write_text(ELSEWHERE)
         self.secret_file.chmod(0o644)
         self.heard = self.tmp / "heard"
-        self.log = RecordedLog()
+        self.log = MemoryLog()
         self.env = {"HOME": str(self.home), "OTHER_TOKEN": ELSEWHERE, "OPENCLAW_GATEWAY_TOKEN": ELSEWHERE}
         self._thieves: list[subprocess.Popen[str]] = []
 
@@ -106,7 +106,7 @@ class House:
     @asynccontextmanager
     async def watched(self, kind: str) -> AsyncIterator[Daemon]:
         loaded = parse(CONFIG.format(kind=kind, folder=self.root), env=self.env)
-        builder = Builder(loaded, self.env, self.log, NoMeter(), tmp_dirs=(self.tmp,))
+        builder = Builder(loaded, self.env, self.log, NullMeter(), tmp_dirs=(self.tmp,))
         daemon = Daemon(builder.parts(is_observing=True), seed=1)
         task = asyncio.create_task(daemon.run())
         try:
@@ -327,7 +327,7 @@ def test_a_watchdog_yaml_of_theirs_in_the_working_folder_is_not_obeyed(house: Ho
     house.thief(NOBODY, plant={folder / "watchdog.yaml": "poll_every: 7s\n"})
     system, env = house.home / "etc", {"HOME": str(house.home)}
     with pytest.raises(ConfigError) as refused:
-        load(env=env, cwd=folder, system_folder=system, accounts=Host())
+        load(env=env, cwd=folder, system_folder=system, accounts=LocalHost())
     assert str(refused.value) == (
         f"{folder}/watchdog.yaml: it belongs to nobody (uid 65534), not to root (uid 0), so it is not read "
         "(name it with --config if it is meant)"
@@ -335,7 +335,7 @@ def test_a_watchdog_yaml_of_theirs_in_the_working_folder_is_not_obeyed(house: Ho
     own = house.home / ".config/openclaw-watchdog/watchdog.yaml"
     own.parent.mkdir(parents=True)
     own.write_text("poll_every: 9s\n")
-    loaded = load(env=env, cwd=folder, system_folder=system, accounts=Host())
+    loaded = load(env=env, cwd=folder, system_folder=system, accounts=LocalHost())
     assert (loaded.source, loaded.config.poll_every.total_seconds()) == (own, 9)
     assert [problem.file for problem in loaded.warnings] == [str(folder / "watchdog.yaml")]
     named = load(folder / "watchdog.yaml", env=env, cwd=folder, system_folder=system)
@@ -347,7 +347,7 @@ def test_a_watchdog_yaml_of_ours_in_a_folder_of_theirs_is_not_obeyed(house: Hous
     house.thief(NOBODY, plant={folder / "notes": ""})
     (folder / "watchdog.yaml").write_text("poll_every: 7s\n")
     with pytest.raises(ConfigError, match=r"its folder .*/project belongs to nobody"):
-        load(env={}, cwd=folder, system_folder=house.home / "etc", accounts=Host())
+        load(env={}, cwd=folder, system_folder=house.home / "etc", accounts=LocalHost())
     shared = house.tmp / "watchdog.yaml"  # everybody's sticky folder, and root's file
     shared.write_text("poll_every: 8s\n")
     assert load(env={}, cwd=house.tmp, system_folder=house.home / "etc").config != Config()

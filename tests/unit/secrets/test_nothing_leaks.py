@@ -29,10 +29,10 @@ import psutil
 import pytest
 import typer
 
+from openclaw_simulator.handshake import AccessRules
 from tests.unit.crash.lives import WITHIN, Launcher, Record, launching, until
 from tests.unit.crash.stage import Listener, NotingGateway, listening, stuck_world
 from watchdog.cli.app import app
-from watchdog.simulator.handshake import Access
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -142,7 +142,7 @@ class House:
         self.folder = folder
         self.launcher = launcher
         self.listener = listener
-        self.access = Access(token=MARKS["gateway token"])
+        self.access = AccessRules(token=MARKS["gateway token"])
         words = dict.fromkeys((MAIN, FRESH, TOLD), f"please look into {MARKS['words of a person']} for me")
         world = stuck_world(VERSION, words, f"done: {MARKS['answer']}")
         self.gateway = NotingGateway(world, folder / "openclaw", access=self.access)

@@ -23,7 +23,7 @@ from watchdog.core.printable import read
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
 from watchdog.service import announcements as say
-from watchdog.service.announcements import wording
+from watchdog.service.announcements import phrases
 from watchdog.service.announcements.ourselves import GRAVEST_FIRST
 from watchdog.service.ledger import Incident, Message, MessageKind, Outcome
 
@@ -73,7 +73,6 @@ def _all() -> dict[str, Message]:
         "stuck, only told": say.stuck(
             INCIDENT, now=NOW, unattended_for=14 * HOUR + 5 * MINUTE, explanation=IDLE, next_step=Step.NOTIFY
         ),
-        "held": say.held(INCIDENT, Step.NEW, [PAUSED], now=NOW + 3 * MINUTE),
         "ineffective, next": say.did_not_help(
             INCIDENT, RESUMED, now=NOW + 3 * MINUTE, next_step=Step.NEW, next_at=NOW + 8 * MINUTE
         ),
@@ -268,14 +267,6 @@ def test_opened_and_closed_are_each_told_once() -> None:
     assert texts["quarantined, ladder"].dedupe_key == "i-7:quarantined"
 
 
-def test_a_hold_is_told_once_per_set_of_blockers_in_any_order() -> None:
-    later = NOW + HOUR
-    both = say.held(INCIDENT, Step.NEW, [PAUSED, GRACE], now=NOW)
-    again = say.held(INCIDENT, Step.NEW, [replace(GRACE, message="Otherwise put."), PAUSED], now=later)
-    assert both.dedupe_key == again.dedupe_key
-    assert say.held(INCIDENT, Step.NEW, [PAUSED], now=NOW).dedupe_key != both.dedupe_key
-
-
 def test_each_ending_of_each_attempt_is_told_once() -> None:
     texts = _all()
     keys = [texts[name].dedupe_key for name in ("ineffective, next", "ineffective, last", "refused", "indeterminate")]
@@ -346,11 +337,11 @@ def test_a_long_digest_is_cut_and_says_so() -> None:
 def test_every_reason_of_the_core_has_words() -> None:
     coined = set(re.findall(r'Proof\(AttemptState\.\w+, "(\w+)"\)', getsource(recovery)))
     coined |= {f"NewRun{status.value.capitalize()}" for status in Status if status.is_terminal}
-    assert coined <= set(wording.REASONS)
+    assert coined <= set(phrases.REASONS)
 
 
 def test_every_step_has_words() -> None:
-    assert set(wording.STEP_NAMES) == set(wording.DEEDS) == set(wording.STEP_EFFECTS) == set(Step)
+    assert set(phrases.STEP_NAMES) == set(phrases.DEEDS) == set(phrases.STEP_EFFECTS) == set(Step)
 
 
 @pytest.mark.parametrize("phase", GatewayPhase)
@@ -374,7 +365,7 @@ def test_every_phase_of_a_gateway_has_words(phase: GatewayPhase) -> None:
     ],
 )
 def test_spans(length: timedelta, words: str) -> None:
-    assert wording.span(length) == words
+    assert phrases.span(length) == words
 
 
 @pytest.mark.parametrize(
@@ -386,7 +377,7 @@ def test_spans(length: timedelta, words: str) -> None:
     ],
 )
 def test_instants(at: datetime, words: str) -> None:
-    assert wording.when(at, NOW) == words
+    assert phrases.when(at, NOW) == words
 
 
 @pytest.mark.parametrize(
@@ -402,7 +393,7 @@ def test_instants(at: datetime, words: str) -> None:
     ],
 )
 def test_reasons(reason: str | None, words: str) -> None:
-    assert wording.reason_words(reason) == words
+    assert phrases.reason_words(reason) == words
 
 
 def test_keys_of_others_cannot_break_a_message_or_a_shell() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from watchdog.service.events import LEVELS, Event, Log, RecordedLog
+from watchdog.service.events import LEVELS, Event, Log, MemoryLog
 
 CONTRACT = """
 daemon.started/stopping/stopped config.loaded/refused gateway.connected/disconnected/restarted/unhealthy cycle.finished
@@ -33,7 +33,7 @@ def test_the_console_column_is_wide_enough() -> None:
 
 
 def test_a_recorded_log_keeps_what_it_is_told() -> None:
-    recorded = RecordedLog()
+    recorded = MemoryLog()
     log: Log = recorded
     log.event(Event.SESSION_STUCK, session="a", name="free to use")
     log.event(Event.CYCLE_FINISHED)

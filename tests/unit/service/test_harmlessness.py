@@ -18,7 +18,7 @@ from watchdog.core.texts import mark
 from watchdog.service import errors
 from watchdog.service.events import Event
 from watchdog.service.ledger import MessageKind, Outcome, Quarantine
-from watchdog.service.planning import Action, GatewayStanding, decide
+from watchdog.service.plan import Action, GatewayStanding, decide
 from watchdog.service.ports import Receipt
 
 from .world import (

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from watchdog.core.model import Session, SessionKind, Status
 from watchdog.core.policy import PolicyBook
-from watchdog.service.planning import Action
+from watchdog.service.plan import Action
 
 from .world import V96, V324, V414, V518, World, dead, lenient, vague
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.gateway_discovery.support import FakeAccounts
+from tests.unit.discovery.support import FakeAccounts
 from watchdog.service.ownership import NotTrusted, Owner, judge_own, owner_of
 
 US = os.getuid()

@@ -10,7 +10,7 @@ from watchdog.core.blockers import BlockerName
 from watchdog.core.policy import PolicyBook, Step
 from watchdog.core.recovery import AttemptState
 from watchdog.service.events import Event
-from watchdog.service.planning import Action, GatewayStanding, decide
+from watchdog.service.plan import Action, GatewayStanding, decide
 from watchdog.service.watch import Watch
 
 from .world import World, dead, lenient

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from watchdog.adapters.ledger import Ledger
 from watchdog.core.model import (
     Asked,
     GatewayFacts,
@@ -36,11 +35,12 @@ from watchdog.core.policy import Budget, FleetBreaker, Policy, PolicyBook, Recov
 from watchdog.core.recovery import Attempt
 from watchdog.core.requester import peer_of
 from watchdog.gateway.capabilities import capabilities_of
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import errors
-from watchdog.service.events import Event, RecordedLog
+from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import Incident, Message, MessageKind, OwedMessage
-from watchdog.service.ports import Deed, Loss, Receipt, Wants
-from watchdog.service.report import PassReport
+from watchdog.service.pass_report import PassReport
+from watchdog.service.ports import Deed, Disconnect, Receipt, Wants
 from watchdog.service.watch import Watch
 
 V324, V414, V518, V96 = "2026.3.24", "2026.4.14", "2026.5.18", "2026.9.6"
@@ -206,10 +206,10 @@ class FakeGateway:
     performed: list[Deed] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     asked: list[tuple[frozenset[str] | None, bool]] = field(default_factory=list)
-    """(``keen``, ``sweep``) of every list that was asked for."""
+    """(``always_read``, ``sweep``) of every list that was asked for."""
     carries: frozenset[str] = frozenset()
     """Keys of rows that a glance carries over; none: every list is a sweep."""
-    loss: Loss | None = None
+    loss: Disconnect | None = None
     _facts: GatewayFacts | None = None
 
     def __post_init__(self) -> None:
@@ -243,7 +243,7 @@ class FakeGateway:
     def drop(self, error: errors.GatewayError) -> None:
         """The connection ends, as the client would notice it."""
         self._facts = None
-        self.loss = Loss(error, self.clock.now())
+        self.loss = Disconnect(error, self.clock.now())
 
     def restart(self, *, in_process: bool = False) -> None:
         """A new life; the connection ends with it."""
@@ -276,13 +276,13 @@ class FakeGateway:
             )
         return self._facts
 
-    def take_loss(self) -> Loss | None:
+    def pop_disconnect(self) -> Disconnect | None:
         loss, self.loss = self.loss, None
         return loss
 
-    async def list_sessions(self, keen: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
+    async def list_sessions(self, always_read: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
         self._say("list")
-        self.asked.append((frozenset(keen) if keen is not None else None, sweep))
+        self.asked.append((frozenset(always_read) if always_read is not None else None, sweep))
         asked_at = self.clock.now()
         self.clock.advance(self.latency)
         return Snapshot(
@@ -292,8 +292,10 @@ class FakeGateway:
             self.is_complete,
             self.malformed,
             gateway_clock_stepped=self.clock_stepped,
-            is_sweep=keen is None or sweep or not self.carries,
-            carried=frozenset(self.carries & self.rows.keys()) if keen is not None and not sweep else frozenset(),
+            is_sweep=always_read is None or sweep or not self.carries,
+            carried=frozenset(self.carries & self.rows.keys())
+            if always_read is not None and not sweep
+            else frozenset(),
         )
 
     async def look(self, session: Session, wants: Wants) -> Look:
@@ -414,12 +416,12 @@ class World:
     clock: FakeClock = field(default_factory=FakeClock)
     notes: FakeNotes = field(default_factory=FakeNotes)
     meter: CountingMeter = field(default_factory=CountingMeter)
-    log: RecordedLog = field(default_factory=RecordedLog)
+    log: MemoryLog = field(default_factory=MemoryLog)
     reports: list[PassReport] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.gateway = FakeGateway(self.clock, self.version, self.state_dir)
-        self.ledger = Ledger.in_memory(wall=lambda: self.clock.now().wall)
+        self.ledger = SqliteLedger.in_memory(wall=lambda: self.clock.now().wall)
         self.ledger.due_messages(TELL, self.clock.now().wall)
         self.watch = self.new_watch()
 
@@ -465,7 +467,7 @@ class World:
     def die_and_start_again(self) -> None:
         """The daemon is gone without a word, and a new one takes over the ledger."""
         self.gateway.drop(errors.GatewayClosed("home: closed by us.", 1000))
-        self.gateway.take_loss()
+        self.gateway.pop_disconnect()
         self.watch = self.new_watch()
         self.ledger.settle_start_up(self.clock.now().wall)
 

@@ -12,12 +12,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from openclaw_simulator.sessions import Activity, ActivityStep, Ending, Turn
 from tests.sim.episodes import BEGINNING, GATEWAY, Episode, Setting
 from tests.sim.timeline import VirtualLoop
 from watchdog.core.model import Snapshot
 from watchdog.core.policy import Thresholds
-from watchdog.gateway.lister import Lister
-from watchdog.simulator.sessions import Activity, Ending, Step, Turn
+from watchdog.gateway.sessions.poll import SessionPoller
 
 KEY = "agent:main:dashboard:one"
 OTHERS = 100
@@ -47,7 +47,7 @@ class Stuck(Episode):
     phase: float = 0.0
     lasts: float = 0.0
     is_busy: bool = False
-    """Turns come and go all the time in the other sessions."""
+    """PassSlots come and go all the time in the other sessions."""
     delay: timedelta | None = field(init=False, default=None)
     """From the end of the run to the opening of its incident."""
 
@@ -60,7 +60,7 @@ class Stuck(Episode):
         watching = asyncio.create_task(self._keep_watching())
         chatting = asyncio.create_task(self._chat())
         await self._until(world.now_ms + round((WARM_UP + self.phase) * 1000))
-        world.begin(KEY, "list the bridges", Turn((Step(Activity.SILENT, self.lasts),), ending=Ending.LOST))
+        world.begin(KEY, "list the bridges", Turn((ActivityStep(Activity.SILENT, self.lasts),), ending=Ending.LOST))
         await self._until(world.now_ms + round((self.lasts + 60) * 1000))
         (stall,) = world.stalls
         await self._until(stall.since_ms + 2 * LIMIT // timedelta(milliseconds=1))
@@ -95,14 +95,14 @@ def _played(phase: float, lasts: float, *, is_busy: bool) -> timedelta | None:
 @pytest.mark.parametrize("lasts", [1.0, 45.0, 400.0])
 def test_it_is_found_in_time(phase: float, lasts: float, is_busy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     were_whole: list[bool] = []
-    glance = Lister.glance
+    incremental = SessionPoller.incremental
 
-    async def noted(lister: Lister, keen: Collection[str]) -> Snapshot:
-        snapshot = await glance(lister, keen)
+    async def noted(lister: SessionPoller, always_read: Collection[str]) -> Snapshot:
+        snapshot = await incremental(lister, always_read)
         were_whole.append(snapshot.is_sweep)
         return snapshot
 
-    monkeypatch.setattr(Lister, "glance", noted)
+    monkeypatch.setattr(SessionPoller, "incremental", noted)
     delay = _played(phase, lasts, is_busy=is_busy)
     assert delay is not None
     assert Thresholds().stuck_after <= delay <= LIMIT

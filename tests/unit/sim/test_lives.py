@@ -6,8 +6,8 @@ import pytest
 
 from tests.sim.episodes import BEGINNING
 from tests.sim.lives import KeptNotes, Killed, Life, LivedLedger
-from watchdog.adapters.ledger import Ledger
 from watchdog.core.policy import Step
+from watchdog.ledger.ledger import SqliteLedger
 
 
 def _open_and_plan(ledger: LivedLedger) -> None:
@@ -17,7 +17,7 @@ def _open_and_plan(ledger: LivedLedger) -> None:
 
 @pytest.mark.parametrize(("sides", "incidents", "attempts"), [(1, 0, 0), (2, 1, 0), (3, 1, 0), (4, 1, 1)])
 def test_a_death_falls_before_or_after_a_change_and_never_inside(sides: int, incidents: int, attempts: int) -> None:
-    ledger = Ledger.in_memory(wall=lambda: BEGINNING)
+    ledger = SqliteLedger.in_memory(wall=lambda: BEGINNING)
     with pytest.raises(Killed):
         _open_and_plan(LivedLedger(ledger, Life(0, effects_left=sides)))
     opened = ledger.open_incidents()
@@ -27,7 +27,7 @@ def test_a_death_falls_before_or_after_a_change_and_never_inside(sides: int, inc
 
 def test_the_dead_do_nothing_more() -> None:
     life, kept = Life(0, effects_left=1), dict[str, str]()
-    lived = LivedLedger(Ledger.in_memory(wall=lambda: BEGINNING), life)
+    lived = LivedLedger(SqliteLedger.in_memory(wall=lambda: BEGINNING), life)
     with pytest.raises(Killed):
         KeptNotes(life, kept).save("i", 1, "words")
     for do in (lived.is_writable, lambda: lived.lost_history_at, lambda: lived.owe([], BEGINNING)):

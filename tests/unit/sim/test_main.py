@@ -6,7 +6,7 @@ import pytest
 
 from tests.sim import __main__ as command
 from tests.sim import episodes
-from tests.sim.judging import Rule, Violation
+from tests.sim.judge import Rule, Violation
 
 
 def test_figures_and_nothing_to_blame(capsys: pytest.CaptureFixture[str]) -> None:

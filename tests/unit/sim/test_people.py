@@ -11,14 +11,14 @@ from dataclasses import replace
 
 import pytest
 
+from openclaw_simulator import sessions as turns
+from openclaw_simulator.records import Cause, ClientEffect, ClientInfo
+from openclaw_simulator.sessions import Address, EntryKind
+from openclaw_simulator.world import World
 from tests.sim.episodes import Episode, Result, Setting
-from tests.sim.judging import NOT_YET, Rule, _last_kind
+from tests.sim.judge import NOT_YET, Rule, _last_kind
 from tests.sim.people import ALICE, BOB, EVERYBODY
-from tests.sim.wiring import Asked
-from watchdog.simulator import sessions as turns
-from watchdog.simulator.records import Cause, ClientInfo, Deed
-from watchdog.simulator.sessions import Address, EntryKind
-from watchdog.simulator.world import World
+from tests.sim.wire import Asked
 
 MAIN, GROUP = "agent:main:main", "agent:main:telegram:group:-100500"
 ALICES, GROUPS = Address("telegram", "telegram:1001"), Address("telegram", "telegram:-100500")
@@ -152,7 +152,7 @@ def episode() -> Episode:
     return made
 
 
-def _turn(episode: Episode, text: str, route: Address | None, client: ClientInfo = OURS) -> Deed:
+def _turn(episode: Episode, text: str, route: Address | None, client: ClientInfo = OURS) -> ClientEffect:
     world = episode.world
     deed = world.actions.run_agent(world.sessions[GROUP], client, text, "ours", deliver=True, explicit=route)
     episode.judge.asked(Asked({"method": "agent", "params": {"idempotencyKey": "ours"}}, None, len(world.deeds) - 1))

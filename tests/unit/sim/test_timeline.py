@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from openclaw_simulator.profiles import PROFILES
+from openclaw_simulator.world import World
 from tests.sim.episodes import BEGINNING
 from tests.sim.timeline import HostClock, Stalled, Timeline, VirtualLoop
-from watchdog.simulator.profiles import PROFILES
-from watchdog.simulator.world import World
 
 
 def _timeline() -> Timeline:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from watchdog.core.model import GatewayPhase
 from watchdog.core.policy import Budget
-from watchdog.service.announcements.wording import (
+from watchdog.service.announcements.phrases import (
     command,
     commands,
     count,

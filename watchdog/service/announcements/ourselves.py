@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 
-from watchdog.service.announcements.wording import because, command, commands, count, plain, span, when, write
+from watchdog.service.announcements.phrases import because, command, commands, count, plain, span, when, write
 from watchdog.service.ledger import Message, MessageKind
 
 
@@ -53,7 +53,6 @@ GRAVEST_FIRST: dict[MessageKind, str] = {
     MessageKind.GATEWAY_DOWN: "gateway down",
     MessageKind.STUCK: "stuck",
     MessageKind.INEFFECTIVE: "not helped yet",
-    MessageKind.HELD: "held back",
     MessageKind.UNKNOWN: "unclear",
     MessageKind.LONG_RUNNING: "long-running",
     MessageKind.GATEWAY_UP: "gateway back",

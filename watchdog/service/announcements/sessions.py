@@ -9,7 +9,7 @@ from watchdog.core.blockers import Blocker
 from watchdog.core.policy import Budget, Step
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
-from watchdog.service.announcements.wording import (
+from watchdog.service.announcements.phrases import (
     DEEDS,
     STEP_EFFECTS,
     STEP_NAMES,
@@ -51,13 +51,6 @@ def stuck(
         *_plan(next_step, blockers, now),
     ]
     return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened", "explain")
-
-
-def held(incident: Incident, step: Step, blockers: Sequence[Blocker], *, now: datetime) -> Message:
-    """A deed is due and is not done. Once per incident and set of blockers."""
-    names = "+".join(sorted({blocker.name.value for blocker in blockers}))
-    lines = [_found(incident, now), "", *_plan(step, blockers, now)]
-    return _about(incident, MessageKind.HELD, f"Held back: {_name(incident)}", lines, f"held:{names}", "explain")
 
 
 def did_not_help(

@@ -1,0 +1,251 @@
+"""The gateway's own life: starting, up, draining, frozen, killed, restarted inside its process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from openclaw_simulator.profiles import InProcessRestart
+from openclaw_simulator.records import Cause
+from openclaw_simulator.sessions import InboundMessage, Origin, SimSession
+
+if TYPE_CHECKING:
+    from openclaw_simulator.world import World
+
+DRAIN_SECONDS = 315.0
+"""2026.9.6: how long a stopping gateway waits for its runs (read from its log; never waited out for real)."""
+RECOVERY_STARTS_AFTER = 2.0
+RECOVERY_GAP = 1.0
+MARKED_BEFORE_READY = 3.4
+"""2026.9.6 marks interrupted rows so many seconds before it answers (measured)."""
+CONTINUING = "I'm continuing your interrupted request now (the gateway has just restarted)."
+RECOVERY_PROMPT = (
+    "[System] Your previous turn was interrupted by a gateway restart while OpenClaw was waiting on tool/model work. "
+    "Continue from the existing transcript."
+)
+
+
+class Phase(StrEnum):
+    DOWN = "down"
+    """Nothing listens."""
+    BOOTING = "booting"
+    """The process is there; nothing listens yet."""
+    REFUSING = "refusing"
+    """HTTP answers, ``connect`` is refused with UNAVAILABLE ``startup-sidecars`` (9.6)."""
+    UP = "up"
+    DRAINING = "draining"
+    """9.6 after SIGTERM: upgrades get HTTP 503, calls on open sockets UNAVAILABLE."""
+
+
+class Process:
+    """One gateway process after the other, on one state."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.phase = Phase.UP
+        self.boot_id = world.new_id()
+        self.booted_ms = world.now_ms
+        """Start of the operating system's process; an in-process restart does not move it (``uptimeMs``)."""
+        self.boots = 1
+        self._interrupted: list[SimSession] = []
+        """What this process's own recovery will take up."""
+        self.hang_ups: list[Callable[[int | None, str, dict[str, object] | None], None]] = []
+        """Called when every socket ends: close code (None: no close frame, as after kill -9), reason, and the payload
+        of a ``shutdown`` event sent before, if there was one."""
+
+    @property
+    def is_frozen(self) -> bool:
+        return self.world.agenda.is_frozen
+
+    @property
+    def hears_people(self) -> bool:
+        return self.phase in (Phase.UP, Phase.DRAINING)
+
+    @property
+    def is_answering(self) -> bool:
+        return self.phase is Phase.UP and not self.is_frozen
+
+    @property
+    def uptime_ms(self) -> int:
+        return self.world.now_ms - self.booted_ms
+
+    # ------------------------------------------------------------ ends
+
+    def kill(self) -> None:
+        """kill -9: no close frame, no event; every live run is an orphan."""
+        if self.phase is Phase.DOWN:
+            return
+        self._die(Cause.CRASH, None, "", None)
+
+    def terminate(self) -> None:
+        """SIGTERM. Before 9.6 it exits within a second, rows stay ``running`` (older.md 5). 9.6 drains first."""
+        if self.phase in (Phase.DOWN, Phase.DRAINING):
+            return
+        if self.world.profile.drains_on_term and any(s.run is not None for s in self.world.sessions.values()):
+            self.phase = Phase.DRAINING
+            self.world.agenda.after(1.0, self._watch_drain, self.world.now_ms + round(DRAIN_SECONDS * 1000))
+            return
+        self._stop_orderly()
+
+    def _watch_drain(self, until_ms: int) -> None:
+        world = self.world
+        if world.now_ms < until_ms and any(s.run is not None for s in world.sessions.values()):
+            world.agenda.after(1.0, self._watch_drain, until_ms)
+            return
+        self._stop_orderly()
+
+    def _stop_orderly(self) -> None:
+        self._die(Cause.CRASH, 1012, "service restart", {"reason": "gateway stopping", "restartExpectedMs": None})
+
+    def _die(self, cause: Cause, code: int | None, reason: str, shutdown: dict[str, object] | None) -> None:
+        world = self.world
+        self.phase = Phase.DOWN
+        world.agenda.end_life()
+        self._hang_up(code, reason, shutdown)
+        for session in world.sessions.values():
+            world.endings.orphan(session, cause)
+        world.engine.forget_all()
+        world.results.forget()
+        world.sent.clear()
+
+    def _hang_up(self, code: int | None, reason: str, shutdown: dict[str, object] | None) -> None:
+        for hang_up in tuple(self.hang_ups):
+            hang_up(code, reason, shutdown)
+
+    # ------------------------------------------------------------ beginnings
+
+    def start(self) -> None:
+        """A new process on the old state."""
+        if self.phase is not Phase.DOWN:
+            return
+        world, profile = self.world, self.world.profile
+        self.phase = Phase.BOOTING
+        self._interrupted = []
+        self.boots += 1
+        self.boot_id = world.new_id()
+        self.booted_ms = world.now_ms
+        if profile.refuses_before_ready:
+            world.agenda.after(profile.start_seconds - profile.refuses_before_ready, self._refuse)
+        if profile.recovers_at_boot:
+            world.agenda.after(profile.start_seconds - MARKED_BEFORE_READY, self._mark_interrupted)
+        world.agenda.after(profile.start_seconds, self._ready)
+
+    def _refuse(self) -> None:
+        self.phase = Phase.REFUSING
+
+    def _ready(self) -> None:
+        self.phase = Phase.UP
+        self.world.cron.restart()
+        self.world.actions.say_kept()
+        self._recover_interrupted()
+        for session in self.world.sessions.values():
+            if session.spool:  # 9.6 keeps what people wrote in a durable store
+                self.world.agenda.after(RECOVERY_STARTS_AFTER + 4.0, self.world.chat.process_spool, session)
+
+    def restart(self, down_seconds: float = 1.0, *, orderly: bool = False) -> None:
+        """Kill (or SIGTERM) now, start again after ``down_seconds``."""
+        if orderly:
+            self.terminate()
+        else:
+            self.kill()
+        self.world.agenda.outside(down_seconds, self._start_when_down)
+
+    def _start_when_down(self) -> None:
+        if self.phase is Phase.DRAINING:
+            self.world.agenda.outside(1.0, self._start_when_down)
+        else:
+            self.start()
+
+    def restart_in_process(self) -> None:
+        """Same pid, same ``uptimeMs``, new ``bootId`` (9.6); sockets get ``shutdown`` and close 1012."""
+        if self.phase is not Phase.UP:
+            return
+        world, manner = self.world, self.world.profile.in_process_restart
+        live = [s for s in world.sessions.values() if s.run is not None]
+        if manner is InProcessRestart.TIMES_OUT:
+            for session in live:
+                if session.run is not None:
+                    world.endings.stop(session, session.run, reason="restart")
+        elif manner is InProcessRestart.ORPHANS:
+            for session in live:
+                world.endings.cut(session)
+        self._die(
+            Cause.IN_PROCESS_RESTART,
+            1012,
+            "service restart",
+            {"reason": "gateway restarting", "restartExpectedMs": 1500},
+        )
+        self.phase = Phase.BOOTING
+        self.boots += 1
+        self.boot_id = world.new_id()
+        if world.profile.recovers_at_boot:
+            world.agenda.after(0.5, self._mark_interrupted)
+        world.agenda.after(min(world.profile.start_seconds, 4.0), self._ready)
+
+    def freeze(self) -> None:
+        """SIGSTOP: TCP connects, nothing answers."""
+        self.world.agenda.freeze()
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self.world.agenda.thaw()
+
+    def host_sleeps(self, seconds: float) -> None:
+        """The whole machine sleeps: time passes, nothing inside moves; on waking everything due happens."""
+        world = self.world
+        was_frozen = self.is_frozen
+        self.freeze()
+        world.advance(seconds)
+        if not was_frozen:
+            self.thaw()
+
+    # ------------------------------------------------------------ its own restart recovery (9.6)
+
+    def _mark_interrupted(self) -> None:
+        """9.6: every interrupted ordinary row is marked at one instant, before any list is answered."""
+        world = self.world
+        interrupted = [s for s in world.sessions.values() if s.status == "running" and s.run is None and s.is_ordinary]
+        self._interrupted = sorted(interrupted, key=lambda s: s.updated_ms, reverse=True)
+        for session in self._interrupted:
+            session.is_in_boot_recovery = True
+            session.aborted_last_run = True
+            world.touch(session, moved=True)
+
+    def _recover_interrupted(self) -> None:
+        """2026.9.6.md 7: interrupted ordinary sessions are re-run one by one, 2 to 9 s after ready; until its turn
+        each row reads running / ``hasActiveRun`` false / ``abortedLastRun`` true. 5.18 takes up those alone that a person
+        stopped after their run had died."""
+        world = self.world
+        if world.profile.takes_up_stopped:
+            self._interrupted = [
+                s
+                for s in world.sessions.values()
+                if s.status == "running" and s.run is None and s.is_ordinary and s.aborted_last_run
+            ]
+            for session in self._interrupted:
+                session.is_in_boot_recovery = True
+                world.touch(session)
+        taken, self._interrupted = self._interrupted, []
+        for number, session in enumerate(taken):
+            world.agenda.after(RECOVERY_STARTS_AFTER + number * RECOVERY_GAP, self._rerun, session)
+
+    def _rerun(self, session: SimSession) -> None:
+        world = self.world
+        session.is_in_boot_recovery = False
+        world.touch(session)
+        if session.run is not None or session.status != "running":
+            return
+        session.aborted_last_run = False
+        address, cut = session.address, session.cut
+        route = address if address is not None and address.reaches_a_person else None
+        if cut is not None and cut.route is not None:
+            route = cut.route  # a run has a reply route of its own, whoever has written since
+        if not world.profile.takes_up_stopped:
+            world.chat.say(route, CONTINUING, session.key, None, "recovery")
+        message = InboundMessage(
+            RECOVERY_PROMPT, Origin.RECOVERY, world.new_id(), world.wall_ms, route=route, via="recovery"
+        )
+        message.is_internal = True
+        message.author = cut.author if cut is not None else None
+        world.engine.submit(session, message)

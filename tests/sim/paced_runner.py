@@ -1,0 +1,84 @@
+"""The daemon's own runner, which leaves out passes that could not see anything new.
+
+A pass is left out only if it would be made over the same world as the one before: nothing has happened since (not one
+event of the world's agenda), the wire is clean, nothing is in flight, and the last pass said itself that nothing changes
+before ``next_due``. What it would have noted, the time of its look, is noted. ``test_pacing`` holds this against the
+plain runner: the same deeds and messages, within a
+second (the runner's shortest pause is a fifth of one).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from openclaw_simulator.world import World
+from watchdog.core.model import Status
+from watchdog.core.verdict import Verdict
+from watchdog.daemon.runner import Runner
+from watchdog.service.pass_report import PassReport
+from watchdog.service.plan import Action, Decision
+
+TIMELESS = frozenset({"StoppedOnPurpose", "ChildRowsRunning", "SubagentActive", "PlacedElsewhere"})
+"""Reasons to wait that do not end by the mere passing of time."""
+
+
+@dataclass(slots=True)
+class SkippingRunner(Runner):
+    """See the module's docstring. ``world`` None: make every pass."""
+
+    world: World | None = None
+    is_clear: Callable[[], bool] = field(default=lambda: True)
+    """No fault is in effect."""
+    passes: int = 0
+    _happened: int = -1
+
+    async def _pass(self) -> PassReport | None:
+        self.passes += 1
+        if self.world is not None:
+            self._happened = self.world.agenda.happened
+        return await Runner._pass(self)
+
+    async def _wait(self, report: PassReport | None) -> None:
+        await Runner._wait(self, report)
+        if report is not None and self.world is not None:
+            await self._skip(report, self.world)
+
+    async def _skip(self, report: PassReport, world: World) -> None:
+        agenda, poll = world.agenda, self.poll_every.total_seconds()
+        if agenda.happened != self._happened or not self.is_clear() or not _is_settled(report):
+            return
+        now = self.clock.now()
+        nothing_until = math.inf
+        if (event := agenda.next_at()) is not None:
+            nothing_until = (event - agenda.now_ms) / 1000
+        if report.next_due is not None:
+            nothing_until = min(nothing_until, report.next_due.monotonic - now.monotonic)
+        if nothing_until == math.inf:
+            return
+        left_out = math.ceil(nothing_until / poll)  # at 0, 1, ... polls from now, each before anything is new
+        if left_out < 1:
+            return
+        await asyncio.sleep((left_out - 1) * poll)
+        self.watch.trust.begin_pass(self.clock.now())
+        # The last one would have waited for what is due, as ``Runner._wait`` does.
+        due = report.next_due.monotonic - self.clock.now().monotonic if report.next_due is not None else poll
+        await asyncio.sleep(min(poll, max(due, 0.2)))
+
+
+def _is_settled(report: PassReport) -> bool:
+    """Time alone changes nothing before ``next_due``."""
+    if not report.is_good or report.in_flight or report.deeds or not report.is_complete or report.malformed:
+        return False
+    return all(
+        item.judgement.reason in TIMELESS
+        for item in report.judged
+        if item.judgement.verdict is Verdict.WAITING and item.session.status is Status.RUNNING
+    ) and all(_is_timed(decision) for decision in report.decisions)
+
+
+def _is_timed(decision: Decision) -> bool:
+    """What holds it ends at a known moment, or never by itself."""
+    return decision.action is Action.HOLD and all(blocker.until is not None for blocker in decision.blockers)

@@ -1,0 +1,490 @@
+"""What every gateway under test is asked. Each scenario returns flat facts, to be compared between gateways.
+
+``measured.json`` holds the facts seen on real 2026.3.24, 4.14, 5.18 and 9.6 gateways on 2026-11-20: the simulator must
+return the same ones, and a conformance suite may run these functions against real gateways again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from tests.unit.openclaw_simulator.contract import (
+    READ,
+    WRITE,
+    Facts,
+    GatewayUnderTest,
+    author_of,
+    ended,
+    live,
+    messages_of,
+    name_of,
+    row_of,
+    soon,
+    stuck,
+    tail_of,
+    until,
+    warm,
+)
+
+
+async def finished_turn(gateway: GatewayUnderTest) -> Facts:
+    """A turn that ends well, and the same idempotency key sent again."""
+    key = "agent:main:c1"
+    row = await warm(gateway, key)
+    params = {"key": key, "message": "warm-up c1", "idempotencyKey": f"warm-{key}"}
+
+    async def is_known() -> bool:
+        return bool((await gateway.call("sessions.send", params)).payload["status"] != "in_flight")
+
+    await soon(gateway, is_known)  # the row is done a moment before the gateway is done with the message
+    again = await gateway.call("sessions.send", params)
+    waited = await gateway.call("agent.wait", {"runId": f"warm-{key}", "timeoutMs": 500})
+    described = await gateway.call("sessions.describe", {"key": key})
+    return {
+        "status": row["status"],
+        "has ended": "endedAt" in row and "runtimeMs" in row,
+        "hasActiveRun": row.get("hasActiveRun"),
+        "activeRunIds": row.get("activeRunIds"),
+        "sent again": again.payload["status"],
+        "waited": waited.payload["status"],
+        "tail": await tail_of(gateway, key),
+        "describe": "hasActiveRun" in described.payload["session"] if described.ok else described.words,
+    }
+
+
+async def live_web_run(gateway: GatewayUnderTest) -> Facts:
+    """A live run started by ``sessions.send``, as every signal shows it; another device may not abort it."""
+    key = "agent:main:c2"
+    row = await live(gateway, key, run_id="c2-run")
+    preflight = await gateway.call("gateway.restart.preflight")
+    history = await gateway.call("chat.history", {"sessionKey": key})
+    waited = await gateway.call("agent.wait", {"runId": "c2-run", "timeoutMs": 200})
+    other = None
+    if gateway.version < "2026.9":
+        other = await gateway.call("sessions.abort", {"key": key}, scopes=(READ, WRITE), device="two")
+    after = await row_of(gateway, key)
+    return {
+        "status": row["status"],
+        "hasActiveRun": row.get("hasActiveRun"),
+        "activeRunIds": row.get("activeRunIds", "absent"),
+        "preflight": preflight.payload["counts"]["embeddedRuns"] if preflight.ok else preflight.words,
+        "safe": preflight.payload["safe"] if preflight.ok else None,
+        "inFlightRun": history.payload.get("inFlightRun", {}).get("runId"),
+        "waited": waited.payload["status"],
+        "abort by another device": other and other.words,
+        "still": after["status"],
+    }
+
+
+async def live_agent_run(gateway: GatewayUnderTest) -> Facts:
+    """A live run started by the ``agent`` method: 3.24 and 4.14 do not see it."""
+    key = "agent:main:c3"
+    row = await live(gateway, key, "slow:600", method="agent")
+    chat = await gateway.call("chat.abort", {"sessionKey": key})
+    await gateway.wait(2)
+    after = await row_of(gateway, key)
+    return {
+        "status": row["status"],
+        "hasActiveRun": row.get("hasActiveRun"),
+        "chat.abort": chat.payload["aborted"],
+        "status after": after["status"],
+        "tail": await tail_of(gateway, key),
+    }
+
+
+async def stopped_while_streaming(gateway: GatewayUnderTest) -> Facts:
+    """The person's own Stop: what it answers, and what it leaves."""
+    key = "agent:main:c4"
+    before = await live(gateway, key, "slow:600", run_id="c4-run")
+    abort = await gateway.call("sessions.abort", {"key": key})
+    row = await ended(gateway, key)
+    waited = await gateway.call("agent.wait", {"runId": "c4-run", "timeoutMs": 200})
+    return {
+        "answer": abort.payload["status"],
+        "run": abort.payload["abortedRunId"],
+        "status": row["status"],
+        "startedAt kept": row["startedAt"] == before["startedAt"],
+        "abortedLastRun": row["abortedLastRun"],
+        "hasActiveRun": row.get("hasActiveRun"),
+        "tail": await tail_of(gateway, key),
+        "waited": waited.payload["status"],
+    }
+
+
+async def stopped_while_silent(gateway: GatewayUnderTest) -> Facts:
+    """A Stop before a word was streamed: 5.18 and 9.6 leave no mark in the transcript."""
+    key = "agent:main:c5"
+    await live(gateway, key)
+    await gateway.call("sessions.abort", {"key": key})
+    row = await ended(gateway, key)
+    again = await gateway.call("sessions.abort", {"key": key})
+    return {"status": row["status"], "tail": await tail_of(gateway, key), "abort again": again.payload["status"]}
+
+
+async def stopped_then_agent_failed(gateway: GatewayUnderTest) -> Facts:
+    """An ``agent`` turn that fails where a Stop has left the row ``running``: 3.24 puts the stopped run's row back."""
+    key = "agent:main:c16"
+    before = await live(gateway, key, "slow:600")
+    await gateway.call("sessions.abort", {"key": key})
+    await ended(gateway, key)
+    await gateway.provider("none", "TASK-c16")
+    await gateway.provider("e400", "FAIL-c16")
+    sent = {"sessionKey": key, "message": "FAIL-c16", "idempotencyKey": "c16-agent"}
+    await gateway.call("agent", sent)
+    await gateway.call("agent.wait", {"runId": "c16-agent", "timeoutMs": 50_000})
+    await gateway.wait(22)  # 4.14 says it 15 s later
+    row = await row_of(gateway, key)
+    return {
+        "status": row["status"],
+        "startedAt kept": row["startedAt"] == before["startedAt"],
+        "has an end": row.get("endedAt", 0) >= row["startedAt"],
+        "tail": await tail_of(gateway, key),
+    }
+
+
+async def queued_behind_live(gateway: GatewayUnderTest) -> Facts:
+    """A second message behind a live run, and what an abort does to it."""
+    key = "agent:main:c6"
+    before = await live(gateway, key, run_id="c6-first")
+    second = await gateway.call("sessions.send", {"key": key, "message": "second c6", "idempotencyKey": "c6-second"})
+    await gateway.wait(2)
+    row = await row_of(gateway, key)
+    history = await gateway.call("chat.history", {"sessionKey": key})
+    abort = await gateway.call("sessions.abort", {"key": key})
+    await gateway.wait(6)
+    return {
+        "answer": second.payload["status"],
+        "updatedAt moved": row["updatedAt"] > before["updatedAt"],
+        "startedAt kept": row["startedAt"] == before["startedAt"],
+        "pending": [item["state"] for item in history.payload.get("pendingInputs", {}).get("items", [])],
+        "aborted run": abort.payload["abortedRunId"],
+        "second ran": any("second c6" in words for words in await gateway.model_saw(key)),
+    }
+
+
+async def killed_in_a_call(gateway: GatewayUnderTest) -> Facts:
+    """kill -9 in the middle of a model call, start again, wait out any recovery of the gateway's own."""
+    key = "agent:main:c7"
+    before = await stuck(gateway, key)
+    await gateway.wait(20)
+    row = await row_of(gateway, key)
+    abort = await gateway.call("sessions.abort", {"key": key})
+    preflight = await gateway.call("gateway.restart.preflight")
+
+    async def is_safe() -> bool:
+        return bool((await gateway.call("gateway.restart.preflight")).payload["safe"])
+
+    return {
+        "status": row["status"],
+        "startedAt kept": row["startedAt"] == before["startedAt"],
+        "hasActiveRun": row.get("hasActiveRun"),
+        "abortedLastRun": row["abortedLastRun"],
+        "abort": abort.payload["status"],
+        # It counts the whole gateway's runs, and other sessions may be at work: those end, a counted dead run would not.
+        "all zero": await soon(gateway, is_safe, 90) if preflight.ok else None,
+        "tail": await tail_of(gateway, key),
+    }
+
+
+async def killed_on_cron_key(gateway: GatewayUnderTest) -> Facts:
+    """The same on a cron key: stuck for good on every version, and a plain message cures it."""
+    key = "agent:main:cron:c8"
+    before = await stuck(gateway, key)
+    await gateway.wait(20)
+    row = await row_of(gateway, key)
+    resumed = await gateway.call("sessions.send", {"key": key, "message": "go on c8", "idempotencyKey": "c8-resume"})
+    cured = await until(
+        gateway, key, lambda r: r.get("startedAt", 0) > before["startedAt"] and r.get("status") == "done"
+    )
+    return {
+        "status": row["status"],
+        "startedAt kept": row["startedAt"] == before["startedAt"],
+        "hasActiveRun": row.get("hasActiveRun"),
+        "resume answer": resumed.payload["status"],
+        "cured": cured["status"],
+        "session kept": cured["sessionId"] == row["sessionId"],
+        "model saw the interrupted words": "TASK-c8" in (await gateway.model_saw(key))[-1],
+        "model saw the new words": "go on" in (await gateway.model_saw(key))[-1],
+    }
+
+
+async def killed_in_a_tool(gateway: GatewayUnderTest) -> Facts:
+    """kill -9 in a tool loop (on a cron key, so that no version recovers it): the resumed turn sees the words."""
+    key = "agent:main:cron:c9"
+    await stuck(gateway, key, "tool")
+    await gateway.wait(10)
+    tail = await tail_of(gateway, key)
+    roles = {message["role"] for message in await messages_of(gateway, key)}
+    calls = len(await gateway.model_saw(key))
+    await gateway.call("sessions.send", {"key": key, "message": "go on c9", "idempotencyKey": "c9-resume"})
+    await soon(gateway, _called_again(gateway, key, calls))
+    saw = (await gateway.model_saw(key))[-1]
+    return {
+        "tail is a tool's": tail in ("tool call", "toolResult"),
+        "has tool results": "toolResult" in roles,
+        "model saw the interrupted words": "TASK-c9" in saw,
+    }
+
+
+async def killed_in_first_turn(gateway: GatewayUnderTest) -> Facts:
+    """The first turn of a session: before 9.6 nothing of it is on disk (on a cron key, as above)."""
+    key = "agent:main:cron:c10"
+    await gateway.call("sessions.create", {"key": key})
+    await gateway.provider("hang", "TASK-c10")
+    await gateway.call("sessions.send", {"key": key, "message": "please do TASK-c10", "idempotencyKey": "c10"})
+    await until(gateway, key, lambda row: row.get("status") == "running" and "startedAt" in row)
+    await gateway.wait(3)
+    await gateway.kill()
+    await gateway.provider("none", "TASK-c10")
+    await gateway.start()
+    await gateway.wait(5)
+    return {"status": (await row_of(gateway, key)).get("status"), "tail": await tail_of(gateway, key)}
+
+
+async def resumed_by_agent(gateway: GatewayUnderTest) -> Facts:
+    """An ``agent`` turn on a stuck row: it runs everywhere, and cures nothing on 3.24 and 4.14."""
+    key = "agent:main:cron:c11"
+    before = await stuck(gateway, key)
+    await gateway.wait(5)
+    accepted = await gateway.call("agent", {"sessionKey": key, "message": "go on c11", "idempotencyKey": "c11-resume"})
+    waited = await gateway.call("agent.wait", {"runId": "c11-resume", "timeoutMs": 50_000})
+    await gateway.wait(3)
+    row = await row_of(gateway, key)
+    return {
+        "accepted": accepted.payload["status"],
+        "names the session": accepted.payload.get("sessionKey") == key,
+        "status": row["status"],
+        "startedAt kept": row["startedAt"] == before["startedAt"],
+        "waited": waited.payload["status"],
+        "tail": await tail_of(gateway, key),
+    }
+
+
+async def fresh_by_new(gateway: GatewayUnderTest) -> Facts:
+    """``sessions.send "/new"`` with admin on a stuck row."""
+    key = "agent:main:cron:c12"
+    before = await stuck(gateway, key)
+    await gateway.wait(5)
+    calls = len(await gateway.model_saw(key))
+    await gateway.call("sessions.send", {"key": key, "message": "/new", "idempotencyKey": "c12-new"})
+    await gateway.wait(8)
+    row = await until(gateway, key, lambda r: r.get("status") == "done")  # the greeting's end, where there is one
+    return {
+        "status": row.get("status"),
+        "new sessionId": row["sessionId"] != before["sessionId"],
+        "startedAt kept": row.get("startedAt") == before["startedAt"],
+        "greeted by the model": len(await gateway.model_saw(key)) > calls,
+    }
+
+
+async def new_without_admin(gateway: GatewayUnderTest) -> Facts:
+    """``/new`` from a client with read and write only."""
+    key = "agent:main:c13"
+    before = await warm(gateway, key)
+    calls = len(await gateway.model_saw(key))
+    params = {"key": key, "message": "/new", "idempotencyKey": "c13-new"}
+    sent = await gateway.call("sessions.send", params, scopes=(READ, WRITE))
+    await gateway.wait(8)
+    await soon(gateway, _called_again(gateway, key, calls), 20)  # where the model is asked at all
+    row = await row_of(gateway, key)
+    messages = await messages_of(gateway, key)
+    return {
+        "answer": sent.payload["status"],
+        "new sessionId": row["sessionId"] != before["sessionId"],
+        "model called": len(await gateway.model_saw(key)) > calls,
+        "told in the transcript": "not authorized" in str(messages[-1]["content"]) if messages else False,
+    }
+
+
+async def reset(gateway: GatewayUnderTest) -> Facts:
+    """``sessions.reset`` on a stuck row, without admin, and on a key nobody knows."""
+    key = "agent:main:cron:c14"
+    before = await stuck(gateway, key)
+    await gateway.wait(5)
+    refused = await gateway.call("sessions.reset", {"key": key, "reason": "new"}, scopes=(READ, WRITE))
+    done = await gateway.call("sessions.reset", {"key": key, "reason": "new"})
+    row = await row_of(gateway, key)
+    await gateway.call("sessions.reset", {"key": "agent:main:unknown", "reason": "new"})
+    return {
+        "without admin": (refused.code, refused.words),
+        "ok": done.payload["ok"],
+        "status": row.get("status"),
+        "startedAt": row.get("startedAt"),
+        "new sessionId": row["sessionId"] != before["sessionId"],
+        "creates unknown keys": bool(await row_of(gateway, "agent:main:unknown")),
+    }
+
+
+async def agent_without_address(gateway: GatewayUnderTest) -> Facts:
+    """``agent`` with ``deliver: true`` where no chat app is configured: refused, and 9.6 drops the row's status."""
+    key = "agent:main:c15"
+    await warm(gateway, key)
+    sent = await gateway.call("agent", {"sessionKey": key, "message": "hi", "deliver": True, "idempotencyKey": "c15"})
+    await gateway.wait(2)
+    row = await row_of(gateway, key)
+    return {"code": sent.code, "channel needed": "Channel is required" in sent.words, "status": row.get("status")}
+
+
+async def full_lane(gateway: GatewayUnderTest) -> Facts:
+    """More runs than the main lane takes: the last one waits."""
+    width = 8 if gateway.version >= "2026.9" else 4
+    await gateway.provider("hang", "LANE")
+    keys = [f"agent:main:lane{number}" for number in range(width + 1)]
+
+    for key in keys:
+        await gateway.call("sessions.create", {"key": key})
+    created = await row_of(gateway, keys[-1])
+
+    async def send(key: str) -> None:
+        await gateway.call("sessions.send", {"key": key, "message": f"LANE {name_of(key)}", "idempotencyKey": key})
+
+    for key in keys[:-1]:
+        await send(key)
+    # Who is sent last takes a lane all the same where an earlier one is still on its way to it.
+    await soon(gateway, lambda: _all_asked(gateway, keys[:-1]))
+    await send(keys[-1])
+    await gateway.wait(15)
+
+    async def are_listed() -> bool:
+        return all([(await row_of(gateway, key)).get("status") == "running" for key in keys[:-1]])
+
+    await soon(gateway, are_listed)
+    row = await row_of(gateway, keys[-1])
+    running = [key for key in keys if (await row_of(gateway, key)).get("status") == "running"]
+    abort = await gateway.call("sessions.abort", {"key": keys[-1]})
+    return {
+        "running": len(running),
+        "status of the last": row.get("status"),
+        "startedAt of the last": row.get("startedAt"),
+        "updatedAt of the last moved": row["updatedAt"] > created["updatedAt"],
+        "hasActiveRun of the last": row.get("hasActiveRun"),
+        "abort of the last": abort.payload["status"],
+    }
+
+
+async def refusals(gateway: GatewayUnderTest) -> Facts:
+    """Parameters, methods and scopes that are not right."""
+    unknown = await gateway.call("nosuch.method")
+    unknown_plain = await gateway.call("nosuch.method", scopes=(READ, WRITE))
+    bogus = await gateway.call("sessions.list", {"bogus": 1})
+    zero = await gateway.call("sessions.list", {"limit": 0})
+    offset = await gateway.call("sessions.list", {"limit": 1, "offset": 0})
+    nokey = await gateway.call("chat.send", {"sessionKey": "agent:main:x"})
+    lost = await gateway.call("sessions.send", {"key": "agent:main:nobody", "message": "x"})
+    readonly = await gateway.call("sessions.abort", {"key": "agent:main:x"}, scopes=(READ,))
+    writes = await gateway.call("sessions.list", {"limit": 1}, scopes=(WRITE,))
+    command = await gateway.call(
+        "agent", {"sessionKey": "agent:main:x", "message": "/new", "idempotencyKey": "x"}, scopes=(READ, WRITE)
+    )
+    never = await gateway.call("agent.wait", {"runId": "never", "timeoutMs": 50})
+    idle = await gateway.call("sessions.abort", {"key": "agent:main:never"})
+    return {
+        "unknown method": unknown.words,
+        "unknown method, no admin": unknown_plain.words,
+        "unexpected": bogus.words,
+        "least": zero.words,
+        "offset": offset.words,
+        "missing": nokey.words,
+        "no session": lost.words,
+        "scope": (readonly.code, readonly.words),
+        "scope details": bool(readonly.error and "details" in readonly.error),
+        "write reads": writes.ok,
+        "agent /new": command.words,
+        "unknown run": never.payload["status"],
+        "unknown key": idle.payload["status"],
+    }
+
+
+async def envelope(gateway: GatewayUnderTest) -> Facts:
+    """The list's envelope when there is more than one page."""
+    for number in range(3):
+        await gateway.call("sessions.create", {"key": f"agent:main:page{number}"})
+        await gateway.wait(0.3)
+    page = await gateway.call("sessions.list", {"limit": 2})
+    payload = page.payload
+    return {
+        "fields": sorted(payload),
+        "count": payload["count"],
+        "hasMore": payload.get("hasMore"),
+        "limitApplied": payload.get("limitApplied"),
+        "nextOffset": payload.get("nextOffset"),
+        "newest first": [row["key"] for row in payload["sessions"]] == ["agent:main:page2", "agent:main:page1"],
+    }
+
+
+async def who_asked(gateway: GatewayUnderTest) -> Facts:
+    """Whom ``chat.history`` names for words that clients sent, and for a run of the ``agent`` method."""
+    key = "agent:main:c17"
+    await gateway.call("sessions.create", {"key": key})
+    for number, client in enumerate((("gateway-client", "backend"), ("cli", "cli"))):
+        run = f"c17-{number}"
+        await gateway.call(
+            "sessions.send", {"key": key, "message": f"c17 {number}", "idempotencyKey": run}, client=client
+        )
+        await gateway.call("agent.wait", {"runId": run, "timeoutMs": 40_000})
+    await gateway.call("agent", {"sessionKey": key, "message": "c17 agent", "idempotencyKey": "c17-agent"})
+    await gateway.call("agent.wait", {"runId": "c17-agent", "timeoutMs": 40_000})
+    users = [message for message in await messages_of(gateway, key) if message["role"] == "user"]
+    return {"authors": [author_of(message) for message in users]}
+
+
+async def agent_sent_again(gateway: GatewayUnderTest) -> Facts:
+    """The same ``agent`` call under the same key on another connection, after its end: the final answer, no second run."""
+    key = "agent:main:c18"
+    await warm(gateway, key)
+    call = {"sessionKey": key, "message": "work c18", "idempotencyKey": "c18-agent"}
+    await gateway.call("agent", call)
+    await gateway.call("agent.wait", {"runId": "c18-agent", "timeoutMs": 40_000})
+    await gateway.wait(2)
+    calls = len(await gateway.model_saw(key))
+    again = await gateway.call("agent", call, device="two")
+    await gateway.wait(4)
+    return {
+        "status": again.payload["status"],
+        "has the answer": bool(again.payload.get("result", {}).get("payloads")),
+        "ran once": len(await gateway.model_saw(key)) == calls,
+    }
+
+
+async def what_a_reader_sees(gateway: GatewayUnderTest) -> Facts:
+    """``config.get`` and ``channels.status`` ask for ``operator.read`` alone; ``send`` does not."""
+    config = await gateway.call("config.get", scopes=(READ,))
+    status = await gateway.call("channels.status", {"probe": True, "timeoutMs": 3000}, scopes=(READ,))
+    line = {"channel": "irc", "to": "irc:nobody", "message": "x", "idempotencyKey": "c19"}
+    sent = await gateway.call("send", line, scopes=(READ,))
+    return {
+        "config": config.ok and "parsed" in config.payload,
+        "channels": status.ok and "channelAccounts" in status.payload,
+        "send": sent.words,
+    }
+
+
+async def _all_asked(gateway: GatewayUnderTest, keys: Sequence[str]) -> bool:
+    """The model was asked for each of these sessions: each has its lane."""
+    return all([await gateway.model_saw(key) for key in keys])
+
+
+def _called_again(gateway: GatewayUnderTest, key: str, calls: int) -> Callable[[], Awaitable[bool]]:
+    """The model was asked for this session since there were so many calls."""
+
+    async def is_so() -> bool:
+        return len(await gateway.model_saw(key)) > calls
+
+    return is_so
+
+
+Scenario = Callable[[GatewayUnderTest], Awaitable[Facts]]
+
+SCENARIOS: dict[str, Scenario] = {
+    scenario.__name__: scenario
+    for scenario in (
+        finished_turn, live_web_run, live_agent_run, stopped_while_streaming, stopped_while_silent,
+        stopped_then_agent_failed, queued_behind_live, killed_in_a_call, killed_on_cron_key, killed_in_a_tool,
+        killed_in_first_turn, resumed_by_agent, fresh_by_new, new_without_admin, reset, agent_without_address, full_lane,
+        refusals, envelope, who_asked, agent_sent_again, what_a_reader_sees,
+    )
+}  # fmt: skip
+
+PEOPLE = frozenset({"who_asked", "agent_sent_again", "what_a_reader_sees"})
+NOT_MEASURED = {"2026.4.14": PEOPLE, "2026.9.6": frozenset({"agent_sent_again"})}
+"""Scenarios whose answer of that version nobody has seen."""

@@ -1,0 +1,214 @@
+"""The state document: the golden one, and what each of its parts is made of."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.status import support as world
+from tests.unit.status.support import ALICE, BOB, HOUR, MINUTE, NOW
+from watchdog.core.blockers import Blocker, BlockerName
+from watchdog.core.model import GatewayPhase
+from watchdog.core.policy import Mode, Step
+from watchdog.ledger.ledger import SqliteLedger
+from watchdog.service.errors import LedgerUnavailable
+from watchdog.service.ledger import Outcome
+from watchdog.service.redaction import Secrets
+from watchdog.status.document import Life, Record, WatchView, build, read_record
+from watchdog.status.model import MOST_SESSIONS, document
+
+GOLDEN = Path(__file__).with_name("state.json")
+
+
+def shown(
+    *sights: WatchView, ledger: SqliteLedger | None = None, life: Life | None = None, record: Record | None = None
+) -> dict[str, Any]:
+    with ledger or world.memory() as kept:
+        said = record or read_record(kept, sights, NOW.wall)
+    return document(build(life or world.life(), sights, said, NOW.wall))
+
+
+@pytest.fixture
+def ledger() -> Iterator[SqliteLedger]:
+    with world.memory() as kept:
+        yield kept
+
+
+def test_golden() -> None:
+    """``UPDATE_GOLDEN=1 pytest`` writes it anew; read the difference before you keep it."""
+    found = json.dumps(world.full_document(), indent=1, ensure_ascii=False) + "\n"
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.write_text(found, "utf-8")
+    assert found == GOLDEN.read_text("utf-8")
+
+
+def test_no_message_text_and_no_secret_is_in_it() -> None:
+    text = json.dumps(world.full_document())
+    assert "secret" not in text
+    quiet = world.sight(
+        world.report([], phase=GatewayPhase.REFUSED, facts=None, problem="refused: token tok-12345678 is wrong")
+    )
+    state = build(world.life(), [quiet], Record(), NOW.wall)
+    assert "tok-12345678" not in json.dumps(document(state, Secrets(["tok-12345678"]).scrub))
+
+
+def test_before_the_first_look_nothing_is_claimed() -> None:
+    found = shown(world.sight(None), life=world.life(last_cycle_at=None))
+    gateway = found["gateways"][0]
+    assert (gateway["phase"], gateway["version"], gateway["sessions"]) == ("unseen", None, [])
+    assert found["headline"] == {"level": "notice", "text": "Taking the first look."}
+
+
+def test_all_is_well() -> None:
+    found = shown(world.sight(world.report([world.at_rest("a"), world.at_rest("b")])))
+    assert found["headline"] == {"level": "ok", "text": "All is well: 2 sessions, none of them stuck."}
+    assert found["gateways"][0]["sessions"] == []
+
+
+def test_a_gateway_that_is_away_keeps_what_was_seen_last() -> None:
+    good = world.report([world.seen(world.row(ALICE), 24 * MINUTE)])
+    away = world.report([], phase=GatewayPhase.DOWN, at=NOW.plus(MINUTE), problem="nothing listens")
+    gateway = shown(world.sight(away, seen=good))["gateways"][0]
+    assert (gateway["phase"], gateway["connected_since"]) == ("down", None)
+    assert gateway["seen_at"] < gateway["last_poll_at"]
+    assert [one["key"] for one in gateway["sessions"]] == [ALICE]
+
+
+def test_what_is_not_granted_is_no_well() -> None:
+    said = {Step.NEW: "`new` needs operator.admin: approve request 1.", Step.RESUME: "`resume` …"}
+    found = shown(replace(world.sight(world.report([])), not_granted=said))
+    (gateway,) = found["gateways"]
+    assert found["headline"] == {"level": "notice", "text": "Gateway home does not grant new and resume."}
+    assert gateway["problem"] == "`new` needs operator.admin: approve request 1."
+    assert gateway["not_granted"] == ["new", "resume"]
+
+
+def test_ages_lead_back_to_the_instant_they_count_from() -> None:
+    judged = [
+        world.seen(world.row("gone"), 24 * MINUTE),
+        world.seen(world.row("alive", has_active_run=True), 95 * MINUTE, idle=False),
+        world.seen(world.row("unclear", has_active_run=False), 50 * MINUTE, idle=False),
+    ]
+    sessions = {one["key"]: one for one in shown(world.sight(world.report(judged)))["gateways"][0]["sessions"]}
+    told = {key: (one["since_what"], one["since"][11:19], one["limit_seconds"]) for key, one in sessions.items()}
+    assert told == {
+        "gone": ("no_owner", "11:36:00", 1200.0),
+        "alive": ("running", "10:25:00", 3600.0),
+        "unclear": ("silent", "11:10:00", 1200.0),
+    }
+
+
+def test_the_worst_come_first_and_many_are_counted_not_listed() -> None:
+    judged = [world.seen(world.row(f"s{number:03}"), 5 * MINUTE) for number in range(MOST_SESSIONS + 7)]
+    judged.append(world.seen(world.row("worst"), 24 * MINUTE))
+    gateway = shown(world.sight(world.report(judged)))["gateways"][0]
+    assert gateway["sessions"][0]["key"] == "worst"
+    assert (len(gateway["sessions"]), gateway["sessions_left_out"]) == (MOST_SESSIONS, 8)
+
+
+# ---------------------------------------------------------------- what comes next
+
+
+def _next_of(item: Any, *, ledger: SqliteLedger | None = None, decisions: Any = (), **changes: Any) -> dict[str, Any]:
+    found = shown(world.sight(world.report([item], decisions), **changes), ledger=ledger)
+    coming: dict[str, Any] = found["gateways"][0]["sessions"][0]["next"]
+    return coming
+
+
+def test_a_suspect_is_due_when_its_verdict_would_fall() -> None:
+    coming = _next_of(world.seen(world.row(ALICE), 8 * MINUTE))
+    assert coming == {
+        "step": "resume",
+        "at": "2026-11-20T12:12:00.000+00:00",
+        "words": "resuming it, if nothing moves",
+    }
+
+
+def test_held_until_the_last_blocker_ends() -> None:
+    item = world.seen(world.row(ALICE), 24 * MINUTE)
+    soon = Blocker(BlockerName.COOL_DOWN, "Cooling.", NOW.plus(MINUTE))
+    later = Blocker(BlockerName.PAUSED, "Paused.", NOW.plus(HOUR))
+    endless = Blocker(BlockerName.SESSION_LOCKED, "Locked.")
+    assert _next_of(item, decisions=[world.held(item, None, soon, later)])["at"] == "2026-11-20T13:00:00.000+00:00"
+    assert _next_of(item, decisions=[world.held(item, None, soon, endless)])["at"] is None
+
+
+def test_what_is_in_flight_waits_for_its_proof(ledger: SqliteLedger) -> None:
+    world.incident(ledger, ALICE, MINUTE, world.SENT)
+    coming = _next_of(world.seen(world.row(ALICE), 24 * MINUTE), ledger=ledger)
+    assert (coming["step"], coming["at"]) == ("resume", "2026-11-20T12:00:40.000+00:00")
+
+
+def test_a_healthy_session_with_an_open_incident_stays_in_sight(ledger: SqliteLedger) -> None:
+    world.incident(ledger, ALICE, MINUTE, world.SENT)
+    gateway = shown(world.sight(world.report([world.at_rest(ALICE)])), ledger=ledger)["gateways"][0]
+    assert [one["is_in_recovery"] for one in gateway["sessions"]] == [True]
+    assert gateway["in_recovery"] == 1
+
+
+def test_in_observe_mode_nothing_comes_next() -> None:
+    item = world.seen(world.row(ALICE), 24 * MINUTE)
+    assert _next_of(item, is_observing=True)["words"] == "nothing: observe mode"
+    recovery = replace(world.BOOK.default.recovery, mode=Mode.OBSERVE)
+    assert _next_of(replace(item, policy=world.policy(recovery=recovery)))["words"] == "nothing: observe mode"
+
+
+def test_a_policy_that_only_tells() -> None:
+    item = world.seen(world.row(ALICE), 8 * MINUTE)
+    recovery = replace(world.BOOK.default.recovery, ladder=(Step.NOTIFY,))
+    assert _next_of(replace(item, policy=world.policy(recovery=recovery)))["step"] == "notify"
+
+
+# ---------------------------------------------------------------- the ledger and the headline
+
+
+class _Sick:
+    """A ledger that cannot be read."""
+
+    def history(self, **_: object) -> None:
+        raise LedgerUnavailable("The disk is full.")
+
+
+def test_a_ledger_that_cannot_be_read_is_said_and_hides_nothing_else() -> None:
+    home = world.sight(world.report([world.seen(world.row(ALICE), 24 * MINUTE)]))
+    found = shown(home, record=read_record(_Sick(), [home], NOW.wall))  # type: ignore[arg-type]
+    assert found["ledger"]["problem"] == "The disk is full."
+    assert found["headline"]["text"] == "The ledger cannot be used, 1 stuck."
+    assert found["gateways"][0]["sessions"][0]["key"] == ALICE
+
+
+def test_what_the_watches_say_of_the_ledger_counts_first() -> None:
+    found = shown(world.sight(None), life=world.life(ledger_problem="read-only file system"))
+    assert found["ledger"]["problem"] == "read-only file system"
+
+
+def test_a_session_is_counted_once_in_the_headline(ledger: SqliteLedger) -> None:
+    world.incident(ledger, ALICE, MINUTE, world.SENT)
+    judged = [world.seen(world.row(ALICE), 24 * MINUTE), world.seen(world.row(BOB), 24 * MINUTE)]
+    found = shown(world.sight(world.report(judged)), ledger=ledger)
+    assert found["headline"] == {"level": "trouble", "text": "1 stuck, 1 in recovery."}
+
+
+def test_budgets_count_what_was_charged(ledger: SqliteLedger) -> None:
+    for minutes in (5, 6):
+        world.incident(ledger, ALICE, MINUTE * minutes, world.WORKED, lasted=MINUTE, outcome=Outcome.RECOVERED)
+    gateway = shown(world.sight(world.report([world.seen(world.row(ALICE), 24 * MINUTE)])), ledger=ledger)["gateways"][
+        0
+    ]
+    assert gateway["budget"] == {"attempts": 20, "used": 2, "left": 18, "per_seconds": 3600.0}
+    assert gateway["sessions"][0]["budget"]["left"] == 1
+
+
+def test_only_a_week_is_shown(ledger: SqliteLedger) -> None:
+    world.incident(ledger, ALICE, timedelta(days=8), world.WORKED, lasted=MINUTE)
+    world.incident(ledger, BOB, timedelta(days=6), world.WORKED, lasted=MINUTE)
+    found = shown(world.sight(None), ledger=ledger)
+    assert [one["session"] for one in found["incidents"]] == [BOB]
+    assert [one["attempt"]["words"] for one in found["deeds"]] == ["a new run finished"]

@@ -1,0 +1,290 @@
+"""The page inside the daemon: health on a fake clock, the port it listens on, reloads, what the daemon's parts say."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from tests.unit.status import support as world
+from tests.unit.status.support import ALICE, MINUTE, NOW
+from watchdog.config import LoadedConfig, parse
+from watchdog.core.model import GatewayPhase, Moment
+from watchdog.ledger.ledger import SqliteLedger
+from watchdog.service.events import Event, MemoryLog
+from watchdog.service.ledger import Notes
+from watchdog.service.ports import Gateway
+from watchdog.service.redaction import Secrets
+from watchdog.service.watch import Watch
+from watchdog.status.metrics import PrometheusMeter
+from watchdog.status.publisher import PagePublisher, address_file
+
+
+@dataclass
+class FakeClock:
+    moment: Moment = NOW
+
+    def now(self) -> Moment:
+        return self.moment
+
+    async def sleep(self, seconds: float) -> None:
+        self.go(seconds)
+
+    def go(self, seconds: float) -> None:
+        self.moment = self.moment.plus(timedelta(seconds=seconds))
+
+
+def loaded(listen: str | None, folder: Path, more: str = "") -> LoadedConfig:
+    page = f"{{listen: '{listen}'}}" if listen is not None else "null"
+    text = f"gateways:\n  - {{name: home, url: 'ws://127.0.0.1:1', token: abcdefgh}}\nstatus_page: {page}\n{more}"
+    return parse(text, file="test", env={"HOME": str(folder)}, folder=folder)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@dataclass
+class Daemon:
+    """A page with everything around it."""
+
+    folder: Path
+    ledger: SqliteLedger
+    clock: FakeClock = field(default_factory=FakeClock)
+    log: MemoryLog = field(default_factory=MemoryLog)
+    meter: PrometheusMeter = field(default_factory=lambda: PrometheusMeter("0.1.0"))
+    watches: list[Watch] = field(default_factory=list)
+    pages: list[PagePublisher] = field(default_factory=list)
+
+    def page(self, listen: str | None = "127.0.0.1:0", **changes: Any) -> PagePublisher:
+        made = PagePublisher(
+            loaded(listen, self.folder), self.ledger, self.clock, self.log, self.meter, Secrets(["s3cret-s3cret"]), **changes
+        )  # fmt: skip
+        self.pages.append(made)
+        self.watches = [self.watch("home")]
+        return made
+
+    def watch(self, name: str) -> Watch:
+        gateway = cast(Gateway, SimpleNamespace(name=name))
+        return Watch(gateway, world.BOOK, self.ledger, cast(Notes, None), self.clock, self.log, self.meter)
+
+    async def open(self, page: PagePublisher) -> None:
+        await page.open(lambda: self.watches)
+
+    def passed(self, page: PagePublisher, **changes: Any) -> None:
+        """The watch ended a pass."""
+        told = world.report([world.seen(world.row(ALICE), 24 * MINUTE)], at=self.clock.now(), **changes)
+        self.watches[0].last_report = told
+        page.note(told)
+
+    def url(self) -> str:
+        return str(self.log.of(Event.STATUS_PAGE_LISTENING)[-1]["url"])
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[SqliteLedger]:
+    with SqliteLedger.open(tmp_path / "ledger.sqlite", owner=True, wall=lambda: NOW.wall) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def daemon(tmp_path: Path, ledger: SqliteLedger) -> AsyncIterator[Daemon]:
+    made = Daemon(tmp_path, ledger)
+    yield made
+    for page in made.pages:
+        await page.close()
+
+
+async def ask(url: str, path: str = "") -> httpx.Response:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return await client.get(url + path)
+
+
+# ---------------------------------------------------------------- health
+
+
+async def test_healthy_until_three_intervals_without_a_cycle(daemon: Daemon) -> None:
+    page = daemon.page(None)
+    await daemon.open(page)
+    assert (page.health().is_ok, page.health().facts["status"]) == (True, "starting")
+    daemon.clock.go(90)
+    assert page.health().is_ok
+    daemon.clock.go(0.1)
+    assert (page.health().is_ok, page.health().facts["status"]) == (False, "stale")
+    daemon.passed(page)
+    assert (page.health().is_ok, page.health().facts["status"]) == (True, "ok")
+    daemon.clock.go(90)
+    daemon.passed(page, phase=GatewayPhase.DOWN, problem="nothing listens")
+    assert page.health().is_ok
+    daemon.clock.go(1)
+    health = page.health()
+    assert not health.is_ok
+    assert health.facts["problem"] == "No gateway has answered for 1m31s."
+
+
+async def test_the_limit_follows_the_configured_interval(daemon: Daemon, tmp_path: Path) -> None:
+    page = daemon.page(None)
+    await daemon.open(page)
+    daemon.clock.go(150)
+    assert not page.health().is_ok
+    await page.configure(loaded(None, tmp_path, "poll_every: 1m\n"))
+    assert page.health().is_ok
+
+
+# ---------------------------------------------------------------- serving
+
+
+async def test_it_serves_what_the_watches_saw(daemon: Daemon) -> None:
+    page = daemon.page()
+    await daemon.open(page)
+    daemon.passed(page)
+    found = (await ask(daemon.url(), "api/state")).json()
+    assert [one["key"] for one in found["gateways"][0]["sessions"]] == [ALICE]
+    assert found["headline"]["text"] == "1 stuck."
+    metrics = (await ask(daemon.url(), "metrics")).text
+    assert 'openclaw_watchdog_held_total{blocker="paused",gateway="home"} 0.0' in metrics
+
+
+async def test_a_pause_by_hand_shows_at_once(daemon: Daemon) -> None:
+    page = daemon.page()
+    await daemon.open(page)
+    daemon.ledger.pause(at=NOW.wall, until=None, gateway=None, session=None, reason="s3cret-s3cret", who="ada")
+    found = (await ask(daemon.url(), "api/state")).json()
+    assert [one["reason"] for one in found["pauses"]] == ["***"]
+    assert found["headline"]["text"] == "Everything is paused."
+
+
+async def test_a_listener_hears_of_the_next_pass(daemon: Daemon) -> None:
+    page = daemon.page()
+    await daemon.open(page)
+    async with (
+        httpx.AsyncClient(trust_env=False) as client,
+        client.stream("GET", f"{daemon.url()}api/events") as answer,
+    ):
+        lines = answer.aiter_lines()
+        told = [await anext(lines) for _ in range(5)]
+        assert "Taking the first look." in told[3]
+        daemon.passed(page)
+        while "1 stuck." not in await asyncio.wait_for(anext(lines), 5):
+            pass
+
+
+async def test_a_taken_port_is_one_clear_line_and_is_tried_again(daemon: Daemon) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        page = daemon.page(f"127.0.0.1:{port}", retry_after=0.0)
+        await daemon.open(page)
+        for _ in range(3):
+            daemon.passed(page)
+            await asyncio.sleep(0.02)
+        told = daemon.log.of(Event.STATUS_PAGE_UNAVAILABLE)
+        assert [line["reason"] for line in told] == [
+            f"127.0.0.1:{port} is taken by another program; free it, or choose another status_page.listen"
+        ]
+    daemon.passed(page)
+    for _ in range(100):
+        if Event.STATUS_PAGE_LISTENING in daemon.log.names:
+            break
+        await asyncio.sleep(0.02)
+    assert (await ask(daemon.url(), "healthz")).status_code == 200
+
+
+async def test_an_address_of_another_machine(daemon: Daemon) -> None:
+    await daemon.open(daemon.page("192.0.2.1:18795"))
+    (told,) = daemon.log.of(Event.STATUS_PAGE_UNAVAILABLE)
+    assert "192.0.2.1:18795 is not an address of this machine" in str(told["reason"])
+
+
+async def test_a_reload_moves_the_page_and_switches_it_off(daemon: Daemon, tmp_path: Path) -> None:
+    page = daemon.page()
+    await daemon.open(page)
+    before = daemon.url()
+    await page.configure(loaded(f"127.0.0.1:{free_port()}", tmp_path))
+    after = daemon.url()
+    assert before != after
+    assert (await ask(after, "healthz")).status_code == 200
+    await page.configure(loaded(None, tmp_path))
+    for url in (before, after):
+        with pytest.raises(httpx.ConnectError):
+            await ask(url, "healthz")
+
+
+async def test_a_reload_that_leaves_the_page_alone_keeps_its_streams(daemon: Daemon, tmp_path: Path) -> None:
+    page = daemon.page()
+    await daemon.open(page)
+    await page.configure(loaded("127.0.0.1:0", tmp_path, "poll_every: 1m\n"))
+    assert len(daemon.log.of(Event.STATUS_PAGE_LISTENING)) == 1
+    assert (await ask(daemon.url(), "api/state")).json()["poll_every_seconds"] == 60
+
+
+async def test_a_port_of_the_systems_choice_is_written_down_while_it_lasts(daemon: Daemon, tmp_path: Path) -> None:
+    page = daemon.page()
+    await daemon.open(page)
+    file = address_file(tmp_path)
+    assert file.read_text() == f"{daemon.url()}\n"
+    await page.close()
+    assert not file.exists()
+
+
+async def test_stopping_does_not_wait_for_listeners(daemon: Daemon) -> None:
+    page = daemon.page()
+    await daemon.open(page)
+    async with (
+        httpx.AsyncClient(trust_env=False) as client,
+        client.stream("GET", f"{daemon.url()}api/events") as answer,
+    ):
+        await anext(answer.aiter_lines())
+        async with asyncio.timeout(3):
+            await page.close()
+
+
+async def test_switched_off_it_costs_nothing(tmp_path: Path) -> None:
+    code = (
+        "import sys; from watchdog.daemon import loop; "
+        "sys.exit(','.join(name for name in ('starlette', 'uvicorn') if name in sys.modules) or 0)"
+    )
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stderr=asyncio.subprocess.PIPE)
+    _, said = await child.communicate()
+    assert (child.returncode, said) == (0, b"")
+
+
+# ---------------------------------------------------------------- robustness
+
+
+async def test_a_ledger_not_yet_there_is_said(tmp_path: Path) -> None:
+    with SqliteLedger.in_memory(wall=lambda: NOW.wall) as ledger:
+        daemon = Daemon(tmp_path, ledger)
+        page = daemon.page(None)
+        await daemon.open(page)
+        assert page.document()["ledger"] == {"problem": None, "lost_history_at": None}
+        await page.close()
+
+
+async def test_looking_does_not_swallow_the_news_of_a_lost_ledger(daemon: Daemon, tmp_path: Path) -> None:
+    page = daemon.page(None)
+    await daemon.open(page)
+    page.document()
+    (tmp_path / "ledger.sqlite").unlink()
+    page.document()
+    with pytest.raises(Exception, match="deleted or replaced"):
+        daemon.ledger.open_incidents()
+
+
+async def test_a_watch_of_an_old_life_shows_nothing(daemon: Daemon) -> None:
+    page = daemon.page(None)
+    await daemon.open(page)
+    daemon.passed(page)
+    daemon.watches = [daemon.watch("home")]
+    assert page.document()["gateways"][0]["phase"] == "unseen"
+    assert page.document()["gateways"][0]["sessions"] == []

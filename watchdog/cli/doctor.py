@@ -1,0 +1,374 @@
+"""``doctor``: everything that can be wrong before it goes wrong at night; each line OK, WARN or FAIL with the way out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import typer
+
+import watchdog
+from watchdog.adapters.service_units.control import ServiceControl, ServiceTrouble, installed_text
+from watchdog.adapters.service_units.files import Service
+from watchdog.cli import service
+from watchdog.cli.check import chosen_sections, identity_of
+from watchdog.cli.screen import screen, text_of
+from watchdog.cli.shared import (
+    ConfigOption,
+    GatewayOption,
+    JsonOption,
+    Leave,
+    Setting,
+    print_json,
+    read_setting,
+)
+from watchdog.config import ConfigError, missing_secrets
+from watchdog.core.model import FlagWorth, GatewayFacts, LockWorth, ProcessSigns, Snapshot
+from watchdog.core.policy import Step
+from watchdog.core.same_process import is_same_process
+from watchdog.core.spans import span_words
+from watchdog.daemon.assembly import Builder, ledger_path, state_folder
+from watchdog.gateway.capabilities import ADMIN, needs_of, parse_version
+from watchdog.gateway.client import GatewayClient
+from watchdog.ledger.ledger import SqliteLedger
+from watchdog.service import descriptors, errors
+from watchdog.service.events import Event, MemoryLog
+from watchdog.service.null_meter import NullMeter
+from watchdog.service.ports import Clock
+from watchdog.service.watch import may_act
+
+
+class Grade(StrEnum):
+    OK = "OK"
+    WARN = "WARN"
+    FAIL = "FAIL"
+
+
+_STYLES = {Grade.OK: "green", Grade.WARN: "yellow", Grade.FAIL: "bold red"}
+CLOCK_SKEW = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportLine:
+    """One line of the doctor's report."""
+
+    subject: str
+    grade: Grade
+    text: str
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command()
+    def doctor(config: ConfigOption = None, gateway: GatewayOption = None, as_json: JsonOption = False) -> None:
+        """Examine configuration, gateways, sign-in, scopes, ledger, service and this installation.
+
+        Exit status: 0 when nothing FAILs, 1 otherwise.
+
+        Example: `openclaw-watchdog doctor`
+        """
+        findings = [_package(), *_account(os.geteuid())]
+        try:
+            setting = read_setting(config)
+        except ConfigError as problem:
+            findings += [ReportLine("config", Grade.FAIL, str(one)) for one in problem.problems]
+        else:
+            findings += _config(setting)
+            findings += _ledger(setting)
+            findings += _service(setting)
+            findings += asyncio.run(_gateways(setting, gateway))
+        failed = any(finding.grade is Grade.FAIL for finding in findings)
+        if as_json:
+            print_json({"ok": not failed, "findings": [_facts(finding) for finding in findings]})
+        else:
+            show(findings)
+        if failed:
+            raise Leave(1)
+
+
+def show(findings: Sequence[ReportLine]) -> None:
+    """Print them, one a line."""
+    console = screen()
+    for finding in findings:
+        grade = (f"{finding.grade.value:<5}", _STYLES[finding.grade])
+        console.print(text_of((grade, f"{finding.subject:<12}{finding.text}")))
+
+
+def _facts(finding: ReportLine) -> dict[str, str]:
+    return {"subject": finding.subject, "grade": finding.grade.value, "text": finding.text}
+
+
+def _package() -> ReportLine:
+    place = Path(watchdog.__file__).parent
+    ours = (place / "core" / "verdict.py").exists()
+    if ours:
+        return ReportLine(
+            "package", Grade.OK, f"openclaw-watchdog {watchdog.__version__}, Python {sys.version.split()[0]}"
+        )
+    return ReportLine(
+        "package",
+        Grade.FAIL,
+        f"`import watchdog` finds another package at {place}: install openclaw-watchdog in an environment of its own "
+        "(`pipx install openclaw-watchdog`).",
+    )
+
+
+def _account(uid: int) -> Sequence[ReportLine]:
+    if uid != 0:
+        return ()
+    words = (
+        "runs as root, which only watching the gateways of several accounts needs; recommended is the gateway's own account "
+        "(`service install`, or `service install --system --account USER`)"
+    )
+    return (ReportLine("account", Grade.WARN, words),)
+
+
+def _config(setting: Setting) -> list[ReportLine]:
+    source = setting.loaded.source
+    where = str(source) if source is not None else "no file found: built-in defaults, gateway discovered"
+    findings = [ReportLine("config", Grade.OK, where)]
+    findings += [ReportLine("config", Grade.WARN, str(warning)) for warning in setting.loaded.warnings]
+    findings += [
+        ReportLine("config", Grade.FAIL, str(problem)) for problem in missing_secrets(setting.loaded, setting.env)
+    ]
+    return findings
+
+
+def _ledger(setting: Setting) -> list[ReportLine]:
+    folder = state_folder(setting.loaded, setting.env)
+    path = ledger_path(folder)
+    if not path.exists():
+        parent = next((place for place in (folder, *folder.parents) if place.exists()), Path("/"))
+        if os.access(parent, os.W_OK):
+            return [ReportLine("ledger", Grade.OK, f"{path} will be made at the first run")]
+        return [ReportLine("ledger", Grade.FAIL, f"{parent} is not writable; set state_dir to a folder that is")]
+    try:
+        with SqliteLedger.open_read_only(path) as ledger:
+            open_count = len(ledger.open_incidents())
+            loose = ledger.permission_problem()
+    except errors.LedgerError as problem:
+        return [ReportLine("ledger", Grade.FAIL, str(problem))]
+    findings = [ReportLine("ledger", Grade.OK, f"{path}, {open_count} open incident(s)")]
+    if loose is not None:
+        findings.append(ReportLine("ledger", Grade.WARN, loose))
+    return findings
+
+
+def _service(setting: Setting) -> list[ReportLine]:
+    """The daemon in the background: installed, enabled, running, and as this program would write it today."""
+    findings: list[ReportLine] = []
+    for is_system in (False, True):
+        try:
+            control = service.control_for(Service(()), is_system=is_system, env=setting.env)
+            if (text := installed_text(control)) is not None:
+                findings += _installed(setting, control, text, is_system=is_system)
+        except (ServiceTrouble, OSError) as problem:
+            findings.append(ReportLine("service", Grade.WARN, str(problem)))
+    if not findings:
+        text = "not installed; `openclaw-watchdog service install` keeps the daemon running in the background"
+        return [ReportLine("service", Grade.OK, text)]
+    return findings
+
+
+def _installed(setting: Setting, control: ServiceControl, text: str, *, is_system: bool) -> list[ReportLine]:
+    option = " --system" if is_system else ""
+    state = control.state()
+    findings: list[ReportLine] = []
+    if state.pid is None:
+        last = f", last result: {state.last_result}" if state.last_result else ""
+        words = f"installed and not running ({state.state}{last}); its log: `{control.logs}`"
+        findings.append(ReportLine("service", Grade.WARN, words))
+    else:
+        said = f": {state.status}" if state.status else ""
+        findings.append(ReportLine("service", Grade.OK, f"{control.path} runs as process {state.pid}{said}"))
+    if not state.is_enabled:
+        words = f"not enabled: it will not start by itself; `openclaw-watchdog service install{option}` enables it"
+        findings.append(ReportLine("service", Grade.WARN, words))
+    account = (service.account_in(text) or "root") if is_system else None
+    if text != service.plan_for(setting, is_system=is_system, account=account).text:
+        words = (
+            f"its file is not what `service install` would write now; `openclaw-watchdog service status{option}` shows "
+            f"the difference, `openclaw-watchdog service install{option}` takes it over"
+        )
+        findings.append(ReportLine("service", Grade.WARN, words))
+    return findings
+
+
+async def _gateways(setting: Setting, gateway: str | None) -> list[ReportLine]:
+    aside = MemoryLog()
+    builder = Builder(setting.loaded, setting.env, aside, NullMeter(), secrets=setting.secrets)
+    try:
+        identity = identity_of(setting)
+    except (errors.WatchdogError, OSError) as problem:
+        return [ReportLine("identity", Grade.FAIL, str(problem))]
+    sections = chosen_sections(setting, gateway, aside)
+    findings: list[ReportLine] = []
+    findings += limit_findings(max(len(sections), len(setting.loaded.config.gateways)), descriptors.reachable())
+    seen: dict[str, tuple[ProcessSigns, set[str]]] = {}
+    for section in sections:
+        steps = may_act(setting.loaded.policy_book, section.name)
+        client = builder.client(section, identity, steps)
+        try:
+            found, facts, snapshot = await _gateway(client, section, steps, builder.clock)
+            findings += [*found, *_twins(section.name, facts, snapshot, seen)]
+        except errors.GatewayError as problem:
+            findings.append(ReportLine(section.name, Grade.FAIL, str(problem)))
+        finally:
+            await client.close()
+    said = dict.fromkeys(str(line["reason"]) for line in aside.of(Event.CONFIG_REFUSED))
+    return [*(ReportLine("discovery", Grade.WARN, reason) for reason in said), *findings]
+
+
+def limit_findings(gateways: int, limit: int) -> Sequence[ReportLine]:
+    """Whether a daemon that may open ``limit`` files can watch so many gateways."""
+    needed = descriptors.needed(gateways)
+    if limit >= needed:
+        return ()
+    text = (
+        f"{gateways} gateways need about {needed} file descriptors, and a process started here may have {limit}; raise its "
+        "hard limit (`ulimit -Hn`, LimitNOFILE of a service)"
+    )
+    return (ReportLine("limits", Grade.WARN, text),)
+
+
+def _twins(
+    name: str, facts: GatewayFacts, snapshot: Snapshot, seen: dict[str, tuple[ProcessSigns, set[str]]]
+) -> Sequence[ReportLine]:
+    """Another section of those in ``seen`` leads to this gateway: the daemon watches it under one name only."""
+    if facts.signs is None:
+        return ()
+    ids = {row.session_id for row in snapshot.sessions if row.session_id is not None}
+    for other, (signs, others) in seen.items():
+        if is_same_process(facts.signs, signs, share_session=bool(ids & others)):
+            words = f"reaches the same gateway as {other}, and is not watched: one section for each gateway, keep one"
+            return (ReportLine(name, Grade.FAIL, words),)
+    seen[name] = (facts.signs, ids)
+    return ()
+
+
+async def _gateway(
+    client: GatewayClient, section: Any, steps: frozenset[Step], clock: Clock
+) -> tuple[list[ReportLine], GatewayFacts, Snapshot]:
+    facts = await client.connect()
+    snapshot = await client.list_sessions()
+    name = section.name
+    up = f", up for {span_words(clock.now().wall - facts.booted_at)}" if facts.booted_at is not None else ""
+    findings = [
+        ReportLine(name, Grade.OK, f"connected to OpenClaw {facts.version}{up}"),
+        ReportLine(
+            name,
+            Grade.OK if snapshot.is_complete and not snapshot.malformed else Grade.WARN,
+            f"{len(snapshot.sessions)} sessions listed in {snapshot.latency.total_seconds() * 1000:.0f} ms"
+            + ("" if snapshot.is_complete else "; the list could not be read to its end")
+            + (f"; {len(snapshot.malformed)} row(s) cannot be read" if snapshot.malformed else ""),
+        ),
+        *_whose(name, client, facts),
+        *_clock(name, facts),
+        *_scopes(name, client, steps, facts),
+        *_signals(name, facts),
+    ]
+    problem = await client.health_problem()
+    if problem is not None:
+        findings.append(ReportLine(name, Grade.WARN, problem))
+    return findings, facts, snapshot
+
+
+def _whose(name: str, client: GatewayClient, facts: GatewayFacts) -> Sequence[ReportLine]:
+    """What was looked up before the secret was sent, and what this account cannot see."""
+    unchecked = client.unchecked_peer
+    words = (
+        "its port is its own account's or root's"
+        if unchecked is None
+        else f"whose its port is was not checked: {unchecked}"
+    )
+    findings = [ReportLine(name, Grade.OK, words)]
+    if facts.state_dir is not None and any(_is_closed(Path(facts.state_dir) / part) for part in (".", "agents")):
+        words = (
+            f"this account may not look into {facts.state_dir}: no session locks, no transcripts, no lock of the gateway; the "
+            "gateway's own account may (`service install --system --account USER`)"
+        )
+        findings.append(ReportLine(name, Grade.WARN, words))
+    return findings
+
+
+def _is_closed(folder: Path) -> bool:
+    try:
+        return not os.access(folder, os.R_OK | os.X_OK) and stat.S_ISDIR(folder.stat().st_mode)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+
+
+def _clock(name: str, facts: GatewayFacts) -> Sequence[ReportLine]:
+    skew = facts.clock_skew
+    if skew is None:
+        return ()
+    if abs(skew) > CLOCK_SKEW:
+        words = "ahead of" if skew > timedelta(0) else "behind"
+        return (
+            ReportLine(
+                name, Grade.WARN, f"the gateway's clock is {span_words(abs(skew))} {words} ours; set both by NTP"
+            ),
+        )
+    return (ReportLine(name, Grade.OK, f"clocks agree within {abs(skew).total_seconds():.1f} s"),)
+
+
+def _scopes(name: str, client: GatewayClient, steps: frozenset[Step], facts: GatewayFacts) -> list[ReportLine]:
+    version = parse_version(facts.version)
+    findings: list[ReportLine] = []
+    if not steps:
+        return [ReportLine(name, Grade.OK, "operator.read is enough: no policy does anything")]
+    for step in sorted(steps):
+        missing = client.missing_scope(step)
+        needs = needs_of(step, version)
+        if missing is not None:
+            findings.append(ReportLine(name, Grade.FAIL, missing))
+        elif needs.scope == ADMIN:
+            findings.append(ReportLine(name, Grade.OK, f"{needs.scope} granted: {needs.why}"))
+        else:
+            findings.append(ReportLine(name, Grade.OK, f"{needs.scope} granted for `{step.value}`"))
+    return findings
+
+
+def _signals(name: str, facts: GatewayFacts) -> list[ReportLine]:
+    worth = facts.capabilities
+    if parse_version(facts.version) is None:
+        return [
+            ReportLine(
+                name,
+                Grade.WARN,
+                f"the version {facts.version!r} is unknown here: sessions are told, not touched, unless a restart or an "
+                "idle gateway proves them orphaned",
+            )
+        ]
+    flags = {
+        FlagWorth.ABSENT: "has no hasActiveRun",
+        FlagWorth.PROVES_LIFE_ONLY: "hasActiveRun false also means live chat-app runs",
+        FlagWorth.TRUSTED: "hasActiveRun can be believed",
+    }
+    told = [flags[worth.active_run_flag]]
+    if worth.lock is LockWorth.WHOLE_RUN:
+        told.append(
+            "session locks prove life and death"
+            if facts.state_dir is not None
+            else "session locks would prove life and death, but no state_dir of this gateway is readable here"
+        )
+    if worth.has_preflight:
+        told.append("an idle gateway proves that nothing runs")
+    told.append("a start before the last boot proves an orphan")
+    blind = (
+        worth.active_run_flag is not FlagWorth.TRUSTED
+        and not worth.has_preflight
+        and (worth.lock is LockWorth.SAYS_NOTHING or facts.state_dir is None)
+    )
+    if blind:
+        told.append("without a restart in between, stuck sessions can only be told, not touched")
+    return [ReportLine(name, Grade.WARN if blind else Grade.OK, "signals: " + "; ".join(told))]

@@ -1,0 +1,194 @@
+"""``init``: a commented configuration out of what is found on this machine, and the next command to type."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from watchdog.adapters.host import LocalHost
+from watchdog.cli.shared import Leave, print_file, say, say_error
+from watchdog.config import FoundGateway, json_schema, render_template, search_paths, user_folder
+from watchdog.discovery.found import DiscoveredGateway
+from watchdog.discovery.machine import Machine
+from watchdog.discovery.profiles import DiscoveryError
+from watchdog.gateway.wire.addresses import is_local
+
+FILE_NAME = "watchdog.yaml"
+SCHEMA_NAME = "watchdog.schema.json"
+VARIABLE = "OPENCLAW_WATCHDOG_CONFIG"
+LOCAL = "local"
+"""What the gateway the environment means is called where nobody named it."""
+PLACEHOLDER = "ws://127.0.0.1:18789"
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What ``init`` found: entries for the file, and sentences for the person."""
+
+    gateways: tuple[FoundGateway, ...]
+    told: tuple[str, ...]
+    to_set: tuple[str, ...] = ()
+    """Environment variables the file refers to and nobody has set yet."""
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command()
+    def init(
+        output: Annotated[
+            Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; default: your config folder.")
+        ] = None,
+        force: Annotated[bool, typer.Option("--force", help="Replace a file; the old one is kept as .bak.")] = False,
+        only_print: Annotated[bool, typer.Option("--print", help="Only show the file.")] = False,
+    ) -> None:
+        """Write a commented configuration with the gateways of this machine filled in.
+
+        Example: `openclaw-watchdog init && openclaw-watchdog doctor`
+        """
+        env = dict(os.environ)
+        findings = look_around(env, Path(env.get("HOME") or Path.home()))
+        for line in findings.told:
+            say(line, err=True)
+        if only_print:
+            print_file(render_template(findings.gateways))
+            return
+        path = _target(output, env)
+        if not force and (path.exists() or path.is_symlink()):
+            say_error(f"{path} exists and is left alone; --force replaces it, --print shows what would be written.")
+            raise Leave(1)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (path.parent / SCHEMA_NAME).write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
+        write_private(path, render_template(findings.gateways, schema=f"./{SCHEMA_NAME}"))
+        say(f"wrote {path}")
+        for line in _next(path, env, findings):
+            say(line)
+
+
+def look_around(env: Mapping[str, str], home: Path) -> Findings:
+    """Every gateway of this user, the one this environment means first."""
+    machine = Machine(env, home, LocalHost())
+    found = machine.everything()
+    foreign = dict.fromkeys((*found.foreign, *(one for gateway in found.gateways for one in gateway.foreign)))
+    told = [f"not used: {problem}" for problem in foreign]
+    if found.gateways:
+        told += [f"problem: {problem}" for problem in found.problems]
+    if not found.gateways:
+        told += [f"No gateway was found: {problem}" for problem in found.problems]
+        told.append(
+            "Looked for: $OPENCLAW_CONFIG_PATH, $OPENCLAW_STATE_DIR, ~/.openclaw/openclaw.json, ~/.openclaw-<profile>, "
+            "the lock files of running gateways, and openclaw fleet cells."
+        )
+        placeholder = FoundGateway(url=PLACEHOLDER, note="nothing. Fill in url (and token) of your gateway.")
+        return Findings((placeholder,), tuple(told))
+    meant: DiscoveredGateway | None = None
+    with suppress(DiscoveryError):
+        meant = machine.meant()
+    for gateway in found.gateways:
+        told.append(
+            f"Found {_name(gateway, meant)}: {gateway.url}, {_state(gateway)}, configured by {gateway.config_path}."
+        )
+        told += [f"  {note}" for note in gateway.notes]
+    entries = _entries(found.gateways, meant)
+    if entries[0].stands_for_all:
+        told.append(
+            "discover: local stands for all of them that are on this machine, and for those that come: the others are "
+            "watched from when they are first seen running."
+        )
+    names = [entry.token[2:-1] for entry in entries if entry.token]
+    return Findings(tuple(entries), tuple(told), tuple(name for name in names if not env.get(name)))
+
+
+def _entries(gateways: Sequence[DiscoveredGateway], meant: DiscoveredGateway | None) -> list[FoundGateway]:
+    """One gateway is named for itself; several of this machine are one entry, and each elsewhere has its own. A fleet cell
+    is never alone: others come, and its token is in no file that a person could name."""
+    here = [gateway for gateway in gateways if is_local(gateway.url) and gateway.missing is None]
+    if len(here) < 2 and not any(gateway.cell is not None for gateway in here):
+        return [_entry(gateway, meant) for gateway in gateways]
+    note = "; ".join(f"{_name(gateway, meant)}, {_note(gateway)}" for gateway in here)
+    name = next((_name(gateway, meant) for gateway in here if _is(gateway, meant)), LOCAL)
+    # The one the environment means is the first that the entry stands for, wherever it is.
+    elsewhere = [_entry(gateway, meant) for gateway in gateways if gateway not in here and not _is(gateway, meant)]
+    return [FoundGateway(name=name, stands_for_all=True, note=note), *elsewhere]
+
+
+def _entry(gateway: DiscoveredGateway, meant: DiscoveredGateway | None) -> FoundGateway:
+    if _is(gateway, meant):
+        # Left to discovery: a moved port and a rotated token are found at every connection.
+        return FoundGateway(name=_name(gateway, meant), note=_note(gateway))
+    variable = f"OPENCLAW_{re.sub(r'[^A-Z0-9]+', '_', gateway.name.upper())}_TOKEN"
+    return FoundGateway(
+        name=gateway.name,
+        url=gateway.url,
+        state_dir=str(gateway.state_dir) if gateway.state_dir is not None else None,
+        token=f"${{{variable}}}" if gateway.token_source is not None or gateway.missing is not None else None,
+        note=_note(gateway),
+    )
+
+
+def _name(gateway: DiscoveredGateway, meant: DiscoveredGateway | None) -> str:
+    """The name it has without a file, so that its history goes on."""
+    return LOCAL if gateway.name == "default" and _is(gateway, meant) else gateway.name
+
+
+def _state(gateway: DiscoveredGateway) -> str:
+    if gateway.pid is not None:
+        return f"running, pid {gateway.pid}"
+    if gateway.is_running_in_container:
+        return "running in its container"
+    return "not known to run" if gateway.missing is not None else "not running"
+
+
+def _note(gateway: DiscoveredGateway) -> str:
+    return f"configured by {gateway.config_path}" + (f", running as pid {gateway.pid}" if gateway.pid else "")
+
+
+def _is(gateway: DiscoveredGateway, meant: DiscoveredGateway | None) -> bool:
+    return meant is not None and gateway.config_path == meant.config_path
+
+
+def _target(output: Path | None, env: Mapping[str, str]) -> Path:
+    if output is not None:
+        path = output.expanduser().absolute()
+        return path / FILE_NAME if path.is_dir() else path
+    folder = user_folder(env)
+    if folder is None:
+        raise typer.BadParameter("no home folder is known: name a file", param_hint="--output")
+    return folder / FILE_NAME
+
+
+def write_private(path: Path, text: str) -> None:
+    """0600 from its first byte on; what was there before is kept beside it."""
+    if path.is_file():
+        path.replace(path.with_name(path.name + ".bak"))
+    draft = path.with_name(f".{path.name}.new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(path)
+
+
+def _next(path: Path, env: Mapping[str, str], findings: Findings) -> Iterator[str]:
+    places = (Path(env[VARIABLE]).absolute(),) if env.get(VARIABLE) else search_paths(env, Path.cwd())
+    first = next((place for place in places if place.exists()), None)
+    option = ""
+    if first is None or os.path.realpath(first) != os.path.realpath(path):
+        option = f" --config {shlex.quote(str(path))}"
+        if first is not None:
+            yield f"note: {first} comes before it; name this one with --config, or remove the other"
+    if any(gateway.url == PLACEHOLDER for gateway in findings.gateways):
+        yield "fill in: gateways[0].url (and token, if it needs one)"
+    for name in findings.to_set:
+        yield f"set:  {name} (the gateway's token)"
+    yield f"next: openclaw-watchdog doctor{option}"
+    yield f"then: openclaw-watchdog run{option} --observe     (watches and tells, does nothing)"
+    yield f"  or: openclaw-watchdog service install{option}   (in the background, from now on)"

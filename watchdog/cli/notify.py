@@ -1,0 +1,88 @@
+"""``notify test``: one trial message to every configured target, past the outbox, and what each one said."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from random import Random
+
+import typer
+
+from watchdog import __version__
+from watchdog.adapters.clock import SystemClock
+from watchdog.cli.shared import (
+    ConfigOption,
+    JsonOption,
+    Leave,
+    Setting,
+    SilentLog,
+    print_json,
+    read_setting,
+    say,
+    say_error,
+)
+from watchdog.config import SecretError, resolve_secret
+from watchdog.ledger.ledger import SqliteLedger
+from watchdog.notify.delivery import Notifier, TargetRefused, targets_from
+from watchdog.service import announcements
+from watchdog.service.null_meter import NullMeter
+
+
+def add_to(app: typer.Typer) -> None:
+    notify_app = typer.Typer(help="Try the ways of being told.", no_args_is_help=True)
+    app.add_typer(notify_app, name="notify")
+
+    @notify_app.callback()
+    def _group() -> None:
+        """Try the ways of being told."""
+
+    @notify_app.command("test")
+    def test(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+        """Send one trial message to every target under `notify:` and print each one's result.
+
+        Exit status: 0 when every target took it, 1 when one did not or none is configured.
+
+        Example: `openclaw-watchdog notify test`
+        """
+        setting = read_setting(config)
+        results = asyncio.run(send_trial(setting))
+        is_ok = bool(results) and all(problem is None for problem in results.values())
+        if as_json:
+            targets = [{"target": name, "ok": problem is None, "problem": problem} for name, problem in results.items()]
+            print_json({"ok": is_ok, "targets": targets})
+        else:
+            for name, problem in results.items():
+                say(f"{name}: {'delivered' if problem is None else f'FAILED: {problem}'}")
+            if not results:
+                where = setting.loaded.source or "there is no file: `openclaw-watchdog init` writes one"
+                say_error(f"no target is configured under notify: ({where})")
+        if not is_ok:
+            raise Leave(1)
+
+
+async def send_trial(setting: Setting) -> dict[str, str | None]:
+    """Target name -> problem, None where it went out. A target whose secret is missing is named by its place."""
+    results: dict[str, str | None] = {}
+    urls: list[str] = []
+    for position, target in enumerate(setting.loaded.config.notify):
+        try:
+            url = resolve_secret(target, "url", setting.env)
+        except SecretError as problem:
+            results[f"notify[{position}]"] = str(problem)
+            continue
+        if url is not None:
+            urls.append(url)
+    gateways = [section.url for section in setting.loaded.config.gateways if section.url is not None]
+    try:
+        targets = targets_from([(url, None) for url in urls], gateways)
+    except TargetRefused as refused:
+        return {**results, "notify": str(refused)}
+    clock = SystemClock()
+    now = clock.now().wall
+    with SqliteLedger.in_memory(wall=lambda: clock.now().wall) as ledger:
+        notifier = Notifier(ledger, targets, clock, Random(), SilentLog(), NullMeter(), secrets=setting.secrets)
+        try:
+            message = announcements.trial(now=now, host=socket.gethostname(), version=__version__)
+            return {**results, **await notifier.send_now(message)}
+        finally:
+            await notifier.aclose()

@@ -1,0 +1,149 @@
+"""``pause``, ``unpause``, ``release``: the operator's switches. Kept in the ledger, seen by the daemon at its next pass."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from watchdog.adapters.clock import SystemClock
+from watchdog.cli.shared import ConfigOption, JsonOption, Leave, print_json, read_setting, say, say_error
+from watchdog.config import durations
+from watchdog.core.printable import meant, read, shown_key
+from watchdog.core.spans import span_words
+from watchdog.daemon.assembly import ledger_path, make_state_folder, state_folder
+from watchdog.ledger.ledger import SqliteLedger
+
+_ForOption = Annotated[
+    str | None, typer.Option("--for", metavar="SPAN", help="For how long, e.g. 2h; else until unpause.")
+]
+_GatewayOption = Annotated[str | None, typer.Option("--gateway", "-g", metavar="NAME", help="Only this gateway.")]
+_WhyOption = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit trail that `history` shows.")
+]
+_SessionOption = Annotated[str | None, typer.Option("--session", "-s", metavar="KEY", help="Only this session.")]
+
+
+def who() -> str:
+    """Who is at the keyboard, for the audit."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command()
+    def pause(
+        span: _ForOption = None,
+        gateway: _GatewayOption = None,
+        session: _SessionOption = None,
+        reason: Annotated[str, typer.Option("--reason", help="Why; shown wherever the pause is.")] = "",
+        config: ConfigOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        """Hold every deed for a while: everywhere, on one gateway, or on one session. Watching and telling go on.
+
+        Example: `openclaw-watchdog pause --for 2h --reason "upgrading the gateway"`
+        """
+        session = read(session) if session is not None else None
+        with _ledger(config) as ledger:
+            now = SystemClock().now().wall
+            entry = ledger.pause(
+                at=now,
+                until=now + _span(span) if span else None,
+                gateway=gateway,
+                session=session,
+                reason=reason,
+                who=who(),
+            )
+        until = entry.until.isoformat() if entry.until is not None else None
+        if as_json:
+            print_json({"paused": True, "until": until, "gateway": gateway, "session": session, "reason": reason})
+        else:
+            limit = f"for {span_words(_span(span))}" if span else "until `openclaw-watchdog unpause`"
+            say(f"paused {_scope(gateway, session)} {limit}")
+
+    @app.command()
+    def unpause(
+        gateway: _GatewayOption = None,
+        session: _SessionOption = None,
+        reason: _WhyOption = "",
+        config: ConfigOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        """End pauses: all of them, or those of one gateway or session.
+
+        Example: `openclaw-watchdog unpause`
+        """
+        with _ledger(config) as ledger:
+            if session is not None:
+                session = meant(
+                    session, {one.session for one in ledger.pauses(SystemClock().now().wall) if one.session}
+                )
+            ended = ledger.unpause(at=SystemClock().now().wall, gateway=gateway, session=session, who=who(), why=reason)
+        if as_json:
+            print_json({"ended": len(ended)})
+        else:
+            say(f"{len(ended)} pause(s) ended" if ended else "nothing was paused")
+
+    @app.command()
+    def release(
+        key: Annotated[str | None, typer.Argument(metavar="KEY", help="The quarantined session's key.")] = None,
+        gateway: _GatewayOption = None,
+        lost_history: Annotated[
+            bool,
+            typer.Option("--lost-history", help="Accept that the ledger was lost: deeds go on with fresh budgets."),
+        ] = False,
+        reason: _WhyOption = "by hand",
+        config: ConfigOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        """Lift a quarantine: the session may be recovered again, with a fresh budget.
+
+        Example: `openclaw-watchdog release agent:main:main`
+        """
+        if (key is None) == (not lost_history):
+            raise typer.BadParameter("give a session's key, or --lost-history")
+        now = SystemClock().now().wall
+        with _ledger(config) as ledger:
+            if key is None:
+                accepted = ledger.accept_lost_history(now, who())
+                _report(as_json, {"accepted": accepted}, "accepted" if accepted else "no history was lost")
+                return
+            key = meant(key, {one.session for one in ledger.quarantines()})
+            lifted = ledger.release(gateway, key, now, who=who(), why=reason)
+        if not lifted and not as_json:
+            say_error(f"{shown_key(key)} is not quarantined; `history` shows what was done there.")
+            raise Leave(0)
+        _report(as_json, {"released": len(lifted)}, f"released {shown_key(key)}")
+
+
+def _report(as_json: bool, document: dict[str, object], text: str) -> None:
+    if as_json:
+        print_json(document)
+    else:
+        say(text)
+
+
+def _ledger(config: Path | None) -> SqliteLedger:
+    setting = read_setting(config)
+    folder = make_state_folder(state_folder(setting.loaded, setting.env))
+    return SqliteLedger.open(ledger_path(folder), wall=lambda: SystemClock().now().wall)
+
+
+def _span(text: str) -> timedelta:
+    try:
+        return durations.parse(text)
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem), param_hint="--for") from None
+
+
+def _scope(gateway: str | None, session: str | None) -> str:
+    if session is not None:
+        return shown_key(session)
+    return f"gateway {gateway}" if gateway is not None else "everything"

@@ -1,0 +1,238 @@
+"""``recover``: one deed by hand, through the same claim, fence and verification as the daemon's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from watchdog.adapters.notes import HandoffNotes
+from watchdog.cli.check import chosen_sections, find, identity_of
+from watchdog.cli.pause import who
+from watchdog.cli.shared import (
+    ConfigOption,
+    GatewayOption,
+    JsonOption,
+    Leave,
+    Setting,
+    SilentLog,
+    print_json,
+    read_setting,
+    say,
+    say_error,
+)
+from watchdog.core.evidence import Truth
+from watchdog.core.policy import Step
+from watchdog.core.printable import read, shown_key
+from watchdog.core.recovery import Attempt, AttemptState
+from watchdog.core.spans import span_words
+from watchdog.core.verdict import Verdict
+from watchdog.daemon.assembly import Builder, ledger_path, make_state_folder, state_folder
+from watchdog.ledger.ledger import SqliteLedger
+from watchdog.service import errors
+from watchdog.service.executor import Executor
+from watchdog.service.incidents import Incidents
+from watchdog.service.ledger import Incident, Notes
+from watchdog.service.null_meter import NullMeter
+from watchdog.service.observer import Judged
+from watchdog.service.one_shot import Inspection, inspect, look_once_more
+from watchdog.service.plan import Action, Decision, GatewayStanding, StepPlan, plan_step, run_held_by
+from watchdog.service.ports import Clock, Gateway
+
+_BY_HAND = (Step.ASK, Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.ABORT)
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command()
+    def recover(
+        key: Annotated[str, typer.Argument(metavar="KEY", help="The session's key.")],
+        step: Annotated[Step, typer.Option("--step", help="Which deed.")],
+        yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+        config: ConfigOption = None,
+        gateway: GatewayOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        """Recover one session by hand: looked at first, done once, and proved by looking again.
+
+        A run that shows a sign of life is left alone (only `--step abort` ends one). Exit status: 0 recovered, 1 not.
+
+        Example: `openclaw-watchdog recover agent:main:main --step resume`
+        """
+        if step not in _BY_HAND:
+            raise typer.BadParameter("choose ask, resume, new, reset, recover or abort", param_hint="--step")
+        setting = read_setting(config)
+        outcome = asyncio.run(_recover(setting, gateway, key, step, ask=not yes))
+        if as_json:
+            print_json(outcome)
+        elif outcome["recovered"]:
+            say(f"recovered: {outcome['reason']}")
+        else:
+            say_error(f"not recovered: {outcome['reason']}")
+        if not outcome["recovered"]:
+            raise Leave(1)
+
+
+async def _recover(setting: Setting, gateway: str | None, key: str, step: Step, *, ask: bool) -> dict[str, object]:
+    builder = Builder(setting.loaded, setting.env, SilentLog(), NullMeter(), secrets=setting.secrets)
+    identity = identity_of(setting)
+    state_dir = make_state_folder(state_folder(setting.loaded, setting.env))
+    problems: list[str] = []
+    unasked: list[str] = []
+    hands: dict[str, tuple[Hand, Judged]] = {}
+    async with contextlib.AsyncExitStack() as stack:
+        ledger = stack.enter_context(SqliteLedger.open(ledger_path(state_dir)))
+        for section in chosen_sections(setting, gateway):
+            client = builder.client(section, identity, frozenset({step}))
+            stack.push_async_callback(client.close)
+            try:
+                found = await inspect(client, builder.loaded.policy_book, builder.clock, at_most=timedelta(seconds=5))
+            except errors.GatewayError as problem:
+                problems.append(str(problem))
+                unasked.append(section.name)
+                continue
+            judged = find(found, key)
+            if judged is None:
+                problems.append(f"{section.name}: no session has the key {shown_key(read(key))}")
+            else:
+                hand = Hand(builder.clock, client, ledger, HandoffNotes(state_dir), found)
+                hands[section.name] = (hand, judged)
+        if len(hands) > 1:
+            # agent:main:main is on every gateway: which one is meant is not ours to guess.
+            problems = [f"{' and '.join(hands)} have this session; say which with --gateway"]
+        elif hands and unasked:
+            problems += [f"{' and '.join(unasked)} may have this session, too; say which is meant with --gateway"]
+        for hand, judged in hands.values() if len(hands) == 1 and not unasked else ():
+            try:
+                return await hand.recover(judged, step, ask=ask)
+            except errors.GatewayError as problem:
+                problems.append(str(problem))
+    return {"session": read(key), "step": step.value, "recovered": False, "reason": "; ".join(problems)}
+
+
+class Hand:
+    """One deed by hand on one gateway."""
+
+    def __init__(self, clock: Clock, gateway: Gateway, ledger: SqliteLedger, notes: Notes, found: Inspection) -> None:
+        self._clock = clock
+        self._gateway = gateway
+        self._ledger = ledger
+        self._found = found
+        log, meter = SilentLog(), NullMeter()
+        self._incidents = Incidents(gateway, ledger, log, meter)
+        self._executor = Executor(gateway, found.observer, ledger, notes, clock, log, meter)
+
+    async def recover(self, judged: Judged, step: Step, *, ask: bool) -> dict[str, object]:
+        key = judged.session.key
+        planned = self._plan(judged, step)
+        if isinstance(planned, str):
+            return {"session": key, "step": step.value, "recovered": False, "reason": planned}
+        if ask:
+            verdict = judged.judgement.verdict.value
+            say(f"{shown_key(key)} of {self._gateway.name}: {verdict}. {judged.judgement.message}", err=True)
+            if step.loses_context:
+                say("This starts a fresh session; a handoff note is saved first.", err=True)
+            if planned.manner:
+                say(planned.manner, err=True)
+            typer.confirm(f"Do `{(planned.step or step).value}` now?", abort=True, err=True)
+        # In the daemon's order: sign in for the deed, then look again; nothing but the claim lies after that look.
+        await self._gateway.prepare(
+            planned.step or step, judged.session, route=planned.route, is_as_owner=planned.is_as_owner
+        )
+        by_hand = f"gateway {self._gateway.name} session {shown_key(key)}: {step.value} asked for by hand"
+        self._ledger.audit(self._clock.now().wall, who(), "recover", by_hand)
+        fresh = await look_once_more(self._found, self._gateway, self._clock)
+        again = fresh.find(key)
+        if again is None or again.case.track.identity != judged.case.track.identity:
+            return {"session": key, "step": step.value, "recovered": False, "reason": "it moved while we looked"}
+        fresh_plan = self._plan(again, step)
+        if isinstance(fresh_plan, str):
+            return {"session": key, "step": step.value, "recovered": False, "reason": fresh_plan}
+        if (fresh_plan.step, fresh_plan.is_as_owner, fresh_plan.route) != (
+            planned.step,
+            planned.is_as_owner,
+            planned.route,
+        ):
+            return {"session": key, "step": step.value, "recovered": False, "reason": "it moved while we looked"}
+        incident = self._incidents.open_for(again, again.case.now)
+        if any(attempt.is_in_flight for attempt in incident.attempts):
+            return {
+                "session": key,
+                "step": step.value,
+                "recovered": False,
+                "reason": "another attempt on this session is still being verified",
+            }
+        held = run_held_by(self._ledger, incident, again.session, self._clock.now().wall)
+        if held is not None:
+            return {"session": key, "step": step.value, "recovered": False, "reason": held}
+        decision = Decision(
+            again,
+            Action.RECOVER,
+            fresh_plan.step or step,
+            (),
+            incident,
+            fresh_plan.requester,
+            fresh_plan.is_as_owner,
+        )
+        attempt = await self._executor.act(decision)
+        if attempt is None:
+            return {"session": key, "step": step.value, "recovered": False, "reason": "it could not be claimed"}
+        return await self._verify(incident, attempt, judged)
+
+    def _plan(self, judged: Judged, step: Step) -> StepPlan | str:
+        """How the step is done for the one who asked, or why it is not. An operator may start afresh for nobody known: then
+        nobody is told, and nothing is quoted."""
+        no = self._refusal(judged, step)
+        if no is not None:
+            return no
+        policy = replace(judged.policy, recovery=replace(judged.policy.recovery, ladder=(step,)))
+        here = GatewayStanding(judged.case.now, self._found.trust, True, True, False)
+        plan = plan_step(replace(judged, policy=policy), None, here, self._gateway)
+        if plan.step is None:
+            plan = StepPlan(step, plan.requester)
+        problem = plan.step_problem or (None if step.loses_context else plan.requester_problem)
+        if problem is not None:
+            return problem
+        speaks = plan.step not in (Step.ABORT, Step.FREE)
+        if speaks and judged.case.track.stopped_at is not None:
+            return "a person stopped this request; it stays stopped"
+        return plan
+
+    def _refusal(self, judged: Judged, step: Step) -> str | None:
+        alive = judged.judgement.owner is Truth.TRUE
+        if alive and step is not Step.ABORT:
+            return f"a run is alive there ({judged.judgement.message}) and is left alone"
+        if step is Step.ABORT and not alive:
+            return "there is no live run to abort"
+        if judged.judgement.verdict is Verdict.HEALTHY and not alive:
+            return f"it is not stuck: {judged.judgement.message}"
+        return self._gateway.missing_scope(step) or self._gateway.step_problem(step, judged.session)
+
+    async def _verify(self, incident: Incident, attempt: Attempt, judged: Judged) -> dict[str, object]:
+        limit = judged.policy.recovery.verify_within + timedelta(seconds=10)
+        began = self._clock.now()
+        while True:
+            found = await look_once_more(self._found, self._gateway, self._clock)
+            by_key = {item.session.key: item for item in found.judged}
+            await self._incidents.verify_attempts(by_key, self._clock.now(), found.snapshot)
+            now = self._ledger.incident(incident.id) or incident
+            state = next((one for one in now.attempts if one.id == attempt.id), attempt)
+            if not state.is_in_flight or self._clock.now().since(began) > limit:
+                break
+            await self._clock.sleep(1.0)
+        recovered = state.state is AttemptState.SUCCEEDED and state.delivered is not False
+        if not recovered:
+            self._incidents.close_ended(by_key, self._clock.now(), found.snapshot)
+        return {
+            "session": judged.session.key,
+            "session_id": judged.session.session_id,
+            "incident": incident.id,
+            "attempt": state.number,
+            "step": state.step.value,
+            "state": state.state.value,
+            "recovered": recovered,
+            "reason": state.verified_by or state.reason or f"no proof within {span_words(limit)}",
+        }

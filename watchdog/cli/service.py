@@ -1,0 +1,311 @@
+"""``service install|uninstall|status``: the daemon under systemd or launchd, without a person who writes a unit file."""
+
+from __future__ import annotations
+
+import difflib
+import getpass
+import grp
+import os
+import pwd
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from watchdog.adapters.service_units.control import (
+    LAUNCH_DAEMONS,
+    SYSTEMD_SYSTEM,
+    Launchd,
+    ServiceControl,
+    ServiceState,
+    ServiceTrouble,
+    Systemd,
+    installed_text,
+    systemd_user_folder,
+)
+from watchdog.adapters.service_units.files import SYSTEM_STATE, Service, launchd_job, logs_of, system_unit, user_unit
+from watchdog.cli.shared import ConfigOption, JsonOption, Setting, print_file, print_json, read_setting, say, say_error
+from watchdog.config import ConfigError, missing_secrets
+from watchdog.daemon.assembly import state_folder
+
+PLACES = (
+    "OPENCLAW_CONFIG_PATH",
+    "OPENCLAW_GATEWAY_PORT",
+    "OPENCLAW_HOME",
+    "OPENCLAW_INCLUDE_ROOTS",
+    "OPENCLAW_PROFILE",
+    "OPENCLAW_STATE_DIR",
+    "XDG_STATE_HOME",
+)
+"""Variables that say where things are. A service does not see this shell's, so they go into its file."""
+
+SystemOption = Annotated[bool, typer.Option("--system", help="For the machine (starts at boot, needs root), not you.")]
+AccountOption = Annotated[
+    str | None,
+    typer.Option("--account", metavar="USER", help="With --system: who runs OpenClaw. Default: who called sudo."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be installed, and who is told."""
+
+    service: Service
+    text: str
+    control: ServiceControl
+    state_dir: Path
+
+
+def add_to(app: typer.Typer) -> None:
+    service_app = typer.Typer(help="Run the daemon under systemd or launchd.", no_args_is_help=True)
+    app.add_typer(service_app, name="service")
+
+    @service_app.command("install")
+    def install(
+        system: SystemOption = False,
+        account: AccountOption = None,
+        only_print: Annotated[bool, typer.Option("--print", help="Only show the file.")] = False,
+        yes: Annotated[bool, typer.Option("--yes", "-y", help="Overwrite a changed file without asking.")] = False,
+        config: ConfigOption = None,
+    ) -> None:
+        """Write the service's file, enable it and start it. Doing it again changes nothing, or shows what changes.
+
+        Example: `openclaw-watchdog service install`
+        """
+        setting = read_setting(config)
+        plan = plan_for(setting, is_system=system, account=account)
+        if only_print:
+            print_file(plan.text)
+            return
+        _refuse_impossible(setting, plan, is_system=system)
+        plan.control.check()
+        before = installed_text(plan.control)
+        if before is not None and before != plan.text:
+            say(*difference(plan.control.path, before, plan.text).split("\n"))
+            if not yes:
+                typer.confirm("Replace it, and restart the daemon?", abort=True, err=True)
+        for line in plan.control.install(plan.text) or ("nothing to do: installed, enabled and running",):
+            say(line)
+        _say_next(setting, plan, is_system=system)
+
+    @service_app.command("uninstall")
+    def uninstall(system: SystemOption = False, config: ConfigOption = None) -> None:
+        """Stop the service, disable it and remove its file. The ledger and the configuration stay.
+
+        Example: `openclaw-watchdog service uninstall`
+        """
+        if system and os.geteuid() != 0:
+            raise ServiceTrouble("--system removes a service of the whole machine: run it with sudo")
+        control = control_for(Service(()), is_system=system)
+        for line in control.uninstall() or ("no service is installed",):
+            say(line)
+        kept = _kept_state(config, is_system=system)
+        if kept is not None and kept.exists():
+            say(f"kept the ledger and the device key in {kept}; remove that folder to forget everything")
+
+    @service_app.command("status")
+    def status(
+        system: SystemOption = False,
+        account: AccountOption = None,
+        config: ConfigOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        """Whether the service is installed, running, and as this program would write it today.
+
+        Example: `openclaw-watchdog service status --json`
+        """
+        plan = plan_for(read_setting(config), is_system=system, account=account)
+        before = installed_text(plan.control)
+        gone = ServiceState(is_installed=False, is_enabled=False, state="not installed")
+        state = plan.control.state() if before is not None else gone
+        drift = difference(plan.control.path, before, plan.text) if before not in (None, plan.text) else None
+        if as_json:
+            facts = asdict(state)
+            facts["installed"], facts["enabled"] = facts.pop("is_installed"), facts.pop("is_enabled")
+            print_json({"path": str(plan.control.path), **facts, "drift": drift, "state_dir": str(plan.state_dir)})
+            return
+        if not state.is_installed:
+            say(f"not installed ({plan.control.path} is not there); `openclaw-watchdog service install` does it")
+            return
+        say(f"{state.state}, {'enabled' if state.is_enabled else 'NOT enabled'}" + _process(state.pid))
+        if state.status:
+            say(state.status)
+        if state.restarts:
+            say(f"started again {state.restarts} time(s); last result: {state.last_result or 'unknown'}")
+        say(f"file:  {plan.control.path}", f"state: {plan.state_dir}", f"log:   {plan.control.logs}")
+        if drift is not None:
+            say("The file differs from what `service install` would write now:", *drift.split("\n"))
+
+
+def plan_for(setting: Setting, *, is_system: bool, account: str | None) -> Plan:
+    """The service this configuration, this interpreter and this environment make."""
+    who = _account(is_system, account)
+    source = setting.loaded.source
+    command = [*program(), "run", *(["--config", str(source.absolute())] if source is not None else [])]
+    state_dir = state_folder(setting.loaded, setting.env)
+    configured = setting.loaded.config.state_dir
+    if is_system and configured is None and _is_linux():
+        state_dir = SYSTEM_STATE
+    service = Service(
+        command,
+        poll_every=setting.loaded.config.poll_every,
+        environment={name: setting.env[name] for name in PLACES if setting.env.get(name)},
+        account=None if who == "root" else who,
+        writes_to=state_dir if is_system and not state_dir.is_relative_to(SYSTEM_STATE) else None,
+        home=Path("/") if is_system else _home(setting.env),
+        logs=Path("/Library/Logs/openclaw-watchdog") if is_system else None,
+    )
+    write = launchd_job if not _is_linux() else system_unit if is_system else user_unit
+    try:
+        text = write(service)
+    except ValueError as problem:
+        raise ServiceTrouble(str(problem)) from None
+    return Plan(service, text, control_for(service, is_system=is_system, env=setting.env), state_dir)
+
+
+def control_for(service: Service, *, is_system: bool, env: Mapping[str, str] = os.environ) -> ServiceControl:
+    """The service manager of this machine."""
+    home = _home(env)
+    if _is_linux():
+        return Systemd(SYSTEMD_SYSTEM if is_system else systemd_user_folder(env, home), is_system=is_system)
+    if sys.platform == "darwin":
+        folder = LAUNCH_DAEMONS if is_system else home / "Library/LaunchAgents"
+        return Launchd(folder, is_system=is_system, uid=os.getuid(), log_folder=logs_of(service))
+    raise ServiceTrouble(f"no service manager is known for {sys.platform}; start `openclaw-watchdog run` yourself")
+
+
+def program() -> list[str]:
+    """How this very installation is started: its console script beside the interpreter, else the module."""
+    script = Path(sys.executable).parent / "openclaw-watchdog"
+    return [str(script)] if os.access(script, os.X_OK) else [sys.executable, "-m", "watchdog"]
+
+
+def difference(path: Path, before: str, after: str) -> str:
+    """What would change, as a unified diff."""
+    lines = difflib.unified_diff(
+        before.splitlines(), after.splitlines(), f"{path} (now)", f"{path} (would be)", lineterm="", n=1
+    )
+    return "\n".join(lines)
+
+
+def _account(is_system: bool, account: str | None) -> str | None:
+    if not is_system:
+        if account is not None:
+            raise typer.BadParameter("only with --system: your own service runs as you", param_hint="--account")
+        return None
+    name = account or os.environ.get("SUDO_USER") or (getpass.getuser() if os.geteuid() != 0 else None)
+    if name is None:
+        raise ServiceTrouble(
+            "name the account that runs OpenClaw: --account USER (only it may read the gateway's files)"
+        )
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        raise ServiceTrouble(f"there is no account {name} on this machine") from None
+    return name
+
+
+def account_in(text: str) -> str | None:
+    """The account an installed systemd unit names; None: none, or no systemd unit."""
+    found = re.search(r"^User=(\S+)$", text, re.MULTILINE)
+    return found[1] if found else None
+
+
+def _refuse_impossible(setting: Setting, plan: Plan, *, is_system: bool) -> None:
+    if not is_system:
+        return
+    if os.geteuid() != 0:
+        raise ServiceTrouble(
+            f"--system writes {plan.control.path} and needs root: run it with sudo, or leave --system out"
+        )
+    folder = plan.service.writes_to
+    if folder is not None and not folder.is_dir():
+        raise ServiceTrouble(
+            f"state_dir {folder} does not exist; make it first: "
+            f"`{shlex.join(['install', '-d', '-m', '0700', '-o', plan.service.account or 'root', str(folder)])}`"
+        )
+    source, who = setting.loaded.source, plan.service.account
+    if source is not None and who is not None and not _may_read(source, who):
+        folder_of_it = str(source.parent)
+        raise ServiceTrouble(
+            f"{who} may not read {source}; let it: `{shlex.join(['chgrp', '-R', _group_of(who), folder_of_it])} && "
+            f"{shlex.join(['chmod', '-R', 'u=rwX,g=rX,o=', folder_of_it])}`"
+        )
+
+
+def _may_read(path: Path, account: str) -> bool:
+    """Tried as that account: a file's own mode says nothing of the folders above it."""
+    entry = pwd.getpwnam(account)
+    groups = os.getgrouplist(account, entry.pw_gid)
+    done = subprocess.run(
+        ["test", "-r", str(path)], user=entry.pw_uid, group=entry.pw_gid, extra_groups=groups, check=False
+    )
+    return done.returncode == 0
+
+
+def _group_of(account: str) -> str:
+    return grp.getgrgid(pwd.getpwnam(account).pw_gid).gr_name
+
+
+def _say_next(setting: Setting, plan: Plan, *, is_system: bool) -> None:
+    seen = {**plan.service.environment, "HOME": str(_home(setting.env)), **_environment_file(is_system, setting.env)}
+    for problem in missing_secrets(setting.loaded, seen):
+        say_error(f"warning: {problem}")
+        if _is_linux():
+            say_error(f"         write NAME=value into {environment_file(is_system, setting.env)} (0600), then restart")
+    if is_system and _is_linux() and setting.loaded.config.state_dir is None:
+        say_error(
+            f"warning: the service keeps its ledger in {SYSTEM_STATE}; put `state_dir: {SYSTEM_STATE}` into "
+            "watchdog.yaml, so that `status`, `pause` and `history` find it too"
+        )
+    if not is_system and _is_linux() and not _lingers():
+        say_error("note: it runs while you are signed in; `loginctl enable-linger` keeps it running when you are not")
+    say(f"state: {plan.state_dir}", f"log:   {plan.control.logs}", "next:  openclaw-watchdog service status")
+
+
+def environment_file(is_system: bool, env: Mapping[str, str]) -> Path:
+    """What the units read as EnvironmentFile."""
+    base = Path("/etc") if is_system else systemd_user_folder(env, _home(env)).parents[1]
+    return base / "openclaw-watchdog/environment"
+
+
+def _environment_file(is_system: bool, env: Mapping[str, str]) -> dict[str, str]:
+    try:
+        lines = environment_file(is_system, env).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    pairs = (line.strip().split("=", 1) for line in lines if "=" in line and line.strip()[0] not in "#;")
+    return {name.strip(): value.strip().strip("\"'") for name, value in pairs}
+
+
+def _lingers() -> bool:
+    return Path("/var/lib/systemd/linger", getpass.getuser()).exists()
+
+
+def _kept_state(config: Path | None, *, is_system: bool) -> Path | None:
+    """Where the ledger is, as far as the configuration can still be read."""
+    try:
+        setting = read_setting(config)
+    except ConfigError:
+        return None
+    if is_system and setting.loaded.config.state_dir is None:
+        return SYSTEM_STATE
+    return state_folder(setting.loaded, setting.env)
+
+
+def _process(pid: int | None) -> str:
+    return f", pid {pid}" if pid is not None else ""
+
+
+def _home(env: Mapping[str, str]) -> Path:
+    return Path(env.get("HOME") or Path.home())
+
+
+def _is_linux() -> bool:
+    return sys.platform == "linux"

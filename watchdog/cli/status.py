@@ -1,0 +1,205 @@
+"""``status`` and ``top``: what the running daemon knows, asked of it over its status page."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from datetime import datetime
+from types import TracebackType
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from watchdog.adapters.clock import SystemClock
+from watchdog.cli.render import lost_frame, status_lines, top_frame
+from watchdog.cli.screen import screen
+from watchdog.cli.shared import ConfigOption, JsonOption, Leave, Setting, print_json, read_setting, say_error
+from watchdog.core.model import Moment
+from watchdog.daemon.assembly import state_folder
+from watchdog.status.model import PROGRAM
+from watchdog.status.publisher import address_file
+
+NOT_RUNNING = 3
+ASK_EVERY = 1.0
+"""Seconds between two questions of ``top``; the picture moves four times as often."""
+PATIENCE = 3.0
+_BLINK = 0.25
+_LOCAL_FLAGS = 3
+"""Where ``tcgetattr`` keeps what a terminal makes of keys."""
+
+Document = dict[str, Any]
+
+
+class NobodyAnswers(Exception):
+    """No daemon of ours answers where the configuration says; the text is a sentence."""
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command()
+    def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+        """What the running daemon sees and does: gateways, sessions by verdict, open incidents, budgets left.
+
+        Exit status 3 if no daemon runs.
+
+        Example: `openclaw-watchdog status --json | jq .headline`
+        """
+        with Asker(read_setting(config)) as asker:
+            document = _ask_or_leave(asker)
+        if as_json:
+            print_json(document)
+            return
+        console = screen()
+        for line in status_lines(document, SystemClock().now().wall):
+            console.print(line)
+
+    @app.command()
+    def top(
+        config: ConfigOption = None,
+        once: Annotated[bool, typer.Option("--once", help="Print one picture and leave.")] = False,
+    ) -> None:
+        """A live view of the running daemon; `q` or Ctrl-C leaves.
+
+        Exit status 3 if no daemon runs.
+
+        Example: `openclaw-watchdog top`
+        """
+        console = screen(is_picture=True)
+        with Asker(read_setting(config)) as asker:
+            document = _ask_or_leave(asker)
+            if once or not console.is_terminal:
+                console.print(top_frame(document, SystemClock().now().wall, console.size, is_once=True))
+                return
+            with contextlib.suppress(KeyboardInterrupt):
+                _live(asker, document, console)
+
+
+class Asker:
+    """Asks the daemon of one configuration. A context manager."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        # No proxy and no .netrc: the daemon is on this machine, or where the file says.
+        self._client = httpx.Client(trust_env=False, timeout=PATIENCE)
+
+    def __enter__(self) -> Asker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    @property
+    def url(self) -> str:
+        """Where it should answer. Raises ``NobodyAnswers`` when there can be no answer."""
+        section = self._setting.loaded.config.status_page
+        if section is None:
+            raise NobodyAnswers(
+                "the status page is off (status_page: null), so the daemon cannot be asked; `check` looks for itself."
+            )
+        if section.port == 0:
+            folder = state_folder(self._setting.loaded, self._setting.env)
+            try:
+                return address_file(folder).read_text("utf-8").strip()
+            except OSError:
+                raise NobodyAnswers("no daemon runs (start it with `openclaw-watchdog run`).") from None
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(section.host, section.host)  # noqa: S104 - asked, not bound
+        return f"http://{f'[{host}]' if ':' in host else host}:{section.port}/"
+
+    def ask(self) -> Document:
+        """The state document. Raises ``NobodyAnswers``."""
+        url = self.url
+        try:
+            answer = self._client.get(f"{url}api/state")
+        except httpx.TimeoutException:
+            raise NobodyAnswers(f"the daemon at {url} does not answer within {PATIENCE:g} s.") from None
+        except httpx.HTTPError:
+            raise NobodyAnswers(
+                f"no daemon answers at {url} (start it with `openclaw-watchdog run`; `doctor` finds out more)."
+            ) from None
+        try:
+            document = answer.json()
+        except ValueError:
+            document = None
+        if answer.status_code != 200 or not isinstance(document, dict) or document.get("program") != PROGRAM:
+            raise NobodyAnswers(f"what answers at {url} is not {PROGRAM}; another program has that address.")
+        return document
+
+
+def _ask_or_leave(asker: Asker) -> Document:
+    try:
+        return asker.ask()
+    except NobodyAnswers as problem:
+        say_error(str(problem))
+        raise Leave(NOT_RUNNING) from None
+
+
+def _live(asker: Asker, document: Document, console: Console) -> None:
+    clock = SystemClock()
+    asked = clock.now()
+    problem: str | None = None
+    with (
+        _keys() as pressed,
+        Live(_frame(document, problem, asked.wall, console), console=console, screen=True, auto_refresh=False) as live,
+    ):
+        while pressed(_BLINK) not in ("q", "Q", "\x03", "\x04"):
+            now = clock.now()
+            if now.since(asked).total_seconds() >= ASK_EVERY:
+                asked, (document, problem) = now, _ask_again(asker, document)
+            live.update(_frame(document, problem, _shown_at(now, problem, document), console), refresh=True)
+
+
+def _ask_again(asker: Asker, before: Document) -> tuple[Document, str | None]:
+    try:
+        return asker.ask(), None
+    except NobodyAnswers as problem:
+        return before, str(problem)
+
+
+def _shown_at(now: Moment, problem: str | None, document: Document) -> datetime:
+    """Ages stand still once nobody tells us any more."""
+    return now.wall if problem is None else datetime.fromisoformat(document["at"])
+
+
+def _frame(document: Document, problem: str | None, now: datetime, console: Console) -> RenderableType:
+    frame = top_frame(document, now, console.size)
+    return frame if problem is None else lost_frame(frame, problem)
+
+
+class _Keys:
+    """Waits a moment and says which key was pressed, if any."""
+
+    def __init__(self, has_keyboard: bool) -> None:
+        self._has_keyboard = has_keyboard
+
+    def __call__(self, seconds: float) -> str | None:
+        ready, _, _ = select.select([sys.stdin] if self._has_keyboard else [], [], [], seconds)
+        if not ready:
+            return None
+        key = sys.stdin.read(1)
+        return key or "q"  # the terminal is gone
+
+
+@contextlib.contextmanager
+def _keys() -> Iterator[_Keys]:
+    """Single keys without Enter; the terminal is put back as it was."""
+    if not sys.stdin.isatty():
+        yield _Keys(False)
+        return
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        tty.setcbreak(sys.stdin)
+        # Ctrl-C comes as a key: as a signal it could cut a picture in two and leave the terminal in a mess.
+        mode = termios.tcgetattr(sys.stdin)
+        mode[_LOCAL_FLAGS] &= ~termios.ISIG
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, mode)
+        yield _Keys(True)
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

@@ -1,0 +1,113 @@
+"""May the configured steps be done on this gateway? Found out at connect time, not at three in the morning.
+
+A sign-in with their scopes is tried and closed again; what it is not granted, or refused for, is remembered per scope, and is
+what a step is held with. No answer is no permission, and no reason to stop watching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from watchdog.core.model import Moment
+from watchdog.core.policy import Step
+from watchdog.gateway.capabilities import ADMIN, APPROVAL_CHECK, Version, needs_of, scopes_for
+from watchdog.gateway.wire.connection import Link
+from watchdog.service import errors
+from watchdog.service.ports import Clock
+
+CHECK_AGAIN = timedelta(minutes=1)
+"""How long deeds rest when the gateway gave no answer to whether their scopes are granted, until it is asked again."""
+
+
+class Grants:
+    """What one connection's gateway grants for ``steps``. ``open_link`` signs in with the scopes it is given."""
+
+    def __init__(
+        self,
+        gateway: str,
+        steps: frozenset[Step],
+        open_link: Callable[[tuple[str, ...]], Awaitable[Link]],
+        clock: Clock,
+    ) -> None:
+        self._gateway = gateway
+        self._steps = steps
+        self._open_link = open_link
+        self._clock = clock
+        self._version: Version | None = None
+        self._problems: dict[str, str] = {}
+        self._unanswered_since: Moment | None = None
+        self._unapproved_since: Moment | None = None
+        self._is_due = False
+
+    def want(self, steps: frozenset[Step]) -> None:
+        """Deeds may be these from now on; ``check_again`` asks for their scopes."""
+        self._steps, self._is_due = steps, True
+
+    async def check(self, version: Version | None, *, is_first: bool = True) -> None:
+        """Ask for all scopes that the steps need on this version, then without admin. Never raises ``GatewayError``.
+
+        ``is_first`` False: a request for approval waits, and is not to get another id by a sign-in in vain; what was
+        granted before counts as granted.
+        """
+        before = self._problems
+        self._version, self._problems, self._is_due = version, {}, False
+        self._unanswered_since = self._unapproved_since = None
+        if not self._steps:
+            return
+        wanted = scopes_for(self._steps, version)
+        less = tuple(scope for scope in wanted if scope != ADMIN)
+        for scopes in dict.fromkeys((wanted, less)):
+            try:
+                await self._try(scopes)
+            except errors.ScopeRefused as problem:
+                self._problems |= dict.fromkeys(scopes, str(problem))
+            except errors.PairingRequired as problem:
+                # Before 2026.9 each of them may give the waiting request another id: the last one is for all of them.
+                self._problems = dict.fromkeys(wanted if is_first else before, str(problem))
+                self._unapproved_since = self._clock.now()
+                if not problem.may_allow(less) or (problem.approved is None and not is_first):
+                    return
+            except errors.GatewayError as problem:
+                if not is_first:
+                    self._problems, self._unapproved_since = before, self._clock.now()
+                    return
+                self._unanswered_since = self._clock.now()
+                self._problems = dict.fromkeys(wanted, f"It could not be found out: {problem}")
+                return
+            else:
+                return
+
+    async def check_again(self) -> None:
+        """Where other steps are wanted now, the last check went unanswered, or somebody was to approve the scopes."""
+        now = self._clock.now()
+        if self._is_due or (self._unanswered_since is not None and now.since(self._unanswered_since) >= CHECK_AGAIN):
+            await self.check(self._version)
+        elif self._unapproved_since is not None and now.since(self._unapproved_since) >= APPROVAL_CHECK:
+            await self.check(self._version, is_first=False)
+
+    async def _try(self, scopes: tuple[str, ...]) -> None:
+        """Sign in with these scopes and note which are granted. What is known of others stays."""
+        link = await self._open_link(scopes)
+        granted = link.hello.auth.scopes if link.hello.auth is not None else None
+        await link.close()
+        for scope in scopes:
+            self._problems.pop(scope, None)
+            if granted is not None and scope not in granted:
+                self._problems[scope] = f"{self._gateway}: this sign-in is not granted {scope}."
+
+    def has_admin(self) -> bool:
+        """The steps need admin here, and it is granted."""
+        return not self._is_due and ADMIN in scopes_for(self._steps, self._version) and ADMIN not in self._problems
+
+    def missing_for(self, step: Step) -> str | None:
+        """The sentence to say when what ``step`` needs is not granted, or None."""
+        needs = needs_of(step, self._version)
+        if self._is_due and needs.scope is not None:
+            return f"{needs.why}, and whether this sign-in may is not known yet; it is asked at the next poll."
+        if needs.scope is None or needs.scope not in self._problems:
+            return None
+        how = "which this sign-in was not granted"
+        if self._unanswered_since is not None:
+            how = "and whether this sign-in may is not known"
+        return f"{needs.why}, {how}. {self._problems[needs.scope]} Or take `{step.value}` out of the ladder."

@@ -1,0 +1,266 @@
+"""A closer look at one session, over one connection: what its row does not say.
+
+A look never raises for what could not be read: that is named in the look's ``problems``, and what it would have said is
+unknown. Only a gateway that is gone, hangs or drains ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from watchdog.core.model import (
+    ChatAccount,
+    GatewayFacts,
+    Look,
+    Preflight,
+    Sender,
+    SenderKind,
+    Session,
+    TailKind,
+    TranscriptTail,
+)
+from watchdog.core.requester import distinct_senders, peer_of
+from watchdog.gateway.capabilities import Version
+from watchdog.gateway.sessions.asked_in import with_chats
+from watchdog.gateway.sessions.pending import (
+    APPROVALS,
+    CRON_RUNS_LOOKED_AT,
+    QUESTIONS,
+    Ask,
+    Waiting,
+    ask_for,
+    cron_job_of,
+    cron_run_ended,
+)
+from watchdog.gateway.sessions.sender_rules import Config, chat_accounts, config_of, rights_of
+from watchdog.gateway.sessions.transcript import read_tail
+from watchdog.gateway.wire.answers import decoded
+from watchdog.service import errors
+from watchdog.service.ports import Clock, Host, Wants
+
+HISTORY_SHORT, HISTORY_LONG = 30, 200
+PREFLIGHT = "gateway.restart.preflight"
+TIMEOUT_SLACK = timedelta(seconds=2)
+"""A run that hit its limit ends 10 to 15 ms after it (3.24); a person who presses Stop does not hit these two seconds,
+because the run is over by then."""
+FILE_SLACK = timedelta(seconds=5)
+"""On an overloaded machine the row of such a run was written 2 to 4 s after its limit, and never when the gateway was killed
+before; its transcript 0 to 0.2 s after, at worst 2.2 s (22 of them on 3.24). Nothing but a run writes there."""
+FILE_TIME_GRAIN = timedelta(milliseconds=20)
+"""Linux stamps a file with the tick before the write, up to 10 ms early."""
+
+
+_MOST_COUNTED = 1e9
+
+
+class _Counts(msgspec.Struct):
+    counts: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Inspector:
+    """Looks over one connection."""
+
+    facts: GatewayFacts
+    version: Version | None
+    ask: Ask
+    """Over the connection that watches."""
+    clock: Clock
+    host: Host
+    gateway_pid: int | None
+    """Of a gateway on this machine."""
+    probe: Callable[[Session], Awaitable[bool]] | None
+    """Whether a stranger's abort is refused as unauthorized; None: never ask, we only watch."""
+    as_admin: Callable[[], AbstractAsyncContextManager[Ask] | None]
+    """Another, short connection that sees everybody's approvals; None where that was not granted."""
+    timed_out: dict[str, str]
+    """Session key -> fingerprint of a transcript whose run was seen to have hit its time limit. Outlives the connection: a
+    message that was accepted and lost with the gateway moves ``updatedAt``, and then the row no longer says how long its run
+    lasted (3.24)."""
+    _run_limit: timedelta | None = field(init=False, default=None)
+    _waiting: Waiting | None = field(init=False, default=None)
+    _config: Config | None = field(init=False, default=None)
+    _may_be_admin: bool = field(init=False, default=True)
+    """Until this connection's life has shown otherwise."""
+
+    async def read_run_limit(self) -> None:
+        """``agents.defaults.timeoutSeconds`` when set and no agent overrides it; 3.24 and 4.14 write a time-out and a
+        Stop alike, and only this tells them apart."""
+        self._run_limit = None
+        try:
+            config: Any = decoded(await self.ask("config.get", {}), object, "config.get")
+            agents = config["parsed"]["agents"]
+            if any("timeoutSeconds" in agent for agent in agents.get("list", ())):
+                return
+            self._run_limit = timedelta(seconds=float(agents["defaults"]["timeoutSeconds"]))
+        except (errors.GatewayError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
+            return
+
+    def forget_waiting(self) -> None:
+        """Have the lists of approvals and questions, and the gateway's configuration, asked for anew at the next look."""
+        self._waiting = self._config = None
+
+    async def look(self, session: Session, wants: Wants) -> Look:
+        """``service.ports.Gateway.look``."""
+        look = Look()
+        problems: list[str] = []
+        if wants.lock and self.facts.state_dir and session.session_id:
+            sight = self.host.lock_sight(
+                self.facts.state_dir, session.agent_id, session.session_id, gateway_pid=self.gateway_pid
+            )
+            look = replace(look, lock=sight)
+        if wants.preflight and self.facts.capabilities.has_preflight:
+            with _noting(problems, PREFLIGHT):
+                look = replace(look, preflight=await self._preflight())
+        if wants.tail:
+            with _noting(problems, "chat.history"):
+                look = replace(look, tail=await self._tail(session))
+        if wants.people and look.tail is not None:
+            with _noting(problems, "config.get"):
+                look = await self._with_people(session, look, look.tail)
+        if wants.abort_probe and self.probe is not None and self.facts.capabilities.has_abort_probe:
+            with _noting(problems, "sessions.abort probe"):
+                look = replace(look, abort_probe_unauthorized=await self.probe(session))
+        if wants.pending:
+            lists = await self._waiting_lists()
+            look = replace(
+                look,
+                pending_approvals=lists.approvals(session),
+                pending_questions=lists.questions(session),
+                is_waiting_unread=bool(lists.problems),
+            )
+            problems += lists.problems
+            with _noting(problems, "cron.runs"):
+                look = replace(look, cron_run_ended=await self._cron_run_ended(session))
+        return replace(look, problems=tuple(problems)) if problems else look
+
+    async def _preflight(self) -> Preflight:
+        asked_at = self.clock.now()
+        counts = _numbers(decoded(await self.ask(PREFLIGHT, {}), _Counts, PREFLIGHT))
+        if "totalActive" not in counts:
+            raise errors.RequestRefused(f"{self.facts.name}: preflight has no totalActive.", code="SHAPE")
+        parts = sum(value for name, value in counts.items() if name != "totalActive")
+        return Preflight(int(max(counts["totalActive"], parts)), asked_at)
+
+    async def _with_people(self, session: Session, look: Look, tail: TranscriptTail) -> Look:
+        """Who may do what, of the people who asked. Read anew for every list: an owner may have changed the rules."""
+        address, state_dir = session.reply_address, self.facts.state_dir
+        if address is not None and state_dir is not None and self.facts.capabilities.wraps_prompts:
+            look = replace(look, will_redeliver=self.host.has_spooled(state_dir, address))
+        if not _people_in(tail):
+            return look
+        if self._config is None:
+            self._config = config_of(decoded(await self.ask("config.get", {}), object, "config.get"))
+        if self._config is None:
+            raise errors.RequestRefused("config.get gave no configuration.", code="SHAPE")
+        accounts = chat_accounts(self._config)
+        tail = self._with_chats(session, tail, accounts)
+        rights = tuple(rights_of(self._config, session, one, self.version) for one in _people_in(tail))
+        return replace(look, tail=tail, rights=rights, chat_accounts=accounts)
+
+    def _with_chats(self, session: Session, tail: TranscriptTail, accounts: tuple[ChatAccount, ...]) -> TranscriptTail:
+        """Where the session is shared, and nothing else says in which chat its people asked: by the gateway's own file."""
+        knows = self.facts.capabilities.names_chats_in_file and self.facts.state_dir and session.session_id
+        if not knows or peer_of(session.key) is not None:
+            return tail
+        assert self.facts.state_dir
+        assert session.session_id
+        end = self.host.transcript_end(self.facts.state_dir, session.agent_id, session.session_id)
+        return tail if end is None else replace(tail, asked=with_chats(tail.asked, end, accounts))
+
+    async def _history(self, session: Session, limit: int) -> TranscriptTail:
+        payload = await self.ask("chat.history", {"sessionKey": session.key, "limit": limit})
+        return read_tail(payload, wraps_prompts=self.facts.capabilities.wraps_prompts)
+
+    async def _tail(self, session: Session) -> TranscriptTail:
+        tail = await self._history(session, HISTORY_SHORT)
+        if tail.request is None and tail.kind not in (TailKind.EMPTY, TailKind.ANSWERED):
+            tail = await self._history(session, HISTORY_LONG)
+        if tail.kind is not TailKind.STOPPED or tail.was_stopped_by_request:
+            self.timed_out.pop(session.key, None)
+            return tail
+        if self._hit_limit(session):
+            self.timed_out[session.key] = tail.fingerprint
+        if self.timed_out.get(session.key) != tail.fingerprint:
+            return tail
+        return replace(tail, kind=TailKind.TIMED_OUT)
+
+    def _hit_limit(self, session: Session) -> bool:
+        if self._run_limit is None or session.started_at is None:
+            return False
+        limit = session.started_at + self._run_limit
+        written = self._transcript_written_at(session)
+        if written is not None and written + FILE_TIME_GRAIN < limit:
+            return False  # it was over before, whatever touched its row since
+        if written is not None and written < limit + FILE_SLACK:
+            return True
+        return session.updated_at is not None and limit <= session.updated_at < limit + TIMEOUT_SLACK
+
+    def _transcript_written_at(self, session: Session) -> datetime | None:
+        if not self.facts.state_dir or not session.session_id:
+            return None
+        return self.host.transcript_written_at(self.facts.state_dir, session.agent_id, session.session_id)
+
+    async def _waiting_lists(self) -> Waiting:
+        """Asked for once per list of sessions, however many suspects there are, and whatever came of it."""
+        if self._waiting is None:
+            lists, problems = Waiting({}), list[str]()
+            with _noting(problems, "pending approvals and questions"):
+                lists = await self._ask_waiting_lists()
+            self._waiting = replace(lists, problems=(*problems, *lists.problems))
+        return self._waiting
+
+    async def _ask_waiting_lists(self) -> Waiting:
+        offered = {method: scope for method, scope in (APPROVALS | QUESTIONS).items() if method in self.facts.methods}
+        if not offered:
+            return Waiting({})
+        admin = self.as_admin() if self._may_be_admin else None
+        if admin is not None:
+            try:
+                async with admin as ask:
+                    return await ask_for([*offered], ask)
+            except (errors.ScopeRefused, errors.PairingRequired):
+                # As where admin was never granted. Seen on 2026.5.18: once a deed as CLI had this device paired with fewer
+                # scopes, each further sign-in as admin leaves a request for approval behind.
+                self._may_be_admin = False
+        return await ask_for([method for method, scope in offered.items() if scope in self.facts.scopes], self.ask)
+
+    async def _cron_run_ended(self, session: Session) -> str | None:
+        job = cron_job_of(session.key)
+        if job is None or "cron.runs" not in self.facts.methods:
+            return None
+        return cron_run_ended(await self.ask("cron.runs", {"id": job, "limit": CRON_RUNS_LOOKED_AT}), session)
+
+
+def _people_in(tail: TranscriptTail) -> list[Sender]:
+    return [one for one in distinct_senders(tail.asked) if one.kind is SenderKind.PERSON and one.id is not None]
+
+
+def _numbers(answer: _Counts) -> dict[str, float]:
+    """Sums of these stay numbers: what is no count of anything is left out."""
+    return {
+        name: value
+        for name, value in answer.counts.items()
+        if isinstance(value, int | float) and abs(value) <= _MOST_COUNTED
+    }
+
+
+class _noting(AbstractContextManager[None]):  # noqa: N801 - reads as a verb at its use
+    """Turn a failed look into one line of ``problems``; connection loss still ends the pass."""
+
+    def __init__(self, problems: list[str], what: str) -> None:
+        self._problems, self._what = problems, what
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, _trace: object) -> bool:
+        if isinstance(problem, errors.GatewayClosed | errors.GatewayUnresponsive | errors.GatewayDraining):
+            return False
+        if isinstance(problem, errors.GatewayError):
+            self._problems.append(f"{self._what}: {problem}")
+            return True
+        return False

@@ -1,0 +1,1 @@
+"""One connection to one gateway: dialled, signed in, requests matched to answers, refusals as typed errors."""

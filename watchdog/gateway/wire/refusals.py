@@ -1,0 +1,131 @@
+"""A gateway's refusals as typed errors, each with the way out. Codes measured on 2026.3.24 to 2026.9.6."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TypeGuard
+
+from watchdog.gateway.wire.protocol import WireError
+from watchdog.gateway.wire.timestamps import span_ms
+from watchdog.service import errors
+
+FindCommand = Callable[[], str | None]
+"""Finds the command that runs OpenClaw's CLI for a gateway on this machine; None: not known."""
+_CLIP = 160
+_REQUEST_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}")
+"""What may stand in a command that a person is to type: no option, and nothing that a shell takes for its own."""
+
+
+def refusal(
+    name: str, method: str, error: WireError, *, scopes: str = "", openclaw: FindCommand = lambda: None
+) -> errors.GatewayError:
+    """The error for a refused ``method`` on the gateway called ``name``.
+
+    ``openclaw`` is asked only where a person needs the command.
+    """
+    detail_code = error.detail("code") or ""
+    said, code = clip(error.message), clip(error.code)
+    if method == "connect":
+        return _sign_in(name, error, detail_code, scopes, openclaw)
+    if error.code == "UNAVAILABLE" and (away := _unavailable(name, error)) is not None:
+        return away
+    if detail_code == "MISSING_SCOPE" or said.startswith("missing scope"):
+        scope = clip(error.detail("missingScope") or "") or said.removeprefix("missing scope:").strip()
+        return errors.ScopeRefused(
+            f"{name}: {method} needs the scope {scope}, which this sign-in was not granted; "
+            "run `openclaw-watchdog doctor` to see which step needs it and why.",
+            scope,
+        )
+    if said.startswith("unknown method"):
+        return errors.UnknownMethod(f"{name}: this gateway has no method {method}.")
+    return errors.RequestRefused(
+        f"{name}: {method} was refused: {code}: {said}",
+        code=code,
+        detail=said,
+        retryable=bool(error.retryable) or error.code == "UNAVAILABLE",
+    )
+
+
+def _sign_in(name: str, error: WireError, detail_code: str, scopes: str, openclaw: FindCommand) -> errors.GatewayError:
+    said = error.message.lower()
+    if error.code == "UNAVAILABLE" and (away := _unavailable(name, error)) is not None:
+        return away
+    if detail_code == "PROTOCOL_MISMATCH" or "protocol mismatch" in said:
+        return errors.ProtocolMismatch(
+            f"{name}: the gateway speaks none of our protocol versions (3 and 4); update openclaw-watchdog."
+        )
+    if detail_code in ("RATE_LIMITED", "AUTH_RATE_LIMITED") or "rate limit" in said or "too many" in said:
+        wait_ms = span_ms(error.retry_after_ms)
+        after = wait_ms / 1000 if wait_ms else None
+        wait = f"; it wants {after:.0f} s of quiet" if after else ""
+        return errors.RateLimited(
+            f"{name}: too many failed sign-ins from this machine{wait}; correct the token, then wait.", after
+        )
+    if detail_code == "AUTH_SCOPE_MISMATCH" or "scope mismatch" in said:
+        return errors.ScopeRefused(
+            f"{name}: this device's token does not cover the scopes {scopes}; approve them with "
+            "`openclaw devices approve`, or set gateways[].token to the gateway's shared token."
+        )
+    if detail_code in ("PAIRING_REQUIRED", "DEVICE_NOT_APPROVED") or "pairing required" in said:
+        return _approval_wanted(name, error, openclaw)
+    if error.code == "NOT_PAIRED" and detail_code != "DEVICE_IDENTITY_REQUIRED":
+        return errors.PairingRequired(
+            f"{name}: this device is not paired with the gateway: run `openclaw devices approve` on the gateway's "
+            "machine, or set gateways[].token to its shared token."
+        )
+    if "AUTH" in detail_code or "unauthorized" in said or error.code in ("UNAUTHORIZED", "NOT_PAIRED"):
+        missing = detail_code in ("AUTH_TOKEN_MISSING", "AUTH_PASSWORD_MISSING", "DEVICE_IDENTITY_REQUIRED")
+        what = "a token is missing" if missing else "the token or password is wrong"
+        return errors.AuthenticationRefused(
+            f"{name}: sign-in refused, {what}: set gateways[].token (or token_file, password) to the gateway's "
+            "own gateway.auth value."
+        )
+    return errors.RequestRefused(
+        f"{name}: sign-in refused: {clip(error.code)}: {clip(error.message)}",
+        code=clip(error.code),
+        detail=clip(error.message),
+    )
+
+
+def _approval_wanted(name: str, error: WireError, find_openclaw: FindCommand) -> errors.PairingRequired:
+    """Measured on all four versions: ``details`` names the request that waits, and why (``not-paired``,
+    ``scope-upgrade``); from 2026.5.18 on also ``approvedScopes``."""
+    request_id, openclaw = error.detail("requestId") or "", find_openclaw()
+    command = f"{openclaw or 'openclaw'} devices"
+    where = " on the gateway's machine" if openclaw is None else ""
+    way_out = (
+        f"run `{command} approve {request_id}`{where} (or the newer id that `{command} list` shows)"
+        if _REQUEST_ID.fullmatch(request_id)
+        else f"run `{command} list` and `{command} approve`{where}"
+    )
+    reason = error.detail("reason")
+    what = "the gateway wants this device approved first"
+    if reason == "scope-upgrade":
+        what = "the gateway wants more scopes approved for this device first"
+    approved = error.details.get("approvedScopes") if isinstance(error.details, dict) else None
+    return errors.PairingRequired(
+        f"{name}: {what}: {way_out}.",
+        reason=reason,
+        approved=frozenset(filter(_is_text, approved)) if isinstance(approved, list) else None,
+    )
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str)
+
+
+def _unavailable(name: str, error: WireError) -> errors.GatewayError | None:
+    """The gateway itself is away; None when only a part of it is (a chat app that cannot be reached says the same)."""
+    reason = error.detail("reason") or ""
+    if reason in ("gateway-restarting", "gateway-draining", "gateway-suspending") or "during gateway" in error.message:
+        return errors.GatewayDraining(f"{name}: the gateway is draining or restarting; waiting for it.")
+    if reason.startswith("startup") or "starting" in error.message:
+        return errors.GatewayStarting(f"{name}: the gateway is still starting; waiting for it.")
+    return None
+
+
+def clip(text: str) -> str:
+    """A gateway's words, short enough for a log line and on one line."""
+    flat = " ".join(text[: 10 * _CLIP].split())
+    return flat if len(flat) <= _CLIP else flat[: _CLIP - 1] + "…"

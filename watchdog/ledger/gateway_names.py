@@ -1,0 +1,93 @@
+"""Under which name a gateway's past is kept: what happens when it gets another one.
+
+A name is remembered with the place it led to (a digest of the address, see ``daemon.places``). A name that was never seen
+at a place that belonged to a name nobody watches any more is the same gateway, renamed: its incidents, budgets, pauses,
+quarantines, restarts and people's stops go on under the new name. Limit: who changes name and address at once starts
+afresh, but for the runs that were acted on and the runs that a person stopped (``incidents``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from watchdog.ledger import operator
+from watchdog.ledger.rows import to_ms
+from watchdog.ledger.sqlite import Transaction
+
+PROGRAM = "openclaw-watchdog"
+_WHY = "its gateway is watched under another name"
+
+
+def named(transaction: Transaction, places: Mapping[str, str], at: datetime) -> list[tuple[str, str]]:
+    """Remember who is watched where; returns what was renamed as (before, after)."""
+    known = {row["name"]: row["place"] for row in transaction.execute("SELECT name, place FROM gateway_places")}
+    renamed = [
+        (before, after)
+        for after, place in places.items()
+        if after not in known
+        for before, place_before in known.items()
+        if place_before == place and before not in places
+    ]
+    for before, after in renamed:
+        taken_over(transaction, before, after, at)
+        transaction.execute("DELETE FROM gateway_places WHERE name = ?", before)
+    for name, place in places.items():
+        if known.get(name) != place:
+            transaction.execute(
+                "INSERT INTO gateway_places (name, place) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET place = excluded.place",
+                name,
+                place,
+            )
+    return renamed
+
+
+def taken_over(transaction: Transaction, before: str, after: str, at: datetime) -> None:
+    """Everything that is kept under ``before`` is ``after``'s from now on, but for messages, whose text has the name of then.
+    Of two open incidents of one session the one that has sent something stays: what comes next on its run is up to it."""
+    now = to_ms(at)
+    for session, mine, yours in transaction.execute(
+        """
+        SELECT mine.session, mine.id, yours.id FROM incidents mine JOIN incidents yours ON yours.session = mine.session
+        WHERE mine.gateway = ? AND yours.gateway = ? AND mine.closed_at IS NULL AND yours.closed_at IS NULL
+        """,
+        before,
+        after,
+    ).fetchall():
+        over = yours if _has_sent(transaction, mine) and not _has_sent(transaction, yours) else mine
+        transaction.execute("UPDATE incidents SET outcome = 'cleared', closed_at = ? WHERE id = ?", now, over)
+        operator.audit(transaction, at, PROGRAM, "merge", f"session {session}: incident {over}, {_WHY}")
+    transaction.execute("UPDATE incidents SET gateway = ? WHERE gateway = ?", after, before)
+    transaction.execute(
+        """
+        UPDATE quarantines SET released_at = :now, released_by = :who, released_why = :why
+        WHERE gateway = :before AND released_at IS NULL
+          AND session IN (SELECT session FROM quarantines WHERE gateway = :after AND released_at IS NULL)
+        """,
+        now=now,
+        who=PROGRAM,
+        why=_WHY,
+        before=before,
+        after=after,
+    )
+    transaction.execute("UPDATE quarantines SET gateway = ? WHERE gateway = ?", after, before)
+    transaction.execute("UPDATE pauses SET gateway = ? WHERE gateway = ?", after, before)
+    transaction.execute(
+        """
+        UPDATE gateway_restarts SET outcome = 'failed', settled_at = :now
+        WHERE gateway = :before AND outcome IS NULL
+          AND EXISTS (SELECT 1 FROM gateway_restarts WHERE gateway = :after AND outcome IS NULL)
+        """,
+        now=now,
+        before=before,
+        after=after,
+    )
+    transaction.execute("UPDATE gateway_restarts SET gateway = ? WHERE gateway = ?", after, before)
+    transaction.execute("UPDATE OR IGNORE stops SET gateway = ? WHERE gateway = ?", after, before)
+    transaction.execute("DELETE FROM stops WHERE gateway = ?", before)  # known under both names
+    operator.audit(transaction, at, PROGRAM, "rename", f"gateway {before} is {after} now")
+
+
+def _has_sent(transaction: Transaction, incident: str) -> bool:
+    sent = "SELECT 1 FROM attempts WHERE incident = ? AND started_at IS NOT NULL AND state <> 'refused'"
+    return transaction.one(sent, incident) is not None

@@ -1,0 +1,332 @@
+"""Incidents and the life of their attempts, as SQL.
+
+Invariants: an attempt changes state only by a statement that names the states it may come from (``recovery.LIFE``), and
+only if that statement changed exactly one row. A claim further needs its incident open and no other attempt of it in
+flight, so that two programs that planned for one session at once do not both act.
+
+A claim also goes by the run it is for (session key, session id, start), whatever its gateway is called: two sections may
+lead to one gateway, and a gateway may be given another name. Session ids are random, so the same run under two names is
+the same deed. What holds a run, see ``_HOLDS``. A later rung of the same incident, a run begun later, and a run whose
+deeds a person forgave (``release``) are not held.
+
+Limit: these guards see one ledger; another watchdog's ledger is seen through the session, and through the idempotency key
+that both give to the same deed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+
+from watchdog.core.model import ReplyAddress
+from watchdog.core.policy import Step
+from watchdog.core.recovery import IN_FLIGHT, LIFE, Attempt, AttemptState
+from watchdog.core.tracking import RunIdentity
+from watchdog.ledger.errors import LedgerRefused
+from watchdog.ledger.rows import (
+    address_to_json,
+    attempt_of,
+    identity_to_json,
+    incident_of,
+    stop_of,
+    to_ms,
+    to_ms_or_none,
+)
+from watchdog.ledger.sqlite import Transaction
+from watchdog.service.ledger import Incident, Outcome, Stop
+
+FOUND_STARTED = "FoundStartedAtStartUp"
+FOUND_PLANNED = "FoundPlannedAtStartUp"
+RUN_HELD_FOR = timedelta(hours=6)
+"""How long a deed under one name of a gateway holds its run under any other: long past every proof and back-off of the
+ladder that it belongs to. For ever would be too long, because nobody may be watching that name any more."""
+
+_HOLDS = """
+    other.run = :run AND other.incident <> :incident
+    AND (other.state IN ('started', 'indeterminate') AND (:gateway = their.gateway OR other.started_at > :held_since)
+         OR other.forgiven_at IS NULL AND other.state = 'succeeded' AND other.step <> 'abort'
+         OR other.forgiven_at IS NULL AND other.state = 'ineffective' AND :gateway <> their.gateway
+            AND other.started_at > :held_since)
+"""
+"""An attempt (``other``, of the incident ``their``) that keeps every other incident from acting on its run: one in flight, one
+that helped (an abort helps nobody yet), and under another name also one that did not: what comes next is up to that name's
+incident. Within one name that one is over; whoever tries again was asked to."""
+
+
+def opened(
+    transaction: Transaction, gateway: str, session: str, session_id: str | None, reason: str, at: datetime
+) -> tuple[Incident, bool]:
+    """The session's open incident, and whether it is new."""
+    found = select(
+        transaction, "closed_at IS NULL AND gateway = :gateway AND session = :session", gateway=gateway, session=session
+    )
+    if found:
+        return found[0], False
+    incident_id = _next_id(transaction, at)
+    transaction.execute(
+        "INSERT INTO incidents (id, gateway, session, session_id, opened_at, verdict_reason) VALUES (?, ?, ?, ?, ?, ?)",
+        incident_id,
+        gateway,
+        session,
+        session_id,
+        to_ms(at),
+        reason,
+    )
+    return select(transaction, "id = :id", id=incident_id)[0], True
+
+
+def _next_id(transaction: Transaction, at: datetime) -> str:
+    """``i20261120-0007-3fa9``: day (UTC), the how-manieth of that day in this ledger, and which ledger."""
+    day = f"{at.astimezone(UTC):%Y%m%d}"
+    transaction.execute(
+        "INSERT INTO incident_days (day, last) VALUES (?, 1) ON CONFLICT (day) DO UPDATE SET last = last + 1", day
+    )
+    row = transaction.execute(
+        "SELECT last, substr(ledger_id, 1, 4) FROM incident_days, meta WHERE day = ?", day
+    ).fetchone()
+    return f"i{day}-{row[0]:04d}-{row[1]}"
+
+
+def closed(transaction: Transaction, incident_id: str, outcome: Outcome, at: datetime) -> bool:
+    if outcome is Outcome.OPEN:
+        raise LedgerRefused(f"Incident {incident_id} cannot be closed as open; this is a bug, please report it.")
+    is_finer = outcome in (Outcome.UNDELIVERED, Outcome.ENDED, Outcome.FAILED)
+    return transaction.changes_one(
+        "UPDATE incidents SET outcome = ?, ending = ?, closed_at = ? WHERE id = ? AND closed_at IS NULL",
+        Outcome.CLEARED if is_finer else outcome,
+        outcome if is_finer else None,
+        to_ms(at),
+        incident_id,
+    )
+
+
+def select(
+    transaction: Transaction, where: str, *, newest_first: bool = False, **named: str | int | None
+) -> list[Incident]:
+    """Incidents with their attempts. ``where`` is SQL of ours over ``incidents``, its values are in ``named``."""
+    order = "opened_at DESC, rowid DESC" if newest_first else "opened_at, rowid"
+    rows = transaction.execute(f"SELECT * FROM incidents WHERE {where} ORDER BY {order}", **named).fetchall()  # noqa: S608
+    attempts: dict[str, list[Attempt]] = defaultdict(list)
+    for row in transaction.execute(
+        f"SELECT * FROM attempts WHERE incident IN (SELECT id FROM incidents WHERE {where}) ORDER BY incident, number",  # noqa: S608
+        **named,
+    ):
+        attempts[row["incident"]].append(attempt_of(row))
+    return [incident_of(row, attempts[row["id"]]) for row in rows]
+
+
+def planned(
+    transaction: Transaction,
+    incident_id: str,
+    step: Step,
+    at: datetime,
+    before: RunIdentity | None,
+    before_tail: str | None,
+    address: ReplyAddress | None = None,
+) -> Attempt:
+    incident = transaction.one("SELECT session, closed_at FROM incidents WHERE id = ?", incident_id)
+    if incident is None or incident["closed_at"] is not None:
+        raise LedgerRefused(
+            f"Incident {incident_id} is {'unknown to this ledger' if incident is None else 'closed'}; "
+            "nothing can be planned for it, look at the session again."
+        )
+    row = transaction.execute("SELECT coalesce(max(number), 0) + 1 FROM attempts WHERE incident = ?", incident_id)
+    number = int(row.fetchone()[0])
+    run = run_digest(incident["session"], before)
+    cursor = transaction.execute(
+        """
+        INSERT INTO attempts
+            (incident, number, step, idempotency_key, planned_at, before, before_tail, address, run)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+        """,
+        incident_id,
+        number,
+        step,
+        f"ocw-{incident_id}-{number}" if run is None else _idempotency_key(transaction, run),
+        to_ms(at),
+        identity_to_json(before),
+        before_tail,
+        address_to_json(address),
+        run,
+    )
+    return attempt_of(transaction.execute("SELECT * FROM attempts WHERE id = ?", cursor.lastrowid).fetchone())
+
+
+def run_digest(session: str, run: RunIdentity | None) -> str | None:
+    """Which run of which conversation, without the name of its gateway. None: the run is not known."""
+    if run is None:
+        return None
+    named = "\n".join((session, run.session_id or "", "" if run.started_at is None else str(to_ms(run.started_at))))
+    return hashlib.blake2s(named.encode("utf-8", "replace"), digest_size=10).hexdigest()
+
+
+def _idempotency_key(transaction: Transaction, run: str) -> str:
+    """What two watchdogs with two ledgers call the same deed, so that the gateway does it once: the run it is about, and
+    how many deeds there were on it before. Gateways answer a key that they know with what they said first (measured on
+    2026.3.24 to 2026.9.6). An intent that was never sent has given its key back, see ``_NEVER_SENT``."""
+    stem = f"ocw-{run}-"
+    last = transaction.execute(
+        """
+        SELECT coalesce(max(CAST(substr(idempotency_key, length(?) + 1) AS INTEGER)), 0) FROM attempts
+        WHERE idempotency_key BETWEEN ? AND ? || ':'
+        """,
+        stem,
+        stem,
+        stem,
+    )
+    return f"{stem}{int(last.fetchone()[0]) + 1}"
+
+
+_NEVER_SENT = "'unsent-' || id || '-' || idempotency_key"
+"""What a planned attempt that is abandoned is called from then on: another watchdog's ledger counts only what was sent, and
+both must go on to call the same deed the same."""
+
+
+def claimed(transaction: Transaction, attempt_id: int, at: datetime) -> bool:
+    mine = transaction.one(
+        "SELECT a.incident, a.run, i.gateway FROM attempts a JOIN incidents i ON i.id = a.incident WHERE a.id = ?",
+        attempt_id,
+    )
+    if mine is None or _holder(transaction, mine["incident"], mine["gateway"], mine["run"], at) is not None:
+        return False
+    return transaction.changes_one(
+        """
+        UPDATE attempts SET state = 'started', started_at = ?, is_charged = 1
+        WHERE id = ? AND state = 'planned'
+          AND EXISTS (SELECT 1 FROM incidents i WHERE i.id = attempts.incident AND i.closed_at IS NULL)
+          AND NOT EXISTS (SELECT 1 FROM attempts other
+                          WHERE other.incident = attempts.incident AND other.state IN ('started', 'indeterminate'))
+        """,
+        to_ms(at),
+        attempt_id,
+    )
+
+
+def holder(transaction: Transaction, incident_id: str, run: RunIdentity, at: datetime) -> Incident | None:
+    """The other incident that holds this run (``_HOLDS``)."""
+    mine = transaction.one("SELECT session, gateway FROM incidents WHERE id = ?", incident_id)
+    if mine is None:
+        return None
+    held_by = _holder(transaction, incident_id, mine["gateway"], run_digest(mine["session"], run), at)
+    return select(transaction, "id = :id", id=held_by)[0] if held_by is not None else None
+
+
+def _holder(transaction: Transaction, incident_id: str, gateway: str, run: str | None, at: datetime) -> str | None:
+    row = transaction.execute(
+        f"SELECT their.id FROM attempts other JOIN incidents their ON their.id = other.incident WHERE {_HOLDS}"  # noqa: S608
+        " ORDER BY other.started_at DESC",
+        run=run,
+        incident=incident_id,
+        gateway=gateway,
+        held_since=to_ms(at - RUN_HELD_FOR),
+    ).fetchone()
+    return None if row is None else str(row["id"])
+
+
+def settled(
+    transaction: Transaction,
+    attempt_id: int,
+    to: AttemptState,
+    at: datetime,
+    reason: str,
+    verified_by: str | None,
+    is_retryable: bool,
+) -> bool:
+    if to is AttemptState.STARTED:
+        return False  # only a claim starts, because only a claim charges
+    sources = [state for state, following in LIFE.items() if to in following]
+    if not sources:
+        return False
+    return transaction.changes_one(
+        f"""
+        UPDATE attempts SET state = ?, settled_at = ?, reason = ?, verified_by = coalesce(?, verified_by),
+            is_retryable = ?, is_charged = CASE WHEN ? THEN 0 ELSE is_charged END,
+            idempotency_key = CASE state WHEN 'planned' THEN {_NEVER_SENT} ELSE idempotency_key END
+        WHERE id = ? AND state IN ({", ".join("?" * len(sources))})
+        """,  # noqa: S608 - question marks only
+        to,
+        to_ms(at) if to not in LIFE else None,
+        reason,
+        verified_by,
+        int(is_retryable),
+        int(to is AttemptState.REFUSED),
+        attempt_id,
+        *sources,
+    )
+
+
+def settled_at_start_up(transaction: Transaction, at: datetime) -> list[Attempt]:
+    transaction.execute(
+        f"UPDATE attempts SET state = 'abandoned', settled_at = ?, reason = ?, idempotency_key = {_NEVER_SENT}"  # noqa: S608
+        " WHERE state = 'planned'",
+        to_ms(at),
+        FOUND_PLANNED,
+    )
+    transaction.execute(
+        "UPDATE attempts SET state = 'indeterminate', reason = ? WHERE state = 'started'", FOUND_STARTED
+    )
+    rows = transaction.execute("SELECT * FROM attempts WHERE state = 'indeterminate' ORDER BY id")
+    return [attempt_of(row) for row in rows]
+
+
+def in_flight(transaction: Transaction, gateway: str) -> list[tuple[Incident, Attempt]]:
+    """Oldest claim first; those of closed incidents too, somebody has to settle them."""
+    incidents = select(
+        transaction,
+        "gateway = :gateway AND id IN (SELECT incident FROM attempts WHERE state IN ('started', 'indeterminate'))",
+        gateway=gateway,
+    )
+    pairs = [
+        (incident, attempt) for incident in incidents for attempt in incident.attempts if attempt.state in IN_FLIGHT
+    ]
+    return sorted(pairs, key=lambda pair: pair[1].id)
+
+
+def charges(transaction: Transaction, gateway: str, since: datetime, session: str | None) -> int:
+    row = transaction.execute(
+        """
+        SELECT count(*) FROM attempts a JOIN incidents i ON i.id = a.incident
+        WHERE a.is_charged = 1 AND a.forgiven_at IS NULL AND a.started_at >= :since
+          AND i.gateway = :gateway AND (:session IS NULL OR i.session = :session)
+        """,
+        since=to_ms(since),
+        gateway=gateway,
+        session=session,
+    )
+    return int(row.fetchone()[0])
+
+
+def note_stop(transaction: Transaction, stop: Stop) -> bool:
+    return transaction.changes_one(
+        "INSERT INTO stops (gateway, session, session_id, started_at, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        stop.gateway,
+        stop.session,
+        stop.session_id,
+        to_ms_or_none(stop.started_at),
+        to_ms(stop.at),
+    )
+
+
+def stops(transaction: Transaction, gateway: str) -> list[Stop]:
+    """Of this gateway, and of conversations that have an id, which no other gateway gives: those under any name."""
+    rows = transaction.execute("SELECT * FROM stops WHERE gateway = ? OR session_id IS NOT NULL ORDER BY id", gateway)
+    return [stop_of(row) for row in rows]
+
+
+def prune_stops(transaction: Transaction, before: datetime) -> int:
+    return transaction.execute("DELETE FROM stops WHERE at < ?", to_ms(before)).rowcount
+
+
+def prune(transaction: Transaction, before: datetime) -> int:
+    """Drop incidents closed before, with their attempts and notes. One that a quarantine names, or with an attempt
+    not yet settled, is an open matter."""
+    return transaction.execute(
+        """
+        DELETE FROM incidents
+        WHERE closed_at < ?
+          AND id NOT IN (SELECT incident FROM quarantines WHERE released_at IS NULL AND incident IS NOT NULL)
+          AND id NOT IN (SELECT incident FROM attempts WHERE state IN ('planned', 'started', 'indeterminate'))
+        """,
+        to_ms(before),
+    ).rowcount

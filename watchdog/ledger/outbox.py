@@ -1,0 +1,145 @@
+"""The outbox: messages owed to people, and how their delivery to each target went.
+
+Invariant: a message once committed is due at every target known then, until that target confirmed it or it was given up;
+being marked twice changes nothing. Limit: at least once, not exactly once; a crash between delivery and mark delivers
+again. A target met for the first time is owed the messages of the last day only, not the whole past.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from watchdog.ledger.rows import owed_of, to_ms, to_ms_or_none
+from watchdog.ledger.sqlite import Transaction
+from watchdog.service.ledger import Message, OwedMessage
+
+GIVE_UP_AFTER = timedelta(days=1)
+"""How long a message stays worth delivering; also how long a given-up one stays in sight."""
+
+LONGEST_ERROR = 300
+
+_OWED_COLUMNS = """
+    m.id, m.kind, m.gateway, m.title, m.body, m.dedupe_key, m.session, m.incident, m.created_at,
+    d.tries, d.next_try_at, d.last_error
+"""
+
+
+def owe(transaction: Transaction, messages: Sequence[Message], at: datetime) -> int:
+    """Write them; a dedupe key already known is left out. Returns how many were new."""
+    return sum(
+        transaction.execute(
+            """
+            INSERT INTO messages (dedupe_key, kind, gateway, title, body, session, incident, created_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (dedupe_key) DO NOTHING
+            """,
+            message.dedupe_key,
+            message.kind,
+            message.gateway,
+            message.title,
+            message.body,
+            message.session,
+            message.incident,
+            to_ms(at),
+        ).rowcount
+        for message in messages
+    )
+
+
+def owed_since(transaction: Transaction, target: str) -> int | None:
+    """Since when (epoch ms) messages are owed to a target; None: never heard of it."""
+    row = transaction.one("SELECT owed_since FROM targets WHERE name = ?", target)
+    return None if row is None else int(row[0])
+
+
+def meet_target(transaction: Transaction, target: str, at: datetime) -> None:
+    transaction.execute(
+        "INSERT INTO targets (name, owed_since) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
+        target,
+        to_ms(at - GIVE_UP_AFTER),
+    )
+
+
+def due(transaction: Transaction, target: str, since_ms: int, at: datetime, limit: int) -> list[OwedMessage]:
+    rows = transaction.execute(
+        f"""
+        SELECT {_OWED_COLUMNS}
+        FROM messages m LEFT JOIN deliveries d ON d.message = m.id AND d.target = ?
+        WHERE m.created_at >= ? AND d.delivered_at IS NULL AND d.given_up_at IS NULL
+          AND (d.next_try_at IS NULL OR d.next_try_at <= ?)
+        ORDER BY m.id LIMIT ?
+        """,  # noqa: S608 - the columns are ours
+        target,
+        since_ms,
+        to_ms(at),
+        limit,
+    )
+    return [owed_of(row) for row in rows]
+
+
+def mark_delivered(transaction: Transaction, message_id: int, target: str, at: datetime) -> None:
+    transaction.execute(
+        """
+        INSERT INTO deliveries (message, target, tries, last_tried_at, delivered_at)
+        SELECT id, ?, 1, ?, ? FROM messages WHERE id = ?
+        ON CONFLICT (message, target) DO UPDATE SET
+            tries = tries + 1, last_tried_at = excluded.last_tried_at, delivered_at = excluded.delivered_at,
+            next_try_at = NULL, given_up_at = NULL
+        WHERE delivered_at IS NULL
+        """,
+        target,
+        to_ms(at),
+        to_ms(at),
+        message_id,
+    )
+
+
+def mark_failed(
+    transaction: Transaction, message_id: int, target: str, at: datetime, error: str, next_try_at: datetime | None
+) -> None:
+    """Never takes back a delivery."""
+    transaction.execute(
+        """
+        INSERT INTO deliveries (message, target, tries, last_tried_at, next_try_at, last_error, given_up_at)
+        SELECT id, ?, 1, ?, ?, ?, ? FROM messages WHERE id = ?
+        ON CONFLICT (message, target) DO UPDATE SET
+            tries = tries + 1, last_tried_at = excluded.last_tried_at, next_try_at = excluded.next_try_at,
+            last_error = excluded.last_error, given_up_at = excluded.given_up_at
+        WHERE delivered_at IS NULL
+        """,
+        target,
+        to_ms(at),
+        to_ms_or_none(next_try_at),
+        error[:LONGEST_ERROR],
+        to_ms(at) if next_try_at is None else None,
+        message_id,
+    )
+
+
+def undelivered(transaction: Transaction, at: datetime) -> list[tuple[str, OwedMessage]]:
+    rows = transaction.execute(
+        f"""
+        SELECT d.target, {_OWED_COLUMNS}
+        FROM deliveries d JOIN messages m ON m.id = d.message
+        WHERE d.delivered_at IS NULL AND (d.given_up_at IS NULL OR d.given_up_at >= ?)
+        ORDER BY m.id, d.target
+        """,  # noqa: S608 - the columns are ours
+        to_ms(at - GIVE_UP_AFTER),
+    )
+    return [(row["target"], owed_of(row)) for row in rows]
+
+
+def prune(transaction: Transaction, before: datetime) -> int:
+    """Drop messages of before that nobody waits for. Those of incidents still kept stay: their keys prevent repeats."""
+    return transaction.execute(
+        """
+        DELETE FROM messages
+        WHERE created_at < ?
+          AND (incident IS NULL OR incident NOT IN (SELECT id FROM incidents))
+          AND (created_at < ? OR NOT EXISTS (
+              SELECT 1 FROM targets t LEFT JOIN deliveries d ON d.message = messages.id AND d.target = t.name
+              WHERE t.owed_since <= messages.created_at AND d.delivered_at IS NULL AND d.given_up_at IS NULL))
+        """,
+        to_ms(before),
+        to_ms(before - GIVE_UP_AFTER),
+    ).rowcount

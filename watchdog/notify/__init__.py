@@ -1,0 +1,1 @@
+"""Delivery of what the outbox owes to people, and the sign of life to an outside monitor."""

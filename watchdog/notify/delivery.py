@@ -1,0 +1,377 @@
+"""Messages out of the outbox and to their targets, at least once; and the sign of life to an outside monitor.
+
+What this can get wrong: a message may arrive twice (sent, then killed before that was written down), never not at all
+without being tried for a day and shown in ``status``. Each target is served on its own, one message after the other; a
+slow or dead one holds up nobody else. When a target itself is at fault, everything owed to it waits together, so that it
+comes as one digest once the target is back. Nothing here goes through a watched gateway, and no target's URL is ever told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from random import Random
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
+
+from watchdog.core.model import Moment
+from watchdog.core.printable import unaddressed
+from watchdog.notify.senders import (
+    HTTP_TIMEOUT,
+    USER_AGENT,
+    DeliveryFailed,
+    MessageSender,
+    http_problem,
+    sender_for,
+    service_of,
+)
+from watchdog.service import descriptors
+from watchdog.service.announcements import digest
+from watchdog.service.errors import LedgerError, WatchdogError
+from watchdog.service.events import Delivery, Event, Log
+from watchdog.service.ledger import Ledger, Message, MessageKind, OwedMessage
+from watchdog.service.ports import Clock, Meter
+from watchdog.service.redaction import Secrets
+
+if TYPE_CHECKING:
+    import httpx
+
+FIRST_WAIT = timedelta(seconds=30)
+LONGEST_WAIT = timedelta(hours=1)
+JITTER = 0.2
+GIVE_UP_AFTER = timedelta(days=1)
+FEWEST_TRIES = 3
+"""A host that was off for a day still tries this often before it gives a message up."""
+SEND_WITHIN = 20.0
+"""Seconds for one message to one target, whatever its library thinks."""
+DIGEST_ABOVE = 5
+ROUND_LIMIT = 200
+
+ALWAYS = frozenset({MessageKind.TEST, MessageKind.LEDGER, MessageKind.FLEET_BREAKER})
+"""Told to every target: each says that the watchdog does not do what is expected of it."""
+GOES_WITH: Mapping[MessageKind, frozenset[MessageKind]] = {
+    MessageKind.CLEARED: frozenset({MessageKind.STUCK, MessageKind.RECOVERED}),
+    MessageKind.UNKNOWN: frozenset({MessageKind.STUCK}),
+    MessageKind.GATEWAY_UP: frozenset({MessageKind.GATEWAY_DOWN}),
+}
+"""Kinds that a target also gets when it asked for one of these: who is told of an outage is told of its end."""
+
+
+class TargetRefused(WatchdogError):
+    """A notification target that must not be used, as it is configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where messages go. ``name`` is stable and says nothing secret; ``on`` None: every kind."""
+
+    name: str
+    url: str = field(repr=False)
+    on: frozenset[MessageKind] | None = None
+
+    def wants(self, kind: MessageKind) -> bool:
+        if self.on is None or kind in self.on or kind in ALWAYS:
+            return True
+        return bool(GOES_WITH.get(kind, frozenset()) & self.on)
+
+
+def targets_from(
+    entries: Iterable[tuple[str, Iterable[MessageKind] | None]], gateway_urls: Iterable[str] = ()
+) -> tuple[Target, ...]:
+    """Targets named after what they are and their place among their kind: ``webhook-1``, ``webhook-2``, ``discord-1``.
+
+    Raises ``TargetRefused`` for one that leads to a watched gateway: it would be silent just when it is needed."""
+    watched = {place for place in map(_place, gateway_urls) if place is not None}
+    counts: dict[str, int] = {}
+    found: list[Target] = []
+    for url, kinds in entries:
+        service = service_of(url)
+        counts[service] = counts.get(service, 0) + 1
+        name = f"{service}-{counts[service]}"
+        if _place(url) in watched:
+            raise TargetRefused(
+                f"notify target {name} is a watched gateway itself, which could not tell of its own outage; "
+                "take another way to be told."
+            )
+        found.append(Target(name, url, None if kinds is None else frozenset(kinds)))
+    return tuple(found)
+
+
+_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+
+
+def _place(url: str) -> tuple[str, int] | None:
+    try:
+        parts: SplitResult = urlsplit(url.strip().removeprefix("json+"))
+        host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    if not host or port is None:
+        return None
+    return ("localhost" if host in ("127.0.0.1", "::1", "0.0.0.0") else host, port)  # noqa: S104 - compared, not bound
+
+
+@dataclass(slots=True)
+class _TargetState:
+    """One target and what this process remembers about it; the ledger remembers the rest."""
+
+    target: Target
+    sender: MessageSender
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    failures: int = 0
+    rests_until: Moment | None = None
+    delivered: set[int] = field(default_factory=set)
+    """Sent, but the ledger could not take note: never sent again by this process."""
+    not_before: dict[int, Moment] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What goes out in one go: one message, or a digest of many."""
+
+    message: Message
+    owed: tuple[OwedMessage, ...]
+
+    @property
+    def parts(self) -> tuple[Message, ...]:
+        return tuple(item.message for item in self.owed) if len(self.owed) > 1 else ()
+
+
+class Notifier:
+    """Delivers what the outbox owes. Call ``deliver_due`` after every cycle, in a task of its own: no trouble with the
+    network, a target or the ledger makes it raise, but a slow target may keep it busy for a while."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        targets: Sequence[Target],
+        clock: Clock,
+        rng: Random,
+        log: Log,
+        meter: Meter,
+        *,
+        secrets: Secrets | None = None,
+        make_sender: Callable[[str], MessageSender] = sender_for,
+    ) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._rng = rng
+        self._log = log
+        self._meter = meter
+        self._secrets = secrets if secrets is not None else Secrets()
+        self._targets = [_TargetState(target, make_sender(target.url)) for target in targets]
+        for target in targets:
+            self._secrets.add_url(target.url)
+
+    async def deliver_due(self, now: Moment) -> None:
+        """One round: to every target at once, what is due to it. A target still busy with the last round is left out."""
+        await asyncio.gather(*(self._round(state, now) for state in self._targets if not state.lock.locked()))
+
+    async def send_now(self, message: Message) -> dict[str, str | None]:
+        """Past the outbox, once, to every target that wants it: a test, or the news that the ledger cannot be written.
+
+        Answers with each target's problem, None where it went out."""
+        targets_state = [state for state in self._targets if state.target.wants(message.kind)]
+        outcomes = await asyncio.gather(*(self._send(state, _Batch(message, ())) for state in targets_state))
+        for outcome in outcomes:
+            self._meter.notification(Delivery.DELIVERED if outcome is None else Delivery.FAILED)
+        return {
+            state.target.name: None if outcome is None else str(outcome)
+            for state, outcome in zip(targets_state, outcomes, strict=True)
+        }
+
+    async def aclose(self) -> None:
+        for state in self._targets:
+            await state.sender.aclose()
+
+    # ------------------------------------------------------------ one target
+
+    async def _round(self, state: _TargetState, now: Moment) -> None:
+        async with state.lock:
+            if state.rests_until is not None and now < state.rests_until:
+                return
+            batches = _batches(self._owed(state, now))
+            for place, batch in enumerate(batches):
+                failed = await self._send(state, batch)
+                if failed is None:
+                    self._note_delivered(state, batch)
+                elif failed.is_messages_fault:
+                    self._note_failed(state, batch.owed, failed)
+                else:
+                    state.failures += 1
+                    together = tuple(item for rest in batches[place:] for item in rest.owed)
+                    state.rests_until = self._note_failed(state, together, failed)
+                    return
+
+    def _owed(self, state: _TargetState, now: Moment) -> list[OwedMessage]:
+        """What is due and wanted; what is not wanted, or was delivered before, is settled in passing."""
+        try:
+            due = self._ledger.due_messages(state.target.name, now.wall, ROUND_LIMIT)
+        except LedgerError:
+            return []  # the cycle tells of the ledger; what is owed stays owed
+        owed = []
+        for item in due:
+            if item.id in state.delivered or not state.target.wants(item.message.kind):
+                self._mark_delivered(state, item.id)
+            elif item.id not in state.not_before or now >= state.not_before[item.id]:
+                owed.append(item)
+        return owed
+
+    async def _send(self, state: _TargetState, batch: _Batch) -> DeliveryFailed | None:
+        message = self._fit_to_send(batch.message)
+        parts = [self._fit_to_send(part) for part in batch.parts]
+        try:
+            async with asyncio.timeout(SEND_WITHIN):
+                await state.sender.send(message, parts)
+        except DeliveryFailed as failed:
+            return failed
+        except TimeoutError:
+            return DeliveryFailed("it did not answer in time")
+        except Exception as surprise:  # noqa: BLE001 - a hundred services' plugins; their surprise is this target's failure
+            if descriptors.is_shortage(surprise):
+                return DeliveryFailed(descriptors.shortage())
+            return DeliveryFailed(f"sending failed ({type(surprise).__name__})")
+        return None
+
+    def _fit_to_send(self, message: Message) -> Message:
+        """Without secrets, and calling nobody: for every kind of target, and whoever wrote what stands in it."""
+        title, body = (unaddressed(self._secrets.scrub(text)) for text in (message.title, message.body))
+        return replace(message, title=" ".join(title.split("\n")), body=body)
+
+    # ------------------------------------------------------------ taking note
+
+    def _note_delivered(self, state: _TargetState, batch: _Batch) -> None:
+        state.failures, state.rests_until = 0, None
+        for item in batch.owed:
+            state.delivered.add(item.id)
+            state.not_before.pop(item.id, None)
+            self._mark_delivered(state, item.id)
+            self._meter.notification(Delivery.DELIVERED)
+        self._log.event(
+            Event.NOTIFICATION_DELIVERED,
+            gateway=batch.message.gateway or None,
+            session=batch.message.session,
+            incident=batch.message.incident,
+            target=state.target.name,
+            kind=batch.message.kind.value,
+            count=len(batch.owed),
+        )
+
+    def _mark_delivered(self, state: _TargetState, message_id: int) -> None:
+        try:
+            self._ledger.mark_delivered(message_id, state.target.name, self._clock.now().wall)
+        except LedgerError:
+            return  # stays in ``delivered``: noted later, not sent again
+        state.delivered.discard(message_id)
+
+    def _note_failed(self, state: _TargetState, owed: Sequence[OwedMessage], failed: DeliveryFailed) -> Moment:
+        """All of ``owed`` wait for the same moment, which is returned."""
+        now = self._clock.now()
+        rounds = min(item.tries for item in owed)
+        wait = self._wait(rounds if failed.is_messages_fault else max(rounds, state.failures - 1))
+        again = now.plus(wait)
+        lost = [item for item in owed if _is_hopeless(item, now.wall)]
+        for item in owed:
+            is_lost = item in lost
+            state.not_before[item.id] = again
+            try:
+                self._ledger.mark_failed(
+                    item.id, state.target.name, now.wall, str(failed), None if is_lost else again.wall
+                )
+            except LedgerError:
+                continue  # ``not_before`` keeps the wait
+            if is_lost:
+                state.not_before.pop(item.id, None)
+            self._meter.notification(Delivery.GIVEN_UP if is_lost else Delivery.FAILED)
+        self._log_failed(state, owed, lost, failed, wait)
+        return again
+
+    def _log_failed(
+        self,
+        state: _TargetState,
+        owed: Sequence[OwedMessage],
+        lost: Sequence[OwedMessage],
+        failed: DeliveryFailed,
+        wait: timedelta,
+    ) -> None:
+        name = state.target.name
+        if failed.is_messages_fault or state.failures == 1:
+            self._log.event(
+                Event.NOTIFICATION_FAILED, reason=str(failed), target=name, count=len(owed), next_try_in=wait
+            )
+        for item in lost:
+            self._log.event(
+                Event.NOTIFICATION_GIVEN_UP,
+                gateway=item.message.gateway or None,
+                session=item.message.session,
+                incident=item.message.incident,
+                reason=str(failed),
+                target=name,
+                kind=item.message.kind.value,
+                tries=item.tries + 1,
+            )
+
+    def _wait(self, rounds: int) -> timedelta:
+        base = min(FIRST_WAIT * (1 << min(rounds, 16)), LONGEST_WAIT)
+        return base * (1 + JITTER * self._rng.random())
+
+
+def _batches(owed: Sequence[OwedMessage]) -> list[_Batch]:
+    if len(owed) > DIGEST_ABOVE:
+        return [_Batch(digest([item.message for item in owed]), tuple(owed))]
+    return [_Batch(item.message, (item,)) for item in owed]
+
+
+def _is_hopeless(item: OwedMessage, at: datetime) -> bool:
+    return at - item.created_at >= GIVE_UP_AFTER and item.tries + 1 >= FEWEST_TRIES
+
+
+class Heartbeat:
+    """The dead-man ping: an outside monitor hears of every completed cycle, and calls when it stops hearing.
+
+    Never raises; a failure is logged once per streak."""
+
+    def __init__(self, url: str, log: Log, *, secrets: Secrets | None = None) -> None:
+        self._url = url
+        self._log = log
+        self._client: httpx.AsyncClient | None = None
+        self._failures = 0
+        if secrets is not None:
+            secrets.add_url(url)
+
+    async def ping(self) -> bool:
+        """True when the monitor took it."""
+        problem = await self._problem()
+        if problem is None:
+            if self._failures:
+                self._log.event(Event.HEARTBEAT_RESTORED, missed=self._failures)
+            self._failures = 0
+            return True
+        self._failures += 1
+        if self._failures == 1:
+            self._log.event(Event.HEARTBEAT_FAILED, reason=problem)
+        return False
+
+    async def _problem(self) -> str | None:
+        try:
+            import httpx
+
+            if self._client is None:
+                self._client = httpx.AsyncClient(
+                    timeout=HTTP_TIMEOUT, follow_redirects=True, headers={"user-agent": USER_AGENT}
+                )
+            async with asyncio.timeout(SEND_WITHIN):
+                async with self._client.stream("GET", self._url) as answer:
+                    pass  # its status is all that counts; a body may be endless
+        except TimeoutError:
+            return "it did not answer in time"
+        except Exception as error:  # noqa: BLE001 - its failures are many, an import without descriptors among them
+            return descriptors.shortage() if descriptors.is_shortage(error) else http_problem(error)
+        return None if answer.is_success else f"it answered {answer.status_code}"
+
+    async def aclose(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None

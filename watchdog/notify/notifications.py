@@ -1,0 +1,140 @@
+"""Delivery of owed messages and the sign of life to the outside, beside the passes and never in their way.
+
+Nothing here waits for a target but ``finish``, which says for how long: a round that a slow target keeps busy goes on beside
+the next ones, which leave that target out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+from watchdog.config import LoadedConfig, SecretError, resolve_secret
+from watchdog.core.model import Moment
+from watchdog.ledger.ledger import SqliteLedger
+from watchdog.notify.delivery import Heartbeat, Notifier, targets_from
+from watchdog.service.errors import LedgerError
+from watchdog.service.events import Event, Log
+from watchdog.service.ledger import Message, MessageKind
+from watchdog.service.ports import Clock, Meter
+from watchdog.service.redaction import Secrets
+
+ROUND_EVERY = timedelta(seconds=5)
+
+
+@dataclass(slots=True)
+class Notifications:
+    """Owns the notifier and the heartbeat of one configuration; ``configure`` replaces both."""
+
+    ledger: SqliteLedger
+    clock: Clock
+    log: Log
+    meter: Meter
+    secrets: Secrets
+    env: Mapping[str, str]
+    rng: Random
+    _notifier: Notifier | None = None
+    _heartbeat: Heartbeat | None = None
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _under_way: set[asyncio.Task[Any]] = field(default_factory=set)
+    _pinging: asyncio.Task[Any] | None = None
+    _in_force: object = None
+    """What notifier and heartbeat were made of."""
+
+    async def configure(self, loaded: LoadedConfig, gateway_urls: Iterable[str] = ()) -> None:
+        """Take the targets of a configuration. A secret that is not there leaves out its target, and says so.
+
+        Where nothing of it changed, what is being sent goes on; else it is cut, and comes again from the ledger."""
+        entries: list[tuple[str, Iterable[MessageKind] | None]] = []
+        for target in loaded.config.notify:
+            try:
+                url = resolve_secret(target, "url", self.env)
+            except SecretError as problem:
+                self.log.event(Event.NOTIFICATION_FAILED, reason=str(problem))
+                continue
+            if url is not None:
+                entries.append((url, tuple(MessageKind(event.value) for event in target.on)))
+        try:
+            ping = resolve_secret(loaded.config, "heartbeat_url", self.env)
+        except SecretError as problem:
+            self.log.event(Event.HEARTBEAT_FAILED, reason=str(problem))
+            ping = None
+        targets = targets_from(entries, gateway_urls)
+        if self._in_force == (targets, ping):
+            return
+        await self.close()
+        self._notifier = Notifier(
+            self.ledger,
+            targets,
+            self.clock,
+            self.rng,
+            self.log,
+            self.meter,
+            secrets=self.secrets,
+        )
+        self._heartbeat = Heartbeat(ping, self.log, secrets=self.secrets) if ping is not None else None
+        self._in_force = (targets, ping)
+
+    async def run(self) -> None:
+        """Deliver what is due, round after round, until cancelled."""
+        while True:
+            for task in [one for one in self._under_way if one.done()]:
+                self._under_way.discard(task)
+                task.result()  # a defect ends the daemon loudly, not one message silently
+            self._begin(self.deliver(self.clock.now()))
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ROUND_EVERY.total_seconds()):
+                    await self._wake.wait()
+
+    def _begin(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work, name="messages")
+        self._under_way.add(task)
+        return task
+
+    def wake(self) -> None:
+        """Something new may be owed."""
+        self._wake.set()
+
+    async def deliver(self, now: Moment) -> None:
+        """One round, to its end."""
+        if self._notifier is not None:
+            with contextlib.suppress(LedgerError):
+                await self._notifier.deliver_due(now)
+
+    async def finish(self, now: Moment, within: float) -> None:
+        """Deliver once more, and let what is under way end, for ``within`` seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                before = set(self._under_way)
+                await self.deliver(now)
+                if before:
+                    await asyncio.wait(before)
+                    await self.deliver(now)  # to those that were busy
+
+    def send_unqueued(self, message: Message) -> None:
+        """Past the outbox: the news that the outbox itself is out of order."""
+        if self._notifier is not None:
+            self._begin(self._notifier.send_now(message))
+
+    def ping(self) -> None:
+        """Left out while the last one is under way."""
+        if self._heartbeat is not None and (self._pinging is None or self._pinging.done()):
+            self._pinging = self._begin(self._heartbeat.ping())
+
+    async def close(self) -> None:
+        """Cut what is under way."""
+        tasks, self._under_way = self._under_way, set()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._notifier is not None:
+            await self._notifier.aclose()
+        if self._heartbeat is not None:
+            await self._heartbeat.aclose()
+        self._notifier = self._heartbeat = self._in_force = None

@@ -1,0 +1,297 @@
+"""From a snapshot to judgements: track every running session, look closer at suspects, judge.
+
+The looks are bought dearly: lock files and one ``preflight`` a pass are cheap; transcripts and probes are asked for
+suspects only, and only from ``confirm_for`` before the moment they could be called stuck.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from watchdog.core.evidence import Case, Truth
+from watchdog.core.model import (
+    FlagWorth,
+    GatewayFacts,
+    Lock,
+    LockWorth,
+    Look,
+    Moment,
+    Preflight,
+    Session,
+    SessionKind,
+    Snapshot,
+    Status,
+)
+from watchdog.core.owner_signals import is_older_than_boot
+from watchdog.core.policy import Policy, PolicyBook, Step
+from watchdog.core.tracking import RunIdentity, Track, forget_spans, note_alone, note_owner, observe
+from watchdog.core.verdict import Judgement, Verdict, gather_owner, judge
+from watchdog.service.gateway_trust import Trust
+from watchdog.service.ports import Gateway, Wants
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One session after one pass: everything a decision, a log line or an explanation needs."""
+
+    session: Session
+    case: Case
+    judgement: Judgement
+    policy: Policy
+
+
+class Observer:
+    """Tracks of one gateway's running sessions. ``believes_rows``: take the rows' own times as ages (``check`` and
+    ``explain`` look once and never act; the daemon believes only what it saw itself)."""
+
+    def __init__(self, gateway: Gateway, book: PolicyBook, trust: Trust, *, believes_rows: bool = False) -> None:
+        self._gateway = gateway
+        self.book = book
+        self._trust = trust
+        self._believes_rows = believes_rows
+        self.tracks: dict[str, Track] = {}
+        self._unattended: dict[str, RunIdentity] = {}
+        """Runs found stuck in the last pass: nobody waits for a child among them."""
+        self._rest: dict[str, Judged] = {}
+        self._rest_by: tuple[PolicyBook, GatewayFacts] | None = None
+
+    def forget_spans(self, now: Moment) -> None:
+        self.tracks = {key: forget_spans(track, now) for key, track in self.tracks.items()}
+
+    async def judge_all(self, snapshot: Snapshot, facts: GatewayFacts) -> list[Judged]:
+        """Judge every session of a snapshot, running ones with all the looks they deserve."""
+        now = snapshot.answered_at
+        aliases, relatives = _relations(snapshot)
+        running = [row for row in snapshot.sessions if row.status is Status.RUNNING]
+        if snapshot.is_complete:
+            alive = {row.key for row in running}
+            self.tracks = {key: track for key, track in self.tracks.items() if key in alive}
+        preflight = await self._preflight(running, facts)
+        busy = {row.key for row in running if not self._is_dead(row, facts)} if snapshot.is_complete else None
+        judged: dict[str, Judged] = {}
+        is_same = self._rest_by is not None and self._rest_by[0] is self.book and self._rest_by[1] is facts
+        rest = self._rest if is_same else {}
+        self._rest, self._rest_by = {}, (self.book, facts)
+        for row in sorted(snapshot.sessions, key=_children_first):
+            if row.status is not Status.RUNNING:
+                self.tracks.pop(row.key, None)
+                known = rest.get(row.key)
+                # The same value, or an equal one: nothing in it has changed since an earlier poll.
+                if known is None or (known.session is not row and known.session != row):
+                    known = self._at_rest(row, self.book.policy_for(facts.name, row), facts, now)
+                self._rest[row.key] = known
+                judged[row.key] = known
+                continue
+            if row.key in snapshot.carried:
+                self._unattended.pop(row.key, None)
+                continue  # what runs is judged by what was seen now, never by what was seen then
+            policy = self.book.policy_for(facts.name, row)
+            look = await self._look(row, policy, facts, preflight, now)
+            here = judged[row.key] = self._judge_running(
+                row,
+                look,
+                policy,
+                facts,
+                now,
+                tuple(aliases.get(row.key, ())),
+                self._living(relatives.get(row.key, ())),
+                is_alone=busy is not None and busy <= {row.key},
+            )
+            if here.judgement.verdict is Verdict.STUCK:
+                self._unattended[row.key] = here.case.track.identity
+            else:
+                self._unattended.pop(row.key, None)
+        return [judged[row.key] for row in snapshot.sessions if row.key in judged]
+
+    def rejudge(self, row: Session, look: Look, policy: Policy, facts: GatewayFacts, snapshot: Snapshot) -> Judged:
+        """Judge a fresh sight of one session for the fence; the tracks stay as they are."""
+        aliases, relatives = _relations(snapshot)
+        kept = dict(self.tracks)
+        try:
+            return self._judge_running(
+                row,
+                look,
+                policy,
+                facts,
+                snapshot.answered_at,
+                tuple(aliases.get(row.key, ())),
+                self._living(relatives.get(row.key, ())),
+            )
+        finally:
+            self.tracks = kept
+
+    # ---------------------------------------------------------------- inside
+
+    def _living(self, relatives: Sequence[Session]) -> tuple[Session, ...]:
+        """Without those found stuck in this pass: a child that died with its row running holds no parent (#71252)."""
+        return tuple(row for row in relatives if self._unattended.get(row.key) != RunIdentity.of(row))
+
+    def _is_dead(self, row: Session, facts: GatewayFacts) -> bool:
+        """Its run holds no lane: it ended with an earlier process, or was found stuck in the last pass."""
+        if row.has_active_run or row.active_run_ids:
+            return False
+        if facts.capabilities.row_survives_stop and row.has_end_though_running:
+            return True
+        is_orphan = is_older_than_boot(row, facts) and not self._trust.clock_stepped
+        return is_orphan or self._unattended.get(row.key) == RunIdentity.of(row)
+
+    def _at_rest(self, row: Session, policy: Policy, facts: GatewayFacts, now: Moment) -> Judged:
+        case = Case(now, facts, row, observe(None, row, None, now))
+        return Judged(row, case, judge(case, policy.thresholds, ()), policy)
+
+    def _judge_running(
+        self,
+        row: Session,
+        look: Look,
+        policy: Policy,
+        facts: GatewayFacts,
+        now: Moment,
+        aliases: tuple[Session, ...],
+        relatives: tuple[Session, ...],
+        *,
+        is_alone: bool | None = None,
+    ) -> Judged:
+        fingerprint = look.tail.fingerprint if look.tail is not None else None
+        before = self.tracks.get(row.key)
+        track = observe(before, row, fingerprint, now, boot=_boot_of(facts))
+        if is_alone is not None:
+            track = note_alone(track, is_alone=is_alone, now=now)
+        if is_alone and self._believes_rows:  # who looks once can wait for nothing, and never acts on it
+            track = replace(track, lanes_free_at=now)
+        if self._believes_rows and (before is None or before.identity != track.identity):
+            track = _backdated(track, row, now)
+        case = Case(
+            now=now,
+            facts=facts,
+            session=row,
+            track=track,
+            look=look,
+            relatives=relatives,
+            aliases=aliases,
+            boot_age=self._trust.boot_age(now),
+            boot_seen_age=self._trust.boot_seen_age(now),
+            recovery_window=min(policy.thresholds.startup_grace, timedelta(minutes=5)),
+            cut_at=self._trust.cut_at,
+            gateway_clock_stepped=self._trust.clock_stepped,
+        )
+        evidence, owner = gather_owner(case)
+        track = note_owner(
+            track,
+            owner_gone=owner is Truth.FALSE,
+            owner_alive=owner is Truth.TRUE,
+            gateway_idle=_is_idle(look.preflight),
+            now=now,
+        )
+        if self._believes_rows and track.owner_gone_since == now:
+            track = replace(track, owner_gone_since=min(track.unchanged_since, now))
+        self.tracks[row.key] = track
+        case = replace(case, track=track)
+        return Judged(row, case, judge(case, policy.thresholds, evidence), policy)
+
+    async def _preflight(self, running: list[Session], facts: GatewayFacts) -> Preflight | None:
+        """Once a pass, and only when some running row has no proof of life in itself."""
+        if not facts.capabilities.has_preflight or all(row.has_active_run for row in running):
+            return None
+        look = await self._gateway.look(running[0], Wants(preflight=True))
+        return look.preflight
+
+    async def _look(
+        self, row: Session, policy: Policy, facts: GatewayFacts, preflight: Preflight | None, now: Moment
+    ) -> Look:
+        has_locks = facts.state_dir is not None and facts.capabilities.active_run_flag is not FlagWorth.TRUSTED
+        look = await self._gateway.look(row, Wants(lock=True)) if has_locks else Look()
+        # Asked after the list in which the row was running: whatever it counts, it counts this run too if it lives.
+        if preflight is not None:
+            look = replace(look, preflight=preflight)
+        if self._may_be_aborted(row, policy):
+            closer = await self._gateway.look(row, Wants(tail=True, people=True, pending=True))
+            return replace(closer, lock=look.lock, preflight=look.preflight)
+        if row.has_active_run or not self._is_near_due(row, policy, now):
+            return look
+        needs_probe = facts.capabilities.has_abort_probe and (look.lock is None or look.lock.lock is Lock.UNREADABLE)
+        if look.lock is not None and look.lock.lock is Lock.HELD_BY_GATEWAY:
+            return look
+        closer = await self._gateway.look(row, Wants(tail=True, people=True, abort_probe=needs_probe, pending=True))
+        return replace(closer, lock=look.lock, preflight=look.preflight)
+
+    def _may_be_aborted(self, row: Session, policy: Policy) -> bool:
+        """A policy asks for ``abort``: then the transcript is watched all the time, because silence that nobody
+        watched is no silence."""
+        return Step.ABORT in policy.recovery.ladder and row.key in self.tracks
+
+    def _is_near_due(self, row: Session, policy: Policy, now: Moment) -> bool:
+        if self._believes_rows:
+            return True
+        track = self.tracks.get(row.key)
+        if track is None or track.identity.started_at != row.started_at or track.identity.session_id != row.session_id:
+            return policy.thresholds.stuck_after <= policy.thresholds.confirm_for
+        wait = policy.thresholds.stuck_after - policy.thresholds.confirm_for
+        return track.quiet_for(now) >= wait
+
+
+def _boot_of(facts: GatewayFacts) -> str:
+    """Names the gateway's present life, restarts inside the process included where the gateway tells of them."""
+    return f"{facts.process}/{facts.boot_id or ''}"
+
+
+def look_wants(facts: GatewayFacts) -> Wants:
+    """Everything worth looking up right before a deed."""
+    return Wants(
+        tail=True,
+        people=True,
+        lock=facts.state_dir is not None and facts.capabilities.active_run_flag is not FlagWorth.TRUSTED,
+        preflight=facts.capabilities.has_preflight,
+        abort_probe=facts.capabilities.has_abort_probe
+        and facts.capabilities.lock is not LockWorth.SAYS_NOTHING
+        and facts.state_dir is None,
+        pending=True,
+    )
+
+
+def _backdated(track: Track, row: Session, now: Moment) -> Track:
+    said = [at for at in (row.started_at, row.updated_at) if at is not None]
+    if not said:
+        return track
+    quiet = max(now.wall - max(said), timedelta(0))
+    ran = max(now.wall - (row.started_at or max(said)), timedelta(0))
+    return replace(track, unchanged_since=now.plus(-quiet), first_seen=now.plus(-ran))
+
+
+def _children_first(row: Session) -> bool:
+    """Sorts before its parent whoever a parent may be waiting for."""
+    return row.kind not in (SessionKind.SUBAGENT, SessionKind.ACP)
+
+
+def _is_idle(preflight: Preflight | None) -> bool:
+    return preflight is not None and preflight.total_active == 0
+
+
+def _relations(snapshot: Snapshot) -> tuple[dict[str, list[Session]], dict[str, list[Session]]]:
+    """(rows with the same session id, subagent rows of a session), by key."""
+    by_id: defaultdict[str, list[Session]] = defaultdict(list)
+    by_key = {row.key: row for row in snapshot.sessions}
+    relatives: defaultdict[str, list[Session]] = defaultdict(list)
+    for row in snapshot.sessions:
+        if row.session_id is not None:
+            by_id[row.session_id].append(row)
+        if row.parent_key is not None and row.kind in (SessionKind.SUBAGENT, SessionKind.ACP):
+            relatives[row.parent_key].append(row)
+        if row.child_keys:
+            # 2026.9.6 lists every session ever made through the main one as its child: only spawned kinds are waited for.
+            relatives[row.key] += [
+                by_key[child]
+                for child in row.child_keys
+                if child in by_key and by_key[child].kind in (SessionKind.SUBAGENT, SessionKind.ACP)
+            ]
+    # Newer versions say it from both ends: one child is one, however often it is named.
+    once = {key: list({row.key: row for row in rows}.values()) for key, rows in relatives.items()}
+    aliases = {
+        row.key: [other for other in rows if other.key != row.key]
+        for rows in by_id.values()
+        for row in rows
+        if len(rows) > 1
+    }
+    return aliases, once

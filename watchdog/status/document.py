@@ -1,0 +1,386 @@
+"""Builds the state document (``model``) from what the watches saw last and what the ledger says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from watchdog.core.blockers import Blocker, BlockerName
+from watchdog.core.evidence import Truth
+from watchdog.core.model import GatewayPhase, Moment, Status
+from watchdog.core.policy import Budget, Mode, PolicyBook, Step
+from watchdog.core.recovery import Attempt, next_step
+from watchdog.core.verdict import Verdict
+from watchdog.service.announcements.phrases import DEEDS, reason_words
+from watchdog.service.errors import LedgerError
+from watchdog.service.ledger import AuditLine, Incident, Ledger, OwedMessage, Pause, Quarantine
+from watchdog.service.observer import Judged
+from watchdog.service.pass_report import PassReport
+from watchdog.service.plan import Decision, fitting_steps
+from watchdog.service.watch import Watch
+from watchdog.status import model as say
+
+UNSEEN = "unseen"
+NOT_WATCHED = GatewayPhase.REFUSED.value
+
+_WORST_FIRST = (
+    Verdict.STUCK,
+    Verdict.UNKNOWN,
+    Verdict.SUSPECT,
+    Verdict.LONG_RUNNING,
+    Verdict.WAITING,
+    Verdict.HEALTHY,
+)
+_OWNERS = {Truth.TRUE: "alive", Truth.FALSE: "gone", Truth.UNKNOWN: "unknown"}
+
+
+@dataclass(frozen=True, slots=True)
+class WatchView:
+    """One gateway as its watch knows it. ``seen``: the last pass it answered, ``report`` the last one however it went."""
+
+    name: str
+    book: PolicyBook
+    report: PassReport | None = None
+    seen: PassReport | None = None
+    connected_at: Moment | None = None
+    distrust: str | None = None
+    is_observing: bool = False
+    not_granted: Mapping[Step, str] = field(default_factory=dict)
+    not_watched: str | None = None
+    """Why nobody watches it: it leads to a gateway that another name watches."""
+
+
+def sight_of(watch: Watch, seen: PassReport | None) -> WatchView:
+    """What ``watch`` knows now; ``seen`` is the last good report somebody kept of it."""
+    return WatchView(
+        name=watch.gateway.name,
+        book=watch.book,
+        report=watch.last_report,
+        seen=seen,
+        connected_at=watch.trust.connected_at,
+        distrust=watch.trust.problem(),
+        is_observing=watch.is_observing,
+        not_granted=watch.not_granted,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the ledger says, read at one instant. ``charges`` by (gateway, session), None for the whole gateway."""
+
+    incidents: Sequence[Incident] = ()
+    quarantines: Sequence[Quarantine] = ()
+    pauses: Sequence[Pause] = ()
+    trail: Sequence[AuditLine] = ()
+    undelivered: Sequence[tuple[str, OwedMessage]] = ()
+    charges: Mapping[tuple[str, str | None], int] = field(default_factory=dict)
+    problem: str | None = None
+    lost_history_at: datetime | None = None
+
+    def marked(self, gateway: str) -> frozenset[str]:
+        """Sessions shown whatever their verdict: in quarantine, or with an incident still open."""
+        open_ones = {one.session for one in self.incidents if one.is_open and one.gateway == gateway}
+        return frozenset(open_ones | {one.session for one in self.quarantines if one.gateway == gateway})
+
+
+def read_record(ledger: Ledger, sights: Sequence[WatchView], now: datetime) -> Record:
+    """Ask the ledger everything at once. A ledger that cannot be read gives an empty record that says why."""
+    try:
+        record = Record(
+            incidents=ledger.history(since=now - say.HISTORY),
+            quarantines=ledger.quarantines(),
+            pauses=ledger.pauses(now),
+            trail=ledger.audit_trail(since=now - say.HISTORY, limit=say.LAST_SWITCHES),
+            undelivered=ledger.undelivered(),
+            lost_history_at=ledger.lost_history_at,
+        )
+        charges: dict[tuple[str, str | None], int] = {}
+        for sight in sights:
+            per = sight.book.default.recovery.gateway_budget.per
+            charges[sight.name, None] = ledger.charges(sight.name, now - per)
+            for item in _shown(sight, record)[: say.MOST_SESSIONS]:
+                span = item.policy.recovery.budget.per
+                charges[sight.name, item.session.key] = ledger.charges(sight.name, now - span, item.session.key)
+        return replace(record, charges=charges)
+    except LedgerError as problem:
+        return Record(problem=str(problem))
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """This run of the daemon."""
+
+    version: str
+    pid: int
+    started_at: datetime
+    poll_every: timedelta
+    is_observing: bool = False
+    last_cycle_at: datetime | None = None
+    ledger_problem: str | None = None
+    """Why the watches cannot use the ledger, whatever reading it says."""
+
+
+def build(life: Life, sights: Sequence[WatchView], record: Record, now: datetime) -> say.State:
+    """The whole state at ``now``."""
+    gateways = tuple(_gateway(sight, record) for sight in sights)
+    incidents = tuple(_incident(one) for one in record.incidents[: say.MOST_INCIDENTS])
+    quarantines = tuple(
+        say.QuarantineView(one.gateway, one.session, one.since, one.reason, one.incident) for one in record.quarantines
+    )
+    pauses = tuple(
+        say.PauseView(one.since, one.until, one.gateway, one.session, one.reason, one.who) for one in record.pauses
+    )
+    undelivered = tuple(_undelivered(target, owed) for target, owed in record.undelivered)
+    ledger = say.LedgerView(life.ledger_problem or record.problem, record.lost_history_at)
+    return say.State(
+        program=say.PROGRAM,
+        schema=say.SCHEMA,
+        version=life.version,
+        pid=life.pid,
+        at=now,
+        started_at=life.started_at,
+        mode=Mode.OBSERVE.value if life.is_observing else Mode.RECOVER.value,
+        poll_every_seconds=life.poll_every.total_seconds(),
+        last_cycle_at=life.last_cycle_at,
+        headline=say.headline(gateways, pauses, quarantines, undelivered, ledger),
+        gateways=gateways,
+        open_incidents=sum(one.is_open for one in record.incidents),
+        incidents=incidents,
+        incidents_left_out=max(0, len(record.incidents) - say.MOST_INCIDENTS),
+        deeds=_last_deeds(record.incidents),
+        quarantines=quarantines,
+        pauses=pauses,
+        operator=tuple(say.OperatorView(one.at, one.who, one.what, one.detail) for one in record.trail),
+        undelivered=undelivered,
+        ledger=ledger,
+    )
+
+
+# ---------------------------------------------------------------- gateways
+
+
+def _held_back_by(sight: WatchView) -> str | None:
+    """What keeps deeds back on a gateway that is connected."""
+    return sight.distrust or next(iter(sight.not_granted.values()), None)
+
+
+def _gateway(sight: WatchView, record: Record) -> say.GatewayView:
+    report, seen = sight.report, sight.seen
+    is_connected = report is not None and report.phase is GatewayPhase.CONNECTED
+    facts = seen.facts if seen is not None else None
+    recovery = sight.book.default.recovery
+    shown = _shown(sight, record)
+    sessions = tuple(_session(item, sight, record) for item in shown[: say.MOST_SESSIONS])
+    judged = seen.judged if seen is not None else ()
+    decisions = seen.decisions if seen is not None else ()
+    return say.GatewayView(
+        name=sight.name,
+        phase=NOT_WATCHED if sight.not_watched else report.phase.value if report is not None else UNSEEN,
+        problem=sight.not_watched
+        or (report.problem or (_held_back_by(sight) if is_connected else None) if report is not None else None),
+        not_granted=tuple(step.value for step in sight.not_granted) if is_connected else (),
+        mode=Mode.OBSERVE.value if sight.is_observing else recovery.mode.value,
+        version=facts.version if facts is not None else None,
+        booted_at=facts.booted_at if facts is not None else None,
+        connected_since=sight.connected_at.wall if is_connected and sight.connected_at is not None else None,
+        last_poll_at=report.at.wall if report is not None else None,
+        seen_at=seen.at.wall if seen is not None else None,
+        latency_seconds=seen.latency.total_seconds() if seen is not None else None,
+        is_list_complete=seen.is_complete if seen is not None else True,
+        malformed_rows=seen.malformed if seen is not None else 0,
+        session_count=len(judged),
+        running_count=sum(item.session.status is Status.RUNNING for item in judged),
+        verdicts=seen.verdicts() if seen is not None else {verdict.value: 0 for verdict in Verdict},
+        in_recovery=sum(one.is_in_recovery for one in sessions),
+        next_look_at=report.next_due.wall if report is not None and report.next_due is not None else None,
+        is_fleet_breaker_open=any(
+            blocker.name is BlockerName.FLEET_BREAKER for decision in decisions for blocker in decision.blockers
+        ),
+        budget=_budget(recovery.gateway_budget, record.charges.get((sight.name, None), 0)),
+        sessions=sessions,
+        sessions_left_out=max(0, len(shown) - say.MOST_SESSIONS),
+        poll_every_seconds=seen.poll_every.total_seconds()
+        if seen is not None and seen.poll_every is not None
+        else None,
+    )
+
+
+def _shown(sight: WatchView, record: Record) -> list[Judged]:
+    """Every session that is not simply healthy, the worst and the longest first."""
+    judged = sight.seen.judged if sight.seen is not None else ()
+    marked = record.marked(sight.name)
+    wanted = [item for item in judged if item.judgement.verdict is not Verdict.HEALTHY or item.session.key in marked]
+    return sorted(wanted, key=lambda item: (_WORST_FIRST.index(item.judgement.verdict), _age(item).since))
+
+
+def _budget(budget: Budget, used: int) -> say.BudgetLeft:
+    return say.BudgetLeft(budget.attempts, used, max(0, budget.attempts - used), budget.per.total_seconds())
+
+
+# ---------------------------------------------------------------- sessions
+
+
+def _session(item: Judged, sight: WatchView, record: Record) -> say.SessionView:
+    row, judgement, policy = item.session, item.judgement, item.policy
+    incident = next(
+        (one for one in record.incidents if one.is_open and (one.gateway, one.session) == (sight.name, row.key)), None
+    )
+    decision = _decision_on(item, sight)
+    if incident is None and decision is not None and decision.incident is not None and record.problem is not None:
+        incident = decision.incident  # the ledger is out; the pass knew of it
+    attempts = incident.attempts if incident is not None else ()
+    in_flight = next((attempt for attempt in attempts if attempt.is_in_flight), None)
+    is_quarantined = any((one.gateway, one.session) == (sight.name, row.key) for one in record.quarantines)
+    blockers = decision.blockers if decision is not None and in_flight is None else ()
+    age = _age(item)
+    return say.SessionView(
+        key=row.key,
+        session_id=row.session_id,
+        kind=row.kind.value,
+        agent=row.agent_id,
+        channel=row.channel,
+        policy=policy.name,
+        status=row.status.value,
+        verdict=judgement.verdict.value,
+        reason=judgement.reason,
+        message=judgement.message,
+        owner=_OWNERS[judgement.owner],
+        started_at=row.started_at,
+        since=age.since,
+        since_what=age.what,
+        limit_seconds=age.limit.total_seconds() if age.limit is not None else None,
+        incident=incident.id if incident is not None else None,
+        attempts=tuple(_attempt(attempt) for attempt in attempts),
+        blockers=tuple(_blocker(blocker) for blocker in blockers),
+        next=_next(item, sight, attempts, in_flight, decision, is_quarantined=is_quarantined),
+        budget=_budget(policy.recovery.budget, record.charges.get((sight.name, row.key), 0)),
+        is_quarantined=is_quarantined,
+        is_in_recovery=in_flight is not None,
+    )
+
+
+def _decision_on(item: Judged, sight: WatchView) -> Decision | None:
+    decisions = sight.seen.decisions if sight.seen is not None else ()
+    return next((one for one in decisions if one.judged.session.key == item.session.key), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Age:
+    since: datetime
+    what: str
+    limit: timedelta | None
+
+
+def _age(item: Judged) -> _Age:
+    """What its age bar shows. Spans are ours (monotonic); the instant is where they lead back to on the wall clock."""
+    judgement, case, thresholds = item.judgement, item.case, item.policy.thresholds
+    if judgement.owner is Truth.TRUE:
+        ran = case.now.since(case.track.first_seen)
+        return _Age(case.now.wall - ran, "running", thresholds.long_running_after)
+    if judgement.unattended_for is not None:
+        return _Age(case.now.wall - judgement.unattended_for, "no_owner", thresholds.stuck_after)
+    quiet = case.track.quiet_for(case.now)
+    limit = None if judgement.verdict in (Verdict.WAITING, Verdict.HEALTHY) else thresholds.stuck_after
+    return _Age(case.now.wall - quiet, "silent", limit)
+
+
+def _next(
+    item: Judged,
+    sight: WatchView,
+    attempts: Sequence[Attempt],
+    in_flight: Attempt | None,
+    decision: Decision | None,
+    *,
+    is_quarantined: bool,
+) -> say.NextDeed:
+    verdict, recovery = item.judgement.verdict, item.policy.recovery
+    if in_flight is not None:
+        by = (in_flight.started_at or in_flight.planned_at) + recovery.verify_within
+        return say.NextDeed(in_flight.step.value, by, f"waiting for proof that {DEEDS[in_flight.step]} worked")
+    if is_quarantined:
+        return say.NextDeed(None, None, "nothing, until it is released")
+    if verdict is Verdict.LONG_RUNNING and decision is None:
+        return say.NextDeed(None, None, "nothing: somebody works on it")
+    if verdict is Verdict.UNKNOWN:
+        return say.NextDeed(None, None, "nothing: what cannot be told is not touched")
+    if verdict not in (Verdict.STUCK, Verdict.SUSPECT, Verdict.LONG_RUNNING):
+        return say.NextDeed(None, None, "nothing: there is no reason to")
+    as_stuck = replace(item, judgement=replace(item.judgement, verdict=Verdict.STUCK))
+    step = decision.step if decision is not None else next_step(fitting_steps(recovery.ladder, as_stuck), attempts)
+    if step is Step.NOTIFY:
+        return say.NextDeed(step.value, None, "nothing: its policy is to tell you and touch nothing")
+    if sight.is_observing or recovery.mode is Mode.OBSERVE:
+        return say.NextDeed(None, None, "nothing: observe mode")
+    if step is None:
+        return say.NextDeed(None, None, "nothing is left to try")
+    if verdict is Verdict.SUSPECT:
+        due = item.judgement.changes_at
+        return say.NextDeed(step.value, due.wall if due is not None else None, f"{DEEDS[step]}, if nothing moves")
+    blockers = decision.blockers if decision is not None else ()
+    words = f"{DEEDS[step]}, once nothing is in the way" if blockers else DEEDS[step]
+    return say.NextDeed(step.value, _free_at(blockers), words)
+
+
+def _free_at(blockers: Sequence[Blocker]) -> datetime | None:
+    """When the last blocker ends, if every one of them says when it does."""
+    ends = [blocker.until.wall for blocker in blockers if blocker.until is not None]
+    return max(ends) if ends and len(ends) == len(blockers) else None
+
+
+# ---------------------------------------------------------------- values of the ledger
+
+
+def _blocker(blocker: Blocker) -> say.BlockerView:
+    return say.BlockerView(
+        blocker.name.value, blocker.message, blocker.until.wall if blocker.until is not None else None
+    )
+
+
+def _incident(incident: Incident) -> say.IncidentView:
+    return say.IncidentView(
+        id=incident.id,
+        gateway=incident.gateway,
+        session=incident.session,
+        session_id=incident.session_id,
+        opened_at=incident.opened_at,
+        closed_at=incident.closed_at,
+        verdict_reason=incident.verdict_reason,
+        outcome=incident.outcome.value,
+        attempts=tuple(_attempt(attempt) for attempt in incident.attempts),
+    )
+
+
+def _attempt(attempt: Attempt) -> say.AttemptView:
+    return say.AttemptView(
+        number=attempt.number,
+        step=attempt.step.value,
+        state=attempt.state.value,
+        planned_at=attempt.planned_at,
+        started_at=attempt.started_at,
+        settled_at=attempt.settled_at,
+        reason=attempt.reason,
+        verified_by=attempt.verified_by,
+        words=reason_words(attempt.verified_by or attempt.reason),
+    )
+
+
+def _last_deeds(incidents: Sequence[Incident]) -> tuple[say.DeedView, ...]:
+    done = [(attempt, one) for one in incidents for attempt in one.attempts if attempt.started_at is not None]
+    done.sort(key=lambda pair: (pair[0].started_at or pair[0].planned_at, pair[0].id), reverse=True)
+    return tuple(
+        say.DeedView(one.gateway, one.session, one.id, _attempt(attempt)) for attempt, one in done[: say.LAST_DEEDS]
+    )
+
+
+def _undelivered(target: str, owed: OwedMessage) -> say.UndeliveredView:
+    return say.UndeliveredView(
+        target=target,
+        kind=owed.message.kind.value,
+        gateway=owed.message.gateway,
+        session=owed.message.session,
+        created_at=owed.created_at,
+        tries=owed.tries,
+        next_try_at=owed.next_try_at,
+        error=owed.last_error,
+    )
