@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import structlog
 
 from watchdog.core.printable import json_visible, shown_key, visible
+from watchdog.core.spans import span_words
 from watchdog.service.errors import WatchdogError
 from watchdog.service.events import LEVELS, Event, Severity
 from watchdog.service.ports import Clock
@@ -274,29 +275,13 @@ def shown(value: object) -> str:
         case float():
             return f"{value:.3f}".rstrip("0").rstrip(".")
         case timedelta():
-            return short_span(value)
+            return span_words(value)
         case Mapping():
             return "{" + " ".join(f"{visible(str(key))}:{shown(item)}" for key, item in value.items()) + "}"
         case list():
             return "[" + ", ".join(shown(item) for item in value) + "]"
     text = visible(str(value))
     return '"' + text.replace('"', '\\"') + '"' if not text or set(text) & set(' ="') else text
-
-
-def short_span(span: timedelta) -> str:
-    """``45s``, ``21m``, ``21m03s``, ``3h05m``, ``2d4h``."""
-    seconds = round(span.total_seconds())
-    sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
-    minutes, second = divmod(seconds, 60)
-    hours, minute = divmod(minutes, 60)
-    days, hour = divmod(hours, 24)
-    if days:
-        return f"{sign}{days}d{hour}h"
-    if hours:
-        return f"{sign}{hours}h{minute:02}m"
-    if minutes:
-        return f"{sign}{minutes}m{second:02}s" if second else f"{sign}{minutes}m"
-    return f"{sign}{second}s"
 
 
 def _instant(at: datetime) -> str:

@@ -13,10 +13,11 @@ from fnmatch import fnmatchcase
 
 from watchdog.config import sections
 from watchdog.config.durations import spell
-from watchdog.config.models import Config, GatewaySection, is_loopback
+from watchdog.config.models import Config, GatewaySection
 from watchdog.config.policybook import DEFAULT_POLICY, merged, policy_name
 from watchdog.config.problems import KeyPath, quoted, suggestion
 from watchdog.core import policy as core
+from watchdog.core.loopback import is_loopback
 
 FLOORS = {
     "stuck_after": timedelta(minutes=2),

@@ -39,6 +39,7 @@ from watchdog.config.sections import (
     TextsSection,
     ThresholdsSection,
 )
+from watchdog.core.loopback import is_loopback
 
 
 def _websocket_url(text: str) -> str:
@@ -86,14 +87,6 @@ def _default_name(data: dict[str, Any]) -> str:
     host = urlsplit(url).hostname if url else None
     label = re.sub(r"[^A-Za-z0-9._-]+", "-", host or "").strip("-._")[:64]
     return "local" if not label or is_loopback(host) else label
-
-
-def is_loopback(host: str | None) -> bool:
-    """The host is this machine, by its name or address."""
-    if host is None:
-        return False
-    bare = host.lower().rstrip(".")
-    return bare in ("localhost", "::1", "::ffff:127.0.0.1") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", bare))
 
 
 class GatewaySection(Section):

@@ -6,7 +6,10 @@ from datetime import timedelta
 
 
 def span_words(span: timedelta) -> str:
-    """``3m12s``, ``2h05m``, ``4d03h``: two units are enough for a person."""
+    """``3m12s``, ``2h05m``, ``4d03h``: two units are enough for a person. What lies in the future is ``0s``.
+
+    ``config.durations.spell`` is for what the configuration reads back.
+    """
     seconds = int(span.total_seconds())
     if seconds < 60:
         return f"{max(seconds, 0)}s"

@@ -25,6 +25,7 @@ from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from watchdog.core.loopback import is_loopback
 from watchdog.service import descriptors
 from watchdog.status.limits import Limits
 from watchdog.status.page import content_security_policy, page_html
@@ -135,12 +136,9 @@ def host_is_ours(header: str, host: str, port: int) -> bool:
     if found is None:
         return False
     name = found["name"].strip("[]").lower().rstrip(".")
-    if name == "localhost":
+    if is_loopback(name):
         return True
-    own = host.strip("[]").lower()
-    address = _address(name)
-    if address is not None and address.is_loopback:
-        return True
+    own, address = host.strip("[]").lower(), _address(name)
     if int(found["port"] or 80) != port:
         return False
     listens = _address(own)

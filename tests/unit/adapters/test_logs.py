@@ -184,22 +184,6 @@ def test_errors_are_one_line_ours_without_and_others_with_their_place() -> None:
     assert logs.one_line(TimeoutError()) == "TimeoutError"
 
 
-@pytest.mark.parametrize(
-    ("span", "short"),
-    [
-        (timedelta(seconds=0.4), "0s"),
-        (timedelta(seconds=45), "45s"),
-        (timedelta(minutes=21), "21m"),
-        (timedelta(minutes=21, seconds=3), "21m03s"),
-        (timedelta(hours=3, minutes=5), "3h05m"),
-        (timedelta(days=2, hours=4), "2d4h"),
-        (timedelta(seconds=-90), "-1m30s"),
-    ],
-)
-def test_short_spans(span: timedelta, short: str) -> None:
-    assert logs.short_span(span) == short
-
-
 # ---------------------------------------------------------------- console
 
 

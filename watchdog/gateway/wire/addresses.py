@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from watchdog.gateway.wire.dial import is_loopback
+from watchdog.core.loopback import is_loopback
 
 
 def is_same_place(one: str, other: str) -> bool:

@@ -6,7 +6,6 @@ Nothing is followed or guessed: what was checked, and what the token is for, is 
 from __future__ import annotations
 
 import errno
-import ipaddress
 import os
 import re
 import ssl
@@ -17,6 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
 
 from watchdog import __version__
+from watchdog.core.loopback import is_loopback
 from watchdog.service import descriptors, errors
 
 MAX_FRAME = 20 * 1024 * 1024
@@ -33,15 +33,6 @@ Dial = Callable[[str, str, float, ssl.SSLContext | None], Awaitable[ClientConnec
 CheckPeer = Callable[[tuple[str, int], tuple[str, int]], str | None]
 """(our end, the far end) of an open connection -> None: the far end may be shown the secret; text: why that was not looked
 up. Raises ``errors.ForeignListener``. Blocks for some milliseconds of reading."""
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def check_url(name: str, url: str, *, insecure: bool) -> None:

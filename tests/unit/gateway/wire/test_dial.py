@@ -19,8 +19,9 @@ from tests.unit.descriptors import none_left
 from tests.unit.gateway.links import SOON, open_link, refused_by
 from tests.unit.gateway.server import WireGateway, free_port, plain_server, running
 from tests.unit.gateway.support import PASSWORD
+from watchdog.core.loopback import is_loopback
 from watchdog.gateway.wire import dial
-from watchdog.gateway.wire.dial import check_url, is_loopback
+from watchdog.gateway.wire.dial import check_url
 from watchdog.service import errors
 
 
