@@ -381,9 +381,13 @@ def every_key() -> list[tuple[str, ...]]:
 ODD = ["~", "5", "-1", "0.5", "true", "x", "''", "[]", "{}", "[~]", "[5]", "[[]]", "[{}]", "{x: y}", "'${'", "'${NO}'"]
 
 
-@pytest.mark.parametrize("path", every_key(), ids=".".join)
 @pytest.mark.parametrize("value", ODD)
-def test_any_value_anywhere_loads_or_is_refused_in_our_words(path: tuple[str, ...], value: str) -> None:
+def test_any_value_anywhere_loads_or_is_refused_in_our_words(value: str) -> None:
+    for path in every_key():
+        _require_our_words(path, value)
+
+
+def _require_our_words(path: tuple[str, ...], value: str) -> None:
     for name in reversed(path[1:]):
         value = f"{{{name}: {value}}}"
     value = f"[{value}]" if path[0] in ("gateways", "policies", "notify") and len(path) > 1 else value
@@ -393,7 +397,7 @@ def test_any_value_anywhere_loads_or_is_refused_in_our_words(path: tuple[str, ..
     except ConfigError as error:
         problems = error.problems
     for problem in problems:
-        assert problem.line == 1
-        assert problem.column
+        assert problem.line == 1, path
+        assert problem.column, path
         for jargon in ("Input", "valid ", "pydantic", "tuple", "dict", "string", "NoneType", "does not fit"):
-            assert jargon not in str(problem)
+            assert jargon not in str(problem), path
