@@ -71,12 +71,12 @@ async def site() -> AsyncIterator[Site]:
 
 async def ended(connection: socket.socket) -> bytes:
     """What came until the page hung up."""
-    loop, got = asyncio.get_running_loop(), b""
-    async with asyncio.timeout(20):
+    loop, got = asyncio.get_running_loop(), bytearray()
+    async with asyncio.timeout(60):
         with contextlib.suppress(ConnectionResetError):
             while data := await loop.sock_recv(connection, 1 << 20):
                 got += data
-    return got
+    return bytes(got)
 
 
 def open_descriptors() -> int:
