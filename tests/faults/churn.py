@@ -31,7 +31,7 @@ SLOW = 0.2
 AT_ONCE = 8
 """Sessions that are written to side by side."""
 FRESH_AFTER = 40
-"""PassSlots after which a person begins a fresh session: transcripts that only grow make a gateway slow."""
+"""Turns after which a person begins a fresh session: transcripts that only grow make a gateway slow."""
 PATIENCE = 60.0
 """Seconds until a turn that comes to no end is called dead (its row says ``running``) or never begun."""
 
@@ -259,7 +259,7 @@ def _is_running(turn: Turn, row: Row) -> bool:
 
 
 def by_session(turns: list[Turn]) -> dict[str, list[Turn]]:
-    """PassSlots of each session, in the order in which they were begun."""
+    """Turns of each session, in the order in which they were begun."""
     found = defaultdict(list)
     for turn in turns:
         found[turn.key].append(turn)

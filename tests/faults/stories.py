@@ -53,7 +53,7 @@ def deeds(watchdog: Watchdog) -> int:
 
 
 def turns(world: World) -> int:
-    """PassSlots of any watchdog's that reached the model."""
+    """Turns of any watchdog's that reached the model."""
     return sum(OURS in call.last_said for call in world.provider.calls)
 
 

@@ -142,7 +142,7 @@ def _stamper(clock: Clock | None) -> Processor:
 
 
 class Redactor:
-    """PassSlots every value into plain data and masks what must not be shown. Unknown objects become their type's name:
+    """Turns every value into plain data and masks what must not be shown. Unknown objects become their type's name:
     a dataclass may hold a person's words, and nobody looks inside before printing it."""
 
     def __init__(self, secrets: Secrets) -> None:

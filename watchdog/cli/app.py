@@ -114,7 +114,7 @@ def _root(
 
 
 def main() -> None:
-    """Entry point. PassSlots every known error into one sentence on stderr and the contract's exit code."""
+    """Entry point. Turns every known error into one sentence on stderr and the contract's exit code."""
     try:
         app()
     except Leave as leave:

@@ -40,7 +40,7 @@ from watchdog.service.ledger import Incident, Notes
 from watchdog.service.null_meter import NullMeter
 from watchdog.service.observer import Judged
 from watchdog.service.one_shot import Inspection, inspect, look_once_more
-from watchdog.service.plan import Action, Decision, GatewayStanding, StepPlan, plan_step, run_held_by
+from watchdog.service.plan import Action, Decision, GatewayStanding, StepPlan, plan_step, run_held_by, was_stopped
 from watchdog.service.ports import Clock, Gateway
 
 _BY_HAND = (Step.ASK, Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.ABORT)
@@ -196,9 +196,13 @@ class Hand:
         problem = plan.step_problem or (None if step.loses_context else plan.requester_problem)
         if problem is not None:
             return problem
-        speaks = plan.step not in (Step.ABORT, Step.FREE)
-        if speaks and judged.case.track.stopped_at is not None:
+        if plan.step in (Step.ABORT, Step.FREE):
+            return plan
+        was_stopped_now = judged.case.track.stopped_at is not None
+        if was_stopped_now or was_stopped(judged, self._gateway.name, self._ledger):
             return "a person stopped this request; it stays stopped"
+        if judged.case.look.will_redeliver:
+            return "the gateway still holds this message and will carry it out by itself"
         return plan
 
     def _refusal(self, judged: Judged, step: Step) -> str | None:
@@ -207,7 +211,7 @@ class Hand:
             return f"a run is alive there ({judged.judgement.message}) and is left alone"
         if step is Step.ABORT and not alive:
             return "there is no live run to abort"
-        if judged.judgement.verdict is Verdict.HEALTHY and not alive:
+        if judged.judgement.verdict in (Verdict.HEALTHY, Verdict.WAITING) and not alive:
             return f"it is not stuck: {judged.judgement.message}"
         return self._gateway.missing_scope(step) or self._gateway.step_problem(step, judged.session)
 

@@ -290,7 +290,7 @@ def standing_of(
         own_marks=_own_marks(ledger, gateway.name, row.key, now.wall),
         requester_problem=plan.requester_problem,
         is_deaf=plan.step in (Step.FREE, Step.ASK) and is_deaf(judged),
-        was_stopped=_was_stopped(judged, gateway.name, ledger),
+        was_stopped=was_stopped(judged, gateway.name, ledger),
         run_held_by=run_held_by(ledger, incident, row, now.wall),
     )
     if step is None:
@@ -299,8 +299,8 @@ def standing_of(
     return replace(standing, missing_scope=gateway.missing_scope(step), step_problem=problem)
 
 
-def _was_stopped(judged: Judged, gateway: str, ledger: Ledger) -> bool:
-    """A person stopped this run, or the request that it still goes on with: nobody has written since. (2026.5.18, 8.2 and
+def was_stopped(judged: Judged, gateway: str, ledger: Ledger) -> bool:
+    """By the ledger: a person stopped this run, or the request that it still goes on with: nobody has written since. (2026.5.18, 8.2 and
     9.6 take a stopped request up by themselves after a restart.)"""
     row, tail = judged.session, judged.case.look.tail
     asked_at = tail.asked[-1].at if tail is not None and tail.asked else None

@@ -7,9 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from tests.unit.service.world import World, dead, vague
+from tests.unit.service.world import World, dead, tail_of, vague
 from watchdog.cli.recover import Hand
+from watchdog.core.model import TailKind
 from watchdog.core.policy import Step
+from watchdog.service.ledger import Stop
 from watchdog.service.one_shot import inspect
 
 KEY = dead().key
@@ -70,3 +72,34 @@ async def test_a_live_run_is_left_alone_from_the_start() -> None:
     done = await _recover(world)
     assert "a run is alive" in str(done["reason"])
     assert world.gateway.calls == [], "not even a sign-in"
+
+
+async def test_what_a_person_stopped_stays_stopped_by_hand_too() -> None:
+    """Also where this process did not see it: the daemon did, before."""
+    world = World()
+    row = dead()
+    world.gateway.put(row)
+    world.ledger.note_stop(Stop("home", KEY, row.session_id, row.started_at, world.clock.now().wall))
+    for step in (Step.RESUME, Step.NEW, Step.ASK):
+        done = await _recover(world, step)
+        assert (done["recovered"], done["reason"]) == (False, "a person stopped this request; it stays stopped")
+    assert world.gateway.calls == []
+    assert world.attempts == []
+
+
+async def test_what_the_gateway_will_carry_out_by_itself_is_not_done_twice() -> None:
+    world = World()
+    world.gateway.put(dead()).be(spooled={KEY})
+    done = await _recover(world)
+    assert done["reason"] == "the gateway still holds this message and will carry it out by itself"
+    assert world.gateway.calls == []
+
+
+async def test_a_session_that_waits_for_good_reason_is_not_stuck() -> None:
+    world = World()
+    world.gateway.put(vague(has_active_run=False)).see(
+        KEY, tail=tail_of(TailKind.COMPACTION, at=world.clock.now().wall)
+    )
+    done = await _recover(world)
+    assert str(done["reason"]).startswith("it is not stuck: ")
+    assert world.gateway.calls == []

@@ -53,7 +53,7 @@ class GatewayUnderTest(Protocol):
         ...
 
     async def provider(self, behaviour: str, match: str) -> None:
-        """PassSlots whose words contain ``match``: ``hang``, ``slow:600``, ``tool``, ``e400``, ``e500``; ``none`` takes it away."""
+        """Turns whose words contain ``match``: ``hang``, ``slow:600``, ``tool``, ``e400``, ``e500``; ``none`` takes it away."""
         ...
 
     async def model_saw(self, key: str) -> list[str]:

@@ -47,7 +47,7 @@ class Stuck(Episode):
     phase: float = 0.0
     lasts: float = 0.0
     is_busy: bool = False
-    """PassSlots come and go all the time in the other sessions."""
+    """Turns come and go all the time in the other sessions."""
     delay: timedelta | None = field(init=False, default=None)
     """From the end of the run to the opening of its incident."""
 
