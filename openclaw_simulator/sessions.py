@@ -1,6 +1,6 @@
 """The simulated world's own things: a session, the run that owns it, and what that run is going to do.
 
-A run follows a :class:`Turn`: a short list of :class:`Step`. ``None`` seconds means the step never ends by itself
+A run follows a :class:`Turn`: a short list of :class:`ActivityStep`. ``None`` seconds means the step never ends by itself
 (a provider that stays silent, a person who does not answer).
 """
 

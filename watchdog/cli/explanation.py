@@ -203,7 +203,7 @@ class Explained:
                     else f"{facts.version} holds none for its runs"
                 )
             case Signal.ABORT_PROBE:
-                return "not asked here" if worth.has_abort_probe else f"not asked: {facts.version} would end the run"
+                return "not asked here" if worth.has_abort_probe else f"not asked: {facts.version} might end the run"
             case Signal.BOOT_ORPHAN:
                 return f"it started after the gateway did ({ago(facts.booted_at, case)})"
             case Signal.NOTHING_RUNS:

@@ -102,7 +102,7 @@ class LogLevel(StrEnum):
 
 
 class Discover(StrEnum):
-    """Where to look for a gateway. ``local``: the one this user runs on this machine."""
+    """Where to look for a gateway. ``local``: all that this user runs on this machine."""
 
     LOCAL = "local"
 

@@ -1,8 +1,8 @@
 """What a row means: one signal each, TRUE, FALSE or UNKNOWN, with a reason and a sentence.
 
 Two families. *Owner* signals answer "does anything still work on this run?" (TRUE: a proof of life, FALSE: a proof that
-nothing does; ``owner_signals``). *Innocence* signals answer "is there a good reason to sit still?" (``innocence``). A signal that cannot tell says UNKNOWN
-and never FALSE: UNKNOWN never leads to a deed.
+nothing does; ``owner_signals``). *Innocence* signals answer "is there a good reason to sit still?" (``innocence``). A signal that cannot tell is
+absent or says UNKNOWN, never FALSE: UNKNOWN never leads to a deed.
 
 Which signal is worth what differs by gateway version; that knowledge is in ``Capabilities`` (measured, see
 ``watchdog.gateway.capabilities``). A proof of life always wins over any number of proofs of death.

@@ -283,7 +283,7 @@ class Capabilities:
     """``gateway.restart.preflight`` exists: all counts at zero mean that nothing at all is running."""
     has_abort_probe: bool
     """``sessions.abort`` from a second, write-only device answers ``unauthorized`` for a live web-started run and
-    harms nothing. Only where that was measured and read in the source (3.24 to 5.18); it kills on later ones."""
+    harms nothing. Only where that was measured and read in the source (3.24 to 4.14); it may end the run on later ones."""
     boot_recovery: timedelta
     """How long after a boot the gateway may still be recovering interrupted sessions by itself (zero: it does not)."""
     row_survives_stop: bool

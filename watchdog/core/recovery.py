@@ -1,4 +1,4 @@
-"""The ladder, the plan, and the life of one attempt as a table.
+"""The ladder, and the life of one attempt as a table.
 
 Limit first: an attempt is sent at most once. What is found ``started`` after a crash becomes ``indeterminate`` and is
 settled by looking, never by sending again. A state missing from ``LIFE`` is final.

@@ -47,7 +47,7 @@ __all__ = ["AuditLine", "LedgerRefused", "SqliteLedger"]
 
 
 class SqliteLedger:
-    """``ports.Ledger`` over one SQLite file. Made by ``open``, ``open_read_only`` or ``in_memory``; a context manager."""
+    """``service.ledger.Ledger`` over one SQLite file. Made by ``open``, ``open_read_only`` or ``in_memory``; a context manager."""
 
     def __init__(self, file: LedgerFile) -> None:
         self._file = file

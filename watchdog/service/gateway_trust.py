@@ -1,6 +1,6 @@
 """May we believe what we see right now? Connections, boots, slow answers and clocks of one gateway.
 
-Invariant: whenever this says "no", nothing is judged worse than suspect and nothing is done. Limits: an in-process
+Invariant: whenever this says "no", nothing is done (``BlockerName.GATEWAY_UNTRUSTED``). Limits: an in-process
 restart before our first connection cannot be told from a long uptime (gateways before 2026.9 have no ``bootId``).
 """
 

@@ -33,7 +33,7 @@ class Outcome(StrEnum):
 
 
 class MessageKind(StrEnum):
-    """What a message to the operator is about; ``notify[].on`` chooses among these."""
+    """What a message to the operator is about. ``notify[].on`` names some of these; the others go with one of them."""
 
     STUCK = "stuck"
     RECOVERED = "recovered"
@@ -220,7 +220,8 @@ class Ledger(Protocol):
         before_tail: str | None,
         address: ReplyAddress | None = None,
     ) -> Attempt:
-        """Commit the intent; the number is the incident's next, the idempotency key is stable for (incident, number)."""
+        """Commit the intent. The number is the incident's next; the idempotency key is made of the run and of how many deeds
+        there were on it before, so that two ledgers call the same deed the same."""
         ...
 
     def claim_attempt(self, attempt_id: int, at: datetime) -> bool:

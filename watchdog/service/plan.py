@@ -36,7 +36,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do about one session now, and why. ``blockers`` is empty exactly when ``action`` is RECOVER."""
+    """What to do about one session now, and why. With ``action`` RECOVER there are no ``blockers``."""
 
     judged: Judged
     action: Action

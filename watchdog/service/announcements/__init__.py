@@ -5,8 +5,7 @@ worked; the commands to type next stand alone at the end. Never a person's words
 keys, times, reasons and our own sentences go in. Times are UTC, and say so.
 
 Pure functions. ``dedupe_key`` makes each message once: opened and closed once per incident, quarantined once, an attempt's
-ending once, a hold once per incident and set of blockers, an outage and a storm of restarts once each way, long-running
-and unknown once per run.
+ending once, an outage and a storm of restarts once each way, long-running and unknown once per run.
 """
 
 from watchdog.service.announcements.gateways import (

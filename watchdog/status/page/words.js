@@ -75,8 +75,8 @@ const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 const VERDICTS = { stuck: "stuck", unknown: "unclear", suspect: "suspect", long_running: "long-running", waiting: "waiting", healthy: "healthy" };
 const LASTED = { no_owner: "Nothing works on it for", silent: "No sign of progress for", running: "Working for" };
 const LIMITS = { no_owner: "stuck from", silent: "unclear from", running: "long from" };
-const OUTCOMES = { recovered: "recovered", cleared: "cleared by itself", quarantined: "quarantined", open: "open" };
-const STEPS = { resume: "Resume", new: "Fresh session", reset: "Reset", recover: "Gateway’s recovery", abort: "Stop", notify: "Message" };
+const OUTCOMES = { recovered: "recovered", undelivered: "answered, not delivered", ended: "ended", failed: "failed", cleared: "cleared by itself", quarantined: "quarantined", open: "open" };
+const STEPS = { ask: "Question", free: "Freeing", resume: "Resume", new: "Fresh session", reset: "Reset", recover: "Gateway’s recovery", abort: "Stop", notify: "Message" };
 const ENDINGS = { planned: "planned", started: "under way", indeterminate: "unclear", succeeded: "worked", ineffective: "did not help", refused: "refused", abandoned: "given up" };
 const PHASES = { connected: "connected", starting: "starting", draining: "shutting down", unresponsive: "does not answer", down: "down", refused: "refuses us", unknown: "not watched", unseen: "first look" };
 
