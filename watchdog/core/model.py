@@ -292,6 +292,8 @@ class Capabilities:
     """After a lost write a row refuses every message of its people, and tries them again and again (2026.8 and later)."""
     wraps_prompts: bool = False
     """The transcript puts a block of the gateway's own before a person's words (2026.5.18)."""
+    has_chat_spool: bool = False
+    """A chat app's messages lie in a spool until they are handled, and are taken up again at a start (2026.5.18, Telegram)."""
     names_chats_in_file: bool = False
     """The transcript's file says of each message of a person in which chat it was written (2026.5.18)."""
 

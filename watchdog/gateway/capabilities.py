@@ -33,13 +33,23 @@ FIRST_WRAPPING_PROMPTS: Version = (2026, 4, 15)
 FIRST_HANDING_OUT_BARE_WORDS: Version = (2026, 9, 0)
 """In between (measured on 2026.5.18, and not on 3.24 and 9.6) ``chat.history`` puts a block of the gateway's own before a
 person's words, with other people's lines in it. In the same span a transcript's file names the chat of each message
-(measured on 2026.5.18; on 3.24 it does not, and 9.6 has no such file)."""
+(measured on 2026.5.18; on 3.24 it does not, and 9.6 has no such file), and a chat app's spool keeps what was not handled."""
 FIRST_WITH_DEAF_ROWS: Version = (2026, 8, 0)
 """After a lost write a row refuses every message of its people (measured on 2026.8.2 and 9.6)."""
 FIRST_WITHOUT_OWNERS_BY_ALLOWLIST: Version = (2026, 9, 0)
 """Before, a channel's ``allowFrom`` without ``*`` makes its people the gateway's owners (measured on 3.24 and 5.18)."""
 FIRST_WITH_SERVER_FENCE: Version = (2026, 9, 0)
 """``sessions.reset`` takes ``expectedSessionId``: the gateway itself refuses when the session was replaced."""
+FIRST_QUIET_AT_SIGN_IN: Version = (2026, 5, 0)
+"""2026.3.24 probes its chat apps whenever an operator signs in, and a delivery in that moment is lost (IRC error 433);
+2026.5.18 and 9.6 do not."""
+FIRST_LISTING_IN_PAGES: Version = (2026, 5, 18)
+"""2026.3.24 and 4.14 send every row at once and know no totals: there a limit would cut rows silently."""
+FIRST_WAIT_SAYING_DELIVERED: Version = (2026, 9, 0)
+"""``agent.wait`` says whether the answer reached the chat (``terminalDelivery``, 2026.9.6; 5.18 says ``ok`` in every case)."""
+LAST_KEEPING_REFUSED_MESSAGES: Version = (2026, 4, 14)
+"""2026.3.24 sends a literal message that its chat app refused once more at its next start; 2026.5.18 and 9.6 do not. (4.14
+was not measured.)"""
 BOOT_RECOVERY = timedelta(minutes=5)
 
 
@@ -63,6 +73,7 @@ def capabilities_of(version_text: str, methods: frozenset[str]) -> Capabilities:
             row_survives_stop=True,
             has_deaf_rows=False,
             wraps_prompts=True,
+            has_chat_spool=True,
         )
     if version >= FIRST_WITH_HONEST_FLAG:
         flag = FlagWorth.TRUSTED
@@ -83,6 +94,7 @@ def capabilities_of(version_text: str, methods: frozenset[str]) -> Capabilities:
         has_deaf_rows=version >= FIRST_WITH_DEAF_ROWS,
         wraps_prompts=(wraps := FIRST_WRAPPING_PROMPTS <= version < FIRST_HANDING_OUT_BARE_WORDS),
         names_chats_in_file=wraps,
+        has_chat_spool=wraps,
     )
 
 

@@ -19,6 +19,9 @@ from watchdog.core.model import GatewayFacts, Look, ReplyAddress, Session, Snaps
 from watchdog.core.policy import Step
 from watchdog.gateway.capabilities import (
     ADMIN,
+    FIRST_LISTING_IN_PAGES,
+    FIRST_QUIET_AT_SIGN_IN,
+    FIRST_WAIT_SAYING_DELIVERED,
     READ,
     WRITE,
     Version,
@@ -46,10 +49,8 @@ from watchdog.gateway.wire.timestamps import instant
 from watchdog.service import descriptors, errors
 from watchdog.service.ports import Clock, Deed, Disconnect, Host, Receipt, Wants
 
-QUIET_AFTER_SIGN_IN_UNTIL: Version = (2026, 5, 0)
 SIGN_IN_SETTLES = 2.0
-"""3.24 probes its chat apps whenever an operator signs in, and a delivery in that moment is lost (IRC error 433):
-wait these seconds between signing in and a deed whose answer has to reach a chat app."""
+"""Seconds between signing in and a deed whose answer has to reach a chat app, before ``FIRST_QUIET_AT_SIGN_IN``."""
 
 
 _Prepared = tuple[Step, str, ReplyAddress | None, bool]
@@ -105,8 +106,8 @@ class GatewayClient:
         self._facts: GatewayFacts | None = None
         self._version: Version | None = None
         self._clock_base: ClockReading | None = None
-        self._lister: SessionPoller | None = None
-        self._looker: Inspector | None = None
+        self._poller: SessionPoller | None = None
+        self._inspector: Inspector | None = None
         self._grants = Grants(name, steps, self._open, clock)
         self._may_not_read = False  # it was refused, and has not been let in since
         self._probe = AbortProbe(lambda: self._open((WRITE,), device=probe_device), clock, patience)
@@ -147,7 +148,7 @@ class GatewayClient:
         self._link = link
         self._facts = self._read_facts(link, self._endpoint)
         self._version = parse_version(self._facts.version)
-        self._looker = Inspector(
+        self._inspector = Inspector(
             self._facts,
             self._version,
             self._ask,
@@ -158,7 +159,7 @@ class GatewayClient:
             self._as_admin,
             self._timed_out,
         )
-        self._lister = SessionPoller(
+        self._poller = SessionPoller(
             self._ask_for_rows,
             self._clock,
             main_key=self._facts.main_session_key,
@@ -167,7 +168,7 @@ class GatewayClient:
         )
         await self._grants.check(self._version)
         if self._facts.capabilities.row_survives_stop:
-            await self._looker.read_run_limit()
+            await self._inspector.read_run_limit()
         return self._facts
 
     async def _sign_in(self) -> Link:
@@ -266,8 +267,8 @@ class GatewayClient:
             return
         self._steps = steps
         self._grants.want(steps)
-        if self._looker is not None:
-            self._looker.probe = self._probe if steps else None
+        if self._inspector is not None:
+            self._inspector.probe = self._probe if steps else None
 
     def missing_scope(self, step: Step) -> str | None:
         return self._grants.missing_for(step)
@@ -275,27 +276,26 @@ class GatewayClient:
     # ---------------------------------------------------------------- looking
 
     async def list_sessions(self, always_read: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
-        if self._lister is None:
+        if self._poller is None:
             raise errors.GatewayClosed(f"{self._name}: not connected.")
-        if self._looker is not None:
-            self._looker.forget_waiting()
+        if self._inspector is not None:
+            self._inspector.forget_waiting()
         if always_read is None:
-            return await self._lister.whole()
-        return await (self._lister.whole(is_hurried=False) if sweep else self._lister.incremental(always_read))
+            return await self._poller.whole()
+        return await (self._poller.whole(is_hurried=False) if sweep else self._poller.incremental(always_read))
 
     async def _ask_for_rows(self, params: dict[str, Any]) -> msgspec.Raw:
         return await self._ask("sessions.list", params, patience=max(self._patience, 30.0))
 
     @property
     def _counts_pages(self) -> bool:
-        # 3.24 and 4.14 send everything and know no totals: there a limit would cut rows silently.
-        return self._version is not None and self._version >= (2026, 5, 18)
+        return self._version is not None and self._version >= FIRST_LISTING_IN_PAGES
 
     async def look(self, session: Session, wants: Wants) -> Look:
-        if self._looker is None:
+        if self._inspector is None:
             raise errors.GatewayClosed(f"{self._name}: not connected.")
         try:
-            return await self._looker.look(session, wants)
+            return await self._inspector.look(session, wants)
         except (ArithmeticError, RecursionError, ValueError) as problem:
             # Numbers that cannot be reckoned with, depths that nobody goes to: this session is not known, the others are.
             why = f"what was answered cannot be used ({type(problem).__name__})"
@@ -304,7 +304,7 @@ class GatewayClient:
     def _as_admin(self) -> contextlib.AbstractAsyncContextManager[Ask] | None:
         """A short connection with the scopes of the configured steps; None where they were not granted admin, or where
         another sign-in disturbs."""
-        if self._version is None or self._version < QUIET_AFTER_SIGN_IN_UNTIL:
+        if self._version is None or self._version < FIRST_QUIET_AT_SIGN_IN:
             return None
         return self._asking_as_admin() if self._grants.has_admin() else None
 
@@ -348,7 +348,7 @@ class GatewayClient:
             scopes = (READ, WRITE, ADMIN) if is_as_owner else (READ, WRITE)
         link = await self._open(scopes)
         self._prepared = ((step, session.key, route, is_as_owner), link)
-        if route is not None and (self._version is None or self._version < QUIET_AFTER_SIGN_IN_UNTIL):
+        if route is not None and (self._version is None or self._version < FIRST_QUIET_AT_SIGN_IN):
             await self._clock.sleep(SIGN_IN_SETTLES)
 
     async def perform(self, deed: Deed) -> Receipt:
@@ -374,7 +374,7 @@ class GatewayClient:
 
     async def delivered(self, run_id: str) -> bool | None:
         said = await self._reports.delivered(run_id)
-        if said is not None or not self._steps or self._version is None or self._version < (2026, 9, 0):
+        if said is not None or not self._steps or self._version is None or self._version < FIRST_WAIT_SAYING_DELIVERED:
             return said  # with no steps we only watch, and agent.wait needs operator.write
         try:
             link = await self._open((READ, WRITE))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -31,3 +32,13 @@ def test_files_are_nouns() -> None:
         path.stem for package in ("watchdog", "openclaw_simulator") for path in (ROOT / package).rglob("*ing.py")
     }
     assert gerunds <= {"tracking", "pending"}
+
+
+def test_versions_of_gateways_stand_in_one_place() -> None:
+    """A check against a version written elsewhere is a fact nobody finds."""
+    strays = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "watchdog").rglob("*.py")
+        if re.search(r"\(20\d\d, \d+, \d+\)", path.read_text())
+    }
+    assert strays == {"watchdog/gateway/capabilities.py"}

@@ -10,7 +10,7 @@ import contextlib
 import msgspec
 
 from watchdog.core.policy import Step
-from watchdog.gateway.capabilities import Version
+from watchdog.gateway.capabilities import LAST_KEEPING_REFUSED_MESSAGES, Version
 from watchdog.gateway.recovery.requests import Request, requests_for
 from watchdog.gateway.wire.answers import decoded
 from watchdog.gateway.wire.connection import Link
@@ -23,11 +23,6 @@ TELLING_TRIES, TELLING_PAUSE = 3, 3.0
 class _RunAnswer(msgspec.Struct, rename="camel"):
     run_id: str | None = None
     status: str | None = None
-
-
-LAST_KEEPING_REFUSED_MESSAGES: Version = (2026, 4, 14)
-"""2026.3.24 sends a literal message that its chat app refused once more at its next start; 2026.5.18 and 9.6 do not. (4.14
-was not measured.)"""
 
 
 async def send(link: Link, deed: Deed, version: Version | None, *, clock: Clock, patience: float) -> Receipt:

@@ -151,7 +151,7 @@ class Inspector:
     async def _with_people(self, session: Session, look: Look, tail: TranscriptTail) -> Look:
         """Who may do what, of the people who asked. Read anew for every list: an owner may have changed the rules."""
         address, state_dir = session.reply_address, self.facts.state_dir
-        if address is not None and state_dir is not None and self.facts.capabilities.wraps_prompts:
+        if address is not None and state_dir is not None and self.facts.capabilities.has_chat_spool:
             look = replace(look, will_redeliver=self.host.has_spooled(state_dir, address))
         if not _people_in(tail):
             return look
