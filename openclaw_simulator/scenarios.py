@@ -161,7 +161,7 @@ def demo_world(
     Some are stuck for twenty minutes: cut by a crash, or on 2026.9.6 (which recovers ordinary ones by itself) by a
     locked store, or by a crash where its own recovery does not look. The others are healthy, waiting, or stopped on
     purpose. ``recovers_background``: the watchdog at work has a policy that recovers cron sessions (without one they
-    are told, not touched).
+    are reported, not touched).
     """
     stage = _Stage("demo", profile, now - timedelta(minutes=75), seed)
     world = stage.world

@@ -219,7 +219,7 @@ def test_2026_9_6_a_lost_terminal_write(tmp_path: Path) -> None:
 
 
 def test_2026_9_6_a_background_key_needs_a_policy(tmp_path: Path) -> None:
-    """A cron key is told, not touched, until a policy of the user's asks for more."""
+    """A cron key is reported, not touched, until a policy of the user's asks for more."""
     with World(V9_6, tmp_path / "gateway") as world:
         (stuck,) = by_kill(world, [in_model_call(world, Web(CRON_KEY))])
         bystanders = bystanders_of(world)

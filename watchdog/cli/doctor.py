@@ -345,7 +345,7 @@ def _signals(name: str, facts: GatewayFacts) -> list[ReportLine]:
             ReportLine(
                 name,
                 Grade.WARN,
-                f"the version {facts.version!r} is unknown here: sessions are told, not touched, unless a restart or an "
+                f"the version {facts.version!r} is unknown here: sessions are reported, not touched, unless a restart or an "
                 "idle gateway proves them orphaned",
             )
         ]
@@ -370,5 +370,5 @@ def _signals(name: str, facts: GatewayFacts) -> list[ReportLine]:
         and (worth.lock is LockWorth.SAYS_NOTHING or facts.state_dir is None)
     )
     if blind:
-        told.append("without a restart in between, stuck sessions can only be told, not touched")
+        told.append("without a restart in between, stuck sessions can only be reported, not touched")
     return [ReportLine(name, Grade.WARN if blind else Grade.OK, "signals: " + "; ".join(told))]

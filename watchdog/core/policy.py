@@ -162,7 +162,7 @@ BACKGROUND_MATCHES = (
     Match(kind=("cron", "subagent", "acp")),
     Match(archived=True),
 )
-"""Built in, after the user's own policies: background and archived sessions are told, not touched."""
+"""Built in, after the user's own policies: background and archived sessions are reported, not touched."""
 
 
 @dataclass(frozen=True, slots=True)

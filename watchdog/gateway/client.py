@@ -1,4 +1,4 @@
-"""One gateway as the service sees it (``service.ports.Gateway``), over as many links as harmlessness needs.
+"""One gateway as the service sees it (``service.ports.Gateway``), over one connection per privilege level.
 
 - The *watching* link asks for ``operator.read`` and is kept open: every poll goes over it. It cannot do harm.
 - A *deed* link with exactly the scopes of the configured steps is opened for one deed and closed again.

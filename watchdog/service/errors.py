@@ -49,7 +49,7 @@ class ChannelDown(GatewayError):
 
 
 class OutOfDescriptors(GatewayError):
-    """This process may open no more sockets and files. Ours alone: it says nothing about the gateway."""
+    """This process has reached its limit of file descriptors. It says nothing about the gateway."""
 
 
 class NotAGateway(GatewayError):
@@ -134,7 +134,7 @@ class AnswerUnreadable(OutcomeUnknown):
 
 
 class PassFailed(GatewayError):
-    """A pass over this gateway ended by an exception that none should raise: what it says brings out a defect of ours. The
+    """A pass over this gateway ended by an exception that none should raise: what it says triggers a defect of ours. The
     gateway is neither away nor sick, and the others are watched as before."""
 
 

@@ -265,7 +265,7 @@ class Watch:
         self.observer.forget_spans(now)
         self._swept_at = None
         problem = errors.PassFailed(
-            f"{self.gateway.name}: it cannot be looked at, what it says brings out a defect of openclaw-watchdog "
+            f"{self.gateway.name}: it cannot be checked: what it says triggers a defect of openclaw-watchdog "
             f"({type(defect).__name__}; the log has more): please report it."
         )
         report = self._gateway_failed(problem, now, was_answered=False)

@@ -111,7 +111,7 @@ def gateway_restarted(
         return write(MessageKind.GATEWAY_UP, gateway, f"Gateway {gateway} restarted, it is back", lines, key)
     lines = [
         f"The gateway {gateway} has been away {lasting(since, now)}.",
-        f"It was to be restarted through {plain(how)} ({allowed}), without success.",
+        f"We tried to restart it through {plain(how)} ({allowed}), and that failed.",
         sentence(why_not),
         *commands([command("doctor")]),
     ]

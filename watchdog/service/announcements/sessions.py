@@ -188,12 +188,12 @@ def closed(incident: Incident, outcome: Outcome, *, now: datetime, note_path: st
 def long_running(
     gateway: str, session: str, run: RunIdentity, *, now: datetime, running_for: timedelta, explanation: str
 ) -> Message:
-    """Alive but long: told, not touched. Once per run."""
+    """Alive but long: reported, not touched. Once per run."""
     lines = [
         f"{key_words(session)} on {gateway} has been working {lasting(now - running_for, now)}.",
         because("It is alive, so it is left alone", explanation),
         "",
-        "Should it not take this long, look at it or stop it:",
+        "If it should not take this long, look at it or stop it:",
         *commands([command("explain", key=session), command("recover", "--step", "abort", key=session)]),
     ]
     title = f"Long run: {short_key(session)} on {gateway}"
@@ -207,7 +207,7 @@ def unknown(
     """No sign of progress, and nothing can tell whether it lives. Once per run."""
     lines = [
         f"{key_words(session)} on {gateway} has shown no progress {lasting(now - quiet_for, now)}.",
-        "Nothing is done, because whether it is alive cannot be told.",
+        "Nothing was done, because we cannot tell whether it is alive.",
         sentence(explanation),
         "",
         "What each signal says, and what would make this gateway say more:",
