@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from watchdog.cli.phrases import ENDINGS, LOCKS, LONGEST, ago, pending, spoken, until
-from watchdog.core.blockers import Blocker, BlockerName, Standing, hold_reasons
+from watchdog.core.blockers import Blocker, BlockerName, SessionContext, hold_reasons
 from watchdog.core.evidence import Case, Signal, Truth
 from watchdog.core.model import FlagWorth, Status
 from watchdog.core.policy import Mode, Step
@@ -19,7 +19,7 @@ from watchdog.service.announcements.phrases import clause
 from watchdog.service.ledger import Incident, Ledger
 from watchdog.service.observer import Judged
 from watchdog.service.one_shot import Inspection
-from watchdog.service.plan import GatewayStanding, StepPlan, is_stalled_but_owned, plan_step, standing_of
+from watchdog.service.plan import PassContext, StepPlan, is_stalled_but_owned, plan_step, standing_of
 from watchdog.service.ports import Gateway
 
 
@@ -40,7 +40,7 @@ class Explained:
     judged: Judged
     incident: Incident | None
     plan: StepPlan
-    standing: Standing
+    standing: SessionContext
     blockers: tuple[Blocker, ...]
     health: str | None
 
@@ -52,7 +52,7 @@ class Explained:
         incident = next((one for one in ledger.open_incidents(name) if one.session == row.key), None)
         is_abort = judged.judgement.verdict is Verdict.LONG_RUNNING and is_stalled_but_owned(judged)
         as_stuck = judged if is_abort else _as_stuck(judged)
-        here = GatewayStanding(
+        here = PassContext(
             now=judged.case.now,
             trust=found.trust,
             is_list_complete=found.snapshot.is_complete,

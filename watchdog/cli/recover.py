@@ -40,7 +40,7 @@ from watchdog.service.ledger import Incident, Notes
 from watchdog.service.null_meter import NullMeter
 from watchdog.service.observer import Judged
 from watchdog.service.one_shot import Inspection, inspect, look_once_more
-from watchdog.service.plan import Action, Decision, GatewayStanding, StepPlan, plan_step, run_held_by, was_stopped
+from watchdog.service.plan import Action, Decision, PassContext, StepPlan, plan_step, run_held_by, was_stopped
 from watchdog.service.ports import Clock, Gateway
 
 _BY_HAND = (Step.ASK, Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.ABORT)
@@ -82,7 +82,7 @@ async def _recover(setting: Setting, gateway: str | None, key: str, step: Step, 
     state_dir = make_state_folder(state_folder(setting.loaded, setting.env))
     problems: list[str] = []
     unasked: list[str] = []
-    hands: dict[str, tuple[Hand, Judged]] = {}
+    hands: dict[str, tuple[ManualRecovery, Judged]] = {}
     async with contextlib.AsyncExitStack() as stack:
         ledger = stack.enter_context(SqliteLedger.open(ledger_path(state_dir)))
         for section in chosen_sections(setting, gateway):
@@ -98,7 +98,7 @@ async def _recover(setting: Setting, gateway: str | None, key: str, step: Step, 
             if judged is None:
                 problems.append(f"{section.name}: no session has the key {shown_key(read(key))}")
             else:
-                hand = Hand(builder.clock, client, ledger, HandoffNotes(state_dir), found)
+                hand = ManualRecovery(builder.clock, client, ledger, HandoffNotes(state_dir), found)
                 hands[section.name] = (hand, judged)
         if len(hands) > 1:
             # agent:main:main is on every gateway: which one is meant is not ours to guess.
@@ -113,7 +113,7 @@ async def _recover(setting: Setting, gateway: str | None, key: str, step: Step, 
     return {"session": read(key), "step": step.value, "recovered": False, "reason": "; ".join(problems)}
 
 
-class Hand:
+class ManualRecovery:
     """One deed by hand on one gateway."""
 
     def __init__(self, clock: Clock, gateway: Gateway, ledger: SqliteLedger, notes: Notes, found: Inspection) -> None:
@@ -189,7 +189,7 @@ class Hand:
         if no is not None:
             return no
         policy = replace(judged.policy, recovery=replace(judged.policy.recovery, ladder=(step,)))
-        here = GatewayStanding(judged.case.now, self._found.trust, True, True, False)
+        here = PassContext(judged.case.now, self._found.trust, True, True, False)
         plan = plan_step(replace(judged, policy=policy), None, here, self._gateway)
         if plan.step is None:
             plan = StepPlan(step, plan.requester)

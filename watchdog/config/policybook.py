@@ -13,7 +13,7 @@ from watchdog.config import sections
 from watchdog.config.models import Config
 from watchdog.core import policy as core
 
-_T = TypeVar("_T", core.Thresholds, core.Recovery, core.Budget, core.FleetBreaker, core.Texts)
+_T = TypeVar("_T", core.Thresholds, core.Recovery, core.Budget, core.FleetBreakerLimits, core.Texts)
 
 DEFAULT_POLICY = "default"
 """The name of the rule for sessions that no policy matches."""

@@ -69,7 +69,7 @@ FOREIGN_DEED_HOLD = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SessionContext:
     """What the ledger and the gateway's condition say about acting on one session now."""
 
     is_list_complete: bool = True
@@ -110,7 +110,7 @@ class Standing:
 
 
 def hold_reasons(
-    case: Case, thresholds: Thresholds, recovery: Recovery, step: Step, standing: Standing, *, is_proven: bool
+    case: Case, thresholds: Thresholds, recovery: Recovery, step: Step, standing: SessionContext, *, is_proven: bool
 ) -> tuple[Blocker, ...]:
     """Every reason not to do ``step`` on this session now; empty means: go."""
     found = [
@@ -122,7 +122,7 @@ def hold_reasons(
     return tuple(found)
 
 
-def _operator(recovery: Recovery, standing: Standing) -> Sequence[Blocker]:
+def _operator(recovery: Recovery, standing: SessionContext) -> Sequence[Blocker]:
     found: list[Blocker] = []
     if recovery.mode is Mode.OBSERVE:
         found.append(Blocker(BlockerName.OBSERVE_MODE, "Observe mode: nothing is ever done."))
@@ -136,7 +136,7 @@ def _operator(recovery: Recovery, standing: Standing) -> Sequence[Blocker]:
     return found
 
 
-def _gateway(case: Case, thresholds: Thresholds, standing: Standing, *, is_proven: bool) -> Sequence[Blocker]:
+def _gateway(case: Case, thresholds: Thresholds, standing: SessionContext, *, is_proven: bool) -> Sequence[Blocker]:
     found: list[Blocker] = []
     if standing.gateway_problem is not None:
         found.append(Blocker(BlockerName.GATEWAY_UNTRUSTED, standing.gateway_problem))
@@ -168,7 +168,7 @@ def _gateway(case: Case, thresholds: Thresholds, standing: Standing, *, is_prove
     return found
 
 
-def _session(case: Case, thresholds: Thresholds, step: Step, standing: Standing) -> Sequence[Blocker]:
+def _session(case: Case, thresholds: Thresholds, step: Step, standing: SessionContext) -> Sequence[Blocker]:
     found: list[Blocker] = [*_person(case, step, standing)]
     lock, tail = case.look.lock, case.look.tail
     ends_live_run = step is Step.ABORT  # its own lock is no reason not to end it
@@ -244,7 +244,7 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: Standing)
     return found
 
 
-def _person(case: Case, step: Step, standing: Standing) -> Iterator[Blocker]:
+def _person(case: Case, step: Step, standing: SessionContext) -> Iterator[Blocker]:
     """Whose request it is, and whose will."""
     if standing.requester_problem is not None:
         yield Blocker(BlockerName.REQUESTER_UNKNOWN, standing.requester_problem)
@@ -299,7 +299,7 @@ def _words_came_at(case: Case) -> Moment | None:
     return None if is_its_end else track.touched_at
 
 
-def _ledger(case: Case, recovery: Recovery, standing: Standing) -> Sequence[Blocker]:
+def _ledger(case: Case, recovery: Recovery, standing: SessionContext) -> Sequence[Blocker]:
     found: list[Blocker] = []
     if not standing.is_ledger_writable:
         found.append(Blocker(BlockerName.LEDGER_UNAVAILABLE, "The ledger cannot be written, so nothing may be done."))

@@ -85,7 +85,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class FleetBreaker:
+class FleetBreakerLimits:
     """That many sessions, and that share of the running ones, turning stuck together without a proof of their own."""
 
     sessions: int = 10
@@ -103,7 +103,7 @@ class Recovery:
     budget: Budget = Budget(3, timedelta(hours=72))
     gateway_budget: Budget = Budget(20, timedelta(hours=1))
     max_concurrent: int = 2
-    fleet_breaker: FleetBreaker = FleetBreaker()
+    fleet_breaker: FleetBreakerLimits = FleetBreakerLimits()
     resume_max_age: timedelta = timedelta(hours=2)
     resume_message: str | None = None
     """The older name of ``texts.resume``."""

@@ -26,7 +26,7 @@ from watchdog.core.model import GatewayPhase
 from watchdog.core.recovery import Attempt
 from watchdog.daemon.assembly import Parts
 from watchdog.daemon.file_watch import SETTLED, FileChange, FileWatch
-from watchdog.daemon.one_watch import OneWatch, Twin
+from watchdog.daemon.one_watch import DuplicateGateways, Twin
 from watchdog.daemon.pass_slots import PassSlots, first_after
 from watchdog.daemon.places import places_of
 from watchdog.daemon.runner import Runner
@@ -84,7 +84,7 @@ class Daemon:
     _looks_again: bool = False
     _is_short: bool = False
     _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _one_watch: OneWatch = field(default_factory=OneWatch)
+    _one_watch: DuplicateGateways = field(default_factory=DuplicateGateways)
 
     def __post_init__(self) -> None:
         self._rng = Random(self.seed)

@@ -31,7 +31,7 @@ class Twin:
 
 
 @dataclass(slots=True)
-class OneWatch:
+class DuplicateGateways:
     """Compares the last good passes of every two names."""
 
     refused: dict[str, Twin] = field(default_factory=dict)

@@ -60,7 +60,7 @@ class GatewayCondition(StrEnum):
     """Not reached, and perhaps for a reason of ours: no url, no route, no file handles."""
 
 
-def sight_of(report: PassReport) -> GatewayCondition:
+def condition_of(report: PassReport) -> GatewayCondition:
     if report.is_good or report.was_answered:
         return GatewayCondition.ANSWERS
     match report.phase:
@@ -94,7 +94,7 @@ class Outage:
 
 def observe(before: Outage | None, report: PassReport, stall_after: timedelta) -> Outage | None:
     """The outage after one more pass; None when there is none. Time in which we did not look proves nothing."""
-    sight, now = sight_of(report), report.at
+    sight, now = condition_of(report), report.at
     if sight is GatewayCondition.ANSWERS:
         return None
     outage = before or Outage(now, now, sight, report.phase)

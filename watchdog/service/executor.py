@@ -30,7 +30,7 @@ from watchdog.service import errors
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import HandoffNote, Incident, Ledger, Notes
 from watchdog.service.observer import Judged, Observer, look_wants
-from watchdog.service.plan import Action, Decision, GatewayStanding, decide, interrupted_at, is_stalled_but_owned
+from watchdog.service.plan import Action, Decision, PassContext, decide, interrupted_at, is_stalled_but_owned
 from watchdog.service.ports import Clock, Deed, Gateway, Meter
 
 
@@ -46,7 +46,7 @@ class Executor:
     log: Log
     meter: Meter
 
-    async def fence(self, decision: Decision, here: GatewayStanding, facts: GatewayFacts) -> Decision:
+    async def fence(self, decision: Decision, here: PassContext, facts: GatewayFacts) -> Decision:
         """Sign in for the deed, then look again: nothing but the claim lies between that look and the sending."""
         assert decision.step is not None
         try:
@@ -69,7 +69,7 @@ class Executor:
             return replace(fresh, action=Action.NOTHING)
         return fresh
 
-    async def look_again(self, decision: Decision, here: GatewayStanding, facts: GatewayFacts) -> Decision:
+    async def look_again(self, decision: Decision, here: PassContext, facts: GatewayFacts) -> Decision:
         """The fence: a fresh, complete look; the same run, still without an owner, still nothing in the way.
 
         Returns the decision as the fresh look makes it; anything but RECOVER means: not now.
@@ -87,7 +87,7 @@ class Executor:
         if not _still_so(fresh, decision.step):
             return Decision(fresh, Action.NOTHING)
         problem = await self.gateway.health_problem()
-        standing = GatewayStanding(
+        standing = PassContext(
             now=snapshot.answered_at,
             trust=here.trust,
             is_list_complete=snapshot.is_complete,

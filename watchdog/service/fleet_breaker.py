@@ -18,7 +18,7 @@ from watchdog.service.observer import Judged
 
 
 @dataclass(slots=True)
-class Fleet:
+class FleetBreaker:
     """All sessions of one gateway, and whether the breaker over them is open."""
 
     gateway: str

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from watchdog.core.blockers import FOREIGN_DEED_HOLD, Blocker, BlockerName, Standing, hold_reasons
+from watchdog.core.blockers import FOREIGN_DEED_HOLD, Blocker, BlockerName, SessionContext, hold_reasons
 from watchdog.core.evidence import innocence_of
 from watchdog.core.model import Moment, ReplyAddress, Session, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Recovery, Step
@@ -59,7 +59,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class GatewayStanding:
+class PassContext:
     """What holds for every session of one gateway in one pass."""
 
     now: Moment
@@ -70,9 +70,7 @@ class GatewayStanding:
     gateway_problem: str | None = None
 
 
-def decide(
-    judged: Judged, incident: Incident | None, here: GatewayStanding, gateway: Gateway, ledger: Ledger
-) -> Decision:
+def decide(judged: Judged, incident: Incident | None, here: PassContext, gateway: Gateway, ledger: Ledger) -> Decision:
     """The decision on one stuck session."""
     if judged.judgement.verdict is not Verdict.STUCK and not is_stalled_but_owned(judged):
         return Decision(judged, Action.NOTHING)
@@ -119,7 +117,7 @@ def _heard_at(step: Step | None, requester: Requester | None) -> ReplyAddress | 
     return requester.route if speaks and requester is not None else None
 
 
-def plan_step(judged: Judged, incident: Incident | None, here: GatewayStanding, gateway: Gateway) -> StepPlan:
+def plan_step(judged: Judged, incident: Incident | None, here: PassContext, gateway: Gateway) -> StepPlan:
     """The next rung, as it may be done for the one who asked: a resume may become a question, and a row that refuses a
     waiting person's messages is freed first."""
     row, recovery = judged.session, judged.policy.recovery
@@ -161,7 +159,7 @@ def _asking(step: Step, requester: Requester, manner: str) -> StepPlan:
     return StepPlan(step, requester, requester_problem=problem, manner=manner)
 
 
-def choose_resume(judged: Judged, requester: Requester, here: GatewayStanding, gateway: Gateway) -> Choice:
+def choose_resume(judged: Judged, requester: Requester, here: PassContext, gateway: Gateway) -> Choice:
     """Whether the request is gone on with, asked for again, or held."""
     row, tail, recovery = judged.session, judged.case.look.tail, judged.policy.recovery
     now = judged.case.facts.gateway_time(here.now)
@@ -256,11 +254,11 @@ def fitting_steps(ladder: Sequence[Step], judged: Judged) -> tuple[Step, ...]:
 def standing_of(
     judged: Judged,
     incident: Incident | None,
-    here: GatewayStanding,
+    here: PassContext,
     gateway: Gateway,
     ledger: Ledger,
     plan: StepPlan,
-) -> Standing:
+) -> SessionContext:
     """What ledger and gateway say about acting on this session."""
     step = plan.step
     row, recovery, now = judged.session, judged.policy.recovery, here.now
@@ -269,7 +267,7 @@ def standing_of(
     in_flight = ledger.attempts_in_flight(gateway.name)
     settled = [attempt for attempt in attempts if not attempt.is_in_flight and attempt.settled_at is not None]
     last = settled[-1] if settled else None
-    standing = Standing(
+    standing = SessionContext(
         is_list_complete=here.is_list_complete,
         gateway_problem=here.gateway_problem or here.trust.problem(),
         connected_for=here.trust.connected_for(now),

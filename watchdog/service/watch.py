@@ -18,7 +18,7 @@ from watchdog.core.verdict import Verdict
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
 from watchdog.service.executor import Executor
-from watchdog.service.fleet_breaker import Fleet
+from watchdog.service.fleet_breaker import FleetBreaker
 from watchdog.service.gateway_trust import Trust
 from watchdog.service.incidents import Incidents
 from watchdog.service.ledger import Ledger, Notes, Stop
@@ -26,7 +26,7 @@ from watchdog.service.observer import Judged, Observer
 from watchdog.service.outages import Outages, phase_of
 from watchdog.service.pass_log import Reporter
 from watchdog.service.pass_report import PassReport
-from watchdog.service.plan import Action, Decision, GatewayStanding, decide, is_stalled_but_owned
+from watchdog.service.plan import Action, Decision, PassContext, decide, is_stalled_but_owned
 from watchdog.service.poll_pace import Pace, pace
 from watchdog.service.ports import Clock, Disconnect, Gateway, Meter, PassRecorder
 
@@ -62,7 +62,7 @@ class Watch:
     incidents: Incidents = field(init=False)
     executor: Executor = field(init=False)
     outages: Outages = field(init=False)
-    fleet: Fleet = field(init=False)
+    fleet: FleetBreaker = field(init=False)
     reporter: Reporter = field(init=False)
     last_report: PassReport | None = field(init=False, default=None)
     not_granted: Mapping[Step, str] = field(init=False, default_factory=dict)
@@ -87,7 +87,7 @@ class Watch:
         self.incidents = Incidents(self.gateway, self.ledger, self.log, self.meter)
         self.executor = Executor(self.gateway, self.observer, self.ledger, self.notes, self.clock, self.log, self.meter)
         self.outages = Outages(self.gateway.name, self.ledger, self.log)
-        self.fleet = Fleet(self.gateway.name, self.ledger, self.log)
+        self.fleet = FleetBreaker(self.gateway.name, self.ledger, self.log)
         self.reporter = Reporter(self.gateway.name, self.ledger, self.clock, self.log, self.meter)
 
     def take_book(self, book: PolicyBook) -> None:
@@ -285,7 +285,7 @@ class Watch:
         self.incidents.close_ended(by_key, now, snapshot)
         self.incidents.release_recovered(by_key, now)
         self.fleet.note(judged, self.book.default.recovery, now)
-        here = GatewayStanding(
+        here = PassContext(
             now=now,
             trust=self.trust,
             is_list_complete=snapshot.is_complete,
@@ -312,7 +312,7 @@ class Watch:
         )
 
     async def _work(
-        self, judged: Sequence[Judged], here: GatewayStanding, facts: GatewayFacts
+        self, judged: Sequence[Judged], here: PassContext, facts: GatewayFacts
     ) -> tuple[list[Decision], int]:
         decisions: list[Decision] = []
         deeds = 0
@@ -358,7 +358,7 @@ class Watch:
                     reason="a person stopped it; no turn of ours follows",
                 )
 
-    def _noting_sickness(self, decision: Decision, here: GatewayStanding) -> GatewayStanding:
+    def _noting_sickness(self, decision: Decision, here: PassContext) -> PassContext:
         """What the last look found of the gateway itself holds for every other session, too."""
         sick = next((held for held in decision.blockers if held.name is BlockerName.GATEWAY_UNTRUSTED), None)
         if sick is None:

@@ -51,7 +51,7 @@ class WatchView:
     """Why nobody watches it: it leads to a gateway that another name watches."""
 
 
-def sight_of(watch: Watch, seen: PassReport | None) -> WatchView:
+def view_of(watch: Watch, seen: PassReport | None) -> WatchView:
     """What ``watch`` knows now; ``seen`` is the last good report somebody kept of it."""
     return WatchView(
         name=watch.gateway.name,

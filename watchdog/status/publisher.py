@@ -24,7 +24,7 @@ from watchdog.service.pass_report import PassReport
 from watchdog.service.ports import Clock, Meter
 from watchdog.service.redaction import Secrets
 from watchdog.service.watch import Watch
-from watchdog.status.document import Life, Record, WatchView, build, read_record, sight_of
+from watchdog.status.document import Life, Record, WatchView, build, read_record, view_of
 from watchdog.status.metrics import PrometheusMeter
 from watchdog.status.model import document
 from watchdog.status.server import Document, Feed, Health, PageUnavailable, StatusServer
@@ -185,7 +185,7 @@ class PagePublisher:
         now = self.clock.now()
         by_name = {watch.gateway.name: watch for watch in self._watches()}
         watches = [by_name[one.name] for one in self.loaded.config.gateways if one.name in by_name]
-        sights = [sight_of(watch, self._seen_by(watch)) for watch in watches]
+        sights = [view_of(watch, self._seen_by(watch)) for watch in watches]
         sights += [
             WatchView(name, self.loaded.policy_book, not_watched=why)
             for name, why in sorted(self._not_watched().items())

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.unit.service.world import World, dead, tail_of, vague
-from watchdog.cli.recover import Hand
+from watchdog.cli.recover import ManualRecovery
 from watchdog.core.model import TailKind
 from watchdog.core.policy import Step
 from watchdog.service.ledger import Stop
@@ -23,7 +23,9 @@ async def _recover(world: World, step: Step = Step.RESUME) -> dict[str, object]:
     judged = found.find(KEY)
     assert judged is not None
     world.gateway.calls.clear()
-    return await Hand(world.clock, world.gateway, world.ledger, world.notes, found).recover(judged, step, ask=False)
+    return await ManualRecovery(world.clock, world.gateway, world.ledger, world.notes, found).recover(
+        judged, step, ask=False
+    )
 
 
 async def test_a_stuck_session_is_recovered_once_and_the_trail_says_who_asked() -> None:

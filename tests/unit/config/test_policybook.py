@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from watchdog.config import Config, build_policy_book, parse, why, why_session
 from watchdog.config import sections as file
 from watchdog.core.model import Session, SessionKind, Status
-from watchdog.core.policy import Budget, FleetBreaker, Match, Mode, Policy, Recovery, Step, Texts, Thresholds
+from watchdog.core.policy import Budget, FleetBreakerLimits, Match, Mode, Policy, Recovery, Step, Texts, Thresholds
 
 FILE = """\
 thresholds: {stuck_after: 30m}
@@ -42,7 +42,7 @@ def test_every_field_of_the_core_can_be_set_and_nothing_else() -> None:
         (file.MatchSection, Match),
         (file.SessionBudget, Budget),
         (file.GatewayBudget, Budget),
-        (file.FleetBreakerSection, FleetBreaker),
+        (file.FleetBreakerSection, FleetBreakerLimits),
     )
     for section, core in pairs:
         # The texts are a section of the file of their own.
@@ -78,7 +78,7 @@ def test_overrides_are_merged_key_by_key() -> None:
     assert telegram.match == Match(channel=("telegram", "tele*"), kind=("direct",))
     assert telegram.thresholds == replace(book.default.thresholds, long_running_after=timedelta(hours=2))
     assert telegram.recovery == replace(
-        book.default.recovery, budget=Budget(5, timedelta(hours=24)), fleet_breaker=FleetBreaker(10, 0.9)
+        book.default.recovery, budget=Budget(5, timedelta(hours=24)), fleet_breaker=FleetBreakerLimits(10, 0.9)
     )
     assert research.name == "policy-2"
     assert research.recovery == replace(

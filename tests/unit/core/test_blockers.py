@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchdog.core.blockers import FOREIGN_DEED_HOLD, Blocker, BlockerName, Standing, hold_reasons
+from watchdog.core.blockers import FOREIGN_DEED_HOLD, Blocker, BlockerName, SessionContext, hold_reasons
 from watchdog.core.evidence import Case
 from watchdog.core.model import Lock, LockSight, Look, Moment, TailKind
 from watchdog.core.policy import Budget, Mode, Recovery, Step, Thresholds
@@ -23,7 +23,7 @@ THRESHOLDS = Thresholds(confirm_for=timedelta(minutes=1), startup_grace=timedelt
 RECOVERY = Recovery(
     budget=Budget(3, timedelta(hours=72)), gateway_budget=Budget(20, timedelta(hours=1)), max_concurrent=2
 )
-FREE = Standing(connected_for=timedelta(hours=1))
+FREE = SessionContext(connected_for=timedelta(hours=1))
 AFTER_BOOT = BOOT + timedelta(hours=1)
 
 

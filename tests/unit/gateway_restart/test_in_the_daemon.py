@@ -15,7 +15,7 @@ from tests.unit.core.support import facts
 from watchdog.config import LoadedConfig, parse
 from watchdog.core.model import GatewayFacts, GatewayPhase, Snapshot
 from watchdog.core.policy import Step
-from watchdog.gateway_restart.decision import GatewayCondition, Supervision, sight_of
+from watchdog.gateway_restart.decision import GatewayCondition, Supervision, condition_of
 from watchdog.gateway_restart.restarter import SupervisorAnswer
 from watchdog.gateway_restart.restarts import Restarts
 from watchdog.ledger.ledger import SqliteLedger
@@ -286,7 +286,7 @@ async def test_a_pass_reports_what_ended_it(place: Place) -> None:
     place.gateway.problem = REFUSED_CONNECTION
     report = await place.watch.pass_once()
     assert (report.error, report.was_answered, report.last_disconnect) == (REFUSED_CONNECTION, False, None)
-    assert sight_of(report) is GatewayCondition.SICK
+    assert condition_of(report) is GatewayCondition.SICK
 
 
 async def test_a_pass_reports_how_the_connection_ended_until_there_is_a_new_one(place: Place) -> None:
@@ -308,4 +308,4 @@ async def test_a_pass_that_fails_on_one_session_says_that_the_list_was_answered(
     place.watch.observer = cast(Any, Choking())
     report = await place.watch.pass_once()
     assert (report.phase, report.was_answered) == (GatewayPhase.UNRESPONSIVE, True)
-    assert sight_of(report) is GatewayCondition.ANSWERS
+    assert condition_of(report) is GatewayCondition.ANSWERS

@@ -13,7 +13,7 @@ from watchdog.adapters.clock import SystemClock
 from watchdog.core.model import GatewayPhase, Moment
 from watchdog.gateway.wire.connection import Introduction, Link, SignInSecrets
 from watchdog.gateway.wire.identity import DeviceIdentity
-from watchdog.gateway_restart.decision import GatewayCondition, Outage, observe, sight_of
+from watchdog.gateway_restart.decision import GatewayCondition, Outage, condition_of, observe
 from watchdog.service import errors
 from watchdog.service.ports import Disconnect
 
@@ -66,21 +66,21 @@ SIGHTS: list[tuple[errors.GatewayError, GatewayCondition]] = [
     ids=lambda value: str(value) if isinstance(value, GatewayCondition) else type(value).__name__,
 )
 def test_only_silence_is_sickness(problem: errors.GatewayError, sight: GatewayCondition) -> None:
-    assert sight_of(failed(problem, moment())) is sight
+    assert condition_of(failed(problem, moment())) is sight
 
 
 def test_every_phase_and_every_error_was_thought_of() -> None:
     leaves = {leaf for leaf in errors.GatewayError.__subclasses__() if leaf.__module__ == errors.__name__}
     assert {type(problem) for problem, _ in SIGHTS} == leaves | {errors.AnswerUnreadable}
-    assert sight_of(good(moment())) is GatewayCondition.ANSWERS
+    assert condition_of(good(moment())) is GatewayCondition.ANSWERS
     silent = {GatewayPhase.DOWN, GatewayPhase.UNRESPONSIVE, GatewayPhase.UNKNOWN}
     for phase in set(GatewayPhase) - silent - {GatewayPhase.CONNECTED}:
-        assert sight_of(replace(good(moment()), phase=phase)) is GatewayCondition.SPEAKS
+        assert condition_of(replace(good(moment()), phase=phase)) is GatewayCondition.SPEAKS
 
 
 @pytest.mark.parametrize("problem", [problem for problem, sight in SIGHTS if sight is GatewayCondition.SICK])
 def test_what_fails_after_the_list_was_answered_is_a_sessions_symptom(problem: errors.GatewayError) -> None:
-    assert sight_of(failed(problem, moment(), answered=True)) is GatewayCondition.ANSWERS
+    assert condition_of(failed(problem, moment(), answered=True)) is GatewayCondition.ANSWERS
 
 
 # ---------------------------------------------------------------- the stretch

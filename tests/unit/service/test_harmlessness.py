@@ -18,7 +18,7 @@ from watchdog.core.texts import mark
 from watchdog.service import errors
 from watchdog.service.events import Event
 from watchdog.service.ledger import MessageKind, Outcome, Quarantine
-from watchdog.service.plan import Action, GatewayStanding, decide
+from watchdog.service.plan import Action, PassContext, decide
 from watchdog.service.ports import Receipt
 
 from .world import (
@@ -580,7 +580,7 @@ async def test_rule_07_of_two_that_decided_the_same_only_one_acts() -> None:
     for watch in (world.watch, other):
         (judged,) = await watch.observer.judge_all(snapshot, facts)
         incident = watch.incidents.open_for(judged, world.clock.now())
-        here = GatewayStanding(world.clock.now(), watch.trust, True, True, False)
+        here = PassContext(world.clock.now(), watch.trust, True, True, False)
         decisions.append(decide(judged, incident, here, world.gateway, world.ledger))
     assert [decision.action for decision in decisions] == [Action.RECOVER, Action.RECOVER]
     acted = [

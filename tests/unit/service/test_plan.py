@@ -23,7 +23,7 @@ from watchdog.service.one_shot import inspect, look_once_more
 from watchdog.service.plan import (
     Action,
     Decision,
-    GatewayStanding,
+    PassContext,
     decide,
     fitting_steps,
     interrupted_at,
@@ -155,7 +155,7 @@ async def _decided(world: World, judged: Judged, **here: Any) -> Decision:
     trust = Trust(timedelta(minutes=2))
     trust.note_connection(await world.gateway.connect(), START, is_new=True)
     made: dict[str, Any] = {"now": NOW, "trust": trust, "is_list_complete": True, "is_ledger_writable": True}
-    standing = GatewayStanding(**(made | {"is_fleet_open": False} | here))
+    standing = PassContext(**(made | {"is_fleet_open": False} | here))
     incident = world.ledger.open_incident(
         gateway="home", session=judged.session.key, session_id="s", reason="Reason", at=START.wall
     )

@@ -10,7 +10,7 @@ from watchdog.core.blockers import BlockerName
 from watchdog.core.policy import PolicyBook, Step
 from watchdog.core.recovery import AttemptState
 from watchdog.service.events import Event
-from watchdog.service.plan import Action, GatewayStanding, decide
+from watchdog.service.plan import Action, PassContext, decide
 from watchdog.service.watch import Watch
 
 from .world import World, dead, lenient
@@ -67,7 +67,7 @@ async def test_both_that_decided_to_act_do_not_both_act(first: int) -> None:
         judged = watch.last_report.judged[0] if watch.last_report is not None else None
         assert judged is not None
         incident = world.ledger.open_incidents(watch.gateway.name)[0]
-        here = GatewayStanding(world.clock.now(), watch.trust, True, True, False)
+        here = PassContext(world.clock.now(), watch.trust, True, True, False)
         decisions.append(decide(judged, incident, here, watch.gateway, world.ledger))
     assert [decision.action for decision in decisions] == [Action.RECOVER, Action.RECOVER]
     second = 1 - first

@@ -31,7 +31,7 @@ from watchdog.core.model import (
     TailKind,
     TranscriptTail,
 )
-from watchdog.core.policy import Budget, FleetBreaker, Policy, PolicyBook, Recovery, Step, Thresholds
+from watchdog.core.policy import Budget, FleetBreakerLimits, Policy, PolicyBook, Recovery, Step, Thresholds
 from watchdog.core.recovery import Attempt
 from watchdog.core.requester import peer_of
 from watchdog.gateway.capabilities import capabilities_of
@@ -511,8 +511,8 @@ class World:
         return judged.judgement.verdict.value
 
 
-def breaker(sessions: int, share: float = 0.5) -> FleetBreaker:
-    return FleetBreaker(sessions, share)
+def breaker(sessions: int, share: float = 0.5) -> FleetBreakerLimits:
+    return FleetBreakerLimits(sessions, share)
 
 
 def budget(attempts: int, hours: float = 72) -> Budget:
