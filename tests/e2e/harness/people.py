@@ -9,7 +9,7 @@ from typing import Any
 from tests.e2e.harness.conditions import until
 
 from .daemon import Watchdog
-from .provider import Call
+from .provider import Call, text_of
 from .routes import TelegramRoute
 from .runs import Run, finished, in_model_call
 from .stuck import Stuck, by_kill, by_refused_writes
@@ -18,6 +18,7 @@ from .world import World
 
 MARK = "[openclaw-watchdog"
 """What ends the words of a turn of ours."""
+FREES = "This message only frees the session"
 
 
 def strand(
@@ -59,10 +60,15 @@ class Since:
         return self.world.provider.calls[self.model_calls :]
 
     def turns_of_ours(self, text: str = "") -> list[Call]:
-        """Model calls of turns that the watchdog began, or all those with `text` in their turn. What frees a deaf session
-        (2026.9.6) is refused and stays in the transcript before the words of whoever wrote next: a turn is theirs who spoke
-        last."""
-        return [call for call in self.calls if MARK in call.last_said and text in call.turn_text]
+        """Model calls of turns that the watchdog began, or all those with `text` in their turn."""
+        return [call for call in self.calls if is_ours(call) and text in call.turn_text]
+
+
+def is_ours(call: Call) -> bool:
+    """The watchdog began this turn. What frees a deaf session (2026.9.6) begins none: it is refused, and stays in the
+    transcript before the words of whoever wrote next."""
+    said = [text_of(message) for message in call.turn if message.get("role") == "user"]
+    return any(MARK in text and FREES not in text for text in said)
 
 
 def require_answered_once(since: Since, watchdog: Watchdog, session: Stuck, place: Place) -> Message:
