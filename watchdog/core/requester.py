@@ -132,7 +132,8 @@ def _route(
         return route, "The session's key names the chat of the request."
     address = session.reply_address
     if sender.chat is not None:
-        return _theirs_or_row(sender.chat, address), "The gateway's own transcript file names the chat they asked in."
+        is_row = address is not None and is_same_place(sender.chat, address)
+        return address if is_row else sender.chat, "The gateway's own transcript file names the chat they asked in."
     bots = [one for one in accounts or () if one.channel == TELEGRAM]
     if sender.channel == TELEGRAM and sender.id is not None and (sender.account_id is not None or len(bots) <= 1):
         theirs = ReplyAddress(TELEGRAM, f"{TELEGRAM}:{sender.id}", sender.account_id)
@@ -160,10 +161,9 @@ def _is_last_writer(session: Session, sender: Sender) -> bool:
 
 def _theirs_or_row(theirs: ReplyAddress, row: ReplyAddress | None) -> ReplyAddress:
     """The row's own address where it is the same chat: with its thread, and in its own spelling. 2026.5.18 and 9.6 would
-    keep a thread that the row has not. Another topic of the chat that is known to be theirs is theirs all the same."""
-    any_thread = chat_of(theirs)[1] is None
+    keep a thread that the row has not."""
     if row is not None and same_chat(theirs, row) and theirs.account_id in (None, row.account_id):
-        return row if any_thread or same_thread(theirs, row) else theirs
+        return row
     return theirs
 
 

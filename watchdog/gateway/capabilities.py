@@ -53,6 +53,11 @@ was not measured.)"""
 BOOT_RECOVERY = timedelta(minutes=5)
 
 
+def adds_threads(version: Version) -> bool:
+    """``agent`` to the chat that the row leads to takes the row's thread where it is given none (2026.5.18)."""
+    return FIRST_WRAPPING_PROMPTS <= version < FIRST_HANDING_OUT_BARE_WORDS
+
+
 def parse_version(text: str) -> Version | None:
     """``2026.9.6``, ``2026.7.1-beta.1``, ``v2026.3.24`` -> the three numbers; None for anything else (``dev``)."""
     match = re.match(r"v?(\d{4})\.(\d{1,2})\.(\d{1,2})(?!\d)", text)

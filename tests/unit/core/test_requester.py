@@ -156,12 +156,12 @@ def test_the_gateways_own_file_names_the_chat() -> None:
 
 @pytest.mark.parametrize(
     ("asked_in", "row_leads_to", "route"),
-    [(None, None, None), (None, "77", "77"), ("77", "77", "77"), ("77", "78", "77"), ("77", None, "77")],
+    [(None, None, None), (None, "77", None), ("77", "77", "77"), ("77", "78", "77"), ("77", None, "77")],
 )
 def test_the_topic_is_the_one_that_they_asked_in(
     asked_in: str | None, row_leads_to: str | None, route: str | None
 ) -> None:
-    """Where none is named, 2026.5.18 adds the row's own all the same."""
+    """The row keeps the thread of whoever wrote in a topic before (2026.5.18)."""
     told = replace(ALICE, channel="telegram", chat=ReplyAddress("telegram", "telegram:1001", None, asked_in))
     found = requester_of(session(address=replace(HERS, thread_id=row_leads_to), last_writer="1001"), look(told)).route
     assert found is not None

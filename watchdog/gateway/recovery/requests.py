@@ -4,7 +4,8 @@ Measured with real chat channels (IRC and Telegram) on 2026.3.24, 5.18 and 9.6:
 
 - The row's address is the last writer's. ``agent`` with ``channel``, ``to``, ``accountId`` and ``threadId`` speaks in the chat
   that it names, needs ``operator.write`` alone, and leaves the row's address as it was, unless it names a thread that the
-  row has not (5.18 and 9.6 keep that one): so a route never names a thread but the row's own (``core.requester``).
+  row has not (5.18 and 9.6 keep that one): so a route never names a thread but the row's own (``core.requester``). Where it
+  names none, 5.18 adds the row's, which may be the topic of whoever wrote before: then it is told that there is none.
 - Up to 5.18 ``chat.send deliver:true`` cures the row as well, where the row's address is the requester's and the session's
   key names the chat. ``agent`` on 3.24 leaves the row ``running`` and writes ``endedAt``, which counts as ended.
 - ``sessions.send`` answers into the void everywhere; on a row that refuses its people's messages (8.2, 9.6) it is refused
@@ -18,10 +19,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from watchdog.core.model import ReplyAddress
+from watchdog.core.model import ReplyAddress, Session
 from watchdog.core.policy import Step
-from watchdog.core.requester import is_same_place, peer_of
-from watchdog.gateway.capabilities import FIRST_RESUMED_BY_AGENT, FIRST_WITH_SERVER_FENCE, Version
+from watchdog.core.requester import TELEGRAM, chat_of, is_same_place, peer_of, same_chat
+from watchdog.gateway.capabilities import FIRST_RESUMED_BY_AGENT, FIRST_WITH_SERVER_FENCE, Version, adds_threads
 from watchdog.service.ports import Deed
 
 
@@ -78,7 +79,20 @@ def _resume(deed: Deed, version: Version | None) -> Request:
         return Request("chat.send", params)
     # Without it 9.6 refuses the turn when the chat app is down, and the session stays stuck for that.
     params |= {"bestEffortDeliver": True, **_place(deed.route)}
+    if version is not None and adds_threads(version) and _has_stale_thread(deed.session, deed.route):
+        params["threadId"] = NO_THREAD
     return Request("agent", params)
+
+
+NO_THREAD = "0"
+"""Spoken in the chat itself, and the row's address stays as it was (2026.5.18; nothing, "" and "1" do not do that)."""
+
+
+def _has_stale_thread(session: Session, route: ReplyAddress) -> bool:
+    """The row names a thread of this very chat, and the requester did not ask in it."""
+    row = session.reply_address
+    is_telegram = route.channel == TELEGRAM and row is not None and same_chat(route, row)
+    return is_telegram and chat_of(route)[1] is None and row is not None and chat_of(row)[1] is not None
 
 
 def _is_rows_own(deed: Deed, route: ReplyAddress) -> bool:

@@ -78,6 +78,31 @@ def test_a_route_is_named_with_its_account_and_thread(version: Version | None) -
     assert request.params.items() >= PLACE.items()
 
 
+STALE = ReplyAddress("telegram", "telegram:1003", "default", "77")
+"""The row's: it leads to who wrote last, and names the topic of somebody who wrote before (2026.5.18)."""
+
+
+@pytest.mark.parametrize(
+    ("version", "row", "thread"),
+    [
+        ((2026, 5, 18), STALE, "0"),
+        ((2026, 3, 24), STALE, None),
+        ((2026, 9, 6), STALE, None),
+        (None, STALE, None),
+        ((2026, 5, 18), replace(STALE, thread_id=None), None),
+        ((2026, 5, 18), replace(STALE, to="telegram:1001"), None),  # another chat's thread is not added
+        ((2026, 5, 18), None, None),
+    ],
+)
+def test_518_is_told_that_an_answer_belongs_in_no_topic(
+    version: Version | None, row: ReplyAddress | None, thread: str | None
+) -> None:
+    deed = _deed(Step.RESUME, replace(MAIN, reply_address=row), route=replace(STALE, thread_id=None))
+    (request,) = requests_for(deed, version)
+    assert request.method == "agent"
+    assert request.params.get("threadId") == thread
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("session", [GROUP, MAIN, WEB])
 def test_without_a_proven_chat_nothing_is_delivered(session: Session, version: Version | None) -> None:
