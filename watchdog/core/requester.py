@@ -134,8 +134,11 @@ def _route(
     if sender.chat is not None:
         is_row = address is not None and is_same_place(sender.chat, address)
         return address if is_row else sender.chat, "The gateway's own transcript file names the chat they asked in."
-    bots = [one for one in accounts or () if one.channel == TELEGRAM]
-    if sender.channel == TELEGRAM and sender.id is not None and (sender.account_id is not None or len(bots) <= 1):
+    if (
+        sender.channel == TELEGRAM
+        and sender.id is not None
+        and (sender.account_id is not None or _is_one_bot(accounts))
+    ):
         theirs = ReplyAddress(TELEGRAM, f"{TELEGRAM}:{sender.id}", sender.account_id)
         return _theirs_or_row(theirs, address), "The gateway says from which account and chat app they asked."
     if address is not None and _is_last_writer(session, sender):
@@ -182,8 +185,12 @@ def _key_route(
         return None
     if named.account_id is None and sender is not None and sender.account_id is not None:
         return replace(named, account_id=sender.account_id)
-    bots = [one for one in accounts or () if one.channel == TELEGRAM]
-    return named if named.account_id is not None or len(bots) <= 1 else None
+    return named if named.account_id is not None or accounts is None or _is_one_bot(accounts) else None
+
+
+def _is_one_bot(accounts: tuple[ChatAccount, ...] | None) -> bool:
+    """No second Telegram bot could be the one that was written to. Accounts that could not be read say nothing."""
+    return accounts is not None and sum(one.channel == TELEGRAM for one in accounts) <= 1
 
 
 def peer_of(key: str) -> Peer | None:

@@ -58,8 +58,8 @@ GUARDS = (
         "route: a bot that is not named is one of several",
         "rule 14",
         _REQUESTER,
-        "sender.id is not None and (sender.account_id is not None or len(bots) <= 1):",
-        "sender.id is not None:",
+        "        and (sender.account_id is not None or _is_one_bot(accounts))\n",
+        "",
         tests=REQUESTER,
     ),
     Guard(

@@ -143,6 +143,7 @@ def test_a_bot_that_is_not_named_is_one_of_several() -> None:
     two = (ChatAccount("telegram", "default"), ChatAccount("telegram", "work"))
     told = replace(ALICE, channel="telegram")
     assert requester_of(session(address=HIS, last_writer="1002"), look(told, accounts=two)).route is None
+    assert requester_of(session(address=HIS, last_writer="1002"), look(told, accounts=None)).route is None, "unknown"
     assert requester_of(session(address=HIS, last_writer="1002"), look(told)).route is not None
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from watchdog.core.model import (
     Asked,
+    ChatAccount,
     GatewayFacts,
     LockSight,
     LockWorth,
@@ -313,6 +314,7 @@ class FakeGateway:
             people = {one.sender.id for one in look.tail.asked if one.sender.kind is SenderKind.PERSON}
             fair = [self.rights.get(who) or SenderRights(who, False, False) for who in people if who is not None]
             look = replace(look, rights=tuple(fair), will_redeliver=session.key in self.spooled)
+            look = replace(look, chat_accounts=(ChatAccount("telegram"), ChatAccount("irc")))
         if wants.abort_probe:
             assert worth.has_abort_probe, "it would kill the run"
             assert worth.lock is LockWorth.WHOLE_RUN
