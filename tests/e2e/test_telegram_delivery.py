@@ -92,10 +92,11 @@ def test_who_waits_at_a_deaf_session_is_answered_without_a_turn_of_ours(world: W
     route.say(world, f"are you there? {marker}")
     await_retry(world, route.key)
     assert not since.calls, "the session is deaf"
-    with Watchdog(world.gateway, tmp_path) as watchdog:
-        # Her words are tried again more and more rarely, and within these thresholds perhaps once: a resume would be due
-        # before the daemon could know that somebody waits.
-        assert watchdog.verb("pause").code == 0
+    watchdog = Watchdog(world.gateway, tmp_path)
+    # Her words are tried again more and more rarely, and within these thresholds perhaps once: a resume would be due before
+    # the daemon could know that somebody waits.
+    assert watchdog.verb("pause").code == 0
+    with watchdog:
         await_held(watchdog, session.key, "paused")
         for _ in range(KNOCKS + 1):
             await_retry(world, route.key)
