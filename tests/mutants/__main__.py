@@ -2,7 +2,7 @@
 
 Each guard is removed in a copy of the package; the tree itself is never touched. Words as arguments choose guards by name;
 ``--matrix`` shows what stands against each class of false positives.
-Exits 1 on a survivor, and on a guard whose source is no longer where ``guards`` says.
+Exits 1 on a survivor, and on a guard whose mark is gone or stands on something that cannot be taken out that way.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from rich.table import Table
 
 from tests.incidents.cases import families
 from tests.mutants.guards import GUARDS, Guard
+from tests.mutants.marks import Mark, marks_under
 from tests.mutants.matrix import lines
+from tests.mutants.mutations import DROP, StaleGuardError, mutated
 from tests.mutants.runner import Done, prepare, run_pytest
 
 ROOT = Path(__file__).parents[2]
@@ -67,14 +69,25 @@ def _pytest(folder: Path, guard: Guard) -> Done:
     return run_pytest(folder, arguments, env, patience=PATIENCE)
 
 
-def _try(guard: Guard, folders: SimpleQueue[Path]) -> Result:
+def mutant_of(guard: Guard, marks: Sequence[Mark]) -> tuple[str, str]:
+    """The file that the guard is in, and its text without it. Raises ``StaleGuardError``."""
+    match [mark for mark in marks if mark.name == guard.name]:
+        case [mark]:
+            return mark.file, mutated((ROOT / mark.file).read_text(), mark.line, guard.mutation)
+        case found:
+            raise StaleGuardError(f"{len(found)} marks")
+
+
+def _try(guard: Guard, marks: Sequence[Mark], folders: SimpleQueue[Path]) -> Result:
+    try:
+        name, mutant = mutant_of(guard, marks)
+    except StaleGuardError as problem:
+        return Result(guard, trouble=f"stale: {problem}")
     folder = folders.get()
-    file = folder / guard.file
+    file = folder / name
     source = file.read_text()
     try:
-        if source.count(guard.before) != 1:
-            return Result(guard, trouble=f"stale: found {source.count(guard.before)} times in {guard.file}")
-        file.write_text(source.replace(guard.before, guard.after))
+        file.write_text(mutant)
         done = _pytest(folder, guard)
         if done.code is None:
             return Result(guard, trouble=f"no end within {PATIENCE} s")
@@ -94,6 +107,7 @@ def main(words: Sequence[str]) -> int:
         return _show_matrix()
     began = perf_counter()
     chosen = [guard for guard in GUARDS if not words or any(word in guard.name for word in words)]
+    marks = marks_under(ROOT)
     folders: SimpleQueue[Path] = SimpleQueue()
     prepare()
     made = [_copy() for _ in range(WORKERS)]
@@ -106,7 +120,7 @@ def main(words: Sequence[str]) -> int:
             return 1
         with ThreadPoolExecutor(WORKERS) as pool:
             results = []
-            for result in pool.map(lambda guard: _try(guard, folders), chosen):
+            for result in pool.map(lambda guard: _try(guard, marks, folders), chosen):
                 results.append(result)
                 print(f"\r{len(results)} of {len(chosen)}", end="", file=sys.stderr, flush=True)
             print(file=sys.stderr)
@@ -136,7 +150,7 @@ def _baseline(chosen: Sequence[Guard], folder: Path) -> str | None:
     """The chosen tests pass as long as no guard is missing; otherwise every mutant would look caught."""
     cases = tuple(dict.fromkeys(word for guard in chosen for word in guard.cases))
     tests = tuple(dict.fromkeys(test for guard in chosen for test in guard.tests))
-    whole = Guard("none", "", "", "", "", cases, tests)
+    whole = Guard("none", "", DROP, cases, tests)
     done = _pytest(folder, whole)
     return None if done.code == 0 else f"The tests fail with every guard in place:\n{done.output[-3000:]}"
 

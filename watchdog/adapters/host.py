@@ -109,7 +109,7 @@ class LocalHost:
         handled, and the gateway takes it up again by itself when the channel connects (2026.5.18, Telegram, measured). What
         cannot be read counts: it may be this chat's."""
         wanted = chat_of(address)[0]
-        if not _WORD.fullmatch(address.channel):
+        if not _WORD.fullmatch(address.channel):  # guard: wire: a channel is a name and leads nowhere else
             return False  # no folder of the gateway's is called so
         of_account = f"{_SPOOL}{address.account_id}" if address.account_id else None
         root = Path(state_dir, address.channel)

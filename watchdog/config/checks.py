@@ -113,7 +113,7 @@ def _reached_twice(gateways: Sequence[GatewaySection]) -> Iterator[ConfigProblem
             continue  # whom it stands for is found out on the machine, without those that another section names
         address = address_of(gateway)
         earlier = first.setdefault(address, position)
-        if earlier == position:
+        if earlier == position:  # guard: single: two sections whose addresses say so
             continue
         other, here = ("gateways", earlier), ("gateways", position)
         name = quoted(gateways[earlier].name)

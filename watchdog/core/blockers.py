@@ -124,12 +124,12 @@ def hold_reasons(
 
 def _operator(recovery: Recovery, standing: SessionContext) -> Sequence[Blocker]:
     found: list[Blocker] = []
-    if recovery.mode is Mode.OBSERVE:
+    if recovery.mode is Mode.OBSERVE:  # guard: observe mode
         found.append(Blocker(BlockerName.OBSERVE_MODE, "Observe mode: nothing is ever done."))
-    if standing.paused is not None:
+    if standing.paused is not None:  # guard: paused by an operator
         until = f" until {standing.paused_until:%Y-%m-%d %H:%MZ}" if standing.paused_until else ""
         found.append(Blocker(BlockerName.PAUSED, f"Paused{until}: {standing.paused}"))
-    if standing.is_quarantined:
+    if standing.is_quarantined:  # guard: quarantined
         found.append(
             Blocker(BlockerName.QUARANTINED, "Quarantined: earlier attempts did not help; `release` lets us try again.")
         )
@@ -138,12 +138,12 @@ def _operator(recovery: Recovery, standing: SessionContext) -> Sequence[Blocker]
 
 def _gateway(case: Case, thresholds: Thresholds, standing: SessionContext, *, is_proven: bool) -> Sequence[Blocker]:
     found: list[Blocker] = []
-    if standing.gateway_problem is not None:
+    if standing.gateway_problem is not None:  # guard: untrusted gateway
         found.append(Blocker(BlockerName.GATEWAY_UNTRUSTED, standing.gateway_problem))
     known_for = standing.connected_for
     ages = [age for age in (known_for, case.boot_age) if age is not None]
     youngest = min(ages, default=None)
-    if youngest is None or youngest < thresholds.startup_grace:
+    if youngest is None or youngest < thresholds.startup_grace:  # guard: start-up grace
         left = thresholds.startup_grace - (youngest or timedelta(0))
         found.append(
             Blocker(
@@ -152,16 +152,16 @@ def _gateway(case: Case, thresholds: Thresholds, standing: SessionContext, *, is
                 case.now.plus(left),
             )
         )
-    if not standing.is_list_complete:
+    if not standing.is_list_complete:  # guard: incomplete list
         found.append(Blocker(BlockerName.INCOMPLETE_LIST, "The list of sessions could not be read to its end."))
-    if standing.is_fleet_open and not is_proven:
+    if standing.is_fleet_open and not is_proven:  # guard: fleet breaker
         found.append(
             Blocker(
                 BlockerName.FLEET_BREAKER,
                 "Too many sessions turned stuck together without a proof of their own: that is the gateway's fault.",
             )
         )
-    if standing.missing_scope is not None:
+    if standing.missing_scope is not None:  # guard: missing scope
         found.append(Blocker(BlockerName.SCOPE_MISSING, standing.missing_scope))
     if standing.step_problem is not None:
         found.append(Blocker(BlockerName.STEP_UNAVAILABLE, standing.step_problem))
@@ -172,6 +172,7 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: SessionCo
     found: list[Blocker] = [*_person(case, step, standing)]
     lock, tail = case.look.lock, case.look.tail
     ends_live_run = step is Step.ABORT  # its own lock is no reason not to end it
+    # guard: locked session
     if not ends_live_run and lock is not None and lock.lock in (Lock.HELD_BY_OTHER, Lock.HELD_BY_GATEWAY):
         found.append(
             Blocker(
@@ -180,25 +181,25 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: SessionCo
                 "the session is recovered once that process lets go or ends.",
             )
         )
-    if not ends_live_run and lock is not None and lock.lock is Lock.UNREADABLE:
+    if not ends_live_run and lock is not None and lock.lock is Lock.UNREADABLE:  # guard: unreadable lock holds
         found.append(Blocker(BlockerName.SESSION_LOCKED, "The session file's lock is there and cannot be read."))
-    if case.session.session_id is None:
+    if case.session.session_id is None:  # guard: no session id, no fence
         found.append(Blocker(BlockerName.NO_SESSION_ID, "The row has no session id, so the deed could not be fenced."))
-    if standing.alias_keys:
+    if standing.alias_keys:  # guard: two keys, which is right
         found.append(
             Blocker(
                 BlockerName.AMBIGUOUS_SESSION,
                 f"The same session is listed under {len(standing.alias_keys)} other key(s); which one is right is unclear.",
             )
         )
-    if case.look.cron_run_ended is not None:
+    if case.look.cron_run_ended is not None:  # guard: ended by the scheduler's log
         found.append(
             Blocker(
                 BlockerName.WORK_FINISHED,
                 f"The scheduler's log says that this run has ended ({case.look.cron_run_ended}); only its row was left.",
             )
         )
-    if case.look.is_waiting_unread:
+    if case.look.is_waiting_unread:  # guard: approvals that could not be read
         found.append(
             Blocker(
                 BlockerName.WAITING_UNKNOWN,
@@ -207,7 +208,7 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: SessionCo
         )
     if not standing.is_deaf:  # there each retry of the message that is refused touches the row
         found += _touches(case, thresholds)
-    if _is_put_back(case):
+    if _is_put_back(case):  # guard: a row that was put back
         found.append(
             Blocker(
                 BlockerName.WORK_FINISHED,
@@ -215,7 +216,7 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: SessionCo
                 "back the row of the run before it. What became of that one is not known.",
             )
         )
-    if tail is None:
+    if tail is None:  # guard: transcript unknown
         found.append(
             Blocker(
                 BlockerName.TRANSCRIPT_UNKNOWN,
@@ -223,7 +224,7 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: SessionCo
             )
         )
     else:
-        if tail.kind is TailKind.ANSWERED and step in (Step.RESUME, Step.ASK):
+        if tail.kind is TailKind.ANSWERED and step in (Step.RESUME, Step.ASK):  # guard: work finished
             found.append(
                 Blocker(BlockerName.WORK_FINISHED, "The last request was answered: there is nothing to resume.")
             )
@@ -234,11 +235,12 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: SessionCo
                     "The conversation is empty, and no crash has emptied it: there is nothing to go on with.",
                 )
             )
-        if tail.has_pending_input:
+        if tail.has_pending_input:  # guard: pending input
             found.append(Blocker(BlockerName.PENDING_INPUT, "A person's message is waiting to be taken up."))
         # A turn that was answered before somebody wrote again was about another interruption.
         is_over = tail.deed_mark == tail.overtaken_mark
         is_foreign = tail.deed_mark is not None and tail.deed_mark not in standing.own_marks and not is_over
+        # guard: another watchdog's deed
         if is_foreign and tail.deed_at is not None and case.now.wall - tail.deed_at < FOREIGN_DEED_HOLD:
             found.append(Blocker(BlockerName.FOREIGN_DEED, "Another watchdog acted on this session a moment ago."))
     return found
@@ -249,13 +251,16 @@ def _person(case: Case, step: Step, standing: SessionContext) -> Iterator[Blocke
     if standing.requester_problem is not None:
         yield Blocker(BlockerName.REQUESTER_UNKNOWN, standing.requester_problem)
     speaks_for_request = step not in (Step.FREE, Step.ABORT)
-    if speaks_for_request and (standing.was_stopped or case.track.stopped_at is not None):
+    if speaks_for_request and (
+        standing.was_stopped  # guard: stop: kept over restarts
+        or case.track.stopped_at is not None
+    ):
         yield Blocker(
             BlockerName.STOPPED_BY_PERSON, "A person stopped this request after its run had died; it stays stopped."
         )
-    if standing.channel_problem is not None:
+    if standing.channel_problem is not None:  # guard: channel: what cannot be heard is not said
         yield Blocker(BlockerName.CHANNEL_DOWN, standing.channel_problem)
-    if speaks_for_request and case.look.will_redeliver:
+    if speaks_for_request and case.look.will_redeliver:  # guard: spool: what the chat app brings again is not resumed
         yield Blocker(
             BlockerName.GATEWAY_RECOVERING,
             "The chat app's spool still holds a message of this chat; the gateway takes it up by itself.",
@@ -270,7 +275,7 @@ def _is_put_back(case: Case) -> bool:
 
 def _touches(case: Case, thresholds: Thresholds) -> Iterator[Blocker]:
     touched = case.track.touched_at
-    if touched is not None and case.now.since(touched) < thresholds.confirm_for:
+    if touched is not None and case.now.since(touched) < thresholds.confirm_for:  # guard: touched a moment ago
         yield Blocker(
             BlockerName.RECENTLY_TOUCHED,
             "The row was touched a moment ago: perhaps a person just wrote.",
@@ -278,6 +283,7 @@ def _touches(case: Case, thresholds: Thresholds) -> Iterator[Blocker]:
         )
         return
     came, free = _words_came_at(case), case.track.lanes_free_at
+    # guard: row touched after the boot: words may wait for a lane
     if came is not None and (free is None or free < came.plus(START_LAG)):
         yield Blocker(
             BlockerName.RECENTLY_TOUCHED,
@@ -301,15 +307,15 @@ def _words_came_at(case: Case) -> Moment | None:
 
 def _ledger(case: Case, recovery: Recovery, standing: SessionContext) -> Sequence[Blocker]:
     found: list[Blocker] = []
-    if not standing.is_ledger_writable:
+    if not standing.is_ledger_writable:  # guard: ledger cannot be written
         found.append(Blocker(BlockerName.LEDGER_UNAVAILABLE, "The ledger cannot be written, so nothing may be done."))
-    if standing.lost_history is not None:
+    if standing.lost_history is not None:  # guard: ledger lost
         found.append(Blocker(BlockerName.HISTORY_LOST, standing.lost_history))
     if standing.run_held_by is not None:
         found.append(Blocker(BlockerName.FOREIGN_DEED, standing.run_held_by))
-    if standing.in_flight_here:
+    if standing.in_flight_here:  # guard: attempt in flight
         found.append(Blocker(BlockerName.IN_FLIGHT, "An attempt on this session is still being verified."))
-    elif standing.in_flight_on_gateway >= recovery.max_concurrent:
+    elif standing.in_flight_on_gateway >= recovery.max_concurrent:  # guard: a few at a time
         found.append(
             Blocker(
                 BlockerName.CONCURRENCY,
@@ -320,7 +326,7 @@ def _ledger(case: Case, recovery: Recovery, standing: SessionContext) -> Sequenc
         wait = standing.last_settled_at + standing.backoff - case.now.wall
         # Settled later than now: the clock was set back. Then nothing is known of the wait, except that everything was
         # observed anew since; a hold of as many hours as the clock was set by would help nobody.
-        if timedelta(0) < wait <= standing.backoff + CLOCK_SLACK:
+        if timedelta(0) < wait <= standing.backoff + CLOCK_SLACK:  # guard: cool-down
             found.append(
                 Blocker(
                     BlockerName.COOL_DOWN,
@@ -329,13 +335,13 @@ def _ledger(case: Case, recovery: Recovery, standing: SessionContext) -> Sequenc
                 )
             )
     budget, gateway_budget = recovery.budget, recovery.gateway_budget
-    if standing.session_charges >= budget.attempts:
+    if standing.session_charges >= budget.attempts:  # guard: session budget
         found.append(
             Blocker(
                 BlockerName.SESSION_BUDGET, f"{budget.attempts} attempts within {span_words(budget.per)} are used up."
             )
         )
-    if standing.gateway_charges >= gateway_budget.attempts:
+    if standing.gateway_charges >= gateway_budget.attempts:  # guard: gateway budget
         found.append(
             Blocker(
                 BlockerName.GATEWAY_BUDGET,

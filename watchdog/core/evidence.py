@@ -110,9 +110,9 @@ class Case:
 def owner_of(evidence: Iterable[Evidence]) -> Truth:
     """Is anything working on the run? One proof of life outweighs everything; without any proof: UNKNOWN."""
     answers = {item.status for item in evidence if item.is_about_owner}
-    if Truth.TRUE in answers:
+    if Truth.TRUE in answers:  # guard: life outweighs death
         return Truth.TRUE
-    return Truth.FALSE if Truth.FALSE in answers else Truth.UNKNOWN
+    return Truth.FALSE if Truth.FALSE in answers else Truth.UNKNOWN  # guard: unknown owner is never stuck
 
 
 def innocence_of(evidence: Iterable[Evidence]) -> Evidence | None:

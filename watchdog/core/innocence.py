@@ -47,7 +47,7 @@ def was_cut_by_restart(case: Case) -> bool:
 
 def _user_stopped(case: Case) -> Evidence | None:
     tail = case.look.tail
-    if tail is not None and tail.kind is TailKind.STOPPED:
+    if tail is not None and tail.kind is TailKind.STOPPED:  # guard: stopped on purpose
         if was_cut_by_restart(case):
             return Evidence(
                 Signal.USER_STOPPED,
@@ -68,7 +68,7 @@ def _gateway_recovering(case: Case) -> Evidence | None:
     if case.facts.capabilities.boot_recovery == timedelta(0):
         return None
     young = case.boot_age is not None and case.boot_age < case.recovery_window
-    if young:
+    if young:  # guard: gateway recovers after a boot
         return Evidence(
             Signal.GATEWAY_RECOVERING,
             Truth.TRUE,
@@ -76,6 +76,7 @@ def _gateway_recovering(case: Case) -> Evidence | None:
             "The gateway has just started and may still be recovering interrupted sessions itself.",
         )
     marked = case.session.aborted_last_run is True and case.session.status is Status.RUNNING
+    # guard: marked for the gateway's recovery
     if marked and case.boot_seen_age is not None and case.boot_seen_age < case.recovery_window:
         return Evidence(
             Signal.GATEWAY_RECOVERING,
@@ -87,7 +88,7 @@ def _gateway_recovering(case: Case) -> Evidence | None:
 
 
 def _approval_pending(case: Case) -> Evidence | None:
-    if case.look.pending_approvals:
+    if case.look.pending_approvals:  # guard: approval pending
         return Evidence(
             Signal.APPROVAL_PENDING, Truth.TRUE, "WaitingForApproval", "A tool call waits for somebody's approval."
         )
@@ -95,7 +96,7 @@ def _approval_pending(case: Case) -> Evidence | None:
 
 
 def _question_pending(case: Case) -> Evidence | None:
-    if case.look.pending_questions:
+    if case.look.pending_questions:  # guard: question pending
         return Evidence(
             Signal.QUESTION_PENDING, Truth.TRUE, "WaitingForAnswer", "The agent has asked a person a question."
         )
@@ -103,12 +104,12 @@ def _question_pending(case: Case) -> Evidence | None:
 
 
 def _children_running(case: Case) -> Evidence | None:
-    if case.session.has_active_subagent_run:
+    if case.session.has_active_subagent_run:  # guard: subagent flag of the parent
         return Evidence(Signal.CHILDREN_RUNNING, Truth.TRUE, "SubagentActive", "A subagent of this session is running.")
     busy = [
         row for row in case.relatives if row.status in (Status.RUNNING, Status.QUEUED) and not _is_dead_child(case, row)
     ]
-    if busy:
+    if busy:  # guard: child rows running
         return Evidence(
             Signal.CHILDREN_RUNNING,
             Truth.TRUE,
@@ -123,13 +124,14 @@ def _is_dead_child(case: Case, child: Session) -> bool:
     if child.status is not Status.RUNNING or child.has_active_run or child.active_run_ids:
         return False
     is_denied = case.facts.capabilities.active_run_flag is FlagWorth.TRUSTED and child.has_active_run is False
+    # guard: dead children hold nobody
     return is_denied or (started_before_boot(case, child) and not case.gateway_clock_stepped)
 
 
 def _compacting(case: Case) -> Evidence | None:
     tail = case.look.tail
-    if tail is not None and tail.kind is TailKind.COMPACTION:
-        is_over = tail.at is not None and case.now.wall - tail.at > COMPACTION_LIMIT
+    if tail is not None and tail.kind is TailKind.COMPACTION:  # guard: compaction within its time
+        is_over = tail.at is not None and case.now.wall - tail.at > COMPACTION_LIMIT  # guard: compaction past its time
         if is_over or (started_before_boot(case) and not case.gateway_clock_stepped):
             return None  # nothing compacts for so long, or over a restart (#70334, #76467)
         return Evidence(
@@ -139,7 +141,7 @@ def _compacting(case: Case) -> Evidence | None:
 
 
 def _placed_elsewhere(case: Case) -> Evidence | None:
-    if case.session.is_placed_elsewhere:
+    if case.session.is_placed_elsewhere:  # guard: placed elsewhere
         return Evidence(
             Signal.PLACED_ELSEWHERE,
             Truth.TRUE,

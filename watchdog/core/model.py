@@ -249,7 +249,7 @@ class Snapshot:
         """The session is surely gone: the list was read whole just now, and no row that could not be read may be its."""
         return (
             self.is_complete
-            and self.is_sweep
+            and self.is_sweep  # guard: only a sweep says that a session is gone
             and all(row.key != key for row in self.sessions)
             and all(row.key not in (None, key) for row in self.malformed)
         )

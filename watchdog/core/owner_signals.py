@@ -29,15 +29,15 @@ def owner_signals(case: Case) -> tuple[Evidence, ...]:
 
 def _active_run_flag(case: Case) -> Evidence | None:
     flag, worth = case.session.has_active_run, case.facts.capabilities.active_run_flag
-    if flag is True:
+    if flag is True:  # guard: active flag is life
         return Evidence(Signal.ACTIVE_RUN_FLAG, Truth.TRUE, "GatewaySaysActive", "The gateway says a run is active.")
     if worth is FlagWorth.ABSENT:
         return None
-    if flag is None:
+    if flag is None:  # guard: missing flag is unknown
         return Evidence(
             Signal.ACTIVE_RUN_FLAG, Truth.UNKNOWN, "FlagMissing", "The row does not say whether a run is active."
         )
-    if worth is FlagWorth.PROVES_LIFE_ONLY:
+    if worth is FlagWorth.PROVES_LIFE_ONLY:  # guard: blind flag is unknown
         return Evidence(
             Signal.ACTIVE_RUN_FLAG,
             Truth.UNKNOWN,
@@ -49,13 +49,13 @@ def _active_run_flag(case: Case) -> Evidence | None:
 
 def _active_run_ids(case: Case) -> Evidence | None:
     # Only a non-empty list says anything: it is omitted while an embedded run is live (2026.9.6, #123189).
-    if case.session.active_run_ids:
+    if case.session.active_run_ids:  # guard: listed run ids are life
         return Evidence(Signal.ACTIVE_RUN_IDS, Truth.TRUE, "RunIdsListed", "The gateway lists active run ids.")
     return None
 
 
 def _run_in_flight(case: Case) -> Evidence | None:
-    if case.look.tail is not None and case.look.tail.has_run_in_flight:
+    if case.look.tail is not None and case.look.tail.has_run_in_flight:  # guard: run in flight by history
         return Evidence(
             Signal.RUN_IN_FLIGHT, Truth.TRUE, "HistoryShowsRun", "The conversation's history shows a run in flight."
         )
@@ -80,7 +80,7 @@ def _boot_orphan(case: Case) -> Evidence | None:
         return Evidence(Signal.BOOT_ORPHAN, Truth.UNKNOWN, "NoBootTime", "The gateway does not say when it started.")
     if not started_before_boot(case):
         return None
-    if case.gateway_clock_stepped:
+    if case.gateway_clock_stepped:  # guard: set clock of the gateway
         return Evidence(
             Signal.BOOT_ORPHAN, Truth.UNKNOWN, "ClockStepped", "The gateway's clock was set while we watched."
         )
@@ -96,14 +96,14 @@ def _session_lock(case: Case) -> Evidence | None:
     sight, worth = case.look.lock, case.facts.capabilities.lock
     if sight is None:
         return None
-    if sight.lock is Lock.HELD_BY_GATEWAY:
+    if sight.lock is Lock.HELD_BY_GATEWAY:  # guard: lock of the gateway is life
         return Evidence(
             Signal.SESSION_LOCK,
             Truth.TRUE,
             "LockHeldByGateway",
             "The gateway holds the session file's lock: a run is going.",
         )
-    if sight.lock is Lock.HELD_BY_OTHER:
+    if sight.lock is Lock.HELD_BY_OTHER:  # guard: lock of another process is life
         if started_before_boot(case):
             # The row's run is dead, and somebody else uses the file: no proof about the run, but a reason not to
             # act (#62981); ``blockers`` holds every deed until the lock is released.
@@ -119,9 +119,9 @@ def _session_lock(case: Case) -> Evidence | None:
             "LockHeldByLiveProcess",
             f"A live process (pid {sight.pid}) holds the session file's lock.",
         )
-    if sight.lock is Lock.UNREADABLE:
+    if sight.lock is Lock.UNREADABLE:  # guard: unreadable lock is unknown
         return Evidence(Signal.SESSION_LOCK, Truth.UNKNOWN, "LockUnreadable", "The session file's lock cannot be read.")
-    if worth is not LockWorth.WHOLE_RUN:
+    if worth is not LockWorth.WHOLE_RUN:  # guard: no lock proves nothing since 5.18
         return None
     if sight.lock is Lock.OWNER_GONE:
         return Evidence(
@@ -140,7 +140,11 @@ def _session_lock(case: Case) -> Evidence | None:
 
 def _nothing_runs(case: Case) -> Evidence | None:
     preflight = case.look.preflight
-    if preflight is not None and preflight.total_active == 0:
+    if (
+        preflight is not None
+        # guard: busy gateway proves nothing
+        and preflight.total_active == 0
+    ):
         return Evidence(
             Signal.NOTHING_RUNS, Truth.FALSE, "GatewayIdle", "The gateway counts no running or queued work at all."
         )
@@ -165,7 +169,7 @@ def _abort_probe(case: Case) -> Evidence | None:
     unauthorized = case.look.abort_probe_unauthorized
     if unauthorized is None:
         return None
-    if unauthorized:
+    if unauthorized:  # guard: refused abort is life
         return Evidence(
             Signal.ABORT_PROBE, Truth.TRUE, "AbortRefusedToStranger", "A live run refused to be aborted by a stranger."
         )
@@ -181,7 +185,7 @@ def _abort_probe(case: Case) -> Evidence | None:
 def _alias(case: Case) -> Evidence | None:
     # One conversation under two keys (#83484): what is alive under the other key is alive here too.
     for other in case.aliases:
-        if other.has_active_run or other.active_run_ids:
+        if other.has_active_run or other.active_run_ids:  # guard: alive under another key
             return Evidence(Signal.ALIAS, Truth.TRUE, "AliveUnderOtherKey", "The same session runs under another key.")
     return None
 

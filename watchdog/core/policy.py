@@ -159,8 +159,8 @@ class Policy:
 
 
 BACKGROUND_MATCHES = (
-    Match(kind=("cron", "subagent", "acp")),
-    Match(archived=True),
+    Match(kind=("cron", "subagent", "acp")),  # guard: background is told only
+    Match(archived=True),  # guard: archived is told only
 )
 """Built in, after the user's own policies: background and archived sessions are reported, not touched."""
 

@@ -243,6 +243,7 @@ def _left_no_trace(attempt: Attempt, tail: TranscriptTail | None) -> bool:
     """Our words are neither in the transcript nor waiting to be taken up: with the process that took them in they are gone,
     and to say them again says them once (3.24, killed half a second after "started")."""
     mark = f"{attempt.incident}/{attempt.number}"
+    # guard: a turn died with its gateway only where it left no trace
     return tail is not None and tail.deed_mark != mark and not tail.has_pending_input
 
 
@@ -254,10 +255,11 @@ def _verify_turn(
     answers_us = tail is not None and tail.kind is TailKind.ANSWERED and tail.deed_mark == mark
     if answers_us and session.has_end_though_running:
         return Proof(AttemptState.SUCCEEDED, "TurnAnswered")
-    if moved and session.status is Status.DONE:
+    if moved and session.status is Status.DONE:  # guard: ok is not recovered
         return Proof(AttemptState.SUCCEEDED, "NewRunDone")
     if moved and session.status is Status.ABSENT:
         return Proof(AttemptState.SUCCEEDED, "RowCleared")
+    # guard: verify: a turn that was answered and overtaken has helped
     if moved and tail is not None and tail.overtaken_mark == mark and (session.status.is_terminal or is_overdue):
         # Seen between two polls of a busy 2026.3.24: our turn was answered, a person wrote again, and that run died. The
         # next rung would have taken the conversation away from a person who was helped.

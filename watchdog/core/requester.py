@@ -92,12 +92,12 @@ def requester_of(session: Session, look: Look) -> Requester:
             route=route,
             is_in_chat=in_chat,
         )
-    if len(senders) > 1:
+    if len(senders) > 1:  # guard: requester: several are nobody
         return Requester(
             RequesterKind.SEVERAL, f"{len(senders)} senders asked since the last answer.", is_in_chat=in_chat
         )
     sender = senders[0]
-    if sender.kind is SenderKind.OPERATOR:
+    if sender.kind is SenderKind.OPERATOR:  # guard: requester: a client is no person
         return Requester(
             RequesterKind.OPERATOR, "The request came through a client of the gateway.", sender, is_in_chat=in_chat
         )
@@ -124,7 +124,7 @@ def _route(
     session: Session, sender: Sender, peer: Peer | None, accounts: tuple[ChatAccount, ...] | None
 ) -> tuple[ReplyAddress | None, str]:
     if peer is not None:
-        if peer.is_person and not is_chat_of(sender.id, peer.chat):
+        if peer.is_person and not is_chat_of(sender.id, peer.chat):  # guard: route: a private chat is its person's
             return None, "The session belongs to another person's chat than the one who asked."
         route = _key_route(session, peer, sender, accounts)
         if route is None:
@@ -137,12 +137,14 @@ def _route(
     if (
         sender.channel == TELEGRAM
         and sender.id is not None
+        # guard: route: a bot that is not named is one of several
         and (sender.account_id is not None or _is_one_bot(accounts))
     ):
         theirs = ReplyAddress(TELEGRAM, f"{TELEGRAM}:{sender.id}", sender.account_id)
         return _theirs_or_row(theirs, address), "The gateway says from which account and chat app they asked."
     if address is not None and _is_last_writer(session, sender):
         return address, "The one who asked is also the one who wrote last, and the row leads to them."
+    # guard: route: a bare id is a chat for one Telegram bot alone
     only = accounts[0] if accounts is not None and len(accounts) == 1 else None
     is_telegram_alone = only is not None and only.channel == TELEGRAM and sender.channel in (None, TELEGRAM)
     if is_telegram_alone and only is not None and sender.id is not None and sender.id.isdigit():
@@ -156,7 +158,7 @@ def _is_last_writer(session: Session, sender: Sender) -> bool:
     return (
         address is not None
         and session.last_writer is not None
-        and session.last_writer == sender.id
+        and session.last_writer == sender.id  # guard: route: the row's address is the last writer's
         and sender.channel in (None, address.channel)
         and sender.account_id in (None, address.account_id)
     )

@@ -52,7 +52,7 @@ def choose(
 ) -> Choice:
     """How the rung ``resume`` is done for this requester now. ``has_admin``: the ladder has a connection with admin."""
     unclear = _unclear(requester)
-    if unclear is not None:
+    if unclear is not None:  # guard: resume: nobody proven, nothing sent
         return Choice(None, unclear, is_requester_unclear=True)
     is_owner = requester.rights is not None and requester.rights.is_owner is True
     doubt = _doubt(requester, tail, is_long_ago=is_long_ago, perhaps_stopped=perhaps_stopped, has_admin=has_admin)
@@ -60,7 +60,11 @@ def choose(
         doubt = Doubt.CONFIGURED
     if doubt is None:
         words = "It goes on with the request" + (", answered in the requester's chat." if requester.route else ".")
-        return Choice(Step.RESUME, words, is_as_owner=is_owner and has_admin)
+        return Choice(
+            Step.RESUME,
+            words,
+            is_as_owner=is_owner and has_admin,  # guard: resume: admin for a proven owner alone
+        )
     if requester.route is None:
         return Choice(
             None,
@@ -101,7 +105,7 @@ def _doubt(
 ) -> Doubt | None:
     if requester.kind is RequesterKind.LOST:
         return Doubt.LOST
-    if perhaps_stopped or (tail is not None and tail.kind is TailKind.STOPPED):
+    if perhaps_stopped or (tail is not None and tail.kind is TailKind.STOPPED):  # guard: resume: perhaps stopped asks
         return Doubt.PERHAPS_STOPPED
     if is_long_ago:
         return Doubt.LONG_AGO
@@ -109,8 +113,8 @@ def _doubt(
         return None
     rights = requester.rights
     if rights is None or rights.is_owner is None or rights.has_own_rules is None:
-        return Doubt.RIGHTS_UNKNOWN
-    if rights.has_own_rules:
+        return Doubt.RIGHTS_UNKNOWN  # guard: resume: unknown rights ask
+    if rights.has_own_rules:  # guard: resume: rules by sender ask
         return Doubt.OWN_RULES
     called = tail.tools_called if tail is not None else frozenset[str]()
     if rights.is_owner and not has_admin and called & OWNER_TOOLS:

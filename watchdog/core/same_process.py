@@ -20,6 +20,8 @@ clock, so nobody's wall clock counts."""
 def is_same_process(one: ProcessSigns, other: ProcessSigns, *, share_session: bool) -> bool:
     """``share_session``: some session id is listed by both."""
     if one.boot_id is not None or other.boot_id is not None:
+        # guard: single: one boot id is one process behind two names
+        # guard: single: another boot id is another process
         return one.boot_id == other.boot_id
     if not share_session or one.began is None or other.began is None:
         return False
@@ -29,4 +31,5 @@ def is_same_process(one: ProcessSigns, other: ProcessSigns, *, share_session: bo
         for here, there in ((one.config_path, other.config_path), (one.state_dir, other.state_dir))
         if here is not None and there is not None  # 2026.5.18 says it to admins only
     ]
+    # guard: single: without boot ids, what both say of themselves is
     return all(here == there for here, there in told) and abs(one.began - other.began) <= START_APART

@@ -89,7 +89,11 @@ def observe(
     differs from a known one always is, and so is a row's first value where it had none.
     """
     identity = RunIdentity.of(session)
-    if track is None or track.identity != identity:
+    if (
+        track is None
+        # guard: another run is another run
+        or track.identity != identity
+    ):
         return Track(
             identity=identity,
             first_seen=now,
@@ -105,13 +109,18 @@ def observe(
             last_interaction_at=session.last_interaction_at,
         )
     moved = (
-        _differs(session.total_tokens, track.total_tokens)
+        _differs(session.total_tokens, track.total_tokens)  # guard: tokens are progress
         or _differs(session.last_run_id, track.last_run_id)
+        # guard: a growing transcript is progress
         or (track.tail_fingerprint is not None and _differs(tail_fingerprint, track.tail_fingerprint))
     )
     touched = _differs(session.updated_at, track.updated_at)
     is_same_life = track.boot == boot
-    was_stopped = is_same_life and track.aborted is False and session.aborted_last_run is True
+    was_stopped = (
+        is_same_life  # guard: stop: not across a boot
+        and track.aborted is False
+        and session.aborted_last_run is True
+    )
     knocked = track.owner_gone_since is not None and _differs(session.last_interaction_at, track.last_interaction_at)
     return replace(
         track,
@@ -126,7 +135,7 @@ def observe(
         idle_proof_at=None if moved else track.idle_proof_at,
         boot=boot,
         aborted=session.aborted_last_run if not is_same_life else _known(session.aborted_last_run, track.aborted),
-        stopped_at=now if was_stopped else track.stopped_at,
+        stopped_at=now if was_stopped else track.stopped_at,  # guard: stop: the flag that turns is a person's
         last_interaction_at=_known(session.last_interaction_at, track.last_interaction_at),
         knocks=track.knocks + 1 if knocked else track.knocks,
         polls=track.polls + 1,
@@ -150,6 +159,7 @@ def note_owner(track: Track, *, owner_gone: bool, owner_alive: bool, gateway_idl
     An unknown owner neither adds nor clears; it also never suffices for a verdict (see ``verdict``).
     """
     if owner_alive:
+        # guard: life starts the count over
         return replace(track, owner_gone_since=None, owner_gone_polls=0, idle_proof_at=None)
     if gateway_idle and track.idle_proof_at is None:
         track = replace(track, idle_proof_at=now)
@@ -168,7 +178,7 @@ def note_alone(track: Track, *, is_alone: bool, now: Moment) -> Track:
     if not is_alone:
         return replace(track, alone_since=None)
     since = track.alone_since or now
-    is_free = now.since(since) >= START_LAG
+    is_free = now.since(since) >= START_LAG  # guard: a lane is free once it was for as long as a start takes
     return replace(track, alone_since=since, lanes_free_at=now if is_free else track.lanes_free_at)
 
 

@@ -64,9 +64,9 @@ def has_ended_in_row(case: Case) -> bool:
 def judge(case: Case, thresholds: Thresholds, evidence: tuple[Evidence, ...] | None = None) -> Judgement:
     """Judge one session. ``case.track`` must already hold this pass's owner (``tracking.note_owner``)."""
     status = case.session.status
-    if status is Status.QUEUED:
+    if status is Status.QUEUED:  # guard: queued is waiting
         return Judgement(Verdict.WAITING, "Queued", "Its run waits for a free lane behind other runs.")
-    if status is not Status.RUNNING:
+    if status is not Status.RUNNING:  # guard: terminal status wins
         # A terminal status wins over a lingering hasActiveRun (#120321).
         return Judgement(Verdict.HEALTHY, "NotRunning", f"Its row says {status.value}.")
 
@@ -118,10 +118,14 @@ def _without_owner(case: Case, thresholds: Thresholds, evidence: tuple[Evidence,
     track, now = case.track, case.now
     proof = next(item for item in evidence if item.is_about_owner and item.status is Truth.FALSE)
     gone_since = track.owner_gone_since or now
-    counted_from = max(track.unchanged_since, gone_since)
+    counted_from = max(track.unchanged_since, gone_since)  # guard: counted from the owner's end
     due = max(counted_from.plus(thresholds.stuck_after), gone_since.plus(thresholds.confirm_for))
     unattended = now.since(counted_from)
     proven = has_own_proof(evidence)
-    if now >= due and track.owner_gone_polls >= 2:
+    if (
+        now >= due
+        # guard: seen twice
+        and track.owner_gone_polls >= 2
+    ):
         return Judgement(Verdict.STUCK, proof.reason, proof.message, evidence, Truth.FALSE, unattended, None, proven)
     return Judgement(Verdict.SUSPECT, proof.reason, proof.message, evidence, Truth.FALSE, unattended, due, proven)

@@ -92,6 +92,7 @@ def are_same(one: PassReport, other: PassReport) -> bool:
     signs, others = one.facts.signs, other.facts.signs
     if not is_same_process(signs, others, share_session=True):
         return False  # long lists are compared only where everything else agrees
+    # guard: single: without a boot id only a session of both proves it
     return is_same_process(signs, others, share_session=bool(_session_ids(one) & _session_ids(other)))
 
 

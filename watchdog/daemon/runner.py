@@ -105,6 +105,7 @@ class Runner:
             self.failures += 1
             await self.on_ledger_failure(problem)
             return None
+        # guard: wire: what one gateway brings out in us ends no other watch
         except Exception as defect:  # noqa: BLE001 - what one gateway says must not end the watch over the others
             return await self._give_up(defect)
         self._defect = None

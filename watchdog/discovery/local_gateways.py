@@ -163,6 +163,7 @@ def _is_configured(section: LocalGateway, found: Discovery) -> bool:
 
 
 def _is_named(gateway: DiscoveredGateway, others: list[GatewaySection]) -> bool:
+    # guard: single: discovery leaves out what a section names
     return any(section.url is not None and is_same_place(section.url, gateway.url) for section in others)
 
 

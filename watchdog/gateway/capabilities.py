@@ -22,7 +22,7 @@ FIRST_WITH_STATUS: Version = (2026, 3, 24)
 LAST_LOCKING_WHOLE_RUN: Version = (2026, 4, 14)
 """``<sessionId>.jsonl.lock`` is held from start to end of a run on 3.24, 4.8 and 4.14; on 5.18 it is not."""
 FIRST_WITH_FLAG: Version = (2026, 5, 12)
-FIRST_WITH_HONEST_FLAG: Version = (2026, 7, 1)
+FIRST_WITH_HONEST_FLAG: Version = (2026, 7, 1)  # guard: version gate of the flag
 """``hasActiveRun`` counts channel and embedded runs since openclaw PR #98257 (in 2026.7.1-beta.1)."""
 FIRST_RECOVERING_AT_BOOT: Version = (2026, 4, 24)
 """Some sessions are resumed by the gateway itself after a boot (subagents after 2026.4.23, main sessions later)."""
@@ -93,7 +93,7 @@ def capabilities_of(version_text: str, methods: frozenset[str]) -> Capabilities:
         has_preflight=has_preflight,
         # Read in the source of 3.24: only runs with an owning connection are registered, so a stranger without admin
         # is always refused. 5.18 registers runs without an owner too, and there the flag says the same anyway.
-        has_abort_probe=FIRST_WITH_STATUS <= version <= LAST_LOCKING_WHOLE_RUN,
+        has_abort_probe=FIRST_WITH_STATUS <= version <= LAST_LOCKING_WHOLE_RUN,  # guard: no abort probe where it kills
         boot_recovery=BOOT_RECOVERY if version >= FIRST_RECOVERING_AT_BOOT else timedelta(0),
         row_survives_stop=version < FIRST_ENDING_ROW_ON_STOP,
         has_deaf_rows=version >= FIRST_WITH_DEAF_ROWS,

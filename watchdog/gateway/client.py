@@ -296,6 +296,7 @@ class GatewayClient:
             raise errors.GatewayClosed(f"{self._name}: not connected.")
         try:
             return await self._inspector.look(session, wants)
+        # guard: wire: a look that cannot be used leaves one session unknown
         except (ArithmeticError, RecursionError, ValueError) as problem:
             # Numbers that cannot be reckoned with, depths that nobody goes to: this session is not known, the others are.
             why = f"what was answered cannot be used ({type(problem).__name__})"
@@ -306,7 +307,7 @@ class GatewayClient:
         another sign-in disturbs."""
         if self._version is None or self._version < FIRST_QUIET_AT_SIGN_IN:
             return None
-        return self._asking_as_admin() if self._grants.has_admin() else None
+        return self._asking_as_admin() if self._grants.has_admin() else None  # guard: lists read as admin
 
     @contextlib.asynccontextmanager
     async def _asking_as_admin(self) -> AsyncIterator[Ask]:
@@ -322,7 +323,7 @@ class GatewayClient:
         except errors.AnswerUnreadable as problem:
             return f"The gateway's health cannot be read ({problem}), so nothing is done."
         loop = answer.get("eventLoop") if isinstance(answer, dict) else None
-        if isinstance(loop, dict) and loop.get("degraded") is True:
+        if isinstance(loop, dict) and loop.get("degraded") is True:  # guard: degraded event loop
             return f"The gateway says its event loop is degraded{_figures(loop)}; it may be too slow to tell the truth."
         return None
 

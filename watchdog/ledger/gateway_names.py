@@ -29,7 +29,7 @@ def named(transaction: Transaction, places: Mapping[str, str], at: datetime) -> 
         for before, place_before in known.items()
         if place_before == place and before not in places
     ]
-    for before, after in renamed:
+    for before, after in renamed:  # guard: single: a gateway with another name keeps its past
         taken_over(transaction, before, after, at)
         transaction.execute("DELETE FROM gateway_places WHERE name = ?", before)
     for name, place in places.items():
@@ -83,6 +83,7 @@ def taken_over(transaction: Transaction, before: str, after: str, at: datetime) 
         after=after,
     )
     transaction.execute("UPDATE gateway_restarts SET gateway = ? WHERE gateway = ?", after, before)
+    # guard: single: a stop goes along with the name
     transaction.execute("UPDATE OR IGNORE stops SET gateway = ? WHERE gateway = ?", after, before)
     transaction.execute("DELETE FROM stops WHERE gateway = ?", before)  # known under both names
     operator.audit(transaction, at, PROGRAM, "rename", f"gateway {before} is {after} now")

@@ -143,6 +143,7 @@ def planned(
         incident_id,
         number,
         step,
+        # guard: single: one key for one deed
         f"ocw-{incident_id}-{number}" if run is None else _idempotency_key(transaction, run),
         to_ms(at),
         identity_to_json(before),
@@ -155,7 +156,7 @@ def planned(
 
 def run_digest(session: str, run: RunIdentity | None) -> str | None:
     """Which run of which conversation, without the name of its gateway. None: the run is not known."""
-    if run is None:
+    if run is None:  # guard: one deed has one key
         return None
     named = "\n".join((session, run.session_id or "", "" if run.started_at is None else str(to_ms(run.started_at))))
     return hashlib.blake2s(named.encode("utf-8", "replace"), digest_size=10).hexdigest()
@@ -188,7 +189,11 @@ def claimed(transaction: Transaction, attempt_id: int, at: datetime) -> bool:
         "SELECT a.incident, a.run, i.gateway FROM attempts a JOIN incidents i ON i.id = a.incident WHERE a.id = ?",
         attempt_id,
     )
-    if mine is None or _holder(transaction, mine["incident"], mine["gateway"], mine["run"], at) is not None:
+    if (
+        mine is None
+        # guard: single: a claim goes by the run
+        or _holder(transaction, mine["incident"], mine["gateway"], mine["run"], at) is not None
+    ):
         return False
     return transaction.changes_one(
         """
@@ -310,6 +315,7 @@ def note_stop(transaction: Transaction, stop: Stop) -> bool:
 
 def stops(transaction: Transaction, gateway: str) -> list[Stop]:
     """Of this gateway, and of conversations that have an id, which no other gateway gives: those under any name."""
+    # guard: single: a stopped conversation is stopped under any name
     rows = transaction.execute("SELECT * FROM stops WHERE gateway = ? OR session_id IS NOT NULL ORDER BY id", gateway)
     return [stop_of(row) for row in rows]
 

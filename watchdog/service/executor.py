@@ -62,8 +62,9 @@ class Executor:
         except errors.NotAGateway as problem:  # it let us in to look: what cannot be read is this sign-in alone
             blocker = Blocker(BlockerName.GATEWAY_UNTRUSTED, str(problem))
             return replace(decision, action=Action.HOLD, blockers=(blocker,))
-        fresh = await self.look_again(decision, here, facts)
+        fresh = await self.look_again(decision, here, facts)  # guard: fence: look again at all
         is_same = (fresh.step, fresh.is_as_owner) == (decision.step, decision.is_as_owner)
+        # guard: fence: signed in for what is done
         if fresh.action is Action.RECOVER and not (is_same and fresh.route == decision.route):
             # What we signed in for is not what is to be done: the next pass signs in for that.
             return replace(fresh, action=Action.NOTHING)
@@ -75,13 +76,13 @@ class Executor:
         Returns the decision as the fresh look makes it; anything but RECOVER means: not now.
         """
         before = decision.judged
-        snapshot = await self.gateway.list_sessions()
+        snapshot = await self.gateway.list_sessions()  # guard: fence: everything is read
         here.trust.note_answer(snapshot.latency, clock_stepped=snapshot.gateway_clock_stepped)
         row = next((row for row in snapshot.sessions if row.key == before.session.key), None)
         if row is None or RunIdentity.of(row) != before.case.track.identity:
             return Decision(before, Action.NOTHING)
         look = await self.gateway.look(row, look_wants(facts))
-        if _work_began(before.case.look.preflight, look.preflight):
+        if _work_began(before.case.look.preflight, look.preflight):  # guard: fence: work has just begun
             return Decision(before, Action.NOTHING)
         fresh = self.observer.rejudge(row, look, before.policy, facts, snapshot)
         if not _still_so(fresh, decision.step):

@@ -66,4 +66,10 @@ def fleet_is_suspicious(judged: Sequence[Judged], recovery: Recovery) -> bool:
 
 
 def _unproven(judged: Sequence[Judged]) -> list[Judged]:
-    return [item for item in judged if item.judgement.verdict is Verdict.STUCK and not item.judgement.is_proven]
+    return [
+        item
+        for item in judged
+        if item.judgement.verdict is Verdict.STUCK
+        # guard: proven ones pass the breaker
+        and not item.judgement.is_proven
+    ]

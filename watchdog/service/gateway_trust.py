@@ -16,7 +16,7 @@ from watchdog.service.ports import Disconnect
 
 SLOW_ANSWER = timedelta(seconds=5)
 """A list that takes longer says that the gateway's event loop is blocked (#76953: 16 to 66 s on sick ones)."""
-FAST_IN_A_ROW = 2
+FAST_IN_A_ROW = 2  # guard: two fast answers in a row
 """How many answers in time it takes after a slow one until the gateway is believed again."""
 CLOCK_GAP = timedelta(seconds=5)
 """Wall and monotonic clock apart by more than this since the last pass: suspended host, or a clock step."""
@@ -51,9 +51,9 @@ class Trust:
         if last is None:
             return None
         monotonic, wall = now.since(last), now.wall - last.wall
-        if abs(wall - monotonic) > CLOCK_GAP:
+        if abs(wall - monotonic) > CLOCK_GAP:  # guard: clocks apart start over
             return f"the clocks moved apart by {abs(wall - monotonic)}: suspended host, or the time was set"
-        if monotonic > self.stall_after:
+        if monotonic > self.stall_after:  # guard: a stopped process starts over
             return f"{monotonic} passed since the last look: this process, or the whole machine, was stopped"
         return None
 
@@ -85,7 +85,7 @@ class Trust:
     def note_answer(self, latency: timedelta, *, clock_stepped: bool) -> None:
         self.recent_latencies.append(latency)
         self.clock_stepped = self.clock_stepped or clock_stepped
-        if latency > SLOW_ANSWER:
+        if latency > SLOW_ANSWER:  # guard: slow answers are not believed
             self.slow_streak, self.fast_streak = self.slow_streak + 1, 0
         else:
             self.slow_streak, self.fast_streak = 0, min(self.fast_streak + 1, FAST_IN_A_ROW)
@@ -135,4 +135,5 @@ def _same_process(before: GatewayFacts, after: GatewayFacts) -> bool | None:
     if before.booted_at is None or after.booted_at is None:
         return None
     # No process starts before the one it follows: an earlier boot is the same one, on a clock that was set back.
+    # guard: another process only by its uptime
     return after.process == before.process and after.booted_at - before.booted_at <= BOOT_TOLERANCE

@@ -362,6 +362,7 @@ def _outcome_of(attempt: Attempt) -> Outcome:
     """What an incident comes to whose attempt has done what it should."""
     if attempt.step is Step.ABORT:
         return Outcome.ENDED
+    # guard: outcome: not delivered is not recovered
     return Outcome.UNDELIVERED if attempt.delivered is False else Outcome.RECOVERED
 
 
@@ -373,7 +374,13 @@ def _has_died(attempt: Attempt, age: timedelta, case: Case) -> bool:
     """The gateway's process is younger than the deed: on its own clock, and we saw it begin since. Either clock may have been
     set; a life that we have known for longer than the deed is the one that took the deed in."""
     booted, known_for = case.facts.booted_at, case.boot_seen_age
-    if attempt.started_at is None or booted is None or known_for is None or known_for >= age:
+    if (
+        attempt.started_at is None
+        or booted is None
+        or known_for is None
+        # guard: a life known for longer than the deed took it in
+        or known_for >= age
+    ):
         return False
     return booted > attempt.started_at + (case.facts.clock_skew or timedelta(0))
 

@@ -85,7 +85,7 @@ class Observer:
                 self._rest[row.key] = known
                 judged[row.key] = known
                 continue
-            if row.key in snapshot.carried:
+            if row.key in snapshot.carried:  # guard: a running row of an earlier poll is not judged
                 self._unattended.pop(row.key, None)
                 continue  # what runs is judged by what was seen now, never by what was seen then
             policy = self.book.policy_for(facts.name, row)
@@ -98,7 +98,7 @@ class Observer:
                 now,
                 tuple(aliases.get(row.key, ())),
                 self._living(relatives.get(row.key, ())),
-                is_alone=busy is not None and busy <= {row.key},
+                is_alone=busy is not None and busy <= {row.key},  # guard: a lane is free only when nothing else runs
             )
             if here.judgement.verdict is Verdict.STUCK:
                 self._unattended[row.key] = here.case.track.identity
@@ -161,7 +161,10 @@ class Observer:
             track = note_alone(track, is_alone=is_alone, now=now)
         if is_alone and self._believes_rows:  # who looks once can wait for nothing, and never acts on it
             track = replace(track, lanes_free_at=now)
-        if self._believes_rows and (before is None or before.identity != track.identity):
+        if (
+            self._believes_rows  # guard: own ages only
+            and (before is None or before.identity != track.identity)
+        ):
             track = _backdated(track, row, now)
         case = Case(
             now=now,
@@ -277,6 +280,7 @@ def _relations(snapshot: Snapshot) -> tuple[dict[str, list[Session]], dict[str, 
     for row in snapshot.sessions:
         if row.session_id is not None:
             by_id[row.session_id].append(row)
+        # guard: children by spawnedBy
         if row.parent_key is not None and row.kind in (SessionKind.SUBAGENT, SessionKind.ACP):
             relatives[row.parent_key].append(row)
         if row.child_keys:

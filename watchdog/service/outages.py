@@ -112,4 +112,5 @@ def phase_of(problem: errors.GatewayError) -> GatewayPhase:
         errors.GatewayClosed: GatewayPhase.DOWN,
         errors.OutOfDescriptors: GatewayPhase.UNKNOWN,
     }
+    # guard: wire: an unreadable answer counts towards no restart
     return phases.get(type(problem), GatewayPhase.REFUSED)

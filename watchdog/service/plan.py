@@ -127,12 +127,18 @@ def plan_step(judged: Judged, incident: Incident | None, here: PassContext, gate
     rung = next_step(fitting_steps(recovery.ladder, judged), attempts)
     acts = any(step is not Step.NOTIFY and step is not Step.ABORT for step in recovery.ladder)
     is_asked = was_asked(attempts, run)
-    if acts and judged.judgement.verdict is Verdict.STUCK and is_deaf(judged) and not was_freed(attempts, run):
+    if (
+        acts
+        and judged.judgement.verdict is Verdict.STUCK
+        and is_deaf(judged)
+        # guard: free: once per run
+        and not was_freed(attempts, run)
+    ):
         # Whoever waits is answered once the row is free; a requester who waits is one of them and needs no question.
         if is_asked or not is_waiting_elsewhere(row, requester) or _is_finished(judged):
             return StepPlan(Step.FREE, requester, manner="Somebody's messages are refused at the door.")
         return _asking(Step.ASK, requester, "Somebody else is waiting; the requester is asked first.")
-    if is_asked:
+    if is_asked:  # guard: ask: once per interruption
         return StepPlan(None, requester, awaits_person=True)
     if judged.case.look.tail is None:
         return StepPlan(rung, requester)  # held for that (TRANSCRIPT_UNKNOWN), whatever else there is
@@ -180,7 +186,7 @@ def is_deaf(judged: Judged) -> bool:
     return (
         judged.case.facts.capabilities.has_deaf_rows
         and judged.session.status is Status.RUNNING
-        and judged.case.track.knocks >= KNOCKS
+        and judged.case.track.knocks >= KNOCKS  # guard: free: only on proof that somebody waits
         and tail is not None
         and not tail.has_pending_input
         and not tail.has_run_in_flight
@@ -230,8 +236,8 @@ def is_stalled_but_owned(judged: Judged) -> bool:
     return (
         judged.case.look.tail is not None
         and track.tail_unchanged_since is not None
-        and now.since(track.tail_unchanged_since) >= ceiling
-        and track.quiet_for(now) >= ceiling
+        # guard: abort only without progress
+        and min(now.since(track.tail_unchanged_since), track.quiet_for(now)) >= ceiling
         and innocence_of(judged.judgement.evidence) is None
     )
 
@@ -247,7 +253,7 @@ def fitting_steps(ladder: Sequence[Step], judged: Judged) -> tuple[Step, ...]:
         for step in ladder
         if step is not Step.ABORT
         and (step is not Step.RECOVER or row.restart_recovery_status is not None or row.aborted_last_run is True)
-        and not (finished and step.loses_context)
+        and not (finished and step.loses_context)  # guard: finished work keeps its context
     )
 
 
@@ -318,7 +324,7 @@ def _own_marks(ledger: Ledger, gateway: str, key: str, now: datetime) -> frozens
 def run_held_by(ledger: Ledger, incident: Incident | None, row: Session, now: datetime) -> str | None:
     """The claim would be refused: said before anything is planned."""
     holder = ledger.run_holder(incident.id, RunIdentity.of(row), now) if incident is not None else None
-    if holder is None:
+    if holder is None:  # guard: single: who holds the run is said before anything is planned
         return None
     return (
         f"This very run was acted on as incident {holder.id} of gateway {holder.gateway}; no run is acted on under two "

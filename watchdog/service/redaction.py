@@ -68,7 +68,7 @@ class Secrets:
         """``text`` without any secret, known or apparent; its first ``most`` characters, the last of them an ellipsis."""
         if text in self._whole:
             return MASK
-        if most is not None and len(text) > most:
+        if most is not None and len(text) > most:  # guard: wire: a log line is cut before it is masked
             return self._cut(text, most)
         if self._pattern is not None:
             text = self._pattern.sub(MASK, text)

@@ -123,9 +123,9 @@ class Watch:
             self.recorder.begin(now, self.ledger)
         gap = self.trust.begin_pass(now)
         if gap is not None:
-            self.observer.forget_spans(now)
+            self.observer.forget_spans(now)  # guard: spans forgotten after a gap
             self.trust.note_silence()
-            self._swept_at = None
+            self._swept_at = None  # guard: sweep after a gap
             self.log.event(Event.GATEWAY_UNHEALTHY, gateway=self.gateway.name, reason=f"starting over: {gap}")
         was_answered = False
         try:
@@ -152,7 +152,11 @@ class Watch:
     async def _list(self, now: Moment) -> Snapshot:
         """What can have changed; everything after a start, a gap, a loss, an incomplete list, and every
         ``full_sweep_every``."""
-        is_due = self._swept_at is None or now.since(self._swept_at) >= self.full_sweep_every
+        is_due = (
+            self._swept_at is None
+            # guard: sweep every so often
+            or now.since(self._swept_at) >= self.full_sweep_every
+        )
         in_flight = {incident.session for incident, _ in self.ledger.attempts_in_flight(self.gateway.name)}
         incidents = {incident.session for incident in self.ledger.open_incidents(self.gateway.name)}
         snapshot = await self.gateway.list_sessions(in_flight | incidents, sweep=is_due)
@@ -184,7 +188,11 @@ class Watch:
         was_given_up = lost is not None and isinstance(lost.error, errors.AnswerUnreadable)
         if lost is not None:
             # Given up for an answer that cannot be read, the gateway was not away: the look that it harmed says so.
-            if self._was_connected and not was_given_up:
+            if (
+                self._was_connected
+                # guard: wire: no outage begins with an unreadable answer
+                and not was_given_up
+            ):
                 # It may be back before we look: a connection that ended is told even when the next one succeeds at once.
                 self.outages.note_failure(lost.error, now, was_connected=True)
                 self._was_connected = False
@@ -198,7 +206,7 @@ class Watch:
             if change is not None or was_cut:
                 self.outages.note_restart(now)
             self._was_connected = True
-            self._swept_at = None
+            self._swept_at = None  # guard: sweep on every new connection
             if change is not None:
                 self.log.event(
                     Event.GATEWAY_RESTARTED,

@@ -1,6 +1,7 @@
-"""The guards, one by one: where each stands in the source, and what its absence looks like.
+"""The guards, one by one: how each is taken out, and what must notice.
 
-``before`` must occur exactly once in the file; a guard that has moved or changed is reported as stale, never skipped.
+Where a guard stands, its mark in the product says (``tests/mutants/marks.py``): ``# guard: <name>``. One whose mark is gone,
+or stands on something else, is reported as stale, never skipped.
 ``cases``: words out of the names of the corpus cases that need the guard. ``tests``: unit tests that do.
 
 Not here, because another guard stands behind each and takes its place when it goes (taken out alone, nothing changes):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tests.mutants.mutations import Mutation
+
 CORE = "tests/unit/core/"
 SERVICE = "tests/unit/service/"
 GATEWAY = "tests/unit/gateway/"
@@ -25,10 +27,9 @@ class Guard:
     """One guard and how to take it out."""
 
     name: str
+    """Also that of its mark in the product."""
     against: str
     """The class of false positives, or the rule, that it stands for."""
-    file: str
-    before: str
-    after: str
+    mutation: Mutation
     cases: tuple[str, ...] = ()
     tests: tuple[str, ...] = ()

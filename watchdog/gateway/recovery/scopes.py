@@ -73,6 +73,7 @@ class Grants:
                     self._problems, self._unapproved_since = before, self._clock.now()
                     return
                 self._unanswered_since = self._clock.now()
+                # guard: no answer is no permission
                 self._problems = dict.fromkeys(wanted, f"It could not be found out: {problem}")
                 return
             else:

@@ -56,7 +56,7 @@ def with_chats(asked: Sequence[Asked], file_end: bytes, accounts: Sequence[ChatA
     if chat is None or any(one != chat for one in chats):
         return tuple(asked)
     mine = [one for one in accounts if one.channel == chat.channel]
-    if len(mine) != 1:
+    if len(mine) != 1:  # guard: asked in: which of several bots is not known
         return tuple(asked)
     route = replace(chat, account_id=mine[0].account_id)
     return tuple(
@@ -81,6 +81,7 @@ def _chats_in(file_end: bytes) -> dict[tuple[datetime | None, str | None], Reply
         channel, _, _ = info.chat_id.partition(":")
         thread = str(info.topic_id) if info.topic_id is not None else None
         chat = ReplyAddress(channel, info.chat_id, None, thread)
+        # guard: asked in: a chat bears its person's id
         known = chat if is_chat_of(info.sender_id, chat_of(chat)[0]) else None
         place = (instant(message.timestamp), info.sender_id)
         found[place] = known if found.get(place, known) == known else None
@@ -89,8 +90,11 @@ def _chats_in(file_end: bytes) -> dict[tuple[datetime | None, str | None], Reply
 
 def _info_of(message: _Message) -> _Info | None:
     text = message.content if isinstance(message.content, str) else _first_text(message.content)
-    block, end, _ = text.removeprefix(_HEAD).partition(_END)
-    return decode(_info_decoder, block.encode()) if text.startswith(_HEAD) and end else None
+    before, _, info = text.partition(_HEAD)
+    if before:  # guard: asked in: only what begins the text is the gateway's own
+        return None
+    block, end, _ = info.partition(_END)
+    return decode(_info_decoder, block.encode()) if end else None
 
 
 def _first_text(content: object) -> str:

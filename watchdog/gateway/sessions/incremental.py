@@ -61,7 +61,7 @@ class IncrementalPoll:
         self._windows: list[tuple[int, int]] = []
         self._is_in_front = True
         self._clock: ClockReading | None = None
-        self._watermark = datetime.fromtimestamp(memory.clock.clock_ms / 1000, UTC) - OVERLAP
+        self._watermark = datetime.fromtimestamp(memory.clock.clock_ms / 1000, UTC) - OVERLAP  # guard: glance: overlap
         self._next: dict[str, Any] | None = {**BASE, "limit": self._first_limit()}
         self.problem: str | None = None
 
@@ -113,13 +113,13 @@ class IncrementalPoll:
 
     def _take_front(self, page: RowPage, total: int, clock: ClockReading) -> None:
         if self._clock is None:
-            if self._memory.clock.has_stepped_by(clock):
+            if self._memory.clock.has_stepped_by(clock):  # guard: glance: a clock that was set
                 return self._give_up("the gateway's clock was set")
             self._clock = clock
         if self._next is None or "offset" not in self._next:
             self._front = []
         self._front += page.sessions
-        if not _is_newest_first(self._front):
+        if not _is_newest_first(self._front):  # guard: glance: newest first or not at all
             return self._give_up("rows do not come newest first")
         if page.has_more and not self._is_behind(page.sessions):
             read = len(self._front)
@@ -142,7 +142,7 @@ class IncrementalPoll:
         if is_all:
             self._rows, self._next = self._fresh, None
             return None if len(self._fresh) == total else self._give_up("the list moved while it was read")
-        if total > len(self._rows):
+        if total > len(self._rows):  # guard: glance: rows that no poll has read
             return self._give_up("there are rows that no poll has read")
         surplus = len(self._rows) - total
         if surplus and self._now.since(self._memory.swept_at) >= SURPLUS_EVERY:
@@ -163,7 +163,9 @@ class IncrementalPoll:
 
     def _wanted(self) -> list[str]:
         """What must be read and was not in front."""
+        # guard: glance: what runs is read every time
         running = [key for key, row in self._rows.items() if row.may_change_unseen and key not in self._fresh]
+        # guard: glance: what we are keen on is read every time
         return running + [key for key in self._always_read if key not in self._fresh and key not in running]
 
     def _windows_of(self, keys: list[str], surplus: int) -> list[tuple[int, int]]:
@@ -183,7 +185,7 @@ class IncrementalPoll:
 
     def _finish(self) -> None:
         self._next = None
-        if self._wanted():
+        if self._wanted():  # guard: glance: a running row that is not found
             return self._give_up("a running session is not where it was")
         self._rows = {**self._rows, **self._fresh}
         return None

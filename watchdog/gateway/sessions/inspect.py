@@ -247,7 +247,9 @@ def _numbers(answer: _Counts) -> dict[str, float]:
     return {
         name: value
         for name, value in answer.counts.items()
-        if isinstance(value, int | float) and abs(value) <= _MOST_COUNTED
+        if isinstance(value, int | float)
+        # guard: wire: a count is one of something
+        and abs(value) <= _MOST_COUNTED
     }
 
 

@@ -98,7 +98,7 @@ def _without_long_keys(
         len(row.key or "") <= LONGEST_KEY for row in malformed
     ):
         return sessions, malformed
-    kept = [row for row in sessions if len(row.key) <= LONGEST_KEY]
+    kept = [row for row in sessions if len(row.key) <= LONGEST_KEY]  # guard: wire: the length of a key
     why = f"a key is longer than {LONGEST_KEY} characters"
     odd = [row if len(row.key or "") <= LONGEST_KEY else MalformedRow(row.position, why) for row in malformed]
     return kept, odd + [MalformedRow(position, why)] * (len(sessions) - len(kept))
@@ -158,13 +158,14 @@ class Pager:
         self._pages += 1
         limit, offset = self._next.get("limit"), self._next.get("offset", 0)
         known = len(self._rows)
+        # guard: list: what moved to the front is read there
         self._rows.update((session.key, session) for session in page.sessions)
         self._has_offset = self._has_offset or page.has_offset
         self._text_bytes += page.text_bytes
-        if limit is not None and page.count > limit + MOST_SURPLUS:
+        if limit is not None and page.count > limit + MOST_SURPLUS:  # guard: wire: rows of a page
             return self.stop(f"{page.count} rows came where {limit} were asked for")
-        is_too_long = max(page.count, len(self._rows) + len(self._malformed)) > MOST_ROWS
-        if is_too_long or self._text_bytes > MOST_TEXT:
+        is_too_long = max(page.count, len(self._rows) + len(self._malformed)) > MOST_ROWS  # guard: wire: rows of a list
+        if is_too_long or self._text_bytes > MOST_TEXT:  # guard: wire: texts of a list
             return self.stop(f"the list is too long: after {len(self._rows)} sessions no more are read")
         if self._is_in_front:
             return self._take_front(page)
@@ -172,7 +173,7 @@ class Pager:
         self.position += page.count
         if page.has_more and page.next_offset is not None and page.count:
             has_news = len(self._rows) > known or page.malformed
-            if page.next_offset <= offset or not has_news:
+            if page.next_offset <= offset or not has_news:  # guard: wire: a list that goes round
                 return self.stop("the list does not end: the same rows come again")
         if page.total is not None and self._total is not None and page.total < self._total:
             self._has_shrunk = True  # rows behind a vanished one moved up, over a border that we had passed already
@@ -190,6 +191,7 @@ class Pager:
         assert self._next is not None
         limit, offset = self._next.get("limit"), self._next.get("offset", 0)
         self._splits += 1
+        # guard: wire: one row that cannot be read blinds no other
         if limit is None or self._is_in_front or problem.ends_connection or self._splits > MOST_SPLITS:
             return self.stop(str(problem))
         self._unread_until = offset + limit
@@ -226,7 +228,7 @@ class Pager:
     def _ask_again(self, page: RowPage) -> None:
         """No offset on this version (2026.5.18): the whole list in one larger answer."""
         if self._restarts >= 3 or page.next_offset is not None:
-            self._next, self._is_whole = None, False
+            self._next, self._is_whole = None, False  # guard: completeness is counted
             return
         self._restarts += 1
         self._start_over({**BASE, "limit": (page.total or self.position * 4) + PAGE_SIZE})

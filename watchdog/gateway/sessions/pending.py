@@ -58,7 +58,7 @@ async def ask_for(methods: list[str], ask: Ask) -> Waiting:
     for method in methods:
         try:
             answer = decoded(await ask(method, {}), object, method)
-            if _items(answer) is None:
+            if _items(answer) is None:  # guard: no list is not an empty one
                 problems.append(f"{method}: the answer holds no list")
             else:
                 answers[method] = answer
@@ -138,6 +138,12 @@ def cron_run_ended(payload: msgspec.Raw, session: Session) -> str | None:
         at: datetime | None = instant(run.ts)
         is_its = session.session_id is not None and run.session_id == session.session_id
         is_its = is_its or (run.session_id is None and run.session_key == session.key)
-        if run.action == "finished" and is_its and at is not None and at >= session.started_at:
+        if (
+            run.action == "finished"
+            and is_its
+            and at is not None
+            # guard: the log of this very run
+            and at >= session.started_at
+        ):
             return run.status or "ended"
     return None

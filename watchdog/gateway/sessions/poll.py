@@ -49,6 +49,7 @@ class SessionPoller:
     async def incremental(self, always_read: Collection[str]) -> Snapshot:
         """What can have changed; the whole list when that cannot be told for sure."""
         poll, self.why_swept = _Poll(self._clock), None
+        # guard: glance: nothing is built upon a poll that failed
         memory, self._memory = self._memory, None  # should this fail, the next poll reads everything
         if memory is None:
             return await self._sweep(poll, is_hurried=False)
@@ -76,7 +77,7 @@ class SessionPoller:
         while (params := pager.next_request()) is not None:
             if first is not None and not is_hurried:
                 await self._clock.sleep(min(poll.last_took.total_seconds(), LONGEST_PAUSE))
-            if (why := poll.exhausted()) is not None:
+            if (why := poll.exhausted()) is not None:  # guard: wire: bytes and time of a reading
                 pager.stop(why)
                 break
             try:

@@ -103,7 +103,7 @@ def decode_rows(
         try:
             content = bytes(raw)
             session = (read if len(content) <= LONGEST_REMEMBERED else _read)(content, main_key)
-        except Undecodable as problem:
+        except Undecodable as problem:  # guard: one bad row blinds nothing
             malformed.append(MalformedRow(position, str(problem), _key_of(raw)))
             continue
         if session is None:
@@ -201,7 +201,7 @@ def kind_of(
     by_head = {"cron": SessionKind.CRON, "acp": SessionKind.ACP, "hook": SessionKind.HOOK}
     if head in by_head:
         return by_head[head]
-    if classification in ("cron", "acp", "subagent", "hook"):
+    if classification in ("cron", "acp", "subagent", "hook"):  # guard: kind by classification
         return SessionKind(classification)
     if key == main_key or (len(tail) == 1 and head == "main"):
         return SessionKind.MAIN

@@ -155,7 +155,11 @@ def _is_stopped_first_turn(messages: Sequence[_Message]) -> bool:
 
 
 def _was_aborted(message: _Message) -> bool:
-    return message.role == "assistant" and (message.stop_reason == "aborted" or message.openclaw_abort is not None)
+    return message.role == "assistant" and (
+        message.stop_reason == "aborted"
+        # guard: abort mark is a stop
+        or message.openclaw_abort is not None
+    )
 
 
 def _assistant_kind(message: _Message) -> TailKind:
@@ -194,7 +198,10 @@ def _is_notice(message: _Message) -> bool:
     gateway's own apology."""
     if message.role != "assistant":
         return False
-    return message.model == "delivery-mirror" or _text(message).startswith(_NOT_ANSWERED)
+    return (
+        message.model == "delivery-mirror"  # guard: mirrored delivery is no answer
+        or _text(message).startswith(_NOT_ANSWERED)
+    )
 
 
 def _asked(messages: Sequence[_Message], *, wraps_prompts: bool) -> tuple[Asked, ...]:
@@ -309,6 +316,7 @@ def _mark(message: _Message) -> str | None:
         return None
     sender = _sender(message)
     is_merged = _text(message).startswith(_MERGED)
+    # guard: mark: no person writes one
     return mark if is_merged or (sender.kind is not SenderKind.PERSON and sender.id in _OUR_CLIENTS) else None
 
 

@@ -18,7 +18,7 @@ def decoded(payload: msgspec.Raw, shape: type[_Shape], method: str) -> _Shape:
     """``payload``, the answer to ``method``, as a ``shape``. Raises ``AnswerUnreadable`` when it has another one, or is
     larger than ``LARGEST``: values in memory take thirty times the room that they take on the wire."""
     size = memoryview(payload).nbytes
-    if size > LARGEST:
+    if size > LARGEST:  # guard: wire: the size of an answer
         raise errors.AnswerUnreadable(f"{method} was answered with {size} bytes, more than is read.")
     try:
         return decode(msgspec.json.Decoder(shape), payload)

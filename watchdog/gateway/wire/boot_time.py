@@ -52,11 +52,12 @@ class Boots:
         if reading.booted_at is None or reading.uptime is None:
             return None
         booted = reading.booted_at
+        # guard: a start is no later than the gateway's lock file
         if reading.lock_created_at is not None and booted - reading.lock_created_at > NOISE:
             booted = reading.lock_created_at
         if self._before is not None and self._is_another(reading.uptime):
             self.processes += 1
-        elif self._before is not None:
+        elif self._before is not None:  # guard: a start is no later than it was before
             said = self._before[2]
             booted = said if booted - said > NOISE else booted
         self._before, self._answered_at = (reading.at, reading.uptime, booted), None
@@ -68,4 +69,4 @@ class Boots:
         at, reached, _ = self._before
         if self._answered_at is not None:
             reached += max(self._answered_at.since(at), timedelta(0))
-        return uptime < reached - NOISE
+        return uptime < reached - NOISE  # guard: an uptime that began anew is another start

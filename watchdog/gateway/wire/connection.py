@@ -219,6 +219,7 @@ class Link:
                 await self._socket.send(text)
                 response = await future
         except TimeoutError:
+            # guard: wire: a call that an unreadable frame may have answered was not met with silence
             if call.unreadable is not None:
                 raise self._unreadable(call.method, call.unreadable) from None
             raise errors.OutcomeUnknown(
@@ -332,9 +333,9 @@ class Link:
 
     async def _next(self, is_it: Callable[[Response | EventFrame], bool]) -> Response | EventFrame:
         """The frame of the sign-in that is waited for; the few others before it are passed over."""
-        for _ in range(MOST_BEFORE_HELLO):
+        for _ in range(MOST_BEFORE_HELLO):  # guard: wire: frames before the hello
             data = await self._receive_raw()
-            if len(data) > LARGEST_HELLO:
+            if len(data) > LARGEST_HELLO:  # guard: wire: bytes of a sign-in
                 raise errors.NotAGateway(
                     f"{self._name}: it answers the sign-in with {len(data)} bytes; a gateway needs a hundredth of that."
                 )
@@ -374,7 +375,7 @@ class Link:
                 self._take(self._conversation.receive(data))
                 wait = allowance.spend(asyncio.get_running_loop().time(), len(data))
                 del data  # it may be large, and the next one long in coming
-                if wait:
+                if wait:  # guard: wire: who floods us waits
                     await asyncio.sleep(wait)
         except ConnectionClosed as closed:
             self._fail(self._closed(closed))
@@ -399,6 +400,7 @@ class Link:
         if frame.answers is not None:
             call = self._waiting.get(frame.answers)
             if call is not None and not call.answer.done():
+                # guard: wire: an unreadable answer ends its call at once
                 call.answer.set_exception(self._unreadable(call.method, frame.reason))
         elif not frame.answers_nothing:
             for call in self._waiting.values():
@@ -418,6 +420,7 @@ class Link:
         reason = closed.rcvd.reason if closed.rcvd is not None else ""
         if self._shutdown_reason is not None or code == 1012:
             return errors.GatewayDraining(f"{self._name}: the gateway closed the connection to restart or stop.")
+        # guard: wire: a connection that we gave up is not one that broke
         if code is None and closed.sent is not None and closed.sent.code in _UNREADABLE_CODES:
             what = _UNREADABLE_CODES[closed.sent.code]
             return errors.AnswerUnreadable(

@@ -45,10 +45,10 @@ def decode(
     except msgspec.ValidationError as problem:
         raise Undecodable(str(problem)) from problem
     except (msgspec.MsgspecError, UnicodeError) as problem:
-        better = repaired(data)
+        better = repaired(data)  # guard: wire: half an emoji is repaired
         if better is None:
             raise Undecodable(type(problem).__name__) from problem
-    except RecursionError as problem:
+    except RecursionError as problem:  # guard: wire: deep nesting is an unreadable answer
         raise Undecodable("nested too deeply") from problem
     try:
         found = decoder.decode(better)
@@ -64,7 +64,7 @@ def decode(
 def repaired(data: bytes | msgspec.Raw | str, most_steps: int = MOST_STEPS) -> bytes | None:
     """``data`` with U+FFFD for every lone surrogate and for bytes that are no UTF-8; None: nothing to repair, or too much."""
     raw = _utf8(data)
-    if len(raw) > MOST_REPAIRED:
+    if len(raw) > MOST_REPAIRED:  # guard: wire: no repair of what is larger than a frame
         return None
     pieces: list[bytes] = []
     done = kept = steps = 0
@@ -77,7 +77,7 @@ def repaired(data: bytes | msgspec.Raw | str, most_steps: int = MOST_STEPS) -> b
         before = start
         while before > done and raw[before - 1] == _BACKSLASH:
             before -= 1
-        if (steps := steps + 1 + start - before) > most_steps:
+        if (steps := steps + 1 + start - before) > most_steps:  # guard: wire: a repair looks at so much and no more
             return None
         if (start - before) % 2 == 1:
             continue

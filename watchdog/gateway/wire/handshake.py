@@ -123,6 +123,7 @@ def boot_reading(hello: Hello, clock_ms: Millis, at: Moment, *, lock_created_at:
 
 
 def _short(words: Sequence[str]) -> tuple[str, ...]:
+    # guard: wire: the words of a hello
     return tuple(word for word in words[:MOST_METHODS] if len(word) <= LONGEST_WORD)
 
 

@@ -117,7 +117,7 @@ class Conversation:
     def receive(self, data: str | bytes) -> Incoming | None:
         """Decode one frame; None for frames that concern nobody (late answers, unknown types)."""
         commas = data.count(",") if isinstance(data, str) else data.count(b",")
-        if commas > MOST_VALUES:
+        if commas > MOST_VALUES:  # guard: wire: values in a frame
             return self._malformed(data, f"a frame of more than {MOST_VALUES} values")
         repairs: list[None] = []
         try:
@@ -140,7 +140,7 @@ class Conversation:
         number = head["id"].decode("ascii", "replace") if head is not None and head["id"] is not None else None
         if head is not None and (head["type"] == b"event" or (number is not None and number not in self._waiting)):
             return Malformed(reason, answers_nothing=True)
-        if number is None and len(self._waiting) == 1:
+        if number is None and len(self._waiting) == 1:  # guard: wire: an unreadable frame names its request
             number = next(iter(self._waiting))
         if number is not None:
             self._waiting.pop(number)
