@@ -24,7 +24,8 @@ from rich.panel import Panel
 from rich.text import Text
 
 from tests.e2e.harness.browser import Browser, Tab
-from tests.unit.service.world import FakeClock, World, dead, lenient, tail_of
+from tests.fakes.clock import ManualClock
+from tests.unit.service.world import World, dead, lenient, tail_of
 from tests.unit.status.support import NOW, Scripted, full_document
 from watchdog.adapters.logs import OutputFormat, configure
 from watchdog.cli.render import top_frame
@@ -82,7 +83,7 @@ class Terminal(io.StringIO):
 
 async def a_day() -> tuple[RenderableType, RenderableType]:
     """What is logged and what is told while one session is recovered and another one is given up."""
-    lines, clock = Terminal(), FakeClock()
+    lines, clock = Terminal(), ManualClock()
     world = World(book=PolicyBook(default=lenient(ladder=(Step.RESUME, Step.NEW))), clock=clock)
     log = configure(OutputFormat.CONSOLE, stream=lines, clock=clock, environ={})
     world.log = log  # type: ignore[assignment]

@@ -17,6 +17,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fakes.clock import ManualClock
 from tests.unit.hostile import ANY_TEXT, hostile, is_printable
 from watchdog.adapters import logs
 from watchdog.core.model import Moment
@@ -26,14 +27,6 @@ from watchdog.service.events import Event, Log
 from watchdog.service.redaction import Secrets
 
 NOW = datetime(2026, 9, 14, 14, 3, 7, 250_000, tzinfo=UTC)
-
-
-class StoppedClock:
-    def now(self) -> Moment:
-        return Moment(100.0, NOW)
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(seconds)
 
 
 class Terminal(io.StringIO):
@@ -53,7 +46,9 @@ def _leave_logging_as_it_was() -> Iterator[None]:
 
 def _written(format_: str = "json", level: str = "info", **fields: object) -> str:
     stream = io.StringIO()
-    log: Log = logs.configure(format_, level, stream, clock=StoppedClock(), environ={})
+    log: Log = logs.configure(
+        format_, level, stream, clock=ManualClock(Moment(100.0, NOW), may_sleep=False), environ={}
+    )
     log.event(Event.SESSION_STUCK, **fields)
     return stream.getvalue()
 
@@ -189,7 +184,7 @@ def test_errors_are_one_line_ours_without_and_others_with_their_place() -> None:
 
 def test_the_console_as_a_person_sees_it() -> None:
     stream = io.StringIO()
-    log = logs.configure("console", "info", stream, clock=StoppedClock(), environ={})
+    log = logs.configure("console", "info", stream, clock=ManualClock(Moment(100.0, NOW), may_sleep=False), environ={})
     log.event(Event.DAEMON_STARTED, version="0.1.0", mode="observe")
     log.event(
         Event.SESSION_STUCK, reason="NoActiveRun", gateway="home", session="agent:main:main", age=timedelta(minutes=21)

@@ -6,21 +6,14 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from tests.fakes.clock import START, ManualClock
 from watchdog.adapters.sd_notify import Supervisor
 from watchdog.core.model import Moment
-
-
-class StoppedClock:
-    def now(self) -> Moment:
-        return Moment(12.5, datetime(2026, 9, 14, tzinfo=UTC))
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(seconds)
 
 
 @pytest.fixture
@@ -32,7 +25,9 @@ def manager(tmp_path: Path) -> Iterator[socket.socket]:
 
 
 def test_every_word_reaches_the_manager(manager: socket.socket) -> None:
-    supervisor = Supervisor(StoppedClock(), {"NOTIFY_SOCKET": manager.getsockname()})
+    supervisor = Supervisor(
+        ManualClock(Moment(12.5, START.wall), may_sleep=False), {"NOTIFY_SOCKET": manager.getsockname()}
+    )
     assert supervisor.is_listening
     supervisor.ready()
     supervisor.status("home: 12 sessions,\n1 stuck")
@@ -54,20 +49,20 @@ def test_an_abstract_socket() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.settimeout(5)
         manager.bind("\0" + name)
-        Supervisor(StoppedClock(), {"NOTIFY_SOCKET": "@" + name}).ready()
+        Supervisor(ManualClock(Moment(12.5, START.wall), may_sleep=False), {"NOTIFY_SOCKET": "@" + name}).ready()
         assert manager.recv(100) == b"READY=1"
 
 
 @pytest.mark.parametrize("address", ["", "vsock:2:1", "/nowhere/at/all"])
 def test_without_a_listener_nothing_happens(address: str) -> None:
-    supervisor = Supervisor(StoppedClock(), {"NOTIFY_SOCKET": address})
+    supervisor = Supervisor(ManualClock(Moment(12.5, START.wall), may_sleep=False), {"NOTIFY_SOCKET": address})
     supervisor.ready()
     supervisor.watchdog_ping()
     assert supervisor.is_listening == address.startswith("/")
 
 
 def test_outside_systemd() -> None:
-    supervisor = Supervisor(StoppedClock(), {})
+    supervisor = Supervisor(ManualClock(Moment(12.5, START.wall), may_sleep=False), {})
     supervisor.ready()
     assert not supervisor.is_listening
     assert supervisor.watchdog_interval() is None
@@ -84,4 +79,4 @@ def test_outside_systemd() -> None:
     ],
 )
 def test_how_often_it_wants_to_hear(environ: dict[str, str], interval: timedelta | None) -> None:
-    assert Supervisor(StoppedClock(), environ).watchdog_interval() == interval
+    assert Supervisor(ManualClock(Moment(12.5, START.wall), may_sleep=False), environ).watchdog_interval() == interval

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.clock import START
 from tests.unit.service.world import (
-    START,
     V96,
     V324,
     FakeGateway,

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.clock import START
 from tests.unit.replay.tape import TapedWorld
-from tests.unit.service.world import START, dead, tail_of
+from tests.unit.service.world import dead, tail_of
 from watchdog.cli.app import main
 
 KEY = dead().key

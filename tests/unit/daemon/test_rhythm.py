@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.clock import START, ManualClock
 from tests.unit.daemon.virtual import VirtualLoop
-from tests.unit.service.world import POLL, START, FakeClock, World, dead, lenient, vague
+from tests.unit.service.world import POLL, World, dead, lenient, vague
 from watchdog.core.model import Moment
 from watchdog.core.policy import PolicyBook, Step
 from watchdog.daemon.pass_slots import AT_ONCE, PassSlots, first_after
@@ -27,7 +28,7 @@ from watchdog.service.poll_pace import SLOWEST
 KEY = "agent:main:irc:direct:alice"
 
 
-class LoopClock(FakeClock):
+class LoopClock(ManualClock):
     """The loop's time, on both clocks."""
 
     def __init__(self, loop: VirtualLoop) -> None:
@@ -40,9 +41,10 @@ class LoopClock(FakeClock):
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    def advance(self, seconds: float) -> None:
+    def advance(self, span: timedelta | float) -> Moment:
         """Time a call took: the loop catches up after it."""
-        self.waited += seconds
+        self.waited += span.total_seconds() if isinstance(span, timedelta) else span
+        return self.now()
 
 
 @dataclass

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.clock import ManualClock
 from tests.unit.discovery.support import Machine
 from tests.unit.discovery.test_fleet_cells import play_runtime, write_registry
-from tests.unit.service.world import FakeClock
 from watchdog.config import LoadedConfig, parse
 from watchdog.discovery.fleet_cells import read_registry
 from watchdog.discovery.found import Cell
@@ -27,7 +27,7 @@ class Desk:
         self.machine = Machine(root)
         self.machine.home.mkdir()
         self.machine.tmp.mkdir()
-        self.clock, self.log = FakeClock(), MemoryLog()
+        self.clock, self.log = ManualClock(), MemoryLog()
         self.local = LocalGateways(self.machine.here.everything, self.clock, self.log)
 
     def profile(self, name: str | None, port: int, *, pid: int | None = None) -> Path:

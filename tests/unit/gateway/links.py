@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.clock import ManualClock
 from watchdog.gateway.wire.connection import Introduction, Link, SignInSecrets
 from watchdog.service import errors
 
 from .server import WireGateway, running
-from .support import OURS, PASSWORD, TOKEN, StillClock, secret
+from .support import OURS, PASSWORD, TOKEN, secret
 
 READ = ("operator.read",)
 SOON = 0.08
@@ -24,7 +25,7 @@ async def open_link(url: str, *, patience: float = 5.0, **changes: Any) -> Link:
         "introduction": Introduction(READ),
         "credentials": SignInSecrets(token=secret()),
         "device": OURS,
-        "clock": StillClock(),
+        "clock": ManualClock(),
         "patience": patience,
     }
     return await Link.open("home", url, **(made | changes))

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tests.fakes.clock import ManualClock
 from watchdog.core.model import ReplyAddress, Session, SessionKind, Status
 from watchdog.core.policy import Step
 from watchdog.gateway.client import GatewayClient
@@ -14,7 +15,7 @@ from watchdog.gateway.wire.connection import SignInSecrets
 from watchdog.gateway.wire.endpoint import Endpoint
 
 from .server import CHALLENGE_TS, Answer, Answers, Refused, WireGateway, running
-from .support import OURS, STRANGER, StillClock, ToldHost, secret
+from .support import OURS, STRANGER, ToldHost, secret
 
 READ, WRITE, ADMIN = "operator.read", "operator.write", "operator.admin"
 V324: dict[str, Any] = {"version": "2026.3.24", "boot_id": None, "methods": ("health", "sessions.list")}
@@ -42,7 +43,7 @@ class Scene:
 
     gateway: WireGateway
     client: GatewayClient
-    clock: StillClock
+    clock: ManualClock
     host: ToldHost
     endpoint: Endpoint
     finds: int = 0
@@ -79,7 +80,7 @@ async def scene_with(
 ) -> AsyncIterator[Scene]:
     """``answers``: by method, ``.`` written ``__``; ``gateway_changes``: fields of the ``WireGateway``."""
     gateway = WireGateway(answers=answers_of(**(answers or {})), **gateway_changes)
-    clock, host = StillClock(), ToldHost()
+    clock, host = ManualClock(), ToldHost()
     async with running(gateway):
         scene: Scene
 

@@ -1,11 +1,11 @@
-"""What the link's and the client's tests share: a still clock, two devices, a host that is told what it sees."""
+"""What the link's and the client's tests share: two devices, a host that is told what it sees."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
-from watchdog.core.model import Lock, LockSight, Moment, ReplyAddress
+from watchdog.core.model import Lock, LockSight, ReplyAddress
 from watchdog.gateway.wire.identity import DeviceIdentity
 from watchdog.service.secret import Secret
 
@@ -17,24 +17,6 @@ STRANGER = DeviceIdentity.of(b"\2" * 32)
 
 def secret() -> Secret:
     return Secret(TOKEN)
-
-
-@dataclass
-class StillClock:
-    """Moves only when told, or when somebody sleeps."""
-
-    at: Moment = field(default_factory=lambda: Moment(1000.0, datetime(2026, 11, 20, 12, 0, tzinfo=UTC)))
-    slept: list[float] = field(default_factory=list)
-
-    def now(self) -> Moment:
-        return self.at
-
-    def pass_(self, seconds: float) -> None:
-        self.at = self.at.plus(timedelta(seconds=seconds))
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.pass_(seconds)
 
 
 @dataclass

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.clock import START
 from watchdog.core.model import (
     FlagWorth,
     LockSight,
@@ -29,7 +30,7 @@ from watchdog.service.ports import Deed, Wants
 from .scene import ADMIN, LADDER, MAIN, READ, SESSION, V96, V324, V414, V518, WEB, WRITE, granting, scene_with
 from .server import CHALLENGE_TS, UPTIME_MS, Answer, Closed, Raw, Refused, Silent
 from .shapes import ROW_96_STUCK_CRON, Row
-from .support import OURS, STRANGER, TOKEN, StillClock
+from .support import OURS, STRANGER, TOKEN
 
 # ---------------------------------------------------------------- harmlessness of looking
 
@@ -151,7 +152,7 @@ async def test_a_hello_that_says_nothing() -> None:
 
 
 async def test_how_far_the_clocks_are_apart() -> None:
-    ours = StillClock().now().wall
+    ours = START.wall
     ahead = int((ours + timedelta(minutes=3)).timestamp() * 1000)
     async with scene_with(challenge={"nonce": "n", "ts": ahead}) as scene:
         assert (await scene.client.connect()).clock_skew == timedelta(minutes=3)
@@ -323,7 +324,7 @@ async def test_a_list_cut_short_says_so() -> None:
 async def test_a_clock_that_was_set_while_we_watched(elapsed: float, stepped: bool) -> None:
     """A minute passed here; the gateway's own clock says that much more."""
     async with scene_with() as scene:
-        scene.clock.pass_(60)
+        scene.clock.advance(60)
         scene.gateway.answers["sessions.list"] = {"sessions": [], "ts": CHALLENGE_TS + 60_000 + elapsed * 1000}
         assert (await scene.client.list_sessions()).gateway_clock_stepped is stepped
 
@@ -445,7 +446,7 @@ async def test_no_answer_about_the_scopes_is_no_permission_and_asked_for_again()
         assert "could not be found out" in said
         await scene.client.connect()
         assert sign_ins == 2, "not in every pass"
-        scene.clock.pass_(CHECK_AGAIN.total_seconds())
+        scene.clock.advance(CHECK_AGAIN.total_seconds())
         await scene.client.connect()
         assert sign_ins == 3
         assert scene.client.missing_scope(Step.RESUME) is None

@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytest
 
 from tests.effects import LEDGER_WRITES
+from tests.fakes.clock import START
 from watchdog.core.model import Status
 from watchdog.core.policy import PolicyBook, Step
 from watchdog.core.recovery import AttemptState
@@ -23,7 +24,7 @@ from watchdog.service.ledger import Ledger, MessageKind, Notes, Outcome
 from watchdog.service.ports import Gateway, Receipt
 from watchdog.service.watch import Watch
 
-from .world import START, World, dead, lenient, policy
+from .world import World, dead, lenient, policy
 
 KEY = dead().key
 DEED = frozenset({"prepare", "perform"})

@@ -7,13 +7,14 @@ from datetime import timedelta
 
 import pytest
 
+from tests.fakes.clock import START
 from watchdog.core.model import GatewayFacts, Moment
 from watchdog.gateway.capabilities import capabilities_of
 from watchdog.service import errors
 from watchdog.service.gateway_trust import BOOT_TOLERANCE, CLOCK_GAP, SLOW_ANSWER, Trust
 from watchdog.service.ports import Disconnect
 
-from .world import BOOT, START, V96, V324
+from .world import BOOT, V96, V324
 
 STALL = timedelta(seconds=90)
 TICK = timedelta(milliseconds=1)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.clock import START
 from watchdog.core.model import Lock, LockSight, MalformedRow, Session, SessionKind, Status, TailKind
 from watchdog.core.policy import Match, Mode, PolicyBook, Step
 from watchdog.core.texts import mark
@@ -24,7 +25,6 @@ from watchdog.service.ports import Receipt
 from .world import (
     BOOT,
     REQUEST,
-    START,
     V96,
     V324,
     V414,

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.clock import START
 from watchdog.core.model import (
     Asked,
     ReplyAddress,
@@ -30,7 +31,7 @@ from watchdog.service.events import Event
 from watchdog.service.ledger import MessageKind, Outcome
 from watchdog.service.ports import Deed, Receipt
 
-from .world import BOOT, START, V96, V324, World, dead, lenient, policy, tail_of
+from .world import BOOT, V96, V324, World, dead, lenient, policy, tail_of
 
 ALICE = Sender(SenderKind.PERSON, "1001", "Alice Ames")
 BOB = Sender(SenderKind.PERSON, "1002", "Bob")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.clock import START
 from watchdog.core.evidence import Case, Evidence, Signal, Truth
 from watchdog.core.model import Look, SenderRights, Session, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Mode, Policy, PolicyBook, Step
@@ -32,7 +33,7 @@ from watchdog.service.plan import (
     was_sent,
 )
 
-from .world import ALICE, BOOT, START, V96, V324, World, breaker, budget, dead, lenient, policy, tail_of, vague
+from .world import ALICE, BOOT, V96, V324, World, breaker, budget, dead, lenient, policy, tail_of, vague
 
 KEY = dead().key
 NOW = START.plus(timedelta(hours=2))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from tests.fakes.clock import START, ManualClock
 from watchdog.core.model import (
     Asked,
     ChatAccount,
@@ -19,7 +20,6 @@ from watchdog.core.model import (
     LockWorth,
     Look,
     MalformedRow,
-    Moment,
     Preflight,
     ReplyAddress,
     Sender,
@@ -45,7 +45,6 @@ from watchdog.service.ports import Deed, Disconnect, Receipt, Wants
 from watchdog.service.watch import Watch
 
 V324, V414, V518, V96 = "2026.3.24", "2026.4.14", "2026.5.18", "2026.9.6"
-START = Moment(100_000.0, datetime(2026, 11, 20, 12, 0, tzinfo=UTC))
 BOOT = START.wall - timedelta(days=1)
 IRC = ReplyAddress("irc", "irc:alice", "default")
 ALICE = Sender(SenderKind.PERSON, "alice!~alice@127.0.0.1", "Alice")
@@ -54,25 +53,6 @@ POLL = timedelta(seconds=30)
 REQUEST = "please do the long task LONGTASK-7"
 TELL = "pager"
 """The one configured target of messages."""
-
-
-@dataclass
-class FakeClock:
-    """Moves when told, and when somebody sleeps. ``step`` moves the wall clock alone."""
-
-    at: Moment = START
-
-    def now(self) -> Moment:
-        return self.at
-
-    async def sleep(self, seconds: float) -> None:
-        self.advance(seconds)
-
-    def advance(self, seconds: float) -> None:
-        self.at = self.at.plus(timedelta(seconds=seconds))
-
-    def step(self, seconds: float) -> None:
-        self.at = Moment(self.at.monotonic, self.at.wall + timedelta(seconds=seconds))
 
 
 @dataclass
@@ -169,7 +149,7 @@ Effect = Callable[[Deed], Receipt]
 class FakeGateway:
     """``ports.Gateway`` by script. Every public field may be changed between, and during, passes."""
 
-    clock: FakeClock
+    clock: ManualClock
     version: str = V96
     state_dir: str | None = None
     name: str = "home"
@@ -415,7 +395,7 @@ class World:
     state_dir: str | None = None
     poll_every: timedelta = POLL
     is_observing: bool = False
-    clock: FakeClock = field(default_factory=FakeClock)
+    clock: ManualClock = field(default_factory=ManualClock)
     notes: FakeNotes = field(default_factory=FakeNotes)
     meter: CountingMeter = field(default_factory=CountingMeter)
     log: MemoryLog = field(default_factory=MemoryLog)

@@ -7,7 +7,6 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,10 +14,11 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from tests.fakes.clock import ManualClock
 from tests.unit.status import support as world
 from tests.unit.status.support import ALICE, MINUTE, NOW
 from watchdog.config import LoadedConfig, parse
-from watchdog.core.model import GatewayPhase, Moment
+from watchdog.core.model import GatewayPhase
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import Notes
@@ -27,20 +27,6 @@ from watchdog.service.redaction import Secrets
 from watchdog.service.watch import Watch
 from watchdog.status.metrics import PrometheusMeter
 from watchdog.status.publisher import PagePublisher, address_file
-
-
-@dataclass
-class FakeClock:
-    moment: Moment = NOW
-
-    def now(self) -> Moment:
-        return self.moment
-
-    async def sleep(self, seconds: float) -> None:
-        self.go(seconds)
-
-    def go(self, seconds: float) -> None:
-        self.moment = self.moment.plus(timedelta(seconds=seconds))
 
 
 def loaded(listen: str | None, folder: Path, more: str = "") -> LoadedConfig:
@@ -61,7 +47,7 @@ class Daemon:
 
     folder: Path
     ledger: SqliteLedger
-    clock: FakeClock = field(default_factory=FakeClock)
+    clock: ManualClock = field(default_factory=lambda: ManualClock(NOW))
     log: MemoryLog = field(default_factory=MemoryLog)
     meter: PrometheusMeter = field(default_factory=lambda: PrometheusMeter("0.1.0"))
     watches: list[Watch] = field(default_factory=list)
@@ -118,16 +104,16 @@ async def test_healthy_until_three_intervals_without_a_cycle(daemon: Daemon) -> 
     page = daemon.page(None)
     await daemon.open(page)
     assert (page.health().is_ok, page.health().facts["status"]) == (True, "starting")
-    daemon.clock.go(90)
+    daemon.clock.advance(90)
     assert page.health().is_ok
-    daemon.clock.go(0.1)
+    daemon.clock.advance(0.1)
     assert (page.health().is_ok, page.health().facts["status"]) == (False, "stale")
     daemon.passed(page)
     assert (page.health().is_ok, page.health().facts["status"]) == (True, "ok")
-    daemon.clock.go(90)
+    daemon.clock.advance(90)
     daemon.passed(page, phase=GatewayPhase.DOWN, problem="nothing listens")
     assert page.health().is_ok
-    daemon.clock.go(1)
+    daemon.clock.advance(1)
     health = page.health()
     assert not health.is_ok
     assert health.facts["problem"] == "No gateway has answered for 1m31s."
@@ -136,7 +122,7 @@ async def test_healthy_until_three_intervals_without_a_cycle(daemon: Daemon) -> 
 async def test_the_limit_follows_the_configured_interval(daemon: Daemon, tmp_path: Path) -> None:
     page = daemon.page(None)
     await daemon.open(page)
-    daemon.clock.go(150)
+    daemon.clock.advance(150)
     assert not page.health().is_ok
     await page.configure(loaded(None, tmp_path, "poll_every: 1m\n"))
     assert page.health().is_ok

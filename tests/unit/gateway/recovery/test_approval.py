@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.clock import ManualClock
 from tests.unit.gateway.scene import ADMIN, LADDER, READ, SESSION, V96, V324, V414, V518, WRITE, scene_with
 from tests.unit.gateway.server import Answer, Refused, Silent
-from tests.unit.gateway.support import OURS, StillClock
+from tests.unit.gateway.support import OURS
 from watchdog.core.policy import Step
 from watchdog.gateway.capabilities import APPROVAL_CHECK
 from watchdog.gateway.wire.protocol import WireError
@@ -34,7 +35,7 @@ class Doorkeeper:
     approved: set[str] = field(default_factory=set)
     waiting: set[str] = field(default_factory=set)
     number: int = 0
-    clock: StillClock | None = None
+    clock: ManualClock | None = None
     asked_at: float = 0.0
     reason: str | None = None
     """What it says instead of why it refuses; "": nothing."""
@@ -121,7 +122,7 @@ async def test_who_may_read_only_watches_and_what_is_asked_for_more_is_said(
             assert f"devices approve {door.request_id}`" in (scene.client.missing_scope(step) or "")
         door.approve()
         for _ in range(int(APPROVAL_CHECK / LITTLE_BY_LITTLE)):
-            scene.clock.pass_(LITTLE_BY_LITTLE.total_seconds())
+            scene.clock.advance(LITTLE_BY_LITTLE.total_seconds())
             await scene.client.connect()
         assert {scene.client.missing_scope(step) for step in LADDER} == {None}, "without a new connection"
 
@@ -132,7 +133,7 @@ async def test_until_it_is_approved_it_is_asked_for_rarely_and_under_the_same_id
         door.clock, door.asked_at = scene.clock, scene.clock.now().monotonic
         first, asked = door.request_id, len(scene.link_scopes)
         for _ in range(116):  # an hour of slow polls
-            scene.clock.pass_(31)
+            scene.clock.advance(31)
             await scene.client.connect()
         assert 10 < len(scene.link_scopes) - asked < 20
         assert set(scene.link_scopes[asked:]) == {ALL}
@@ -146,7 +147,7 @@ async def test_what_is_approved_can_be_done_and_the_rest_is_asked_for(says_appro
     async with scene_with(steps=LADDER, hello=door, **V518) as scene:
         assert scene.client.missing_scope(Step.RESUME) is None
         assert f"approve {door.request_id}`" in (scene.client.missing_scope(Step.NEW) or "")
-        scene.clock.pass_(APPROVAL_CHECK.total_seconds())
+        scene.clock.advance(APPROVAL_CHECK.total_seconds())
         await scene.client.connect()
         assert scene.client.missing_scope(Step.RESUME) is None
         assert scene.client.missing_scope(Step.NEW) is not None
@@ -157,7 +158,7 @@ async def test_a_part_that_was_approved_is_noticed(says_approved: bool) -> None:
     door = Doorkeeper(keeps_id=False, says_approved=says_approved, approved={READ})
     async with scene_with(steps=LADDER, hello=door, **V518) as scene:
         door.approved = {READ, WRITE}
-        scene.clock.pass_(APPROVAL_CHECK.total_seconds())
+        scene.clock.advance(APPROVAL_CHECK.total_seconds())
         await scene.client.connect()
         is_noticed = scene.client.missing_scope(Step.RESUME) is None
         assert is_noticed is says_approved, "asking in vain would rename the request, where the gateway does not say"
@@ -219,12 +220,12 @@ async def test_a_check_that_goes_wrong_leaves_what_was_granted(
             {"code": "UNAVAILABLE", "message": "x", "details": {"reason": "startup-sidecars"}}
         )
         for _ in range(3):
-            scene.clock.pass_(APPROVAL_CHECK.total_seconds())
+            scene.clock.advance(APPROVAL_CHECK.total_seconds())
             await scene.client.connect()
             assert scene.client.missing_scope(Step.RESUME) is None
             assert waiting in (scene.client.missing_scope(Step.RESET) or "")
         scene.gateway.hello = door
-        scene.clock.pass_(APPROVAL_CHECK.total_seconds())
+        scene.clock.advance(APPROVAL_CHECK.total_seconds())
         await scene.client.connect()
         assert door.request_id == waiting
 
@@ -338,10 +339,10 @@ async def test_an_unapproved_stranger_is_not_announced_at_every_look() -> None:
             look = await scene.client.look(SESSION, Wants(abort_probe=True))
             assert look.abort_probe_unauthorized is None
             assert "devices approve request-1`" in str(look.problems)
-            scene.clock.pass_(30)
+            scene.clock.advance(30)
         assert len(scene.link_scopes) - before == ceil(timedelta(minutes=10) / APPROVAL_CHECK)
         strangers.approve()
-        scene.clock.pass_(APPROVAL_CHECK.total_seconds())
+        scene.clock.advance(APPROVAL_CHECK.total_seconds())
         look = await scene.client.look(SESSION, Wants(abort_probe=True))
         assert look.abort_probe_unauthorized is True
 

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.fakes.clock import ManualClock
 from tests.unit.gateway.links import linked, open_link
 from tests.unit.gateway.scene import LADDER, MAIN, V96, V324, V518, WEB, scene_with
 from tests.unit.gateway.server import Answer, Closed, Raw, WireGateway, running
-from tests.unit.gateway.support import StillClock
 from tests.unit.gateway.test_client import ALL_WELL, _deed
 from watchdog.gateway.recovery.delivery_reports import KEPT_FOR, MOST_KEPT, DeliveryReports
 
@@ -27,7 +27,7 @@ def _second(payload: object) -> str:
 @contextlib.asynccontextmanager
 async def _kept() -> AsyncIterator[tuple[DeliveryReports, WireGateway]]:
     """One turn was taken, and its connection is kept."""
-    gateway, reports = WireGateway(answers={"agent": ACCEPTED}), DeliveryReports(StillClock())
+    gateway, reports = WireGateway(answers={"agent": ACCEPTED}), DeliveryReports(ManualClock())
     async with running(gateway):
         link = await open_link(gateway.url)
         await link.call("agent")
@@ -87,13 +87,13 @@ async def test_another_turn_is_unknown() -> None:
 async def test_a_connection_without_a_second_answer_to_come_is_not_kept() -> None:
     async with linked(WireGateway(answers={"chat.send": {"status": "started"}})) as link:
         await link.call("chat.send")
-        reports = DeliveryReports(StillClock())
+        reports = DeliveryReports(ManualClock())
         assert not await reports.keep("r1", link)
         assert link.is_open, "its owner closes it"
 
 
 async def test_connections_are_kept_for_a_while_and_only_so_many() -> None:
-    gateway, clock = WireGateway(answers={"agent": ACCEPTED}), StillClock()
+    gateway, clock = WireGateway(answers={"agent": ACCEPTED}), ManualClock()
     reports = DeliveryReports(clock)
     async with running(gateway):
 
@@ -107,7 +107,7 @@ async def test_connections_are_kept_for_a_while_and_only_so_many() -> None:
         await gateway.until_open(MOST_KEPT)
         assert "r1" not in reports._kept, "the oldest goes first"
         assert "r2" in reports._kept
-        clock.pass_(KEPT_FOR.total_seconds() + 1)
+        clock.advance(KEPT_FOR.total_seconds() + 1)
         await keep("late")
         await gateway.until_open(1)
         assert list(reports._kept) == ["late"]

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.fakes.clock import ManualClock
 from tests.unit.gateway.shapes import raw
-from watchdog.core.model import Moment, Snapshot
+from watchdog.core.model import Snapshot
 from watchdog.gateway.sessions.incremental import OVERLAP, SURPLUS_EVERY
 from watchdog.gateway.sessions.pages import LONGEST_READING, MOST_BYTES, PAGE_SIZE
 from watchdog.gateway.sessions.poll import SessionPoller
@@ -22,23 +23,10 @@ NOW_MS = 1_795_164_548_000
 
 
 @dataclass
-class Clock:
-    """Moves when told, and when somebody sleeps."""
-
-    seconds: float = 1000.0
-
-    def now(self) -> Moment:
-        return Moment(self.seconds, datetime(2026, 11, 20, 12, tzinfo=UTC) + timedelta(seconds=self.seconds))
-
-    async def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
-
-
-@dataclass
 class Box:
     """A gateway that only lists: rows newest first, pinned ones before all others, as measured on 2026.9.6."""
 
-    clock: Clock = field(default_factory=Clock)
+    clock: ManualClock = field(default_factory=ManualClock)
     rows: dict[str, Row] = field(default_factory=dict)
     asked: list[Row] = field(default_factory=list)
     has_offset: bool = True
@@ -58,7 +46,7 @@ class Box:
 
     @property
     def now_ms(self) -> int:
-        return NOW_MS + round(self.clock.seconds * 1000) + self.shift_ms
+        return NOW_MS + round(self.clock.now().monotonic * 1000) + self.shift_ms
 
     def put(self, key: str, *, age: float = 0.0, **fields: Any) -> None:
         """A row, touched ``age`` seconds ago; without an age, now."""
@@ -73,7 +61,7 @@ class Box:
     async def answer(self, params: Row) -> Any:
         self.asked.append(params)
         assert self.has_offset or "offset" not in params, "5.18 refuses it"
-        self.clock.seconds += self.seconds_a_page
+        self.clock.advance(self.seconds_a_page)
         if self.refuses:
             raise errors.RateLimited("home: asked too often.")
         if self.broken:
@@ -91,7 +79,7 @@ class Box:
 
     async def incremental(self, *always_read: str, after: float = 30.0) -> Snapshot:
         """A poll so many seconds later; ``asked`` then holds its requests alone."""
-        self.clock.seconds += after
+        self.clock.advance(after)
         self.asked.clear()
         return await self.lister.incremental(always_read)
 
@@ -315,12 +303,12 @@ async def test_a_small_list_is_one_request_and_a_sweep() -> None:
 async def test_pages_of_a_sweep_are_spread_out_and_those_before_a_deed_are_not() -> None:
     pages = 10
     box = Box().crowd(pages * PAGE_SIZE)
-    began = box.clock.seconds
+    began = box.clock.now().monotonic
     await box.lister.whole()
-    assert box.clock.seconds - began == pytest.approx(pages * 0.01)
-    began = box.clock.seconds
+    assert box.clock.now().monotonic - began == pytest.approx(pages * 0.01)
+    began = box.clock.now().monotonic
     snapshot = await box.lister.whole(is_hurried=False)
-    assert box.clock.seconds - began == pytest.approx((2 * pages - 1) * 0.01)
+    assert box.clock.now().monotonic - began == pytest.approx((2 * pages - 1) * 0.01)
     assert snapshot.latency == timedelta(seconds=0.01), "one answer, not the whole sweep"
 
 

@@ -11,9 +11,10 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from tests.fakes.clock import START
 from tests.unit.gateway.links import READ, SOON, is_clean, linked, refused_by
 from tests.unit.gateway.server import CHALLENGE_TS, Answer, Closed, Raw, Refused, Silent, WireGateway, running
-from tests.unit.gateway.support import OURS, PASSWORD, TOKEN, StillClock, secret
+from tests.unit.gateway.support import OURS, PASSWORD, TOKEN, secret
 from watchdog import __version__
 from watchdog.gateway.wire.connection import (
     FRAME_BURST,
@@ -139,7 +140,7 @@ async def test_a_challenge_without_a_time_is_signed_with_ours() -> None:
     gateway = WireGateway(challenge={"nonce": "n"})
     async with linked(gateway) as link:
         assert link.clock_ms is None
-        assert gateway.sign_ins[0]["device"]["signedAt"] == int(StillClock().now().wall.timestamp() * 1000)
+        assert gateway.sign_ins[0]["device"]["signedAt"] == int(START.wall.timestamp() * 1000)
 
 
 async def test_chatter_before_the_challenge_the_hello_and_an_answer_disturbs_nobody() -> None:
@@ -265,7 +266,7 @@ async def test_endings_are_told_apart(how: Closed, kind: type[errors.GatewayErro
     async with linked(gateway) as link:
         await gateway.end(how)
         end = await _ended(link)
-        assert link.ended_at == StillClock().now()
+        assert link.ended_at == START
     assert type(end) is kind
     if code is not None:
         assert isinstance(end, errors.GatewayClosed)
