@@ -1,15 +1,17 @@
 """A gateway in a box: OpenClaw as a watchdog meets it, with every version's lies and with ground truth beside them.
 
-Start reading in ``world`` (sessions, people, time), then ``profiles`` (what each version does), ``endings`` (how rows
-come to lie). Three ways to use it:
+Start reading in ``state`` (sessions, people, time) and ``world`` (the parts), then ``profiles`` (what each version does),
+``endings`` (how rows come to lie). Three ways to use it:
 
 * ``SimulatedGateway`` (``server``): on a real socket, for ``make demo`` and for tests of the real client;
 * ``InProcessGateway`` (in ``tests.simulator``): the same protocol layer in virtual time, for long simulations;
 * ``World`` itself: no protocol at all.
 
     agenda      an event heap on virtual milliseconds          sessions    turns, runs, rows, transcripts as things
-    engine      a run's way from admission to its last step    endings     how it ends and what is written down
-    process     start, kill, drain, freeze, boot recovery      chatapps    people, reply addresses, what was heard
+    state       the data all parts share; knows none of them   admission   lanes, queues, rows left running
+    engine      a run's way from its start to its last step    endings     how it ends and what is written down
+    process     start, kill, drain, freeze, boot recovery      outbound    what is said in chat apps, and where
+    chatapps    people who write, what can be wrong there      cron        schedules and their log
     people      who asks, and how an author is named           rights      owners, rules by sender, tools offered
     actions     what clients do, and each version's effects    records     deeds, stalls, truth
     rpc         frames in, frames out (sans-I/O)               handshake, methods, calls, payloads, rows, history, events

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from openclaw_simulator.endings import NO_REPLY
+from openclaw_simulator.admission import Admission
+from openclaw_simulator.endings import NO_REPLY, Endings
+from openclaw_simulator.outbound import Outbound
 from openclaw_simulator.profiles import AfterAbort, NewEffect, NewWithoutAdmin
 from openclaw_simulator.records import ClientEffect, ClientInfo
 from openclaw_simulator.results import RunResult
 from openclaw_simulator.sessions import Address, Author, EntryKind, InboundMessage, Origin, Run, SimSession
-
-if TYPE_CHECKING:
-    from openclaw_simulator.world import World
+from openclaw_simulator.state import WorldState
 
 CLAIM_CHANGED = "Error: restart recovery claim changed before agent adoption"
 NEW_STARTED = "✅ New session started."
@@ -60,8 +59,19 @@ def _command(text: str) -> tuple[bool, str]:
 class Actions:
     """One gateway's deeds on sessions."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: WorldState, admission: Admission, endings: Endings, outbound: Outbound) -> None:
         self.world = world
+        self.admission = admission
+        self.endings = endings
+        self.outbound = outbound
+        self.sent: dict[str, str | Refused] = {}
+        """What this process has said by ``send``, by idempotency key: the message's id, or the refusal."""
+        self.kept_sends: list[tuple[Address, str, str | None, str, ClientInfo]] = []
+        """What was refused and is kept on disk for the next process (3.24)."""
+
+    def forget(self) -> None:
+        """A new process remembers no idempotency key."""
+        self.sent.clear()
 
     # ------------------------------------------------------------ turns
 
@@ -96,14 +106,14 @@ class Actions:
         else:
             if interrupts and session.run is not None:
                 deed.killed_run = session.run.run_id
-                world.endings.stop(session, session.run, reason="interrupt")
+                self.endings.stop(session, session.run, reason="interrupt")
             message = InboundMessage(
                 text, Origin.WEB, run_id, world.wall_ms, route=route, device_id=client.device_id, via="deliver"
             )
             message.author = _author(client)
             session.last_interaction_ms = world.wall_ms
             message.timeout_seconds = timeout_seconds
-            deed.effect = world.engine.submit(session, message)
+            deed.effect = self.admission.submit(session, message)
         world.tell(session.key, reason="send")
         return deed
 
@@ -126,7 +136,7 @@ class Actions:
         """
         world = self.world
         deed = world.record("agent", session.key, client, text, run_id)
-        route = world.chat.route_of_agent(session, deliver=deliver, explicit=explicit)
+        route = self.outbound.route_of_agent(session, deliver=deliver, explicit=explicit)
         if is_best_effort is None:
             is_best_effort = explicit is not None
         if _command(text)[0]:
@@ -143,7 +153,7 @@ class Actions:
         message.is_restart_safe = is_restart_safe
         if deliver and explicit is not None:
             self._leave_thread(session, explicit)
-        deed.effect = world.engine.submit(session, message)
+        deed.effect = self.admission.submit(session, message)
         return deed
 
     def _refuse_agent(self, session: SimSession, deed: ClientEffect) -> None:
@@ -175,42 +185,41 @@ class Actions:
         row's ``updatedAt`` and takes the route for its address.
         """
         world = self.world
-        before = world.sent.get(idempotency_key)
+        before = self.sent.get(idempotency_key)
         if before is not None:
             if isinstance(before, Refused):
                 raise before
             return before
         world.record("send", key or "", client, text, idempotency_key)
-        delivery = world.chat.deliver(route, text, key, idempotency_key, "send", client)
+        delivery = self.outbound.deliver(route, text, key, idempotency_key, "send", client)
         if not delivery.succeeded and delivery.is_attempted:
             details = {"code": "OUTBOUND_DELIVERY_QUEUED"} if world.profile.goes_deaf else None
             refused = Refused("UNAVAILABLE", delivery.error or "", details)
-            world.sent[idempotency_key] = refused
+            self.sent[idempotency_key] = refused
             if world.profile.replays_refused_sends:
-                world.kept_sends.append((route, text, key, idempotency_key, client))
+                self.kept_sends.append((route, text, key, idempotency_key, client))
             raise refused
-        message_id = world.sent[idempotency_key] = world.new_id()
+        message_id = self.sent[idempotency_key] = world.new_id()
         self._mirror(route, text, key, idempotency_key)
         return message_id
 
     def _mirror(self, route: Address, text: str, key: str | None, idempotency_key: str) -> None:
         world = self.world
-        session = world.sessions.get(key or world.chat.key_of_send(route) or "")
+        session = world.sessions.get(key or self.outbound.key_of_send(route) or "")
         if session is None:
             return
         run = Run(InboundMessage(text, Origin.WEB, idempotency_key, world.wall_ms), is_tracked=False)
         world.write(session, EntryKind.MIRROR, text, run)
         if world.profile.goes_deaf:
-            session.address = world.chat.address_after_send(route)
+            session.address = self.outbound.address_after_send(route)
             world.touch(session, moved=True)
 
     def say_kept(self) -> None:
         """A new process says what the one before was refused ("[delivery-recovery] Recovered delivery", 3.24)."""
-        world = self.world
-        kept, world.kept_sends = world.kept_sends, []
+        kept, self.kept_sends = self.kept_sends, []
         for route, text, key, idempotency_key, client in kept:
-            if not world.chat.deliver(route, text, key, idempotency_key, "send", client).succeeded:
-                world.kept_sends.append((route, text, key, idempotency_key, client))
+            if not self.outbound.deliver(route, text, key, idempotency_key, "send", client).succeeded:
+                self.kept_sends.append((route, text, key, idempotency_key, client))
 
     def _fail_before_reply(self, session: SimSession, run_id: str, deed: ClientEffect) -> None:
         """A plain send to a deaf session fails once, and its failure cures the row (channels.md 3, exp_7c)."""
@@ -224,7 +233,7 @@ class Actions:
         session.ended_ms = session.updated_ms = world.wall_ms
         session.aborted_last_run = False
         deed.effect = "failed before a reply; the row ends failed"
-        world.end_stall(session, f"failed:{run_id}")
+        self.admission.end_stall(session, f"failed:{run_id}")
         world.touch(session)
         world.results.put(
             RunResult(
@@ -266,8 +275,8 @@ class Actions:
             elif run.is_waiting_for_lane or run.message.origin is Origin.CHANNEL:
                 reported = None
         if run.message.origin is Origin.CHANNEL:
-            world.chat.say(run.message.route, NO_REPLY, session.key, run.run_id, "notice")
-        world.endings.stop(session, run)
+            self.outbound.say(run.message.route, NO_REPLY, session.key, run.run_id, "notice")
+        self.endings.stop(session, run)
         return Aborted("aborted", reported)
 
     # ------------------------------------------------------------ fresh sessions
@@ -311,19 +320,19 @@ class Actions:
             deed.effect = "new session"
             deed.killed_run = session.run.run_id if session.run is not None else None
         if not keeps_address:
-            world.chat.ruin_address(session)
+            self.outbound.ruin_address(session)
         if effect is NewEffect.GREETS:
             self._empty(session, fresh_id=True)
-            world.chat.say(route, f"{NEW_STARTED[:-1]} · model: mock/mock-1", session.key, run_id, "notice")
+            self.outbound.say(route, f"{NEW_STARTED[:-1]} · model: mock/mock-1", session.key, run_id, "notice")
             words = InboundMessage(
                 rest or GREETING, Origin.WEB, run_id, world.wall_ms, route=route, device_id=client.device_id
             )
             words.via = "new"
             words.author = author
-            world.engine.submit(session, words)
+            self.admission.submit(session, words)
             return
         if is_live and session.run is not None:
-            world.endings.stop(session, session.run, reason="new")
+            self.endings.stop(session, session.run, reason="new")
         self._empty(session, fresh_id=effect is NewEffect.LEAVES_ROW)
         if effect is NewEffect.CLEARS_ROW:
             self._clear_row(session, "new")
@@ -335,7 +344,7 @@ class Actions:
             if is_live:
                 session.status = "failed"
             world.write(session, EntryKind.ANSWER, NEW_STARTED)
-        world.chat.say(route, NEW_STARTED, session.key, run_id, "notice")
+        self.outbound.say(route, NEW_STARTED, session.key, run_id, "notice")
         world.touch(session, moved=True)
         world.tell(session.key, reason="new")
         self._report_command(session, run_id, NEW_STARTED)
@@ -344,7 +353,7 @@ class Actions:
                 rest, Origin.WEB, world.new_id(), world.wall_ms, route=route, device_id=client.device_id
             )
             message.author = author
-            world.engine.submit(session, message)
+            self.admission.submit(session, message)
 
     def reset(self, key: str, client: ClientInfo, reason: str) -> SimSession:
         """``sessions.reset``: row cleared, address kept, a live run killed, an unknown key CREATED."""
@@ -355,7 +364,7 @@ class Actions:
         run = session.run
         if run is not None:
             deed.killed_run = run.run_id
-            world.endings.stop(session, run, reason="reset")
+            self.endings.stop(session, run, reason="reset")
             self._say_cut(session, run)
         session.queue.clear()
         self._empty(session, fresh_id=world.profile.new_effect is not NewEffect.CLEARS_ROW)
@@ -373,10 +382,10 @@ class Actions:
         if run.message.origin is not Origin.CHANNEL:
             return
         if world.profile.new_effect is NewEffect.GREETS:
-            words = world.chat.last_reply.get(session.key, NO_REPLY)
+            words = self.outbound.last_reply.get(session.key, NO_REPLY)
         else:
             words = "Request was aborted."
-        world.chat.say(run.message.route, words, session.key, run.run_id, "notice")
+        self.outbound.say(run.message.route, words, session.key, run.run_id, "notice")
 
     def _empty(self, session: SimSession, *, fresh_id: bool) -> None:
         """A fresh context. 9.6 keeps the sessionId and the old lines (behind a reset mark), others start a new file."""
@@ -393,7 +402,7 @@ class Actions:
     def _clear_row(self, session: SimSession, by: str) -> None:
         session.status = session.started_ms = session.ended_ms = session.runtime_ms = None
         session.last_run_id = session.last_run_error = session.restart_recovery_status = None
-        self.world.end_stall(session, by)
+        self.admission.end_stall(session, by)
 
     def _report_command(self, session: SimSession, run_id: str, text: str) -> None:
         world = self.world
@@ -422,7 +431,7 @@ class Actions:
             "continue", Origin.RECOVERY, run_id, world.wall_ms, route=source.address, via="recovery"
         )
         message.is_internal = True
-        world.engine.submit(follower, message)
+        self.admission.submit(follower, message)
         world.touch(source)
         deed.effect = f"continued as {follower.key}"
         return follower, run_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from openclaw_simulator import payloads
 from openclaw_simulator.actions import Refused
@@ -16,9 +16,7 @@ from openclaw_simulator.records import ClientInfo
 from openclaw_simulator.results import RunResult
 from openclaw_simulator.rows import is_listed, is_modern, list_defaults, row_of
 from openclaw_simulator.sessions import Address, SimSession
-
-if TYPE_CHECKING:
-    from openclaw_simulator.world import World
+from openclaw_simulator.world import World
 
 DEFAULT_LIMIT = 100
 LATER = object()
@@ -264,7 +262,7 @@ def _chat_send(call: Call) -> object:
     session = world.session(key)
     explicit = _explicit(call, "originatingChannel", "originatingTo", "originatingAccountId", "originatingThreadId")
     deliver = bool(call.params.get("deliver"))
-    route = world.chat.route_of_chat_send(session, call.client, deliver=deliver, explicit=explicit)
+    route = world.outbound.route_of_chat_send(session, call.client, deliver=deliver, explicit=explicit)
     interrupts = call.params.get("queueMode") == "interrupt" and session.run is not None
     answer = _started(call, session, run_id, numbered=False)
     if interrupts:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from openclaw_simulator.admission import Admission
 from openclaw_simulator.records import CronRun
 from openclaw_simulator.sessions import CronEntry, InboundMessage, Origin, Turn, answers
-
-if TYPE_CHECKING:
-    from openclaw_simulator.world import World
+from openclaw_simulator.state import WorldState
 
 KEPT_RUNS = 50
 
@@ -16,8 +13,9 @@ KEPT_RUNS = 50
 class Cron:
     """One world's schedule."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: WorldState, admission: Admission) -> None:
         self.world = world
+        self.admission = admission
         self.entries: dict[str, CronEntry] = {}
         self._by_key: dict[str, CronEntry] = {}
 
@@ -50,7 +48,7 @@ class Cron:
         if session.run is None:
             text = f"[cron:{entry.id} {entry.name}] {entry.message}"
             message = InboundMessage(text, Origin.CRON, world.new_id(), world.wall_ms, turn=entry.turn)
-            world.engine.submit(session, message)
+            self.admission.submit(session, message)
         world.agenda.after(entry.every_seconds, self._due, entry)
 
     def log(self, key: str, run_id: str, status: str, error: str | None) -> None:

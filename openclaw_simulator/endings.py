@@ -5,15 +5,14 @@ The heart of every version's lies: most stuck rows are the work of an ending tha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from openclaw_simulator.chatapps import SendResult
+from openclaw_simulator.admission import Admission
+from openclaw_simulator.cron import Cron
+from openclaw_simulator.outbound import Outbound, SendResult
 from openclaw_simulator.profiles import AfterAbort
-from openclaw_simulator.records import Cause, Stall
+from openclaw_simulator.records import Cause
 from openclaw_simulator.results import RunResult
 from openclaw_simulator.sessions import (
     Activity,
-    Author,
     ConversationKind,
     Ending,
     EntryKind,
@@ -22,10 +21,7 @@ from openclaw_simulator.sessions import (
     SimSession,
     Turn,
 )
-
-if TYPE_CHECKING:
-    from openclaw_simulator.engine import Engine
-    from openclaw_simulator.world import World
+from openclaw_simulator.state import WorldState
 
 SECONDS_BEFORE_GIVING_UP_A_WRITE = 15.0
 """A store locked longer than this across a run's end loses the terminal write; shorter, it only comes late (9.6)."""
@@ -38,14 +34,16 @@ NO_REPLY = "⚠️ OpenClaw couldn't produce or deliver a reply. Please try agai
 class Endings:
     """The ends of one gateway's runs."""
 
-    def __init__(self, world: World, engine: Engine) -> None:
+    def __init__(self, world: WorldState, admission: Admission, outbound: Outbound, cron: Cron) -> None:
         self.world = world
-        self.engine = engine
+        self.admission = admission
+        self.outbound = outbound
+        self.cron = cron
 
     def finish(self, session: SimSession, run: Run, *, status: str, error: str | None = None) -> None:
         """The run comes to an end of its own: answer, row, lane, then the next queued message."""
         world = self.world
-        self.engine.retire(session, run)
+        self.admission.retire(session, run)
         turn = run.turn
         assert turn is not None
         text = ""
@@ -56,7 +54,7 @@ class Endings:
             text = world.provider.words(run.answers_to, None if run.is_steered else turn.answer)
             world.write(session, EntryKind.ANSWER, text, run)
             session.total_tokens = (session.total_tokens or 0) + 15
-            delivery = world.chat.answer(session, run, text)
+            delivery = self.outbound.answer(session, run, text)
             is_delivered = None if delivery is None else delivery.succeeded
             if is_delivered is False and run.message.demands_delivery and world.profile.goes_deaf:
                 status, error = "failed", delivery.error if delivery is not None else None
@@ -72,7 +70,7 @@ class Endings:
         else:
             self._write_row(session, run, status, error)
         self._report(session, run, status, error, text, is_delivered=is_delivered, delivery=delivery)
-        self.engine.go_on(session)
+        self.admission.go_on(session)
 
     def _fate_of_write(self, turn: Turn) -> tuple[bool, int | None]:
         """(is the terminal write lost, when does a late one settle)."""
@@ -89,17 +87,17 @@ class Endings:
 
     def _lose_write(self, session: SimSession, run: Run) -> None:
         """2026.9.6 (2026.9.6.md 7g, channels.md 3): neither answer nor row is written; a chat-app session goes deaf."""
-        self.world.stall(session, run, Cause.LOST_WRITE)
+        self.admission.stall(session, run, Cause.LOST_WRITE)
         if run.message.origin is Origin.CHANNEL:
             session.is_deaf = True
-            self.world.chat.say(run.message.route, SOMETHING_WENT_WRONG, session.key, run.run_id, "notice")
+            self.outbound.say(run.message.route, SOMETHING_WENT_WRONG, session.key, run.run_id, "notice")
 
     def _settle(self, session: SimSession, run: Run, status: str, error: str | None) -> None:
         if session.settling is not run:
             return
         session.settling = None
         self._write_row(session, run, status, error)
-        self.engine.go_on(session)
+        self.admission.go_on(session)
 
     def _write_row(
         self, session: SimSession, run: Run, status: str, error: str | None, *, is_aborted: bool = False
@@ -122,7 +120,7 @@ class Endings:
                 session.ended_ms = run.restores.get("ended_ms")
                 world.agenda.after(lag, self._show_failure, session, run, wall)
         if session.status != "running":
-            world.end_stall(session, self._ender(run) if status == "done" else f"{status}:{run.run_id}")
+            self.admission.end_stall(session, self._ender(run) if status == "done" else f"{status}:{run.run_id}")
         world.touch(session)
         world.tell(session.key, phase="end" if status == "done" else "error", run_id=run.run_id)
         world.tell(
@@ -135,7 +133,7 @@ class Endings:
     def _show_failure(self, session: SimSession, run: Run, ended_ms: int) -> None:
         if session.run is None and session.last_run_id == run.run_id:
             session.status, session.ended_ms, session.updated_ms = "failed", ended_ms, self.world.wall_ms
-            self.world.end_stall(session, f"failed:{run.run_id}")
+            self.admission.end_stall(session, f"failed:{run.run_id}")
             self.world.touch(session)
 
     @staticmethod
@@ -176,24 +174,14 @@ class Endings:
         result.is_delivery_demanded = run.message.demands_delivery
         world.results.put(result)
         if run.message.origin is Origin.CRON:
-            world.cron.log(session.key, run.run_id, "ok" if status == "done" else "error", error)
-        if run.message.origin is Origin.SUBAGENT and session.spawned_by is not None:
-            self._child_ended(session.spawned_by)
-
-    def _child_ended(self, parent_key: str) -> None:
-        parent = self.world.sessions.get(parent_key)
-        run = parent.run if parent is not None else None
-        if parent is None or run is None or run.current is None or run.current.activity is not Activity.CHILDREN:
-            return
-        if all(self.world.sessions[key].run is None for key in run.children):
-            self.engine.step_over(parent, run, run.step)
+            self.cron.log(session.key, run.run_id, "ok" if status == "done" else "error", error)
 
     def time_out(self, session: SimSession, run: Run) -> None:
         """The run's own limit: 3.24 and 4.14 write what a stop writes and leave the row ``running`` (older.md 5)."""
         if run.is_over:
             return
         world, status = self.world, self.world.profile.status_after_timeout
-        self.engine.retire(session, run)
+        self.admission.retire(session, run)
         error = "Request timed out before a response was generated."
         world.write(session, EntryKind.ABORTED, "" if status is None else "request timed out", run)
         if status is not None:
@@ -202,16 +190,16 @@ class Endings:
             self._write_row(session, run, "running", None, is_aborted=True)
         else:
             session.updated_ms = world.wall_ms  # older.md 5: "updatedAt = moment of the run timeout"
-            world.stall(session, run, Cause.TIMEOUT)
+            self.admission.stall(session, run, Cause.TIMEOUT)
         self._report(session, run, "timeout", error, "", is_delivered=False)
-        self.engine.go_on(session)
+        self.admission.go_on(session)
 
     def stop(self, session: SimSession, run: Run, *, reason: str = "rpc") -> None:
         """Somebody stopped the run on purpose: what that leaves in transcript, row and queue is each version's own."""
         world, profile = self.world, self.world.profile
         had_begun = run.started_ms is not None
-        streamed = self.streamed(run)
-        self.engine.retire(session, run)
+        streamed = run.streamed(self.world.now_ms)
+        self.admission.retire(session, run)
         if had_begun:
             self._write_stop(session, run, streamed)
         status = profile.status_after_abort
@@ -227,10 +215,10 @@ class Endings:
                 run.started_ms = run.message.at_ms  # stamped back to when it was accepted (measured)
             self._write_row(session, run, status, None, is_aborted=status == "killed")
         elif had_begun:
-            world.stall(session, run, Cause.STOPPED)
+            self.admission.stall(session, run, Cause.STOPPED)
         world.tell(session.key, reason="abort")
         self._report(session, run, "stopped", reason, "", is_delivered=False)
-        self.engine.go_on(session)
+        self.admission.go_on(session)
 
     def _write_stop(self, session: SimSession, run: Run, streamed: str) -> None:
         """3.24/4.14: an ``aborted`` entry always. 5.18/9.6: only streamed text leaves a mark (measured 2026-11-20)."""
@@ -243,20 +231,12 @@ class Endings:
             world.write(session, EntryKind.TOOL_RESULT, "Command aborted by signal SIGTERM", run)
         world.write(session, EntryKind.ABORTED, streamed, run)
 
-    def streamed(self, run: Run) -> str:
-        """The text a streaming run has shown so far: a word a second."""
-        step = run.current
-        if step is None or step.activity is not Activity.STREAM:
-            return ""
-        words = (self.world.now_ms - run.step_began_ms) // 1000
-        return " ".join(f"word{n}" for n in range(min(words, 400)))
-
     def cut(self, session: SimSession) -> None:
         """An in-process restart ends a run (3.24, 4.14): transcript and row look as after a Stop (measured 2026-11-20)."""
         run = session.run
         if run is None or run.started_ms is None:
             return
-        self._write_stop(session, run, self.streamed(run))
+        self._write_stop(session, run, run.streamed(self.world.now_ms))
         session.updated_ms = self.world.wall_ms
 
     def orphan(self, session: SimSession, cause: Cause) -> None:
@@ -271,7 +251,7 @@ class Endings:
         session.is_in_boot_recovery = False
         settling, session.settling = session.settling, None
         if settling is not None:
-            world.stall(session, settling, Cause.FINISHED)
+            self.admission.stall(session, settling, Cause.FINISHED)
         if run is None:
             return
         run.is_over = True
@@ -283,9 +263,9 @@ class Endings:
         elif session.kind is ConversationKind.SUBAGENT and world.profile.recovers_at_boot:
             session.status = "failed"
             session.last_run_error = "subagent run was interrupted before a terminal lifecycle event was persisted"
-            world.end_stall(session, "gateway")
+            self.admission.end_stall(session, "gateway")
         else:
-            world.stall(session, run, cause)
+            self.admission.stall(session, run, cause)
         world.touch(session)
 
     def _drop_queue(self, session: SimSession) -> None:
@@ -302,18 +282,9 @@ class Endings:
         if self.world.profile.recovers_at_boot:
             session.status = None
             session.started_ms = session.ended_ms = None
-            self.world.end_stall(session, "gateway")  # if an older run had left the row running, it no longer says so
-            self.world.cron.log(session.key, run.run_id, "error", "cron: interrupted by gateway restart")
+            self.admission.end_stall(
+                session, "gateway"
+            )  # if an older run had left the row running, it no longer says so
+            self.cron.log(session.key, run.run_id, "error", "cron: interrupted by gateway restart")
         else:
-            self.world.stall(session, run, cause)
-
-
-def stall_of(session: SimSession, run: Run, cause: Cause, now_ms: int) -> Stall:
-    """The record of a row left ``running`` by this run."""
-    step = run.current
-    doing = step.activity.value if step is not None else "starting"
-    made = Stall(session.key, cause, now_ms, run.answers_to or run.message.text, run.run_id, session.session_id, doing)
-    author = run.message.author or Author()
-    made.person, made.client, made.tools = author.person, author.client, run.tools
-    made.place = run.message.route.place if run.message.route is not None else None
-    return made
+            self.admission.stall(session, run, cause)

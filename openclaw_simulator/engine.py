@@ -1,4 +1,4 @@
-"""The life of a run: admitted, started, and step by step on to its end (which is in ``endings``).
+"""The life of a run: started (once ``admission`` lets it), and step by step on to its end (which is in ``endings``).
 
 Every difference between versions is read from the :class:`~openclaw_simulator.profiles.Profile`; nothing here knows a
 version by name.
@@ -8,85 +8,30 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from openclaw_simulator import rights
-from openclaw_simulator.profiles import AfterAbort, InterruptedWords
+from openclaw_simulator.admission import Admission
+from openclaw_simulator.endings import Endings
 from openclaw_simulator.provider import visible_words
 from openclaw_simulator.records import ModelCall, PendingInput
-from openclaw_simulator.results import RunResult
 from openclaw_simulator.sessions import Activity, Author, EntryKind, InboundMessage, Origin, Run, SimSession, Turn
-
-if TYPE_CHECKING:
-    from openclaw_simulator.world import World
+from openclaw_simulator.state import WorldState
 
 STEERED_SECONDS = 3.0
-LOCK_SECONDS = 10.0
 DELTA_SECONDS = 5.0
 """How often a streaming run tells listeners of new text. Nothing is entered when nobody listens."""
-MERGED_HEAD = "[Queued user message that arrived while the previous turn was still active]\n\n"
-_MAIN_LANE = (Origin.WEB, Origin.AGENT, Origin.CHANNEL, Origin.RECOVERY)
 _CALLS_THE_MODEL = (Activity.SILENT, Activity.STREAM, Activity.RETRY)
 
 
 class Engine:
     """Runs of one gateway process."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: WorldState, admission: Admission, endings: Endings) -> None:
         self.world = world
-        self.lane: set[Run] = set()
-        self.waiting: deque[tuple[SimSession, Run]] = deque()
+        self.admission = admission
+        self.endings = endings
 
-    # ------------------------------------------------------------ admission
-
-    def submit(self, session: SimSession, message: InboundMessage, *, is_tracked: bool = True) -> str:
-        """Take a message in: start a run, or queue it behind the one that lives. Returns what happened, in words."""
-        world = self.world
-        if session.foreign_lock_pid is not None and world.profile.has_lock_files:
-            world.touch(session, moved=True)
-            world.agenda.after(LOCK_SECONDS, self._locked_out, session, message)
-            return "met a foreign lock"
-        if session.run is not None or session.settling is not None or session.is_in_boot_recovery:
-            message.pending_id = world.new_id()
-            session.queue.append(message)
-            world.touch(session, moved=True)
-            return "queued behind a live run"
-        self._admit(session, message, is_tracked=is_tracked)
-        return "started a turn"
-
-    def _locked_out(self, session: SimSession, message: InboundMessage) -> None:
-        """Log: "session file locked (timeout 10000ms)": no run, no error to anybody (#62981, older.md Locks)."""
-        self.world.results.put(
-            RunResult(
-                message.run_id, session.key, session.session_id, "failed", self.world.wall_ms, None, "",
-                "session file locked (timeout 10000ms)", message.origin, False,
-            )
-        )  # fmt: skip
-
-    def _admit(self, session: SimSession, message: InboundMessage, *, is_tracked: bool) -> None:
-        world, profile = self.world, self.world.profile
-        run = Run(message, is_tracked=is_tracked and message.origin in profile.abort_sees)
-        session.run = run
-        if profile.agent_restores_row and message.origin is Origin.AGENT:
-            run.restores = session.row_state()
-        if profile.keeps_first_words:
-            self._write_words(session, run)
-        if message.origin in _MAIN_LANE and len(self.lane) >= world.lane_width:
-            run.is_waiting_for_lane = True
-            self.waiting.append((session, run))
-        else:
-            self._launch(session, run)
-        # Words that wait for a lane move ``updatedAt`` and nothing else in the row (measured on 3.24, 4.14 and 5.18).
-        world.touch(session, moved=run.is_waiting_for_lane)
-
-    def _launch(self, session: SimSession, run: Run) -> None:
-        if run.message.origin in _MAIN_LANE:
-            self.lane.add(run)
-        run.is_waiting_for_lane = False
-        self.world.touch(session)
-        self.world.agenda.after(self.world.profile.start_lag, self._begin, session, run)
-
-    def _begin(self, session: SimSession, run: Run) -> None:
+    def begin(self, session: SimSession, run: Run) -> None:
         """Lifecycle start: the row says ``running`` and is stamped, the model is asked."""
         if run.is_over:
             return
@@ -100,7 +45,7 @@ class Engine:
         session.last_run_error = None
         session.system_sent = True
         if not world.profile.keeps_first_words:
-            self._write_words(session, run)
+            self.admission.write_words(session, run)
         run.turn = run.message.turn or world.provider.turn_for(session)
         message = run.message
         run.tools = rights.offered(world, session, message.author, restart_safe=message.is_restart_safe)
@@ -108,36 +53,11 @@ class Engine:
         if world.profile.honours_timeout and run.message.timeout_seconds is not None:
             limit = run.message.timeout_seconds
         if limit is not None:
-            world.agenda.after(limit, world.endings.time_out, session, run)
+            world.agenda.after(limit, self.endings.time_out, session, run)
         world.touch(session)
         world.tell(session.key, phase="start", run_id=run.run_id)
         world.tell(session.key, stream="lifecycle", run=run, data={"phase": "start", "startedAt": wall})
         self._enter(session, run, 0)
-
-    def _write_words(self, session: SimSession, run: Run) -> None:
-        """Write the request into the transcript, and do to an interrupted one's words what this version does."""
-        world, message = self.world, run.message
-        run.answers_to = message.text
-        entries = session.transcript
-        text = message.text
-        tail = entries[-1] if entries else None
-        if tail is not None and tail.kind is EntryKind.USER and not tail.is_forgotten:
-            manner = world.profile.interrupted_words
-            if manner is InterruptedWords.FORGOTTEN:
-                tail.is_forgotten = True
-            elif manner is InterruptedWords.MERGED:
-                tail.is_forgotten = True
-                text = f"{MERGED_HEAD}{tail.text}\n\n\n{message.text}"
-            elif manner is InterruptedWords.REPLACED:
-                tail.is_hidden = True
-        author = None if message.is_internal else self._told(message)
-        world.write(session, EntryKind.USER, text, run, is_internal=message.is_internal, author=author)
-
-    @staticmethod
-    def _told(message: InboundMessage) -> Author | None:
-        """The author as the transcript keeps it: of an ``agent`` call only whether its sender is the owner."""
-        author = message.author
-        return Author(is_owner=author.is_owner) if author is not None and message.origin is Origin.AGENT else author
 
     # ------------------------------------------------------------ steps
 
@@ -180,7 +100,7 @@ class Engine:
 
     def _delta(self, session: SimSession, run: Run) -> None:
         run.is_telling = False
-        text = "" if run.is_over else self.world.endings.streamed(run)
+        text = "" if run.is_over else run.streamed(self.world.now_ms)
         if text:
             self.world.tell(session.key, stream="assistant", run=run, data={"text": text, "delta": text.split()[-1]})
             self.tell_of_text(session)
@@ -207,8 +127,17 @@ class Engine:
                 f"sub-task of {session.key}", Origin.SUBAGENT, self.world.new_id(), self.world.wall_ms
             )
             words.turn = work
-            self.submit(child, words)
+            self.world.results.when_ended(words.run_id, lambda _: self._child_ended(session.key))
+            self.admission.submit(child, words)
         self.world.touch(session)
+
+    def _child_ended(self, parent_key: str) -> None:
+        parent = self.world.sessions.get(parent_key)
+        run = parent.run if parent is not None else None
+        if parent is None or run is None or run.current is None or run.current.activity is not Activity.CHILDREN:
+            return
+        if all(self.world.sessions[key].run is None for key in run.children):
+            self.step_over(parent, run, run.step)
 
     def step_over(self, session: SimSession, run: Run, number: int) -> None:
         """A step has ended by itself: go on, take queued words in, or finish."""
@@ -229,9 +158,9 @@ class Engine:
         elif number + 1 < len(turn.steps) or turn.repeats:
             self._enter(session, run, number + 1)
         elif turn.error is not None:
-            self.world.endings.finish(session, run, status="failed", error=turn.error)
+            self.endings.finish(session, run, status="failed", error=turn.error)
         else:
-            self.world.endings.finish(session, run, status="done")
+            self.endings.finish(session, run, status="done")
 
     def _retry(self, session: SimSession, run: Run) -> None:
         """A provider attempt failed and will be made again: ``startedAt`` is re-stamped (2026.9.6.md 3: five in 34 s);
@@ -259,7 +188,7 @@ class Engine:
             if not self._joins(run, message):
                 session.queue.append(message)
                 continue
-            world.write(session, EntryKind.USER, message.text, run, author=self._told(message))
+            world.write(session, EntryKind.USER, message.text, run, author=message.told_author)
             run.answers_to = message.text
             run.is_steered = True
             world.results.alias(message.run_id, run.run_id)
@@ -268,7 +197,7 @@ class Engine:
 
     def _finish_steered(self, session: SimSession, run: Run) -> None:
         if not run.is_over:
-            self.world.endings.finish(session, run, status="done")
+            self.endings.finish(session, run, status="done")
 
     def answer_person(self, book: dict[str, PendingInput], note: str) -> bool:
         """A person approved or answered: the waiting run goes on. False if nothing waits under that id."""
@@ -279,33 +208,3 @@ class Engine:
         if session is not None and session.run is not None and session.run.run_id == waiting.run_id:
             self.step_over(session, session.run, session.run.step)
         return True
-
-    # ------------------------------------------------------------ lanes
-
-    def retire(self, session: SimSession, run: Run) -> None:
-        """Common to every end: the owner is gone, its lane is free, nobody is asked any more."""
-        run.is_over = True
-        session.run = None
-        for book in (self.world.approvals, self.world.questions):
-            for note in [n for n, w in book.items() if w.run_id == run.run_id]:
-                del book[note]
-        if run.is_waiting_for_lane:
-            self.waiting = deque(pair for pair in self.waiting if pair[1] is not run)
-        elif run in self.lane:
-            self.lane.discard(run)
-            if self.waiting:
-                self._launch(*self.waiting.popleft())
-        self.world.touch(session)
-
-    def go_on(self, session: SimSession) -> None:
-        """A run has ended: start the next queued message, if there is one (3.24, 4.14: as a run no abort finds)."""
-        is_tracked = self.world.profile.after_abort is not AfterAbort.RUNS_UNTRACKED
-        if session.run is None and session.settling is None and session.queue:
-            self._admit(session, session.queue.popleft(), is_tracked=is_tracked)
-
-    def forget_all(self) -> None:
-        """The process is gone: no lane, nobody waiting."""
-        self.lane.clear()
-        self.waiting.clear()
-        self.world.approvals.clear()
-        self.world.questions.clear()

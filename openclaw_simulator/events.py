@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from openclaw_simulator.profiles import ActiveFlag
 from openclaw_simulator.records import Change
 from openclaw_simulator.rows import is_modern, row_of
-
-if TYPE_CHECKING:
-    from openclaw_simulator.world import World
+from openclaw_simulator.world import World
 
 _FLAT = (
     "updatedAt",

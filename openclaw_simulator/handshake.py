@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from openclaw_simulator.methods import advertised
 from openclaw_simulator.process import Phase
 from openclaw_simulator.records import ClientInfo
-
-if TYPE_CHECKING:
-    from openclaw_simulator.world import World
+from openclaw_simulator.world import World
 
 Verify = Callable[[str, str, str], bool]
 """(public key base64url, signature base64url, signed text) -> is it genuine."""

@@ -7,15 +7,13 @@ turn cut before its first answer leaves nothing at all before 9.6.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from openclaw_simulator.people import sender_facts, sender_label
 from openclaw_simulator.profiles import Paging
 from openclaw_simulator.rows import active_fields, is_modern, list_defaults, row_of
 from openclaw_simulator.sessions import Activity, Entry, EntryKind, InboundMessage, Origin, SimSession
-
-if TYPE_CHECKING:
-    from openclaw_simulator.world import World
+from openclaw_simulator.world import World
 
 Shape = dict[str, Any]
 
@@ -252,7 +250,7 @@ def _in_flight(world: World, session: SimSession) -> Shape:
     if session.queue:
         queued = session.queue[-1]
         return {"runId": queued.run_id, "text": "", "startedAt": queued.at_ms}
-    flight: Shape = {"runId": run.run_id, "text": world.endings.streamed(run), "startedAt": run.message.at_ms}
+    flight: Shape = {"runId": run.run_id, "text": run.streamed(world.now_ms), "startedAt": run.message.at_ms}
     if run.message.origin in (Origin.CHANNEL, Origin.AGENT):
         flight["sessionAbortable"] = True
     elif run.current is not None and run.current.activity is Activity.SILENT:

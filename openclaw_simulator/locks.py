@@ -9,13 +9,10 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from openclaw_simulator.process import Phase
 from openclaw_simulator.sessions import SimSession
-
-if TYPE_CHECKING:
-    from openclaw_simulator.world import World
+from openclaw_simulator.world import World
 
 
 def lock_holder(world: World, session: SimSession, gateway_pid: int) -> int | None:

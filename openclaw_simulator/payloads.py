@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from openclaw_simulator.chatapps import ChannelOutage
 from openclaw_simulator.profiles import Paging
 from openclaw_simulator.records import ClientInfo
 from openclaw_simulator.results import RunResult
 from openclaw_simulator.rights import channel_settings
 from openclaw_simulator.rows import is_modern
 from openclaw_simulator.sessions import Origin, SimSession
-
-if TYPE_CHECKING:
-    from openclaw_simulator.world import World
+from openclaw_simulator.state import ChannelOutage
+from openclaw_simulator.world import World
 
 Shape = dict[str, Any]
 REDACTED = "__OPENCLAW_REDACTED__"
@@ -142,8 +140,8 @@ def _accounts(world: World, channel: str) -> list[str]:
 def _account(world: World, channel: str, account: str, *, is_probed: bool) -> Shape:
     """One bot. Only a token that was taken away and (9.6) a start that was suppressed stop it; 5.18 *measured* to stop
     after half a minute of 502 as well."""
-    chat, profile = world.chat, world.profile
-    outage = chat.outages.get((channel, account))
+    profile = world.profile
+    outage = world.outages.get((channel, account))
     stops = (
         ChannelOutage.UNAUTHORIZED,
         ChannelOutage.SUPPRESSED,
@@ -157,13 +155,17 @@ def _account(world: World, channel: str, account: str, *, is_probed: bool) -> Sh
         "configured": True,
         "running": is_running,
         "lastError": error,
-        "lastStartAt": None if outage is ChannelOutage.SUPPRESSED else world.boot_wall_ms,
+        "lastStartAt": None if outage is ChannelOutage.SUPPRESSED else world.process.boot_wall_ms,
         "lastStopAt": None,
-        "lastInboundAt": chat.last_inbound.get((channel, account)),
-        "lastOutboundAt": chat.last_outbound.get((channel, account)),
+        "lastInboundAt": world.last_inbound.get((channel, account)),
+        "lastOutboundAt": world.last_outbound.get((channel, account)),
     }
     if profile.tells_delivery:
-        connected: Shape = {"connected": is_running, "reconnectAttempts": 0, "lastConnectedAt": world.boot_wall_ms}
+        connected: Shape = {
+            "connected": is_running,
+            "reconnectAttempts": 0,
+            "lastConnectedAt": world.process.boot_wall_ms,
+        }
         shown |= connected | {"lastTransportActivityAt": world.wall_ms}
         if not is_running:
             shown["healthState"] = "not-running"

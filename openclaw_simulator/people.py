@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from openclaw_simulator.profiles import Profile
 from openclaw_simulator.records import Person
 from openclaw_simulator.sessions import Address, Author
-
-if TYPE_CHECKING:
-    from openclaw_simulator.world import World
+from openclaw_simulator.state import WorldState
 
 Shape = dict[str, Any]
 _SOMEBODY = {"telegram": "1001"}
@@ -50,7 +48,7 @@ def direct_chat(channel: str, person: Person, account: str = "default") -> Addre
     return Address(channel, f"{channel}:{person.id.partition('!')[0]}", account)
 
 
-def key_of_chat(world: World, address: Address, person: Person | None = None) -> str:
+def key_of_chat(world: WorldState, address: Address, person: Person | None = None) -> str:
     """The session that a message in this chat goes to, with the world's ``session.dmScope``."""
     place = address.place
     account = "" if place.account == "default" else f"{place.account}:"

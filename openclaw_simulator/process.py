@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
+from openclaw_simulator.actions import Actions
+from openclaw_simulator.admission import Admission
+from openclaw_simulator.cron import Cron
+from openclaw_simulator.endings import Endings
+from openclaw_simulator.outbound import Outbound
 from openclaw_simulator.profiles import InProcessRestart
 from openclaw_simulator.records import Cause
 from openclaw_simulator.sessions import InboundMessage, Origin, SimSession
-
-if TYPE_CHECKING:
-    from openclaw_simulator.world import World
+from openclaw_simulator.state import WorldState
 
 DRAIN_SECONDS = 315.0
 """2026.9.6: how long a stopping gateway waits for its runs (read from its log; never waited out for real)."""
@@ -41,8 +43,21 @@ class Phase(StrEnum):
 class Process:
     """One gateway process after the other, on one state."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(
+        self,
+        world: WorldState,
+        admission: Admission,
+        endings: Endings,
+        outbound: Outbound,
+        cron: Cron,
+        actions: Actions,
+    ) -> None:
         self.world = world
+        self.admission = admission
+        self.endings = endings
+        self.outbound = outbound
+        self.cron = cron
+        self.actions = actions
         self.phase = Phase.UP
         self.boot_id = world.new_id()
         self.booted_ms = world.now_ms
@@ -69,6 +84,11 @@ class Process:
     @property
     def uptime_ms(self) -> int:
         return self.world.now_ms - self.booted_ms
+
+    @property
+    def boot_wall_ms(self) -> int:
+        """When the gateway's process began, by its own clock."""
+        return self.booted_ms + self.world.skew_ms
 
     # ------------------------------------------------------------ ends
 
@@ -104,10 +124,10 @@ class Process:
         world.agenda.end_life()
         self._hang_up(code, reason, shutdown)
         for session in world.sessions.values():
-            world.endings.orphan(session, cause)
-        world.engine.forget_all()
+            self.endings.orphan(session, cause)
+        self.admission.forget_all()
         world.results.forget()
-        world.sent.clear()
+        self.actions.forget()
 
     def _hang_up(self, code: int | None, reason: str, shutdown: dict[str, object] | None) -> None:
         for hang_up in tuple(self.hang_ups):
@@ -136,12 +156,12 @@ class Process:
 
     def _ready(self) -> None:
         self.phase = Phase.UP
-        self.world.cron.restart()
-        self.world.actions.say_kept()
+        self.cron.restart()
+        self.actions.say_kept()
         self._recover_interrupted()
         for session in self.world.sessions.values():
             if session.spool:  # 9.6 keeps what people wrote in a durable store
-                self.world.agenda.after(RECOVERY_STARTS_AFTER + 4.0, self.world.chat.process_spool, session)
+                self.world.agenda.after(RECOVERY_STARTS_AFTER + 4.0, self.admission.process_spool, session)
 
     def restart(self, down_seconds: float = 1.0, *, orderly: bool = False) -> None:
         """Kill (or SIGTERM) now, start again after ``down_seconds``."""
@@ -166,10 +186,10 @@ class Process:
         if manner is InProcessRestart.TIMES_OUT:
             for session in live:
                 if session.run is not None:
-                    world.endings.stop(session, session.run, reason="restart")
+                    self.endings.stop(session, session.run, reason="restart")
         elif manner is InProcessRestart.ORPHANS:
             for session in live:
-                world.endings.cut(session)
+                self.endings.cut(session)
         self._die(
             Cause.IN_PROCESS_RESTART,
             1012,
@@ -242,10 +262,10 @@ class Process:
         if cut is not None and cut.route is not None:
             route = cut.route  # a run has a reply route of its own, whoever has written since
         if not world.profile.takes_up_stopped:
-            world.chat.say(route, CONTINUING, session.key, None, "recovery")
+            self.outbound.say(route, CONTINUING, session.key, None, "recovery")
         message = InboundMessage(
             RECOVERY_PROMPT, Origin.RECOVERY, world.new_id(), world.wall_ms, route=route, via="recovery"
         )
         message.is_internal = True
         message.author = cut.author if cut is not None else None
-        world.engine.submit(session, message)
+        self.admission.submit(session, message)

@@ -11,12 +11,10 @@ that a mock model was offered; 4.14 *assumed* like 3.24. Fewer tools than a real
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from openclaw_simulator.sessions import Author, SimSession
-
-if TYPE_CHECKING:
-    from openclaw_simulator.world import World
+from openclaw_simulator.state import WorldState
 
 Settings = Mapping[str, Any]
 
@@ -26,12 +24,12 @@ EVERYBODY = RESTART_SAFE | {"edit", "exec", "message", "process", "write"}
 _OPEN: dict[str, Any] = {"enabled": True, "dmPolicy": "open", "groupPolicy": "open", "allowFrom": ["*"]}
 
 
-def channel_settings(world: World, channel: str) -> dict[str, Any]:
+def channel_settings(world: WorldState, channel: str) -> dict[str, Any]:
     """``channels.<channel>``: open to everybody, without rules by sender, unless the world's ``config`` says more."""
     return {**_OPEN, **world.config.get("channels", {}).get(channel, {})}
 
 
-def is_owner(world: World, author: Author | None) -> bool:
+def is_owner(world: WorldState, author: Author | None) -> bool:
     """Does the gateway take this sender for its owner?"""
     if author is None or author.person is None:
         return author is not None and author.client is not None and author.client.is_admin
@@ -43,7 +41,9 @@ def is_owner(world: World, author: Author | None) -> bool:
     return world.profile.owner_by_allow_from and "*" not in allowed and author.person.id in map(str, allowed)
 
 
-def offered(world: World, session: SimSession, author: Author | None, *, restart_safe: bool = False) -> frozenset[str]:
+def offered(
+    world: WorldState, session: SimSession, author: Author | None, *, restart_safe: bool = False
+) -> frozenset[str]:
     """The tools of a turn in this session, in this sender's name (None: a schedule, a parent)."""
     tools = EVERYBODY | world.profile.owner_tools if is_owner(world, author) else EVERYBODY
     for limits in _limits(world, session, author):
@@ -53,7 +53,7 @@ def offered(world: World, session: SimSession, author: Author | None, *, restart
     return tools & RESTART_SAFE if restart_safe else tools
 
 
-def _limits(world: World, session: SimSession, author: Author | None) -> Iterator[Settings]:
+def _limits(world: WorldState, session: SimSession, author: Author | None) -> Iterator[Settings]:
     """Every ``{deny, allow}`` that holds: a place's plain ``tools``, and its rule for this sender."""
     for place in _places(world, session, author):
         for name in ("tools", "toolsBySender"):
@@ -64,10 +64,10 @@ def _limits(world: World, session: SimSession, author: Author | None) -> Iterato
                 yield rule
 
 
-def _places(world: World, session: SimSession, author: Author | None) -> Iterator[Settings]:
+def _places(world: WorldState, session: SimSession, author: Author | None) -> Iterator[Settings]:
     """Where this version heeds rules: groups everywhere, direct chats on 9.6, the agent and all agents from 5.18 on."""
     profile, config = world.profile, world.config
-    home = (author.chat if author is not None else None) or world.chat.homes.get(session.key) or session.address
+    home = (author.chat if author is not None else None) or world.homes.get(session.key) or session.address
     if home is not None and home.reaches_a_person:
         settings, chat = channel_settings(world, home.channel), home.place.chat
         if ":group:" in session.key:
@@ -84,7 +84,7 @@ def _places(world: World, session: SimSession, author: Author | None) -> Iterato
         yield {"toolsBySender": agent.get("tools", {}).get("toolsBySender")}
 
 
-def _rule_for(world: World, rules: Settings, author: Author | None) -> Settings | None:
+def _rule_for(world: WorldState, rules: Settings, author: Author | None) -> Settings | None:
     person = author.person if author is not None else None
     if author is not None and person is not None:
         names = [f"id:{person.id}", person.id]

@@ -6,13 +6,11 @@ shared: whoever gets one must not change it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from openclaw_simulator.profiles import ActiveFlag, Paging
 from openclaw_simulator.sessions import ConversationKind, Origin, SimSession
-
-if TYPE_CHECKING:
-    from openclaw_simulator.world import World
+from openclaw_simulator.world import World
 
 Row = dict[str, Any]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from openclaw_simulator import calls
 from openclaw_simulator.actions import Refused
@@ -20,9 +20,7 @@ from openclaw_simulator.methods import READ, method_of, missing_scope, problems_
 from openclaw_simulator.process import Phase
 from openclaw_simulator.records import Change, ClientInfo
 from openclaw_simulator.results import RunResult
-
-if TYPE_CHECKING:
-    from openclaw_simulator.world import World
+from openclaw_simulator.world import World
 
 Frame = dict[str, Any]
 

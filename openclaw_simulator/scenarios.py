@@ -98,7 +98,7 @@ class Scenario:
         if not by.startswith("turn:"):
             return CaseResult(case, CaseStatus.WRONG, f"ended by {by}")
         run_id = by.removeprefix("turn:")
-        home = self.world.chat.homes.get(case.key)
+        home = self.world.homes.get(case.key)
         if home is None:
             return CaseResult(case, CaseStatus.RIGHT, "resumed")
         if any(heard.run_id == run_id and heard.place == home.place for heard in self.world.heard):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
@@ -28,9 +28,7 @@ from openclaw_simulator.payloads import event_loop
 from openclaw_simulator.process import Phase
 from openclaw_simulator.profiles import Paging
 from openclaw_simulator.rpc import Close, SimulatedConnection
-
-if TYPE_CHECKING:
-    from openclaw_simulator.world import World
+from openclaw_simulator.world import World
 
 LONGEST_NAP = 0.25
 """Seconds between two looks at the world when nothing is due."""

@@ -244,6 +244,12 @@ class InboundMessage:
     """What to do, where the caller knows; None: the provider decides when it sees the words."""
     pending_id: str = ""
 
+    @property
+    def told_author(self) -> Author | None:
+        """The author as the transcript keeps it: of an ``agent`` call only whether its sender is the owner."""
+        author = self.author
+        return Author(is_owner=author.is_owner) if author is not None and self.origin is Origin.AGENT else author
+
 
 @dataclass(slots=True, eq=False)
 class Run:
@@ -280,6 +286,14 @@ class Run:
         if self.turn is None or self.step < 0:
             return None
         return self.turn.steps[self.step % len(self.turn.steps)]
+
+    def streamed(self, now_ms: int) -> str:
+        """The text a streaming run has shown so far: a word a second."""
+        step = self.current
+        if step is None or step.activity is not Activity.STREAM:
+            return ""
+        words = (now_ms - self.step_began_ms) // 1000
+        return " ".join(f"word{n}" for n in range(min(words, 400)))
 
 
 ROW_FIELDS = ("status", "started_ms", "ended_ms", "runtime_ms")

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from openclaw_simulator import sessions as turns
-from openclaw_simulator.chatapps import ChannelOutage
 from openclaw_simulator.people import is_group, key_of_chat
 from openclaw_simulator.profiles import PROFILES
 from openclaw_simulator.records import Person
 from openclaw_simulator.sessions import Address, Turn
+from openclaw_simulator.state import ChannelOutage
 from openclaw_simulator.world import World
 from tests.simulator.inprocess import Connection, InProcessGateway
 from tests.unit.openclaw_simulator.contract import ALL, BACKEND, Reply
@@ -113,7 +113,7 @@ class SimulatedChats(SimulatedUnderTest):
     async def says(self, who: Who, text: str, chat: Chat) -> None:
         person, address = Person(who.id, who.name, who.username), self._address(chat)
         key = key_of_chat(self.world, address, person)
-        if key not in self.world.chat.homes:
+        if key not in self.world.homes:
             self.world.chat.join(key, address, None if is_group(address) else person)
         self.world.chat.person_writes(key, text, by=person, chat=address)
 

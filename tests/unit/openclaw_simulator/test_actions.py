@@ -43,7 +43,7 @@ def stuck_chat(version: str, key: str) -> World:
 
 def chat_send(world: World, key: str, client: ClientInfo, text: str = "go on", *, deliver: bool = True) -> None:
     session = world.sessions[key]
-    route = world.chat.route_of_chat_send(session, client, deliver=deliver, explicit=None)
+    route = world.outbound.route_of_chat_send(session, client, deliver=deliver, explicit=None)
     world.actions.send(session, client, text, "r1", method="chat.send", route=route)
 
 
@@ -98,7 +98,7 @@ class TestDelivery:
         world = stuck_chat("2026.5.18", MAIN)
         session = world.sessions[MAIN]
         explicit = Address("irc", PEOPLE[MAIN])
-        assert world.chat.route_of_chat_send(session, BACKEND, deliver=True, explicit=explicit) == explicit
+        assert world.outbound.route_of_chat_send(session, BACKEND, deliver=True, explicit=explicit) == explicit
 
 
 class TestDeaf:
@@ -248,7 +248,7 @@ class TestReset:
         assert row["deliveryContext"]["to"] == PEOPLE[GROUP]
         assert world.stalls[-1].ended_by == "reset"
         assert heard_by(world, GROUP) == []
-        route = world.chat.route_of_chat_send(session, BACKEND, deliver=True, explicit=None)
+        route = world.outbound.route_of_chat_send(session, BACKEND, deliver=True, explicit=None)
         world.actions.send(session, BACKEND, "a fresh session was started", "r2", method="chat.send", route=route)
         world.advance(30)
         assert len(heard_by(world, GROUP)) == 1

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from openclaw_simulator import sessions as turns
-from openclaw_simulator.chatapps import ChannelOutage
 from openclaw_simulator.people import usual_person
 from openclaw_simulator.profiles import PROFILES
 from openclaw_simulator.records import ChatPlace, GroundTruth, Person
 from openclaw_simulator.rights import EVERYBODY, RESTART_SAFE
 from openclaw_simulator.rows import row_of
 from openclaw_simulator.sessions import Address
+from openclaw_simulator.state import ChannelOutage
 from openclaw_simulator.world import World
 from tests.unit.openclaw_simulator.contract import author_of
 from tests.unit.openclaw_simulator.peers import call, connect, drain
@@ -118,7 +118,7 @@ def test_interrupted_rows_are_marked_at_one_instant_before_any_list_is_answered(
     rows = [row_of(world, world.sessions[key]) for key in keys]
     assert [row["abortedLastRun"] for row in rows] == [True, True]
     assert len({row["updatedAt"] for row in rows}) == 1
-    assert rows[0]["updatedAt"] == world.boot_wall_ms + 5600
+    assert rows[0]["updatedAt"] == world.process.boot_wall_ms + 5600
     assert [world.truth(key) for key in keys] == [GroundTruth.RECOVERING] * 2
     assert row_of(world, world.sessions["agent:main:cron:c"])["abortedLastRun"] is False
 
