@@ -8,41 +8,18 @@ afresh, but for the runs that were acted on and the runs that a person stopped (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from watchdog.ledger import operator
 from watchdog.ledger.rows import to_ms
-from watchdog.ledger.sqlite import Transaction
+from watchdog.ledger.sqlite import Operations, Transaction
 
 PROGRAM = "openclaw-watchdog"
 _WHY = "its gateway is watched under another name"
 
 
-def named(transaction: Transaction, places: Mapping[str, str], at: datetime) -> list[tuple[str, str]]:
-    """Remember who is watched where; returns what was renamed as (before, after)."""
-    known = {row["name"]: row["place"] for row in transaction.execute("SELECT name, place FROM gateway_places")}
-    renamed = [
-        (before, after)
-        for after, place in places.items()
-        if after not in known
-        for before, place_before in known.items()
-        if place_before == place and before not in places
-    ]
-    for before, after in renamed:  # guard: single: a gateway with another name keeps its past
-        taken_over(transaction, before, after, at)
-        transaction.execute("DELETE FROM gateway_places WHERE name = ?", before)
-    for name, place in places.items():
-        if known.get(name) != place:
-            transaction.execute(
-                "INSERT INTO gateway_places (name, place) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET place = excluded.place",
-                name,
-                place,
-            )
-    return renamed
-
-
-def taken_over(transaction: Transaction, before: str, after: str, at: datetime) -> None:
+def _take_over(transaction: Transaction, before: str, after: str, at: datetime) -> None:
     """Everything that is kept under ``before`` is ``after``'s from now on, but for messages, whose text has the name of then.
     Of two open incidents of one session the one that has sent something stays: what comes next on its run is up to it."""
     now = to_ms(at)
@@ -92,3 +69,33 @@ def taken_over(transaction: Transaction, before: str, after: str, at: datetime) 
 def _has_sent(transaction: Transaction, incident: str) -> bool:
     sent = "SELECT 1 FROM attempts WHERE incident = ? AND started_at IS NOT NULL AND state <> 'refused'"
     return transaction.one(sent, incident) is not None
+
+
+class NameOperations(Operations):
+    """``service.ledger.NameLedger``."""
+
+    def name_gateways(self, places: Mapping[str, str], at: datetime) -> Sequence[tuple[str, str]]:
+        with self._file.writing() as transaction:
+            known = {row["name"]: row["place"] for row in transaction.execute("SELECT name, place FROM gateway_places")}
+            renamed = [
+                (before, after)
+                for after, place in places.items()
+                if after not in known
+                for before, place_before in known.items()
+                if place_before == place and before not in places
+            ]
+            for before, after in renamed:  # guard: single: a gateway with another name keeps its past
+                _take_over(transaction, before, after, at)
+                transaction.execute("DELETE FROM gateway_places WHERE name = ?", before)
+            for name, place in places.items():
+                if known.get(name) != place:
+                    transaction.execute(
+                        "INSERT INTO gateway_places (name, place) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET place = excluded.place",
+                        name,
+                        place,
+                    )
+            return renamed
+
+    def take_over(self, before: str, after: str, at: datetime) -> None:
+        with self._file.writing() as transaction:
+            _take_over(transaction, before, after, at)

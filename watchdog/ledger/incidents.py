@@ -17,24 +17,27 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from watchdog.core.model import ReplyAddress
 from watchdog.core.policy import Step
 from watchdog.core.recovery import IN_FLIGHT, LIFE, Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
+from watchdog.ledger import outbox
 from watchdog.ledger.errors import LedgerRefused
 from watchdog.ledger.rows import (
     address_to_json,
     attempt_of,
     identity_to_json,
     incident_of,
+    note_of,
     stop_of,
     to_ms,
     to_ms_or_none,
 )
-from watchdog.ledger.sqlite import Transaction
-from watchdog.service.ledger import Incident, Outcome, Stop
+from watchdog.ledger.sqlite import Access, Operations, Transaction
+from watchdog.service.ledger import HandoffNote, Incident, Message, Outcome, Stop
 
 FOUND_STARTED = "FoundStartedAtStartUp"
 FOUND_PLANNED = "FoundPlannedAtStartUp"
@@ -54,28 +57,6 @@ that helped (an abort helps nobody yet), and under another name also one that di
 incident. Within one name that one is over; whoever tries again was asked to."""
 
 
-def opened(
-    transaction: Transaction, gateway: str, session: str, session_id: str | None, reason: str, at: datetime
-) -> tuple[Incident, bool]:
-    """The session's open incident, and whether it is new."""
-    found = select(
-        transaction, "closed_at IS NULL AND gateway = :gateway AND session = :session", gateway=gateway, session=session
-    )
-    if found:
-        return found[0], False
-    incident_id = _next_id(transaction, at)
-    transaction.execute(
-        "INSERT INTO incidents (id, gateway, session, session_id, opened_at, verdict_reason) VALUES (?, ?, ?, ?, ?, ?)",
-        incident_id,
-        gateway,
-        session,
-        session_id,
-        to_ms(at),
-        reason,
-    )
-    return select(transaction, "id = :id", id=incident_id)[0], True
-
-
 def _next_id(transaction: Transaction, at: datetime) -> str:
     """``i20261120-0007-3fa9``: day (UTC), the how-manieth of that day in this ledger, and which ledger."""
     day = f"{at.astimezone(UTC):%Y%m%d}"
@@ -88,7 +69,7 @@ def _next_id(transaction: Transaction, at: datetime) -> str:
     return f"i{day}-{row[0]:04d}-{row[1]}"
 
 
-def closed(transaction: Transaction, incident_id: str, outcome: Outcome, at: datetime) -> bool:
+def close(transaction: Transaction, incident_id: str, outcome: Outcome, at: datetime) -> bool:
     if outcome is Outcome.OPEN:
         raise LedgerRefused(f"Incident {incident_id} cannot be closed as open; this is a bug, please report it.")
     is_finer = outcome in (Outcome.UNDELIVERED, Outcome.ENDED, Outcome.FAILED)
@@ -114,44 +95,6 @@ def select(
     ):
         attempts[row["incident"]].append(attempt_of(row))
     return [incident_of(row, attempts[row["id"]]) for row in rows]
-
-
-def planned(
-    transaction: Transaction,
-    incident_id: str,
-    step: Step,
-    at: datetime,
-    before: RunIdentity | None,
-    before_tail: str | None,
-    address: ReplyAddress | None = None,
-) -> Attempt:
-    incident = transaction.one("SELECT session, closed_at FROM incidents WHERE id = ?", incident_id)
-    if incident is None or incident["closed_at"] is not None:
-        raise LedgerRefused(
-            f"Incident {incident_id} is {'unknown to this ledger' if incident is None else 'closed'}; "
-            "nothing can be planned for it, look at the session again."
-        )
-    row = transaction.execute("SELECT coalesce(max(number), 0) + 1 FROM attempts WHERE incident = ?", incident_id)
-    number = int(row.fetchone()[0])
-    run = run_digest(incident["session"], before)
-    cursor = transaction.execute(
-        """
-        INSERT INTO attempts
-            (incident, number, step, idempotency_key, planned_at, before, before_tail, address, run)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-        """,
-        incident_id,
-        number,
-        step,
-        # guard: single: one key for one deed
-        f"ocw-{incident_id}-{number}" if run is None else _idempotency_key(transaction, run),
-        to_ms(at),
-        identity_to_json(before),
-        before_tail,
-        address_to_json(address),
-        run,
-    )
-    return attempt_of(transaction.execute("SELECT * FROM attempts WHERE id = ?", cursor.lastrowid).fetchone())
 
 
 def run_digest(session: str, run: RunIdentity | None) -> str | None:
@@ -184,39 +127,6 @@ _NEVER_SENT = "'unsent-' || id || '-' || idempotency_key"
 both must go on to call the same deed the same."""
 
 
-def claimed(transaction: Transaction, attempt_id: int, at: datetime) -> bool:
-    mine = transaction.one(
-        "SELECT a.incident, a.run, i.gateway FROM attempts a JOIN incidents i ON i.id = a.incident WHERE a.id = ?",
-        attempt_id,
-    )
-    if (
-        mine is None
-        # guard: single: a claim goes by the run
-        or _holder(transaction, mine["incident"], mine["gateway"], mine["run"], at) is not None
-    ):
-        return False
-    return transaction.changes_one(
-        """
-        UPDATE attempts SET state = 'started', started_at = ?, is_charged = 1
-        WHERE id = ? AND state = 'planned'
-          AND EXISTS (SELECT 1 FROM incidents i WHERE i.id = attempts.incident AND i.closed_at IS NULL)
-          AND NOT EXISTS (SELECT 1 FROM attempts other
-                          WHERE other.incident = attempts.incident AND other.state IN ('started', 'indeterminate'))
-        """,
-        to_ms(at),
-        attempt_id,
-    )
-
-
-def holder(transaction: Transaction, incident_id: str, run: RunIdentity, at: datetime) -> Incident | None:
-    """The other incident that holds this run (``_HOLDS``)."""
-    mine = transaction.one("SELECT session, gateway FROM incidents WHERE id = ?", incident_id)
-    if mine is None:
-        return None
-    held_by = _holder(transaction, incident_id, mine["gateway"], run_digest(mine["session"], run), at)
-    return select(transaction, "id = :id", id=held_by)[0] if held_by is not None else None
-
-
 def _holder(transaction: Transaction, incident_id: str, gateway: str, run: str | None, at: datetime) -> str | None:
     row = transaction.execute(
         f"SELECT their.id FROM attempts other JOIN incidents their ON their.id = other.incident WHERE {_HOLDS}"  # noqa: S608
@@ -229,53 +139,7 @@ def _holder(transaction: Transaction, incident_id: str, gateway: str, run: str |
     return None if row is None else str(row["id"])
 
 
-def settled(
-    transaction: Transaction,
-    attempt_id: int,
-    to: AttemptState,
-    at: datetime,
-    reason: str,
-    verified_by: str | None,
-    is_retryable: bool,
-) -> bool:
-    if to is AttemptState.STARTED:
-        return False  # only a claim starts, because only a claim charges
-    sources = [state for state, following in LIFE.items() if to in following]
-    if not sources:
-        return False
-    return transaction.changes_one(
-        f"""
-        UPDATE attempts SET state = ?, settled_at = ?, reason = ?, verified_by = coalesce(?, verified_by),
-            is_retryable = ?, is_charged = CASE WHEN ? THEN 0 ELSE is_charged END,
-            idempotency_key = CASE state WHEN 'planned' THEN {_NEVER_SENT} ELSE idempotency_key END
-        WHERE id = ? AND state IN ({", ".join("?" * len(sources))})
-        """,  # noqa: S608 - question marks only
-        to,
-        to_ms(at) if to not in LIFE else None,
-        reason,
-        verified_by,
-        int(is_retryable),
-        int(to is AttemptState.REFUSED),
-        attempt_id,
-        *sources,
-    )
-
-
-def settled_at_start_up(transaction: Transaction, at: datetime) -> list[Attempt]:
-    transaction.execute(
-        f"UPDATE attempts SET state = 'abandoned', settled_at = ?, reason = ?, idempotency_key = {_NEVER_SENT}"  # noqa: S608
-        " WHERE state = 'planned'",
-        to_ms(at),
-        FOUND_PLANNED,
-    )
-    transaction.execute(
-        "UPDATE attempts SET state = 'indeterminate', reason = ? WHERE state = 'started'", FOUND_STARTED
-    )
-    rows = transaction.execute("SELECT * FROM attempts WHERE state = 'indeterminate' ORDER BY id")
-    return [attempt_of(row) for row in rows]
-
-
-def in_flight(transaction: Transaction, gateway: str) -> list[tuple[Incident, Attempt]]:
+def _in_flight(transaction: Transaction, gateway: str) -> list[tuple[Incident, Attempt]]:
     """Oldest claim first; those of closed incidents too, somebody has to settle them."""
     incidents = select(
         transaction,
@@ -288,32 +152,7 @@ def in_flight(transaction: Transaction, gateway: str) -> list[tuple[Incident, At
     return sorted(pairs, key=lambda pair: pair[1].id)
 
 
-def charges(transaction: Transaction, gateway: str, since: datetime, session: str | None) -> int:
-    row = transaction.execute(
-        """
-        SELECT count(*) FROM attempts a JOIN incidents i ON i.id = a.incident
-        WHERE a.is_charged = 1 AND a.forgiven_at IS NULL AND a.started_at >= :since
-          AND i.gateway = :gateway AND (:session IS NULL OR i.session = :session)
-        """,
-        since=to_ms(since),
-        gateway=gateway,
-        session=session,
-    )
-    return int(row.fetchone()[0])
-
-
-def note_stop(transaction: Transaction, stop: Stop) -> bool:
-    return transaction.changes_one(
-        "INSERT INTO stops (gateway, session, session_id, started_at, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        stop.gateway,
-        stop.session,
-        stop.session_id,
-        to_ms_or_none(stop.started_at),
-        to_ms(stop.at),
-    )
-
-
-def stops(transaction: Transaction, gateway: str) -> list[Stop]:
+def _stops(transaction: Transaction, gateway: str) -> list[Stop]:
     """Of this gateway, and of conversations that have an id, which no other gateway gives: those under any name."""
     # guard: single: a stopped conversation is stopped under any name
     rows = transaction.execute("SELECT * FROM stops WHERE gateway = ? OR session_id IS NOT NULL ORDER BY id", gateway)
@@ -336,3 +175,277 @@ def prune(transaction: Transaction, before: datetime) -> int:
         """,
         to_ms(before),
     ).rowcount
+
+
+class IncidentOperations(Operations):
+    """``service.ledger.IncidentLedger``."""
+
+    def open_incident(
+        self,
+        *,
+        gateway: str,
+        session: str,
+        session_id: str | None,
+        reason: str,
+        at: datetime,
+        messages: Sequence[Message] = (),
+    ) -> Incident:
+        with self._file.writing() as transaction:
+            found = select(
+                transaction,
+                "closed_at IS NULL AND gateway = :gateway AND session = :session",
+                gateway=gateway,
+                session=session,
+            )
+            if found:
+                return found[0]
+            incident_id = _next_id(transaction, at)
+            transaction.execute(
+                "INSERT INTO incidents (id, gateway, session, session_id, opened_at, verdict_reason) VALUES (?, ?, ?, ?, ?, ?)",
+                incident_id,
+                gateway,
+                session,
+                session_id,
+                to_ms(at),
+                reason,
+            )
+            outbox.owe(transaction, messages, at)
+            return select(transaction, "id = :id", id=incident_id)[0]
+
+    def incident(self, incident_id: str) -> Incident | None:
+        with self._file.reading() as transaction:
+            found = select(transaction, "id = :id", id=incident_id)
+        return found[0] if found else None
+
+    def open_incidents(self, gateway: str | None = None) -> Sequence[Incident]:
+        """Oldest first."""
+        where = "closed_at IS NULL AND (:gateway IS NULL OR gateway = :gateway)"
+        return self._file.remembered(
+            ("open_incidents", gateway),
+            lambda transaction: select(transaction, where, gateway=gateway),
+        )
+
+    def close_incident(
+        self, incident_id: str, outcome: Outcome, at: datetime, messages: Sequence[Message] = ()
+    ) -> bool:
+        with self._file.writing() as transaction:
+            is_closed = close(transaction, incident_id, outcome, at)
+            if is_closed:
+                outbox.owe(transaction, messages, at)
+        return is_closed
+
+    def history(
+        self, *, since: datetime | None = None, session: str | None = None, gateway: str | None = None
+    ) -> Sequence[Incident]:
+        """``since``: those that were open at or after it."""
+        with self._file.reading() as transaction:
+            return select(
+                transaction,
+                "(closed_at IS NULL OR closed_at >= :since) AND (:session IS NULL OR session = :session)"
+                " AND (:gateway IS NULL OR gateway = :gateway)",
+                newest_first=True,
+                since=0 if since is None else to_ms(since),
+                session=session,
+                gateway=gateway,
+            )
+
+    def settle_start_up(self, at: datetime) -> Sequence[Attempt]:
+        """Returns all that are indeterminate now, those of earlier lives included. Only for the owner: under a running
+        daemon it would take away what that one has in flight."""
+        if self._file.access is not Access.OWNER:
+            raise LedgerRefused(f"Only the owner of {self._file.path} settles at start-up; open it with owner=True.")
+        with self._file.writing() as transaction:
+            transaction.execute(
+                f"UPDATE attempts SET state = 'abandoned', settled_at = ?, reason = ?, idempotency_key = {_NEVER_SENT}"  # noqa: S608
+                " WHERE state = 'planned'",
+                to_ms(at),
+                FOUND_PLANNED,
+            )
+            transaction.execute(
+                "UPDATE attempts SET state = 'indeterminate', reason = ? WHERE state = 'started'", FOUND_STARTED
+            )
+            rows = transaction.execute("SELECT * FROM attempts WHERE state = 'indeterminate' ORDER BY id")
+            return [attempt_of(row) for row in rows]
+
+    def plan_attempt(
+        self,
+        incident_id: str,
+        step: Step,
+        at: datetime,
+        *,
+        before: RunIdentity | None,
+        before_tail: str | None,
+        address: ReplyAddress | None = None,
+    ) -> Attempt:
+        """``LedgerRefused`` when the incident is closed, or unknown (the ledger was lost since)."""
+        with self._file.writing() as transaction:
+            incident = transaction.one("SELECT session, closed_at FROM incidents WHERE id = ?", incident_id)
+            if incident is None or incident["closed_at"] is not None:
+                raise LedgerRefused(
+                    f"Incident {incident_id} is {'unknown to this ledger' if incident is None else 'closed'}; "
+                    "nothing can be planned for it, look at the session again."
+                )
+            row = transaction.execute(
+                "SELECT coalesce(max(number), 0) + 1 FROM attempts WHERE incident = ?", incident_id
+            )
+            number = int(row.fetchone()[0])
+            run = run_digest(incident["session"], before)
+            cursor = transaction.execute(
+                """
+                INSERT INTO attempts
+                    (incident, number, step, idempotency_key, planned_at, before, before_tail, address, run)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """,
+                incident_id,
+                number,
+                step,
+                # guard: single: one key for one deed
+                f"ocw-{incident_id}-{number}" if run is None else _idempotency_key(transaction, run),
+                to_ms(at),
+                identity_to_json(before),
+                before_tail,
+                address_to_json(address),
+                run,
+            )
+            return attempt_of(transaction.execute("SELECT * FROM attempts WHERE id = ?", cursor.lastrowid).fetchone())
+
+    def claim_attempt(self, attempt_id: int, at: datetime) -> bool:
+        """Also False when the incident was closed meanwhile, another attempt of it is in flight, or another incident holds
+        the run (``run_holder``)."""
+        with self._file.writing() as transaction:
+            mine = transaction.one(
+                "SELECT a.incident, a.run, i.gateway FROM attempts a JOIN incidents i ON i.id = a.incident WHERE a.id = ?",
+                attempt_id,
+            )
+            if (
+                mine is None
+                # guard: single: a claim goes by the run
+                or _holder(transaction, mine["incident"], mine["gateway"], mine["run"], at) is not None
+            ):
+                return False
+            return transaction.changes_one(
+                """
+                UPDATE attempts SET state = 'started', started_at = ?, is_charged = 1
+                WHERE id = ? AND state = 'planned'
+                  AND EXISTS (SELECT 1 FROM incidents i WHERE i.id = attempts.incident AND i.closed_at IS NULL)
+                  AND NOT EXISTS (SELECT 1 FROM attempts other
+                                  WHERE other.incident = attempts.incident AND other.state IN ('started', 'indeterminate'))
+                """,
+                to_ms(at),
+                attempt_id,
+            )
+
+    def run_holder(self, incident_id: str, run: RunIdentity, at: datetime) -> Incident | None:
+        with self._file.reading() as transaction:
+            mine = transaction.one("SELECT session, gateway FROM incidents WHERE id = ?", incident_id)
+            if mine is None:
+                return None
+            held_by = _holder(transaction, incident_id, mine["gateway"], run_digest(mine["session"], run), at)
+            return select(transaction, "id = :id", id=held_by)[0] if held_by is not None else None
+
+    def settle_attempt(
+        self,
+        attempt_id: int,
+        to: AttemptState,
+        at: datetime,
+        *,
+        reason: str,
+        verified_by: str | None = None,
+        is_retryable: bool = False,
+        messages: Sequence[Message] = (),
+    ) -> bool:
+        with self._file.writing() as transaction:
+            if to is AttemptState.STARTED:
+                return False  # only a claim starts, because only a claim charges
+            sources = [state for state, following in LIFE.items() if to in following]
+            if not sources:
+                return False
+            is_settled = transaction.changes_one(
+                f"""
+                UPDATE attempts SET state = ?, settled_at = ?, reason = ?, verified_by = coalesce(?, verified_by),
+                    is_retryable = ?, is_charged = CASE WHEN ? THEN 0 ELSE is_charged END,
+                    idempotency_key = CASE state WHEN 'planned' THEN {_NEVER_SENT} ELSE idempotency_key END
+                WHERE id = ? AND state IN ({", ".join("?" * len(sources))})
+                """,  # noqa: S608 - question marks only
+                to,
+                to_ms(at) if to not in LIFE else None,
+                reason,
+                verified_by,
+                int(is_retryable),
+                int(to is AttemptState.REFUSED),
+                attempt_id,
+                *sources,
+            )
+            if is_settled:
+                outbox.owe(transaction, messages, at)
+        return is_settled
+
+    def note_run(self, attempt_id: int, run_id: str) -> None:
+        """Nothing happens when the attempt is not in flight."""
+        with self._file.writing() as transaction:
+            transaction.execute(
+                "UPDATE attempts SET run_id = ? WHERE id = ? AND state IN ('started', 'indeterminate')",
+                run_id,
+                attempt_id,
+            )
+
+    def note_delivery(self, attempt_id: int, delivered: bool | None) -> None:
+        with self._file.writing() as transaction:
+            value = None if delivered is None else int(delivered)
+            transaction.execute("UPDATE attempts SET delivered = ? WHERE id = ?", value, attempt_id)
+
+    def note_proof(self, attempt_id: int, verified_by: str) -> None:
+        with self._file.writing() as transaction:
+            transaction.execute(
+                "UPDATE attempts SET verified_by = ? WHERE id = ? AND state = 'succeeded'", verified_by, attempt_id
+            )
+
+    def note_stop(self, stop: Stop) -> bool:
+        with self._file.writing() as transaction:
+            return transaction.changes_one(
+                "INSERT INTO stops (gateway, session, session_id, started_at, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                stop.gateway,
+                stop.session,
+                stop.session_id,
+                to_ms_or_none(stop.started_at),
+                to_ms(stop.at),
+            )
+
+    def stops(self, gateway: str, session: str) -> Sequence[Stop]:
+        known: Sequence[Stop] = self._file.remembered(
+            ("stops", gateway), lambda transaction: _stops(transaction, gateway)
+        )
+        return [stop for stop in known if stop.session == session]
+
+    def attempts_in_flight(self, gateway: str) -> Sequence[tuple[Incident, Attempt]]:
+        return self._file.remembered(
+            ("attempts_in_flight", gateway), lambda transaction: _in_flight(transaction, gateway)
+        )
+
+    def charges(self, gateway: str, since: datetime, session: str | None = None) -> int:
+        with self._file.reading() as transaction:
+            row = transaction.execute(
+                """
+                SELECT count(*) FROM attempts a JOIN incidents i ON i.id = a.incident
+                WHERE a.is_charged = 1 AND a.forgiven_at IS NULL AND a.started_at >= :since
+                  AND i.gateway = :gateway AND (:session IS NULL OR i.session = :session)
+                """,
+                since=to_ms(since),
+                gateway=gateway,
+                session=session,
+            )
+            return int(row.fetchone()[0])
+
+    def add_note(self, note: HandoffNote) -> None:
+        with self._file.writing() as transaction:
+            transaction.execute(
+                "INSERT INTO notes (incident, path, created_at) VALUES (?, ?, ?) ON CONFLICT (incident, path) DO NOTHING",
+                note.incident,
+                note.path,
+                to_ms(note.created_at),
+            )
+
+    def notes(self, incident_id: str) -> Sequence[HandoffNote]:
+        with self._file.reading() as transaction:
+            rows = transaction.execute("SELECT * FROM notes WHERE incident = ? ORDER BY id", incident_id)
+            return [note_of(row) for row in rows]

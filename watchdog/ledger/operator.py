@@ -6,43 +6,21 @@ trail in the same transaction. Limit: the trail names who the caller says it was
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from watchdog.core.printable import shown_key
+from watchdog.ledger import incidents, outbox
 from watchdog.ledger.rows import from_ms, pause_of, quarantine_of, to_ms, to_ms_or_none
-from watchdog.ledger.sqlite import Transaction
-from watchdog.service.ledger import AuditLine, Pause, Quarantine
+from watchdog.ledger.sqlite import Operations, Transaction
+from watchdog.service.ledger import AuditLine, Message, Outcome, Pause, Quarantine
 
 
 def audit(transaction: Transaction, at: datetime, who: str, what: str, detail: str) -> None:
     transaction.execute("INSERT INTO audit (at, who, what, detail) VALUES (?, ?, ?, ?)", to_ms(at), who, what, detail)
 
 
-def audit_trail(transaction: Transaction, since: datetime | None, limit: int) -> list[AuditLine]:
-    rows = transaction.execute(
-        "SELECT at, who, what, detail FROM audit WHERE at >= ? ORDER BY id DESC LIMIT ?",
-        0 if since is None else to_ms(since),
-        limit,
-    )
-    return [AuditLine(from_ms(row["at"]), row["who"], row["what"], row["detail"]) for row in rows]
-
-
-def quarantine(transaction: Transaction, entry: Quarantine) -> bool:
-    return transaction.changes_one(
-        """
-        INSERT INTO quarantines (gateway, session, session_id, since, reason, incident) VALUES (?, ?, ?, ?, ?, ?)
-        ON CONFLICT (gateway, session) WHERE released_at IS NULL DO NOTHING
-        """,
-        entry.gateway,
-        entry.session,
-        entry.session_id,
-        to_ms(entry.since),
-        entry.reason,
-        entry.incident,
-    )
-
-
-def quarantines(transaction: Transaction, gateway: str | None, session: str | None = None) -> list[Quarantine]:
+def _quarantines(transaction: Transaction, gateway: str | None, session: str | None = None) -> list[Quarantine]:
     rows = transaction.execute(
         """
         SELECT gateway, session, session_id, since, reason, incident FROM quarantines
@@ -56,79 +34,12 @@ def quarantines(transaction: Transaction, gateway: str | None, session: str | No
     return [quarantine_of(row) for row in rows]
 
 
-def release(
-    transaction: Transaction, gateway: str | None, session: str, at: datetime, who: str, why: str
-) -> list[Quarantine]:
-    """Lift and forgive. Charges are forgiven even if nothing was quarantined: the caller asked for a fresh start."""
-    lifted = quarantines(transaction, gateway, session)
-    transaction.execute(
-        """
-        UPDATE quarantines SET released_at = :at, released_by = :who, released_why = :why
-        WHERE released_at IS NULL AND session = :session AND (:gateway IS NULL OR gateway = :gateway)
-        """,
-        gateway=gateway,
-        session=session,
-        at=to_ms(at),
-        who=who,
-        why=why,
-    )
-    transaction.execute(
-        """
-        UPDATE attempts SET forgiven_at = :at
-        WHERE is_charged = 1 AND forgiven_at IS NULL
-          AND incident IN (SELECT id FROM incidents WHERE session = :session
-                           AND (:gateway IS NULL OR gateway = :gateway))
-        """,
-        gateway=gateway,
-        session=session,
-        at=to_ms(at),
-    )
-    audit(transaction, at, who, "release", _with(_scope(gateway, session), why))
-    return lifted
-
-
-def pause(
-    transaction: Transaction,
-    at: datetime,
-    until: datetime | None,
-    gateway: str | None,
-    session: str | None,
-    reason: str,
-    who: str,
-) -> Pause:
-    cursor = transaction.execute(
-        "INSERT INTO pauses (since, until, gateway, session, reason, who) VALUES (?, ?, ?, ?, ?, ?)",
-        to_ms(at),
-        to_ms_or_none(until),
-        gateway,
-        session,
-        reason,
-        who,
-    )
-    audit(transaction, at, who, "pause", _with(_scope(gateway, session), reason))
-    return pause_of(transaction.execute("SELECT * FROM pauses WHERE id = ?", cursor.lastrowid).fetchone())
-
-
-def pauses(transaction: Transaction, at: datetime) -> list[Pause]:
+def _pauses(transaction: Transaction, at: datetime) -> list[Pause]:
     """In force at ``at``. One that begins later than ``at`` is too: only a clock set back makes such, and it holds."""
     rows = transaction.execute(
         "SELECT * FROM pauses WHERE ended_at IS NULL AND (until IS NULL OR until > ?) ORDER BY id", to_ms(at)
     )
     return [pause_of(row) for row in rows]
-
-
-def unpause(
-    transaction: Transaction, at: datetime, gateway: str | None, session: str | None, who: str, why: str = ""
-) -> list[Pause]:
-    ended = [
-        one
-        for one in pauses(transaction, at)
-        if (gateway is None and session is None) or (one.gateway, one.session) == (gateway, session)
-    ]
-    for one in ended:
-        transaction.execute("UPDATE pauses SET ended_at = ?, ended_by = ? WHERE id = ?", to_ms(at), who, one.id)
-        audit(transaction, at, who, "unpause", _with(_scope(one.gateway, one.session), why))
-    return ended
 
 
 def prune(transaction: Transaction, before: datetime) -> int:
@@ -158,3 +69,114 @@ def _scope(gateway: str | None, session: str | None) -> str:
 
 def _with(scope: str, why: str) -> str:
     return f"{scope}: {why}" if why else scope
+
+
+class HoldOperations(Operations):
+    """``service.ledger.HoldLedger``."""
+
+    def quarantine(self, entry: Quarantine, messages: Sequence[Message] = ()) -> bool:
+        with self._file.writing() as transaction:
+            is_new = transaction.changes_one(
+                """
+                INSERT INTO quarantines (gateway, session, session_id, since, reason, incident) VALUES (?, ?, ?, ?, ?, ?)
+                ON CONFLICT (gateway, session) WHERE released_at IS NULL DO NOTHING
+                """,
+                entry.gateway,
+                entry.session,
+                entry.session_id,
+                to_ms(entry.since),
+                entry.reason,
+                entry.incident,
+            )
+            if entry.incident is not None:
+                incidents.close(transaction, entry.incident, Outcome.QUARANTINED, entry.since)
+            if is_new:
+                outbox.owe(transaction, messages, entry.since)
+        return is_new
+
+    def release(self, gateway: str | None, session: str, at: datetime, *, who: str, why: str) -> Sequence[Quarantine]:
+        """Leaves a line in the audit trail. The forgiven charges count for the gateway's budget no longer either."""
+        with self._file.writing() as transaction:
+            lifted = _quarantines(transaction, gateway, session)
+            transaction.execute(
+                """
+                UPDATE quarantines SET released_at = :at, released_by = :who, released_why = :why
+                WHERE released_at IS NULL AND session = :session AND (:gateway IS NULL OR gateway = :gateway)
+                """,
+                gateway=gateway,
+                session=session,
+                at=to_ms(at),
+                who=who,
+                why=why,
+            )
+            transaction.execute(
+                """
+                UPDATE attempts SET forgiven_at = :at
+                WHERE is_charged = 1 AND forgiven_at IS NULL
+                  AND incident IN (SELECT id FROM incidents WHERE session = :session
+                                   AND (:gateway IS NULL OR gateway = :gateway))
+                """,
+                gateway=gateway,
+                session=session,
+                at=to_ms(at),
+            )
+            audit(transaction, at, who, "release", _with(_scope(gateway, session), why))
+            return lifted
+
+    def quarantines(self, gateway: str | None = None) -> Sequence[Quarantine]:
+        return self._file.remembered(("quarantines", gateway), lambda transaction: _quarantines(transaction, gateway))
+
+    def pause(
+        self,
+        *,
+        at: datetime,
+        until: datetime | None,
+        gateway: str | None,
+        session: str | None,
+        reason: str,
+        who: str,
+    ) -> Pause:
+        with self._file.writing() as transaction:
+            cursor = transaction.execute(
+                "INSERT INTO pauses (since, until, gateway, session, reason, who) VALUES (?, ?, ?, ?, ?, ?)",
+                to_ms(at),
+                to_ms_or_none(until),
+                gateway,
+                session,
+                reason,
+                who,
+            )
+            audit(transaction, at, who, "pause", _with(_scope(gateway, session), reason))
+            return pause_of(transaction.execute("SELECT * FROM pauses WHERE id = ?", cursor.lastrowid).fetchone())
+
+    def unpause(
+        self, *, at: datetime, gateway: str | None, session: str | None, who: str, why: str = ""
+    ) -> Sequence[Pause]:
+        with self._file.writing() as transaction:
+            ended = [
+                one
+                for one in _pauses(transaction, at)
+                if (gateway is None and session is None) or (one.gateway, one.session) == (gateway, session)
+            ]
+            for one in ended:
+                transaction.execute("UPDATE pauses SET ended_at = ?, ended_by = ? WHERE id = ?", to_ms(at), who, one.id)
+                audit(transaction, at, who, "unpause", _with(_scope(one.gateway, one.session), why))
+            return ended
+
+    def pauses(self, at: datetime) -> Sequence[Pause]:
+        with self._file.reading() as transaction:
+            return _pauses(transaction, at)
+
+    def audit(self, at: datetime, who: str, what: str, detail: str) -> None:
+        with self._file.writing() as transaction:
+            audit(transaction, at, who, what, detail)
+
+    def audit_trail(self, *, since: datetime | None = None, limit: int = 100) -> Sequence[AuditLine]:
+        """Newest first."""
+        with self._file.reading() as transaction:
+            rows = transaction.execute(
+                "SELECT at, who, what, detail FROM audit WHERE at >= ? ORDER BY id DESC LIMIT ?",
+                0 if since is None else to_ms(since),
+                limit,
+            )
+            return [AuditLine(from_ms(row["at"]), row["who"], row["what"], row["detail"]) for row in rows]

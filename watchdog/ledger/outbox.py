@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from watchdog.ledger.errors import LedgerRefused
 from watchdog.ledger.rows import owed_of, to_ms, to_ms_or_none
-from watchdog.ledger.sqlite import Transaction
+from watchdog.ledger.sqlite import Operations, Transaction
+from watchdog.service.errors import LedgerUnavailable
 from watchdog.service.ledger import Message, OwedMessage
 
 GIVE_UP_AFTER = timedelta(days=1)
@@ -46,89 +48,6 @@ def owe(transaction: Transaction, messages: Sequence[Message], at: datetime) -> 
     )
 
 
-def owed_since(transaction: Transaction, target: str) -> int | None:
-    """Since when (epoch ms) messages are owed to a target; None: never heard of it."""
-    row = transaction.one("SELECT owed_since FROM targets WHERE name = ?", target)
-    return None if row is None else int(row[0])
-
-
-def meet_target(transaction: Transaction, target: str, at: datetime) -> None:
-    transaction.execute(
-        "INSERT INTO targets (name, owed_since) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
-        target,
-        to_ms(at - GIVE_UP_AFTER),
-    )
-
-
-def due(transaction: Transaction, target: str, since_ms: int, at: datetime, limit: int) -> list[OwedMessage]:
-    rows = transaction.execute(
-        f"""
-        SELECT {_OWED_COLUMNS}
-        FROM messages m LEFT JOIN deliveries d ON d.message = m.id AND d.target = ?
-        WHERE m.created_at >= ? AND d.delivered_at IS NULL AND d.given_up_at IS NULL
-          AND (d.next_try_at IS NULL OR d.next_try_at <= ?)
-        ORDER BY m.id LIMIT ?
-        """,  # noqa: S608 - the columns are ours
-        target,
-        since_ms,
-        to_ms(at),
-        limit,
-    )
-    return [owed_of(row) for row in rows]
-
-
-def mark_delivered(transaction: Transaction, message_id: int, target: str, at: datetime) -> None:
-    transaction.execute(
-        """
-        INSERT INTO deliveries (message, target, tries, last_tried_at, delivered_at)
-        SELECT id, ?, 1, ?, ? FROM messages WHERE id = ?
-        ON CONFLICT (message, target) DO UPDATE SET
-            tries = tries + 1, last_tried_at = excluded.last_tried_at, delivered_at = excluded.delivered_at,
-            next_try_at = NULL, given_up_at = NULL
-        WHERE delivered_at IS NULL
-        """,
-        target,
-        to_ms(at),
-        to_ms(at),
-        message_id,
-    )
-
-
-def mark_failed(
-    transaction: Transaction, message_id: int, target: str, at: datetime, error: str, next_try_at: datetime | None
-) -> None:
-    """Never takes back a delivery."""
-    transaction.execute(
-        """
-        INSERT INTO deliveries (message, target, tries, last_tried_at, next_try_at, last_error, given_up_at)
-        SELECT id, ?, 1, ?, ?, ?, ? FROM messages WHERE id = ?
-        ON CONFLICT (message, target) DO UPDATE SET
-            tries = tries + 1, last_tried_at = excluded.last_tried_at, next_try_at = excluded.next_try_at,
-            last_error = excluded.last_error, given_up_at = excluded.given_up_at
-        WHERE delivered_at IS NULL
-        """,
-        target,
-        to_ms(at),
-        to_ms_or_none(next_try_at),
-        error[:LONGEST_ERROR],
-        to_ms(at) if next_try_at is None else None,
-        message_id,
-    )
-
-
-def undelivered(transaction: Transaction, at: datetime) -> list[tuple[str, OwedMessage]]:
-    rows = transaction.execute(
-        f"""
-        SELECT d.target, {_OWED_COLUMNS}
-        FROM deliveries d JOIN messages m ON m.id = d.message
-        WHERE d.delivered_at IS NULL AND (d.given_up_at IS NULL OR d.given_up_at >= ?)
-        ORDER BY m.id, d.target
-        """,  # noqa: S608 - the columns are ours
-        to_ms(at - GIVE_UP_AFTER),
-    )
-    return [(row["target"], owed_of(row)) for row in rows]
-
-
 def prune(transaction: Transaction, before: datetime) -> int:
     """Drop messages of before that nobody waits for. Those of incidents still kept stay: their keys prevent repeats."""
     return transaction.execute(
@@ -143,3 +62,97 @@ def prune(transaction: Transaction, before: datetime) -> int:
         to_ms(before),
         to_ms(before - GIVE_UP_AFTER),
     ).rowcount
+
+
+class OutboxOperations(Operations):
+    """``service.ledger.OutboxLedger``."""
+
+    def owe(self, messages: Sequence[Message], at: datetime) -> int:
+        with self._file.writing() as transaction:
+            return owe(transaction, messages, at)
+
+    def due_messages(self, target: str, at: datetime, limit: int = 20) -> Sequence[OwedMessage]:
+        """A target asked for the first time is written down; on a ledger that cannot be written it gets the last day's."""
+        with self._file.reading() as transaction:
+            row = transaction.one("SELECT owed_since FROM targets WHERE name = ?", target)
+        since = self._meet(target, at) if row is None else int(row[0])
+        with self._file.reading() as transaction:
+            rows = transaction.execute(
+                f"""
+                SELECT {_OWED_COLUMNS}
+                FROM messages m LEFT JOIN deliveries d ON d.message = m.id AND d.target = ?
+                WHERE m.created_at >= ? AND d.delivered_at IS NULL AND d.given_up_at IS NULL
+                  AND (d.next_try_at IS NULL OR d.next_try_at <= ?)
+                ORDER BY m.id LIMIT ?
+                """,  # noqa: S608 - the columns are ours
+                target,
+                since,
+                to_ms(at),
+                limit,
+            )
+            return [owed_of(row) for row in rows]
+
+    def _meet(self, target: str, at: datetime) -> int:
+        """Write down a target asked for the first time; since when (epoch ms) messages are owed to it."""
+        try:
+            with self._file.writing() as transaction:
+                transaction.execute(
+                    "INSERT INTO targets (name, owed_since) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
+                    target,
+                    to_ms(at - GIVE_UP_AFTER),
+                )
+        except (LedgerUnavailable, LedgerRefused):
+            pass  # full, or opened read-only: asked again next time
+        return to_ms(at - GIVE_UP_AFTER)
+
+    def mark_delivered(self, message_id: int, target: str, at: datetime) -> None:
+        with self._file.writing() as transaction:
+            transaction.execute(
+                """
+                INSERT INTO deliveries (message, target, tries, last_tried_at, delivered_at)
+                SELECT id, ?, 1, ?, ? FROM messages WHERE id = ?
+                ON CONFLICT (message, target) DO UPDATE SET
+                    tries = tries + 1, last_tried_at = excluded.last_tried_at, delivered_at = excluded.delivered_at,
+                    next_try_at = NULL, given_up_at = NULL
+                WHERE delivered_at IS NULL
+                """,
+                target,
+                to_ms(at),
+                to_ms(at),
+                message_id,
+            )
+
+    def mark_failed(self, message_id: int, target: str, at: datetime, error: str, next_try_at: datetime | None) -> None:
+        """Never takes back a delivery."""
+        with self._file.writing() as transaction:
+            transaction.execute(
+                """
+                INSERT INTO deliveries (message, target, tries, last_tried_at, next_try_at, last_error, given_up_at)
+                SELECT id, ?, 1, ?, ?, ?, ? FROM messages WHERE id = ?
+                ON CONFLICT (message, target) DO UPDATE SET
+                    tries = tries + 1, last_tried_at = excluded.last_tried_at, next_try_at = excluded.next_try_at,
+                    last_error = excluded.last_error, given_up_at = excluded.given_up_at
+                WHERE delivered_at IS NULL
+                """,
+                target,
+                to_ms(at),
+                to_ms_or_none(next_try_at),
+                error[:LONGEST_ERROR],
+                to_ms(at) if next_try_at is None else None,
+                message_id,
+            )
+
+    def undelivered(self, at: datetime | None = None) -> Sequence[tuple[str, OwedMessage]]:
+        """``at``: from when "the last day" is counted back; the wall clock if not given."""
+        with self._file.reading() as transaction:
+            at = at or self._file.wall_now()
+            rows = transaction.execute(
+                f"""
+                SELECT d.target, {_OWED_COLUMNS}
+                FROM deliveries d JOIN messages m ON m.id = d.message
+                WHERE d.delivered_at IS NULL AND (d.given_up_at IS NULL OR d.given_up_at >= ?)
+                ORDER BY m.id, d.target
+                """,  # noqa: S608 - the columns are ours
+                to_ms(at - GIVE_UP_AFTER),
+            )
+            return [(row["target"], owed_of(row)) for row in rows]

@@ -311,6 +311,13 @@ class LedgerFile:
             return from_ms(db.execute(_SQL_NOW_MS).fetchone()[0])
 
 
+class Operations:
+    """Some operations of a ledger, each one transaction on its file."""
+
+    def __init__(self, file: LedgerFile) -> None:
+        self._file = file
+
+
 def _data_version(db: sqlite3.Connection) -> int:
     """Differs from what it was on this connection if another one has committed meanwhile; our own commits leave it."""
     return int(db.execute("PRAGMA data_version").fetchone()[0])

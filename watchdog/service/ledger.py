@@ -160,27 +160,8 @@ class HandoffNote:
     created_at: datetime
 
 
-class Ledger(Protocol):
-    """The durable record: written before the deed, settled after it. Single writer, synchronous, one file.
-
-    Every method raises ``errors.LedgerError`` leaves and nothing else. Every change that owes somebody a message takes
-    ``messages`` and writes them to the outbox in the same transaction; a ``dedupe_key`` already known is left out.
-    """
-
-    def is_writable(self) -> bool:
-        """Try a real write; heals by itself (reopens) when the cause of an earlier failure is gone."""
-        ...
-
-    @property
-    def problem(self) -> str | None:
-        """Why it cannot be written now, as far as was noticed; None when all is well."""
-        ...
-
-    @property
-    def lost_history_at(self) -> datetime | None:
-        """When the ledger's history was lost (deleted, replaced): budgets, pauses and quarantines are unknown since.
-        Deeds are held until an operator accepts that (``release --lost-history``) or the longest budget has passed."""
-        ...
+class IncidentLedger(Protocol):
+    """Incidents, their attempts, what an attempt was charged, people's stops, handoff notes."""
 
     def settle_start_up(self, at: datetime) -> Sequence[Attempt]:
         """Turn every attempt found ``started`` into ``indeterminate``, every ``planned`` one into ``abandoned``.
@@ -208,6 +189,12 @@ class Ledger(Protocol):
         self, incident_id: str, outcome: Outcome, at: datetime, messages: Sequence[Message] = ()
     ) -> bool:
         """True when this call closed it (compare-and-set), False when it was closed already."""
+        ...
+
+    def history(
+        self, *, since: datetime | None = None, session: str | None = None, gateway: str | None = None
+    ) -> Sequence[Incident]:
+        """Incidents with their attempts, newest first."""
         ...
 
     def plan_attempt(
@@ -275,14 +262,13 @@ class Ledger(Protocol):
         """Charged attempts started at or after ``since``, of one session or of the whole gateway."""
         ...
 
-    def name_gateways(self, places: Mapping[str, str], at: datetime) -> Sequence[tuple[str, str]]:
-        """Remember where every watched name leads (any text that tells places apart). What is kept of a gateway that has
-        been given another name goes on under that one; returns those, as (before, after)."""
-        ...
+    def add_note(self, note: HandoffNote) -> None: ...
 
-    def take_over(self, before: str, after: str, at: datetime) -> None:
-        """``before`` was found to be the gateway called ``after``: all that is kept of it is that one's."""
-        ...
+    def notes(self, incident_id: str) -> Sequence[HandoffNote]: ...
+
+
+class HoldLedger(Protocol):
+    """What operators and endings hold back, and the audit trail of it."""
 
     def quarantine(self, entry: Quarantine, messages: Sequence[Message] = ()) -> bool:
         """Leave the session alone from now on, and close ``entry.incident`` as quarantined in the same transaction: a
@@ -316,6 +302,18 @@ class Ledger(Protocol):
         """Those in force at ``at``."""
         ...
 
+    def audit(self, at: datetime, who: str, what: str, detail: str) -> None:
+        """One line about an operator's deed: pause, release, recover by hand, mode switched."""
+        ...
+
+    def audit_trail(self, *, since: datetime | None = None, limit: int = 100) -> Sequence[AuditLine]:
+        """What operators switched, newest first."""
+        ...
+
+
+class OutboxLedger(Protocol):
+    """Messages owed to people."""
+
     def owe(self, messages: Sequence[Message], at: datetime) -> int:
         """Write messages that belong to no other change; returns how many were new."""
         ...
@@ -334,22 +332,40 @@ class Ledger(Protocol):
         """(target, message) of every delivery that failed and is still owed or was given up within the last day."""
         ...
 
-    def add_note(self, note: HandoffNote) -> None: ...
 
-    def notes(self, incident_id: str) -> Sequence[HandoffNote]: ...
+class NameLedger(Protocol):
+    """Under which name a gateway's past is kept."""
 
-    def history(
-        self, *, since: datetime | None = None, session: str | None = None, gateway: str | None = None
-    ) -> Sequence[Incident]:
-        """Incidents with their attempts, newest first."""
+    def name_gateways(self, places: Mapping[str, str], at: datetime) -> Sequence[tuple[str, str]]:
+        """Remember where every watched name leads (any text that tells places apart). What is kept of a gateway that has
+        been given another name goes on under that one; returns those, as (before, after)."""
         ...
 
-    def audit_trail(self, *, since: datetime | None = None, limit: int = 100) -> Sequence[AuditLine]:
-        """What operators switched, newest first."""
+    def take_over(self, before: str, after: str, at: datetime) -> None:
+        """``before`` was found to be the gateway called ``after``: all that is kept of it is that one's."""
         ...
 
-    def audit(self, at: datetime, who: str, what: str, detail: str) -> None:
-        """One line about an operator's deed: pause, release, recover by hand, mode switched."""
+
+class Ledger(IncidentLedger, HoldLedger, OutboxLedger, NameLedger, Protocol):
+    """The durable record: written before the deed, settled after it. Single writer, synchronous, one file.
+
+    Every method raises ``errors.LedgerError`` leaves and nothing else. Every change that owes somebody a message takes
+    ``messages`` and writes them to the outbox in the same transaction; a ``dedupe_key`` already known is left out.
+    """
+
+    def is_writable(self) -> bool:
+        """Try a real write; heals by itself (reopens) when the cause of an earlier failure is gone."""
+        ...
+
+    @property
+    def problem(self) -> str | None:
+        """Why it cannot be written now, as far as was noticed; None when all is well."""
+        ...
+
+    @property
+    def lost_history_at(self) -> datetime | None:
+        """When the ledger's history was lost (deleted, replaced): budgets, pauses and quarantines are unknown since.
+        Deeds are held until an operator accepts that (``release --lost-history``) or the longest budget has passed."""
         ...
 
     def prune(self, before: datetime) -> int:
