@@ -8,7 +8,7 @@ ledger reaches the caller, and then nothing was done.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from datetime import timedelta
 
 from watchdog.core.blockers import BlockerName
@@ -22,6 +22,7 @@ from watchdog.service.fleet_breaker import FleetBreaker
 from watchdog.service.gateway_trust import Trust
 from watchdog.service.incidents import Incidents
 from watchdog.service.ledger import Ledger, Notes, Stop
+from watchdog.service.ledger_switch import LedgerSwitch
 from watchdog.service.observer import Judged, Observer
 from watchdog.service.outages import Outages, phase_of
 from watchdog.service.pass_log import Reporter
@@ -49,8 +50,8 @@ class Watch:
     poll_every: timedelta = timedelta(seconds=30)
     is_observing: bool = False
     """``run --observe``: judge and tell, never act."""
-    spare_ledger: Ledger | None = None
-    """Kept in memory: watching and telling go on with it while the real one cannot be used, and no deed is done."""
+    spare_ledger: InitVar[Ledger | None] = None
+    """See ``LedgerSwitch.spare``."""
     recorder: PassRecorder | None = None
     """Is told where a pass begins and ends. None: nothing is recorded."""
     full_sweep_every: timedelta = timedelta(minutes=15)
@@ -67,9 +68,8 @@ class Watch:
     last_report: PassReport | None = field(init=False, default=None)
     not_granted: Mapping[Step, str] = field(init=False, default_factory=dict)
     """The steps that some policy may ask for and the gateway does not let us do, and why; as of the last pass."""
-    ledger_problem: str | None = field(init=False, default=None)
-    """Why the real ledger is out of use, or None."""
-    _real_ledger: Ledger = field(init=False)
+    ledgers: LedgerSwitch = field(init=False)
+    """The ledger it was given and the spare one; ``ledger`` and that of every part is the one in force."""
     _swept_at: Moment | None = field(init=False, default=None)
     """When the list was last read whole, on this connection and without a gap since."""
     _sickness: tuple[str, Moment] | None = field(init=False, default=None)
@@ -79,8 +79,9 @@ class Watch:
     _may_want_more: bool = field(init=False, default=False)
     """Nobody has said yet what is not granted of what the present policies may ask for."""
 
-    def __post_init__(self) -> None:
-        self._real_ledger = self.ledger
+    def __post_init__(self, spare_ledger: Ledger | None) -> None:
+        self.ledgers = LedgerSwitch(self.ledger, spare_ledger)
+        self.ledger = self.ledgers.in_force
         self.pace = pace(self.poll_every, self.book, ())
         self.trust = Trust(stall_after=_stall_after(self.pace))
         self.observer = Observer(self.gateway, self.book, self.trust)
@@ -89,6 +90,11 @@ class Watch:
         self.outages = Outages(self.gateway.name, self.ledger, self.log)
         self.fleet = FleetBreaker(self.gateway.name, self.ledger, self.log)
         self.reporter = Reporter(self.gateway.name, self.ledger, self.clock, self.log, self.meter)
+
+    @property
+    def ledger_problem(self) -> str | None:
+        """Why the real ledger is out of use, or None."""
+        return self.ledgers.problem
 
     def take_book(self, book: PolicyBook) -> None:
         """Use other policies from the next pass on; what was observed so far stays."""
@@ -100,22 +106,13 @@ class Watch:
 
     async def pass_once(self) -> PassReport:
         """One whole pass. Raises ``errors.LedgerError`` only, and only where there is no spare ledger."""
-        if self.spare_ledger is None:
-            return await self._pass()
-        if self.ledger_problem is not None and self._real_ledger.is_writable():
-            self._use(self._real_ledger, None)
+        self.ledgers.come_back()
         try:
             return await self._pass()
         except errors.LedgerError as problem:
-            if self.ledger_problem is not None:
+            if not self.ledgers.fall_back(str(problem)):
                 raise
-            self._use(self.spare_ledger, str(problem))
             return await self._pass()
-
-    def _use(self, ledger: Ledger, problem: str | None) -> None:
-        self.ledger = self.incidents.ledger = self.executor.ledger = ledger
-        self.outages.ledger = self.fleet.ledger = self.reporter.ledger = ledger
-        self.ledger_problem = problem
 
     async def _pass(self) -> PassReport:
         now = self.clock.now()

@@ -157,7 +157,7 @@ async def test_a_pause(place: Place) -> None:
 
 async def test_a_ledger_that_is_out(place: Place) -> None:
     place.restarts.configure(loaded(place.section))
-    place.watch.ledger_problem = "The disk is full."
+    place.watch.ledgers.problem = "The disk is full."
     await place.outage()
     assert place.marks == 0
 

@@ -28,14 +28,14 @@ def recorded(watch: Watch, folder: Path, recorder: Recorder | None = None) -> Wa
     return Watch(
         recorded_gateway,
         watch.book,
-        watch.ledger,
+        watch.ledgers.real,
         watch.notes,
         watch.clock,
         recorded_log,
         watch.meter,
         watch.poll_every,
         watch.is_observing,
-        watch.spare_ledger,
+        watch.ledgers.spare,
         made,
     )
 

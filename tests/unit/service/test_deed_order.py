@@ -21,6 +21,7 @@ from watchdog.core.recovery import AttemptState
 from watchdog.service import errors
 from watchdog.service.events import Event
 from watchdog.service.ledger import Ledger, MessageKind, Notes, Outcome
+from watchdog.service.ledger_switch import LedgerSwitch
 from watchdog.service.ports import Gateway, Receipt
 from watchdog.service.watch import Watch
 
@@ -83,8 +84,7 @@ def _fused(world: World, burns_after: int | None = None) -> Fuse:
     fuse, watch = Fuse(burns_after), world.watch
     ledger = cast(Ledger, Fused(world.ledger, fuse, LEDGER_WRITES))
     gateway = cast(Gateway, Fused(world.gateway, fuse, DEED))
-    watch._real_ledger = ledger
-    watch._use(ledger, None)
+    watch.ledgers.real = ledger
     watch.gateway = watch.incidents.gateway = watch.executor.gateway = watch.observer._gateway = gateway
     watch.executor.notes = cast(Notes, Fused(world.notes, fuse, frozenset({"save"})))
     return fuse
@@ -249,7 +249,7 @@ async def test_without_the_ledger_nothing_is_sent(method: str) -> None:
     watch = world.watch
     broken_ledger = Fused(world.ledger, Fuse(), frozenset())
     setattr(broken_ledger, method, broken)
-    watch._use(cast(Ledger, broken_ledger), None)
+    watch.ledgers.real = cast(Ledger, broken_ledger)
     if method == "is_writable":
         await world.look()
         assert world.held() == ["ledger_unavailable"]
@@ -292,7 +292,7 @@ def _problem_of(watch: Watch) -> str | None:
 
 async def test_while_the_ledger_is_out_watching_goes_on_and_nothing_is_done() -> None:
     world = _world()
-    world.watch.spare_ledger = World().ledger
+    world.watch.ledgers.spare = World().ledger
     await world.live(minutes=10)
 
     def broken(*_args: object, **_named: object) -> bool:
@@ -303,14 +303,13 @@ async def test_while_the_ledger_is_out_watching_goes_on_and_nothing_is_done() ->
         setattr(sick, method, broken)
     sick.is_writable = lambda: False  # type: ignore[attr-defined]
     watch = world.watch
-    watch._real_ledger = cast(Ledger, sick)
-    watch._use(watch._real_ledger, None)
+    watch.ledgers.real = cast(Ledger, sick)
     await world.live(minutes=20)
     assert world.verdict_of(KEY) == "stuck"
     assert world.steps == []
     assert _problem_of(watch) == "the disk is full"
     assert "ledger_unavailable" in world.held()
-    watch._real_ledger = world.ledger
+    watch.ledgers.real = world.ledger
     await world.live(minutes=2)
     assert _problem_of(watch) is None
     assert world.steps == [Step.RESUME]
@@ -321,9 +320,22 @@ async def test_every_part_of_a_watch_follows_it_to_the_other_ledger_and_back() -
     watch, spare = _world().watch, World().ledger
     parts = [name for name in watch.__slots__ if hasattr(getattr(watch, name, None), "ledger")]
     assert {"executor", "fleet", "incidents", "outages", "reporter"} <= set(parts)
-    for ledger in (spare, watch._real_ledger):
-        watch._use(ledger, None)
-        assert {name: getattr(watch, name).ledger is ledger for name in parts} == dict.fromkeys(parts, True)
+    assert {name: getattr(watch, name).ledger is watch.ledger for name in parts} == dict.fromkeys(parts, True)
+    watch.ledgers.spare = spare
+    assert watch.ledgers.fall_back("the disk is full")
+    assert not watch.ledgers.fall_back("the disk is full")
+    watch.ledger.audit(START.wall, "somebody", "in the spare", "")
+    watch.ledgers.come_back()
+    watch.ledger.audit(START.wall, "somebody", "in the real", "")
+    assert [line.what for line in spare.audit_trail()] == ["in the spare"]
+    assert [line.what for line in watch.ledgers.real.audit_trail()] == ["in the real"]
+
+
+def test_every_operation_reaches_the_ledger_in_force() -> None:
+    in_force = LedgerSwitch(World().ledger).in_force
+    operations = {name for group in Ledger.__mro__ for name in vars(group) if name[0] != "_"}
+    assert "open_incident" in operations
+    assert not {name for name in operations if name in dir(type(in_force))}
 
 
 # ---------------------------------------------------------------- defects are loud

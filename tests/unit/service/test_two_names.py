@@ -34,7 +34,7 @@ def two_watches(*ladder: Step) -> tuple[World, Watch]:
     world.gateway.effect = world.gateway.nothing
     other = world.new_watch()
     other.gateway = OtherName(world)
-    other.__post_init__()
+    other.__post_init__(None)
     return world, other
 
 
