@@ -652,7 +652,9 @@ class ScriptedGateway(GatewayClient):
         )
         self._world = world
 
-    async def _open(self, scopes: tuple[str, ...], *, device: DeviceIdentity | None = None) -> Link:
+    async def _open(
+        self, scopes: tuple[str, ...], *, endpoint: Endpoint | None = None, device: DeviceIdentity | None = None
+    ) -> Link:
         world = self._world
         if world.phase == "hung":
             world.advance(10.0)

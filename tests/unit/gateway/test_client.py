@@ -17,7 +17,8 @@ from watchdog.core.model import (
     Session,
 )
 from watchdog.core.policy import Step
-from watchdog.gateway.client import SIGN_IN_SETTLES, GatewayClient
+from watchdog.gateway.client import GatewayClient
+from watchdog.gateway.recovery.deeds import SIGN_IN_SETTLES
 from watchdog.gateway.recovery.scopes import CHECK_AGAIN
 from watchdog.gateway.recovery.send import TELLING_PAUSE, TELLING_TRIES
 from watchdog.gateway.sessions.pages import PAGE_SIZE
@@ -807,8 +808,7 @@ async def test_numbers_that_nobody_can_reckon_with_are_no_times_and_no_counts(
         look = await scene.client.look(found, Wants(preflight=True))
         assert not look.is_waiting_unread, "it was looked at: only the count is not known"
         assert look.preflight is None
-        assert scene.client._facts is not None
-        assert scene.client._facts.booted_at is None
+        assert (await scene.client.connect()).booted_at is None
 
 
 @pytest.mark.parametrize("problem", [OverflowError("int too large"), ValueError("no year 9999"), RecursionError()])

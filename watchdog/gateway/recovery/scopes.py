@@ -31,7 +31,7 @@ class Grants:
         clock: Clock,
     ) -> None:
         self._gateway = gateway
-        self._steps = steps
+        self.steps = steps
         self._open_link = open_link
         self._clock = clock
         self._version: Version | None = None
@@ -42,7 +42,7 @@ class Grants:
 
     def want(self, steps: frozenset[Step]) -> None:
         """Deeds may be these from now on; ``check_again`` asks for their scopes."""
-        self._steps, self._is_due = steps, True
+        self.steps, self._is_due = steps, True
 
     async def check(self, version: Version | None, *, is_first: bool = True) -> None:
         """Ask for all scopes that the steps need on this version, then without admin. Never raises ``GatewayError``.
@@ -53,9 +53,9 @@ class Grants:
         before = self._problems
         self._version, self._problems, self._is_due = version, {}, False
         self._unanswered_since = self._unapproved_since = None
-        if not self._steps:
+        if not self.steps:
             return
-        wanted = scopes_for(self._steps, version)
+        wanted = scopes_for(self.steps, version)
         less = tuple(scope for scope in wanted if scope != ADMIN)
         for scopes in dict.fromkeys((wanted, less)):
             try:
@@ -99,7 +99,7 @@ class Grants:
 
     def has_admin(self) -> bool:
         """The steps need admin here, and it is granted."""
-        return not self._is_due and ADMIN in scopes_for(self._steps, self._version) and ADMIN not in self._problems
+        return not self._is_due and ADMIN in scopes_for(self.steps, self._version) and ADMIN not in self._problems
 
     def missing_for(self, step: Step) -> str | None:
         """The sentence to say when what ``step`` needs is not granted, or None."""
