@@ -272,8 +272,9 @@ class GatewayClient:
     # ---------------------------------------------------------------- doing
 
     def step_problem(self, step: Step, session: Session) -> str | None:
-        methods = self._connected.facts.methods if self._connected is not None else frozenset[str]()
-        return step_problem_of(methods, step, session)
+        if self._connected is None:
+            return "There is no connection to the gateway."
+        return step_problem_of(self._connected.facts.methods, step, session)
 
     def may_act_as_admin(self) -> bool:
         return self._sign_in.grants.has_admin()
@@ -282,11 +283,12 @@ class GatewayClient:
         self, step: Step, session: Session, *, route: ReplyAddress | None = None, is_as_owner: bool = False
     ) -> None:
         await self._deeds.forget_prepared()
+        version = self._required().version
         if route is not None:
             problem = await channel_problem(route, self._ask)
             if problem is not None:
                 raise errors.ChannelDown(f"{self._name}: {problem}")
-        await self._deeds.prepare(step, session, self._version, route=route, is_as_owner=is_as_owner)
+        await self._deeds.prepare(step, session, version, route=route, is_as_owner=is_as_owner)
 
     async def perform(self, deed: Deed) -> Receipt:
         if not self._deeds.is_prepared_for(deed):
