@@ -14,11 +14,11 @@ from typing import Any, cast
 import msgspec
 
 from watchdog.config import Config, build_policy_book
-from watchdog.core.evidence import Case, Truth
+from watchdog.core.evidence import Case
 from watchdog.core.model import GatewayFacts, Look, Moment, Session, Snapshot
 from watchdog.core.policy import Policy
-from watchdog.core.tracking import note_owner, observe
-from watchdog.core.verdict import gather_owner, judge
+from watchdog.core.tracking import observe
+from watchdog.core.verdict import assess
 from watchdog.gateway.capabilities import capabilities_of
 from watchdog.gateway.sessions.pages import read_page
 from watchdog.service.gateway_trust import Trust
@@ -72,12 +72,7 @@ def _timed(stage: str, rows: int, work: Callable[[], object]) -> Judged:
 def _judge_all(sessions: list[Session], facts: GatewayFacts) -> None:
     thresholds, now = Policy("bench").thresholds, _moment(2)
     for session in sessions:
-        track = observe(None, session, None, now)
-        evidence, owner = gather_owner(Case(now, facts, session, track))
-        track = note_owner(
-            track, owner_gone=owner is Truth.FALSE, owner_alive=owner is Truth.TRUE, gateway_idle=False, now=now
-        )
-        judge(Case(now, facts, session, track), thresholds, evidence)
+        assess(Case(now, facts, session, observe(None, session, None, now)), thresholds)
 
 
 def _copy(row: dict[str, Any], number: int) -> dict[str, Any]:

@@ -37,7 +37,6 @@ class Track:
 
     identity: RunIdentity
     first_seen: Moment
-    last_seen: Moment
     unchanged_since: Moment
     """Since when neither identity nor any sign of progress changed."""
     total_tokens: int | None = None
@@ -67,7 +66,8 @@ class Track:
     last_interaction_at: datetime | None = None
     knocks: int = 0
     """How often a person's message moved ``lastInteractionAt`` since the owner was gone, without a run coming of it."""
-    polls: int = 1
+    believes_row: bool = False
+    """Its first spans are those of the row's own times."""
 
     def unattended_for(self, now: Moment) -> timedelta | None:
         """How long the run has had neither progress nor an owner, as seen by us; None while an owner may exist."""
@@ -81,24 +81,54 @@ class Track:
 
 
 def observe(
-    track: Track | None, session: Session, tail_fingerprint: str | None, now: Moment, *, boot: str | None = None
+    track: Track | None,
+    session: Session,
+    tail_fingerprint: str | None,
+    now: Moment,
+    *,
+    boot: str | None = None,
+    is_alone: bool | None = None,
+    believes_row: bool = False,
 ) -> Track:
-    """The track after one more good observation. ``boot`` names the gateway's present life.
+    """The track after one more good observation; ``verdict.assess`` adds what it says of the owner.
 
     ``tail_fingerprint`` is None when the transcript was not looked at; a missing value is never a change, a value that
-    differs from a known one always is, and so is a row's first value where it had none.
+    differs from a known one always is, and so is a row's first value where it had none. ``boot`` names the gateway's present
+    life. ``is_alone``: no other run can be going; None: this look cannot tell. ``believes_row``: take the row's own times as
+    ages, for who looks once and never acts.
     """
+    track = _seen(track, session, tail_fingerprint, now, boot, believes_row=believes_row)
+    if is_alone is None:
+        return track
+    if not is_alone:
+        return replace(track, alone_since=None)
+    # One pass says little: in the moment a lane becomes free, the row of who waited for it still tells of the run before.
+    since = track.alone_since or now
+    is_free = now.since(since) >= START_LAG  # guard: a lane is free once it was for as long as a start takes
+    return replace(track, alone_since=since, lanes_free_at=now if is_free or believes_row else track.lanes_free_at)
+
+
+def _seen(
+    track: Track | None,
+    session: Session,
+    tail_fingerprint: str | None,
+    now: Moment,
+    boot: str | None,
+    *,
+    believes_row: bool,
+) -> Track:
     identity = RunIdentity.of(session)
     if (
         track is None
         # guard: another run is another run
         or track.identity != identity
     ):
+        said = [at for at in (session.started_at, session.updated_at) if at is not None] if believes_row else []
         return Track(
             identity=identity,
-            first_seen=now,
-            last_seen=now,
-            unchanged_since=now,
+            first_seen=_moment_of(session.started_at or max(said), now) if said else now,
+            unchanged_since=_moment_of(max(said), now) if said else now,
+            believes_row=believes_row,
             total_tokens=session.total_tokens,
             last_run_id=session.last_run_id,
             tail_fingerprint=tail_fingerprint,
@@ -124,7 +154,6 @@ def observe(
     knocked = track.owner_gone_since is not None and _differs(session.last_interaction_at, track.last_interaction_at)
     return replace(
         track,
-        last_seen=now,
         unchanged_since=now if moved else track.unchanged_since,
         total_tokens=_known(session.total_tokens, track.total_tokens),
         last_run_id=_known(session.last_run_id, track.last_run_id),
@@ -138,8 +167,12 @@ def observe(
         stopped_at=now if was_stopped else track.stopped_at,  # guard: stop: the flag that turns is a person's
         last_interaction_at=_known(session.last_interaction_at, track.last_interaction_at),
         knocks=track.knocks + 1 if knocked else track.knocks,
-        polls=track.polls + 1,
     )
+
+
+def _moment_of(said: datetime, now: Moment) -> Moment:
+    """A row's own time as ours; never later than now."""
+    return now.plus(-max(now.wall - said, timedelta(0)))
 
 
 _Value = TypeVar("_Value")
@@ -167,19 +200,9 @@ def note_owner(track: Track, *, owner_gone: bool, owner_alive: bool, gateway_idl
         return track
     return replace(
         track,
-        owner_gone_since=track.owner_gone_since or now,
+        owner_gone_since=track.owner_gone_since or (track.unchanged_since if track.believes_row else now),
         owner_gone_polls=track.owner_gone_polls + 1,
     )
-
-
-def note_alone(track: Track, *, is_alone: bool, now: Moment) -> Track:
-    """The track after a pass that saw whether any other run could be going. One pass says little: in the moment a lane
-    becomes free, the row of who waited for it still tells of the run before."""
-    if not is_alone:
-        return replace(track, alone_since=None)
-    since = track.alone_since or now
-    is_free = now.since(since) >= START_LAG  # guard: a lane is free once it was for as long as a start takes
-    return replace(track, alone_since=since, lanes_free_at=now if is_free else track.lanes_free_at)
 
 
 def forget_spans(track: Track, now: Moment) -> Track:
@@ -194,5 +217,4 @@ def forget_spans(track: Track, now: Moment) -> Track:
         touched_at=None,
         alone_since=None,
         lanes_free_at=None,
-        polls=1,
     )

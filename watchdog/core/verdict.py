@@ -7,7 +7,7 @@ session stuck on the absence of information.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
@@ -16,6 +16,7 @@ from watchdog.core.innocence import innocence_signals
 from watchdog.core.model import Moment, Status, TailKind
 from watchdog.core.owner_signals import owner_signals
 from watchdog.core.policy import Thresholds
+from watchdog.core.tracking import note_owner
 
 
 class Verdict(StrEnum):
@@ -47,10 +48,19 @@ def gather(case: Case) -> tuple[Evidence, ...]:
     return *owner_signals(case), *innocence_signals(case)
 
 
-def gather_owner(case: Case) -> tuple[tuple[Evidence, ...], Truth]:
-    """Evidence and owner of a case; the caller notes the owner in the track before it asks for the verdict."""
+def assess(case: Case, thresholds: Thresholds) -> tuple[Case, Judgement]:
+    """The verdict on a session that was just observed, and its case with this pass's owner noted in the track."""
     evidence = gather(case)
-    return evidence, owner_of(evidence)
+    owner, preflight = owner_of(evidence), case.look.preflight
+    track = note_owner(
+        case.track,
+        owner_gone=owner is Truth.FALSE,
+        owner_alive=owner is Truth.TRUE,
+        gateway_idle=preflight is not None and preflight.total_active == 0,
+        now=case.now,
+    )
+    case = replace(case, track=track)
+    return case, judge(case, thresholds, evidence)
 
 
 def has_ended_in_row(case: Case) -> bool:
@@ -61,8 +71,8 @@ def has_ended_in_row(case: Case) -> bool:
     return may_be_left and (tail is None or tail.kind is TailKind.ANSWERED)
 
 
-def judge(case: Case, thresholds: Thresholds, evidence: tuple[Evidence, ...] | None = None) -> Judgement:
-    """Judge one session. ``case.track`` must already hold this pass's owner (``tracking.note_owner``)."""
+def judge(case: Case, thresholds: Thresholds, evidence: tuple[Evidence, ...]) -> Judgement:
+    """What ``evidence`` means for a session whose track holds the owners of every pass, this one's too (``assess``)."""
     status = case.session.status
     if status is Status.QUEUED:  # guard: queued is waiting
         return Judgement(Verdict.WAITING, "Queued", "Its run waits for a free lane behind other runs.")
@@ -75,8 +85,6 @@ def judge(case: Case, thresholds: Thresholds, evidence: tuple[Evidence, ...] | N
             Verdict.HEALTHY, "EndedInRow", "Its row says running, and when the run ended; it was answered."
         )
 
-    if evidence is None:
-        evidence = gather(case)
     owner = owner_of(evidence)
     quiet = case.track.quiet_for(case.now)
     ran_for = case.now.since(case.track.first_seen)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from watchdog.core.evidence import Case, Truth
+from watchdog.core.evidence import Case
 from watchdog.core.model import (
     FlagWorth,
     GatewayFacts,
@@ -27,8 +27,8 @@ from watchdog.core.model import (
 )
 from watchdog.core.owner_signals import is_older_than_boot
 from watchdog.core.policy import Policy, PolicyBook, Step
-from watchdog.core.tracking import RunIdentity, Track, forget_spans, note_alone, note_owner, observe
-from watchdog.core.verdict import Judgement, Verdict, gather_owner, judge
+from watchdog.core.tracking import RunIdentity, Track, forget_spans, observe
+from watchdog.core.verdict import Judgement, Verdict, assess, judge
 from watchdog.service.gateway_trust import Trust
 from watchdog.service.ports import Gateway, Wants
 
@@ -155,22 +155,19 @@ class Observer:
         is_alone: bool | None = None,
     ) -> Judged:
         fingerprint = look.tail.fingerprint if look.tail is not None else None
-        before = self.tracks.get(row.key)
-        track = observe(before, row, fingerprint, now, boot=_boot_of(facts))
-        if is_alone is not None:
-            track = note_alone(track, is_alone=is_alone, now=now)
-        if is_alone and self._believes_rows:  # who looks once can wait for nothing, and never acts on it
-            track = replace(track, lanes_free_at=now)
-        if (
-            self._believes_rows  # guard: own ages only
-            and (before is None or before.identity != track.identity)
-        ):
-            track = _backdated(track, row, now)
         case = Case(
             now=now,
             facts=facts,
             session=row,
-            track=track,
+            track=observe(
+                self.tracks.get(row.key),
+                row,
+                fingerprint,
+                now,
+                boot=_boot_of(facts),
+                is_alone=is_alone,
+                believes_row=self._believes_rows,  # guard: own ages only
+            ),
             look=look,
             relatives=relatives,
             aliases=aliases,
@@ -180,19 +177,9 @@ class Observer:
             cut_at=self._trust.cut_at,
             gateway_clock_stepped=self._trust.clock_stepped,
         )
-        evidence, owner = gather_owner(case)
-        track = note_owner(
-            track,
-            owner_gone=owner is Truth.FALSE,
-            owner_alive=owner is Truth.TRUE,
-            gateway_idle=_is_idle(look.preflight),
-            now=now,
-        )
-        if self._believes_rows and track.owner_gone_since == now:
-            track = replace(track, owner_gone_since=min(track.unchanged_since, now))
-        self.tracks[row.key] = track
-        case = replace(case, track=track)
-        return Judged(row, case, judge(case, policy.thresholds, evidence), policy)
+        case, judgement = assess(case, policy.thresholds)
+        self.tracks[row.key] = case.track
+        return Judged(row, case, judgement, policy)
 
     async def _preflight(self, running: list[Session], facts: GatewayFacts) -> Preflight | None:
         """Once a pass, and only when some running row has no proof of life in itself."""
@@ -254,22 +241,9 @@ def look_wants(facts: GatewayFacts) -> Wants:
     )
 
 
-def _backdated(track: Track, row: Session, now: Moment) -> Track:
-    said = [at for at in (row.started_at, row.updated_at) if at is not None]
-    if not said:
-        return track
-    quiet = max(now.wall - max(said), timedelta(0))
-    ran = max(now.wall - (row.started_at or max(said)), timedelta(0))
-    return replace(track, unchanged_since=now.plus(-quiet), first_seen=now.plus(-ran))
-
-
 def _children_first(row: Session) -> bool:
     """Sorts before its parent whoever a parent may be waiting for."""
     return row.kind not in (SessionKind.SUBAGENT, SessionKind.ACP)
-
-
-def _is_idle(preflight: Preflight | None) -> bool:
-    return preflight is not None and preflight.total_active == 0
 
 
 def _relations(snapshot: Snapshot) -> tuple[dict[str, list[Session]], dict[str, list[Session]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutations import ALWAYS, DROP, NEVER, value
+from tests.mutants.mutations import ALWAYS, DROP, NEVER, swap, value
 
 from .kinds import EVIDENCE, TRACKING, VERDICT, Guard
 
@@ -38,5 +38,10 @@ GUARDS: tuple[Guard, ...] = (
     Guard("tokens are progress", "long silent tool", DROP, ("85532",), TRACKING),
     Guard("a growing transcript is progress", "long silent tool", DROP, ("87397", "last-moment"), TRACKING),
     Guard("another run is another run", "slow provider", DROP, ("measured-provider-retries",), TRACKING),
-    Guard("own ages only", "start-up and restart recovery", DROP, ("59878-remote-no-restart", "144574-sleep")),
+    Guard(
+        "own ages only",
+        "start-up and restart recovery",
+        swap("self._believes_rows", "True"),
+        ("59878-remote-no-restart", "144574-sleep"),
+    ),
 )

@@ -6,11 +6,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from watchdog.core.evidence import Case, Truth
+from watchdog.core.evidence import Case
 from watchdog.core.model import GatewayFacts, Look, Moment, Preflight, Session, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Thresholds
-from watchdog.core.tracking import Track, note_owner, observe
-from watchdog.core.verdict import Judgement, gather_owner, judge
+from watchdog.core.tracking import Track, observe
+from watchdog.core.verdict import Judgement, assess
 from watchdog.gateway.capabilities import capabilities_of
 
 T0 = Moment(50_000.0, datetime(2026, 11, 20, 12, 0, tzinfo=UTC))
@@ -97,15 +97,4 @@ def passed(case_: Case, thresholds: Thresholds = THRESHOLDS) -> tuple[Case, Judg
     """One pass over the case as the service does it: observe, weigh the owner, note it, judge."""
     tail_ = case_.look.tail
     track = observe(case_.track, case_.session, tail_.fingerprint if tail_ is not None else None, case_.now)
-    seen = replace(case_, track=track)
-    evidence, owner = gather_owner(seen)
-    idle = case_.look.preflight is not None and case_.look.preflight.total_active == 0
-    track = note_owner(
-        track,
-        owner_gone=owner is Truth.FALSE,
-        owner_alive=owner is Truth.TRUE,
-        gateway_idle=idle,
-        now=case_.now,
-    )
-    seen = replace(seen, track=track)
-    return seen, judge(seen, thresholds, evidence)
+    return assess(replace(case_, track=track), thresholds)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchdog.core.model import Moment, Session, Status
-from watchdog.core.tracking import RunIdentity, Track, forget_spans, note_alone, note_owner, observe
+from watchdog.core.tracking import RunIdentity, Track, forget_spans, note_owner, observe
 
 from .support import T0, at, fresh_track, orphan, running
 
@@ -19,19 +19,17 @@ from .support import T0, at, fresh_track, orphan, running
 def test_a_first_sight_knows_no_age() -> None:
     """A daemon that has just started knows nothing yet, however old the row says it is."""
     track = observe(None, orphan(total_tokens=7), "tail-1", T0)
-    assert (track.first_seen, track.last_seen, track.unchanged_since) == (T0, T0, T0)
+    assert (track.first_seen, track.unchanged_since) == (T0, T0)
     assert track.quiet_for(T0) == timedelta(0)
     assert track.unattended_for(T0) is None
-    assert (track.polls, track.owner_gone_polls) == (1, 0)
+    assert track.owner_gone_polls == 0
     assert (track.total_tokens, track.tail_fingerprint) == (7, "tail-1")
 
 
 def test_an_unchanged_run_grows_old() -> None:
     track = observe(fresh_track(running()), running(), None, at(90))
     assert track.first_seen == track.unchanged_since == T0
-    assert track.last_seen == at(90)
     assert track.quiet_for(at(100)) == timedelta(seconds=100)
-    assert track.polls == 2
 
 
 IDENTITY_CHANGES: list[dict[str, Any]] = [
@@ -177,7 +175,7 @@ def test_forgetting_spans_keeps_who_it_was() -> None:
     assert (forgotten.total_tokens, forgotten.tail_fingerprint) == (5, "tail-1")
     assert forgotten.quiet_for(at(40_000)) == timedelta(0)
     assert forgotten.unattended_for(at(40_000)) is None
-    assert (forgotten.owner_gone_polls, forgotten.polls, forgotten.touched_at) == (0, 1, None)
+    assert (forgotten.owner_gone_polls, forgotten.touched_at) == (0, None)
 
 
 @given(
@@ -198,7 +196,7 @@ def test_no_span_is_longer_than_we_have_watched(rows: list[Session], gap: float)
     now = T0
     for row in rows:
         track = _noted(observe(track, row, None, now), now, gone=True)
-        assert T0 <= track.first_seen <= track.unchanged_since <= track.last_seen == now
+        assert T0 <= track.first_seen <= track.unchanged_since <= now
         assert track.owner_gone_since is not None
         assert track.first_seen <= track.owner_gone_since <= now
         assert track.identity == RunIdentity.of(row)
@@ -217,11 +215,28 @@ def test_spans_come_from_the_monotonic_clock() -> None:
 
 
 def test_alone_for_a_moment_is_not_yet_a_free_lane() -> None:
-    track = note_alone(fresh_track(running()), is_alone=True, now=at(0))
+    def seen(track: Track | None, seconds: float, *, is_alone: bool) -> Track:
+        return observe(track, running(), None, at(seconds), is_alone=is_alone)
+
+    track = seen(None, 0, is_alone=True)
     assert track.lanes_free_at is None
-    assert note_alone(track, is_alone=True, now=at(9.9)).lanes_free_at is None
-    free = note_alone(track, is_alone=True, now=at(10))
+    assert seen(track, 9.9, is_alone=True).lanes_free_at is None
+    free = seen(track, 10, is_alone=True)
     assert free.lanes_free_at == at(10)
-    busy = note_alone(free, is_alone=False, now=at(40))
+    busy = seen(free, 40, is_alone=False)
     assert (busy.alone_since, busy.lanes_free_at) == (None, at(10))
-    assert note_alone(busy, is_alone=True, now=at(70)).lanes_free_at == at(10), "counted anew"
+    assert seen(busy, 70, is_alone=True).lanes_free_at == at(10), "counted anew"
+
+
+def test_who_looks_once_believes_the_row() -> None:
+    """``check`` can wait for nothing, and never acts: the row's own times are ages, and a lane is free as it looks."""
+    row = replace(orphan(), started_at=at(-600).wall, updated_at=at(-60).wall)
+    track = observe(None, row, None, T0, is_alone=True, believes_row=True)
+    assert (track.first_seen.since(T0), track.unchanged_since.since(T0)) == (
+        timedelta(minutes=-10),
+        timedelta(minutes=-1),
+    )
+    assert track.lanes_free_at == T0
+    assert note_owner(track, owner_gone=True, owner_alive=False, gateway_idle=False, now=T0).owner_gone_since == at(-60)
+    ahead = replace(row, started_at=at(60).wall, updated_at=at(70).wall)
+    assert observe(None, ahead, None, T0, believes_row=True).unchanged_since == T0, "never later than now"

@@ -13,7 +13,7 @@ from watchdog.core.model import GatewayPhase, Look, Moment, Session, SessionKind
 from watchdog.core.policy import Policy, PolicyBook, Step
 from watchdog.core.recovery import AttemptState
 from watchdog.core.tracking import RunIdentity
-from watchdog.core.verdict import Judgement, Verdict, gather_owner, judge
+from watchdog.core.verdict import Judgement, Verdict, gather, judge
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.ledger import Incident, Message, MessageKind, Outcome, Quarantine
 from watchdog.service.observer import Judged
@@ -47,14 +47,13 @@ def row(key: str, **changes: object) -> Session:
 
 def seen(session: Session, quiet: timedelta, *, idle: bool = True, now: Moment = NOW) -> Judged:
     """A session whose run has shown nothing for ``quiet``; ``idle``: the gateway proves that nothing works on it."""
-    track = replace(fresh_track(session, now.plus(-quiet)), last_seen=now)
+    track = fresh_track(session, now.plus(-quiet))
     if idle:
         track = replace(track, owner_gone_since=track.unchanged_since, owner_gone_polls=9)
     version = "2026.9.6" if idle or session.has_active_run else "2026.5.18"
     look = Look(tail=tail(), preflight=preflight(0)) if idle else Look()
     case = Case(now, facts(version), session, track, look)
-    evidence, _ = gather_owner(case)
-    return Judged(session, case, judge(case, BOOK.default.thresholds, evidence), BOOK.default)
+    return Judged(session, case, judge(case, BOOK.default.thresholds, gather(case)), BOOK.default)
 
 
 def at_rest(key: str) -> Judged:
