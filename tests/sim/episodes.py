@@ -316,7 +316,13 @@ class Episode:
         watch = Watch(client, self.book, ledger, KeptNotes(life, self._notes), clock, log, NullMeter())
         self._watch = watch
         runner = SkippingRunner(
-            watch, watch.poll_every, clock, log, Random(self.setting.seed + life.number), self._after_pass, _no_failure
+            watch,
+            watch.pacer.poll_every,
+            clock,
+            log,
+            Random(self.setting.seed + life.number),
+            self._after_pass,
+            _no_failure,
         )
         runner.world = self.world if self.setting.skips else None
         runner.is_clear = lambda: self.weather.armed.is_over

@@ -446,7 +446,7 @@ class Daemon:
             await self._end(name)
         for name in kept:
             self._runners[name].watch.take_book(loaded.policy_book)
-            self._runners[name].watch.full_sweep_every = loaded.config.full_sweep_every
+            self._runners[name].watch.connection.full_sweep_every = loaded.config.full_sweep_every
         if self._stop.is_set():
             return
         self._name_gateways()

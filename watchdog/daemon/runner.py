@@ -137,7 +137,7 @@ class Runner:
         if report is None or not report.is_good:
             await self._sleep(self.retry_after(), wakes_early=False)
             return
-        pace = self.watch.pace
+        pace = self.watch.pacer.pace
         wait = pace.interval.total_seconds()
         if report.next_due is not None:
             due = report.next_due.monotonic - self.clock.now().monotonic

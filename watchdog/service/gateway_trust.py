@@ -23,6 +23,10 @@ CLOCK_GAP = timedelta(seconds=5)
 BOOT_TOLERANCE = timedelta(seconds=10)
 """Two readings of one boot differ by network and clock noise; two boots differ by more."""
 
+REST_WHEN_SICK = timedelta(seconds=10)
+"""A gateway that says it is too busy is not asked again, for any session, before this: signing in and looking again for
+one deed after the other is what keeps an overloaded 2026.5.18 overloaded."""
+
 
 @dataclass(slots=True)
 class Trust:
@@ -44,6 +48,7 @@ class Trust:
     heeds_own_connection: bool = True
     """False where a person asks: how fresh our own connection is says nothing then."""
     recent_latencies: deque[timedelta] = field(default_factory=lambda: deque(maxlen=20))
+    _sickness: tuple[str, Moment] | None = field(init=False, default=None)
 
     def begin_pass(self, now: Moment) -> str | None:
         """Note a pass; the reason to drop every span observed so far, or None."""
@@ -93,6 +98,16 @@ class Trust:
     def note_silence(self) -> None:
         """A request was not answered at all."""
         self.slow_streak, self.fast_streak = self.slow_streak + 1, 0
+
+    def note_sickness(self, said: str, now: Moment) -> None:
+        """What the gateway said of itself just before a deed."""
+        self._sickness = (said, now)
+
+    def sickness(self, now: Moment) -> str | None:
+        """What it said so, if that was within ``REST_WHEN_SICK``."""
+        return (
+            self._sickness[0] if self._sickness is not None and now.since(self._sickness[1]) < REST_WHEN_SICK else None
+        )
 
     def problem(self) -> str | None:
         """Why this gateway is not to be believed now."""

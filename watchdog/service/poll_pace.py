@@ -8,10 +8,12 @@ session could not be seen three times within the shortest ``stuck_after``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from watchdog.core.policy import PolicyBook
+from watchdog.service.events import Event, Log
+from watchdog.service.gateway_trust import Trust
 
 SLOW = timedelta(seconds=0.5)
 """A gateway that answers sooner is never asked less often. 2026.9.6 takes 30 to 45 ms for a page of 10,000 sessions."""
@@ -34,6 +36,43 @@ class Pace:
     is_slowed: bool
     answer: timedelta = timedelta(0)
     """What the gateway took for an answer, as far as it counts."""
+
+
+@dataclass(slots=True)
+class Pacer:
+    """The pace of one gateway's passes."""
+
+    gateway: str
+    trust: Trust
+    log: Log
+    poll_every: timedelta
+    pace: Pace = field(init=False)
+    """How soon the next pass is wanted."""
+
+    def __post_init__(self) -> None:
+        self.pace = Pace(self.poll_every, timedelta(seconds=SOONEST), is_slowed=False)
+        self.trust.stall_after = _stall_after(self.pace)
+
+    def set(self, book: PolicyBook) -> None:
+        """A gateway that answers slowly is asked less often, and a person can see it."""
+        before, self.pace = self.pace, pace(self.poll_every, book, self.trust.recent_latencies)
+        # A pass that comes late because we wanted it late is no gap.
+        self.trust.stall_after = _stall_after(self.pace)
+        if before.is_slowed is not self.pace.is_slowed:
+            self.log.event(
+                Event.GATEWAY_PACED,
+                gateway=self.gateway,
+                poll_every_seconds=round(self.pace.interval.total_seconds(), 1),
+                answer_seconds=round(self.pace.answer.total_seconds(), 3),
+                reason="it answers slowly and is asked less often"
+                if self.pace.is_slowed
+                else "it answers in time again",
+            )
+
+
+def _stall_after(pace: Pace) -> timedelta:
+    """A pass later than this was not us being patient."""
+    return max(3 * pace.interval, timedelta(seconds=60))
 
 
 def pace(poll_every: timedelta, book: PolicyBook, latencies: Iterable[timedelta]) -> Pace:

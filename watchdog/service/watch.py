@@ -7,7 +7,7 @@ ledger reaches the caller, and then nothing was done.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from datetime import timedelta
 
@@ -19,21 +19,18 @@ from watchdog.service import errors
 from watchdog.service.events import Event, Log
 from watchdog.service.executor import Executor
 from watchdog.service.fleet_breaker import FleetBreaker
+from watchdog.service.gateway_connection import GatewayConnection
 from watchdog.service.gateway_trust import Trust
 from watchdog.service.incidents import Incidents
 from watchdog.service.ledger import Ledger, Notes, Stop
 from watchdog.service.ledger_switch import LedgerSwitch
 from watchdog.service.observer import Judged, Observer
-from watchdog.service.outages import Outages, phase_of
+from watchdog.service.outages import Outages
 from watchdog.service.pass_log import Reporter
 from watchdog.service.pass_report import PassReport
 from watchdog.service.plan import Action, Decision, PassContext, decide, is_stalled_but_owned
-from watchdog.service.poll_pace import Pace, pace
-from watchdog.service.ports import Clock, Disconnect, Gateway, Meter, PassRecorder
-
-REST_WHEN_SICK = timedelta(seconds=10)
-"""A gateway that says it is too busy is not asked again, for any session, before this: signing in and looking again for
-one deed after the other is what keeps an overloaded 2026.5.18 overloaded."""
+from watchdog.service.poll_pace import Pacer
+from watchdog.service.ports import Clock, Gateway, Meter, PassRecorder
 
 
 @dataclass(slots=True)
@@ -43,53 +40,53 @@ class Watch:
     gateway: Gateway
     book: PolicyBook
     ledger: Ledger
-    notes: Notes
+    notes: InitVar[Notes]
     clock: Clock
     log: Log
-    meter: Meter
-    poll_every: timedelta = timedelta(seconds=30)
+    meter: InitVar[Meter]
+    poll_every: InitVar[timedelta] = timedelta(seconds=30)
     is_observing: bool = False
     """``run --observe``: judge and tell, never act."""
     spare_ledger: InitVar[Ledger | None] = None
     """See ``LedgerSwitch.spare``."""
     recorder: PassRecorder | None = None
     """Is told where a pass begins and ends. None: nothing is recorded."""
-    full_sweep_every: timedelta = timedelta(minutes=15)
-    """How long at most rows that seem to be at rest are believed without reading them again."""
-    pace: Pace = field(init=False)
-    """How soon the next pass is wanted."""
+    full_sweep_every: InitVar[timedelta] = timedelta(minutes=15)
+    """See ``GatewayConnection.full_sweep_every``."""
     trust: Trust = field(init=False)
+    pacer: Pacer = field(init=False)
+    connection: GatewayConnection = field(init=False)
     observer: Observer = field(init=False)
     incidents: Incidents = field(init=False)
     executor: Executor = field(init=False)
-    outages: Outages = field(init=False)
     fleet: FleetBreaker = field(init=False)
     reporter: Reporter = field(init=False)
     last_report: PassReport | None = field(init=False, default=None)
-    not_granted: Mapping[Step, str] = field(init=False, default_factory=dict)
-    """The steps that some policy may ask for and the gateway does not let us do, and why; as of the last pass."""
     ledgers: LedgerSwitch = field(init=False)
     """The ledger it was given and the spare one; ``ledger`` and that of every part is the one in force."""
-    _swept_at: Moment | None = field(init=False, default=None)
-    """When the list was last read whole, on this connection and without a gap since."""
-    _sickness: tuple[str, Moment] | None = field(init=False, default=None)
-    """What the gateway said of itself just before a deed, and when."""
-    _lost: Disconnect | None = field(init=False, default=None)
-    _was_connected: bool = field(init=False, default=False)
-    _may_want_more: bool = field(init=False, default=False)
-    """Nobody has said yet what is not granted of what the present policies may ask for."""
 
-    def __post_init__(self, spare_ledger: Ledger | None) -> None:
+    def __post_init__(
+        self,
+        notes: Notes,
+        meter: Meter,
+        poll_every: timedelta,
+        spare_ledger: Ledger | None,
+        full_sweep_every: timedelta,
+    ) -> None:
+        name = self.gateway.name
         self.ledgers = LedgerSwitch(self.ledger, spare_ledger)
         self.ledger = self.ledgers.in_force
-        self.pace = pace(self.poll_every, self.book, ())
-        self.trust = Trust(stall_after=_stall_after(self.pace))
+        self.trust = Trust(stall_after=poll_every)  # the pacer sets it
+        self.pacer = Pacer(name, self.trust, self.log, poll_every)
+        outages, configured = Outages(name, self.ledger, self.log), may_act(self.book, name)
+        self.connection = GatewayConnection(
+            self.gateway, self.trust, outages, self.clock, self.log, configured, full_sweep_every
+        )
         self.observer = Observer(self.gateway, self.book, self.trust)
-        self.incidents = Incidents(self.gateway, self.ledger, self.log, self.meter)
-        self.executor = Executor(self.gateway, self.observer, self.ledger, self.notes, self.clock, self.log, self.meter)
-        self.outages = Outages(self.gateway.name, self.ledger, self.log)
-        self.fleet = FleetBreaker(self.gateway.name, self.ledger, self.log)
-        self.reporter = Reporter(self.gateway.name, self.ledger, self.clock, self.log, self.meter)
+        self.incidents = Incidents(self.gateway, self.ledger, self.log, meter)
+        self.executor = Executor(self.gateway, self.observer, self.ledger, notes, self.clock, self.log, meter)
+        self.fleet = FleetBreaker(name, self.ledger, self.log)
+        self.reporter = Reporter(name, self.ledger, self.clock, self.log, meter)
 
     @property
     def ledger_problem(self) -> str | None:
@@ -100,9 +97,7 @@ class Watch:
         """Use other policies from the next pass on; what was observed so far stays."""
         self.book = book
         self.observer.book = book
-        configured = may_act(book, self.gateway.name)
-        self.gateway.want(frozenset() if self.is_observing else configured, configured)
-        self._may_want_more = not self.is_observing
+        self.connection.want(may_act(book, self.gateway.name), is_observing=self.is_observing)
 
     async def pass_once(self) -> PassReport:
         """One whole pass. Raises ``errors.LedgerError`` only, and only where there is no spare ledger."""
@@ -121,24 +116,23 @@ class Watch:
         gap = self.trust.begin_pass(now)
         if gap is not None:
             self.observer.forget_spans(now)  # guard: spans forgotten after a gap
-            self.trust.note_silence()
-            self._swept_at = None  # guard: sweep after a gap
+            self.connection.start_over()
             self.log.event(Event.GATEWAY_UNHEALTHY, gateway=self.gateway.name, reason=f"starting over: {gap}")
         was_answered = False
         try:
-            facts = await self._connect(now)
-            snapshot = await self._list(now)
+            facts = await self.connection.connect(now)
+            snapshot = await self.connection.list(now, self._attended())
             was_answered = True
             self.trust.note_answer(snapshot.latency, clock_stepped=snapshot.gateway_clock_stepped)
-            self._set_pace()
+            self.pacer.set(self.book)
             judged = await self.observer.judge_all(snapshot, facts)
             self._note_stops(judged)
             report = await self._decide_and_act(facts, snapshot, judged)
         except errors.LedgerError:
             raise
         except errors.GatewayError as problem:
-            report = self._gateway_failed(problem, now, was_answered=was_answered)
-        self.outages.tell(report)
+            report = self.connection.failed(problem, now, was_answered=was_answered)
+        self.connection.outages.tell(report)
         self.reporter.cycle(report)
         self.reporter.measure(report)
         if self.recorder is not None:
@@ -146,135 +140,23 @@ class Watch:
         self.last_report = report
         return report
 
-    async def _list(self, now: Moment) -> Snapshot:
-        """What can have changed; everything after a start, a gap, a loss, an incomplete list, and every
-        ``full_sweep_every``."""
-        is_due = (
-            self._swept_at is None
-            # guard: sweep every so often
-            or now.since(self._swept_at) >= self.full_sweep_every
-        )
+    def _attended(self) -> set[str]:
+        """Sessions whose rows are to be read in every pass."""
         in_flight = {incident.session for incident, _ in self.ledger.attempts_in_flight(self.gateway.name)}
-        incidents = {incident.session for incident in self.ledger.open_incidents(self.gateway.name)}
-        snapshot = await self.gateway.list_sessions(in_flight | incidents, sweep=is_due)
-        if snapshot.is_sweep:
-            self._swept_at = snapshot.answered_at if snapshot.is_complete else None
-        return snapshot
-
-    def _set_pace(self) -> None:
-        """A gateway that answers slowly is asked less often, and a person can see it."""
-        before, self.pace = self.pace, pace(self.poll_every, self.book, self.trust.recent_latencies)
-        # A pass that comes late because we wanted it late is no gap.
-        self.trust.stall_after = _stall_after(self.pace)
-        if before.is_slowed is not self.pace.is_slowed:
-            self.log.event(
-                Event.GATEWAY_PACED,
-                gateway=self.gateway.name,
-                poll_every_seconds=round(self.pace.interval.total_seconds(), 1),
-                answer_seconds=round(self.pace.answer.total_seconds(), 3),
-                reason="it answers slowly and is asked less often"
-                if self.pace.is_slowed
-                else "it answers in time again",
-            )
-
-    # ---------------------------------------------------------------- the gateway itself
-
-    async def _connect(self, now: Moment) -> GatewayFacts:
-        before = self.trust.facts if self._was_connected else None
-        lost = self.gateway.pop_disconnect()
-        was_given_up = lost is not None and isinstance(lost.error, errors.AnswerUnreadable)
-        if lost is not None:
-            # Given up for an answer that cannot be read, the gateway was not away: the look that it harmed says so.
-            if (
-                self._was_connected
-                # guard: wire: no outage begins with an unreadable answer
-                and not was_given_up
-            ):
-                # It may be back before we look: a connection that ended is told even when the next one succeeds at once.
-                self.outages.note_failure(lost.error, now, was_connected=True)
-                self._was_connected = False
-            self._lost = lost
-        facts = await self.gateway.connect()
-        was_cut = self.trust.note_loss(self._lost, facts)
-        self._lost = None
-        is_new = facts is not before
-        change = self.trust.note_connection(facts, self.clock.now(), is_new=is_new)
-        if is_new:
-            if change is not None or was_cut:
-                self.outages.note_restart(now)
-            self._was_connected = True
-            self._swept_at = None  # guard: sweep on every new connection
-            if change is not None:
-                self.log.event(
-                    Event.GATEWAY_RESTARTED,
-                    gateway=self.gateway.name,
-                    reason=change,
-                    version=facts.version,
-                    booted_at=facts.booted_at.isoformat(timespec="seconds") if facts.booted_at is not None else None,
-                )
-            fields = {}
-            if (away_since := self.outages.away_since) is not None:
-                fields["away_seconds"] = round(now.since(away_since).total_seconds(), 1)
-            if facts.booted_at is not None:
-                fields["uptime_seconds"] = round((self.clock.now().wall - facts.booted_at).total_seconds())
-            if not was_given_up:
-                self.log.event(
-                    Event.GATEWAY_CONNECTED,
-                    gateway=self.gateway.name,
-                    version=facts.version,
-                    **fields,
-                )
-        if is_new or self.not_granted or self._may_want_more:
-            self._note_what_is_granted(is_new=is_new)
-        return facts
-
-    def _note_what_is_granted(self, *, is_new: bool) -> None:
-        """Said when connected and when it changes, and not when the first deed is held for it at three in the morning."""
-        before, name = self.not_granted, self.gateway.name
-        self._may_want_more = False
-        missing = {step: self.gateway.missing_scope(step) for step in sorted(may_act(self.book, name))}
-        self.not_granted = {step: reason for step, reason in missing.items() if reason is not None}
-        for step, reason in self.not_granted.items():
-            if is_new or before.get(step) != reason:
-                self.log.event(Event.GATEWAY_UNHEALTHY, gateway=name, reason=reason, step=step.value)
-        for step in before:
-            if step in missing and step not in self.not_granted:
-                self.log.event(
-                    Event.GATEWAY_CONNECTED, gateway=name, reason=f"`{step}` is granted now", step=step.value
-                )
-
-    def _gateway_failed(self, problem: errors.GatewayError, now: Moment, *, was_answered: bool) -> PassReport:
-        phase = phase_of(problem)
-        if phase is GatewayPhase.UNKNOWN:
-            # Ours: no outage begins, and who was connected still is. The daemon says it, once for all gateways.
-            return PassReport(self.gateway.name, now, phase, str(problem), error=problem, was_answered=was_answered)
-        if phase is GatewayPhase.UNRESPONSIVE:
-            self.trust.note_silence()
-        was_connected, self._was_connected = self._was_connected, False
-        self.outages.note_failure(problem, now, was_connected=was_connected)
-        return PassReport(
-            self.gateway.name,
-            now,
-            phase,
-            str(problem),
-            error=problem,
-            was_answered=was_answered,
-            last_disconnect=self._lost,
-        )
+        return in_flight | {incident.session for incident in self.ledger.open_incidents(self.gateway.name)}
 
     def pass_failed(self, defect: Exception) -> PassReport:
         """A pass of this gateway raised what none should: start over, as after an answer that never came. Raises
         ``errors.LedgerError`` only."""
         now = self.clock.now()
-        self.trust.note_silence()
+        self.connection.start_over()
         self.observer.forget_spans(now)
-        self._swept_at = None
         problem = errors.PassFailed(
             f"{self.gateway.name}: it cannot be checked: what it says triggers a defect of openclaw-watchdog "
             f"({type(defect).__name__}; the log has more): please report it."
         )
-        report = self._gateway_failed(problem, now, was_answered=False)
-        self.outages.tell(report)
+        report = self.connection.failed(problem, now, was_answered=False)
+        self.connection.outages.tell(report)
         self.reporter.measure(report)
         self.last_report = report
         return report
@@ -312,7 +194,7 @@ class Watch:
             size_bytes=snapshot.size_bytes,
             deeds=deeds,
             in_flight=in_flight + deeds,
-            poll_every=self.pace.interval,
+            poll_every=self.pacer.pace.interval,
             next_due=_next_due(judged, decisions, now, has_in_flight=bool(in_flight + deeds)),
         )
 
@@ -321,8 +203,7 @@ class Watch:
     ) -> tuple[list[Decision], int]:
         decisions: list[Decision] = []
         deeds = 0
-        if self._sickness is not None and here.now.since(self._sickness[1]) < REST_WHEN_SICK:
-            here = replace(here, gateway_problem=self._sickness[0])
+        here = replace(here, gateway_problem=self.trust.sickness(here.now))
         being_verified = {incident.session for incident, _ in self.ledger.attempts_in_flight(self.gateway.name)}
         for item in sorted(judged, key=_oldest_first):
             is_case = item.judgement.verdict is Verdict.STUCK or is_stalled_but_owned(item)
@@ -368,7 +249,7 @@ class Watch:
         sick = next((held for held in decision.blockers if held.name is BlockerName.GATEWAY_UNTRUSTED), None)
         if sick is None:
             return here
-        self._sickness = (sick.message, self.clock.now())
+        self.trust.note_sickness(sick.message, self.clock.now())
         return replace(here, gateway_problem=sick.message)
 
     def _observed(self, decision: Decision) -> Decision:
@@ -393,11 +274,6 @@ def may_act(book: PolicyBook, gateway: str | None = None) -> frozenset[Step]:
 def _oldest_first(item: Judged) -> float:
     started = item.session.started_at
     return started.timestamp() if started is not None else float("inf")
-
-
-def _stall_after(pace: Pace) -> timedelta:
-    """A pass later than this was not us being patient."""
-    return max(3 * pace.interval, timedelta(seconds=60))
 
 
 _LOOK_BACK = timedelta(seconds=2)

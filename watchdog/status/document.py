@@ -61,7 +61,7 @@ def view_of(watch: Watch, seen: PassReport | None) -> WatchView:
         connected_at=watch.trust.connected_at,
         distrust=watch.trust.problem(),
         is_observing=watch.is_observing,
-        not_granted=watch.not_granted,
+        not_granted=watch.connection.not_granted,
     )
 
 

@@ -12,6 +12,7 @@ from watchdog.replay.recorded_gateway import RecordedGateway, RecordedLog
 from watchdog.replay.recorder import Recorder
 from watchdog.replay.recording_file import RecordingFile
 from watchdog.service.events import Event
+from watchdog.service.ports import Gateway
 from watchdog.service.watch import Watch
 
 Told = tuple[object, ...]
@@ -22,18 +23,18 @@ def recorded(watch: Watch, folder: Path, recorder: Recorder | None = None) -> Wa
     gateway = watch.gateway.inner if isinstance(watch.gateway, RecordedGateway) else watch.gateway
     log = watch.log.inner if isinstance(watch.log, RecordedLog) else watch.log
     made = recorder or Recorder(
-        gateway.name, RecordingFile(folder, gateway.name, reserve=0), watch.clock, log, watch.poll_every, str
+        gateway.name, RecordingFile(folder, gateway.name, reserve=0), watch.clock, log, watch.pacer.poll_every, str
     )
     recorded_gateway, recorded_log = RecordedGateway(gateway, made), RecordedLog(log, made)
     return Watch(
         recorded_gateway,
         watch.book,
         watch.ledgers.real,
-        watch.notes,
+        watch.executor.notes,
         watch.clock,
         recorded_log,
-        watch.meter,
-        watch.poll_every,
+        watch.executor.meter,
+        watch.pacer.poll_every,
         watch.is_observing,
         watch.ledgers.spare,
         made,
@@ -52,8 +53,8 @@ class TapedWorld(World):
         world.watch = world.new_watch()
         return world
 
-    def new_watch(self) -> Watch:
-        watch = super().new_watch()
+    def new_watch(self, gateway: Gateway | None = None) -> Watch:
+        watch = super().new_watch(gateway)
         return recorded(watch, self.folder) if hasattr(self, "folder") else watch
 
     @property

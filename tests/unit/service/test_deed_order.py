@@ -85,7 +85,9 @@ def _fused(world: World, burns_after: int | None = None) -> Fuse:
     ledger = cast(Ledger, Fused(world.ledger, fuse, LEDGER_WRITES))
     gateway = cast(Gateway, Fused(world.gateway, fuse, DEED))
     watch.ledgers.real = ledger
-    watch.gateway = watch.incidents.gateway = watch.executor.gateway = watch.observer._gateway = gateway
+    watch.gateway = watch.connection.gateway = watch.incidents.gateway = watch.executor.gateway = (
+        watch.observer._gateway
+    ) = gateway
     watch.executor.notes = cast(Notes, Fused(world.notes, fuse, frozenset({"save"})))
     return fuse
 
@@ -318,9 +320,10 @@ async def test_while_the_ledger_is_out_watching_goes_on_and_nothing_is_done() ->
 
 async def test_every_part_of_a_watch_follows_it_to_the_other_ledger_and_back() -> None:
     watch, spare = _world().watch, World().ledger
-    parts = [name for name in watch.__slots__ if hasattr(getattr(watch, name, None), "ledger")]
+    parts = {name: getattr(watch, name, None) for name in watch.__slots__} | {"outages": watch.connection.outages}
+    parts = {name: part for name, part in parts.items() if hasattr(part, "ledger")}
     assert {"executor", "fleet", "incidents", "outages", "reporter"} <= set(parts)
-    assert {name: getattr(watch, name).ledger is watch.ledger for name in parts} == dict.fromkeys(parts, True)
+    assert {name: part is not None and part.ledger is watch.ledger for name, part in parts.items()} == dict.fromkeys(parts, True)
     watch.ledgers.spare = spare
     assert watch.ledgers.fall_back("the disk is full")
     assert not watch.ledgers.fall_back("the disk is full")

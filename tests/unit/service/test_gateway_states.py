@@ -340,7 +340,7 @@ async def test_what_is_not_granted_is_said_when_connected_and_when_it_changes_an
     await world.live(minutes=5)
     (line,) = world.log.of(Event.GATEWAY_UNHEALTHY)
     assert (line["reason"], line["step"]) == ("It needs operator.admin.", "new")
-    assert dict(world.watch.not_granted) == {Step.NEW: "It needs operator.admin."}
+    assert dict(world.watch.connection.not_granted) == {Step.NEW: "It needs operator.admin."}
     world.gateway.drop(CRASHED)
     await world.live(minutes=5)
     assert [one["step"] for one in world.log.of(Event.GATEWAY_UNHEALTHY)] == ["new", "new"]
@@ -352,7 +352,7 @@ async def test_what_is_not_granted_is_said_when_connected_and_when_it_changes_an
     await world.live(minutes=5)
     (granted,) = [line for line in world.log.of(Event.GATEWAY_CONNECTED) if "step" in line]
     assert granted["reason"] == "`new` is granted now"
-    assert not world.watch.not_granted
+    assert not world.watch.connection.not_granted
     assert len(world.log.of(Event.GATEWAY_UNHEALTHY)) == 3
 
 
@@ -389,7 +389,7 @@ async def test_a_policy_of_another_gateway_wants_nothing_of_this_one() -> None:
     world.gateway.scope_problems[Step.NEW] = "It needs operator.admin."
     await world.live(minutes=5)
     assert world.log.of(Event.GATEWAY_UNHEALTHY) == []
-    assert not world.watch.not_granted
+    assert not world.watch.connection.not_granted
 
 
 async def test_another_configuration_asks_for_what_its_ladders_need_and_says_what_is_not_granted() -> None:

@@ -27,7 +27,7 @@ def _glancing(*, poll_every: float = 30) -> World:
 
 async def test_everything_is_read_at_the_start_and_again_every_full_sweep() -> None:
     world = _glancing()
-    world.watch.full_sweep_every = timedelta(minutes=2)
+    world.watch.connection.full_sweep_every = timedelta(minutes=2)
     await world.live(minutes=5)
     assert _sweeps(world) == [True, False, False, False, True, False, False, False, True, False]
 

@@ -571,7 +571,7 @@ async def test_rule_07_a_lost_answer_is_settled_by_looking() -> None:
 async def test_rule_07_of_two_that_decided_the_same_only_one_acts() -> None:
     world = await _ready()
     other = world.new_watch()
-    await world.watch._connect(world.clock.now())
+    await world.watch.connection.connect(world.clock.now())
     facts = await world.gateway.connect()
     other.observer.tracks = dict(world.watch.observer.tracks)
     other.trust.note_connection(facts, START, is_new=True)

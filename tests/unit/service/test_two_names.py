@@ -32,10 +32,7 @@ def two_watches(*ladder: Step) -> tuple[World, Watch]:
     world = World(book=PolicyBook(default=lenient(ladder=ladder)))
     world.gateway.put(dead())
     world.gateway.effect = world.gateway.nothing
-    other = world.new_watch()
-    other.gateway = OtherName(world)
-    other.__post_init__(None)
-    return world, other
+    return world, world.new_watch(OtherName(world))
 
 
 async def test_the_other_name_holds_and_says_why() -> None:

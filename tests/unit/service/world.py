@@ -41,7 +41,7 @@ from watchdog.service import errors
 from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import Incident, Message, MessageKind, OwedMessage
 from watchdog.service.pass_report import PassReport
-from watchdog.service.ports import Deed, Disconnect, Receipt, Wants
+from watchdog.service.ports import Deed, Disconnect, Gateway, Receipt, Wants
 from watchdog.service.watch import Watch
 
 V324, V414, V518, V96 = "2026.3.24", "2026.4.14", "2026.5.18", "2026.9.6"
@@ -407,9 +407,9 @@ class World:
         self.ledger.due_messages(TELL, self.clock.now().wall)
         self.watch = self.new_watch()
 
-    def new_watch(self) -> Watch:
+    def new_watch(self, gateway: Gateway | None = None) -> Watch:
         return Watch(
-            gateway=self.gateway,
+            gateway=gateway or self.gateway,
             book=self.book,
             ledger=self.ledger,
             notes=self.notes,
