@@ -10,6 +10,12 @@ from watchdog.core.owner_signals import started_before_boot
 
 COMPACTION_LIMIT = timedelta(minutes=20)
 """A compaction times out after 15 minutes (source of 3.24 and 5.18); after that and some grace it explains nothing."""
+RECOVERY_IS_SILENT = timedelta(seconds=60)
+"""A recovery that was named goes on for so long at least: between two of its three tries, 5, 10 and 20 s apart, nothing names
+it (2026.8.2, 9.6)."""
+UNNAMED_RECOVERY = timedelta(hours=1)
+"""How long after its start a gateway that never names its recovery (2026.5.18 to 7.35) may still come to a row that it has
+marked: it takes one row at a time, and the one before may work for long."""
 CUT_WINDOW = timedelta(seconds=10)
 """Rows cut by an in-process restart are touched 4 s around the end of the connections (measured on 3.24 and 4.14)."""
 
@@ -75,9 +81,21 @@ def _gateway_recovering(case: Case) -> Evidence | None:
             "BootRecoveryWindow",
             "The gateway has just started and may still be recovering interrupted sessions itself.",
         )
-    marked = case.session.aborted_last_run is True and case.session.status is Status.RUNNING
+    if case.session.aborted_last_run is not True or case.session.status is not Status.RUNNING:
+        return None
+    named_at, preflight = case.recovery_named_at, case.look.preflight
+    if named_at is not None and case.now.since(named_at) <= RECOVERY_IS_SILENT:  # guard: the gateway names its recovery
+        return Evidence(
+            Signal.GATEWAY_RECOVERING,
+            Truth.TRUE,
+            "RecoveryGoesOn",
+            "The gateway is recovering interrupted sessions itself, one after the other, and has marked this one for it.",
+        )
+    # Where a gateway can name its recovery and does not, it has given up.
+    is_named_where_it_is = preflight is not None and preflight.is_recovering is not None
+    window = case.recovery_window if is_named_where_it_is else max(case.recovery_window, UNNAMED_RECOVERY)
     # guard: marked for the gateway's recovery
-    if marked and case.boot_seen_age is not None and case.boot_seen_age < case.recovery_window:
+    if case.boot_seen_age is not None and case.boot_seen_age < window:
         return Evidence(
             Signal.GATEWAY_RECOVERING,
             Truth.TRUE,

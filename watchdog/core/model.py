@@ -425,6 +425,9 @@ class Preflight:
 
     total_active: int
     asked_at: Moment
+    is_recovering: bool | None = None
+    """It names its own restart recovery among what is active, silent for 5 to 20 s between two tries (2026.8.2, 9.6). None:
+    this release never names it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
-from watchdog.core.evidence import Case, Evidence, Truth, has_own_proof, innocence_of, owner_of
+from watchdog.core.evidence import Case, Evidence, Signal, Truth, has_own_proof, innocence_of, owner_of
 from watchdog.core.innocence import innocence_signals
 from watchdog.core.model import Moment, Status, TailKind
 from watchdog.core.owner_signals import owner_signals
@@ -98,6 +98,8 @@ def judge(case: Case, thresholds: Thresholds, evidence: tuple[Evidence, ...]) ->
 
     innocent = innocence_of(evidence)
     if innocent is not None:
+        if innocent.signal is Signal.GATEWAY_RECOVERING and ran_for >= thresholds.long_running_after:
+            return Judgement(Verdict.LONG_RUNNING, innocent.reason, innocent.message, evidence, owner)
         return Judgement(Verdict.WAITING, innocent.reason, innocent.message, evidence, owner)
 
     if owner is Truth.UNKNOWN:

@@ -20,6 +20,7 @@ from watchdog.core.model import (
     GatewayFacts,
     Look,
     MalformedRow,
+    Moment,
     Preflight,
     ReplyAddress,
     Sender,
@@ -183,8 +184,7 @@ def malformed_data(row: MalformedRow, scrub: Scrub) -> dict[str, Any]:
 
 
 def look_data(look: Look, key: str, scrub: Scrub) -> dict[str, Any]:
-    """A look without anybody's words and names. A preflight becomes its count alone: when it was asked follows from the
-    pass."""
+    """A look without anybody's words and names. When a preflight was asked follows from the pass."""
     tail = look.tail
     if tail is not None:
         asked = tuple(replace(one, words=ELSEWHERE, sender=_nameless(one.sender, key)) for one in tail.asked)
@@ -195,6 +195,8 @@ def look_data(look: Look, key: str, scrub: Scrub) -> dict[str, Any]:
     data: dict[str, Any] = plain(replace(look, tail=tail, preflight=None, problems=problems, rights=rights))
     if look.preflight is not None:
         data["busy"] = look.preflight.total_active
+        if look.preflight.is_recovering is not None:
+            data["recovering"] = look.preflight.is_recovering
     return data
 
 
@@ -203,12 +205,17 @@ def _nameless(sender: Sender, key: str) -> Sender:
     return replace(sender, name=None, id=_pseudonym(sender.id, key) if is_person and sender.id else sender.id)
 
 
-def look_of(data: object, preflight: Callable[[int], Preflight]) -> Look:
+def look_of(data: object, at: Moment) -> Look:
+    """``at``: when it was looked. What ``look_data`` made, ``recovering`` excepted in recordings of before."""
     if not isinstance(data, Mapping):
         raise Unreadable("a look is not an object")
     look = value_of(Look, {name: item for name, item in data.items() if name != "preflight"})
     busy = data.get("busy")
-    return replace(look, preflight=preflight(_read(int, busy))) if busy is not None else look
+    if busy is None:
+        return look
+    recovering = data.get("recovering")
+    named = _read(bool, recovering) if recovering is not None else None
+    return replace(look, preflight=Preflight(_read(int, busy), at, named))
 
 
 def wants_mask(wants: Wants) -> str:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from watchdog.core.model import GatewayFacts, MalformedRow, Moment, Preflight, Session
+from watchdog.core.model import GatewayFacts, MalformedRow, Moment, Session
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt
 from watchdog.replay.codec import Unreadable, error_of, instant, look_of, session_of, value_of, wants_of
@@ -237,7 +237,7 @@ def _looked(item: object, at: Moment) -> Looked:
     data = _object(pair[1])
     if "error" in data:
         return Looked(wants_of(pair[0]), None, error_of(data["error"]))
-    return Looked(wants_of(pair[0]), look_of(data, lambda busy: Preflight(busy, at)))
+    return Looked(wants_of(pair[0]), look_of(data, at))
 
 
 def _loss(data: Data) -> Disconnect:

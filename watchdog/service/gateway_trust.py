@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from watchdog.core.model import GatewayFacts, Moment
+from watchdog.core.model import GatewayFacts, Moment, Preflight
 from watchdog.service import errors
 from watchdog.service.ports import Disconnect
 
@@ -48,6 +48,8 @@ class Trust:
     heeds_own_connection: bool = True
     """False where a person asks: how fresh our own connection is says nothing then."""
     recent_latencies: deque[timedelta] = field(default_factory=lambda: deque(maxlen=20))
+    recovery_named_at: Moment | None = None
+    """When it last named its own restart recovery among what is active."""
     _sickness: tuple[str, Moment] | None = field(init=False, default=None)
 
     def begin_pass(self, now: Moment) -> str | None:
@@ -98,6 +100,11 @@ class Trust:
     def note_silence(self) -> None:
         """A request was not answered at all."""
         self.slow_streak, self.fast_streak = self.slow_streak + 1, 0
+
+    def note_preflight(self, preflight: Preflight | None) -> None:
+        """What it said of its own restart recovery."""
+        if preflight is not None and preflight.is_recovering:
+            self.recovery_named_at = preflight.asked_at
 
     def note_sickness(self, said: str, now: Moment) -> None:
         """What the gateway said of itself just before a deed."""

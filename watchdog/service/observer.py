@@ -155,6 +155,7 @@ class Observer:
         is_alone: bool | None = None,
     ) -> Judged:
         fingerprint = look.tail.fingerprint if look.tail is not None else None
+        self._trust.note_preflight(look.preflight)
         case = Case(
             now=now,
             facts=facts,
@@ -173,6 +174,7 @@ class Observer:
             aliases=aliases,
             boot_age=self._trust.boot_age(now),
             boot_seen_age=self._trust.boot_seen_age(now),
+            recovery_named_at=self._trust.recovery_named_at,
             recovery_window=min(policy.thresholds.startup_grace, timedelta(minutes=5)),
             cut_at=self._trust.cut_at,
             gateway_clock_stepped=self._trust.clock_stepped,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from watchdog.core.blockers import BlockerName
+from watchdog.core.evidence import Truth
 from watchdog.core.model import GatewayPhase, Snapshot, Status
 from watchdog.core.policy import Step
 from watchdog.core.verdict import Verdict
@@ -97,6 +98,7 @@ class Reporter:
                 now=now,
                 running_for=item.case.now.since(track.first_seen),
                 explanation=judgement.message,
+                is_alive=judgement.owner is Truth.TRUE,
             )
         elif judgement.verdict is Verdict.UNKNOWN:
             message = announcements.unknown(

@@ -19,7 +19,7 @@ from watchdog.core.evidence import (
     owner_of,
 )
 from watchdog.core.innocence import COMPACTION_LIMIT, CUT_WINDOW, was_cut_by_restart
-from watchdog.core.model import Lock, LockSight, Look, Session, SessionKind, Status, TailKind
+from watchdog.core.model import Lock, LockSight, Look, Preflight, Session, SessionKind, Status, TailKind
 from watchdog.core.owner_signals import BOOT_SLACK
 from watchdog.core.tracking import note_owner
 from watchdog.core.verdict import gather
@@ -240,7 +240,33 @@ def test_a_gateway_that_recovers_by_itself_is_given_its_time(version: str, young
     ],
 )
 def test_a_row_marked_for_the_gateways_own_recovery(row: Session, seen: timedelta | None, says: Found) -> None:
-    assert _of(Signal.GATEWAY_RECOVERING, case(row, boot_age=timedelta(hours=9), boot_seen_age=seen)) == says
+    """Where the gateway would name its recovery, and does not."""
+    look = Look(preflight=Preflight(1, T0, is_recovering=False))
+    subject = case(row, boot_age=timedelta(hours=9), boot_seen_age=seen, look=look)
+    assert _of(Signal.GATEWAY_RECOVERING, subject) == says
+
+
+@pytest.mark.parametrize(
+    ("row", "named", "says"),
+    [
+        (running(aborted_last_run=True), 0, (TRUE, "RecoveryGoesOn")),
+        (running(aborted_last_run=True), 60, (TRUE, "RecoveryGoesOn")),
+        (running(aborted_last_run=True), 61, None),
+        (running(aborted_last_run=False), 0, None),
+    ],
+)
+def test_the_gateways_recovery_owns_a_row_as_long_as_it_is_named(row: Session, named: float, says: Found) -> None:
+    """However long ago the gateway started: one row at a time, and the one before may work for hours (2026.8.2, 9.6)."""
+    look = Look(preflight=Preflight(1, T0, is_recovering=False))
+    subject = case(row, look=look, now=at(named), recovery_named_at=T0)
+    assert _of(Signal.GATEWAY_RECOVERING, subject) == says
+
+
+@pytest.mark.parametrize(("seen", "says"), [(59, (TRUE, "MarkedForRecovery")), (60, None)])
+@pytest.mark.parametrize("look", [Look(), Look(preflight=Preflight(1, T0))], ids=["not counted", "never named"])
+def test_a_recovery_that_is_never_named_is_given_an_hour(look: Look, seen: float, says: Found) -> None:
+    subject = case(running(aborted_last_run=True), look=look, boot_seen_age=timedelta(minutes=seen))
+    assert _of(Signal.GATEWAY_RECOVERING, subject) == says
 
 
 @pytest.mark.parametrize(("count", "waits"), [(None, False), (0, False), (1, True)])

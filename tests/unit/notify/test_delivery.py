@@ -425,7 +425,7 @@ def test_whatever_a_message_is_about_it_prints_and_its_command_means_it(text: st
         stuck(incident, now=now, unattended_for=MINUTE, explanation=text, next_step=Step.RESUME, blockers=[blocker]),
         did_not_help(incident, attempt, now=now, next_step=Step.NEW),
         quarantined(replace(incident, attempts=(attempt,)), now=now, why=text),
-        long_running("home", text, run, now=now, running_for=MINUTE, explanation=text),
+        long_running("home", text, run, now=now, running_for=MINUTE, explanation=text, is_alive=True),
         unknown("home", text, run, now=now, quiet_for=MINUTE, explanation=text),
         gateway_down("home", GatewayPhase.DOWN, since=now, now=now, problem=text),
     ):

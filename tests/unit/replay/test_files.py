@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.fakes.clock import START
 from tests.unit.replay.tape import TapedWorld, recorded, told
 from tests.unit.service.world import POLL, REQUEST, dead, lenient, tail_of
-from watchdog.core.model import Look, Preflight, Session, Status
+from watchdog.core.model import Look, Session, Status
 from watchdog.core.policy import PolicyBook, Step
 from watchdog.core.requester import requester_of
 from watchdog.replay import recorder as recorder_module
@@ -371,7 +371,7 @@ def test_a_recording_keeps_who_is_who_and_nobodys_name() -> None:
         row, look = dead(key), Look(tail=tail_of())
         kept_row = session_of(key, json.loads(json.dumps(session_data(row))))
         data = look_data(look, key, str)
-        kept_look = look_of(json.loads(json.dumps(data)), lambda busy: Preflight(busy, START))
+        kept_look = look_of(json.loads(json.dumps(data)), START)
         before, after = requester_of(row, look), requester_of(kept_row, kept_look)
         assert (after.kind, after.message) == (before.kind, before.message)
         assert (after.route is None) == (before.route is None)

@@ -138,6 +138,7 @@ def _all() -> dict[str, Message]:
             now=NOW,
             running_for=65 * MINUTE,
             explanation="The gateway holds the session file's lock: a run is going.",
+            is_alive=True,
         ),
         "unknown": say.unknown(
             "home",
@@ -299,7 +300,9 @@ def test_a_storm_is_told_once_each_way_and_is_no_outage() -> None:
 
 def test_long_and_unknown_are_told_once_per_run() -> None:
     def key(run: RunIdentity, hours: int = 1) -> str:
-        return say.long_running("home", KEY, run, now=NOW, running_for=hours * HOUR, explanation=IDLE).dedupe_key
+        return say.long_running(
+            "home", KEY, run, now=NOW, running_for=hours * HOUR, explanation=IDLE, is_alive=True
+        ).dedupe_key
 
     assert key(RUN) == key(RUN, 5)
     assert key(RUN) == key(replace(RUN, lifecycle_revision="2"))
@@ -321,7 +324,9 @@ def test_a_digest_shows_where_each_matter_stands_now() -> None:
 
 def test_a_long_digest_is_cut_and_says_so() -> None:
     many = [
-        say.long_running("home", f"agent:main:{number}", RUN, now=NOW, running_for=HOUR, explanation=IDLE)
+        say.long_running(
+            "home", f"agent:main:{number}", RUN, now=NOW, running_for=HOUR, explanation=IDLE, is_alive=True
+        )
         for number in range(60)
     ]
     message = say.digest(many)

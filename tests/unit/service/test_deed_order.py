@@ -323,7 +323,9 @@ async def test_every_part_of_a_watch_follows_it_to_the_other_ledger_and_back() -
     parts = {name: getattr(watch, name, None) for name in watch.__slots__} | {"outages": watch.connection.outages}
     parts = {name: part for name, part in parts.items() if hasattr(part, "ledger")}
     assert {"executor", "fleet", "incidents", "outages", "reporter"} <= set(parts)
-    assert {name: part is not None and part.ledger is watch.ledger for name, part in parts.items()} == dict.fromkeys(parts, True)
+    assert {name: part is not None and part.ledger is watch.ledger for name, part in parts.items()} == dict.fromkeys(
+        parts, True
+    )
     watch.ledgers.spare = spare
     assert watch.ledgers.fall_back("the disk is full")
     assert not watch.ledgers.fall_back("the disk is full")

@@ -61,6 +61,8 @@ _MOST_COUNTED = 1e9
 
 class _Counts(msgspec.Struct):
     counts: dict[str, Any] = msgspec.field(default_factory=dict)
+    blockers: Any = None
+    """Never logged as they are: a ``task.title`` begins with a person's words."""
 
 
 @dataclass(slots=True)
@@ -142,11 +144,13 @@ class Inspector:
 
     async def _preflight(self) -> Preflight:
         asked_at = self.clock.now()
-        counts = _numbers(decoded(await self.ask(PREFLIGHT, {}), _Counts, PREFLIGHT))
+        answer = decoded(await self.ask(PREFLIGHT, {}), _Counts, PREFLIGHT)
+        counts = _numbers(answer)
         if "totalActive" not in counts:
             raise errors.RequestRefused(f"{self.facts.name}: preflight has no totalActive.", code="SHAPE")
         parts = sum(value for name, value in counts.items() if name != "totalActive")
-        return Preflight(int(max(counts["totalActive"], parts)), asked_at)
+        is_recovering = _names_recovery(answer.blockers) if "rootRequests" in counts else None
+        return Preflight(int(max(counts["totalActive"], parts)), asked_at, is_recovering)
 
     async def _with_people(self, session: Session, look: Look, tail: TranscriptTail) -> Look:
         """Who may do what, of the people who asked. Read anew for every list: an owner may have changed the rules."""
@@ -240,6 +244,13 @@ class Inspector:
 
 def _people_in(tail: TranscriptTail) -> list[Sender]:
     return [one for one in distinct_senders(tail.asked) if one.kind is SenderKind.PERSON and one.id is not None]
+
+
+def _names_recovery(blockers: Any) -> bool:
+    """Among the root requests: ``1 active gateway request(s): main-session:startup-recovery`` (2026.8.2 and 9.6; by source
+    also ``restart-`` and ``target-recovery``). Prose: anything of a main session counts as one."""
+    said = [item for item in blockers if isinstance(item, dict)] if isinstance(blockers, list) else []
+    return any(item.get("kind") == "root-request" and "main-session:" in str(item.get("message")) for item in said)
 
 
 def _numbers(answer: _Counts) -> dict[str, float]:

@@ -186,17 +186,34 @@ def closed(incident: Incident, outcome: Outcome, *, now: datetime, note_path: st
 
 
 def long_running(
-    gateway: str, session: str, run: RunIdentity, *, now: datetime, running_for: timedelta, explanation: str
+    gateway: str,
+    session: str,
+    run: RunIdentity,
+    *,
+    now: datetime,
+    running_for: timedelta,
+    explanation: str,
+    is_alive: bool,
 ) -> Message:
-    """Alive but long: reported, not touched. Once per run."""
-    lines = [
-        f"{key_words(session)} on {gateway} has been working {lasting(now - running_for, now)}.",
-        because("It is alive, so it is left alone", explanation),
-        "",
-        "If it should not take this long, look at it or stop it:",
-        *commands([command("explain", key=session), command("recover", "--step", "abort", key=session)]),
-    ]
-    title = f"Long run: {short_key(session)} on {gateway}"
+    """Alive but long, or (``is_alive`` False) long in the gateway's own hands: reported, not touched. Once per run."""
+    if is_alive:
+        lines = [
+            f"{key_words(session)} on {gateway} has been working {lasting(now - running_for, now)}.",
+            because("It is alive, so it is left alone", explanation),
+            "",
+            "If it should not take this long, look at it or stop it:",
+            *commands([command("explain", key=session), command("recover", "--step", "abort", key=session)]),
+        ]
+        title = f"Long run: {short_key(session)} on {gateway}"
+    else:
+        lines = [
+            f"{key_words(session)} on {gateway} has been waiting for its gateway {lasting(now - running_for, now)}.",
+            because("It is the gateway's to recover, so it is left alone", explanation),
+            "",
+            "It is recovered here if the gateway gives up. What it waits for, and what can be done:",
+            *commands([command("explain", key=session)]),
+        ]
+        title = f"Long wait: {short_key(session)} on {gateway}"
     key = f"long_running:{_run(gateway, session, run)}"
     return write(MessageKind.LONG_RUNNING, gateway, title, lines, key, session)
 

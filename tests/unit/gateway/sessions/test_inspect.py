@@ -78,6 +78,38 @@ async def test_what_the_gateway_counts(counts: Row | None, total: int | None) ->
     assert (look.problems == ()) is (total is not None)
 
 
+RECOVERY = {"kind": "root-request", "message": "1 active gateway request(s): main-session:startup-recovery"}
+
+
+@pytest.mark.parametrize(
+    ("blockers", "counts", "says"),
+    [
+        ([RECOVERY | {"task": {"title": "please send my salary"}}], IDLE_96, True),
+        ([{"kind": "root-request", "message": "1 active gateway request(s): chat.send"}], IDLE_96, False),
+        ([{"kind": "task", "message": "main-session: what a person wrote"}], IDLE_96, False),
+        ([], IDLE_96, False),
+        (None, IDLE_96, False),
+        ([7, {"kind": "root-request", "message": 7}], IDLE_96, False),
+        ([RECOVERY], {"totalActive": 3}, None),
+    ],
+    ids=[
+        "named",
+        "another request",
+        "somebody's words",
+        "nothing",
+        "no list",
+        "nonsense",
+        "5.18 counts no root requests",
+    ],
+)
+async def test_whether_the_gateway_names_its_own_recovery(blockers: object, counts: Row, says: bool | None) -> None:
+    answer: Row = {"safe": False, "counts": counts, "blockers": blockers}
+    async with scene_with(answers={"gateway__restart__preflight": answer}) as scene:
+        look = await scene.client.look(SESSION, Wants(preflight=True))
+    assert look.preflight is not None
+    assert look.preflight.is_recovering is says
+
+
 @pytest.mark.parametrize("version", [V324, V414], ids=["3.24", "4.14"])
 async def test_preflight_is_not_asked_for_where_it_does_not_exist(version: dict[str, Any]) -> None:
     async with scene_with(**version) as scene:
