@@ -19,9 +19,9 @@ import psutil
 from watchdog.adapters.clock import SystemClock
 from watchdog.adapters.host import LocalHost
 from watchdog.gateway.client import GatewayClient
-from watchdog.gateway.wire.connection import SignInSecrets
 from watchdog.gateway.wire.endpoint import Endpoint
 from watchdog.gateway.wire.identity import DeviceIdentity
+from watchdog.gateway.wire.protocol import SignInSecrets
 from watchdog.service.secret import Secret
 
 WARM_UP = 5

@@ -21,7 +21,7 @@ from tests.incidents.script import NAME, ScriptedGateway, ScriptedLink, World
 from tests.incidents.wire import Era, era_of
 from watchdog.config import parse
 from watchdog.gateway.wire.decoder import Undecodable, decode
-from watchdog.gateway.wire.handshake import Hello
+from watchdog.gateway.wire.hello import Hello
 from watchdog.gateway.wire.protocol import Conversation, Malformed, Response
 from watchdog.gateway.wire.refusals import refusal
 from watchdog.ledger.ledger import SqliteLedger

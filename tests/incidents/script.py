@@ -24,10 +24,9 @@ from watchdog.core.policy import Step
 from watchdog.gateway.client import GatewayClient
 from watchdog.gateway.wire.connection import Link
 from watchdog.gateway.wire.endpoint import Endpoint
-from watchdog.gateway.wire.handshake import Hello
+from watchdog.gateway.wire.hello import Hello
 from watchdog.gateway.wire.identity import DeviceIdentity
-from watchdog.gateway.wire.protocol import WireError
-from watchdog.gateway.wire.refusals import refusal
+from watchdog.gateway.wire.refusals import WireError, refusal
 from watchdog.service import errors
 
 BEGINNING = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -29,9 +29,9 @@ from watchdog.config.policybook import build_policy_book
 from watchdog.core.model import Lock, LockSight, ReplyAddress
 from watchdog.core.policy import PolicyBook
 from watchdog.gateway.client import GatewayClient
-from watchdog.gateway.wire.connection import SignInSecrets
 from watchdog.gateway.wire.endpoint import Endpoint
 from watchdog.gateway.wire.identity import DeviceIdentity
+from watchdog.gateway.wire.protocol import SignInSecrets
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event, MemoryLog

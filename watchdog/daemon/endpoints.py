@@ -27,10 +27,10 @@ from watchdog.discovery.machine import Machine
 from watchdog.discovery.openclaw_config import CONFIG_NAMES, DiscoveryError
 from watchdog.gateway.capabilities import READ
 from watchdog.gateway.wire.addresses import is_local, is_same_place
-from watchdog.gateway.wire.connection import SignInSecrets
 from watchdog.gateway.wire.dial import CheckPeer
 from watchdog.gateway.wire.endpoint import Endpoint
 from watchdog.gateway.wire.identity import DeviceIdentity, DeviceTokens
+from watchdog.gateway.wire.protocol import SignInSecrets
 from watchdog.service import errors
 from watchdog.service.ownership import owner_of
 from watchdog.service.secret import Secret

@@ -43,8 +43,8 @@ GUARDS: tuple[Guard, ...] = (
     Guard("wire: one row that cannot be read blinds no other", "rule 19", ALWAYS, tests=LISTING),
     # ------------------------------------------------------------ bounds
     Guard("wire: values in a frame", "rule 19", NEVER, tests=FRAMES),
-    Guard("wire: bytes of a sign-in", "rule 19", NEVER, tests=LINK),
-    Guard("wire: frames before the hello", "rule 19", value("iter(int, 1)"), tests=LINK),
+    Guard("wire: bytes of a sign-in", "rule 19", NEVER, tests=FRAMES),
+    Guard("wire: frames before the hello", "rule 19", NEVER, tests=FRAMES),
     Guard("wire: who floods us waits", "rule 19", NEVER, tests=LINK),
     Guard("wire: rows of a page", "rule 19", NEVER, tests=LISTING),
     Guard("wire: rows of a list", "rule 19", swap("MOST_ROWS", "2 * MOST_ROWS"), tests=LISTING),

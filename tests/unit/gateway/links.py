@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.fakes.clock import ManualClock
-from watchdog.gateway.wire.connection import Introduction, Link, SignInSecrets
+from watchdog.gateway.wire.connection import Link
+from watchdog.gateway.wire.protocol import Introduction, SignInSecrets
 from watchdog.service import errors
 
 from .server import WireGateway, running

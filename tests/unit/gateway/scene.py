@@ -11,8 +11,8 @@ from tests.fakes.clock import ManualClock
 from watchdog.core.model import ReplyAddress, Session, SessionKind, Status
 from watchdog.core.policy import Step
 from watchdog.gateway.client import GatewayClient
-from watchdog.gateway.wire.connection import SignInSecrets
 from watchdog.gateway.wire.endpoint import Endpoint
+from watchdog.gateway.wire.protocol import SignInSecrets
 
 from .server import CHALLENGE_TS, Answer, Answers, Refused, WireGateway, running
 from .support import OURS, STRANGER, ToldHost, secret

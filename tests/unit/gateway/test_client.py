@@ -24,7 +24,7 @@ from watchdog.gateway.recovery.send import TELLING_PAUSE, TELLING_TRIES
 from watchdog.gateway.sessions.pages import PAGE_SIZE
 from watchdog.gateway.wire.answers import LARGEST
 from watchdog.gateway.wire.endpoint import Endpoint
-from watchdog.gateway.wire.handshake import MOST_METHODS
+from watchdog.gateway.wire.hello import MOST_METHODS
 from watchdog.service import errors
 from watchdog.service.ports import Deed, Wants
 

@@ -11,8 +11,9 @@ import pytest
 
 from watchdog.adapters.clock import SystemClock
 from watchdog.core.model import GatewayPhase, Moment
-from watchdog.gateway.wire.connection import Introduction, Link, SignInSecrets
+from watchdog.gateway.wire.connection import Link
 from watchdog.gateway.wire.identity import DeviceIdentity
+from watchdog.gateway.wire.protocol import Introduction, SignInSecrets
 from watchdog.gateway_restart.decision import GatewayCondition, Outage, condition_of, observe
 from watchdog.service import errors
 from watchdog.service.ports import Disconnect

@@ -21,7 +21,7 @@ import msgspec
 from watchdog.core.model import MalformedRow, Session
 from watchdog.gateway.sessions.rows import ListEnvelope, decode_rows
 from watchdog.gateway.wire.decoder import Undecodable, decode
-from watchdog.gateway.wire.handshake import LONGEST_KEY
+from watchdog.gateway.wire.hello import LONGEST_KEY
 from watchdog.gateway.wire.timestamps import span_ms
 from watchdog.service import errors
 

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from watchdog.core.model import Moment
+from watchdog.gateway.wire.hello import Hello
+from watchdog.gateway.wire.timestamps import Millis, instant, span_ms
 
 NOISE = timedelta(seconds=5)
 """What network, slow handshakes and slow starts make of one boot: two readings further apart than this differ."""
@@ -31,6 +33,18 @@ class Reading:
     booted_at: datetime | None
     uptime: timedelta | None
     lock_created_at: datetime | None = None
+
+
+def boot_reading(hello: Hello, clock_ms: Millis, at: Moment, *, lock_created_at: datetime | None) -> Reading:
+    """What this sign-in, received ``at``, says of the gateway's start. ``clock_ms``: its clock in the challenge, never ours
+    in its place: clocks differ."""
+    clock, uptime = span_ms(clock_ms), span_ms(hello.snapshot.uptime_ms)
+    return Reading(
+        at=at,
+        booted_at=instant(clock - uptime) if clock is not None and uptime is not None else None,
+        uptime=timedelta(milliseconds=uptime) if uptime is not None else None,
+        lock_created_at=lock_created_at,
+    )
 
 
 @dataclass(slots=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,25 +18,22 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
-from watchdog import __version__
 from watchdog.core.model import Moment
-from watchdog.gateway.wire.decoder import Undecodable, decode
 from watchdog.gateway.wire.dial import MAX_FRAME, CheckPeer, Dial, check_url, dial_network
-from watchdog.gateway.wire.handshake import Hello
+from watchdog.gateway.wire.hello import Hello
 from watchdog.gateway.wire.identity import DeviceIdentity
 from watchdog.gateway.wire.protocol import (
-    MAX_PROTOCOL,
-    MIN_PROTOCOL,
     Conversation,
     EventFrame,
+    Handshake,
+    Introduction,
     Malformed,
     Response,
+    SignInSecrets,
 )
 from watchdog.gateway.wire.refusals import refusal
-from watchdog.gateway.wire.timestamps import Millis
 from watchdog.service import errors
 from watchdog.service.ports import Clock
-from watchdog.service.secret import Secret
 
 FRAMES_A_SECOND, FRAME_BURST = 200, 1000
 """What a link reads in the long run, and at once. A link of an operator is sent a frame or two in 30 s, and 16 with every
@@ -45,46 +41,12 @@ turn (2026.9.6)."""
 LARGE_FRAME = 64 * 1024
 """Bytes for which a frame counts as one more: so 12 MB a second are read in the long run, and 60 MB at once."""
 FLOOD_PAUSE = 0.25
-MOST_BEFORE_HELLO = 100
-"""Frames before the answer to the sign-in. All versions measured send one, the challenge."""
-LARGEST_HELLO = 4 * 1024 * 1024
-"""Bytes of a frame during the sign-in. A hello of 2026.9.6 has 40 KB, most of it the names of 466 methods."""
 _UNREADABLE_CODES = {
     1002: "a frame that breaks the WebSocket protocol",
     1007: "a frame whose text cannot be read",
     1009: f"a frame of more than {MAX_FRAME >> 20} MiB",
 }
 """By the code that our own side closes a connection with."""
-
-
-@dataclass(frozen=True, slots=True)
-class SignInSecrets:
-    """What to sign in with. At most one of ``token`` and ``password``; ``device_token`` was issued to us earlier."""
-
-    token: Secret | None = None
-    password: Secret | None = None
-    device_token: Secret | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Introduction:
-    """As whom to connect: client name and mode (they decide what a gateway lets through) and the scopes asked for."""
-
-    scopes: tuple[str, ...]
-    client_id: str = "gateway-client"
-    client_mode: str = "backend"
-
-
-_PLATFORM = "darwin" if sys.platform == "darwin" else "linux"
-
-
-class _Challenge(msgspec.Struct):
-    nonce: str
-    ts: Millis = None
-
-
-_challenge_decoder = msgspec.json.Decoder(_Challenge)
-_hello_decoder = msgspec.json.Decoder(Hello)
 
 
 @dataclass(slots=True)
@@ -172,12 +134,14 @@ class Link:
         methods whose answers were repaired."""
         check_url(name, url, insecure=insecure)
         socket = await (dial or dial_network)(name, url, patience, tls)
-        link = cls(name, socket, Conversation(on_repair), clock)
+        conversation = Conversation(on_repair)
+        link = cls(name, socket, conversation, clock)
+        handshake = Handshake(name, conversation, introduction, credentials, device, openclaw)
         try:
             if check_peer is not None:
                 link.unchecked_peer = await asyncio.to_thread(check_peer, *_ends_of(socket))
             async with asyncio.timeout(patience):
-                await link._sign_in(introduction, credentials, device, clock, openclaw)
+                await link._sign_in(handshake)
         except TimeoutError:
             await link._drop()
             raise errors.GatewayUnresponsive(
@@ -266,89 +230,12 @@ class Link:
                 await self._socket.close()
         self._socket.transport.abort()
 
-    async def _sign_in(
-        self,
-        introduction: Introduction,
-        credentials: SignInSecrets,
-        device: DeviceIdentity,
-        clock: Clock,
-        openclaw: Callable[[], str | None],
-    ) -> None:
-        challenge = await self._challenge()
-        signed_at = int(challenge.ts if challenge.ts is not None else clock.now().wall.timestamp() * 1000)
-        self.clock_ms = challenge.ts
-        token = credentials.token or credentials.device_token
-        secret = token.reveal() if token is not None else None
-        auth: dict[str, str] = {}
-        if secret is not None:
-            auth["token"] = secret
-        if credentials.password is not None:
-            auth["password"] = credentials.password.reveal()
-        params = {
-            "minProtocol": MIN_PROTOCOL,
-            "maxProtocol": MAX_PROTOCOL,
-            "role": "operator",
-            "scopes": list(introduction.scopes),
-            "caps": [],
-            "auth": auth,
-            "client": {
-                "id": introduction.client_id,
-                "displayName": "openclaw-watchdog",
-                "version": __version__,
-                "platform": _PLATFORM,
-                "mode": introduction.client_mode,
-            },
-            "device": device.connect_device(
-                client_id=introduction.client_id,
-                client_mode=introduction.client_mode,
-                role="operator",
-                scopes=introduction.scopes,
-                signed_at_ms=signed_at,
-                token=token,
-                nonce=challenge.nonce,
-                platform=_PLATFORM,
-            ),
-            "userAgent": f"openclaw-watchdog/{__version__}",
-            "locale": "en-US",
-        }
-        number, text = self._conversation.request("connect", params)
-        await self._send_raw(text)
-        incoming = await self._next(lambda taken: isinstance(taken, Response) and taken.id == number)
-        assert isinstance(incoming, Response)
-        if incoming.error is not None:
-            scopes = ", ".join(introduction.scopes)
-            raise refusal(self._name, "connect", incoming.error, scopes=scopes, openclaw=openclaw)
-        try:
-            self.hello = decode(_hello_decoder, incoming.payload or b"null")
-        except Undecodable as problem:
-            raise errors.NotAGateway(f"{self._name}: its hello cannot be read ({problem}).") from problem
-
-    async def _challenge(self) -> _Challenge:
-        incoming = await self._next(lambda taken: isinstance(taken, EventFrame) and taken.name == "connect.challenge")
-        assert isinstance(incoming, EventFrame)
-        try:
-            return decode(_challenge_decoder, incoming.payload)
-        except Undecodable as problem:
-            raise errors.NotAGateway(f"{self._name}: its challenge cannot be read.") from problem
-
-    async def _next(self, is_it: Callable[[Response | EventFrame], bool]) -> Response | EventFrame:
-        """The frame of the sign-in that is waited for; the few others before it are passed over."""
-        for _ in range(MOST_BEFORE_HELLO):  # guard: wire: frames before the hello
-            data = await self._receive_raw()
-            if len(data) > LARGEST_HELLO:  # guard: wire: bytes of a sign-in
-                raise errors.NotAGateway(
-                    f"{self._name}: it answers the sign-in with {len(data)} bytes; a gateway needs a hundredth of that."
-                )
-            incoming = self._conversation.receive(data)
-            if isinstance(incoming, Malformed):
-                raise errors.NotAGateway(
-                    f"{self._name}: what answers there does not speak the gateway protocol ({incoming.reason})."
-                )
-            if incoming is not None and is_it(incoming):
-                return incoming
-        raise errors.NotAGateway(
-            f"{self._name}: it says {MOST_BEFORE_HELLO} other things before it answers the sign-in."
-        )
+    async def _sign_in(self, handshake: Handshake) -> None:
+        while handshake.hello is None:
+            text = handshake.receive(await self._receive_raw(), self._clock.now())
+            if text is not None:
+                await self._send_raw(text)
+        self.hello, self.clock_ms = handshake.hello, handshake.clock_ms
 
     async def _send_raw(self, text: str) -> None:
         try:

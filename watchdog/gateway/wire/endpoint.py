@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from watchdog.gateway.wire.connection import SignInSecrets
 from watchdog.gateway.wire.dial import CheckPeer
+from watchdog.gateway.wire.protocol import SignInSecrets
 
 
 @dataclass(frozen=True, slots=True)

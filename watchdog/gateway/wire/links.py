@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from watchdog.gateway.wire.connection import Introduction, Link
+from watchdog.gateway.wire.connection import Link
 from watchdog.gateway.wire.dial import Dial
 from watchdog.gateway.wire.endpoint import Endpoint
 from watchdog.gateway.wire.identity import DeviceIdentity
+from watchdog.gateway.wire.protocol import Introduction
 from watchdog.service.ports import Clock
 
 

@@ -1,39 +1,38 @@
 """The gateway protocol without any I/O: bytes in, events out; requests as text to send.
 
-``Conversation`` knows the three frame types (``req``, ``res``, ``event``), matches responses to requests and decodes no
-deeper than it must: payloads stay ``msgspec.Raw`` until somebody asks for a shape. Nothing the other side sends can make
-it raise; what cannot be read becomes a ``Malformed`` frame, which names the request that it answers where that can be told. Frames measured on 2026.3.24, 4.14, 5.18 (protocol 3 and 4)
-and 2026.9.6 (protocol 4).
+``Handshake`` takes the frames of the sign-in, says what to send for them, and judges how far a gateway may go before its
+hello. ``Conversation`` knows the three frame types (``req``, ``res``, ``event``), matches responses to requests and decodes
+no deeper than it must: payloads stay ``msgspec.Raw`` until somebody asks for a shape. Nothing the other side sends can make
+it raise; what cannot be read becomes a ``Malformed`` frame, which names the request that it answers where that can be told.
+Frames measured on 2026.3.24, 4.14, 5.18 (protocol 3 and 4) and 2026.9.6 (protocol 4).
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from watchdog import __version__
+from watchdog.core.model import Moment
 from watchdog.gateway.wire.decoder import Undecodable, decode
+from watchdog.gateway.wire.hello import Hello
+from watchdog.gateway.wire.identity import DeviceIdentity
+from watchdog.gateway.wire.refusals import FindCommand, WireError, refusal
+from watchdog.gateway.wire.timestamps import Millis
+from watchdog.service import errors
+from watchdog.service.secret import Secret
 
 MIN_PROTOCOL = 3
 MAX_PROTOCOL = 4
-
-
-class WireError(msgspec.Struct, rename="camel", frozen=True):
-    """The ``error`` of a failed response, as sent."""
-
-    code: str = ""
-    message: str = ""
-    retryable: bool | None = None
-    retry_after_ms: int | float | None = None
-    details: Any = None
-
-    def detail(self, name: str) -> str | None:
-        """A string out of ``details``, or None."""
-        value = self.details.get(name) if isinstance(self.details, dict) else None
-        return value if isinstance(value, str) else None
+MOST_BEFORE_HELLO = 100
+"""Frames before the answer to the sign-in. All versions measured send one, the challenge."""
+LARGEST_HELLO = 4 * 1024 * 1024
+"""Bytes of a frame during the sign-in. A hello of 2026.9.6 has 40 KB, most of it the names of 466 methods."""
 
 
 class _Frame(msgspec.Struct):
@@ -166,3 +165,129 @@ def _short(problem: Undecodable) -> str:
     """Which field it is depends on the sender, so a reason is cut."""
     said = str(problem)
     return said if len(said) <= 60 else said[:59] + "…"
+
+
+@dataclass(frozen=True, slots=True)
+class SignInSecrets:
+    """What to sign in with. At most one of ``token`` and ``password``; ``device_token`` was issued to us earlier."""
+
+    token: Secret | None = None
+    password: Secret | None = None
+    device_token: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """As whom to connect: client name and mode (they decide what a gateway lets through) and the scopes asked for."""
+
+    scopes: tuple[str, ...]
+    client_id: str = "gateway-client"
+    client_mode: str = "backend"
+
+
+_PLATFORM = "darwin" if sys.platform == "darwin" else "linux"
+
+
+class _Challenge(msgspec.Struct):
+    nonce: str
+    ts: Millis = None
+
+
+_challenge_decoder = msgspec.json.Decoder(_Challenge)
+_hello_decoder = msgspec.json.Decoder(Hello)
+
+
+@dataclass(slots=True)
+class Handshake:
+    """The sign-in at the gateway called ``name``: waits for the challenge, then for the hello, then it is open. Whatever
+    ``receive`` raises ends it."""
+
+    name: str
+    conversation: Conversation
+    introduction: Introduction
+    credentials: SignInSecrets
+    device: DeviceIdentity
+    openclaw: FindCommand
+    """For the sentence of a refusal."""
+    hello: Hello | None = field(init=False, default=None)
+    """What the gateway said; from then on it is open."""
+    clock_ms: Millis = field(init=False, default=None)
+    """The gateway's clock in the challenge, if it told it."""
+    _number: str | None = field(init=False, default=None)
+    """Of the connect request; None: the challenge is still waited for."""
+    _passed_over: int = field(init=False, default=0)
+    """Frames of no concern since that wait began."""
+
+    def receive(self, data: str | bytes, now: Moment) -> str | None:
+        """Takes the next frame; the text to send for it, or None. ``now`` is signed where the challenge has no time.
+        Raises ``NotAGateway``, and what ``refusal`` makes of a refused sign-in."""
+        if len(data) > LARGEST_HELLO:  # guard: wire: bytes of a sign-in
+            raise errors.NotAGateway(
+                f"{self.name}: it answers the sign-in with {len(data)} bytes; a gateway needs a hundredth of that."
+            )
+        incoming = self.conversation.receive(data)
+        if isinstance(incoming, Malformed):
+            raise errors.NotAGateway(
+                f"{self.name}: what answers there does not speak the gateway protocol ({incoming.reason})."
+            )
+        if self._number is None and isinstance(incoming, EventFrame) and incoming.name == "connect.challenge":
+            return self._answer(incoming, now)
+        if isinstance(incoming, Response) and incoming.id == self._number:
+            self.hello = self._hello_in(incoming)
+            return None
+        self._passed_over += 1
+        if self._passed_over == MOST_BEFORE_HELLO:  # guard: wire: frames before the hello
+            raise errors.NotAGateway(
+                f"{self.name}: it says {MOST_BEFORE_HELLO} other things before it answers the sign-in."
+            )
+        return None
+
+    def _answer(self, event: EventFrame, now: Moment) -> str:
+        """The connect request."""
+        try:
+            challenge = decode(_challenge_decoder, event.payload)
+        except Undecodable as problem:
+            raise errors.NotAGateway(f"{self.name}: its challenge cannot be read.") from problem
+        self.clock_ms = challenge.ts
+        introduction, credentials = self.introduction, self.credentials
+        token = credentials.token or credentials.device_token
+        auth = {"token": token, "password": credentials.password}
+        params = {
+            "minProtocol": MIN_PROTOCOL,
+            "maxProtocol": MAX_PROTOCOL,
+            "role": "operator",
+            "scopes": list(introduction.scopes),
+            "caps": [],
+            "auth": {kind: secret.reveal() for kind, secret in auth.items() if secret is not None},
+            "client": {
+                "id": introduction.client_id,
+                "displayName": "openclaw-watchdog",
+                "version": __version__,
+                "platform": _PLATFORM,
+                "mode": introduction.client_mode,
+            },
+            "device": self.device.connect_device(
+                client_id=introduction.client_id,
+                client_mode=introduction.client_mode,
+                role="operator",
+                scopes=introduction.scopes,
+                signed_at_ms=int(challenge.ts if challenge.ts is not None else now.wall.timestamp() * 1000),
+                token=token,
+                nonce=challenge.nonce,
+                platform=_PLATFORM,
+            ),
+            "userAgent": f"openclaw-watchdog/{__version__}",
+            "locale": "en-US",
+        }
+        self._number, text = self.conversation.request("connect", params)
+        self._passed_over = 0
+        return text
+
+    def _hello_in(self, answer: Response) -> Hello:
+        if answer.error is not None:
+            scopes = ", ".join(self.introduction.scopes)
+            raise refusal(self.name, "connect", answer.error, scopes=scopes, openclaw=self.openclaw)
+        try:
+            return decode(_hello_decoder, answer.payload or b"null")
+        except Undecodable as problem:
+            raise errors.NotAGateway(f"{self.name}: its hello cannot be read ({problem}).") from problem

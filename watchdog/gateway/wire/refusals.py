@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
-from watchdog.gateway.wire.protocol import WireError
+import msgspec
+
 from watchdog.gateway.wire.timestamps import span_ms
 from watchdog.service import errors
 
@@ -15,6 +16,21 @@ FindCommand = Callable[[], str | None]
 _CLIP = 160
 _REQUEST_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}")
 """What may stand in a command that a person is to type: no option, and nothing that a shell takes for its own."""
+
+
+class WireError(msgspec.Struct, rename="camel", frozen=True):
+    """The ``error`` of a failed response, as sent."""
+
+    code: str = ""
+    message: str = ""
+    retryable: bool | None = None
+    retry_after_ms: int | float | None = None
+    details: Any = None
+
+    def detail(self, name: str) -> str | None:
+        """A string out of ``details``, or None."""
+        value = self.details.get(name) if isinstance(self.details, dict) else None
+        return value if isinstance(value, str) else None
 
 
 def refusal(

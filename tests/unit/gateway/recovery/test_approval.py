@@ -15,8 +15,7 @@ from tests.unit.gateway.server import Answer, Refused, Silent
 from tests.unit.gateway.support import OURS
 from watchdog.core.policy import Step
 from watchdog.gateway.capabilities import APPROVAL_CHECK
-from watchdog.gateway.wire.protocol import WireError
-from watchdog.gateway.wire.refusals import refusal
+from watchdog.gateway.wire.refusals import WireError, refusal
 from watchdog.service import errors
 from watchdog.service.ports import Wants
 

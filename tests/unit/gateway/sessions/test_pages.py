@@ -22,7 +22,7 @@ from watchdog.gateway.sessions.pages import (
     Pager,
     read_page,
 )
-from watchdog.gateway.wire.handshake import LONGEST_KEY
+from watchdog.gateway.wire.hello import LONGEST_KEY
 from watchdog.service import errors
 
 Params = dict[str, Any]

@@ -21,8 +21,8 @@ from tests.unit.gateway.support import OURS, STRANGER, ToldHost
 from watchdog.adapters.clock import SystemClock
 from watchdog.core.model import Snapshot
 from watchdog.gateway.client import GatewayClient
-from watchdog.gateway.wire.connection import SignInSecrets
 from watchdog.gateway.wire.endpoint import Endpoint
+from watchdog.gateway.wire.protocol import SignInSecrets
 from watchdog.service.secret import Secret
 
 SESSIONS = 200

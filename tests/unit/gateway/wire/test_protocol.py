@@ -11,7 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchdog.gateway.wire.protocol import MOST_VALUES, Conversation, EventFrame, Malformed, Response, WireError
+from tests.fakes.clock import START
+from tests.unit.gateway.support import OURS
+from watchdog.gateway.wire.protocol import (
+    LARGEST_HELLO,
+    MOST_BEFORE_HELLO,
+    MOST_VALUES,
+    Conversation,
+    EventFrame,
+    Handshake,
+    Introduction,
+    Malformed,
+    Response,
+    SignInSecrets,
+)
+from watchdog.gateway.wire.refusals import WireError
+from watchdog.service import errors
 
 CHALLENGE = (
     '{"type":"event","event":"connect.challenge","payload":{"nonce":"f99f","ts":1795163416709,'
@@ -270,3 +285,44 @@ documents = st.recursive(
 )
 def test_any_document_in_the_shape_of_a_frame(frame: dict[str, Any]) -> None:
     assert _is_sound(_asked().receive(json.dumps(frame)))
+
+
+# ---------------------------------------------------------------- the sign-in
+
+TICK = '{"type":"event","event":"tick"}'
+HELLO = '{"type":"res","id":"w1","ok":true,"payload":{"protocol":4}}'
+
+
+def _handshake(*before: str) -> Handshake:
+    """One that has taken these frames."""
+    handshake = Handshake("home", Conversation(), Introduction(("operator.read",)), SignInSecrets(), OURS, lambda: None)
+    for frame in before:
+        handshake.receive(frame, START)
+    return handshake
+
+
+def test_a_sign_in_answers_one_challenge_and_is_open_with_the_hello() -> None:
+    handshake = _handshake()
+    assert handshake.receive(HELLO, START) is None, "nothing was asked"
+    text = handshake.receive(CHALLENGE, START)
+    assert text is not None
+    assert json.loads(text)["method"] == "connect"
+    assert handshake.receive(CHALLENGE, START) is None, "it is answered once"
+    assert (handshake.hello, handshake.clock_ms) == (None, 1795163416709)
+    assert handshake.receive(HELLO, START) is None
+    assert handshake.hello is not None
+    assert handshake.hello.protocol == 4
+
+
+@pytest.mark.parametrize("before", [(), (*(TICK,) * (MOST_BEFORE_HELLO - 1), CHALLENGE)], ids=["challenge", "hello"])
+def test_a_sign_in_passes_over_so_many_frames_for_each_answer(before: tuple[str, ...]) -> None:
+    handshake = _handshake(*before, *(TICK,) * (MOST_BEFORE_HELLO - 1))
+    with pytest.raises(errors.NotAGateway, match="other things"):
+        handshake.receive(TICK, START)
+
+
+@pytest.mark.parametrize("before", [(), (CHALLENGE,)], ids=["challenge", "hello"])
+def test_a_frame_of_a_sign_in_has_its_size(before: tuple[str, ...]) -> None:
+    _handshake(*before).receive(TICK + " " * (LARGEST_HELLO - len(TICK)), START)
+    with pytest.raises(errors.NotAGateway, match="bytes"):
+        _handshake(*before).receive(TICK + " " * (LARGEST_HELLO - len(TICK) + 1), START)

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from watchdog.gateway.wire.protocol import WireError
-from watchdog.gateway.wire.refusals import clip, refusal
+from watchdog.gateway.wire.refusals import WireError, clip, refusal
 from watchdog.service import errors
 
 TOKEN = "tok-test-0123456789abcdef"

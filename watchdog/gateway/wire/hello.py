@@ -11,8 +11,7 @@ import msgspec
 
 from watchdog.core.model import GatewayFacts, Moment, ProcessSigns
 from watchdog.gateway.capabilities import capabilities_of
-from watchdog.gateway.wire.boot_time import Reading
-from watchdog.gateway.wire.timestamps import Millis, instant, span_ms
+from watchdog.gateway.wire.timestamps import Millis, span_ms
 
 MOST_METHODS = 2000
 """Methods, or scopes, that are believed of a gateway. 2026.9.6 names 466."""
@@ -96,14 +95,16 @@ def facts_of(
 
 def signs_of(hello: Hello, at: Moment | None) -> ProcessSigns:
     """What tells this process from others, as told ``at`` that moment (None: its start stays unknown)."""
-    snapshot, uptime = hello.snapshot, _span(hello.snapshot.uptime_ms)
+    snapshot, uptime = hello.snapshot, span_ms(hello.snapshot.uptime_ms)
     return ProcessSigns(
         version=hello.server.version[:LONGEST_WORD],
         boot_id=_cut(hello.server.boot_id),
         host=_cut(_host_of(snapshot.presence)),
         config_path=_cut(snapshot.config_path, LONGEST_KEY),
         state_dir=_cut(snapshot.state_dir, LONGEST_KEY),
-        began=at.monotonic - uptime.total_seconds() if at is not None and uptime is not None else None,
+        began=at.monotonic - timedelta(milliseconds=uptime).total_seconds()
+        if at is not None and uptime is not None
+        else None,
     )
 
 
@@ -112,14 +113,6 @@ def _host_of(presence: object) -> str | None:
     entries = presence if isinstance(presence, list) else []
     own = next((entry for entry in entries if isinstance(entry, dict) and entry.get("reason") == "self"), None)
     return None if own is None else f"{str(own.get('host'))[:256]} {str(own.get('ip'))[:64]}"
-
-
-def boot_reading(hello: Hello, clock_ms: Millis, at: Moment, *, lock_created_at: datetime | None) -> Reading:
-    """What this sign-in, received ``at``, says of the gateway's start. ``clock_ms``: its clock in the challenge."""
-    uptime_ms = hello.snapshot.uptime_ms
-    return Reading(
-        at=at, booted_at=_booted_at(clock_ms, uptime_ms), uptime=_span(uptime_ms), lock_created_at=lock_created_at
-    )
 
 
 def _short(words: Sequence[str]) -> tuple[str, ...]:
@@ -135,14 +128,3 @@ def _cut(text: str | None, longest: int = LONGEST_WORD) -> str | None:
 def _shared(methods: tuple[str, ...]) -> frozenset[str]:
     """One set for all gateways of one kind: 2026.9.6 names 466 methods, and there may be a thousand gateways."""
     return frozenset(methods)
-
-
-def _booted_at(clock_ms: Millis, uptime_ms: Millis) -> datetime | None:
-    """The gateway's boot on its own clock; None when it does not say both (never ours in its place: clocks differ)."""
-    clock, uptime = span_ms(clock_ms), span_ms(uptime_ms)
-    return instant(clock - uptime) if clock is not None and uptime is not None else None
-
-
-def _span(milliseconds: Millis) -> timedelta | None:
-    span = span_ms(milliseconds)
-    return timedelta(milliseconds=span) if span is not None else None
