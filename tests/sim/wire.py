@@ -7,7 +7,6 @@ a time of travel, order within one connection, closes with and without a frame, 
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -61,10 +60,10 @@ class Wiring:
     on_connected: Callable[[], None]
     sockets: set[SimSocket] = field(default_factory=set)
 
-    def dial_for(self, life: Life) -> Callable[[str, str, float, ssl.SSLContext | None], Any]:
+    def dial_for(self, life: Life) -> Callable[[str, str, float], Any]:
         """How the processes of one life open sockets."""
 
-        async def dial(name: str, _url: str, patience: float, _tls: ssl.SSLContext | None) -> ClientConnection:
+        async def dial(name: str, _url: str, patience: float) -> ClientConnection:
             life.check()
             process = self.world.process
             if self.wire.refuses or process.phase in (Phase.DOWN, Phase.BOOTING):

@@ -39,12 +39,11 @@ from watchdog.gateway.sessions.pending import Ask
 from watchdog.gateway.sessions.poll import SessionPoller
 from watchdog.gateway.wire.answers import decoded
 from watchdog.gateway.wire.boot_time import Boots, boot_reading
-from watchdog.gateway.wire.connection import Link
+from watchdog.gateway.wire.connection import Link, Links
 from watchdog.gateway.wire.dial import Dial
 from watchdog.gateway.wire.endpoint import Endpoint
 from watchdog.gateway.wire.hello import facts_of
 from watchdog.gateway.wire.identity import DeviceIdentity
-from watchdog.gateway.wire.links import Links
 from watchdog.gateway.wire.timestamps import instant
 from watchdog.service import descriptors, errors
 from watchdog.service.ports import Clock, Deed, Disconnect, Host, Receipt, Wants

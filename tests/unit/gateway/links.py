@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from tests.fakes.clock import ManualClock
-from watchdog.gateway.wire.connection import Link
-from watchdog.gateway.wire.protocol import Introduction, SignInSecrets
+from watchdog.gateway.wire.connection import Link, Links
+from watchdog.gateway.wire.dial import Dial
+from watchdog.gateway.wire.endpoint import Endpoint
+from watchdog.gateway.wire.protocol import SignInSecrets
 from watchdog.service import errors
 
 from .server import WireGateway, running
@@ -21,15 +23,12 @@ SOON = 0.08
 """Seconds of patience in tests of things that never answer."""
 
 
-async def open_link(url: str, *, patience: float = 5.0, **changes: Any) -> Link:
-    made: dict[str, Any] = {
-        "introduction": Introduction(READ),
-        "credentials": SignInSecrets(token=secret()),
-        "device": OURS,
-        "clock": ManualClock(),
-        "patience": patience,
-    }
-    return await Link.open("home", url, **(made | changes))
+async def open_link(
+    url: str, *, scopes: tuple[str, ...] = READ, patience: float = 5.0, dial: Dial | None = None, **changes: Any
+) -> Link:
+    """``changes``: of the endpoint."""
+    endpoint = Endpoint(url, **({"credentials": SignInSecrets(token=secret())} | changes))
+    return await Links("home", OURS, ManualClock(), dial).open(endpoint, scopes, device=None, patience=patience)
 
 
 @contextlib.asynccontextmanager

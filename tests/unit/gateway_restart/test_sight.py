@@ -11,9 +11,9 @@ import pytest
 
 from watchdog.adapters.clock import SystemClock
 from watchdog.core.model import GatewayPhase, Moment
-from watchdog.gateway.wire.connection import Link
+from watchdog.gateway.wire.connection import Links
+from watchdog.gateway.wire.endpoint import Endpoint
 from watchdog.gateway.wire.identity import DeviceIdentity
-from watchdog.gateway.wire.protocol import Introduction, SignInSecrets
 from watchdog.gateway_restart.decision import GatewayCondition, Outage, condition_of, observe
 from watchdog.service import errors
 from watchdog.service.ports import Disconnect
@@ -158,12 +158,7 @@ async def test_a_port_where_nothing_listens_says_so(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: refused
         with pytest.raises(errors.GatewayUnreachable) as caught:
-            await Link.open(
-                "home",
-                f"ws://127.0.0.1:{taken.getsockname()[1]}",
-                introduction=Introduction((), "gateway-client", "backend"),
-                credentials=SignInSecrets(),
-                device=DeviceIdentity.load_or_create(tmp_path / "device.pem"),
-                clock=SystemClock(),
+            await Links("home", DeviceIdentity.load_or_create(tmp_path / "device.pem"), SystemClock()).open(
+                Endpoint(f"ws://127.0.0.1:{taken.getsockname()[1]}"), (), device=None, patience=10
             )
     assert caught.value.was_refused

@@ -1,4 +1,4 @@
-"""One websocket to one gateway: handshake, then requests matched to answers until it ends.
+"""One websocket to one gateway: how it is opened, the sign-in, then requests matched to answers until it ends.
 
 A link is granted its scopes once, at the handshake, and cannot gain more. The link that polls has ``operator.read`` and
 is thereby unable to do harm; deeds open their own (see ``client``).
@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -20,16 +19,15 @@ from websockets.protocol import State
 
 from watchdog.core.model import Moment
 from watchdog.gateway.wire.dial import MAX_FRAME, CheckPeer, Dial, check_url, dial_network
+from watchdog.gateway.wire.endpoint import Endpoint
 from watchdog.gateway.wire.hello import Hello
 from watchdog.gateway.wire.identity import DeviceIdentity
 from watchdog.gateway.wire.protocol import (
     Conversation,
     EventFrame,
     Handshake,
-    Introduction,
     Malformed,
     Response,
-    SignInSecrets,
 )
 from watchdog.gateway.wire.refusals import refusal
 from watchdog.service import errors
@@ -87,7 +85,7 @@ def _ends_of(socket: ClientConnection) -> tuple[tuple[str, int], tuple[str, int]
 
 
 class Link:
-    """An open, signed-in connection. Use ``Link.open``; every failure is an ``errors.GatewayError`` leaf."""
+    """A connection, open once it is signed in. ``Links`` opens it; every failure is an ``errors.GatewayError`` leaf."""
 
     def __init__(self, name: str, socket: ClientConnection, conversation: Conversation, clock: Clock) -> None:
         self._name = name
@@ -110,49 +108,27 @@ class Link:
         Raises ``GatewayError`` leaves."""
         self._final_id: str | None = None
 
-    @classmethod
-    async def open(
-        cls,
-        name: str,
-        url: str,
-        *,
-        introduction: Introduction,
-        credentials: SignInSecrets,
-        device: DeviceIdentity,
-        clock: Clock,
-        patience: float = 10.0,
-        insecure: bool = False,
-        tls: ssl.SSLContext | None = None,
-        dial: Dial | None = None,
-        check_peer: CheckPeer | None = None,
-        openclaw: Callable[[], str | None] = lambda: None,
-        on_repair: Callable[[str], None] | None = None,
-    ) -> Link:
-        """Connect and sign in within ``patience`` seconds for each of the two. ``dial``: how the socket is opened; None:
-        over the network. ``check_peer``: who answers there is looked at before anything secret is sent; None: it is not.
-        ``openclaw``: how its CLI is run for this gateway here, for the sentence of a refusal. ``on_repair``: is told the
-        methods whose answers were repaired."""
-        check_url(name, url, insecure=insecure)
-        socket = await (dial or dial_network)(name, url, patience, tls)
-        conversation = Conversation(on_repair)
-        link = cls(name, socket, conversation, clock)
-        handshake = Handshake(name, conversation, introduction, credentials, device, openclaw)
+    async def sign_in(self, handshake: Handshake, check_peer: CheckPeer | None, patience: float) -> None:
+        """Once, within ``patience`` seconds, after ``check_peer`` had its look. Whatever is raised, the socket is closed."""
         try:
             if check_peer is not None:
-                link.unchecked_peer = await asyncio.to_thread(check_peer, *_ends_of(socket))
+                self.unchecked_peer = await asyncio.to_thread(check_peer, *_ends_of(self._socket))
             async with asyncio.timeout(patience):
-                await link._sign_in(handshake)
+                while handshake.hello is None:
+                    text = handshake.receive(await self._receive_raw(), self._clock.now())
+                    if text is not None:
+                        await self._send_raw(text)
+                self.hello, self.clock_ms = handshake.hello, handshake.clock_ms
         except TimeoutError:
-            await link._drop()
+            await self._drop()
             raise errors.GatewayUnresponsive(
-                f"{name}: it accepted the connection but did not finish the handshake within {patience:.0f} s; it hangs, "
-                "or its event loop is blocked."
+                f"{self._name}: it accepted the connection but did not finish the handshake within {patience:.0f} s; it "
+                "hangs, or its event loop is blocked."
             ) from None
         except BaseException:
-            await link._drop()
+            await self._drop()
             raise
-        link._reader = asyncio.create_task(link._read(), name=f"link-{name}")
-        return link
+        self._reader = asyncio.create_task(self._read(), name=f"link-{self._name}")
 
     @property
     def is_open(self) -> bool:
@@ -229,13 +205,6 @@ class Link:
             async with asyncio.timeout(2):
                 await self._socket.close()
         self._socket.transport.abort()
-
-    async def _sign_in(self, handshake: Handshake) -> None:
-        while handshake.hello is None:
-            text = handshake.receive(await self._receive_raw(), self._clock.now())
-            if text is not None:
-                await self._send_raw(text)
-        self.hello, self.clock_ms = handshake.hello, handshake.clock_ms
 
     async def _send_raw(self, text: str) -> None:
         try:
@@ -338,3 +307,42 @@ class Link:
         lost = errors.OutcomeUnknown(f"{self._name}: the connection ended before an answer came.")
         lost.__cause__ = self._end
         return lost
+
+
+@dataclass(slots=True)
+class Links:
+    """Opens links to the gateway called ``name``; keeps none of them."""
+
+    name: str
+    device: DeviceIdentity
+    clock: Clock
+    dial: Dial | None = None
+    """How the socket is opened; None: over the network."""
+    on_device_token: Callable[[str, tuple[str, ...], str], None] | None = None
+    """Is told the url, the scopes and the token when the gateway issues one to ``device``."""
+    on_repair: Callable[[str], None] | None = None
+    """Is told each method once whose answer held text that had to be repaired."""
+    _repaired: set[str] = field(init=False, default_factory=set)
+
+    async def open(
+        self, endpoint: Endpoint, scopes: tuple[str, ...], *, device: DeviceIdentity | None, patience: float
+    ) -> Link:
+        """Connect there and sign in with ``scopes``, as ``device`` (None: as our own), within ``patience`` seconds for each
+        of the two. Raises ``errors.GatewayError`` leaves."""
+        check_url(self.name, endpoint.url, insecure=endpoint.insecure)
+        socket = await (self.dial or dial_network)(self.name, endpoint.url, patience)
+        conversation = Conversation(self._note_repair)
+        link = Link(self.name, socket, conversation, self.clock)
+        signer = device or self.device
+        handshake = Handshake(self.name, conversation, scopes, endpoint.credentials, signer, endpoint.openclaw)
+        await link.sign_in(handshake, endpoint.check_peer, patience)
+        issued = link.hello.auth.device_token if link.hello.auth is not None else None
+        if issued and device is None and self.on_device_token is not None:
+            self.on_device_token(endpoint.url, scopes, issued)
+        return link
+
+    def _note_repair(self, method: str) -> None:
+        """Once for each method: a text that was cut badly stays as it is, and is read again every time."""
+        if method not in self._repaired and self.on_repair is not None:
+            self.on_repair(method)
+        self._repaired.add(method)

@@ -26,8 +26,8 @@ MAX_QUEUE = 1
 """Frames that wait to be read; then TCP holds the gateway back. Each may be as large as ``MAX_FRAME``."""
 
 
-Dial = Callable[[str, str, float, ssl.SSLContext | None], Awaitable[ClientConnection]]
-"""(gateway's name, url, patience in seconds, TLS) -> an open WebSocket; raises ``errors.GatewayError`` leaves only."""
+Dial = Callable[[str, str, float], Awaitable[ClientConnection]]
+"""(gateway's name, url, patience in seconds) -> an open WebSocket; raises ``errors.GatewayError`` leaves only."""
 
 
 CheckPeer = Callable[[tuple[str, int], tuple[str, int]], str | None]
@@ -61,8 +61,8 @@ class _Connect(connect):
         return exc
 
 
-async def dial_network(name: str, url: str, patience: float, tls: ssl.SSLContext | None) -> ClientConnection:
-    """``Dial`` over the network."""
+async def dial_network(name: str, url: str, patience: float, tls: ssl.SSLContext | None = None) -> ClientConnection:
+    """``Dial`` over the network. ``tls``: what to check certificates by; None: by what this machine trusts."""
     host = urlsplit(url).netloc
     try:
         return await _Connect(

@@ -176,15 +176,8 @@ class SignInSecrets:
     device_token: Secret | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Introduction:
-    """As whom to connect: client name and mode (they decide what a gateway lets through) and the scopes asked for."""
-
-    scopes: tuple[str, ...]
-    client_id: str = "gateway-client"
-    client_mode: str = "backend"
-
-
+_CLIENT_ID, _CLIENT_MODE = "gateway-client", "backend"
+"""They decide what a gateway lets through."""
 _PLATFORM = "darwin" if sys.platform == "darwin" else "linux"
 
 
@@ -204,7 +197,7 @@ class Handshake:
 
     name: str
     conversation: Conversation
-    introduction: Introduction
+    scopes: tuple[str, ...]
     credentials: SignInSecrets
     device: DeviceIdentity
     openclaw: FindCommand
@@ -249,28 +242,27 @@ class Handshake:
         except Undecodable as problem:
             raise errors.NotAGateway(f"{self.name}: its challenge cannot be read.") from problem
         self.clock_ms = challenge.ts
-        introduction, credentials = self.introduction, self.credentials
-        token = credentials.token or credentials.device_token
-        auth = {"token": token, "password": credentials.password}
+        token = self.credentials.token or self.credentials.device_token
+        auth = {"token": token, "password": self.credentials.password}
         params = {
             "minProtocol": MIN_PROTOCOL,
             "maxProtocol": MAX_PROTOCOL,
             "role": "operator",
-            "scopes": list(introduction.scopes),
+            "scopes": list(self.scopes),
             "caps": [],
             "auth": {kind: secret.reveal() for kind, secret in auth.items() if secret is not None},
             "client": {
-                "id": introduction.client_id,
+                "id": _CLIENT_ID,
                 "displayName": "openclaw-watchdog",
                 "version": __version__,
                 "platform": _PLATFORM,
-                "mode": introduction.client_mode,
+                "mode": _CLIENT_MODE,
             },
             "device": self.device.connect_device(
-                client_id=introduction.client_id,
-                client_mode=introduction.client_mode,
+                client_id=_CLIENT_ID,
+                client_mode=_CLIENT_MODE,
                 role="operator",
-                scopes=introduction.scopes,
+                scopes=self.scopes,
                 signed_at_ms=int(challenge.ts if challenge.ts is not None else now.wall.timestamp() * 1000),
                 token=token,
                 nonce=challenge.nonce,
@@ -285,7 +277,7 @@ class Handshake:
 
     def _hello_in(self, answer: Response) -> Hello:
         if answer.error is not None:
-            scopes = ", ".join(self.introduction.scopes)
+            scopes = ", ".join(self.scopes)
             raise refusal(self.name, "connect", answer.error, scopes=scopes, openclaw=self.openclaw)
         try:
             return decode(_hello_decoder, answer.payload or b"null")

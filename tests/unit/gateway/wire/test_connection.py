@@ -12,13 +12,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tests.fakes.clock import START
-from tests.unit.gateway.links import READ, SOON, is_clean, linked, refused_by
+from tests.unit.gateway.links import SOON, is_clean, linked, refused_by
 from tests.unit.gateway.server import CHALLENGE_TS, Answer, Closed, Raw, Refused, Silent, WireGateway, running
 from tests.unit.gateway.support import OURS, PASSWORD, TOKEN, secret
 from watchdog import __version__
 from watchdog.gateway.wire.connection import FRAME_BURST, FRAMES_A_SECOND, Allowance, Link
 from watchdog.gateway.wire.dial import MAX_FRAME
-from watchdog.gateway.wire.protocol import MOST_VALUES, Introduction, SignInSecrets
+from watchdog.gateway.wire.protocol import MOST_VALUES, SignInSecrets
 from watchdog.gateway.wire.refusals import WireError
 from watchdog.service import errors
 from watchdog.service.secret import Secret
@@ -119,13 +119,11 @@ async def test_what_we_sign_in_with(credentials: SignInSecrets, auth: dict[str, 
     assert device["signature"] == OURS.sign(text)
 
 
-async def test_as_another_client_with_other_scopes() -> None:
+async def test_with_other_scopes() -> None:
     gateway = WireGateway()
-    wider = Introduction(("operator.read", "operator.write"), "cli", "cli")
-    async with linked(gateway, introduction=wider):
+    async with linked(gateway, scopes=("operator.read", "operator.write")):
         (params,) = gateway.sign_ins
     assert params["scopes"] == ["operator.read", "operator.write"]
-    assert (params["client"]["id"], params["client"]["mode"]) == ("cli", "cli")
 
 
 async def test_a_challenge_without_a_time_is_signed_with_ours() -> None:
@@ -530,7 +528,7 @@ async def test_what_a_gateway_says_unasked_disturbs_no_request() -> None:
 
 def test_nothing_shows_a_secret() -> None:
     credentials = SignInSecrets(token=secret(), password=Secret(PASSWORD), device_token=secret())
-    shown = f"{credentials} {credentials!r} {Introduction(READ)!r} {OURS!r}"
+    shown = f"{credentials} {credentials!r} {OURS!r}"
     assert TOKEN not in shown
     assert PASSWORD not in shown
 

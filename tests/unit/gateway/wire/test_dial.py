@@ -6,6 +6,7 @@ import errno
 import socket
 import ssl
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,7 @@ async def test_wss_is_checked_and_works(tmp_path: Path) -> None:
     gateway = WireGateway()
     async with serve(gateway._handle, "127.0.0.1", 0, ssl=theirs) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        link = await open_link(f"wss://localhost:{port}", tls=ours)
+        link = await open_link(f"wss://localhost:{port}", dial=partial(dial.dial_network, tls=ours))
         assert link.hello.server.version == "2026.9.6"
         await link.close()
         refused = await refused_by(f"wss://localhost:{port}")

@@ -20,7 +20,6 @@ from watchdog.gateway.wire.protocol import (
     Conversation,
     EventFrame,
     Handshake,
-    Introduction,
     Malformed,
     Response,
     SignInSecrets,
@@ -295,7 +294,7 @@ HELLO = '{"type":"res","id":"w1","ok":true,"payload":{"protocol":4}}'
 
 def _handshake(*before: str) -> Handshake:
     """One that has taken these frames."""
-    handshake = Handshake("home", Conversation(), Introduction(("operator.read",)), SignInSecrets(), OURS, lambda: None)
+    handshake = Handshake("home", Conversation(), ("operator.read",), SignInSecrets(), OURS, lambda: None)
     for frame in before:
         handshake.receive(frame, START)
     return handshake
