@@ -11,16 +11,18 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from watchdog.adapters.programs import PLAIN_WORDS, run_and_wait
 from watchdog.adapters.service_units.control import (
     LAUNCH_DAEMONS,
     SYSTEMD_SYSTEM,
+    Answer,
     Launchd,
     ServiceControl,
     ServiceState,
@@ -44,6 +46,8 @@ PLACES = (
     "XDG_STATE_HOME",
 )
 """Variables that say where things are. A service does not see this shell's, so they go into its file."""
+COMMAND_WITHIN = 150.0
+"""Seconds for one command of the service manager; a stop takes up to 90."""
 
 SystemOption = Annotated[bool, typer.Option("--system", help="For the machine (starts at boot, needs root), not you.")]
 AccountOption = Annotated[
@@ -173,11 +177,26 @@ def control_for(service: Service, *, is_system: bool, env: Mapping[str, str] = o
     """The service manager of this machine."""
     home = _home(env)
     if _is_linux():
-        return Systemd(SYSTEMD_SYSTEM if is_system else systemd_user_folder(env, home), is_system=is_system)
+        return Systemd(
+            SYSTEMD_SYSTEM if is_system else systemd_user_folder(env, home), is_system=is_system, run=run_command
+        )
     if sys.platform == "darwin":
         folder = LAUNCH_DAEMONS if is_system else home / "Library/LaunchAgents"
-        return Launchd(folder, is_system=is_system, uid=os.getuid(), log_folder=logs_of(service))
+        return Launchd(folder, is_system=is_system, uid=os.getuid(), log_folder=logs_of(service), run=run_command)
     raise ServiceTrouble(f"no service manager is known for {sys.platform}; start `openclaw-watchdog run` yourself")
+
+
+def run_command(argv: Sequence[str]) -> Answer:
+    """Run it here. Raises ``ServiceTrouble`` when there is no such program or it does not end, else ``OSError``."""
+    ran = run_and_wait(argv, {**os.environ, **PLAIN_WORDS}, COMMAND_WITHIN)
+    match ran.problem:
+        case FileNotFoundError():
+            raise ServiceTrouble(f"there is no {argv[0]} on this machine") from None
+        case OSError() | ValueError() as problem:
+            raise problem
+    if ran.code is None:
+        raise ServiceTrouble(f"`{' '.join(argv)}` did not end within {COMMAND_WITHIN:.0f} s")
+    return Answer(ran.code, ran.out, ran.err)
 
 
 def program() -> list[str]:

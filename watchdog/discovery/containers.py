@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from watchdog.adapters.programs import run_and_wait
+
 LONGEST = 5.0
 """Seconds a runtime may take to answer."""
+_MOST_READ = 16 * 1024 * 1024
+"""Bytes: some 10 KiB for each container."""
 
 
 class ContainerTrouble(Exception):
@@ -38,30 +41,21 @@ class Containers:
         silence = f"{runtime} did not answer in {LONGEST:.0f} s"
         if runtime in self._silent:
             raise ContainerTrouble(silence)
-        try:
-            done = subprocess.run(
-                command,
-                env=dict(self.env),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=LONGEST,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
+        ran = run_and_wait(command, self.env, LONGEST, most=_MOST_READ)
+        if ran.is_late:
             self._silent.add(runtime)
-            raise ContainerTrouble(silence) from None
-        except OSError as problem:
-            reason = (problem.strerror or type(problem).__name__).lower()
-            raise ContainerTrouble(f"{runtime} cannot be run: {reason}") from None
-        said = done.stderr.decode(errors="replace").strip().splitlines()
+            raise ContainerTrouble(silence)
+        if ran.problem is not None:
+            raise ContainerTrouble(ran.err.lower())
+        said = ran.err.strip().splitlines()
         try:
-            answer = json.loads(done.stdout or b"[]")
+            answer = json.loads(ran.out or "[]")
         except ValueError:
             answer = None
         if not isinstance(answer, list):
             raise ContainerTrouble(f"{runtime} answered something else")
-        if done.returncode != 0 and not said:
-            said = [f"{runtime} ended with {done.returncode}"]
+        if ran.code != 0 and not said:
+            said = [f"{runtime} ended with {ran.code}"]
         return {_name(one): one for one in answer if isinstance(one, dict)}, said
 
 

@@ -1,9 +1,7 @@
 """Restarts a gateway through what supervises it: systemd, launchd, or a command of the operator's. Nothing is killed here.
 
-Invariants: no shell; standard input is empty; nothing waits in the event loop's thread; every program has a time limit;
-its output is cut and its standard output never kept. A program that outlives its limit is ended alone, never its group:
-what it started may be the gateway. Output goes to a file rather than a pipe: a gateway started by the command and left
-behind must not lose its standard error when we stop reading.
+Invariants: nothing waits in the event loop's thread; every program has a time limit; the standard output of the operator's
+command is never kept.
 
 Limits: a unit that ended cleanly by itself looks like one that was stopped, and is left alone. Who ran the operator's
 command, and whether the gateway was stopped on purpose before, nobody can tell us.
@@ -11,16 +9,13 @@ command, and whether the gateway was stopped on purpose before, nobody can tell 
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import re
-import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import IO
 
+from watchdog.adapters.programs import PLAIN_WORDS, Ran, run_and_read, run_program
 from watchdog.core.model import Moment
 from watchdog.gateway_restart.decision import Supervision, Unit
 from watchdog.gateway_restart.restarter import SupervisorAnswer
@@ -28,81 +23,10 @@ from watchdog.gateway_restart.restarter import SupervisorAnswer
 LOOK_WITHIN = 10.0
 RESTART_WITHIN = 120.0
 """Seconds. A unit of Type=notify that takes longer to start goes on by itself; only we stop waiting."""
-MOST_READ = 64 * 1024
 MOST_SAID = 160
 GATEWAY_VARIABLE = "OPENCLAW_WATCHDOG_GATEWAY"
-_OURS_ALONE = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
-"""What a child must not inherit: with these it could speak to our supervisor in our name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """How a program ended. ``code`` None: it could not be started, or did not end in time (``is_late``)."""
-
-    code: int | None
-    out: str = ""
-    err: str = ""
-    is_late: bool = False
-
 
 Run = Callable[[Sequence[str], Mapping[str, str], float], Awaitable[Ran]]
-
-
-async def run_program(argv: Sequence[str], env: Mapping[str, str], limit: float, *, keeps_output: bool = False) -> Ran:
-    """Run it to its end, or to ``limit`` seconds. Raises nothing but a cancellation."""
-    child_env = {name: value for name, value in env.items() if name not in _OURS_ALONE}
-    with _scratch(keeps_output) as out, _scratch(True) as err:
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *argv,
-                env=child_env,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=out if out is not None else asyncio.subprocess.DEVNULL,
-                stderr=err if err is not None else asyncio.subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        except (OSError, ValueError) as problem:
-            words = problem.strerror if isinstance(problem, OSError) else None
-            return Ran(None, err=f"{argv[0]} cannot be run: {words or type(problem).__name__}")
-        is_late = False
-        try:
-            async with asyncio.timeout(limit):
-                await process.wait()
-        except TimeoutError:
-            is_late = True
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await asyncio.shield(process.wait())
-        return Ran(None if is_late else process.returncode, _read(out), _read(err), is_late)
-
-
-async def run_and_read(argv: Sequence[str], env: Mapping[str, str], limit: float) -> Ran:
-    """As ``run_program``, with what it printed."""
-    return await run_program(argv, env, limit, keeps_output=True)
-
-
-@contextlib.contextmanager
-def _scratch(is_wanted: bool) -> Iterator[IO[bytes] | None]:
-    """A nameless file; None where there is no place for one (a read-only /tmp)."""
-    made: IO[bytes] | None = None
-    if is_wanted:
-        with contextlib.suppress(OSError):
-            # In memory where that can be: under systemd's ProtectSystem=strict there is no /tmp to write to.
-            if hasattr(os, "memfd_create"):
-                made = os.fdopen(os.memfd_create("output"), "w+b")
-            else:
-                made = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
-    try:
-        yield made
-    finally:
-        if made is not None:
-            made.close()
-
-
-def _read(file: IO[bytes] | None) -> str:
-    return "" if file is None else os.pread(file.fileno(), MOST_READ, 0).decode("utf-8", "replace")
 
 
 def said(ran: Ran) -> str:
@@ -169,8 +93,8 @@ class SystemdUnit:
 
     async def _systemctl(self, *arguments: str, limit: float) -> Ran:
         to_whom = ["--user"] if self.is_users else []
-        env = {**self.env, "LC_ALL": "C", "SYSTEMD_PAGER": "", "SYSTEMD_COLORS": "0"}
-        return await self.run(["systemctl", *to_whom, "--no-ask-password", *arguments], env, limit)
+        argv = ["systemctl", *to_whom, "--no-ask-password", *arguments]
+        return await self.run(argv, {**self.env, **PLAIN_WORDS}, limit)
 
 
 def _age(shown: Mapping[str, str], now: Moment) -> timedelta | None:
@@ -236,7 +160,7 @@ class LaunchdService:
     async def _process_age(self, pid: str) -> timedelta | None:
         if not pid.isdecimal():
             return None
-        ran = await self.run(["ps", "-o", "etime=", "-p", pid], {**self.env, "LC_ALL": "C"}, LOOK_WITHIN)
+        ran = await self.run(["ps", "-o", "etime=", "-p", pid], {**self.env, **PLAIN_WORDS}, LOOK_WITHIN)
         parts = re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", ran.out.strip())
         if parts is None:
             return None
@@ -244,7 +168,7 @@ class LaunchdService:
         return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
     async def _launchctl(self, *arguments: str, limit: float = LOOK_WITHIN) -> Ran:
-        return await self.run(["launchctl", *arguments], {**self.env, "LC_ALL": "C"}, limit)
+        return await self.run(["launchctl", *arguments], {**self.env, **PLAIN_WORDS}, limit)
 
 
 @dataclass(frozen=True, slots=True)

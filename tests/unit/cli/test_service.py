@@ -174,3 +174,19 @@ def test_an_unknown_platform(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "plan9")
     with pytest.raises(ServiceTrouble, match="no service manager is known for plan9"):
         service.control_for(Service(("/w",)), is_system=False)
+
+
+def test_no_such_program() -> None:
+    with pytest.raises(ServiceTrouble, match="there is no /nowhere/systemctl"):
+        service.run_command(["/nowhere/systemctl"])
+
+
+def test_a_service_manager_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "COMMAND_WITHIN", 0.2)
+    with pytest.raises(ServiceTrouble, match="`sleep 20` did not end within 0 s"):
+        service.run_command(["sleep", "20"])
+
+
+def test_a_program_that_may_not_be_run(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError):
+        service.run_command([str(tmp_path)])

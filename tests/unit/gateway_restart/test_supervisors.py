@@ -12,15 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from watchdog.adapters.programs import Ran
 from watchdog.gateway_restart.decision import Unit
 from watchdog.gateway_restart.supervisors import (
     MOST_SAID,
     LaunchdService,
     OperatorsCommand,
-    Ran,
     SystemdUnit,
-    run_and_read,
-    run_program,
     said,
 )
 
@@ -230,28 +228,3 @@ async def test_a_gateway_that_the_command_leaves_behind_lives_and_can_go_on_writ
     async with asyncio.timeout(20):
         while not done.exists() or done.read_text() != "alive":  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.01)
-
-
-async def test_it_does_not_block_the_event_loop_and_can_be_cancelled() -> None:
-    beats = 0
-
-    async def beat() -> None:
-        nonlocal beats
-        while True:
-            beats += 1
-            await asyncio.sleep(0.01)
-
-    heart = asyncio.create_task(beat())
-    await run_program(python("import signal; signal.pause()"), ENV, 0.3)
-    assert beats > 5
-    deed = asyncio.create_task(run_program(python("import signal; signal.pause()"), ENV, 60))
-    await asyncio.wait({deed}, timeout=0.2)
-    deed.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await deed
-    heart.cancel()
-    await asyncio.gather(heart, return_exceptions=True)
-
-
-async def test_a_look_reads_what_a_program_prints() -> None:
-    assert (await run_and_read(python("print('ActiveState=active')"), ENV, 20)).out == "ActiveState=active\n"

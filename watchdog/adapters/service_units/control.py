@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +20,6 @@ from watchdog.service.errors import WatchdogError
 
 SYSTEMD_SYSTEM = Path("/etc/systemd/system")
 LAUNCH_DAEMONS = Path("/Library/LaunchDaemons")
-COMMAND_WITHIN = 150.0
-"""Seconds for one command; a stop takes up to 90."""
 BOOTSTRAP_TRIES = 10
 
 
@@ -44,20 +41,7 @@ class Answer:
 
 
 Run = Callable[[Sequence[str]], Answer]
-
-
-def run_command(argv: Sequence[str]) -> Answer:
-    """Run it here. Raises ``ServiceTrouble`` when there is no such program or it does not end."""
-    environment = {**os.environ, "LC_ALL": "C", "SYSTEMD_PAGER": "", "SYSTEMD_COLORS": "0"}
-    try:
-        done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=COMMAND_WITHIN, env=environment, check=False, errors="replace"
-        )
-    except FileNotFoundError:
-        raise ServiceTrouble(f"there is no {argv[0]} on this machine") from None
-    except subprocess.TimeoutExpired:
-        raise ServiceTrouble(f"`{' '.join(argv)}` did not end within {COMMAND_WITHIN:.0f} s") from None
-    return Answer(done.returncode, done.stdout, done.stderr)
+"""Runs a command of the service manager. Raises ``ServiceTrouble`` when there is no such program or it does not end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +111,7 @@ def write_whole(path: Path, text: str) -> None:
 class Systemd:
     """``systemctl --user``, or ``systemctl`` for a system unit."""
 
-    def __init__(self, folder: Path, *, is_system: bool, run: Run = run_command) -> None:
+    def __init__(self, folder: Path, *, is_system: bool, run: Run) -> None:
         self.path = folder / UNIT
         self._is_system = is_system
         self._run = run
@@ -242,7 +226,7 @@ class Launchd:
         is_system: bool,
         uid: int,
         log_folder: Path,
-        run: Run = run_command,
+        run: Run,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.path = folder / f"{LABEL}.plist"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.adapters.service_units.managers import FakeLaunchd, FakeSystemd
-from watchdog.adapters.service_units.control import Launchd, ServiceTrouble, Systemd, run_command, systemd_user_folder
+from watchdog.adapters.service_units.control import Launchd, ServiceTrouble, Systemd, systemd_user_folder
 from watchdog.adapters.service_units.files import LABEL, UNIT
 
 
@@ -119,11 +119,6 @@ def test_a_file_that_cannot_be_written_is_not_half_written(systemd: FakeSystemd,
     with pytest.raises(OSError, match="directory"):
         control_of(systemd).install("one")
     assert [path.name for path in folder.iterdir()] == [UNIT]
-
-
-def test_no_such_program() -> None:
-    with pytest.raises(ServiceTrouble, match="there is no /nowhere/systemctl"):
-        run_command(["/nowhere/systemctl"])
 
 
 def test_where_user_units_are(tmp_path: Path) -> None:
