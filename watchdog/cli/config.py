@@ -14,7 +14,7 @@ from watchdog.config.changes import setting_text
 from watchdog.core.model import Session, SessionKind, Status
 from watchdog.core.policy import Recovery, Thresholds
 from watchdog.core.printable import read, shown_key
-from watchdog.gateway.sessions.rows import agent_of, channel_of, kind_of
+from watchdog.core.session_key import agent_of, channel_of, kind_of
 
 
 def add_to(app: typer.Typer) -> None:

@@ -31,10 +31,10 @@ from watchdog.cli.screen import screen, text_of
 from watchdog.cli.shared import JsonOption, Leave, SilentLog, print_json
 from watchdog.config import parse
 from watchdog.core.printable import visible
+from watchdog.core.session_key import agent_of
 from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import Builder
 from watchdog.daemon.loop import Daemon
-from watchdog.gateway.sessions.rows import agent_of
 from watchdog.service.events import Event
 from watchdog.service.null_meter import NullMeter
 

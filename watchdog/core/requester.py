@@ -23,23 +23,9 @@ from watchdog.core.model import (
     Session,
     SessionKind,
 )
+from watchdog.core.session_key import TELEGRAM, Peer, peer_of
 
-_PEER_KINDS = ("direct", "dm", "group", "channel")
 _TO_PREFIXES = ("channel:", "group:", "user:", "direct:", "dm:", "chat:")
-TELEGRAM = "telegram"
-"""The one chat app of which it is known that a person's id is also the id of their private chat with the bot."""
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """The chat that a session's key names: ``agent:<id>:<channel>[:<account>]:direct|group|channel:<chat>[:topic:<n>]``."""
-
-    channel: str
-    chat: str
-    is_person: bool
-    """A private chat: only its person writes there."""
-    account_id: str | None = None
-    thread_id: str | None = None
 
 
 class RequesterKind(StrEnum):
@@ -193,28 +179,6 @@ def _key_route(
 def _is_one_bot(accounts: tuple[ChatAccount, ...] | None) -> bool:
     """No second Telegram bot could be the one that was written to. Accounts that could not be read say nothing."""
     return accounts is not None and sum(one.channel == TELEGRAM for one in accounts) <= 1
-
-
-def peer_of(key: str) -> Peer | None:
-    """The chat that a key names, or None: a main session, or one without a chat."""
-    parts = key.split(":")
-    tail = parts[2:] if parts[0] == "agent" else parts
-    if len(tail) == 4 and tail[1] == "thread" and tail[2].isdigit():
-        # A topic of a private Telegram chat (2026.3.24, 9.6): agent:main:main:thread:<person>:<topic>.
-        return Peer(TELEGRAM, tail[2], is_person=True, thread_id=tail[3])
-    at = next((n for n in (1, 2) if n < len(tail) - 1 and tail[n] in _PEER_KINDS), None)
-    if at is None or not tail[0]:
-        return None
-    rest = tail[at + 1 :]
-    thread = rest[2] if len(rest) == 3 and rest[1] in ("topic", "thread") else None
-    chat = rest[0] if thread is not None else ":".join(rest)
-    return Peer(
-        tail[0],
-        chat,
-        is_person=tail[at] in ("direct", "dm"),
-        account_id=tail[1] if at == 2 else None,
-        thread_id=thread,
-    )
 
 
 def chat_of(address: ReplyAddress) -> tuple[str, str | None]:

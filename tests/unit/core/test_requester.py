@@ -25,12 +25,10 @@ from watchdog.core.model import (
 )
 from watchdog.core.policy import AskInstead, Step
 from watchdog.core.requester import (
-    Peer,
     RequesterKind,
     chat_of,
     is_same_place,
     is_waiting_elsewhere,
-    peer_of,
     requester_of,
 )
 from watchdog.core.resume import OWNER_TOOLS, choose, why_unreachable
@@ -248,19 +246,6 @@ def test_every_spelling_of_a_place_is_that_place(chat: str, thread: str | None) 
     assert not is_same_place(plain, replace(plain, thread_id="12"))
     assert not is_same_place(plain, replace(plain, to="irc:somebody-else"))
     assert not is_same_place(plain, replace(plain, channel="telegram"))
-
-
-@pytest.mark.parametrize(
-    "key", [MAIN, "agent:main:lost", "agent:main:cron:nightly", "agent:main:subagent:x", "global", ""]
-)
-def test_keys_that_name_no_chat(key: str) -> None:
-    assert peer_of(key) is None
-
-
-def test_keys_that_name_one() -> None:
-    assert peer_of("agent:main:telegram:work:direct:1001") == Peer("telegram", "1001", True, "work")
-    assert peer_of("agent:main:telegram:group:-1:topic:3") == Peer("telegram", "-1", False, None, "3")
-    assert peer_of("agent:main:main:thread:1001:77") == Peer("telegram", "1001", True, None, "77")
 
 
 # ---------------------------------------------------------------- how: goes on, asked, held

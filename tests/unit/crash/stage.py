@@ -25,7 +25,7 @@ from openclaw_simulator.sessions import Address
 from openclaw_simulator.world import World
 from tests.effects import DOING
 from watchdog.adapters.clock import SystemClock
-from watchdog.gateway.sessions.rows import agent_of
+from watchdog.core.session_key import agent_of
 
 KEY = "agent:main:irc:direct:alice"
 REQUEST = "summarise the incident from last night"

@@ -34,7 +34,7 @@ from watchdog.core.model import (
 )
 from watchdog.core.policy import Budget, FleetBreakerLimits, Policy, PolicyBook, Recovery, Step, Thresholds
 from watchdog.core.recovery import Attempt
-from watchdog.core.requester import peer_of
+from watchdog.core.session_key import peer_of
 from watchdog.gateway.capabilities import capabilities_of
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import errors

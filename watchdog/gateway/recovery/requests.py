@@ -21,7 +21,8 @@ from typing import Any
 
 from watchdog.core.model import ReplyAddress, Session
 from watchdog.core.policy import Step
-from watchdog.core.requester import TELEGRAM, chat_of, is_same_place, peer_of, same_chat
+from watchdog.core.requester import chat_of, is_same_place, same_chat
+from watchdog.core.session_key import TELEGRAM, names_its_chat
 from watchdog.gateway.capabilities import FIRST_RESUMED_BY_AGENT, FIRST_WITH_SERVER_FENCE, Version, adds_threads
 from watchdog.service.ports import Deed
 
@@ -97,9 +98,8 @@ def _has_stale_thread(session: Session, route: ReplyAddress) -> bool:
 
 def _is_rows_own(deed: Deed, route: ReplyAddress) -> bool:
     """``chat.send`` speaks to the row's address, and only where the session's key itself names the chat (its rule in the
-    source of 2026.3.24 to 9.6; ``agent:main:main:thread:…`` is none: measured on 3.24)."""
-    names_chat = peer_of(deed.session.key) is not None and ":thread:" not in deed.session.key
-    return names_chat and is_same_place(route, deed.session.reply_address)
+    source of 2026.3.24 to 9.6)."""
+    return names_its_chat(deed.session.key) and is_same_place(route, deed.session.reply_address)
 
 
 def _place(route: ReplyAddress) -> dict[str, str]:

@@ -25,7 +25,8 @@ from watchdog.core.model import (
     TailKind,
     TranscriptTail,
 )
-from watchdog.core.requester import distinct_senders, peer_of
+from watchdog.core.requester import distinct_senders
+from watchdog.core.session_key import cron_job_of, peer_of
 from watchdog.gateway.capabilities import Version
 from watchdog.gateway.sessions.asked_in import with_chats
 from watchdog.gateway.sessions.pending import (
@@ -35,7 +36,6 @@ from watchdog.gateway.sessions.pending import (
     Ask,
     Waiting,
     ask_for,
-    cron_job_of,
     cron_run_ended,
 )
 from watchdog.gateway.sessions.sender_rules import Config, chat_accounts, config_of, rights_of

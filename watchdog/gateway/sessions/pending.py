@@ -113,12 +113,6 @@ class _CronRuns(msgspec.Struct):
 _run_decoder = msgspec.json.Decoder(_CronRun)
 
 
-def cron_job_of(key: str) -> str | None:
-    """``agent:<id>:cron:<job>`` and ``agent:<id>:cron:<job>:run:<session>`` -> the job's id."""
-    parts = key.split(":")
-    return parts[3] if len(parts) > 3 and parts[0] == "agent" and parts[2] == "cron" and parts[3] else None
-
-
 def cron_run_ended(payload: msgspec.Raw, session: Session) -> str | None:
     """How the scheduler's log says that this very run ended (``ok``, ``error``, ...); None when it does not say.
 

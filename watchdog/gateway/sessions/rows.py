@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from watchdog.core.model import MalformedRow, ReplyAddress, Session, SessionKind, Status
+from watchdog.core.model import MalformedRow, ReplyAddress, Session, Status
 from watchdog.core.requester import same_chat
+from watchdog.core.session_key import agent_of, kind_of
 from watchdog.gateway.wire.decoder import Undecodable, decode
 from watchdog.gateway.wire.timestamps import Millis, instant
 
@@ -170,46 +171,6 @@ def status_of(word: str | None) -> Status:
         return Status(word)
     except ValueError:
         return Status.OTHER
-
-
-def agent_of(key: str) -> str | None:
-    """``agent:<id>:…`` -> ``<id>``."""
-    parts = key.split(":", 2)
-    return parts[1] if len(parts) > 2 and parts[0] == "agent" and parts[1] else None
-
-
-def channel_of(key: str) -> str | None:
-    """``agent:<id>:<channel>:direct|group|channel:<peer>`` -> ``<channel>``; None where the key does not say it."""
-    parts = key.split(":")
-    tail = parts[2:] if parts[0] == "agent" else parts
-    return tail[0] if len(tail) > 2 and tail[0] and tail[1] in ("direct", "dm", "group", "channel") else None
-
-
-def kind_of(
-    key: str, main_key: str | None, classification: str | None, kind: str | None, *, is_subagent: bool
-) -> SessionKind:
-    """The session's kind from its key, its row's own words where the key is silent.
-
-    Keys: ``agent:<id>:main``, ``agent:<id>:<channel>:direct|group|channel:<peer>``, ``agent:<id>:cron:…``,
-    ``…:subagent:…``, ``…:acp:…``, ``…:hook:…``; ``classification`` exists from 2026.9.x on.
-    """
-    parts = key.split(":")
-    tail = parts[2:] if parts[0] == "agent" else parts
-    head = tail[0] if tail else ""
-    if is_subagent or "subagent" in tail[:2]:
-        return SessionKind.SUBAGENT
-    by_head = {"cron": SessionKind.CRON, "acp": SessionKind.ACP, "hook": SessionKind.HOOK}
-    if head in by_head:
-        return by_head[head]
-    if classification in ("cron", "acp", "subagent", "hook"):  # guard: kind by classification
-        return SessionKind(classification)
-    if key == main_key or (len(tail) == 1 and head == "main"):
-        return SessionKind.MAIN
-    if len(tail) > 1 and tail[1] in ("direct", "dm"):
-        return SessionKind.DIRECT
-    if (len(tail) > 1 and tail[1] in ("group", "channel")) or kind == "group":
-        return SessionKind.GROUP
-    return SessionKind.DIRECT if kind == "direct" else SessionKind.OTHER
 
 
 def _reply_address(context: _DeliveryContext | None) -> ReplyAddress | None:

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from watchdog.core.model import ChatAccount, Sender, SenderRights, Session
-from watchdog.core.requester import chat_of, peer_of
+from watchdog.core.requester import chat_of
+from watchdog.core.session_key import peer_of
 from watchdog.gateway.capabilities import FIRST_WITHOUT_OWNERS_BY_ALLOWLIST, Version
 
 Config = Mapping[str, Any]

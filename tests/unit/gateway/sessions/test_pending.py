@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchdog.core.model import Session, SessionKind, Status
-from watchdog.gateway.sessions.pending import Waiting, ask_for, cron_job_of, cron_run_ended
+from watchdog.gateway.sessions.pending import Waiting, ask_for, cron_run_ended
 from watchdog.service import errors
 
 BEGAN = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
@@ -24,22 +24,6 @@ ENDED = {"ts": MS + 60_000, "jobId": "job-1", "action": "finished", "status": "o
 
 def _raw(value: Any) -> msgspec.Raw:
     return msgspec.Raw(json.dumps(value).encode())
-
-
-@pytest.mark.parametrize(
-    ("key", "job"),
-    [
-        ("agent:main:cron:job-1", "job-1"),
-        ("agent:work:cron:job-1:run:0b1c", "job-1"),
-        ("agent:main:cron:", None),
-        ("agent:main:cron", None),
-        ("agent:main:main", None),
-        ("cron:job-1", None),
-        ("", None),
-    ],
-)
-def test_the_job_of_a_key(key: str, job: str | None) -> None:
-    assert cron_job_of(key) == job
 
 
 @pytest.mark.parametrize(

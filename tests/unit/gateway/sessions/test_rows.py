@@ -24,7 +24,7 @@ from tests.unit.gateway.shapes import (
     raw,
 )
 from watchdog.core.model import ReplyAddress, Session, SessionKind, Status
-from watchdog.gateway.sessions.rows import REMEMBERED, agent_of, decode_rows, kind_of
+from watchdog.gateway.sessions.rows import REMEMBERED, decode_rows
 from watchdog.gateway.wire.timestamps import instant
 
 MAIN = "agent:main:main"
@@ -248,14 +248,6 @@ def test_single_fields(row: Row, expected: tuple[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "agent"),
-    [("agent:ops:main", "ops"), ("agent:ops", None), ("agent::main", None), ("global", None), ("", None)],
-)
-def test_the_agent_of_a_key(key: str, agent: str | None) -> None:
-    assert agent_of(key) == agent
-
-
-@pytest.mark.parametrize(
     ("key", "row", "kind"),
     [
         ("agent:main:main", {}, SessionKind.MAIN),
@@ -281,10 +273,6 @@ def test_the_agent_of_a_key(key: str, agent: str | None) -> None:
 )
 def test_kinds(key: str, row: Row, kind: SessionKind) -> None:
     assert _read({"key": key, **row}).kind is kind
-
-
-def test_the_main_session_is_the_one_the_gateway_names() -> None:
-    assert kind_of("agent:ops:home", "agent:ops:home", None, None, is_subagent=False) is SessionKind.MAIN
 
 
 def test_a_row_that_is_the_same_to_the_byte_is_the_same_value() -> None:
