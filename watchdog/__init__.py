@@ -22,3 +22,5 @@ What must hold whatever happens:
 """
 
 __version__ = "0.1.0"
+PROGRAM = "openclaw-watchdog"
+"""The command; what folders of ours are called; who we say that we are."""

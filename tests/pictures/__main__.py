@@ -27,10 +27,10 @@ from tests.e2e.harness.browser import Browser, Tab
 from tests.fakes.clock import ManualClock
 from tests.unit.service.world import World, dead, lenient, tail_of
 from tests.unit.status.support import NOW, Scripted, full_document
-from watchdog.adapters.logs import OutputFormat, configure
+from watchdog.adapters.logs import configure
 from watchdog.cli.render import top_frame
 from watchdog.core.policy import PolicyBook, Step
-from watchdog.service.events import Event
+from watchdog.service.events import Event, LogFormat
 from watchdog.service.ledger import Message
 from watchdog.status.server import Feed, StatusServer
 
@@ -85,7 +85,7 @@ async def a_day() -> tuple[RenderableType, RenderableType]:
     """What is logged and what is told while one session is recovered and another one is given up."""
     lines, clock = Terminal(), ManualClock()
     world = World(book=PolicyBook(default=lenient(ladder=(Step.RESUME, Step.NEW))), clock=clock)
-    log = configure(OutputFormat.CONSOLE, stream=lines, clock=clock, environ={})
+    log = configure(LogFormat.CONSOLE, stream=lines, clock=clock, environ={})
     world.log = log  # type: ignore[assignment]
     world.watch = world.new_watch()
     log.event(Event.CONFIG_LOADED, source="watchdog.yaml")

@@ -18,7 +18,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from enum import Enum, StrEnum
+from enum import Enum
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -27,19 +27,13 @@ import structlog
 from watchdog.core.printable import json_visible, shown_key, visible
 from watchdog.core.spans import span_words
 from watchdog.service.errors import WatchdogError
-from watchdog.service.events import LEVELS, Event, Severity
+from watchdog.service.events import LEVELS, Event, LogFormat, Severity
 from watchdog.service.ports import Clock
-from watchdog.service.redaction import MASK, Secrets, may_show
+from watchdog.service.redaction import Secrets, may_show
+from watchdog.service.secret import MASK
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
-
-
-class OutputFormat(StrEnum):
-    AUTO = "auto"
-    """Console on a terminal, JSON everywhere else (under systemd, in a pipe, in a file)."""
-    JSON = "json"
-    CONSOLE = "console"
 
 
 FIRST_FIELDS = ("gateway", "session", "session_id", "incident", "attempt", "step", "reason")
@@ -66,7 +60,7 @@ class StructuredLog:
 
 
 def configure(
-    format: OutputFormat | str = OutputFormat.AUTO,  # noqa: A002 - the config's own word
+    format: LogFormat | str = LogFormat.AUTO,  # noqa: A002 - the config's own word
     level: Severity | str = Severity.INFO,
     stream: TextIO | None = None,
     *,
@@ -79,7 +73,7 @@ def configure(
     ``clock``: stamps lines with its time instead of the system's (accelerated demos, tests).
     """
     stream = sys.stderr if stream is None else stream
-    is_console = _wants_console(OutputFormat(format), stream)
+    is_console = _wants_console(LogFormat(format), stream)
     line = ConsoleLine(colours=_wants_colours(stream, environ)) if is_console else JsonLine()
     processors: list[Processor] = [
         structlog.processors.add_log_level,
@@ -105,10 +99,10 @@ def configure(
     return log
 
 
-def _wants_console(chosen: OutputFormat, stream: TextIO) -> bool:
+def _wants_console(chosen: LogFormat, stream: TextIO) -> bool:
     # JOURNAL_STREAM alone says nothing here: terminals opened by a systemd session inherit it. A stream that really is
     # the journal is a socket, never a terminal.
-    return stream.isatty() if chosen is OutputFormat.AUTO else chosen is OutputFormat.CONSOLE
+    return stream.isatty() if chosen is LogFormat.AUTO else chosen is LogFormat.CONSOLE
 
 
 def _wants_colours(stream: TextIO, environ: Mapping[str, str]) -> bool:

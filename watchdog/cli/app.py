@@ -10,7 +10,7 @@ from typing import Any, Literal
 import typer
 import typer.core
 
-from watchdog import __version__
+from watchdog import PROGRAM, __version__
 from watchdog.cli.shared import Leave, say_problem
 from watchdog.config import ConfigError
 from watchdog.service.errors import LedgerError, WatchdogError
@@ -90,7 +90,7 @@ class Root(typer.core.TyperGroup):
 
 app = typer.Typer(
     cls=Root,
-    name="openclaw-watchdog",
+    name=PROGRAM,
     help="Finds OpenClaw sessions that are marked running while nothing runs, recovers them once, and proves it.",
     epilog=EPILOG,
     no_args_is_help=True,

@@ -17,14 +17,13 @@ import typer
 from watchdog.adapters.host import LocalHost
 from watchdog.cli.shared import Leave, print_file, say, say_error
 from watchdog.config import FoundGateway, json_schema, render_template, search_paths, user_folder
+from watchdog.config.loader import FILE_NAME, VARIABLE
 from watchdog.discovery.found import DiscoveredGateway
 from watchdog.discovery.machine import Machine
 from watchdog.discovery.profiles import DiscoveryError
 from watchdog.gateway.wire.addresses import is_local
 
-FILE_NAME = "watchdog.yaml"
 SCHEMA_NAME = "watchdog.schema.json"
-VARIABLE = "OPENCLAW_WATCHDOG_CONFIG"
 LOCAL = "local"
 """What the gateway the environment means is called where nobody named it."""
 PLACEHOLDER = "ws://127.0.0.1:18789"

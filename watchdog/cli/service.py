@@ -18,6 +18,7 @@ from typing import Annotated
 
 import typer
 
+from watchdog import PROGRAM
 from watchdog.adapters.programs import PLAIN_WORDS, run_and_wait
 from watchdog.adapters.service_units.control import (
     LAUNCH_DAEMONS,
@@ -201,7 +202,7 @@ def run_command(argv: Sequence[str]) -> Answer:
 
 def program() -> list[str]:
     """How this very installation is started: its console script beside the interpreter, else the module."""
-    script = Path(sys.executable).parent / "openclaw-watchdog"
+    script = Path(sys.executable).parent / PROGRAM
     return [str(script)] if os.access(script, os.X_OK) else [sys.executable, "-m", "watchdog"]
 
 

@@ -13,10 +13,10 @@ from typing import Annotated, Any
 import typer
 
 from watchdog.adapters.host import LocalHost
-from watchdog.adapters.logs import OutputFormat, StructuredLog, configure
+from watchdog.adapters.logs import StructuredLog, configure
 from watchdog.config import ConfigError, LoadedConfig, load
 from watchdog.core.printable import json_visible, visible
-from watchdog.service.events import Event, Log
+from watchdog.service.events import Event, Log, LogFormat
 from watchdog.service.redaction import Secrets
 
 ConfigOption = Annotated[
@@ -93,12 +93,9 @@ def read_setting(config: Path | None) -> Setting:
 
 def service_log(setting: Setting, log_format: str | None) -> StructuredLog:
     """The daemon's log on stderr, in the format asked for on the command line or in the file."""
-    chosen = (
-        OutputFormat(log_format) if log_format is not None else OutputFormat(setting.loaded.config.log.format.value)
-    )
-    return configure(
-        format=chosen, level=setting.loaded.config.log.level.value, stream=sys.stderr, secrets=setting.secrets
-    )
+    wanted = setting.loaded.config.log
+    chosen = LogFormat(log_format) if log_format is not None else wanted.format
+    return configure(format=chosen, level=wanted.level, stream=sys.stderr, secrets=setting.secrets)
 
 
 __all__ = [

@@ -17,13 +17,13 @@ import typer
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from watchdog import PROGRAM
 from watchdog.adapters.clock import SystemClock
 from watchdog.cli.render import lost_frame, status_lines, top_frame
 from watchdog.cli.screen import screen
 from watchdog.cli.shared import ConfigOption, JsonOption, Leave, Setting, print_json, read_setting, say_error
 from watchdog.core.model import Moment
 from watchdog.daemon.assembly import state_folder
-from watchdog.status.model import PROGRAM
 from watchdog.status.publisher import address_file
 
 NOT_RUNNING = 3

@@ -14,7 +14,7 @@ from __future__ import annotations
 from watchdog.config.changes import diff
 from watchdog.config.credentials import missing_secrets, resolve_secret
 from watchdog.config.display import as_yaml, effective
-from watchdog.config.fields import LogFormat, LogLevel, NotifyEvent
+from watchdog.config.fields import NotifyEvent
 from watchdog.config.loader import LoadedConfig, load, parse, search_paths, user_folder
 from watchdog.config.models import Config, GatewayRestart, GatewaySection, LogSection, NotifyTarget, StatusPage
 from watchdog.config.policy_match import Why, why, why_session
@@ -30,8 +30,6 @@ __all__ = [
     "GatewayRestart",
     "GatewaySection",
     "LoadedConfig",
-    "LogFormat",
-    "LogLevel",
     "LogSection",
     "NotifyEvent",
     "NotifyTarget",

@@ -21,6 +21,7 @@ from watchdog.config.problems import quoted, suggestion
 from watchdog.core.model import SessionKind
 from watchdog.core.policy import AskInstead, Mode, Step
 from watchdog.core.texts import LANGUAGES
+from watchdog.service.events import LogFormat, Severity
 
 REFUSAL = "refusal"
 """The pydantic error type of everything refused in our own words; its context has ``message`` and ``hint``."""
@@ -86,21 +87,6 @@ class NotifyEvent(StrEnum):
     LONG_RUNNING = "long_running"
 
 
-class LogFormat(StrEnum):
-    """``auto``: coloured text on a terminal, JSON lines elsewhere."""
-
-    AUTO = "auto"
-    JSON = "json"
-    CONSOLE = "console"
-
-
-class LogLevel(StrEnum):
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
 class Discover(StrEnum):
     """Where to look for a gateway. ``local``: all that this user runs on this machine."""
 
@@ -122,7 +108,7 @@ Language = Annotated[str, *_one_of_names(tuple(LANGUAGES), "a language of the bu
 ModeWord = Annotated[Mode, *_one_of(Mode, "a mode")]
 EventWord = Annotated[NotifyEvent, *_one_of(NotifyEvent, "an event to be told about")]
 LogFormatWord = Annotated[LogFormat, *_one_of(LogFormat, "a log format")]
-LogLevelWord = Annotated[LogLevel, *_one_of(LogLevel, "a log level")]
+LogLevelWord = Annotated[Severity, *_one_of(Severity, "a log level")]
 DiscoverWord = Annotated[Discover, *_one_of(Discover, "a place to discover gateways")]
 KindWord = Annotated[SessionKind, *_one_of(SessionKind, "a kind of session")]
 

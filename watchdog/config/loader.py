@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from watchdog import PROGRAM
 from watchdog.config.checks import ConfigProblem, findings, remarks
 from watchdog.config.document import Document, read_document
 from watchdog.config.models import Config
@@ -140,11 +141,11 @@ def user_folder(env: Mapping[str, str]) -> Path | None:
     """The user's configuration folder for this program. ``None``: the user has no home (a bare system service)."""
     home = env.get("HOME")
     if (xdg := env.get("XDG_CONFIG_HOME")) and Path(xdg).is_absolute():
-        return Path(xdg) / "openclaw-watchdog"
+        return Path(xdg) / PROGRAM
     if not home:
         return None
     base = Path(home) / "Library/Application Support" if sys.platform == "darwin" else Path(home) / ".config"
-    return base / "openclaw-watchdog"
+    return base / PROGRAM
 
 
 def parse(

@@ -21,9 +21,7 @@ from watchdog.config.fields import (
     Events,
     Flag,
     Label,
-    LogFormat,
     LogFormatWord,
-    LogLevel,
     LogLevelWord,
     NotifyEvent,
     Span,
@@ -40,6 +38,7 @@ from watchdog.config.sections import (
     ThresholdsSection,
 )
 from watchdog.core.loopback import is_loopback
+from watchdog.service.events import LogFormat, Severity
 
 
 def _websocket_url(text: str) -> str:
@@ -169,7 +168,7 @@ class LogSection(Section):
     format: LogFormatWord = LogFormat.AUTO
     """auto (console on a terminal, else json), json (one object a line) or console. Default auto."""
 
-    level: LogLevelWord = LogLevel.INFO
+    level: LogLevelWord = Severity.INFO
     """debug, info, warning or error. Default info."""
 
 

@@ -17,10 +17,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, Strict, ValidationInfo, WithJsonSchema
 
 from watchdog.config.fields import describe, not_empty, refusal
+from watchdog.service.secret import MASK
 
 REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 """``${NAME}``, or ``$${`` for a literal ``${``."""
-MASK = "***"
 
 
 @dataclass(frozen=True, slots=True)

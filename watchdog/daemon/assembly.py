@@ -9,6 +9,7 @@ from random import Random
 
 import platformdirs
 
+from watchdog import PROGRAM
 from watchdog.adapters.clock import SystemClock
 from watchdog.adapters.host import LocalHost
 from watchdog.adapters.notes import HandoffNotes
@@ -94,7 +95,7 @@ def state_folder(loaded: LoadedConfig, env: Mapping[str, str]) -> Path:
         return Path(loaded.config.state_dir)
     if env.get("STATE_DIRECTORY"):
         return Path(env["STATE_DIRECTORY"].split(":")[0])
-    return Path(platformdirs.user_state_dir("openclaw-watchdog"))
+    return Path(platformdirs.user_state_dir(PROGRAM))
 
 
 def ledger_path(state_dir: Path) -> Path:

@@ -20,7 +20,7 @@ from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from watchdog import __version__
+from watchdog import PROGRAM, __version__
 from watchdog.config import ConfigError, LoadedConfig, diff
 from watchdog.core.model import GatewayPhase
 from watchdog.core.recovery import Attempt
@@ -38,7 +38,6 @@ from watchdog.service.events import Event
 from watchdog.service.ledger import AuditLine
 from watchdog.service.pass_report import PassReport
 from watchdog.service.watch import Watch, may_act
-from watchdog.status.model import PROGRAM
 
 DRAIN_LIMIT = 60.0
 """Seconds a pass may take to finish after SIGTERM; a deed's answer is waited for at most 15 s."""
@@ -50,7 +49,8 @@ PASS_LIMIT = timedelta(minutes=3)
 
 LOOK_AROUND_EVERY = timedelta(seconds=60)
 """How often this machine is looked at for gateways that came or went, where ``discover: local`` asks for it."""
-LAST_SWITCHES = 20
+SWITCHES_READ = 20
+"""Lines of the operators' audit trail that are read after a pass: more than are written between two."""
 _SWITCHES = {
     "pause": Event.OPERATOR_PAUSED,
     "unpause": Event.OPERATOR_UNPAUSED,
@@ -295,7 +295,7 @@ class Daemon:
     def _say_switches(self) -> None:
         """What operators switched since the last pass, with who and why; what stood there at the start is old news."""
         try:
-            trail = self.parts.ledger.audit_trail(limit=LAST_SWITCHES)
+            trail = self.parts.ledger.audit_trail(limit=SWITCHES_READ)
         except LedgerError:
             return
         said, self._said_switches = self._said_switches, set(trail)

@@ -35,9 +35,8 @@ from watchdog.gateway.recovery.sign_in import SignIn
 from watchdog.gateway.sessions.abort_probe import AbortProbe
 from watchdog.gateway.sessions.clock_step import ClockReading
 from watchdog.gateway.sessions.inspect import Inspector
-from watchdog.gateway.sessions.pending import Ask
 from watchdog.gateway.sessions.poll import SessionPoller
-from watchdog.gateway.wire.answers import decoded
+from watchdog.gateway.wire.answers import Ask, decoded
 from watchdog.gateway.wire.boot_time import Boots, boot_reading
 from watchdog.gateway.wire.connection import Link, Links
 from watchdog.gateway.wire.dial import Dial

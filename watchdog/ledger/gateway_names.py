@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from watchdog import PROGRAM
 from watchdog.ledger import operator
 from watchdog.ledger.rows import to_ms
 from watchdog.ledger.sqlite import Operations, Transaction
 
-PROGRAM = "openclaw-watchdog"
 _WHY = "its gateway is watched under another name"
 
 

@@ -8,16 +8,13 @@ again. A target met for the first time is owed the messages of the last day only
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from watchdog.ledger.errors import LedgerRefused
 from watchdog.ledger.rows import owed_of, to_ms, to_ms_or_none
 from watchdog.ledger.sqlite import Operations, Transaction
 from watchdog.service.errors import LedgerUnavailable
-from watchdog.service.ledger import Message, OwedMessage
-
-GIVE_UP_AFTER = timedelta(days=1)
-"""How long a message stays worth delivering; also how long a given-up one stays in sight."""
+from watchdog.service.ledger import GIVE_UP_AFTER, Message, OwedMessage
 
 LONGEST_ERROR = 300
 

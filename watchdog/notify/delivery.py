@@ -16,11 +16,11 @@ from random import Random
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
+from watchdog import PROGRAM
 from watchdog.core.model import Moment
 from watchdog.core.printable import unaddressed
 from watchdog.notify.senders import (
     HTTP_TIMEOUT,
-    USER_AGENT,
     DeliveryFailed,
     MessageSender,
     http_problem,
@@ -31,7 +31,7 @@ from watchdog.service import descriptors
 from watchdog.service.announcements import digest
 from watchdog.service.errors import LedgerError, WatchdogError
 from watchdog.service.events import Delivery, Event, Log
-from watchdog.service.ledger import Ledger, Message, MessageKind, OwedMessage
+from watchdog.service.ledger import GIVE_UP_AFTER, Ledger, Message, MessageKind, OwedMessage
 from watchdog.service.ports import Clock, Meter
 from watchdog.service.redaction import Secrets
 
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 FIRST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(hours=1)
 JITTER = 0.2
-GIVE_UP_AFTER = timedelta(days=1)
 FEWEST_TRIES = 3
 """A host that was off for a day still tries this often before it gives a message up."""
 SEND_WITHIN = 20.0
@@ -360,7 +359,7 @@ class Heartbeat:
 
             if self._client is None:
                 self._client = httpx.AsyncClient(
-                    timeout=HTTP_TIMEOUT, follow_redirects=True, headers={"user-agent": USER_AGENT}
+                    timeout=HTTP_TIMEOUT, follow_redirects=True, headers={"user-agent": PROGRAM}
                 )
             async with asyncio.timeout(SEND_WITHIN):
                 async with self._client.stream("GET", self._url) as answer:

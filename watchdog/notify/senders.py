@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from watchdog import PROGRAM
 from watchdog.notify import apprise_process
 from watchdog.service import descriptors
 from watchdog.service.errors import WatchdogError
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 HTTP_TIMEOUT = 10.0
 """Seconds, for each of connecting, writing and reading."""
-USER_AGENT = "openclaw-watchdog"
 _MESSAGES_FAULT = frozenset({400, 411, 413, 414, 415, 422})
 """Answers that condemn this message, not the target: the next one may pass."""
 
@@ -103,7 +103,7 @@ class WebhookSender:
         import httpx
 
         if self._client is None:
-            self._client = httpx.AsyncClient(timeout=HTTP_TIMEOUT, headers={"user-agent": USER_AGENT})
+            self._client = httpx.AsyncClient(timeout=HTTP_TIMEOUT, headers={"user-agent": PROGRAM})
         document = _document(message)
         if parts:
             document |= {"kind": "digest", "messages": [_document(part) for part in parts]}

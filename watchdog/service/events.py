@@ -91,6 +91,15 @@ class Severity(StrEnum):
         return {Severity.DEBUG: 10, Severity.INFO: 20, Severity.WARNING: 30, Severity.ERROR: 40}[self]
 
 
+class LogFormat(StrEnum):
+    """How lines of the log look."""
+
+    AUTO = "auto"
+    """Coloured text on a terminal, JSON lines everywhere else (under systemd, in a pipe, in a file)."""
+    JSON = "json"
+    CONSOLE = "console"
+
+
 LEVELS: Mapping[Event, Severity] = {
     Event.DAEMON_STARTED: Severity.INFO,
     Event.DAEMON_STOPPING: Severity.INFO,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -47,6 +47,10 @@ class MessageKind(StrEnum):
     CLEARED = "cleared"
     LEDGER = "ledger"
     TEST = "test"
+
+
+GIVE_UP_AFTER = timedelta(days=1)
+"""How long a message stays worth delivering; also how long a given-up one stays in sight."""
 
 
 @dataclass(frozen=True, slots=True)

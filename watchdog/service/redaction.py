@@ -15,7 +15,8 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
-MASK = "***"
+from watchdog.service.secret import MASK
+
 SHORTEST = 6
 """Registered secrets below this length are compared with whole values only."""
 

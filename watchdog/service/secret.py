@@ -10,6 +10,7 @@ import hmac
 from typing import Any, NoReturn, final
 
 MASK = "***"
+"""What is shown in place of a secret."""
 
 
 @final

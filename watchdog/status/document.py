@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from watchdog import PROGRAM
 from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.evidence import Truth
 from watchdog.core.model import GatewayPhase, Moment, Status
@@ -134,7 +135,7 @@ def build(life: Life, sights: Sequence[WatchView], record: Record, now: datetime
     undelivered = tuple(_undelivered(target, owed) for target, owed in record.undelivered)
     ledger = say.LedgerView(life.ledger_problem or record.problem, record.lost_history_at)
     return say.State(
-        program=say.PROGRAM,
+        program=PROGRAM,
         schema=say.SCHEMA,
         version=life.version,
         pid=life.pid,

@@ -16,7 +16,6 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Any
 
-PROGRAM = "openclaw-watchdog"
 SCHEMA = 1
 HISTORY = timedelta(days=7)
 """How far back incidents and attempts are shown."""

@@ -23,7 +23,6 @@ from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
 from watchdog.notify.delivery import (
     FIRST_WAIT,
-    GIVE_UP_AFTER,
     JITTER,
     LONGEST_WAIT,
     Notifier,
@@ -34,7 +33,7 @@ from watchdog.notify.delivery import (
 from watchdog.notify.senders import DeliveryFailed
 from watchdog.service.announcements import did_not_help, gateway_down, long_running, quarantined, stuck, unknown
 from watchdog.service.events import Event, MemoryLog
-from watchdog.service.ledger import Incident, Message, MessageKind
+from watchdog.service.ledger import GIVE_UP_AFTER, Incident, Message, MessageKind
 from watchdog.service.redaction import Secrets
 from watchdog.status.metrics import PrometheusMeter
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from watchdog.service.redaction import MASK, SHORTEST, Secrets, is_secret_name, may_show, scrub_urls
+from watchdog.service.redaction import SHORTEST, Secrets, is_secret_name, may_show, scrub_urls
+from watchdog.service.secret import MASK
 
 # Marked, so that a drawn secret is never by chance a word of ours.
 secrets = st.text(min_size=6, max_size=40).map(lambda text: f"§{text}§")

@@ -7,16 +7,12 @@ the gateway does not run: after 3 crashes in 5 minutes 9.6 starts none, and its 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
-
 from watchdog.core.model import ReplyAddress
-from watchdog.gateway.wire.answers import decoded
+from watchdog.gateway.wire.answers import Ask, decoded
 from watchdog.service import errors
 
-Ask = Callable[[str, dict[str, Any]], Awaitable[msgspec.Raw]]
 PROBE_MILLISECONDS = 3000
 
 

@@ -33,14 +33,13 @@ from watchdog.gateway.sessions.pending import (
     APPROVALS,
     CRON_RUNS_LOOKED_AT,
     QUESTIONS,
-    Ask,
     Waiting,
     ask_for,
     cron_run_ended,
 )
 from watchdog.gateway.sessions.sender_rules import Config, chat_accounts, config_of, rights_of
 from watchdog.gateway.sessions.transcript import read_tail
-from watchdog.gateway.wire.answers import decoded
+from watchdog.gateway.wire.answers import Ask, decoded
 from watchdog.service import errors
 from watchdog.service.ports import Clock, Host, Wants
 

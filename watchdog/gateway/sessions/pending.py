@@ -7,7 +7,6 @@ admin anyway, on a short connection of its own that asks for nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import msgspec
 
 from watchdog.core.model import Session
-from watchdog.gateway.wire.answers import decoded
+from watchdog.gateway.wire.answers import Ask, decoded
 from watchdog.gateway.wire.decoder import Undecodable, decode
 from watchdog.gateway.wire.timestamps import Millis, instant
 from watchdog.service import errors
@@ -28,8 +27,6 @@ APPROVALS = {
 """Method -> the scope that it needs. 5.18 has the first two, 9.6 all."""
 QUESTIONS = {"question.list": "operator.questions"}
 CRON_RUNS_LOOKED_AT = 20
-
-Ask = Callable[[str, dict[str, Any]], Awaitable[msgspec.Raw]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ LONGEST_PAUSE = 0.05
 """Seconds between two pages of a sweep at most, else as long as the page took: the gateway is never busy for long, and
 a sweep of 10,000 sessions still shows one moment (it takes about 3 s)."""
 
-Ask = Callable[[dict[str, Any]], Awaitable[msgspec.Raw]]
+AskForPage = Callable[[dict[str, Any]], Awaitable[msgspec.Raw]]
 
 
 class SessionPoller:
@@ -31,7 +31,13 @@ class SessionPoller:
     gateway's clock at the sign-in."""
 
     def __init__(
-        self, ask: Ask, clock: Clock, *, main_key: str | None, counts_pages: bool, clock_base: ClockReading | None
+        self,
+        ask: AskForPage,
+        clock: Clock,
+        *,
+        main_key: str | None,
+        counts_pages: bool,
+        clock_base: ClockReading | None,
     ) -> None:
         self._ask = ask
         self._clock = clock

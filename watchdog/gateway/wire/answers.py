@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import msgspec
 
 from watchdog.gateway.wire.decoder import Undecodable, decode
 from watchdog.service import errors
 
+Ask = Callable[[str, dict[str, Any]], Awaitable[msgspec.Raw]]
+"""Sends a request (method, parameters) and waits for its answer. Raises ``GatewayError`` leaves."""
 LARGEST = 2 * 1024 * 1024
 """Bytes of an answer that is no list of sessions and no history. The largest one asked for, a configuration, has some 10 KB."""
 _Shape = TypeVar("_Shape")

@@ -7,12 +7,12 @@ import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from watchdog import PROGRAM
 from watchdog.core.policy import Step
 from watchdog.core.printable import escaped, shown_key, visible
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.service.ledger import Message, MessageKind
 
-PROGRAM = "openclaw-watchdog"
 LONGEST_SENTENCE = 300
 LONGEST_TITLE_KEY = 44
 """A phone shows about sixty characters of a title."""
