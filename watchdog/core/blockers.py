@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from watchdog.core.evidence import Case
-from watchdog.core.model import FlagWorth, Lock, Moment, TailKind
+from watchdog.core.model import Lock, Moment, TailKind
 from watchdog.core.owner_signals import BOOT_SLACK, started_before_boot
 from watchdog.core.policy import Mode, Recovery, Step, Thresholds
 from watchdog.core.spans import span_words
@@ -270,7 +270,7 @@ def _person(case: Case, step: Step, standing: SessionContext) -> Iterator[Blocke
 def _is_put_back(case: Case) -> bool:
     """A running row with an end in it. A start clears ``endedAt``; the end of an ``agent`` turn writes it and then puts
     back the status and start that the row had before (measured on 3.24; 4.14 says ``failed`` 15 s later)."""
-    return case.facts.capabilities.row_survives_stop and case.session.has_end_though_running
+    return case.facts.capabilities.puts_row_back and case.session.has_end_though_running
 
 
 def _touches(case: Case, thresholds: Thresholds) -> Iterator[Blocker]:
@@ -297,7 +297,7 @@ def _words_came_at(case: Case) -> Moment | None:
     ``updatedAt`` has moved (measured on 3.24, 4.14, 5.18; 9.6 says ``queued``)."""
     row, track, tail = case.session, case.track, case.look.tail
     booted = case.facts.booted_at
-    if case.facts.capabilities.active_run_flag is FlagWorth.TRUSTED or row.updated_at is None:
+    if case.facts.capabilities.says_queued or row.updated_at is None:
         return None
     if booted is not None and started_before_boot(case):
         return (track.touched_at or track.first_seen) if row.updated_at > booted + BOOT_SLACK else None

@@ -297,6 +297,24 @@ class Capabilities:
     names_chats_in_file: bool = False
     """The transcript's file says of each message of a person in which chat it was written (2026.5.18)."""
 
+    # What follows was measured to go with one of the above. It is no field of its own: recordings have none for it.
+
+    @property
+    def puts_row_back(self) -> bool:
+        """The end of an ``agent`` turn leaves the row ``running`` and writes ``endedAt`` (3.24; 4.14 for 15 s)."""
+        return self.row_survives_stop
+
+    @property
+    def writes_time_out_as_stop(self) -> bool:
+        """The transcript ends alike after a time-out and a person's Stop: only the configured limit tells them apart
+        (3.24, 4.14)."""
+        return self.row_survives_stop
+
+    @property
+    def says_queued(self) -> bool:
+        """A row whose words wait for a free lane says ``queued`` (9.6); on 3.24, 4.14 and 5.18 it says what it said before."""
+        return self.active_run_flag is FlagWorth.TRUSTED
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessSigns:

@@ -73,7 +73,8 @@ def test_what_the_signals_are_worth(
     worth = capabilities_of(version, frozenset())
     assert (worth.active_run_flag, worth.lock, worth.has_abort_probe) == (flag, lock, probe)
     assert (worth.boot_recovery > timedelta(0)) is recovers_at_boot
-    assert worth.row_survives_stop is row_survives_stop
+    assert worth.row_survives_stop is worth.puts_row_back is worth.writes_time_out_as_stop is row_survives_stop
+    assert worth.says_queued is (flag is TRUSTED)
     assert not worth.has_preflight
 
 
