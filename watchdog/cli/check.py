@@ -12,8 +12,7 @@ from typing import Any
 import typer
 
 from watchdog.cli.descriptions import VERDICT_STYLES, session_facts
-from watchdog.cli.explain import explanation_facts, explanation_lines
-from watchdog.cli.explanation import Explained
+from watchdog.cli.explain import Explained, explanation_facts, explanation_lines
 from watchdog.cli.screen import Line, lines_of, padded, screen, text_of, widest
 from watchdog.cli.shared import (
     ConfigOption,

@@ -17,7 +17,7 @@ from watchdog.core.spans import span_words
 from watchdog.replay.gateway import SessionCourse
 from watchdog.replay.player import Played, play
 from watchdog.replay.reader import NotARecording, Recording
-from watchdog.replay.recording_file import earlier_part
+from watchdog.replay.recordings import earlier_part
 from watchdog.replay.story import ASSUMPTIONS, Story, deeds, facts, stories
 
 _SIGNS = "¹²"

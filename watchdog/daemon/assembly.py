@@ -25,8 +25,7 @@ from watchdog.gateway_restart.restarts import Restarts
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.notify.notifications import Notifications
 from watchdog.replay.recorded_gateway import recorded
-from watchdog.replay.recording_file import recordings_folder
-from watchdog.replay.recordings import Recordings
+from watchdog.replay.recordings import Recordings, recordings_folder
 from watchdog.service.errors import WatchdogError
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import Notes

@@ -2,7 +2,7 @@
 
 ``recorded_gateway`` stands between a watch and its client and notes what every call answered; ``recorder`` puts a pass
 together and writes what differs from the pass before (``lines``, ``codec``), so that a quiet gateway costs one short
-line a pass; ``recording_file`` is where the lines go. No person's words, no token, no address of a person is ever in a
+line a pass; ``recordings`` is where the lines go. No person's words, no token, no address of a person is ever in a
 line, and what keeps the recording from being written is said once and never reaches the pass.
 
 A replay asks nothing of any network and does nothing: ``reader`` turns lines back into ``passes``,

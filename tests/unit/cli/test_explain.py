@@ -20,8 +20,7 @@ from tests.unit.service.world import (
     vague,
 )
 from watchdog.cli import screen
-from watchdog.cli.explain import explanation_facts, explanation_lines
-from watchdog.cli.explanation import Explained
+from watchdog.cli.explain import Explained, explanation_facts, explanation_lines
 from watchdog.core.blockers import BlockerName
 from watchdog.core.evidence import Signal
 from watchdog.core.model import Lock, LockSight, SessionKind, Status, TailKind

@@ -34,8 +34,7 @@ from watchdog import cli
 from watchdog.adapters.clock import SystemClock
 from watchdog.cli import check, demo, doctor, history, replay
 from watchdog.cli.app import app
-from watchdog.cli.explain import explanation_lines
-from watchdog.cli.explanation import Explained
+from watchdog.cli.explain import Explained, explanation_lines
 from watchdog.cli.render import lost_frame, status_lines, top_frame
 from watchdog.cli.screen import screen, text_of
 from watchdog.cli.shared import Leave, print_json, say, say_error

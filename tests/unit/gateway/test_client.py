@@ -19,8 +19,8 @@ from watchdog.core.model import (
 from watchdog.core.policy import Step
 from watchdog.gateway.client import GatewayClient
 from watchdog.gateway.recovery.deeds import SIGN_IN_SETTLES
+from watchdog.gateway.recovery.requests import TELLING_PAUSE, TELLING_TRIES
 from watchdog.gateway.recovery.scopes import CHECK_AGAIN
-from watchdog.gateway.recovery.send import TELLING_PAUSE, TELLING_TRIES
 from watchdog.gateway.sessions.pages import PAGE_SIZE
 from watchdog.gateway.wire.answers import LARGEST
 from watchdog.gateway.wire.endpoint import Endpoint

@@ -10,7 +10,7 @@ from watchdog.replay.player import Happening, Played, Player
 from watchdog.replay.reader import Recording
 from watchdog.replay.recorded_gateway import RecordedGateway, RecordedLog
 from watchdog.replay.recorder import Recorder
-from watchdog.replay.recording_file import RecordingFile
+from watchdog.replay.recordings import RecordingFile
 from watchdog.service.events import Event
 from watchdog.service.ports import Gateway
 from watchdog.service.watch import Watch

@@ -15,7 +15,7 @@ from watchdog.core.policy import PolicyBook, Step
 from watchdog.replay.player import Player
 from watchdog.replay.reader import Recording
 from watchdog.replay.recorder import Recorder
-from watchdog.replay.recording_file import RecordingFile
+from watchdog.replay.recordings import RecordingFile
 from watchdog.service import errors
 from watchdog.service.events import Event
 from watchdog.service.ledger import Ledger

@@ -26,7 +26,7 @@ from watchdog.replay.lines import MARK
 from watchdog.replay.player import Player
 from watchdog.replay.reader import NotARecording, Recording
 from watchdog.replay.recorder import Recorder
-from watchdog.replay.recording_file import LIMIT, RESERVE, RecordingFile, earlier_part
+from watchdog.replay.recordings import LIMIT, RESERVE, RecordingFile, earlier_part
 from watchdog.service.events import Event
 
 KEY = dead().key

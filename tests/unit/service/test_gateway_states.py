@@ -12,8 +12,7 @@ from watchdog.core.model import GatewayPhase, MalformedRow, Status
 from watchdog.core.policy import Match, PolicyBook, Step
 from watchdog.service import errors
 from watchdog.service.events import Event
-from watchdog.service.outages import DOWN_TOLD_AFTER, phase_of
-from watchdog.service.restart_storm import STORM_RESTARTS, STORM_WINDOW
+from watchdog.service.outages import DOWN_TOLD_AFTER, STORM_RESTARTS, STORM_WINDOW, phase_of
 
 from .world import V96, V324, V414, V518, World, dead, lenient, vague
 

@@ -19,7 +19,7 @@ from watchdog.gateway.capabilities import (
     scopes_for,
 )
 from watchdog.gateway.recovery.delivery_reports import DeliveryReports
-from watchdog.gateway.recovery.send import send
+from watchdog.gateway.recovery.requests import send
 from watchdog.gateway.wire.answers import decoded
 from watchdog.gateway.wire.connection import Link
 from watchdog.service import errors
