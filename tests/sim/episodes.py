@@ -64,7 +64,6 @@ SAID = frozenset(
         Event.RECOVERY_INEFFECTIVE,
         Event.RECOVERY_REFUSED,
         Event.RECOVERY_INDETERMINATE,
-        Event.RECOVERY_ABANDONED,
         Event.GATEWAY_RESTARTED,
         Event.GATEWAY_DISCONNECTED,
         Event.GATEWAY_UNHEALTHY,

@@ -144,18 +144,10 @@ class LocalHost:
             sights.append(LockSight(Lock.UNREADABLE))
         return min(sights, key=lambda sight: _STRENGTH.index(sight.lock))
 
-    def transcript_fingerprint(self, state_dir: str | Path, agent_id: str | None, session_id: str) -> str | None:
-        """Size and modification time of the session's transcript: changes whenever the transcript does.
-
-        None: no transcript file was seen, which is normal on 2026.9.x (SQLite) and before a first turn.
-        """
-        files = self._transcript_files(state_dir, agent_id, session_id)
-        return ",".join(f"{info.st_size}:{info.st_mtime_ns}" for info in files) or None
-
     def transcript_written_at(self, state_dir: str | Path, agent_id: str | None, session_id: str) -> datetime | None:
         """``service.ports.Host``. Of several files the one written last; None too where the file system keeps whole seconds."""
-        files = self._transcript_files(state_dir, agent_id, session_id)
-        latest = max((info.st_mtime_ns for info in files), default=0)
+        files = self._transcript_paths(state_dir, agent_id, session_id)
+        latest = max((info.st_mtime_ns for _, info in files), default=0)
         if latest % 10**9 == 0:
             return None
         try:
@@ -175,11 +167,6 @@ class LocalHost:
         except (OSError, _Unreadable):
             return None
         return end if info.st_size <= _MOST_OF_TRANSCRIPT else end.partition(b"\n")[2]
-
-    def _transcript_files(
-        self, state_dir: str | Path, agent_id: str | None, session_id: str
-    ) -> Iterator[os.stat_result]:
-        return (info for _, info in self._transcript_paths(state_dir, agent_id, session_id))
 
     def _transcript_paths(
         self, state_dir: str | Path, agent_id: str | None, session_id: str

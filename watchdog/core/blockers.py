@@ -102,8 +102,6 @@ class SessionContext:
     """The row refuses its people's messages, and one of them is seen waiting."""
     was_stopped: bool = False
     """A person stopped this request, as the ledger remembers."""
-    channel_problem: str | None = None
-    """Why the chat app that the step speaks through cannot be reached, or None."""
     run_held_by: str | None = None
     """Which other incident of ours acted on this very run, in words: under another name of the gateway, or an earlier one;
     None: no other did."""
@@ -258,8 +256,6 @@ def _person(case: Case, step: Step, standing: SessionContext) -> Iterator[Blocke
         yield Blocker(
             BlockerName.STOPPED_BY_PERSON, "A person stopped this request after its run had died; it stays stopped."
         )
-    if standing.channel_problem is not None:  # guard: channel: what cannot be heard is not said
-        yield Blocker(BlockerName.CHANNEL_DOWN, standing.channel_problem)
     if speaks_for_request and case.look.will_redeliver:  # guard: spool: what the chat app brings again is not resumed
         yield Blocker(
             BlockerName.GATEWAY_RECOVERING,

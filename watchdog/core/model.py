@@ -181,10 +181,6 @@ class Session:
     """The row's ``placement`` names a state other than ``local`` (2026.9.x cloud runs): we cannot see that run."""
 
     @property
-    def is_main(self) -> bool:
-        return self.kind is SessionKind.MAIN
-
-    @property
     def has_end_though_running(self) -> bool:
         """The row says ``running`` and when that run ended: what 2026.3.24 leaves behind after an ``agent`` turn (seen so
         and never otherwise; a start clears ``endedAt``)."""

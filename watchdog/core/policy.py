@@ -29,11 +29,6 @@ class Step(StrEnum):
     NOTIFY = "notify"
 
     @property
-    def is_rung(self) -> bool:
-        """It may stand in a ladder."""
-        return self is not Step.FREE
-
-    @property
     def loses_context(self) -> bool:
         return self in (Step.NEW, Step.RESET)
 

@@ -40,7 +40,6 @@ class Interruption:
     was_in_tools: bool = False
     lost_inputs: int = 0
     """Further messages that the gateway had accepted and dropped (2026.9.6)."""
-    is_in_chat: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,8 @@ class Identity:
 
     def __init__(self, state_dir: Path) -> None:
         self.device = DeviceIdentity.load_or_create(state_dir / "device.pem")
+        # For the write-only `sessions.abort` probe (`Capabilities.has_abort_probe`): the same device as the one that started a
+        # run may abort it, another one is refused (3.24, 5.18).
         self.probe_device = DeviceIdentity.load_or_create(state_dir / "probe-device.pem")
         self.tokens = DeviceTokens(state_dir / "device-tokens.json")
 

@@ -47,10 +47,6 @@ class Runner:
     failures: int = 0
     last_finished_at: Moment = field(init=False)
     """When the last pass ended, however it ended."""
-    rung_at: Moment | None = field(init=False, default=None)
-    """Since when a pass is wanted."""
-    lateness: timedelta = field(init=False, default=timedelta(0))
-    """How long after its bell the last pass that was rung for began."""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _ledger_is_out: bool = False
     _defect: str | None = None
@@ -61,8 +57,6 @@ class Runner:
 
     def ring(self) -> None:
         """A pass is wanted now. Ringing during a pass makes one more, never two at once."""
-        if not self.wake.is_set():
-            self.rung_at = self.clock.now()
         self.wake.set()
 
     async def on_tick(self) -> None:
@@ -81,7 +75,6 @@ class Runner:
             while not self._stopping.is_set():
                 async with self.turns.turn():
                     self.wake.clear()
-                    self._note_lateness()
                     report = await self._pass()
                 self.last_finished_at = self.clock.now()
                 if report is not None:
@@ -89,11 +82,6 @@ class Runner:
                 await self._wait(report)
         finally:
             await self.watch.gateway.close()
-
-    def _note_lateness(self) -> None:
-        rung_at, self.rung_at = self.rung_at, None
-        if rung_at is not None:
-            self.lateness = self.clock.now().since(rung_at)
 
     async def _pass(self) -> PassReport | None:
         try:

@@ -106,7 +106,6 @@ def look_at(cell: Cell, inspect: Inspect) -> DiscoveredGateway:
         password=None,
         state_dir=cell.data_dir,
         config_path=cell.config_path,
-        auth_mode="token",
         owner=cell.account,
         cell=cell,
         is_running_in_container=is_running,

@@ -60,9 +60,6 @@ class DiscoveredGateway:
     """The live gateway process, checked; None: not running, or its process cannot be seen from here."""
     lock_created_at: datetime | None = None
     """When the live gateway took its lock: its last start, in-process restarts included."""
-    auth_mode: str | None = None
-    tls_certificate: Path | None = None
-    """The certificate the gateway serves (self-signed unless the user brought one): what to trust for ``wss``."""
     is_elsewhere: bool = False
     """Its place is no profile's: its live lock file, or an earlier look, is all that led to it."""
     notes: tuple[str, ...] = ()

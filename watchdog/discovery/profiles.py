@@ -256,8 +256,7 @@ def _build(
             "gateway.bind is tailnet: before 2026.9 such a gateway may not listen on 127.0.0.1; then set url:.",
         )
 
-    tls = section(gateway, "tls")
-    has_tls = tls.get("enabled") is True
+    has_tls = section(gateway, "tls").get("enabled") is True
     credentials = gateway_credentials(config, place.config_path, env, home, owner=owner)
     state_dir = place.state_dir if lock is None or lock.state_dir is None else lock.state_dir
     if (problem := _foreign_folder(state_dir, lock, owner)) is not None:
@@ -273,8 +272,6 @@ def _build(
         config_path=place.config_path,
         pid=None if lock is None else lock.pid,
         lock_created_at=None if lock is None else lock.created_at,
-        auth_mode=credentials.mode,
-        tls_certificate=_certificate(tls, place.state_dir, home) if has_tls else None,
         notes=notes,
         owner=owner.uid if owner is not None else None,
         foreign=foreign,
@@ -378,13 +375,6 @@ def _lock_of(place: ConfigPlace, owner: Owner | None, locks: Iterable[GatewayLoc
 def _place_of(lock: GatewayLock) -> ConfigPlace:
     state_dir = lock.state_dir or lock.config_path.parent
     return ConfigPlace(lock.config_path, state_dir, profile_of(state_dir))
-
-
-def _certificate(tls: Mapping[str, object], state_dir: Path, home: Path) -> Path:
-    configured = tls.get("certPath")
-    if isinstance(configured, str) and configured.strip():
-        return expand(configured, home)
-    return state_dir / "gateway" / "tls" / "gateway-cert.pem"  # source of 2026.9.6
 
 
 # ---------------------------------------------------------------- names and odds

@@ -48,7 +48,6 @@ class Event(StrEnum):
     RECOVERY_INEFFECTIVE = "recovery.ineffective"
     RECOVERY_REFUSED = "recovery.refused"
     RECOVERY_INDETERMINATE = "recovery.indeterminate"
-    RECOVERY_ABANDONED = "recovery.abandoned"
 
     FLEET_BREAKER_OPENED = "fleet.breaker_opened"
     FLEET_BREAKER_CLOSED = "fleet.breaker_closed"
@@ -128,7 +127,6 @@ LEVELS: Mapping[Event, Severity] = {
     Event.RECOVERY_INEFFECTIVE: Severity.WARNING,
     Event.RECOVERY_REFUSED: Severity.WARNING,
     Event.RECOVERY_INDETERMINATE: Severity.WARNING,
-    Event.RECOVERY_ABANDONED: Severity.INFO,
     Event.FLEET_BREAKER_OPENED: Severity.ERROR,
     Event.FLEET_BREAKER_CLOSED: Severity.INFO,
     Event.OPERATOR_PAUSED: Severity.WARNING,

@@ -27,7 +27,6 @@ from watchdog.core.recovery import AttemptState
 from watchdog.core.verdict import Verdict
 from watchdog.service.events import Delivery
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 NAMESPACE = "openclaw_watchdog"
 OTHER = "other"
 POLL_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -129,7 +128,7 @@ class PrometheusMeter:
             self._drop(metric, lambda labels: labels[0] not in self._gateways)
 
     def render(self) -> bytes:
-        """The text exposition format; serve it as ``CONTENT_TYPE``."""
+        """The text exposition format; serve it as ``server.METRICS_TYPE``."""
         return generate_latest(self.registry)
 
     # ------------------------------------------------------------ series

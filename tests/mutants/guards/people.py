@@ -39,7 +39,6 @@ GUARDS = (
     Guard("stop: the flag that turns is a person's", "rule 16", DROP, tests=PEOPLE),
     Guard("stop: not across a boot", "rule 16", DROP, tests=PEOPLE),
     Guard("stop: kept over restarts", "rule 16", DROP, tests=PEOPLE),
-    Guard("channel: what cannot be heard is not said", "rule 18", NEVER, tests=(CORE + "test_blockers.py",)),
     Guard("spool: what the chat app brings again is not resumed", "double recovery", NEVER, tests=PEOPLE),
     Guard("outcome: not delivered is not recovered", "rule 18", NEVER, tests=PEOPLE),
     Guard("mark: no person writes one", "rule 14", ALWAYS, tests=TRANSCRIPT),

@@ -37,7 +37,7 @@ def test_a_running_gateway_of_3_24(machine: Machine) -> None:
     assert found.url == "ws://127.0.0.1:20000"
     assert token_of(found) == "lab-token"
     assert found.password is None
-    assert (found.name, found.auth_mode) == ("default", "token")
+    assert found.name == "default"
     assert (found.state_dir, found.config_path) == (machine.home / ".openclaw", config)
     assert (found.pid, found.lock_created_at) == (8481, datetime(2026, 11, 20, 10, 51, 40, tzinfo=UTC))
     assert found.notes == ()
@@ -225,15 +225,6 @@ def test_no_credential_at_all_is_noted(machine: Machine) -> None:
     assert "No token or password was found in the configuration or the environment." in machine.discover().notes
     machine.config({"gateway": {"auth": {"mode": "none"}}})
     assert not any("No token" in note for note in machine.discover().notes)
-
-
-def test_tls_names_the_certificate_to_trust(machine: Machine) -> None:
-    machine.config(gateway_config(tls={"enabled": True}))
-    assert machine.discover().tls_certificate == machine.home / ".openclaw/gateway/tls/gateway-cert.pem"
-    machine.config(gateway_config(tls={"enabled": True, "certPath": "~/mine.crt"}))
-    assert machine.discover().tls_certificate == machine.home / "mine.crt"
-    machine.config(gateway_config())
-    assert machine.discover().tls_certificate is None
 
 
 def test_a_remote_gateway_has_no_files_here(machine: Machine) -> None:

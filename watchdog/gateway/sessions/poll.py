@@ -45,8 +45,6 @@ class SessionPoller:
         self._counts_pages = counts_pages
         self._clock_base = clock_base
         self._memory: Memory | None = None
-        self.why_swept: str | None = None
-        """Why the last incremental poll was given up, or None."""
 
     async def whole(self, *, is_hurried: bool = True) -> Snapshot:
         """Every row, paged to the end."""
@@ -54,7 +52,7 @@ class SessionPoller:
 
     async def incremental(self, always_read: Collection[str]) -> Snapshot:
         """What can have changed; the whole list when that cannot be told for sure."""
-        poll, self.why_swept = _Poll(self._clock), None
+        poll = _Poll(self._clock)
         # guard: glance: nothing is built upon a poll that failed
         memory, self._memory = self._memory, None  # should this fail, the next poll reads everything
         if memory is None:
@@ -63,12 +61,10 @@ class SessionPoller:
         while (params := reading.next_request()) is not None:
             try:
                 page = await self._page(params, reading.position, poll)
-            except errors.AnswerUnreadable as problem:
-                self.why_swept = str(problem)
+            except errors.AnswerUnreadable:
                 return await self._sweep(poll, is_hurried=False)
             reading.take(page, self._clock.now())
         if reading.problem is not None or len(reading.sessions) > MOST_ROWS:
-            self.why_swept = reading.problem or "the list is too long"
             return await self._sweep(poll, is_hurried=False)
         self._memory = reading.memory()
         return poll.snapshot(

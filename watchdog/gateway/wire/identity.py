@@ -35,11 +35,6 @@ import nacl.bindings
 from watchdog.service.errors import GatewayError
 from watchdog.service.secret import Secret
 
-DEVICE_KEY_NAME = "device-key.pem"
-PROBE_KEY_NAME = "probe-device-key.pem"
-"""A second device for the write-only ``sessions.abort`` probe (``Capabilities.has_abort_probe``): the same device as the
-one that started a run may abort it, another one is refused (3.24, 5.18)."""
-
 _MAX_FILE_BYTES = 1024 * 1024
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 

@@ -288,7 +288,7 @@ def test_a_changed_store_is_read_again(host: LocalHost, state: State, sleeper: S
 def test_an_id_cannot_leave_its_folder(host: LocalHost, state: State, session_id: str) -> None:
     found = host.lock_sight(str(state.root), "main", session_id, gateway_pid=os.getpid())
     assert found == LockSight(Lock.UNREADABLE)
-    assert host.transcript_fingerprint(str(state.root), "main", session_id) is None
+    assert host.transcript_written_at(str(state.root), "main", session_id) is None
 
 
 @pytest.mark.parametrize("agent", ["..", "../main", "a/b", "", ".", "/etc", "a.b", "a\0b"])
@@ -316,34 +316,11 @@ def test_looking_changes_nothing(host: LocalHost, state: State) -> None:
     before = all_of_it()
     sight(host, state, os.getpid())
     sight(host, state, None, agent=None)
-    host.transcript_fingerprint(state.root, "main", SESSION)
+    host.transcript_written_at(state.root, "main", SESSION)
     assert all_of_it() == before
 
 
-# ---------------------------------------------------------------- fingerprints
-
-
-def test_the_fingerprint_follows_the_transcript(host: LocalHost, state: State) -> None:
-    assert host.transcript_fingerprint(state.root, "main", SESSION) is None
-    path = state.sessions / f"{SESSION}.jsonl"
-    path.write_text("secret words\n")
-    first = host.transcript_fingerprint(state.root, "main", SESSION)
-    assert first == f"13:{path.stat().st_mtime_ns}"
-    assert host.transcript_fingerprint(str(state.root), None, SESSION) == first
-    os.utime(path, ns=(1, path.stat().st_mtime_ns + 1))
-    second = host.transcript_fingerprint(state.root, "main", SESSION)
-    path.write_text("secret words and more\n")
-    assert len({first, second, host.transcript_fingerprint(state.root, "main", SESSION)}) == 3
-
-
-def test_the_fingerprint_is_of_the_file_the_store_names(host: LocalHost, state: State) -> None:
-    old = state.sessions / "old-file.jsonl"
-    state.store({"sessionId": SESSION, "sessionFile": str(old)})
-    old.write_text("x")
-    first = host.transcript_fingerprint(state.root, "main", SESSION)
-    old.write_text("xy")
-    assert first is not None
-    assert host.transcript_fingerprint(state.root, "main", SESSION) != first
+# ---------------------------------------------------------------- transcripts
 
 
 def test_when_a_transcript_was_written_is_told_by_its_file(host: LocalHost, state: State) -> None:
@@ -366,9 +343,11 @@ def test_when_a_transcript_was_written_is_told_by_its_file(host: LocalHost, stat
 
 
 def test_a_broken_store_leaves_the_plain_name(host: LocalHost, state: State) -> None:
-    (state.sessions / f"{SESSION}.jsonl").write_text("x")
+    path = state.sessions / f"{SESSION}.jsonl"
+    path.write_text("x")
+    os.utime(path, ns=(1, 1_795_293_867_178_000_000))
     (state.sessions / "sessions.json").write_text("{")
-    assert host.transcript_fingerprint(state.root, "main", SESSION) is not None
+    assert host.transcript_written_at(state.root, "main", SESSION) is not None
 
 
 def test_a_large_store_is_read_once(host: LocalHost, state: State) -> None:

@@ -54,7 +54,7 @@ def test_a_group_and_a_direct_chat() -> None:
     assert (group.kind, group.status, group.channel) == (SessionKind.GROUP, Status.DONE, "irc")
     assert group.reply_address == ReplyAddress("irc", "irc:#g1", "default")
     assert group.ended_at is not None
-    assert (direct.kind, direct.is_main, direct.channel) == (SessionKind.MAIN, True, "irc")
+    assert (direct.kind, direct.channel) == (SessionKind.MAIN, "irc")
     assert direct.reply_address == ReplyAddress("irc", "irc:alice", "default")
 
 

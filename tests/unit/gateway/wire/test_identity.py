@@ -20,8 +20,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchdog.gateway.wire.identity import (
-    DEVICE_KEY_NAME,
-    PROBE_KEY_NAME,
     DeviceIdentity,
     DeviceTokens,
     IdentityError,
@@ -31,6 +29,7 @@ from watchdog.service.errors import WatchdogError
 from watchdog.service.secret import Secret
 
 TOKEN = Secret("tok-test-0123456789abcdef")
+DEVICE_KEY_NAME, PROBE_KEY_NAME = "device.pem", "probe-device.pem"
 ADMIN = ("operator.read", "operator.write", "operator.admin")
 
 
