@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.clock import ManualClock
 from tests.unit.descriptors import none_left
-from tests.unit.notify.outbox import ManualClock, Outbox, told
+from tests.unit.notify.outbox import Outbox, told
 from tests.unit.status.test_publisher import free_port
 from watchdog.config import load
 from watchdog.daemon.assembly import Builder

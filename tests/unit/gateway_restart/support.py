@@ -1,11 +1,12 @@
-"""A gateway that is sick in every way, a clock that nobody waits for, a supervisor that only writes down."""
+"""A gateway that is sick in every way, a supervisor that only writes down."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import timedelta
 
+from tests.fakes.clock import START, ManualClock
 from watchdog.core.model import GatewayPhase, Moment
 from watchdog.core.policy import Budget
 from watchdog.gateway_restart.decision import Rule, Supervision, Unit
@@ -20,7 +21,6 @@ from watchdog.service.ports import Disconnect
 from watchdog.service.restart_record import WINDOW, Restart
 
 NAME = "home"
-START = datetime(2026, 9, 14, 14, 0, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 POLL = timedelta(seconds=30)
 STALL = timedelta(minutes=3)
@@ -35,10 +35,6 @@ DRAINING = errors.GatewayDraining("home: it drains.")
 WRONG_TOKEN = errors.AuthenticationRefused("home: wrong token.")
 
 
-def moment(after: timedelta = timedelta()) -> Moment:
-    return Moment(1000.0, START).plus(after)
-
-
 def failed(
     problem: errors.GatewayError, at: Moment, *, answered: bool = False, last_disconnect: Disconnect | None = None
 ) -> PassReport:
@@ -50,24 +46,6 @@ def failed(
 
 def good(at: Moment) -> PassReport:
     return PassReport(NAME, at, GatewayPhase.CONNECTED)
-
-
-@dataclass
-class ManualClock:
-    at: Moment = field(default_factory=moment)
-
-    def now(self) -> Moment:
-        return self.at
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(f"nobody waits here ({seconds} s)")
-
-    def advance(self, span: timedelta) -> Moment:
-        self.at = self.at.plus(span)
-        return self.at
-
-    def set_wall(self, by: timedelta) -> None:
-        self.at = replace(self.at, wall=self.at.wall + by)
 
 
 @dataclass
@@ -93,7 +71,7 @@ class Story:
     """One gateway, watched pass by pass. ``died`` is a new life of the daemon on the same ledger."""
 
     rule: Rule = RULE
-    clock: ManualClock = field(default_factory=ManualClock)
+    clock: ManualClock = field(default_factory=lambda: ManualClock(may_sleep=False))
     service: FakeService = field(default_factory=FakeService)
     log: MemoryLog = field(default_factory=MemoryLog)
     circumstances: Circumstances = field(default_factory=Circumstances)
@@ -103,7 +81,7 @@ class Story:
 
     def __post_init__(self) -> None:
         self.ledger = SqliteLedger.in_memory(wall=lambda: self.clock.now().wall)
-        self.ledger.due_messages("phone", START)
+        self.ledger.due_messages("phone", START.wall)
         self.died()
 
     def died(self) -> None:
@@ -130,7 +108,7 @@ class Story:
 
     @property
     def record(self) -> Sequence[Restart]:
-        return self.ledger.restarts.restarts(NAME, START - 1000 * HOUR)
+        return self.ledger.restarts.restarts(NAME, START.wall - 1000 * HOUR)
 
     @property
     def told(self) -> list[Message]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.clock import START
 from watchdog.core.model import GatewayPhase
 from watchdog.core.policy import Budget
 from watchdog.gateway_restart.decision import (
@@ -26,9 +27,9 @@ from watchdog.gateway_restart.decision import (
 )
 from watchdog.service.restart_record import WINDOW, Restart, RestartOutcome
 
-from .support import HOUR, MINUTE, NAME, RULE, RUNNING, START, moment
+from .support import HOUR, MINUTE, NAME, RULE, RUNNING
 
-NOW = moment(10 * HOUR)
+NOW = START.plus(10 * HOUR)
 SICK = Outage(NOW.plus(-5 * MINUTE), NOW, GatewayCondition.SICK, GatewayPhase.DOWN, 3, NOW.plus(-5 * MINUTE))
 FREE = RestartContext(NOW)
 NOBODY = Supervision(Unit.UNKNOWN, "it cannot be asked.")
@@ -187,4 +188,4 @@ def test_a_gateway_that_says_anything_is_never_restarted(sight: GatewayCondition
     decision = decide(RULE, replace(SICK, sight=sight), FREE, Supervision(unit, "so.", HOUR))
     allows = sight is GatewayCondition.SICK and unit in (Unit.RUNNING, Unit.FAILED, Unit.UNKNOWN)
     assert (decision.choice is RestartChoice.RESTART) is allows
-    assert NOW.wall > START
+    assert NOW.wall > START.wall

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.fakes.clock import START, ManualClock
 from tests.unit.core.support import facts
 from watchdog.config import LoadedConfig, parse
 from watchdog.core.model import GatewayFacts, GatewayPhase, Snapshot
@@ -27,7 +28,7 @@ from watchdog.service.pass_report import PassReport
 from watchdog.service.ports import Disconnect, Gateway
 from watchdog.service.watch import Watch
 
-from .support import HANGS, MINUTE, NAME, POLL, REFUSED_CONNECTION, RUNNING, START, ManualClock, failed, good
+from .support import HANGS, MINUTE, NAME, POLL, REFUSED_CONNECTION, RUNNING, failed, good
 
 GATEWAYS = f"gateways: [{{name: {NAME}, url: 'ws://127.0.0.1:1'}}]\n"
 
@@ -71,7 +72,7 @@ class Place:
     """The daemon's part, with a command that leaves a mark each time."""
 
     folder: Path
-    clock: ManualClock = field(default_factory=ManualClock)
+    clock: ManualClock = field(default_factory=lambda: ManualClock(may_sleep=False))
     log: MemoryLog = field(default_factory=MemoryLog)
     ledger: SqliteLedger = field(init=False)
     restarts: Restarts = field(init=False)
@@ -150,7 +151,7 @@ async def test_observe_mode_however_it_was_asked_for(place: Place, more: str | N
 
 async def test_a_pause(place: Place) -> None:
     place.restarts.configure(loaded(place.section))
-    place.ledger.pause(at=START, until=None, gateway=None, session=None, reason="x", who="ann")
+    place.ledger.pause(at=START.wall, until=None, gateway=None, session=None, reason="x", who="ann")
     await place.outage()
     assert place.marks == 0
 
@@ -268,7 +269,7 @@ async def test_passes_go_on_while_the_supervisor_works_and_a_drain_lets_it_finis
     asyncio.get_running_loop().call_soon(still.go_on.set)
     await place.restarts.close(20)
     assert still.is_done
-    (restart,) = place.ledger.restarts.restarts(NAME, START)
+    (restart,) = place.ledger.restarts.restarts(NAME, START.wall)
     assert restart.outcome is None, "what it answers, a later look finds out"
 
 
@@ -276,7 +277,7 @@ async def test_a_drain_does_not_wait_for_ever(place: Place) -> None:
     still = await slowly(place)
     await place.restarts.close(0.05)
     assert not still.is_done
-    assert len(place.ledger.restarts.restarts(NAME, START)) == 1
+    assert len(place.ledger.restarts.restarts(NAME, START.wall)) == 1
 
 
 # ---------------------------------------------------------------- what a real pass reports

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.fakes.clock import START
 from watchdog.gateway_restart.decision import Supervision, Unit
 from watchdog.gateway_restart.restarter import Circumstances, SupervisorAnswer
 from watchdog.service import errors
@@ -23,7 +24,6 @@ from .support import (
     NO_WAY_THERE,
     REFUSED_CONNECTION,
     RULE,
-    START,
     STARTING,
     WRONG_TOKEN,
     FakeService,
@@ -167,7 +167,7 @@ async def test_while_it_starts_nothing_is_called_in_vain() -> None:
     [
         Circumstances(is_observing=True),
         Circumstances(ledger_problem="The disk is full."),
-        Circumstances(process_started_at=START + 100 * HOUR),
+        Circumstances(process_started_at=START.wall + 100 * HOUR),
     ],
     ids=["observe", "ledger", "young"],
 )
@@ -190,8 +190,8 @@ async def test_circumstances_hold_it(circumstances: Circumstances) -> None:
 async def test_a_pause_of_the_gateway_holds_it(gateway: str | None, session: str | None, holds: bool) -> None:
     story = Story()
     await story.well()
-    until = START + 2 * HOUR
-    story.ledger.pause(at=START, until=until, gateway=gateway, session=session, reason="upgrading", who="ann")
+    until = START.wall + 2 * HOUR
+    story.ledger.pause(at=START.wall, until=until, gateway=gateway, session=session, reason="upgrading", who="ann")
     await story.sick(HOUR)
     assert (story.service.restarts == 0) is holds
     await story.sick(2 * HOUR)
@@ -294,7 +294,7 @@ async def test_a_clock_set_forward_does_not_end_the_window() -> None:
     await story.sick(40 * MINUTE)
     assert story.service.restarts == 2
     await story.well(MINUTE)
-    story.clock.set_wall(10 * HOUR)
+    story.clock.step(10 * HOUR)
     await story.well(MINUTE)
     await story.sick(2 * HOUR)
     assert story.service.restarts == 2
@@ -315,7 +315,7 @@ class LostLedger:
 
     def __init__(self, story: Story) -> None:
         self._ledger = story.ledger
-        self.lost_history_at = START
+        self.lost_history_at = START.wall
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._ledger, name)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.clock import START
 from watchdog.adapters.clock import SystemClock
 from watchdog.core.model import GatewayPhase, Moment
 from watchdog.gateway.wire.connection import Links
@@ -26,12 +27,10 @@ from .support import (
     POLL,
     REFUSED_CONNECTION,
     STALL,
-    START,
     STARTING,
     WRONG_TOKEN,
     failed,
     good,
-    moment,
 )
 
 SIGHTS: list[tuple[errors.GatewayError, GatewayCondition]] = [
@@ -67,21 +66,21 @@ SIGHTS: list[tuple[errors.GatewayError, GatewayCondition]] = [
     ids=lambda value: str(value) if isinstance(value, GatewayCondition) else type(value).__name__,
 )
 def test_only_silence_is_sickness(problem: errors.GatewayError, sight: GatewayCondition) -> None:
-    assert condition_of(failed(problem, moment())) is sight
+    assert condition_of(failed(problem, START)) is sight
 
 
 def test_every_phase_and_every_error_was_thought_of() -> None:
     leaves = {leaf for leaf in errors.GatewayError.__subclasses__() if leaf.__module__ == errors.__name__}
     assert {type(problem) for problem, _ in SIGHTS} == leaves | {errors.AnswerUnreadable}
-    assert condition_of(good(moment())) is GatewayCondition.ANSWERS
+    assert condition_of(good(START)) is GatewayCondition.ANSWERS
     silent = {GatewayPhase.DOWN, GatewayPhase.UNRESPONSIVE, GatewayPhase.UNKNOWN}
     for phase in set(GatewayPhase) - silent - {GatewayPhase.CONNECTED}:
-        assert condition_of(replace(good(moment()), phase=phase)) is GatewayCondition.SPEAKS
+        assert condition_of(replace(good(START), phase=phase)) is GatewayCondition.SPEAKS
 
 
 @pytest.mark.parametrize("problem", [problem for problem, sight in SIGHTS if sight is GatewayCondition.SICK])
 def test_what_fails_after_the_list_was_answered_is_a_sessions_symptom(problem: errors.GatewayError) -> None:
-    assert condition_of(failed(problem, moment(), answered=True)) is GatewayCondition.ANSWERS
+    assert condition_of(failed(problem, START, answered=True)) is GatewayCondition.ANSWERS
 
 
 # ---------------------------------------------------------------- the stretch
@@ -90,7 +89,7 @@ def test_what_fails_after_the_list_was_answered_is_a_sessions_symptom(problem: e
 def after(*problems: errors.GatewayError | None, every: timedelta = POLL) -> Outage | None:
     outage: Outage | None = None
     for number, problem in enumerate(problems):
-        at = moment(number * every)
+        at = START.plus(number * every)
         outage = observe(outage, good(at) if problem is None else failed(problem, at), STALL)
     return outage
 
@@ -115,7 +114,7 @@ def test_a_sign_of_life_starts_the_count_over(
     outage = after(*problems)
     assert outage is not None
     assert outage.failures == failures
-    assert outage.sick_since == (None if sick_since is None else moment(sick_since * POLL))
+    assert outage.sick_since == (None if sick_since is None else START.plus(sick_since * POLL))
 
 
 def test_an_answer_ends_it() -> None:
@@ -125,13 +124,13 @@ def test_an_answer_ends_it() -> None:
 def test_time_in_which_nobody_looked_proves_nothing() -> None:
     outage = after(HANGS, HANGS, every=STALL + MINUTE)
     assert outage is not None
-    assert (outage.failures, outage.since) == (1, moment())
+    assert (outage.failures, outage.since) == (1, START)
 
 
 @pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)])
 def test_a_host_that_slept_or_a_clock_that_was_set_starts_the_count_over(step: timedelta) -> None:
-    first = observe(None, failed(HANGS, moment()), STALL)
-    later = moment(POLL)
+    first = observe(None, failed(HANGS, START), STALL)
+    later = START.plus(POLL)
     outage = observe(first, failed(HANGS, Moment(later.monotonic, later.wall + step)), STALL)
     assert outage is not None
     assert outage.failures == 1
@@ -140,13 +139,13 @@ def test_a_host_that_slept_or_a_clock_that_was_set_starts_the_count_over(step: t
 def test_a_goodbye_is_remembered_however_it_was_heard() -> None:
     outage = after(DRAINING, REFUSED_CONNECTION)
     assert outage is not None
-    assert outage.goodbye_at == START
-    heard = Disconnect(DRAINING, moment(-MINUTE))
-    outage = observe(None, failed(REFUSED_CONNECTION, moment(), last_disconnect=heard), STALL)
+    assert outage.goodbye_at == START.wall
+    heard = Disconnect(DRAINING, START.plus(-MINUTE))
+    outage = observe(None, failed(REFUSED_CONNECTION, START, last_disconnect=heard), STALL)
     assert outage is not None
-    assert outage.goodbye_at == START - MINUTE
-    crashed = Disconnect(errors.GatewayClosed("x", 1006), moment())
-    outage = observe(None, failed(REFUSED_CONNECTION, moment(), last_disconnect=crashed), STALL)
+    assert outage.goodbye_at == START.wall - MINUTE
+    crashed = Disconnect(errors.GatewayClosed("x", 1006), START)
+    outage = observe(None, failed(REFUSED_CONNECTION, START, last_disconnect=crashed), STALL)
     assert outage is not None
     assert outage.goodbye_at is None
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from watchdog.adapters.programs import Ran
+from tests.fakes.clock import START
 from watchdog.gateway_restart.decision import Unit
 from watchdog.gateway_restart.supervisors import (
     MOST_SAID,
@@ -22,9 +23,9 @@ from watchdog.gateway_restart.supervisors import (
     said,
 )
 
-from .support import HOUR, MINUTE, moment
+from .support import HOUR, MINUTE
 
-NOW = moment()
+NOW = START
 UNIT = "openclaw-gateway.service"
 LABEL = "ai.openclaw.gateway"
 ENV = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": "/run/ours", "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1"}
@@ -48,7 +49,7 @@ class Runner:
 # ---------------------------------------------------------------- systemd
 
 
-def shown(active: str, load: str = "loaded", started: float | None = 1000.0 - 3600, **more: str) -> str:
+def shown(active: str, load: str = "loaded", started: float | None = START.monotonic - 3600, **more: str) -> str:
     lines = {"LoadState": load, "ActiveState": active, "SubState": more.pop("sub", active), **more}
     if started is not None:
         lines["ExecMainStartTimestampMonotonic"] = str(int(started * 1_000_000))
@@ -85,7 +86,10 @@ async def test_what_systemd_says(text: str, unit: Unit) -> None:
     assert runner.ran[0][:4] == ("systemctl", "--user", "--no-ask-password", "show")
 
 
-@pytest.mark.parametrize(("started", "age"), [(1000.0 - 60, MINUTE), (0.0, None), (None, None), (5000.0, timedelta())])
+@pytest.mark.parametrize(
+    ("started", "age"),
+    [(START.monotonic - 60, MINUTE), (0.0, None), (None, None), (START.monotonic + 4000, timedelta())],
+)
 async def test_how_old_the_process_is(started: float | None, age: timedelta | None) -> None:
     runner = Runner({"show": Ran(0, shown("active", started=started))})
     assert (await SystemdUnit(UNIT, ENV, run=runner).look(NOW)).age == age

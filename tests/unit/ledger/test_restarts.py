@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.gateway_restart.support import HOUR, NAME, START
+from tests.fakes.clock import START
+from tests.unit.gateway_restart.support import HOUR, NAME
 from watchdog.core.policy import Budget
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.ledger import Message, MessageKind
@@ -24,20 +25,20 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteLed
     made = (
         SqliteLedger.open(tmp_path / "ledger.sqlite", owner=True)
         if is_file
-        else SqliteLedger.in_memory(wall=lambda: START)
+        else SqliteLedger.in_memory(wall=lambda: START.wall)
     )
     with made:
         yield made
 
 
 def begun(ledger: SqliteLedger, after: timedelta, gateway: str = NAME) -> int | None:
-    restart = ledger.restarts.begin(gateway, START + after, "the unit x", LIMIT)
+    restart = ledger.restarts.begin(gateway, START.wall + after, "the unit x", LIMIT)
     return restart.id if restart is not None else None
 
 
 def test_it_is_the_port(ledger: SqliteLedger) -> None:
     record: RestartRecord = ledger.restarts
-    assert record.restarts(NAME, START) == []
+    assert record.restarts(NAME, START.wall) == []
 
 
 def test_one_at_a_time(ledger: SqliteLedger) -> None:
@@ -45,7 +46,7 @@ def test_one_at_a_time(ledger: SqliteLedger) -> None:
     assert first is not None
     assert begun(ledger, HOUR) is None
     assert begun(ledger, HOUR, "office") is not None, "of each gateway"
-    assert ledger.restarts.settle(first, WORKED, START + HOUR)
+    assert ledger.restarts.settle(first, WORKED, START.wall + HOUR)
     assert begun(ledger, HOUR) is not None
 
 
@@ -53,7 +54,7 @@ def test_no_more_than_the_limit_within_the_window(ledger: SqliteLedger) -> None:
     for hours in (0, 1):
         number = begun(ledger, hours * HOUR)
         assert number is not None
-        assert ledger.restarts.settle(number, RestartOutcome.FAILED, START + hours * HOUR)
+        assert ledger.restarts.settle(number, RestartOutcome.FAILED, START.wall + hours * HOUR)
     assert begun(ledger, WINDOW) is None, "the first is exactly one window old"
     assert begun(ledger, WINDOW + timedelta(milliseconds=1)) is not None
 
@@ -61,42 +62,42 @@ def test_no_more_than_the_limit_within_the_window(ledger: SqliteLedger) -> None:
 def test_an_outcome_is_written_once_and_its_message_with_it(ledger: SqliteLedger) -> None:
     number = begun(ledger, timedelta())
     assert number is not None
-    ledger.due_messages("phone", START)
+    ledger.due_messages("phone", START.wall)
 
     def told(key: str) -> list[Message]:
         return [Message(MessageKind.GATEWAY_UP, NAME, "Back", "It is back.", key)]
 
-    assert ledger.restarts.settle(number, WORKED, START, told("a"))
-    assert not ledger.restarts.settle(number, RestartOutcome.FAILED, START, told("b"))
-    assert [owed.message.dedupe_key for owed in ledger.due_messages("phone", START)] == ["a"]
-    (restart,) = ledger.restarts.restarts(NAME, START)
+    assert ledger.restarts.settle(number, WORKED, START.wall, told("a"))
+    assert not ledger.restarts.settle(number, RestartOutcome.FAILED, START.wall, told("b"))
+    assert [owed.message.dedupe_key for owed in ledger.due_messages("phone", START.wall)] == ["a"]
+    (restart,) = ledger.restarts.restarts(NAME, START.wall)
     assert restart.outcome is WORKED
 
 
 def test_old_ones_are_shown_while_their_outage_lasts(ledger: SqliteLedger) -> None:
     number = begun(ledger, timedelta())
     assert number is not None
-    ledger.restarts.settle(number, RestartOutcome.DID_NOT_HELP, START)
-    later = START + 1000 * HOUR
+    ledger.restarts.settle(number, RestartOutcome.DID_NOT_HELP, START.wall)
+    later = START.wall + 1000 * HOUR
     assert [one.is_over for one in ledger.restarts.restarts(NAME, later)] == [False]
     assert ledger.restarts.close_outage(NAME, later) == 1
     assert ledger.restarts.close_outage(NAME, later) == 0
     assert ledger.restarts.restarts(NAME, later) == []
-    assert [one.is_over for one in ledger.restarts.restarts(NAME, START)] == [True]
+    assert [one.is_over for one in ledger.restarts.restarts(NAME, START.wall)] == [True]
 
 
 def test_pruning_keeps_what_may_still_count(ledger: SqliteLedger) -> None:
     for hours in (0, 1):
         number = begun(ledger, hours * HOUR)
         assert number is not None
-        ledger.restarts.settle(number, WORKED, START)
-    ledger.prune(START + 100 * HOUR)
-    assert len(ledger.restarts.restarts(NAME, START)) == 2, "the outage is not over"
-    ledger.restarts.close_outage(NAME, START + 2 * HOUR)
-    ledger.prune(START + WINDOW)
-    assert len(ledger.restarts.restarts(NAME, START)) == 2, "within the window, however short the retention"
-    ledger.prune(START + 100 * HOUR)
-    assert ledger.restarts.restarts(NAME, START) == []
+        ledger.restarts.settle(number, WORKED, START.wall)
+    ledger.prune(START.wall + 100 * HOUR)
+    assert len(ledger.restarts.restarts(NAME, START.wall)) == 2, "the outage is not over"
+    ledger.restarts.close_outage(NAME, START.wall + 2 * HOUR)
+    ledger.prune(START.wall + WINDOW)
+    assert len(ledger.restarts.restarts(NAME, START.wall)) == 2, "within the window, however short the retention"
+    ledger.prune(START.wall + 100 * HOUR)
+    assert ledger.restarts.restarts(NAME, START.wall) == []
 
 
 def test_it_is_still_there_after_a_restart_of_the_watchdog(tmp_path: Path) -> None:
@@ -104,5 +105,5 @@ def test_it_is_still_there_after_a_restart_of_the_watchdog(tmp_path: Path) -> No
     with SqliteLedger.open(path, owner=True) as ledger:
         begun(ledger, timedelta())
     with SqliteLedger.open(path, owner=True) as ledger:
-        (restart,) = ledger.restarts.restarts(NAME, START)
-        assert (restart.at, restart.how, restart.outcome) == (START, "the unit x", None)
+        (restart,) = ledger.restarts.restarts(NAME, START.wall)
+        assert (restart.at, restart.how, restart.outcome) == (START.wall, "the unit x", None)

@@ -4,29 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import cast
 
-from watchdog.core.model import Moment
+from tests.fakes.clock import START
 from watchdog.service.errors import LedgerUnavailable
 from watchdog.service.ledger import Ledger, Message, MessageKind, OwedMessage
-
-START = datetime(2026, 9, 14, 14, 0, tzinfo=UTC)
-
-
-@dataclass
-class ManualClock:
-    seconds: float = 0.0
-
-    def now(self) -> Moment:
-        return Moment(self.seconds, START + timedelta(seconds=self.seconds))
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(seconds)
-
-    def advance(self, span: timedelta) -> Moment:
-        self.seconds += span.total_seconds()
-        return self.now()
 
 
 @dataclass
@@ -43,7 +26,7 @@ class Outbox:
     def ledger(self) -> Ledger:
         return cast(Ledger, self)
 
-    def put(self, message: Message, at: datetime = START) -> int:
+    def put(self, message: Message, at: datetime = START.wall) -> int:
         number = len(self.owed) + 1
         self.owed[number] = OwedMessage(number, message, at)
         return number

@@ -13,8 +13,9 @@ from random import Random
 import pytest
 from hypothesis import given
 
+from tests.fakes.clock import START, ManualClock
 from tests.unit.hostile import ANY_TEXT, CALLS, hostile, is_printable
-from tests.unit.notify.outbox import START, ManualClock, Outbox, told
+from tests.unit.notify.outbox import Outbox, told
 from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.model import GatewayPhase, Status
 from watchdog.core.policy import Step
@@ -76,7 +77,7 @@ class Bench:
 
     def __init__(self, *targets: Target, secrets: Secrets | None = None) -> None:
         self.outbox = Outbox()
-        self.clock = ManualClock()
+        self.clock = ManualClock(may_sleep=False)
         self.log = MemoryLog()
         self.meter = PrometheusMeter("test")
         self.targets = targets or (Target("webhook-1", "http://a"),)
@@ -159,7 +160,7 @@ async def test_a_dead_target_is_asked_ever_more_rarely_and_given_up_after_a_day(
         before = bench.sender().tries
         await bench.round()
         if bench.sender().tries > before:
-            tries_at.append(bench.clock.now().wall - START)
+            tries_at.append(bench.clock.now().wall - START.wall)
         bench.clock.advance(timedelta(seconds=5))
     waits = [later - earlier for earlier, later in pairwise(tries_at)]
     for place, wait in enumerate(waits):
@@ -247,7 +248,7 @@ async def test_a_new_life_of_the_daemon_keeps_the_wait_and_tries_again() -> None
 async def test_a_host_that_was_off_for_days_still_tries() -> None:
     bench = Bench()
     bench.sender().trouble = DOWN
-    bench.outbox.put(told(1), START - timedelta(days=3))
+    bench.outbox.put(told(1), START.wall - timedelta(days=3))
     await bench.round()
     assert not bench.log.of(Event.NOTIFICATION_GIVEN_UP)
     for _ in range(3):
@@ -388,10 +389,10 @@ CALLING = "@everyone <!channel> <@U1> @alice x@here x@4711 [x](http://y) <a href
 
 async def test_no_key_and_no_name_calls_anybody() -> None:
     bench = Bench()
-    incident = Incident("i-1", CALLING, CALLING, "sid", START, CALLING)
+    incident = Incident("i-1", CALLING, CALLING, "sid", START.wall, CALLING)
     for number in range(2):
         bench.outbox.put(
-            stuck(incident, now=START, unattended_for=MINUTE, explanation=CALLING, next_step=Step.RESUME)
+            stuck(incident, now=START.wall, unattended_for=MINUTE, explanation=CALLING, next_step=Step.RESUME)
             if number
             else Message(MessageKind.STUCK, "home", f"T {CALLING}\nU", f"first\n{CALLING}\x1b[2J\u202e", "old")
         )
@@ -415,7 +416,7 @@ async def test_no_key_and_no_name_calls_anybody() -> None:
 @hostile
 @given(ANY_TEXT)
 def test_whatever_a_message_is_about_it_prints_and_its_command_means_it(text: str) -> None:
-    now = START
+    now = START.wall
     incident = Incident("i-1", "home", text, "sid", now, text)
     attempt = Attempt(1, "i-1", 1, Step.RESUME, AttemptState.INEFFECTIVE, "k", now, now, now, text)
     blocker = Blocker(BlockerName.PAUSED, text)
