@@ -9,7 +9,8 @@ from random import Random
 
 import pytest
 
-from tests.unit.service.world import World, dead
+from tests.fakes.builders import dead
+from tests.fakes.world import World
 from watchdog.notify.delivery import Notifier, targets_from
 from watchdog.notify.senders import DeliveryFailed
 from watchdog.service.ledger import Message

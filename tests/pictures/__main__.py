@@ -24,8 +24,9 @@ from rich.panel import Panel
 from rich.text import Text
 
 from tests.e2e.harness.browser import Browser, Tab
+from tests.fakes.builders import dead, lenient, tail_of
 from tests.fakes.clock import ManualClock
-from tests.unit.service.world import World, dead, lenient, tail_of
+from tests.fakes.world import World
 from tests.unit.status.support import NOW, Scripted, full_document
 from watchdog.adapters.logs import configure
 from watchdog.cli.render import top_frame

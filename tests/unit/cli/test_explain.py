@@ -8,17 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.builders import V96, V324, dead, policy, tail_of, vague
 from tests.fakes.clock import START
-from tests.unit.service.world import (
-    V96,
-    V324,
-    FakeGateway,
-    World,
-    dead,
-    policy,
-    tail_of,
-    vague,
-)
+from tests.fakes.gateway import FakeGateway
+from tests.fakes.world import World
 from watchdog.cli import screen
 from watchdog.cli.explain import Explained, explanation_facts, explanation_lines
 from watchdog.core.blockers import BlockerName

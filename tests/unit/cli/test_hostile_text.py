@@ -27,8 +27,10 @@ from openclaw_simulator.profiles import PROFILES
 from openclaw_simulator.scenarios import CaseResult, CaseStatus, Expected, ScenarioCase
 from openclaw_simulator.server import SimulatedGateway
 from openclaw_simulator.world import World as SimulatedWorld
+from tests.fakes.builders import V96, dead
+from tests.fakes.gateway import FakeGateway
+from tests.fakes.world import World
 from tests.unit.hostile import ANY_TEXT, HOSTILE, hostile, is_printable
-from tests.unit.service.world import V96, FakeGateway, World, dead
 from tests.unit.status.support import NOW, full_document
 from watchdog import cli
 from watchdog.adapters.clock import SystemClock

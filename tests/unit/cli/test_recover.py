@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.unit.service.world import World, dead, tail_of, vague
+from tests.fakes.builders import dead, tail_of, vague
+from tests.fakes.world import World
 from watchdog.cli.recover import ManualRecovery
 from watchdog.core.model import TailKind
 from watchdog.core.policy import Step

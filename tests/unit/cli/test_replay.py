@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.builders import dead, tail_of
 from tests.fakes.clock import START
 from tests.unit.replay.tape import TapedWorld
-from tests.unit.service.world import dead, tail_of
 from watchdog.cli.app import main
 
 KEY = dead().key

@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fakes.builders import BOOT, MEASURED, V324, V414, V518, facts, fresh_track, orphan, tail
+from tests.fakes.clock import START
 from watchdog.core.blockers import FOREIGN_DEED_HOLD, Blocker, BlockerName, SessionContext, hold_reasons
 from watchdog.core.evidence import Case
 from watchdog.core.model import Lock, LockSight, Look, Moment, TailKind
 from watchdog.core.policy import Budget, Mode, Recovery, Step, Thresholds
 
-from .support import BOOT, MEASURED, T0, V324, V414, V518, at, case, facts, fresh_track, orphan, tail
+from .support import at, case
 
 THRESHOLDS = Thresholds(confirm_for=timedelta(minutes=1), startup_grace=timedelta(minutes=5))
 RECOVERY = Recovery(
@@ -93,13 +95,13 @@ CHANGES: dict[BlockerName, list[Change]] = {
     BlockerName.GATEWAY_UNTRUSTED: [lambda s: s.stand(gateway_problem="It answers slowly.")],
     BlockerName.INCOMPLETE_LIST: [lambda s: s.stand(is_list_complete=False)],
     BlockerName.RECENTLY_TOUCHED: [
-        lambda s: s.touched(T0),
+        lambda s: s.touched(START),
         lambda s: s.touched(at(-59.999)),
         # Words that may wait for a lane: written to since the boot, and never alone on the gateway since.
         lambda s: s.on(V324).row(updated_at=AFTER_BOOT),
         lambda s: s.on(V414).row(updated_at=AFTER_BOOT).track(lanes_free_at=None, touched_at=at(-600)),
         lambda s: s.on(V518).row(updated_at=AFTER_BOOT).track(lanes_free_at=at(-591), touched_at=at(-600)),
-        lambda s: s.on(V324).row(started_at=T0.wall - timedelta(hours=1)).track(touched_at=at(-600)),
+        lambda s: s.on(V324).row(started_at=START.wall - timedelta(hours=1)).track(touched_at=at(-600)),
     ],
     BlockerName.SESSION_LOCKED: [
         lambda s: s.look(lock=LockSight(Lock.HELD_BY_OTHER, pid=4)),
@@ -110,16 +112,16 @@ CHANGES: dict[BlockerName, list[Change]] = {
     BlockerName.NO_SESSION_ID: [lambda s: s.row(session_id=None)],
     BlockerName.WORK_FINISHED: [
         lambda s: s.look(tail=tail(TailKind.ANSWERED)),
-        lambda s: s.row(started_at=T0.wall - timedelta(hours=1)).look(tail=tail(TailKind.EMPTY, request=None)),
+        lambda s: s.row(started_at=START.wall - timedelta(hours=1)).look(tail=tail(TailKind.EMPTY, request=None)),
         lambda s: s.look(cron_run_ended="ok"),
         lambda s: s.look(cron_run_ended="error").plan(Step.NEW),
         lambda s: s.on(V324).row(ended_at=BOOT - timedelta(minutes=10)),
         lambda s: s.on(V414).row(ended_at=BOOT - timedelta(minutes=10)).plan(Step.NEW),
     ],
     BlockerName.FOREIGN_DEED: [
-        lambda s: s.look(tail=tail(deed_mark="other/1", deed_at=T0.wall)),
+        lambda s: s.look(tail=tail(deed_mark="other/1", deed_at=START.wall)),
         lambda s: s.look(
-            tail=tail(deed_mark="other/1", deed_at=(T0.plus(-FOREIGN_DEED_HOLD).wall + timedelta(seconds=1)))
+            tail=tail(deed_mark="other/1", deed_at=(START.plus(-FOREIGN_DEED_HOLD).wall + timedelta(seconds=1)))
         ),
     ],
     BlockerName.COOL_DOWN: [lambda s: s.stand(last_settled_at=at(-59).wall, backoff=timedelta(minutes=1))],
@@ -149,7 +151,7 @@ EACH = [(name, change) for name, changes in CHANGES.items() for change in change
 
 
 def test_another_watchdogs_turn_that_was_answered_before_somebody_wrote_again_holds_nothing() -> None:
-    theirs = tail(deed_mark="other/1", deed_at=T0.wall, overtaken_mark="other/1")
+    theirs = tail(deed_mark="other/1", deed_at=START.wall, overtaken_mark="other/1")
     assert Situation().look(tail=theirs).names() == []
 
 
@@ -176,7 +178,7 @@ def test_each_alone_produces_exactly_itself(name: BlockerName, change: Change) -
 
 
 INNOCENT: dict[str, Change] = {
-    "an ended pause is no pause": lambda s: s.stand(paused=None, paused_until=T0.wall),
+    "an ended pause is no pause": lambda s: s.stand(paused=None, paused_until=START.wall),
     "exactly past the grace": lambda s: s.stand(connected_for=timedelta(minutes=5)),
     "boot unknown, connected for long": lambda s: s.see(boot_age=None),
     "touched a whole confirm_for ago": lambda s: s.touched(at(-60)),
@@ -190,7 +192,7 @@ INNOCENT: dict[str, Change] = {
     "written to where a waiting row says so": lambda s: s.row(updated_at=AFTER_BOOT).track(touched_at=at(-600)),
     "touched by its own time-out": lambda s: (
         s.on(V324)
-        .row(started_at=T0.wall - timedelta(hours=1))
+        .row(started_at=START.wall - timedelta(hours=1))
         .look(tail=tail(TailKind.TIMED_OUT))
         .track(touched_at=at(-600))
     ),
@@ -202,11 +204,11 @@ INNOCENT: dict[str, Change] = {
     "its own lock, when the run is to be ended": lambda s: s.look(lock=LockSight(Lock.HELD_BY_GATEWAY, pid=4)).plan(
         Step.ABORT
     ),
-    "our own mark": lambda s: s.look(tail=tail(deed_mark="mine/1", deed_at=T0.wall)).stand(
+    "our own mark": lambda s: s.look(tail=tail(deed_mark="mine/1", deed_at=START.wall)).stand(
         own_marks=frozenset({"mine/1"})
     ),
     "a foreign mark of long ago": lambda s: s.look(
-        tail=tail(deed_mark="other/1", deed_at=T0.plus(-FOREIGN_DEED_HOLD).wall)
+        tail=tail(deed_mark="other/1", deed_at=START.plus(-FOREIGN_DEED_HOLD).wall)
     ),
     "cooled down to the second": lambda s: s.stand(last_settled_at=at(-60).wall, backoff=timedelta(minutes=1)),
     "one attempt left": lambda s: s.stand(session_charges=2, gateway_charges=19),

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.builders import BOOT, MEASURED, V96, V324, V414, V518, facts, fresh_track, preflight, running, tail
+from tests.fakes.clock import START
 from watchdog.core.evidence import (
     OWN_PROOFS,
     OWNER_SIGNALS,
@@ -24,7 +26,7 @@ from watchdog.core.owner_signals import BOOT_SLACK
 from watchdog.core.tracking import note_owner
 from watchdog.core.verdict import gather
 
-from .support import BOOT, MEASURED, T0, V96, V324, V414, V518, at, case, facts, fresh_track, preflight, running, tail
+from .support import at, case
 
 Found = tuple[Truth, str] | None
 TRUE, FALSE, UNKNOWN = Truth.TRUE, Truth.FALSE, Truth.UNKNOWN
@@ -151,7 +153,7 @@ def test_without_preflight_the_signal_does_not_exist(version: str) -> None:
 
 def test_once_idle_stays_proven_while_the_gateway_is_busy_with_others() -> None:
     row = running()
-    track = note_owner(fresh_track(row), owner_gone=True, owner_alive=False, gateway_idle=True, now=T0)
+    track = note_owner(fresh_track(row), owner_gone=True, owner_alive=False, gateway_idle=True, now=START)
     subject = case(row, version=V518, track=track, look=Look(preflight=preflight(4)))
     assert _of(Signal.NOTHING_RUNS, subject) == (FALSE, "GatewayWasIdle")
 
@@ -192,7 +194,7 @@ def _cut(**changes: Any) -> Case:
     """A run seen before an in-process restart at minute 5 that touched its row in that second."""
     row = changes.pop("session", None) or running(updated_at=at(minutes=5).wall)
     look = Look(tail=changes.pop("tail", tail(TailKind.STOPPED)))
-    made: dict[str, Any] = {"track": fresh_track(row, T0), "now": at(minutes=6), "cut_at": at(minutes=5)}
+    made: dict[str, Any] = {"track": fresh_track(row, START), "now": at(minutes=6), "cut_at": at(minutes=5)}
     return case(row, version=V414, look=look, **(made | changes))
 
 
@@ -241,7 +243,7 @@ def test_a_gateway_that_recovers_by_itself_is_given_its_time(version: str, young
 )
 def test_a_row_marked_for_the_gateways_own_recovery(row: Session, seen: timedelta | None, says: Found) -> None:
     """Where the gateway would name its recovery, and does not."""
-    look = Look(preflight=Preflight(1, T0, is_recovering=False))
+    look = Look(preflight=Preflight(1, START, is_recovering=False))
     subject = case(row, boot_age=timedelta(hours=9), boot_seen_age=seen, look=look)
     assert _of(Signal.GATEWAY_RECOVERING, subject) == says
 
@@ -257,13 +259,13 @@ def test_a_row_marked_for_the_gateways_own_recovery(row: Session, seen: timedelt
 )
 def test_the_gateways_recovery_owns_a_row_as_long_as_it_is_named(row: Session, named: float, says: Found) -> None:
     """However long ago the gateway started: one row at a time, and the one before may work for hours (2026.8.2, 9.6)."""
-    look = Look(preflight=Preflight(1, T0, is_recovering=False))
-    subject = case(row, look=look, now=at(named), recovery_named_at=T0)
+    look = Look(preflight=Preflight(1, START, is_recovering=False))
+    subject = case(row, look=look, now=at(named), recovery_named_at=START)
     assert _of(Signal.GATEWAY_RECOVERING, subject) == says
 
 
 @pytest.mark.parametrize(("seen", "says"), [(59, (TRUE, "MarkedForRecovery")), (60, None)])
-@pytest.mark.parametrize("look", [Look(), Look(preflight=Preflight(1, T0))], ids=["not counted", "never named"])
+@pytest.mark.parametrize("look", [Look(), Look(preflight=Preflight(1, START))], ids=["not counted", "never named"])
 def test_a_recovery_that_is_never_named_is_given_an_hour(look: Look, seen: float, says: Found) -> None:
     subject = case(running(aborted_last_run=True), look=look, boot_seen_age=timedelta(minutes=seen))
     assert _of(Signal.GATEWAY_RECOVERING, subject) == says
@@ -334,7 +336,7 @@ def test_a_row_that_names_a_running_subagent(active: bool | None, says: Found) -
 def test_a_compaction_explains_silence_for_as_long_as_one_can_take(
     row: Session, age: timedelta | None, stepped: bool, waits: bool
 ) -> None:
-    end = tail(TailKind.COMPACTION, at=T0.wall - age if age is not None else None)
+    end = tail(TailKind.COMPACTION, at=START.wall - age if age is not None else None)
     says = _of(Signal.COMPACTING, case(row, look=Look(tail=end), gateway_clock_stepped=stepped))
     assert says == ((TRUE, "CompactionLast") if waits else None)
 

@@ -9,12 +9,14 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.builders import BOOT, MEASURED, facts, preflight, running, tail
+from tests.fakes.clock import START
 from watchdog.core.evidence import Case, Evidence, Signal, Truth, innocence_of, owner_of
 from watchdog.core.model import Lock, LockSight, Look, Session, Status, TailKind
 from watchdog.core.policy import Thresholds
 from watchdog.core.verdict import Verdict, gather, judge
 
-from .support import BOOT, MEASURED, T0, at, case, facts, passed, preflight, running, tail
+from .support import at, case, passed
 
 maybe = st.none() | st.booleans()
 spans = st.integers(0, 10_000).map(lambda seconds: timedelta(seconds=seconds))
@@ -22,7 +24,7 @@ spans = st.integers(0, 10_000).map(lambda seconds: timedelta(seconds=seconds))
 sessions = st.builds(
     running,
     status=st.sampled_from(Status),
-    started_at=st.sampled_from([None, BOOT - timedelta(hours=1), BOOT, T0.wall - timedelta(minutes=10)]),
+    started_at=st.sampled_from([None, BOOT - timedelta(hours=1), BOOT, START.wall - timedelta(minutes=10)]),
     has_active_run=maybe,
     active_run_ids=st.sampled_from([None, (), ("run-1",)]),
     aborted_last_run=maybe,

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from tests.fakes.builders import KEY, running
+from tests.fakes.clock import START
 from watchdog.core.model import MalformedRow, SessionKind, Snapshot
 from watchdog.core.policy import BACKGROUND_MATCHES, Match, Policy, PolicyBook
-
-from .support import KEY, T0, running
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_background_kinds_are_those_nobody_waits_for_in_a_chat(kind: SessionKind
     assert any(match.matches("home", running(kind=kind, is_archived=True)) for match in BACKGROUND_MATCHES)
 
 
-WHOLE = Snapshot(T0, T0, (running(),), is_complete=True)
+WHOLE = Snapshot(START, START, (running(),), is_complete=True)
 
 
 @pytest.mark.parametrize(

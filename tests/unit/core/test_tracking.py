@@ -10,32 +10,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fakes.builders import fresh_track, orphan, running
+from tests.fakes.clock import START
 from watchdog.core.model import Moment, Session, Status
 from watchdog.core.tracking import RunIdentity, Track, forget_spans, note_owner, observe
 
-from .support import T0, at, fresh_track, orphan, running
+from .support import at
 
 
 def test_a_first_sight_knows_no_age() -> None:
     """A daemon that has just started knows nothing yet, however old the row says it is."""
-    track = observe(None, orphan(total_tokens=7), "tail-1", T0)
-    assert (track.first_seen, track.unchanged_since) == (T0, T0)
-    assert track.quiet_for(T0) == timedelta(0)
-    assert track.unattended_for(T0) is None
+    track = observe(None, orphan(total_tokens=7), "tail-1", START)
+    assert (track.first_seen, track.unchanged_since) == (START, START)
+    assert track.quiet_for(START) == timedelta(0)
+    assert track.unattended_for(START) is None
     assert track.owner_gone_polls == 0
     assert (track.total_tokens, track.tail_fingerprint) == (7, "tail-1")
 
 
 def test_an_unchanged_run_grows_old() -> None:
     track = observe(fresh_track(running()), running(), None, at(90))
-    assert track.first_seen == track.unchanged_since == T0
+    assert track.first_seen == track.unchanged_since == START
     assert track.quiet_for(at(100)) == timedelta(seconds=100)
 
 
 IDENTITY_CHANGES: list[dict[str, Any]] = [
     {"session_id": "sid-2"},
     {"session_id": None},
-    {"started_at": T0.wall},
+    {"started_at": START.wall},
     {"started_at": None},
     {"status": Status.QUEUED},
     {"lifecycle_revision": "rev-2"},
@@ -45,8 +47,8 @@ IDENTITY_CHANGES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("change", IDENTITY_CHANGES, ids=str)
 def test_another_run_restarts_everything(change: dict[str, Any]) -> None:
     row = running(total_tokens=5, last_run_id="r1")
-    track = observe(None, row, "tail-1", T0)
-    track = note_owner(track, owner_gone=True, owner_alive=False, gateway_idle=True, now=T0)
+    track = observe(None, row, "tail-1", START)
+    track = note_owner(track, owner_gone=True, owner_alive=False, gateway_idle=True, now=START)
     track = observe(track, replace(row, updated_at=at(1).wall), "tail-1", at(30))
     assert track.touched_at is not None
     assert track.idle_proof_at is not None
@@ -69,10 +71,12 @@ PROGRESS: list[tuple[dict[str, Any], str | None]] = [
 @pytest.mark.parametrize(("change", "fingerprint"), PROGRESS, ids=str)
 def test_a_different_value_is_progress(change: dict[str, Any], fingerprint: str | None) -> None:
     row = running(total_tokens=5, last_run_id="r1")
-    track = note_owner(observe(None, row, "tail-1", T0), owner_gone=True, owner_alive=False, gateway_idle=True, now=T0)
+    track = note_owner(
+        observe(None, row, "tail-1", START), owner_gone=True, owner_alive=False, gateway_idle=True, now=START
+    )
     moved = observe(track, replace(row, **change), fingerprint, at(60))
     assert moved.unchanged_since == at(60)
-    assert moved.first_seen == T0
+    assert moved.first_seen == START
     assert moved.idle_proof_at is None, "what moved after the gateway was idle was not dead then"
 
 
@@ -80,11 +84,11 @@ def test_a_different_value_is_progress(change: dict[str, Any], fingerprint: str 
 def test_a_missing_value_is_no_change_and_forgets_nothing(field: str) -> None:
     row = running(total_tokens=5, last_run_id="r1")
     without: dict[str, Any] = {field: None}
-    track = observe(None, row, "tail-1", T0)
+    track = observe(None, row, "tail-1", START)
     gap = observe(track, replace(row, **without), None, at(30))
     again = observe(gap, row, "tail-1", at(60))
-    assert (gap.unchanged_since, gap.touched_at) == (T0, None)
-    assert (again.unchanged_since, again.touched_at) == (T0, None)
+    assert (gap.unchanged_since, gap.touched_at) == (START, None)
+    assert (again.unchanged_since, again.touched_at) == (START, None)
 
 
 def test_what_changed_during_a_gap_is_noticed_after_it() -> None:
@@ -99,7 +103,7 @@ def test_first_tokens_are_progress() -> None:
 
 def test_the_first_look_at_a_transcript_is_no_change() -> None:
     track = observe(fresh_track(running()), running(), "tail-1", at(30))
-    assert track.unchanged_since == T0
+    assert track.unchanged_since == START
     assert observe(track, running(), "tail-2", at(60)).unchanged_since == at(60)
 
 
@@ -122,7 +126,7 @@ def test_silence_that_nobody_watched_is_no_silence() -> None:
 def test_a_touched_row_is_no_progress_but_is_remembered() -> None:
     """#86056: ``updatedAt`` moves when a message is merely queued."""
     track = observe(fresh_track(running()), running(updated_at=at(40).wall), None, at(45))
-    assert track.unchanged_since == T0
+    assert track.unchanged_since == START
     assert track.touched_at == at(45)
     assert observe(track, running(updated_at=at(40).wall), None, at(75)).touched_at == at(45)
 
@@ -168,7 +172,7 @@ def test_unattended_counts_from_the_later_of_silence_and_loss() -> None:
 
 def test_forgetting_spans_keeps_who_it_was() -> None:
     row = running(total_tokens=5)
-    track = _noted(observe(None, row, "tail-1", T0), T0, gone=True)
+    track = _noted(observe(None, row, "tail-1", START), START, gone=True)
     track = observe(track, replace(row, updated_at=at(5).wall), None, at(30))
     forgotten = forget_spans(track, at(40_000))
     assert forgotten.identity == track.identity
@@ -185,7 +189,7 @@ def test_forgetting_spans_keeps_who_it_was() -> None:
             session_id=st.sampled_from(["sid-1", "sid-2"]),
             total_tokens=st.none() | st.integers(0, 2),
             last_run_id=st.none() | st.sampled_from(["r1", "r2"]),
-            updated_at=st.none() | st.just(T0.wall),
+            updated_at=st.none() | st.just(START.wall),
         ),
         min_size=1,
     ),
@@ -193,10 +197,10 @@ def test_forgetting_spans_keeps_who_it_was() -> None:
 )
 def test_no_span_is_longer_than_we_have_watched(rows: list[Session], gap: float) -> None:
     track: Track | None = None
-    now = T0
+    now = START
     for row in rows:
         track = _noted(observe(track, row, None, now), now, gone=True)
-        assert T0 <= track.first_seen <= track.unchanged_since <= now
+        assert START <= track.first_seen <= track.unchanged_since <= now
         assert track.owner_gone_since is not None
         assert track.first_seen <= track.owner_gone_since <= now
         assert track.identity == RunIdentity.of(row)
@@ -207,11 +211,11 @@ def test_no_span_is_longer_than_we_have_watched(rows: list[Session], gap: float)
 
 
 def test_spans_come_from_the_monotonic_clock() -> None:
-    later = Moment(T0.monotonic + 60, T0.wall + timedelta(days=1))
-    assert later.since(T0) == timedelta(minutes=1)
-    assert T0.plus(timedelta(seconds=5)) == Moment(T0.monotonic + 5, T0.wall)
-    assert T0.plus(timedelta(seconds=5)).wall == T0.wall + timedelta(seconds=5)
-    assert later > T0
+    later = Moment(START.monotonic + 60, START.wall + timedelta(days=1))
+    assert later.since(START) == timedelta(minutes=1)
+    assert START.plus(timedelta(seconds=5)) == Moment(START.monotonic + 5, START.wall)
+    assert START.plus(timedelta(seconds=5)).wall == START.wall + timedelta(seconds=5)
+    assert later > START
 
 
 def test_alone_for_a_moment_is_not_yet_a_free_lane() -> None:
@@ -231,12 +235,14 @@ def test_alone_for_a_moment_is_not_yet_a_free_lane() -> None:
 def test_who_looks_once_believes_the_row() -> None:
     """``check`` can wait for nothing, and never acts: the row's own times are ages, and a lane is free as it looks."""
     row = replace(orphan(), started_at=at(-600).wall, updated_at=at(-60).wall)
-    track = observe(None, row, None, T0, is_alone=True, believes_row=True)
-    assert (track.first_seen.since(T0), track.unchanged_since.since(T0)) == (
+    track = observe(None, row, None, START, is_alone=True, believes_row=True)
+    assert (track.first_seen.since(START), track.unchanged_since.since(START)) == (
         timedelta(minutes=-10),
         timedelta(minutes=-1),
     )
-    assert track.lanes_free_at == T0
-    assert note_owner(track, owner_gone=True, owner_alive=False, gateway_idle=False, now=T0).owner_gone_since == at(-60)
+    assert track.lanes_free_at == START
+    assert note_owner(track, owner_gone=True, owner_alive=False, gateway_idle=False, now=START).owner_gone_since == at(
+        -60
+    )
     ahead = replace(row, started_at=at(60).wall, updated_at=at(70).wall)
-    assert observe(None, ahead, None, T0, believes_row=True).unchanged_since == T0, "never later than now"
+    assert observe(None, ahead, None, START, believes_row=True).unchanged_since == START, "never later than now"

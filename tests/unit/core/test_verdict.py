@@ -7,13 +7,15 @@ from datetime import timedelta
 
 import pytest
 
+from tests.fakes.builders import V324, V518, fresh_track, orphan, preflight, running, tail
+from tests.fakes.clock import START
 from watchdog.core.evidence import Truth
 from watchdog.core.model import Look, Moment, Preflight, Session, Status, TailKind
 from watchdog.core.policy import Thresholds
 from watchdog.core.tracking import Track
 from watchdog.core.verdict import Judgement, Verdict, judge
 
-from .support import T0, THRESHOLDS, V324, V518, at, case, fresh_track, orphan, passed, preflight, running, tail
+from .support import THRESHOLDS, at, case, passed
 
 TICK = timedelta(microseconds=1)
 ALIVE, DEAD, UNKNOWN = running(has_active_run=True), orphan(), running(has_active_run=None)
@@ -153,9 +155,9 @@ def test_an_innocent_explanation_is_waiting_even_without_an_owner() -> None:
 
 def test_a_long_wait_for_the_gateways_own_recovery_is_reported_and_left_alone() -> None:
     row = running(has_active_run=False, aborted_last_run=True)
-    subject = case(row, look=Look(preflight=Preflight(1, T0, is_recovering=True)), recovery_named_at=T0)
+    subject = case(row, look=Look(preflight=Preflight(1, START, is_recovering=True)), recovery_named_at=START)
     assert passed(subject)[1].verdict is Verdict.WAITING
-    late = replace(subject, now=T0.plus(THRESHOLDS.long_running_after), recovery_named_at=at(minutes=600))
+    late = replace(subject, now=START.plus(THRESHOLDS.long_running_after), recovery_named_at=at(minutes=600))
     assert (passed(late)[1].verdict, passed(late)[1].reason) == (Verdict.LONG_RUNNING, "RecoveryGoesOn")
 
 

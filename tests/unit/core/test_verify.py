@@ -10,16 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fakes.builders import orphan, tail
+from tests.fakes.clock import START
 from watchdog.core.evidence import Truth
 from watchdog.core.model import Session, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Step
 from watchdog.core.recovery import NOT_YET, Attempt, AttemptState, Proof, verify
 from watchdog.core.tracking import RunIdentity
 
-from .support import T0, at, orphan, tail
+from .support import at
 
 BEFORE = orphan()
-AFTER = T0.wall + timedelta(seconds=3)
+AFTER = START.wall + timedelta(seconds=3)
 """When the turn that the deed made started."""
 SUCCEEDED, INEFFECTIVE = AttemptState.SUCCEEDED, AttemptState.INEFFECTIVE
 
@@ -32,8 +34,8 @@ def _attempt(step: Step, **changes: Any) -> Attempt:
         step,
         AttemptState.STARTED,
         "ocw-i1-1",
-        T0.wall,
-        started_at=T0.wall,
+        START.wall,
+        started_at=START.wall,
         before=RunIdentity.of(BEFORE),
         before_tail="tail-1",
     )
@@ -271,7 +273,7 @@ def test_waiting_longer_never_turns_success_into_failure(
 def test_the_answer_to_the_request_is_no_part_of_the_judgement() -> None:
     """``verify`` takes no receipt: what the gateway said to the deed cannot make it a success."""
     assert _early(Step.RESUME, _row(last_run_id="ocw-i1-1"), OURS) == NOT_YET
-    assert at(0) == T0
+    assert at(0) == START
 
 
 OVERTAKEN = tail(TailKind.REQUEST, fingerprint="tail-4", overtaken_mark="i1/1")

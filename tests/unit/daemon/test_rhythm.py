@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.builders import dead, lenient, vague
 from tests.fakes.clock import START, ManualClock
+from tests.fakes.world import POLL, World
 from tests.unit.daemon.virtual import VirtualLoop
-from tests.unit.service.world import POLL, World, dead, lenient, vague
 from watchdog.core.model import Moment
 from watchdog.core.policy import PolicyBook, Step
 from watchdog.daemon.pass_slots import AT_ONCE, PassSlots, first_after

@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import pytest
 
+from tests.fakes.builders import facts
 from tests.fakes.clock import START, ManualClock
-from tests.unit.core.support import facts
 from watchdog.config import LoadedConfig, parse
 from watchdog.core.model import GatewayFacts, GatewayPhase, Snapshot
 from watchdog.core.policy import Step

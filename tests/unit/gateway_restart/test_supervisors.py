@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.adapters.programs import Ran
 from tests.fakes.clock import START
+from watchdog.adapters.programs import Ran
 from watchdog.gateway_restart.decision import Unit
 from watchdog.gateway_restart.supervisors import (
     MOST_SAID,

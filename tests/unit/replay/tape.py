@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.unit.service.world import World
+from tests.fakes.world import World
 from watchdog.core.policy import PolicyBook
 from watchdog.replay.player import Happening, Played, Player
 from watchdog.replay.reader import Recording

@@ -8,8 +8,9 @@ from typing import cast
 
 import pytest
 
+from tests.fakes.builders import dead
+from tests.fakes.world import POLL
 from tests.unit.replay.tape import TapedWorld, recorded
-from tests.unit.service.world import POLL, dead
 from watchdog.core.model import GatewayPhase, MalformedRow, Moment
 from watchdog.core.policy import PolicyBook, Step
 from watchdog.replay.player import Player

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.builders import REQUEST, dead, lenient, tail_of
 from tests.fakes.clock import START
+from tests.fakes.world import POLL
 from tests.unit.replay.tape import TapedWorld, recorded, told
-from tests.unit.service.world import POLL, REQUEST, dead, lenient, tail_of
 from watchdog.core.model import Look, Session, Status
 from watchdog.core.policy import PolicyBook, Step
 from watchdog.core.requester import requester_of

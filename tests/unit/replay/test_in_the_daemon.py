@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.fakes.builders import dead
+from tests.fakes.world import World
 from tests.unit.replay.tape import recorded
-from tests.unit.service.world import World, dead
 from watchdog.config import parse
 from watchdog.replay.reader import Recording
 from watchdog.replay.recordings import Recordings

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.builders import V96, V518, budget, dead, policy, tail_of, vague
 from tests.fakes.clock import START
+from tests.fakes.world import POLL
 from tests.unit.replay.tape import TapedWorld, told
-from tests.unit.service.world import POLL, V96, V518, budget, dead, policy, tail_of, vague
 from watchdog.core.model import Status, TailKind
 from watchdog.core.policy import Match, Mode, Policy, PolicyBook, Recovery, Step, Thresholds
 from watchdog.replay.gateway import SessionCourse

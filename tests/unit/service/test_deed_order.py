@@ -14,7 +14,9 @@ from typing import Any, cast
 import pytest
 
 from tests.effects import LEDGER_WRITES
+from tests.fakes.builders import dead, lenient, policy
 from tests.fakes.clock import START
+from tests.fakes.world import World
 from watchdog.core.model import Status
 from watchdog.core.policy import PolicyBook, Step
 from watchdog.core.recovery import AttemptState
@@ -24,8 +26,6 @@ from watchdog.service.ledger import Ledger, MessageKind, Notes, Outcome
 from watchdog.service.ledger_switch import LedgerSwitch
 from watchdog.service.ports import Gateway, Receipt
 from watchdog.service.watch import Watch
-
-from .world import World, dead, lenient, policy
 
 KEY = dead().key
 DEED = frozenset({"prepare", "perform"})

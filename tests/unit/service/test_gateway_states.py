@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.builders import V96, V324, V414, V518, dead, lenient, vague
+from tests.fakes.world import World
 from watchdog.core.model import GatewayPhase, MalformedRow, Status
 from watchdog.core.policy import Match, PolicyBook, Step
 from watchdog.service import errors
 from watchdog.service.events import Event
 from watchdog.service.outages import DOWN_TOLD_AFTER, STORM_RESTARTS, STORM_WINDOW, phase_of
-
-from .world import V96, V324, V414, V518, World, dead, lenient, vague
 
 KEY = dead().key
 GONE = errors.GatewayUnreachable("home: cannot connect to 127.0.0.1:1; is the gateway running?")

@@ -7,22 +7,19 @@ from datetime import timedelta
 
 import pytest
 
+from tests.fakes.builders import BOOT, V96, V324, facts
 from tests.fakes.clock import START
 from watchdog.core.model import GatewayFacts, Moment
-from watchdog.gateway.capabilities import capabilities_of
 from watchdog.service import errors
 from watchdog.service.gateway_trust import BOOT_TOLERANCE, CLOCK_GAP, SLOW_ANSWER, Trust
 from watchdog.service.ports import Disconnect
-
-from .world import BOOT, V96, V324
 
 STALL = timedelta(seconds=90)
 TICK = timedelta(milliseconds=1)
 
 
 def _facts(version: str = V96, **changes: object) -> GatewayFacts:
-    made = GatewayFacts("home", version, capabilities_of(version, frozenset()), BOOT, "boot-1")
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return facts(version, **{"boot_id": "boot-1", **changes})
 
 
 OLD = _facts(V324, boot_id=None)

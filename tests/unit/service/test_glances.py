@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from tests.fakes.builders import dead, lenient
+from tests.fakes.world import World
 from watchdog.core.model import Status
 from watchdog.core.policy import PolicyBook
 from watchdog.service import errors
-
-from .world import World, dead, lenient
 
 KEY = "agent:main:irc:direct:alice"
 QUIET = "agent:main:irc:direct:quiet"

@@ -12,24 +12,13 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.clock import START
-from watchdog.core.model import Lock, LockSight, MalformedRow, Session, SessionKind, Status, TailKind
-from watchdog.core.policy import Match, Mode, PolicyBook, Step
-from watchdog.core.texts import mark
-from watchdog.service import errors
-from watchdog.service.events import Event
-from watchdog.service.ledger import MessageKind, Outcome, Quarantine
-from watchdog.service.plan import Action, PassContext, decide
-from watchdog.service.ports import Receipt
-
-from .world import (
+from tests.fakes.builders import (
     BOOT,
     REQUEST,
     V96,
     V324,
     V414,
     V518,
-    World,
     breaker,
     budget,
     dead,
@@ -38,6 +27,16 @@ from .world import (
     tail_of,
     vague,
 )
+from tests.fakes.clock import START
+from tests.fakes.world import World
+from watchdog.core.model import Lock, LockSight, MalformedRow, Session, SessionKind, Status, TailKind
+from watchdog.core.policy import Match, Mode, PolicyBook, Step
+from watchdog.core.texts import mark
+from watchdog.service import errors
+from watchdog.service.events import Event
+from watchdog.service.ledger import MessageKind, Outcome, Quarantine
+from watchdog.service.plan import Action, PassContext, decide
+from watchdog.service.ports import Receipt
 
 KEY = dead().key
 VERSIONS = [V324, V414, V518, V96]

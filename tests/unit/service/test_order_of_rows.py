@@ -10,11 +10,11 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.builders import V96, V324, V414, V518, dead, lenient, vague
+from tests.fakes.world import World
 from watchdog.core.model import Session, SessionKind, Status
 from watchdog.core.policy import PolicyBook
 from watchdog.service.plan import Action
-
-from .world import V96, V324, V414, V518, World, dead, lenient, vague
 
 PARENT = vague("agent:main:parent")
 ROWS: tuple[Session, ...] = (

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.builders import BOOT, V96, V324, dead, lenient, policy, tail_of
 from tests.fakes.clock import START
+from tests.fakes.world import World
 from watchdog.core.model import (
     Asked,
     ReplyAddress,
@@ -30,8 +32,6 @@ from watchdog.service import errors
 from watchdog.service.events import Event
 from watchdog.service.ledger import MessageKind, Outcome
 from watchdog.service.ports import Deed, Receipt
-
-from .world import BOOT, V96, V324, World, dead, lenient, policy, tail_of
 
 ALICE = Sender(SenderKind.PERSON, "1001", "Alice Ames")
 BOB = Sender(SenderKind.PERSON, "1002", "Bob")

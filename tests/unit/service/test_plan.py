@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.builders import ALICE, BOOT, V96, V324, breaker, budget, dead, lenient, policy, tail_of, vague
 from tests.fakes.clock import START
+from tests.fakes.world import World
 from watchdog.core.evidence import Case, Evidence, Signal, Truth
 from watchdog.core.model import Look, SenderRights, Session, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Mode, Policy, PolicyBook, Step
@@ -32,8 +34,6 @@ from watchdog.service.plan import (
     is_stalled_but_owned,
     was_sent,
 )
-
-from .world import ALICE, BOOT, V96, V324, World, breaker, budget, dead, lenient, policy, tail_of, vague
 
 KEY = dead().key
 NOW = START.plus(timedelta(hours=2))

@@ -9,22 +9,13 @@ from typing import Any
 
 import pytest
 
-from watchdog.core.model import Lock, LockSight, SessionKind, Status, TailKind
-from watchdog.core.policy import BACKGROUND_MATCHES, Match, Mode, Policy, PolicyBook, Step
-from watchdog.service import errors
-from watchdog.service.events import Event
-from watchdog.service.ledger import MessageKind, Outcome
-from watchdog.service.ports import Deed, Receipt
-from watchdog.service.watch import may_act
-
-from .world import (
+from tests.fakes.builders import (
     BOOT,
     REQUEST,
     V96,
     V324,
     V414,
     V518,
-    World,
     breaker,
     budget,
     dead,
@@ -33,6 +24,14 @@ from .world import (
     tail_of,
     vague,
 )
+from tests.fakes.world import World
+from watchdog.core.model import Lock, LockSight, SessionKind, Status, TailKind
+from watchdog.core.policy import BACKGROUND_MATCHES, Match, Mode, Policy, PolicyBook, Step
+from watchdog.service import errors
+from watchdog.service.events import Event
+from watchdog.service.ledger import MessageKind, Outcome
+from watchdog.service.ports import Deed, Receipt
+from watchdog.service.watch import may_act
 
 KEY = dead().key
 B = "agent:main:b"

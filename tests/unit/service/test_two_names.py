@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.builders import dead, lenient
+from tests.fakes.world import World
 from watchdog.core.blockers import BlockerName
 from watchdog.core.policy import PolicyBook, Step
 from watchdog.core.recovery import AttemptState
 from watchdog.service.events import Event
 from watchdog.service.plan import Action, PassContext, decide
 from watchdog.service.watch import Watch
-
-from .world import World, dead, lenient
 
 
 class OtherName:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-from tests.unit.core.support import facts, fresh_track, preflight, tail
+from tests.fakes.builders import facts, fresh_track, preflight, tail
+from tests.fakes.clock import START
 from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.evidence import Case
 from watchdog.core.model import GatewayPhase, Look, Moment, Session, SessionKind, Status
@@ -23,7 +24,7 @@ from watchdog.status.document import Life, WatchView, build, read_record
 from watchdog.status.model import document
 from watchdog.status.server import Document, Health
 
-NOW = Moment(900_000.0, datetime(2026, 11, 20, 12, 0, tzinfo=UTC))
+NOW = START
 BOOK = PolicyBook()
 RUN = RunIdentity("sid-1", NOW.wall - timedelta(hours=1), Status.RUNNING)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

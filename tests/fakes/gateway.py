@@ -1,19 +1,15 @@
-"""A whole watch in a box: a scripted gateway, a clock that is told, a ledger in memory, a log that remembers.
-
-Nothing here decides anything: the gateway says what its script says, and the tests look at what was sent to it, what the
-ledger holds and what was written down.
-"""
+"""The gateway of tests of the service: it says what its script says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.fakes.clock import START, ManualClock
+from tests.fakes.builders import BOOT, V96, facts, person_of, tail_of
+from tests.fakes.clock import ManualClock
 from watchdog.core.model import (
-    Asked,
     ChatAccount,
     GatewayFacts,
     LockSight,
@@ -22,125 +18,16 @@ from watchdog.core.model import (
     MalformedRow,
     Preflight,
     ReplyAddress,
-    Sender,
     SenderKind,
     SenderRights,
     Session,
-    SessionKind,
     Snapshot,
     Status,
-    TailKind,
     TranscriptTail,
 )
-from watchdog.core.policy import Budget, FleetBreakerLimits, Policy, PolicyBook, Recovery, Step, Thresholds
-from watchdog.core.recovery import Attempt
-from watchdog.core.session_key import peer_of
-from watchdog.gateway.capabilities import capabilities_of
-from watchdog.ledger.ledger import SqliteLedger
+from watchdog.core.policy import Step
 from watchdog.service import errors
-from watchdog.service.events import Event, MemoryLog
-from watchdog.service.ledger import Incident, Message, MessageKind, OwedMessage
-from watchdog.service.pass_report import PassReport
-from watchdog.service.ports import Deed, Disconnect, Gateway, Receipt, Wants
-from watchdog.service.watch import Watch
-
-V324, V414, V518, V96 = "2026.3.24", "2026.4.14", "2026.5.18", "2026.9.6"
-BOOT = START.wall - timedelta(days=1)
-IRC = ReplyAddress("irc", "irc:alice", "default")
-ALICE = Sender(SenderKind.PERSON, "alice!~alice@127.0.0.1", "Alice")
-"""The person of the chat that ``IRC`` leads to."""
-POLL = timedelta(seconds=30)
-REQUEST = "please do the long task LONGTASK-7"
-TELL = "pager"
-"""The one configured target of messages."""
-
-
-@dataclass
-class FakeNotes:
-    """Keeps handoff notes; ``broken`` says that the disk is full."""
-
-    saved: list[tuple[str, int, str]] = field(default_factory=list)
-    broken: bool = False
-
-    def save(self, incident: str, number: int, text: str) -> str:
-        if self.broken:
-            raise errors.LedgerUnavailable("the disk is full")
-        self.saved.append((incident, number, text))
-        return f"/notes/{incident}-a{number}.md"
-
-
-@dataclass
-class CountingMeter:
-    """Remembers what was counted, by name."""
-
-    counted: list[tuple[object, ...]] = field(default_factory=list)
-
-    def polled(self, gateway: str, seconds: float, size_bytes: int) -> None: ...
-
-    def gateway_up(self, gateway: str, *, is_up: bool) -> None:
-        self.counted.append(("gateway_up", is_up))
-
-    def sessions(self, gateway: str, verdicts: dict[str, int]) -> None: ...
-
-    def cycle_completed(self, at: datetime) -> None: ...
-
-    def incidents_open(self, gateway: str, count: int) -> None: ...
-
-    def quarantined(self, gateway: str, count: int) -> None: ...
-
-    def attempt(self, gateway: str, step: str, state: str) -> None:
-        self.counted.append(("attempt", step, state))
-
-    def held(self, gateway: str, blocker: str) -> None:
-        self.counted.append(("held", blocker))
-
-    def detection_delay(self, seconds: float) -> None:
-        self.counted.append(("delay", seconds))
-
-    def notification(self, state: str) -> None: ...
-
-
-def dead(key: str = "agent:main:irc:direct:alice", **changes: Any) -> Session:
-    """A row whose run started an hour before the gateway did: nothing can work on it."""
-    peer = peer_of(key)
-    made = Session(
-        key,
-        Status.RUNNING,
-        session_id=f"sid-{key}",
-        kind=SessionKind.DIRECT,
-        agent_id="main",
-        channel="irc",
-        reply_address=IRC if peer is None else ReplyAddress(peer.channel, f"{peer.channel}:{peer.chat}", "default"),
-        last_writer=ALICE.id if peer is None else None,
-        started_at=BOOT - timedelta(hours=1),
-        updated_at=BOOT - timedelta(hours=1),
-        has_active_run=False,
-    )
-    return replace(made, **changes)
-
-
-def vague(key: str = "agent:main:irc:direct:alice", **changes: Any) -> Session:
-    """A row that started after the boot, and about whose run nothing is known."""
-    return dead(key, **{"started_at": START.wall - timedelta(minutes=1), "has_active_run": None, **changes})
-
-
-def person_of(key: str) -> Sender:
-    """Who writes to such a session: the person its key names, else Alice."""
-    peer = peer_of(key)
-    if peer is None or not peer.is_person:
-        return ALICE
-    return Sender(SenderKind.PERSON, f"{peer.chat}!~{peer.chat}@127.0.0.1", peer.chat.capitalize())
-
-
-def tail_of(kind: TailKind = TailKind.REQUEST, *, by: Sender = ALICE, **changes: Any) -> TranscriptTail:
-    """A transcript that ends with a person's request; ``request=None``: nothing of it is left."""
-    at = START.wall - timedelta(minutes=5)
-    made = TranscriptTail(kind, "tail-1", request=REQUEST, last_answer="earlier", at=at)
-    made = replace(made, **changes)
-    if made.request is not None and "asked" not in changes:
-        made = replace(made, asked=(Asked(by, made.request, made.at),))
-    return made
-
+from watchdog.service.ports import Deed, Disconnect, Receipt, Wants
 
 Effect = Callable[[Deed], Receipt]
 
@@ -244,14 +131,11 @@ class FakeGateway:
     async def connect(self) -> GatewayFacts:
         self._say("connect")
         if self._facts is None:
-            methods = frozenset({"gateway.restart.preflight"} if self.version in (V518, V96) else ())
-            self._facts = GatewayFacts(
-                self.name,
+            self._facts = facts(
                 self.version,
-                capabilities_of(self.version, methods),
-                self.booted_at,
-                self.boot_id,
-                methods,
+                name=self.name,
+                booted_at=self.booted_at,
+                boot_id=self.boot_id,
                 state_dir=self.state_dir,
                 clock_skew=self.clock_skew,
             )
@@ -372,130 +256,3 @@ class FakeGateway:
         later = self.clock.now().wall + timedelta(seconds=1)
         self.change(deed.session.key, status=Status.FAILED, started_at=later)
         return Receipt(deed.idempotency_key, "started")
-
-
-def policy(
-    *, thresholds: dict[str, Any] | None = None, match: Any = None, name: str = "default", **recovery: Any
-) -> Policy:
-    made = Policy(name, Thresholds(**(thresholds or {})), Recovery(**recovery))
-    return replace(made, match=match) if match is not None else made
-
-
-def lenient(**recovery: Any) -> Policy:
-    """Short waits between attempts, so that stories stay short; everything else as shipped."""
-    return policy(**{"backoff": (timedelta(minutes=1),), **recovery})
-
-
-@dataclass
-class World:
-    """See the module's docstring."""
-
-    book: PolicyBook = field(default_factory=PolicyBook)
-    version: str = V96
-    state_dir: str | None = None
-    poll_every: timedelta = POLL
-    is_observing: bool = False
-    clock: ManualClock = field(default_factory=ManualClock)
-    notes: FakeNotes = field(default_factory=FakeNotes)
-    meter: CountingMeter = field(default_factory=CountingMeter)
-    log: MemoryLog = field(default_factory=MemoryLog)
-    reports: list[PassReport] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.gateway = FakeGateway(self.clock, self.version, self.state_dir)
-        self.ledger = SqliteLedger.in_memory(wall=lambda: self.clock.now().wall)
-        self.ledger.due_messages(TELL, self.clock.now().wall)
-        self.watch = self.new_watch()
-
-    def new_watch(self, gateway: Gateway | None = None) -> Watch:
-        return Watch(
-            gateway=gateway or self.gateway,
-            book=self.book,
-            ledger=self.ledger,
-            notes=self.notes,
-            clock=self.clock,
-            log=self.log,
-            meter=self.meter,
-            poll_every=self.poll_every,
-            is_observing=self.is_observing,
-        )
-
-    # ------------------------------------------------ time
-
-    async def look(self) -> PassReport:
-        """One pass, now."""
-        report = await self.watch.pass_once()
-        self.reports.append(report)
-        return report
-
-    async def live(self, *, minutes: float = 0, hours: float = 0, seconds: float = 0) -> None:
-        """Passes at every bell for so long; the first one now."""
-        end = self.clock.now().plus(timedelta(minutes=minutes, hours=hours, seconds=seconds))
-        while self.clock.now() < end:
-            await self.look()
-            self.clock.advance(self.poll_every.total_seconds())
-
-    async def until_deed(self, count: int = 1, *, minutes: float = 90) -> timedelta:
-        """Live until so many deeds were sent; how long that took."""
-        began = self.clock.now()
-        end = began.plus(timedelta(minutes=minutes))
-        while len(self.gateway.performed) < count:
-            assert self.clock.now() < end, f"no deed within {minutes} minutes; held by {self.held()}"
-            await self.look()
-            if len(self.gateway.performed) < count:
-                self.clock.advance(self.poll_every.total_seconds())
-        return self.clock.now().since(began)
-
-    def die_and_start_again(self) -> None:
-        """The daemon is gone without a word, and a new one takes over the ledger."""
-        self.gateway.drop(errors.GatewayClosed("home: closed by us.", 1000))
-        self.gateway.pop_disconnect()
-        self.watch = self.new_watch()
-        self.ledger.settle_start_up(self.clock.now().wall)
-
-    # ------------------------------------------------ what came of it
-
-    @property
-    def steps(self) -> list[Step]:
-        """Every deed that left us, in order."""
-        return [deed.step for deed in self.gateway.performed]
-
-    @property
-    def incidents(self) -> Sequence[Incident]:
-        """Oldest first."""
-        return list(reversed(self.ledger.history()))
-
-    @property
-    def attempts(self) -> list[Attempt]:
-        return [attempt for incident in self.incidents for attempt in incident.attempts]
-
-    @property
-    def states(self) -> list[tuple[str, str]]:
-        return [(attempt.step.value, attempt.state.value) for attempt in self.attempts]
-
-    def owed(self, kind: MessageKind | None = None) -> list[Message]:
-        """Every message that a person would get, in order."""
-        found: list[OwedMessage] = list(self.ledger.due_messages(TELL, self.clock.now().wall, limit=1000))
-        return [one.message for one in found if kind is None or one.message.kind is kind]
-
-    def told(self) -> list[str]:
-        return [message.kind.value for message in self.owed()]
-
-    def held(self) -> list[str]:
-        """The blockers named when a deed was last held."""
-        lines = self.log.of(Event.RECOVERY_HELD)
-        names = lines[-1]["blockers"] if lines else []
-        assert isinstance(names, list)
-        return names
-
-    def verdict_of(self, key: str) -> str:
-        judged = next(item for item in self.reports[-1].judged if item.session.key == key)
-        return judged.judgement.verdict.value
-
-
-def breaker(sessions: int, share: float = 0.5) -> FleetBreakerLimits:
-    return FleetBreakerLimits(sessions, share)
-
-
-def budget(attempts: int, hours: float = 72) -> Budget:
-    return Budget(attempts, timedelta(hours=hours))
