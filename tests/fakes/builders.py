@@ -56,10 +56,6 @@ def orphan(key: str = KEY, **changes: Any) -> Session:
     return running(key, **{"started_at": began, "updated_at": began, **changes})
 
 
-def tail(kind: TailKind = TailKind.REQUEST, **changes: Any) -> TranscriptTail:
-    return replace(TranscriptTail(kind, "tail-1", request="do the long task", at=START.wall), **changes)
-
-
 def preflight(total: int) -> Preflight:
     return Preflight(total, START)
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fakes.builders import BOOT, MEASURED, V324, V414, V518, facts, fresh_track, orphan, tail
+from tests.fakes.builders import BOOT, MEASURED, V324, V414, V518, facts, fresh_track, orphan, tail_of
 from tests.fakes.clock import START
 from watchdog.core.blockers import FOREIGN_DEED_HOLD, Blocker, BlockerName, SessionContext, hold_reasons
 from watchdog.core.evidence import Case
@@ -33,7 +33,7 @@ class Situation:
     """A stuck session that may be acted on, until something is changed."""
 
     def __init__(self) -> None:
-        self.case: Case = case(orphan(), look=Look(tail=tail(), lock=LockSight(Lock.NONE)))
+        self.case: Case = case(orphan(), look=Look(tail=tail_of(), lock=LockSight(Lock.NONE)))
         self.recovery = RECOVERY
         self.standing = FREE
         self.step = Step.RESUME
@@ -111,17 +111,17 @@ CHANGES: dict[BlockerName, list[Change]] = {
     BlockerName.AMBIGUOUS_SESSION: [lambda s: s.stand(alias_keys=("agent:main:b",))],
     BlockerName.NO_SESSION_ID: [lambda s: s.row(session_id=None)],
     BlockerName.WORK_FINISHED: [
-        lambda s: s.look(tail=tail(TailKind.ANSWERED)),
-        lambda s: s.row(started_at=START.wall - timedelta(hours=1)).look(tail=tail(TailKind.EMPTY, request=None)),
+        lambda s: s.look(tail=tail_of(TailKind.ANSWERED)),
+        lambda s: s.row(started_at=START.wall - timedelta(hours=1)).look(tail=tail_of(TailKind.EMPTY, request=None)),
         lambda s: s.look(cron_run_ended="ok"),
         lambda s: s.look(cron_run_ended="error").plan(Step.NEW),
         lambda s: s.on(V324).row(ended_at=BOOT - timedelta(minutes=10)),
         lambda s: s.on(V414).row(ended_at=BOOT - timedelta(minutes=10)).plan(Step.NEW),
     ],
     BlockerName.FOREIGN_DEED: [
-        lambda s: s.look(tail=tail(deed_mark="other/1", deed_at=START.wall)),
+        lambda s: s.look(tail=tail_of(deed_mark="other/1", deed_at=START.wall)),
         lambda s: s.look(
-            tail=tail(deed_mark="other/1", deed_at=(START.plus(-FOREIGN_DEED_HOLD).wall + timedelta(seconds=1)))
+            tail=tail_of(deed_mark="other/1", deed_at=(START.plus(-FOREIGN_DEED_HOLD).wall + timedelta(seconds=1)))
         ),
     ],
     BlockerName.COOL_DOWN: [lambda s: s.stand(last_settled_at=at(-59).wall, backoff=timedelta(minutes=1))],
@@ -134,7 +134,7 @@ CHANGES: dict[BlockerName, list[Change]] = {
     BlockerName.STEP_UNAVAILABLE: [lambda s: s.stand(step_problem="No such method here.")],
     BlockerName.LEDGER_UNAVAILABLE: [lambda s: s.stand(is_ledger_writable=False)],
     BlockerName.IN_FLIGHT: [lambda s: s.stand(in_flight_here=True, in_flight_on_gateway=1)],
-    BlockerName.PENDING_INPUT: [lambda s: s.look(tail=tail(has_pending_input=True))],
+    BlockerName.PENDING_INPUT: [lambda s: s.look(tail=tail_of(has_pending_input=True))],
     BlockerName.TRANSCRIPT_UNKNOWN: [lambda s: s.look(tail=None)],
     BlockerName.WAITING_UNKNOWN: [lambda s: s.look(is_waiting_unread=True)],
     BlockerName.HISTORY_LOST: [lambda s: s.stand(lost_history="The ledger was replaced.")],
@@ -151,7 +151,7 @@ EACH = [(name, change) for name, changes in CHANGES.items() for change in change
 
 
 def test_another_watchdogs_turn_that_was_answered_before_somebody_wrote_again_holds_nothing() -> None:
-    theirs = tail(deed_mark="other/1", deed_at=START.wall, overtaken_mark="other/1")
+    theirs = tail_of(deed_mark="other/1", deed_at=START.wall, overtaken_mark="other/1")
     assert Situation().look(tail=theirs).names() == []
 
 
@@ -193,27 +193,27 @@ INNOCENT: dict[str, Change] = {
     "touched by its own time-out": lambda s: (
         s.on(V324)
         .row(started_at=START.wall - timedelta(hours=1))
-        .look(tail=tail(TailKind.TIMED_OUT))
+        .look(tail=tail_of(TailKind.TIMED_OUT))
         .track(touched_at=at(-600))
     ),
     "a row of 9.6 with the end of an earlier run": lambda s: s.row(ended_at=BOOT - timedelta(minutes=10)),
     "an end before this run's start": lambda s: s.on(V324).row(ended_at=BOOT - timedelta(hours=2)),
     "a lock nobody holds": lambda s: s.look(lock=LockSight(Lock.OWNER_GONE, pid=4)),
     "locks not looked at": lambda s: s.look(lock=None),
-    "an answered request before a fresh session": lambda s: s.look(tail=tail(TailKind.ANSWERED)).plan(Step.NEW),
+    "an answered request before a fresh session": lambda s: s.look(tail=tail_of(TailKind.ANSWERED)).plan(Step.NEW),
     "its own lock, when the run is to be ended": lambda s: s.look(lock=LockSight(Lock.HELD_BY_GATEWAY, pid=4)).plan(
         Step.ABORT
     ),
-    "our own mark": lambda s: s.look(tail=tail(deed_mark="mine/1", deed_at=START.wall)).stand(
+    "our own mark": lambda s: s.look(tail=tail_of(deed_mark="mine/1", deed_at=START.wall)).stand(
         own_marks=frozenset({"mine/1"})
     ),
     "a foreign mark of long ago": lambda s: s.look(
-        tail=tail(deed_mark="other/1", deed_at=START.plus(-FOREIGN_DEED_HOLD).wall)
+        tail=tail_of(deed_mark="other/1", deed_at=START.plus(-FOREIGN_DEED_HOLD).wall)
     ),
     "cooled down to the second": lambda s: s.stand(last_settled_at=at(-60).wall, backoff=timedelta(minutes=1)),
     "one attempt left": lambda s: s.stand(session_charges=2, gateway_charges=19),
     "room for one more": lambda s: s.stand(in_flight_on_gateway=1),
-    "nothing pending": lambda s: s.look(tail=tail(has_pending_input=False)),
+    "nothing pending": lambda s: s.look(tail=tail_of(has_pending_input=False)),
     "a proof of its own": lambda s: s.stand(is_fleet_open=True).plan(Step.RESUME, is_proven=True),
 }
 
@@ -282,7 +282,7 @@ def test_a_held_lock_names_its_process_and_is_never_ours_to_delete() -> None:
 @pytest.mark.parametrize("step", [step for step in Step if step not in (Step.RESUME, Step.ASK)])
 def test_finished_work_only_blocks_a_resume(step: Step) -> None:
     situation = Situation()
-    situation.look(tail=tail(TailKind.ANSWERED))
+    situation.look(tail=tail_of(TailKind.ANSWERED))
     situation.step = step
     assert situation.names() == []
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.builders import BOOT, MEASURED, V96, V324, V414, V518, facts, fresh_track, preflight, running, tail
+from tests.fakes.builders import BOOT, MEASURED, V96, V324, V414, V518, facts, fresh_track, preflight, running, tail_of
 from tests.fakes.clock import START
 from watchdog.core.evidence import (
     OWN_PROOFS,
@@ -160,7 +160,7 @@ def test_once_idle_stays_proven_while_the_gateway_is_busy_with_others() -> None:
 
 @pytest.mark.parametrize(("in_flight", "says"), [(True, (TRUE, "HistoryShowsRun")), (False, None), (None, None)])
 def test_a_run_in_flight_in_the_history(in_flight: bool | None, says: Found) -> None:
-    look = Look(tail=tail(has_run_in_flight=in_flight))
+    look = Look(tail=tail_of(has_run_in_flight=in_flight))
     assert _of(Signal.RUN_IN_FLIGHT, case(look=look)) == says
 
 
@@ -186,14 +186,14 @@ STOPPED = (TRUE, "StoppedOnPurpose")
 @pytest.mark.parametrize("version", MEASURED)
 @pytest.mark.parametrize("kind", TailKind)
 def test_only_a_stopped_tail_is_a_stop(version: str, kind: TailKind) -> None:
-    says = _of(Signal.USER_STOPPED, case(look=Look(tail=tail(kind)), version=version))
+    says = _of(Signal.USER_STOPPED, case(look=Look(tail=tail_of(kind)), version=version))
     assert says == (STOPPED if kind is TailKind.STOPPED else None)
 
 
 def _cut(**changes: Any) -> Case:
     """A run seen before an in-process restart at minute 5 that touched its row in that second."""
     row = changes.pop("session", None) or running(updated_at=at(minutes=5).wall)
-    look = Look(tail=changes.pop("tail", tail(TailKind.STOPPED)))
+    look = Look(tail=changes.pop("tail", tail_of(TailKind.STOPPED)))
     made: dict[str, Any] = {"track": fresh_track(row, START), "now": at(minutes=6), "cut_at": at(minutes=5)}
     return case(row, version=V414, look=look, **(made | changes))
 
@@ -207,7 +207,7 @@ def test_a_run_cut_by_a_restart_that_we_saw_is_no_stop_for_sure() -> None:
     "other",
     [
         {"cut_at": None},
-        {"tail": tail(TailKind.STOPPED, was_stopped_by_request=True)},
+        {"tail": tail_of(TailKind.STOPPED, was_stopped_by_request=True)},
         {"session": running(updated_at=at(minutes=5).wall, aborted_last_run=True)},
         {"session": running(updated_at=None)},
         {"session": running(updated_at=at(minutes=5).wall - CUT_WINDOW - timedelta(milliseconds=1))},
@@ -336,14 +336,14 @@ def test_a_row_that_names_a_running_subagent(active: bool | None, says: Found) -
 def test_a_compaction_explains_silence_for_as_long_as_one_can_take(
     row: Session, age: timedelta | None, stepped: bool, waits: bool
 ) -> None:
-    end = tail(TailKind.COMPACTION, at=START.wall - age if age is not None else None)
+    end = tail_of(TailKind.COMPACTION, at=START.wall - age if age is not None else None)
     says = _of(Signal.COMPACTING, case(row, look=Look(tail=end), gateway_clock_stepped=stepped))
     assert says == ((TRUE, "CompactionLast") if waits else None)
 
 
 def test_runs_placed_elsewhere() -> None:
     assert _of(Signal.PLACED_ELSEWHERE, case(running(is_placed_elsewhere=True))) == (TRUE, "PlacedElsewhere")
-    assert _of(Signal.COMPACTING, case(look=Look(tail=tail()))) is None
+    assert _of(Signal.COMPACTING, case(look=Look(tail=tail_of()))) is None
     assert _of(Signal.PLACED_ELSEWHERE, case()) is None
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fakes.builders import BOOT, MEASURED, facts, preflight, running, tail
+from tests.fakes.builders import BOOT, MEASURED, facts, preflight, running, tail_of
 from tests.fakes.clock import START
 from watchdog.core.evidence import Case, Evidence, Signal, Truth, innocence_of, owner_of
 from watchdog.core.model import Lock, LockSight, Look, Session, Status, TailKind
@@ -36,7 +36,7 @@ looks = st.builds(
     lock=st.none() | st.builds(LockSight, st.sampled_from(Lock), pid=st.just(7)),
     tail=st.none()
     | st.builds(
-        tail,
+        tail_of,
         kind=st.sampled_from(TailKind),
         has_run_in_flight=maybe,
         was_stopped_by_request=st.booleans(),
@@ -160,7 +160,7 @@ def test_every_verdict_has_its_gravity() -> None:
 
 @given(subject=cases())
 def test_what_is_told_carries_no_words_of_a_conversation(subject: Case) -> None:
-    secret = replace(subject, look=replace(subject.look, tail=tail(request="SECRET", last_answer="SECRET")))
+    secret = replace(subject, look=replace(subject.look, tail=tail_of(request="SECRET", last_answer="SECRET")))
     assert not [item for item in gather(secret) if "SECRET" in f"{item.reason} {item.message}"]
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.fakes.builders import V324, V518, fresh_track, orphan, preflight, running, tail
+from tests.fakes.builders import V324, V518, fresh_track, orphan, preflight, running, tail_of
 from tests.fakes.clock import START
 from watchdog.core.evidence import Truth
 from watchdog.core.model import Look, Moment, Preflight, Session, Status, TailKind
@@ -147,7 +147,7 @@ def test_queued_behind_other_runs_is_waiting() -> None:
 
 
 def test_an_innocent_explanation_is_waiting_even_without_an_owner() -> None:
-    stopped = case(orphan(), version=V324, look=Look(tail=tail(TailKind.STOPPED)), now=at(0))
+    stopped = case(orphan(), version=V324, look=Look(tail=tail_of(TailKind.STOPPED)), now=at(0))
     track = passed(stopped)[0].track
     judgement = passed(replace(stopped, track=track, now=at(minutes=500)))[1]
     assert (judgement.verdict, judgement.reason) == (Verdict.WAITING, "StoppedOnPurpose")
@@ -162,7 +162,7 @@ def test_a_long_wait_for_the_gateways_own_recovery_is_reported_and_left_alone() 
 
 
 def test_a_proof_of_life_comes_before_an_innocent_explanation() -> None:
-    look = Look(tail=tail(TailKind.STOPPED), preflight=preflight(3))
+    look = Look(tail=tail_of(TailKind.STOPPED), preflight=preflight(3))
     judgement = passed(case(ALIVE, version=V518, look=look))[1]
     assert (judgement.verdict, judgement.reason) == (Verdict.HEALTHY, "GatewaySaysActive")
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fakes.builders import orphan, tail
+from tests.fakes.builders import orphan, tail_of
 from tests.fakes.clock import START
 from watchdog.core.evidence import Truth
 from watchdog.core.model import Session, Status, TailKind, TranscriptTail
@@ -46,9 +46,9 @@ def _row(**changes: Any) -> Session:
     return replace(BEFORE, **changes)
 
 
-OURS = tail(TailKind.REQUEST, fingerprint="tail-2")
+OURS = tail_of(TailKind.REQUEST, fingerprint="tail-2")
 """Our own turn's words are the last thing in the transcript."""
-ANSWERED = tail(TailKind.ANSWERED, fingerprint="tail-3")
+ANSWERED = tail_of(TailKind.ANSWERED, fingerprint="tail-3")
 
 
 UNKNOWN, ALIVE, GONE = Truth.UNKNOWN, Truth.TRUE, Truth.FALSE
@@ -203,7 +203,7 @@ MOVING = _row(started_at=AFTER)
 
 @pytest.mark.parametrize("kind", [TailKind.ANSWERED, TailKind.TOOL_CALL, TailKind.TOOL_RESULT])
 def test_a_run_that_writes_more_than_our_words_progresses(kind: TailKind) -> None:
-    seen = tail(kind, fingerprint="tail-3")
+    seen = tail_of(kind, fingerprint="tail-3")
     assert _early(Step.RESUME, MOVING, seen, owner=ALIVE) == Proof(SUCCEEDED, "NewRunProgresses")
 
 
@@ -216,8 +216,8 @@ def test_a_run_that_writes_more_than_our_words_progresses(kind: TailKind) -> Non
         (MOVING, replace(ANSWERED, fingerprint="tail-1"), ALIVE),
         (MOVING, ANSWERED, GONE),
         (MOVING, ANSWERED, UNKNOWN),
-        (MOVING, tail(TailKind.STOPPED, fingerprint="tail-3"), ALIVE),
-        (MOVING, tail(TailKind.EMPTY, fingerprint="tail-3"), ALIVE),
+        (MOVING, tail_of(TailKind.STOPPED, fingerprint="tail-3"), ALIVE),
+        (MOVING, tail_of(TailKind.EMPTY, fingerprint="tail-3"), ALIVE),
     ],
     ids=["old run", "our words", "no look", "nothing written", "nobody alive", "perhaps nobody", "stopped", "empty"],
 )
@@ -242,7 +242,7 @@ rows = st.none() | st.builds(
     started_at=st.sampled_from([None, BEFORE.started_at, AFTER]),
     session_id=st.sampled_from(["sid-1", "sid-2"]),
 )
-tails = st.none() | st.builds(tail, st.sampled_from(TailKind), fingerprint=st.sampled_from(["tail-1", "tail-2"]))
+tails = st.none() | st.builds(tail_of, st.sampled_from(TailKind), fingerprint=st.sampled_from(["tail-1", "tail-2"]))
 steps = st.sampled_from([Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.ABORT])
 
 
@@ -276,7 +276,7 @@ def test_the_answer_to_the_request_is_no_part_of_the_judgement() -> None:
     assert at(0) == START
 
 
-OVERTAKEN = tail(TailKind.REQUEST, fingerprint="tail-4", overtaken_mark="i1/1")
+OVERTAKEN = tail_of(TailKind.REQUEST, fingerprint="tail-4", overtaken_mark="i1/1")
 SUPERSEDED = Proof(SUCCEEDED, "TurnAnswered")
 
 
@@ -311,11 +311,11 @@ NOTHING = Proof(INEFFECTIVE, "NothingChanged")
 @pytest.mark.parametrize(
     ("seen", "died", "proof"),
     [
-        (tail(), True, LOST),
-        (tail(deed_mark="i9/1"), True, LOST),
-        (tail(), False, NOTHING),
-        (tail(deed_mark="i1/1"), True, NOTHING),
-        (tail(has_pending_input=True), True, NOTHING),
+        (tail_of(), True, LOST),
+        (tail_of(deed_mark="i9/1"), True, LOST),
+        (tail_of(), False, NOTHING),
+        (tail_of(deed_mark="i1/1"), True, NOTHING),
+        (tail_of(has_pending_input=True), True, NOTHING),
         (None, True, NOTHING),
     ],
     ids=["gone with it", "another's words", "it lives", "our words are there", "waiting", "unread"],
@@ -330,5 +330,5 @@ def test_a_turn_that_died_with_its_gateway_says_nothing_about_its_rung(
 
 def test_only_a_turn_that_changed_nothing_can_have_died_with_its_gateway() -> None:
     row = _row(started_at=AFTER)
-    proof = verify(_attempt(Step.RESUME), row, tail(), is_overdue=True, owner=GONE, has_gateway_died=True)
+    proof = verify(_attempt(Step.RESUME), row, tail_of(), is_overdue=True, owner=GONE, has_gateway_died=True)
     assert proof.reason == "NewRunSilent"

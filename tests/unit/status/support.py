@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from tests.fakes.builders import facts, fresh_track, preflight, tail
+from tests.fakes.builders import facts, fresh_track, preflight, tail_of
 from tests.fakes.clock import START
 from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.evidence import Case
@@ -52,7 +52,7 @@ def seen(session: Session, quiet: timedelta, *, idle: bool = True, now: Moment =
     if idle:
         track = replace(track, owner_gone_since=track.unchanged_since, owner_gone_polls=9)
     version = "2026.9.6" if idle or session.has_active_run else "2026.5.18"
-    look = Look(tail=tail(), preflight=preflight(0)) if idle else Look()
+    look = Look(tail=tail_of(), preflight=preflight(0)) if idle else Look()
     case = Case(now, facts(version), session, track, look)
     return Judged(session, case, judge(case, BOOK.default.thresholds, gather(case)), BOOK.default)
 
