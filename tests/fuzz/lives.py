@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from tests.fakes.notes import FakeNotes
 from tests.fuzz.corruption import Corruptor
 from tests.incidents.cases import Case, Change
 from tests.incidents.script import NAME, ScriptedGateway, ScriptedLink, World
@@ -157,7 +158,7 @@ async def _live(seed: int) -> Life:
         gateway=BrokenGateway(world, corruptor, may_act(loaded.policy_book)),
         book=loaded.policy_book,
         ledger=ledger,
-        notes=_Notes(),
+        notes=FakeNotes(),
         clock=world,
         log=MemoryLog(),
         meter=NullMeter(),
@@ -186,11 +187,6 @@ async def _live(seed: int) -> Life:
     life.violations += world.violations
     life.kinds, life.broken = corruptor.kinds, corruptor.count
     return life
-
-
-class _Notes:
-    def save(self, incident: str, number: int, text: str) -> str:
-        return f"/notes/{incident}-{number}.md"
 
 
 def live(seed: int) -> Life:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from tests.fakes.notes import FakeNotes
 from tests.incidents.cases import Case, Expect, Right, See, names_like, span
 from tests.incidents.script import BYSTANDER, NAME, ScriptedGateway, Sent, World
 from watchdog.config import parse
@@ -106,11 +107,6 @@ def clock(t: float) -> str:
     return str(timedelta(seconds=round(t)))
 
 
-class _Notes:
-    def save(self, incident: str, number: int, text: str) -> str:
-        return f"/notes/{incident}-{number}.md"
-
-
 @dataclass(slots=True)
 class Player:
     """One playing of one case."""
@@ -138,7 +134,7 @@ class Player:
             gateway=ScriptedGateway(self.world, may_act(loaded.policy_book), reads_all=self.reads_all),
             book=loaded.policy_book,
             ledger=self.ledger,
-            notes=_Notes(),
+            notes=FakeNotes(),
             clock=self.world,
             log=self.log,
             meter=NullMeter(),

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from tests.fakes.host import FakeHost
 from tests.incidents import wire
 from tests.incidents.cases import Case, Change, span
 from tests.incidents.wire import Era, Json
@@ -603,11 +604,11 @@ class ScriptedLink(Link):
             self._world.links.remove(self)
 
 
-@dataclass(frozen=True, slots=True)
-class ScriptedHost:
-    """``ports.Host`` that sees the script's lock files."""
+@dataclass
+class ScriptedHost(FakeHost):
+    """Sees the script's lock files. Nothing else: reports do not say."""
 
-    world: World
+    world: World = field(kw_only=True)
 
     def lock_sight(
         self, state_dir: str, agent_id: str | None, session_id: str, *, gateway_pid: int | None
@@ -616,15 +617,6 @@ class ScriptedHost:
         if here is None or agent_id not in (None, "main"):
             return LockSight(Lock.UNREADABLE)  # as the real one: a folder that does not know the session
         return LockSight(_LOCKS[here.lock], _PIDS.get(here.lock))
-
-    def has_spooled(self, state_dir: str, address: ReplyAddress) -> bool:
-        return False  # reports do not say
-
-    def transcript_end(self, state_dir: str, agent_id: str | None, session_id: str) -> bytes | None:
-        return None  # reports do not say
-
-    def transcript_written_at(self, state_dir: str, agent_id: str | None, session_id: str) -> datetime | None:
-        return None  # reports do not say
 
 
 _DEVICE = DeviceIdentity.of(bytes(32))
@@ -646,7 +638,7 @@ class ScriptedGateway(GatewayClient):
             device=_DEVICE,
             probe_device=_PROBE_DEVICE,
             clock=world,
-            host=ScriptedHost(world),
+            host=ScriptedHost(world=world),
             steps=steps,
         )
         self._world = world

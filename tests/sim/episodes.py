@@ -16,9 +16,10 @@ from openclaw_simulator.handshake import AccessRules
 from openclaw_simulator.locks import lock_holder
 from openclaw_simulator.profiles import PROFILES
 from openclaw_simulator.world import World
+from tests.fakes.host import FakeHost
 from tests.sim import judge as judging
 from tests.sim.judge import Judge, Tally, Violation
-from tests.sim.lives import KeptNotes, Killed, Life, LivedLedger
+from tests.sim.lives import Killed, Life, LivedLedger, LivedNotes
 from tests.sim.paced_runner import SkippingRunner
 from tests.sim.people import Company, Habits, People
 from tests.sim.timeline import HostClock, Timeline, VirtualLoop
@@ -26,7 +27,7 @@ from tests.sim.weather import Weather
 from tests.sim.wire import Wiring
 from watchdog.config.models import Config
 from watchdog.config.policybook import build_policy_book
-from watchdog.core.model import Lock, LockSight, ReplyAddress
+from watchdog.core.model import Lock, LockSight
 from watchdog.core.policy import PolicyBook
 from watchdog.gateway.client import GatewayClient
 from watchdog.gateway.wire.endpoint import Endpoint
@@ -144,30 +145,20 @@ class Result:
     """Of every deed and message: equal for equal seeds."""
 
 
-class _SimHost:
-    """``ports.Host`` of a simulated machine: the lock files that its gateway holds."""
+@dataclass
+class _SimHost(FakeHost):
+    """Sees the lock files that a simulated gateway holds. Its transcripts are no files; its chat app hands over at once."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    world: World = field(kw_only=True)
 
     def lock_sight(
-        self, _state_dir: str, _agent_id: str | None, session_id: str, *, gateway_pid: int | None
+        self, state_dir: str, agent_id: str | None, session_id: str, *, gateway_pid: int | None
     ) -> LockSight:
-        world = self._world
-        session = next((entry for entry in world.sessions.values() if entry.session_id == session_id), None)
-        pid = lock_holder(world, session, GATEWAY_PID) if session is not None else None
+        session = next((entry for entry in self.world.sessions.values() if entry.session_id == session_id), None)
+        pid = lock_holder(self.world, session, GATEWAY_PID) if session is not None else None
         if pid is None:
             return LockSight(Lock.NONE)
         return LockSight(Lock.HELD_BY_GATEWAY if pid == gateway_pid else Lock.HELD_BY_OTHER, pid)
-
-    def transcript_written_at(self, _state_dir: str, _agent_id: str | None, _session_id: str) -> datetime | None:
-        return None  # its transcripts are no files
-
-    def transcript_end(self, _state_dir: str, _agent_id: str | None, _session_id: str) -> bytes | None:
-        return None  # its transcripts are no files
-
-    def has_spooled(self, _state_dir: str, _address: ReplyAddress) -> bool:
-        return False  # its chat app hands over at once
 
 
 @dataclass(slots=True)
@@ -204,7 +195,6 @@ class Episode:
     _passes: int = field(init=False, default=0)
     _task: asyncio.Task[None] | None = field(init=False, default=None)
     _rng: Random = field(init=False)
-    _notes: dict[str, str] = field(init=False, default_factory=dict)
     _is_calm: bool = field(init=False, default=False)
     _watch: Watch | None = field(init=False, default=None)
 
@@ -308,11 +298,11 @@ class Episode:
             device=device,
             probe_device=probe,
             clock=clock,
-            host=_SimHost(self.world),
+            host=_SimHost(world=self.world),
             steps=may_act(self.book),
             dial=self._wiring.dial_for(life),
         )
-        watch = Watch(client, self.book, ledger, KeptNotes(life, self._notes), clock, log, NullMeter())
+        watch = Watch(client, self.book, ledger, LivedNotes(life=life), clock, log, NullMeter())
         self._watch = watch
         runner = SkippingRunner(
             watch,

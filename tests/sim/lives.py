@@ -7,10 +7,11 @@ process ends on either side of it. Probes of the ledger (``is_writable``) are le
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.effects import LEDGER_WRITES
+from tests.fakes.notes import FakeNotes
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.ledger import Message
 
@@ -78,18 +79,16 @@ class LivedLedger:
         return call
 
 
-class KeptNotes:
-    """``ports.Notes`` in memory; a note is an effect too."""
+@dataclass
+class LivedNotes(FakeNotes):
+    """The same of the handoff notes."""
 
-    def __init__(self, life: Life, kept: dict[str, str]) -> None:
-        self._life = life
-        self._kept = kept
+    life: Life = field(kw_only=True)
 
     def save(self, incident: str, number: int, text: str) -> str:
-        self._life.effect()
-        path = f"/simulated/notes/{incident}-{number}.md"
-        self._kept[path] = text
-        self._life.effect()
+        self.life.effect()
+        path = super().save(incident, number, text)
+        self.life.effect()
         return path
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.discovery.local_profiles import Host
+from tests.unit.discovery.local_profiles import LocalProfiles
 from watchdog.cli.check import Unreached, _inspect_all, chosen_sections
 from watchdog.cli.doctor import Grade, _gateways
 from watchdog.cli.recover import _recover
@@ -37,7 +37,7 @@ async def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     # Lock files of gateways that happen to run on this machine are not part of the test.
     monkeypatch.setattr(profiles, "lock_folders", own_folders)
     async with AsyncExitStack() as stack:
-        host = Host(tmp_path, stack)
+        host = LocalProfiles(tmp_path, stack)
         await host.start(".openclaw")
         await host.start(".openclaw-work")
         host.machine.config({"gateway": {"port": 1}}, ".openclaw-old/openclaw.json")
@@ -83,7 +83,7 @@ async def test_recover_does_not_guess_which_gateway_is_meant(setting: Setting) -
 async def test_recover_does_not_take_the_gateway_that_happens_to_answer(tmp_path: Path) -> None:
     """The one that is meant may be the one that is down."""
     async with AsyncExitStack() as stack:
-        gateway = await Host(tmp_path, stack).start(".openclaw")
+        gateway = await LocalProfiles(tmp_path, stack).start(".openclaw")
         sections = (
             f"gateways: [{{name: here, url: 'ws://127.0.0.1:{gateway.port}', token: {gateway.access.token}}}, "
             "{name: away, url: 'ws://127.0.0.1:1', token: x}]"
@@ -100,7 +100,7 @@ async def test_recover_does_not_take_the_gateway_that_happens_to_answer(tmp_path
 
 async def test_doctor_says_that_two_sections_lead_to_one_gateway(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
-        gateway = await Host(tmp_path, stack).start(".openclaw")
+        gateway = await LocalProfiles(tmp_path, stack).start(".openclaw")
         sections = [
             f"{{name: {name}, url: '{gateway.url}{path}', token: {gateway.access.token}, state_dir: none}}"
             for name, path in (("home", ""), ("proxied", "/2"))

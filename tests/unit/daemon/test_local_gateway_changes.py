@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.discovery.local_profiles import Host
+from tests.unit.discovery.local_profiles import LocalProfiles
 from watchdog.config import parse
 from watchdog.daemon.assembly import Builder
 from watchdog.daemon.loop import Daemon
@@ -29,7 +29,7 @@ OFTEN = timedelta(milliseconds=200)
 
 
 class Desk:
-    def __init__(self, host: Host, daemon: Daemon, log: MemoryLog, meter: PrometheusMeter) -> None:
+    def __init__(self, host: LocalProfiles, daemon: Daemon, log: MemoryLog, meter: PrometheusMeter) -> None:
         self.host, self.daemon, self.log, self.meter = host, daemon, log, meter
 
     async def until(self, holds: Callable[[], bool]) -> None:
@@ -56,7 +56,7 @@ class Desk:
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     async with AsyncExitStack() as stack:
-        host, log, meter = Host(tmp_path, stack), MemoryLog(), PrometheusMeter("test")
+        host, log, meter = LocalProfiles(tmp_path, stack), MemoryLog(), PrometheusMeter("test")
         await host.start(".openclaw")
         await host.start(".openclaw-work")
         host.machine.config({"gateway": {"port": 1}}, ".openclaw-old/openclaw.json")

@@ -14,7 +14,7 @@ from tests.unit.discovery.support import Machine
 from watchdog.adapters.clock import SystemClock
 
 
-class Host:
+class LocalProfiles:
     """Profiles with simulated gateways; every lock names this very process, which lives."""
 
     def __init__(self, root: Path, stack: AsyncExitStack) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.fakes.clock import ManualClock
+from tests.fakes.host import FakeHost
 from watchdog.core.model import ReplyAddress, Session, SessionKind, Status
 from watchdog.core.policy import Step
 from watchdog.gateway.client import GatewayClient
@@ -15,7 +16,7 @@ from watchdog.gateway.wire.endpoint import Endpoint
 from watchdog.gateway.wire.protocol import SignInSecrets
 
 from .server import CHALLENGE_TS, Answer, Answers, Refused, WireGateway, running
-from .support import OURS, STRANGER, ToldHost, secret
+from .support import OURS, STRANGER, secret
 
 READ, WRITE, ADMIN = "operator.read", "operator.write", "operator.admin"
 V324: dict[str, Any] = {"version": "2026.3.24", "boot_id": None, "methods": ("health", "sessions.list")}
@@ -44,7 +45,7 @@ class Scene:
     gateway: WireGateway
     client: GatewayClient
     clock: ManualClock
-    host: ToldHost
+    host: FakeHost
     endpoint: Endpoint
     finds: int = 0
     tokens: list[tuple[str, tuple[str, ...], str]] = field(default_factory=list)
@@ -80,7 +81,7 @@ async def scene_with(
 ) -> AsyncIterator[Scene]:
     """``answers``: by method, ``.`` written ``__``; ``gateway_changes``: fields of the ``WireGateway``."""
     gateway = WireGateway(answers=answers_of(**(answers or {})), **gateway_changes)
-    clock, host = ManualClock(), ToldHost()
+    clock, host = ManualClock(), FakeHost()
     async with running(gateway):
         scene: Scene
 

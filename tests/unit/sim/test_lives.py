@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.sim.episodes import BEGINNING
-from tests.sim.lives import KeptNotes, Killed, Life, LivedLedger
+from tests.sim.lives import Killed, Life, LivedLedger, LivedNotes
 from watchdog.core.policy import Step
 from watchdog.ledger.ledger import SqliteLedger
 
@@ -26,11 +26,12 @@ def test_a_death_falls_before_or_after_a_change_and_never_inside(sides: int, inc
 
 
 def test_the_dead_do_nothing_more() -> None:
-    life, kept = Life(0, effects_left=1), dict[str, str]()
+    life = Life(0, effects_left=1)
+    notes = LivedNotes(life=life)
     lived = LivedLedger(SqliteLedger.in_memory(wall=lambda: BEGINNING), life)
     with pytest.raises(Killed):
-        KeptNotes(life, kept).save("i", 1, "words")
+        notes.save("i", 1, "words")
     for do in (lived.is_writable, lambda: lived.lost_history_at, lambda: lived.owe([], BEGINNING)):
         with pytest.raises(Killed):
             do()
-    assert kept == {}
+    assert notes.saved == []

@@ -25,7 +25,7 @@ async def test_nothing_is_looked_up_that_is_not_wanted() -> None:
         before = len(scene.gateway.asked)
         look = await scene.client.look(SESSION, Wants())
         assert len(scene.gateway.asked) == before
-        assert scene.host.asked == []
+        assert scene.host.locks_asked == []
     assert (look.lock, look.tail, look.preflight, look.problems) == (None, None, None, ())
 
 
@@ -35,13 +35,13 @@ async def test_the_lock_is_looked_at_on_the_gateways_own_machine() -> None:
         look = await scene.client.look(SESSION, Wants(lock=True))
         assert (await scene.client.look(replace(SESSION, session_id=None), Wants(lock=True))).lock is None
     assert look.lock == LockSight(Lock.HELD_BY_OTHER, 99)
-    assert scene.host.asked == [("/state", "main", "sid-1", 4711)]
+    assert scene.host.locks_asked == [("/state", "main", "sid-1", 4711)]
 
 
 async def test_no_file_of_another_machine_is_looked_at() -> None:
     async with scene_with(state_dir=None, **V324) as scene:
         assert (await scene.client.look(SESSION, Wants(lock=True))).lock is None
-    assert scene.host.asked == []
+    assert scene.host.locks_asked == []
 
 
 IDLE_96: Row = {

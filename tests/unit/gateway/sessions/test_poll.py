@@ -17,7 +17,8 @@ from openclaw_simulator.handshake import AccessRules
 from openclaw_simulator.profiles import PROFILES
 from openclaw_simulator.server import SimulatedGateway
 from openclaw_simulator.world import World
-from tests.unit.gateway.support import OURS, STRANGER, ToldHost
+from tests.fakes.host import FakeHost
+from tests.unit.gateway.support import OURS, STRANGER
 from watchdog.adapters.clock import SystemClock
 from watchdog.core.model import Snapshot
 from watchdog.gateway.client import GatewayClient
@@ -65,7 +66,7 @@ class Setup:
             device=OURS,
             probe_device=STRANGER,
             clock=SystemClock(),
-            host=ToldHost(),
+            host=FakeHost(),
         )
 
     async def poll(self) -> Snapshot:
