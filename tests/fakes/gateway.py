@@ -1,4 +1,4 @@
-"""The gateway of tests of the service: it says what its script says."""
+"""The gateway of tests of the service. It keeps what ``ports.Gateway`` promises: ``tests/unit/fakes`` holds it to that."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from watchdog.core.model import (
     TranscriptTail,
 )
 from watchdog.core.policy import Step
+from watchdog.gateway.capabilities import step_problem_of
 from watchdog.service import errors
 from watchdog.service.ports import Deed, Disconnect, Receipt, Wants
 
@@ -79,10 +80,14 @@ class FakeGateway:
     """Keys of rows that a glance carries over; none: every list is a sweep."""
     loss: Disconnect | None = None
     _facts: GatewayFacts | None = None
+    _end: errors.GatewayError = field(init=False)
+    """Why there is no connection."""
+    _is_prepared: bool = False
 
     def __post_init__(self) -> None:
         self.booted_at: datetime | None = BOOT
         self.boot_id = "boot-1" if self.version == V96 else None
+        self._end = errors.GatewayClosed(f"{self.name}: not connected.")
 
     # ------------------------------------------------ what happens to it
 
@@ -110,7 +115,7 @@ class FakeGateway:
 
     def drop(self, error: errors.GatewayError) -> None:
         """The connection ends, as the client would notice it."""
-        self._facts = None
+        self._facts, self._end = None, error
         self.loss = Disconnect(error, self.clock.now())
 
     def restart(self, *, in_process: bool = False) -> None:
@@ -127,6 +132,13 @@ class FakeGateway:
         self.calls.append(method)
         if method in self.failing:
             raise self.failing[method]
+
+    def _ask(self, method: str) -> GatewayFacts:
+        """Over the connection: there must be one."""
+        self._say(method)
+        if self._facts is None:
+            raise self._end
+        return self._facts
 
     async def connect(self) -> GatewayFacts:
         self._say("connect")
@@ -146,7 +158,7 @@ class FakeGateway:
         return loss
 
     async def list_sessions(self, always_read: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
-        self._say("list")
+        self._ask("list")
         self.asked.append((frozenset(always_read) if always_read is not None else None, sweep))
         asked_at = self.clock.now()
         self.clock.advance(self.latency)
@@ -164,10 +176,8 @@ class FakeGateway:
         )
 
     async def look(self, session: Session, wants: Wants) -> Look:
-        self._say("look")
+        worth = self._ask("look").capabilities
         look = Look()
-        assert self._facts is not None
-        worth = self._facts.capabilities
         if wants.lock and self.state_dir is not None:
             look = replace(look, lock=self.locks.get(session.key))
         if wants.preflight and worth.has_preflight and self.busy is not None:
@@ -186,7 +196,9 @@ class FakeGateway:
         return look
 
     def step_problem(self, step: Step, session: Session) -> str | None:
-        return self.step_problems.get(step)
+        if self._facts is None:
+            return "There is no connection to the gateway."
+        return self.step_problems.get(step) or step_problem_of(self._facts.methods, step, session)
 
     def want(self, steps: frozenset[Step], configured: frozenset[Step]) -> None:
         self.wanted.append((steps, configured))
@@ -200,12 +212,18 @@ class FakeGateway:
     async def prepare(
         self, step: Step, session: Session, *, route: ReplyAddress | None = None, is_as_owner: bool = False
     ) -> None:
-        self._say("prepare")
+        self._ask("prepare")
+        if step in self.scope_problems:
+            raise errors.ScopeRefused(self.scope_problems[step])
         if route is not None and self.channel_problem is not None:
             raise errors.ChannelDown(self.channel_problem)
         self.at_fence()
+        self._is_prepared = True
 
     async def perform(self, deed: Deed) -> Receipt:
+        if not self._is_prepared:
+            await self.prepare(deed.step, deed.session, route=deed.route, is_as_owner=deed.is_as_owner)
+        self._is_prepared = False
         self.calls.append("perform")
         self.performed.append(deed)
         if "perform" in self.failing:
@@ -217,11 +235,12 @@ class FakeGateway:
         return self.delivery
 
     async def health_problem(self) -> str | None:
-        self._say("health")
+        self._ask("health")
         return self.sickness
 
     async def close(self) -> None:
-        self._facts = None
+        self._facts, self._end = None, errors.GatewayClosed(f"{self.name}: not connected.")
+        self._is_prepared = False
 
     # ------------------------------------------------ effects of deeds
 
