@@ -211,7 +211,6 @@ class Episode:
         wire = Wire(Random(setting.seed + 2))
         self._wiring = Wiring(
             self.world,
-            self.timeline,
             AccessRules(stale_after_ms=None),
             wire,
             setting.travel,

@@ -25,7 +25,6 @@ from openclaw_simulator.rpc import Close, Frame, SimulatedConnection
 from openclaw_simulator.world import World
 from tests.effects import DOING
 from tests.sim.lives import Life
-from tests.sim.timeline import Timeline
 from watchdog.service import errors
 
 _decoder = msgspec.json.Decoder()
@@ -47,7 +46,6 @@ class Wiring:
     """Everything between the watchdog's process and one gateway."""
 
     world: World
-    timeline: Timeline
     access: AccessRules
     wire: Wire
     travel: float
