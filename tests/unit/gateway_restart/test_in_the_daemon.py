@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from tests.fakes.builders import facts
 from tests.fakes.clock import START, ManualClock
+from tests.fakes.gateway import FakeGateway
+from tests.fakes.notes import FakeNotes
 from watchdog.config import LoadedConfig, parse
-from watchdog.core.model import GatewayFacts, GatewayPhase, Snapshot
-from watchdog.core.policy import Step
+from watchdog.core.model import GatewayPhase
 from watchdog.gateway_restart.decision import GatewayCondition, Supervision, condition_of
 from watchdog.gateway_restart.restarter import SupervisorAnswer
 from watchdog.gateway_restart.restarts import Restarts
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import errors
 from watchdog.service.events import MemoryLog
-from watchdog.service.ledger import Notes
 from watchdog.service.null_meter import NullMeter
 from watchdog.service.pass_report import PassReport
-from watchdog.service.ports import Disconnect, Gateway
 from watchdog.service.watch import Watch
 
 from .support import HANGS, MINUTE, NAME, POLL, REFUSED_CONNECTION, RUNNING, failed, good
@@ -38,36 +36,6 @@ def loaded(section: str = "", more: str = "") -> LoadedConfig:
 
 
 @dataclass
-class Deaf:
-    """A gateway that can do nothing but fail."""
-
-    clock: ManualClock
-    problem: errors.GatewayError | None = None
-    answers_list: bool = False
-    loss: Disconnect | None = None
-    name: str = NAME
-
-    async def connect(self) -> GatewayFacts:
-        if self.problem is not None and not self.answers_list:
-            raise self.problem
-        return facts()
-
-    def want(self, steps: frozenset[Step], configured: frozenset[Step]) -> None:
-        pass
-
-    def missing_scope(self, step: Step) -> str | None:
-        return None
-
-    def pop_disconnect(self) -> Disconnect | None:
-        loss, self.loss = self.loss, None
-        return loss
-
-    async def list_sessions(self, always_read: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
-        now = self.clock.now()
-        return Snapshot(now, now, (), True)
-
-
-@dataclass
 class Place:
     """The daemon's part, with a command that leaves a mark each time."""
 
@@ -77,17 +45,17 @@ class Place:
     ledger: SqliteLedger = field(init=False)
     restarts: Restarts = field(init=False)
     watch: Watch = field(init=False)
-    gateway: Deaf = field(init=False)
+    gateway: FakeGateway = field(init=False)
 
     def __post_init__(self) -> None:
         self.ledger = SqliteLedger.in_memory(wall=lambda: self.clock.now().wall)
         self.restarts = Restarts(self.ledger, self.clock, self.log, {"PATH": "/usr/bin:/bin"})
-        self.gateway = Deaf(self.clock)
+        self.gateway = FakeGateway(self.clock)
         self.watch = Watch(
-            cast(Gateway, self.gateway),
+            self.gateway,
             loaded().policy_book,
             self.ledger,
-            cast(Notes, None),
+            FakeNotes(),
             self.clock,
             self.log,
             NullMeter(),
@@ -284,20 +252,21 @@ async def test_a_drain_does_not_wait_for_ever(place: Place) -> None:
 
 
 async def test_a_pass_reports_what_ended_it(place: Place) -> None:
-    place.gateway.problem = REFUSED_CONNECTION
+    place.gateway.failing["connect"] = REFUSED_CONNECTION
     report = await place.watch.pass_once()
     assert (report.error, report.was_answered, report.last_disconnect) == (REFUSED_CONNECTION, False, None)
     assert condition_of(report) is GatewayCondition.SICK
 
 
 async def test_a_pass_reports_how_the_connection_ended_until_there_is_a_new_one(place: Place) -> None:
-    goodbye = Disconnect(errors.GatewayDraining("home: it stops."), place.clock.now())
-    place.gateway.problem, place.gateway.loss = REFUSED_CONNECTION, goodbye
+    place.gateway.drop(errors.GatewayDraining("home: it stops."))
+    goodbye = place.gateway.loss
+    place.gateway.failing["connect"] = REFUSED_CONNECTION
     for _ in range(3):
         assert (await place.watch.pass_once()).last_disconnect == goodbye
-    place.gateway.problem = None
+    place.gateway.failing.clear()
     assert (await place.watch.pass_once()).is_good
-    place.gateway.problem = REFUSED_CONNECTION
+    place.gateway.failing["connect"] = REFUSED_CONNECTION
     assert (await place.watch.pass_once()).last_disconnect is None
 
 
