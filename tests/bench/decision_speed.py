@@ -91,7 +91,7 @@ def _moment(seconds: float) -> Moment:
 
 
 class _Silent:
-    """A gateway where a closer look shows nothing more."""
+    """A gateway where a closer look shows nothing more; not the fake one, whose work would be measured too."""
 
     async def look(self, session: Session, wants: Wants) -> Look:
         return Look()

@@ -4,13 +4,14 @@ that keeps trying where waiting can help."""
 from __future__ import annotations
 
 import http.server
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.fakes.loopback import free_port
 
 from .conftest import MakeWorld
 from .harness.daemon import Verb, Watchdog
@@ -48,12 +49,6 @@ def require_one_sentence(done: Verb, *words: str) -> None:
     assert len(lines) == 1, done.err
     for word in words:
         assert word in lines[0], lines[0]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_wrong_token(world: World, tmp_path: Path) -> None:

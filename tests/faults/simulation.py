@@ -21,7 +21,7 @@ from openclaw_simulator.handshake import AccessRules
 from openclaw_simulator.world import World
 from tests.e2e.harness.conditions import until
 from tests.e2e.harness.daemon import REPOSITORY
-from tests.unit.crash.stage import NotingGateway, stuck_world
+from tests.fakes.stuck_gateway import NotingGateway, stuck_world
 from watchdog.adapters.clock import SystemClock
 
 T = TypeVar("T")

@@ -17,8 +17,8 @@ from tests.e2e.harness.conditions import epoch_ms
 from tests.e2e.harness.daemon import Line, Watchdog
 from tests.e2e.harness.failures import InstallError
 from tests.e2e.harness.install import libfaketime
+from tests.fakes.builders import KEY
 from tests.faults.tally import reckon
-from tests.unit.crash.stage import KEY
 
 from .report import Row
 from .simulation import SimulationProcess

@@ -18,8 +18,8 @@ import pytest
 
 from tests.e2e.harness.conditions import stays, until
 from tests.e2e.harness.daemon import Watchdog
+from tests.fakes.stuck_gateway import stuck_world
 from tests.faults.tally import reckon
-from tests.unit.crash.stage import stuck_world
 
 from .report import Row
 from .simulation import Simulation

@@ -1,4 +1,5 @@
-"""Somebody's webhook: an HTTP server in a thread that keeps every message it is sent."""
+"""Somebody's webhook: an HTTP server in a thread that keeps every message it is sent. In a thread, unlike the one in
+``tests.fakes.loopback``: it answers while a test waits for a process."""
 
 from __future__ import annotations
 

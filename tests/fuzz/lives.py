@@ -121,7 +121,7 @@ class BrokenLink(ScriptedLink):
 
 
 class BrokenGateway(ScriptedGateway):
-    """The real client over broken links."""
+    """The real client over broken links: what the script answers is torn on the way."""
 
     def __init__(self, world: World, corruptor: Corruptor, steps: Any) -> None:
         super().__init__(world, steps)

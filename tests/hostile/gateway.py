@@ -133,7 +133,8 @@ def hello(params: Params, methods: tuple[str, ...] = METHODS, **auth: Any) -> di
 
 
 class HostileGateway:
-    """One mode as a process of its own, so that its work is not the healthy gateway's. Use as a context manager."""
+    """One mode as a process of its own, so that its work is not the healthy gateway's. Use as a context manager. It shares
+    nothing with the other gateways of tests: it sends bytes that none of them could."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -11,8 +11,8 @@ import pytest
 
 from tests.e2e.harness.conditions import until
 from tests.e2e.harness.daemon import Watchdog
+from tests.fakes.stuck_gateway import stuck_world
 from tests.faults.simulation import Simulation
-from tests.unit.crash.stage import stuck_world
 
 from .gateway import METHODS, MODES, TOKEN, HostileGateway, restart_marker
 

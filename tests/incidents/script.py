@@ -624,7 +624,8 @@ _PROBE_DEVICE = DeviceIdentity.of(bytes([1] * 32))
 
 
 class ScriptedGateway(GatewayClient):
-    """The real client; only its sockets are played."""
+    """The real client; only its sockets are played. By a script and not the simulator: reports tell what rows became, and
+    often not how."""
 
     def __init__(self, world: World, steps: frozenset[Step], *, reads_all: bool = False) -> None:
         self._reads_all = reads_all

@@ -72,7 +72,8 @@ class Answer:
 
 
 class InProcessGateway:
-    """Where in-process clients connect to one world."""
+    """Where in-process clients connect to one world. No ``ports.Gateway``: the simulator's own tests ask for single answers
+    as they came, which the real client (over ``tests.sim.wire``) does not hand out."""
 
     def __init__(self, world: World, access: AccessRules | None = None, wire: Wire | None = None) -> None:
         self.world = world

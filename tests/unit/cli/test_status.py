@@ -16,8 +16,8 @@ import pytest
 from rich.console import Console, ConsoleDimensions
 from typer.testing import CliRunner
 
+from tests.fakes.loopback import free_port
 from tests.unit.status.support import NOW, Scripted, full_document
-from tests.unit.status.test_publisher import free_port
 from watchdog.cli.app import app
 from watchdog.cli.render import lost_frame, status_lines, top_frame
 from watchdog.cli.shared import Leave

@@ -18,9 +18,11 @@ from pathlib import Path
 import pytest
 
 from openclaw_simulator.records import GroundTruth
+from tests.fakes.builders import KEY, REQUEST
+from tests.fakes.loopback import Listener, listening
+from tests.fakes.stuck_gateway import NotingGateway, stuck_world
 
 from .lives import CutAt, Launcher, Life, Record, launching, until
-from .stage import KEY, REQUEST, Listener, NotingGateway, listening, stuck_world
 
 pytestmark = pytest.mark.timeout(400)
 

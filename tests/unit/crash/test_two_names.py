@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from openclaw_simulator.records import GroundTruth
+from tests.fakes.builders import KEY
+from tests.fakes.loopback import Listener, listening
 
 from .lives import CutAt, Launcher, Life, Record, launching, until
-from .stage import KEY, Listener, listening
 from .test_cut_at_every_step import AT_ONCE, LOOKS, SECOND_LIFE, Story
 
 pytestmark = pytest.mark.timeout(400)

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from tests.fakes.clock import ManualClock
+from tests.fakes.loopback import free_port
 from tests.unit.descriptors import none_left
 from tests.unit.notify.outbox import Outbox, told
-from tests.unit.status.test_publisher import free_port
 from watchdog.config import load
 from watchdog.daemon.assembly import Builder
 from watchdog.daemon.loop import Daemon

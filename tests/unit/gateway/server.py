@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,7 +60,8 @@ class Asked:
 
 @dataclass
 class WireGateway:
-    """What it says, and what it was told. Change it at any time; new connections see the change."""
+    """What it says, and what it was told. Change it at any time; new connections see the change. A table and not the
+    simulator: the client is to meet answers that no gateway was ever seen to give."""
 
     version: str = "2026.9.6"
     boot_id: str | None = "boot-1"
@@ -230,11 +230,3 @@ async def plain_server(reply: bytes | None) -> AsyncIterator[str]:
                 await writer.wait_closed()
         server.close()
         await server.wait_closed()
-
-
-def free_port() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

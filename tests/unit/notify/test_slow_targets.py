@@ -16,7 +16,7 @@ import pytest
 from openclaw_simulator.profiles import PROFILES
 from openclaw_simulator.scenarios import demo_world
 from openclaw_simulator.server import SimulatedGateway
-from tests.unit.crash.stage import Listener, listening
+from tests.fakes.loopback import Listener, listening
 from tests.unit.notify.outbox import told
 from watchdog.adapters.clock import SystemClock
 from watchdog.config import load

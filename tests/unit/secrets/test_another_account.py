@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness.daemon import REPOSITORY
-from tests.unit.gateway.server import free_port
+from tests.fakes.loopback import free_port
 from watchdog.adapters.host import LocalHost
 from watchdog.config import Config, ConfigError, load, parse
 from watchdog.daemon.assembly import Builder

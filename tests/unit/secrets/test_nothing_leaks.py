@@ -30,8 +30,9 @@ import pytest
 import typer
 
 from openclaw_simulator.handshake import AccessRules
+from tests.fakes.loopback import Listener, listening
+from tests.fakes.stuck_gateway import NotingGateway, stuck_world
 from tests.unit.crash.lives import WITHIN, Launcher, Record, launching, until
-from tests.unit.crash.stage import Listener, NotingGateway, listening, stuck_world
 from watchdog.cli.app import app
 
 pytestmark = pytest.mark.timeout(400)

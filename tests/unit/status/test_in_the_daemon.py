@@ -12,7 +12,7 @@ import httpx
 from openclaw_simulator.profiles import PROFILES
 from openclaw_simulator.scenarios import demo_world
 from openclaw_simulator.server import SimulatedGateway
-from tests.unit.status.test_publisher import free_port
+from tests.fakes.loopback import free_port
 from watchdog.adapters.clock import SystemClock
 from watchdog.config import load
 from watchdog.daemon.assembly import Builder

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.fakes.clock import ManualClock
+from tests.fakes.loopback import free_port
 from tests.unit.status import support as world
 from tests.unit.status.support import ALICE, MINUTE, NOW
 from watchdog.config import LoadedConfig, parse
@@ -33,12 +34,6 @@ def loaded(listen: str | None, folder: Path, more: str = "") -> LoadedConfig:
     page = f"{{listen: '{listen}'}}" if listen is not None else "null"
     text = f"gateways:\n  - {{name: home, url: 'ws://127.0.0.1:1', token: abcdefgh}}\nstatus_page: {page}\n{more}"
     return parse(text, file="test", env={"HOME": str(folder)}, folder=folder)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 from websockets.asyncio.server import serve
 
+from tests.fakes.loopback import free_port
 from tests.unit.descriptors import none_left
 from tests.unit.gateway.links import SOON, open_link, refused_by
-from tests.unit.gateway.server import WireGateway, free_port, plain_server, running
+from tests.unit.gateway.server import WireGateway, plain_server, running
 from tests.unit.gateway.support import PASSWORD
 from watchdog.core.loopback import is_loopback
 from watchdog.gateway.wire import dial

@@ -1,14 +1,11 @@
-"""One simulated gateway with one stuck session, which notes every frame it gets; and somebody to be told."""
+"""The simulated gateway on a real socket, with stuck sessions, and every frame it gets."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -24,11 +21,9 @@ from openclaw_simulator.server import SimulatedGateway
 from openclaw_simulator.sessions import Address
 from openclaw_simulator.world import World
 from tests.effects import DOING
+from tests.fakes.builders import KEY, REQUEST
 from watchdog.adapters.clock import SystemClock
 from watchdog.core.session_key import agent_of
-
-KEY = "agent:main:irc:direct:alice"
-REQUEST = "summarise the incident from last night"
 
 
 def stuck_world(version: str, requests: Mapping[str, str] = {KEY: REQUEST}, answer: str | None = None) -> World:
@@ -75,7 +70,8 @@ class _Noted:
 
 
 class NotingGateway(SimulatedGateway):
-    """A simulated gateway on a real socket that keeps every request it was sent, answered or not."""
+    """A simulated gateway on a real socket that keeps every request it was sent, answered or not: for daemons that are
+    processes of their own."""
 
     def __init__(self, world: World, state_dir: Path, *, access: AccessRules | None = None) -> None:
         for key, session in world.sessions.items():
@@ -103,47 +99,3 @@ class NotingGateway(SimulatedGateway):
 
     def deeds(self) -> list[ClientEffect]:
         return [deed for deed in self.world.deeds if deed.key == KEY and deed.client.display_name is not None]
-
-
-@dataclass(slots=True)
-class Listener:
-    """Takes every HTTP request and keeps it: somebody's webhook."""
-
-    port: int = 0
-    answers_get: str = "204 No Content"
-    requests: list[tuple[str, bytes]] = field(default_factory=list)
-    """Head and body of each."""
-
-    def told(self) -> set[str]:
-        """Ids of all messages that came, those in digests included."""
-        found: set[str] = set()
-        for _, body in self.requests:
-            document = json.loads(body) if body else {}
-            found |= {part["id"] for part in (document, *document.get("messages", ())) if "id" in part}
-        return found
-
-    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while head := (await reader.readuntil(b"\r\n\r\n")).decode("latin-1"):
-                length = next(
-                    (int(line[15:]) for line in head.lower().split("\r\n") if line[:15] == "content-length:"), 0
-                )
-                self.requests.append((head, await reader.readexactly(length)))
-                status = self.answers_get if head.startswith("GET ") else "204 No Content"
-                writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # gone, or killed
-        finally:
-            writer.close()
-
-
-@asynccontextmanager
-async def listening() -> AsyncIterator[Listener]:
-    listener = Listener()
-    server = await asyncio.start_server(listener._take, "127.0.0.1", 0)
-    listener.port = server.sockets[0].getsockname()[1]
-    try:
-        yield listener
-    finally:
-        server.close()
