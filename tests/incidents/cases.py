@@ -94,6 +94,9 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     locks: dict[str, str] = {}
     in_flight: dict[str, bool] = {}
     queued_inputs: dict[str, int] = {}
+    """How many messages wait to be taken up (``chat.history``: ``pendingInputs``, 2026.9.x)."""
+    pending_states: dict[str, tuple[str, ...]] = {}
+    """The same list by the state of each of its items (``queued``, ``interrupted``, ``cancelled``); replaces what it held."""
     running: dict[str, int] | None = None
     """``gateway.restart.preflight`` counts."""
     approvals: tuple[str, ...] | None = None
@@ -111,7 +114,7 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drops: bool = False
     """The connection breaks; the gateway goes on."""
     phase: str | None = None
-    """``up``, ``down``, ``starting``, ``draining``, ``hung``."""
+    """``up``, ``down``, ``starting``, ``draining``, ``hung``, ``suspended`` (9.6: it lets us in and refuses every request)."""
     gateway_clock: str | int | None = None
     """The gateway's wall clock is set by this much."""
     our_clock: str | int | None = None

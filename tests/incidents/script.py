@@ -76,7 +76,8 @@ class Conversation:
     entries: list[Json] | None
     lock: str = "none"
     in_flight: bool = False
-    queued: int = 0
+    pending: tuple[str, ...] = ()
+    """The state of each pending input."""
     is_ours_running: bool = False
 
 
@@ -188,7 +189,9 @@ class World:
         for name, flag in change.in_flight.items():
             self.sessions[name].in_flight = flag
         for name, queued in change.queued_inputs.items():
-            self.sessions[name].queued = queued
+            self.sessions[name].pending = ("queued",) * queued
+        for name, states in change.pending_states.items():
+            self.sessions[name].pending = states
         self.running = change.running if change.running is not None else self.running
         self.approvals = change.approvals if change.approvals is not None else self.approvals
         self.questions = change.questions if change.questions is not None else self.questions
@@ -289,6 +292,7 @@ class World:
         server: Json = {"version": self.case.version, "connId": f"c{len(self.links)}"}
         if era >= Era.MODERN or self.case.boot_id is not None:
             server["bootId"] = f"{self.case.boot_id or 'boot'}-{self.boots}"
+        suspension = {"phase": "prepared" if self.phase == "suspended" else "accepting"}
         methods = [name for name in wire.methods_of(self.case.version) if name not in self.case.methods_without]
         uptime = (self.t - self.suspended) - (self.booted - self.booted_suspended)
         return {
@@ -299,11 +303,15 @@ class World:
             "snapshot": {
                 "uptimeMs": round(uptime * 1000),
                 "sessionDefaults": {"defaultAgentId": "main", "mainKey": "main", "mainSessionKey": "agent:main:main"},
-            },
+            }
+            | ({"suspension": suspension} if era >= Era.MODERN else {}),
             "auth": {"role": "operator", "scopes": list(scopes)} if era >= Era.FLAG else None,
         }
 
     def answer(self, method: str, params: Json, link: ScriptedLink) -> Any:
+        if self.phase == "suspended":
+            details = {"reason": "gateway-suspending", "phase": "prepared", "method": method}
+            raise _refused(method, "UNAVAILABLE", "gateway is suspending", True, details)
         looks: dict[str, Callable[[Json], Any]] = {
             "sessions.list": self._list,
             "chat.history": self._history,
@@ -363,7 +371,7 @@ class World:
             here.entries,
             limit=int(params["limit"]),
             in_flight=here.in_flight or here.is_ours_running,
-            queued=here.queued,
+            pending=here.pending,
             now_ms=self.gateway_ms,
         )
 
@@ -449,7 +457,7 @@ class World:
         return {"ok": True, "runId": run_id, "status": "accepted" if method == "agent" else "started"}
 
     def _reaction(self, step: Step) -> tuple[str, Any]:
-        default = "clears" if step.loses_context else "cures"
+        default = "frees" if step is Step.FREE else "clears" if step.loses_context else "cures"
         script = self.case.deeds.get(step.value, (default,))
         number = self._reactions.get(step.value, 0)
         self._reactions[step.value] = number + 1
@@ -471,6 +479,10 @@ class World:
             self._run_turn(name, message, None)
         elif what == "times_out":
             self._run_turn(name, message, span(how or "60s"), "timeout")
+        elif what == "answers_row_stays":
+            self._run_turn(name, message, span(how or "12s"), None)
+        elif what == "frees":
+            self._free(name, message)
         elif what == "fails":
             self.after(0.1, lambda: self._fail(name, str(how)))
         elif what == "clears":
@@ -484,7 +496,8 @@ class World:
         if what.startswith("lost"):
             raise errors.OutcomeUnknown(f"{NAME}: the connection ended before an answer came.")
 
-    def _run_turn(self, name: str, message: str, lasts: float | None, ending: str = "done") -> None:
+    def _run_turn(self, name: str, message: str, lasts: float | None, ending: str | None = "done") -> None:
+        """``lasts`` None: it hangs. ``ending`` None: it is answered, and the end of its run is never written to the row."""
         era = wire.era_of(self.case.version)
 
         def begin() -> float:
@@ -499,7 +512,7 @@ class World:
             return 0.0
 
         def end() -> float:
-            if ending == "done":
+            if ending in ("done", None):
                 self._say(name, [{"answer": "done"}])
             return self._end(name, ending)
 
@@ -507,17 +520,20 @@ class World:
         if lasts is not None:
             self.after(2.0 + lasts, end)
 
-    def _end(self, name: str, status: str) -> float:
+    def _end(self, name: str, status: str | None) -> float:
+        """The run is over; ``status`` None: and its row goes on saying that it runs."""
         here = self.sessions[name]
         here.is_ours_running, here.in_flight = False, False
         here.lock = "none" if here.lock == "gateway" else here.lock
         era = wire.era_of(self.case.version)
-        fields: Json = {"status": status, "endedAt": "now", "updatedAt": "now"}
+        fields: Json = (
+            {"updatedAt": "now"} if status is None else {"status": status, "endedAt": "now", "updatedAt": "now"}
+        )
         if era >= Era.FLAG:
             fields["hasActiveRun"] = False
         if era >= Era.RUN_IDS:
             fields["activeRunIds"] = []
-        if era >= Era.MODERN:
+        if era >= Era.MODERN and status is not None:
             fields["lastRunId"] = f"run-{len(self.sent)}"
         self._change_row(name, fields)
         return 0.0
@@ -528,6 +544,21 @@ class World:
             self._change_row(name, {"lastRunError": error})
         self._say(name, [{"failed_before_reply": error}])
         return 0.0
+
+    def _free(self, name: str, message: str) -> None:
+        """A row that refuses its people takes our words, refuses their run, and is free: who waited is answered (8.2, 9.6)."""
+
+        def refused() -> float:
+            self._say(name, [{"user": message, "by": wire.CLIENT}])
+            return self._fail(name, "Error: restart recovery claim changed before agent adoption")
+
+        def answered() -> float:
+            self._change_row(name, {"startedAt": "now"})
+            self._say(name, [{"user": "are you there?"}, {"answer": "I am"}])
+            return self._end(name, "done")
+
+        self.after(0.5, refused)
+        self.after(5.0, answered)
 
     def _clear(self, name: str, *, keeps_row: bool) -> float:
         here, era = self.sessions[name], wire.era_of(self.case.version)
