@@ -99,6 +99,8 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The same list by the state of each of its items (``queued``, ``interrupted``, ``cancelled``); replaces what it held."""
     running: dict[str, int] | None = None
     """``gateway.restart.preflight`` counts."""
+    recovering: bool | None = None
+    """It names the gateway's own restart recovery among what is active (2026.8 and later)."""
     approvals: tuple[str, ...] | None = None
     questions: tuple[str, ...] | None = None
     cron_log: dict[str, str] = {}

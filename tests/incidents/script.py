@@ -98,6 +98,7 @@ class World:
     booted_step: float = 0.0
     """How far the gateway's wall clock was ahead when it started."""
     running: dict[str, int] = field(default_factory=dict)
+    recovering: bool = False
     approvals: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
     cron_log: list[tuple[str, str, int]] = field(default_factory=list)
@@ -193,6 +194,7 @@ class World:
         for name, states in change.pending_states.items():
             self.sessions[name].pending = states
         self.running = change.running if change.running is not None else self.running
+        self.recovering = change.recovering if change.recovering is not None else self.recovering
         self.approvals = change.approvals if change.approvals is not None else self.approvals
         self.questions = change.questions if change.questions is not None else self.questions
         for name, status in change.cron_log.items():
@@ -384,8 +386,14 @@ class World:
             counts["embeddedRuns"] += sum(one.row.get("hasActiveRun") is True for one in self.sessions.values())
         for name, value in self.running.items():
             counts[name] = counts.get(name, 0) + value
+        blockers: list[Json] = []
+        if wire.names_recovery(self.case.version):
+            counts |= {"cronRuns": 0, "backgroundExecSessions": 0, "rootRequests": int(self.recovering)}
+            if self.recovering:
+                request = "1 active gateway request(s): main-session:startup-recovery"
+                blockers = [{"kind": "root-request", "count": 1, "message": request}]
         total = sum(counts.values())
-        return {"safe": total == 0, "counts": counts | {"totalActive": total}, "blockers": []}
+        return {"safe": total == 0, "counts": counts | {"totalActive": total}, "blockers": blockers}
 
     def _cron_runs(self, params: Json) -> Json:
         """The log of one entry of the schedule: sessions of the script are named as their own jobs."""

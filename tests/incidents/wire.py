@@ -41,6 +41,11 @@ def era_of(version: str) -> Era:
     return Era.RUN_IDS if parsed < (2026, 8, 99) else Era.MODERN
 
 
+def names_recovery(version: str) -> bool:
+    """Preflight names the restart recovery while it goes on (measured on 2026.8.2 and 9.6; not on 5.18)."""
+    return (parse_version(version) or (2026, 9, 6)) >= (2026, 8, 0)
+
+
 _METHODS = [
     "health", "status", "config.get", "logs.tail", "sessions.list", "sessions.send",
     "sessions.abort", "sessions.create", "sessions.reset", "sessions.patch", "sessions.delete", "sessions.compact",

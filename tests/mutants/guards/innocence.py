@@ -19,6 +19,7 @@ GUARDS: tuple[Guard, ...] = (
         "gateway recovers after a boot", "start-up and restart recovery", NEVER, ("measured-not-marked-yet",), EVIDENCE
     ),
     Guard("marked for the gateway's recovery", "double recovery", NEVER, ("126086-restarted",), EVIDENCE),
+    Guard("the gateway names its recovery", "double recovery", NEVER, tests=EVIDENCE),
     Guard("approval pending", "approval pending", NEVER, ("150769-approval-of",), EVIDENCE),
     Guard("question pending", "human question", NEVER, ("153258-question-of",), EVIDENCE),
     Guard("subagent flag of the parent", "subagent wait", NEVER, ("92401-subagent-flag",), EVIDENCE),

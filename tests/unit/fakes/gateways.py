@@ -25,9 +25,9 @@ from tests.sim.lives import Life
 from tests.sim.wire import Asked, Wiring
 from watchdog.core.policy import Step
 from watchdog.gateway.client import GatewayClient
-from watchdog.gateway.wire.connection import SignInSecrets
 from watchdog.gateway.wire.endpoint import Endpoint
 from watchdog.gateway.wire.identity import DeviceIdentity
+from watchdog.gateway.wire.protocol import SignInSecrets
 from watchdog.service import errors
 from watchdog.service.ports import Gateway
 from watchdog.service.secret import Secret
