@@ -16,7 +16,7 @@ from .harness.daemon import Watchdog
 from .harness.people import (
     Since,
     await_held,
-    is_ours,
+    ends_with_words_of,
     is_over,
     require_answered_once,
     require_going_on,
@@ -127,7 +127,7 @@ def test_not_one_word_of_hers_reaches_who_wrote_last(world: World, ladder: list[
         until(f"{session.key} is over", lambda: is_over(world, session.key) or ladder == ["ask"], within=60)
         assert watchdog.stop() == 0
     assert since.chats_shown(session.marker) <= {ALICE.id}
-    answers_to_him = {call.answer for call in since.calls if marker in call.turn_text and not is_ours(call)}
+    answers_to_him = {call.answer for call in since.calls if ends_with_words_of(call, marker)}
     for message in since.heard():
         assert message.is_in(alice.place) or (message.is_in(bob.place) and message.text in answers_to_him), message
     assert len(since.heard(alice.place)) == 1

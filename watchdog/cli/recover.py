@@ -40,7 +40,7 @@ from watchdog.service.ledger import Incident, Notes
 from watchdog.service.null_meter import NullMeter
 from watchdog.service.observer import Judged
 from watchdog.service.one_shot import Inspection, inspect, look_once_more
-from watchdog.service.plan import Action, Decision, PassContext, StepPlan, plan_step, run_held_by, was_stopped
+from watchdog.service.plan import Action, Decision, PassContext, StepPlan, has_chat, plan_step, run_held_by, was_stopped
 from watchdog.service.ports import Clock, Gateway
 
 _BY_HAND = (Step.ASK, Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.ABORT)
@@ -135,6 +135,12 @@ class ManualRecovery:
             say(f"{shown_key(key)} of {self._gateway.name}: {verdict}. {judged.judgement.message}", err=True)
             if step.loses_context:
                 say("This starts a fresh session; a handoff note is saved first.", err=True)
+            if step is Step.RECOVER and has_chat(judged.session):
+                say(
+                    "It goes on under a new key that only the dashboard shows: whoever writes to it from a chat hears nothing "
+                    "of it, and can be cut off from it for good. `--step reset` lets them in again.",
+                    err=True,
+                )
             if planned.manner:
                 say(planned.manner, err=True)
             typer.confirm(f"Do `{(planned.step or step).value}` now?", abort=True, err=True)

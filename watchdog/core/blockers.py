@@ -233,8 +233,16 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: SessionCo
                     "The conversation is empty, and no crash has emptied it: there is nothing to go on with.",
                 )
             )
-        if tail.has_pending_input:  # guard: pending input
-            found.append(Blocker(BlockerName.PENDING_INPUT, "A person's message is waiting to be taken up."))
+        # Words that nobody took up for twice as long wait behind nothing, too (#117756).
+        waited, patience = case.track.unattended_for(case.now), 2 * thresholds.stuck_after
+        if tail.has_pending_input and (waited is None or waited < patience):  # guard: pending input
+            found.append(
+                Blocker(
+                    BlockerName.PENDING_INPUT,
+                    "A person's message is waiting to be taken up.",
+                    until=case.now.plus(patience - waited) if waited is not None else None,
+                )
+            )
         # A turn that was answered before somebody wrote again was about another interruption.
         is_over = tail.deed_mark == tail.overtaken_mark
         is_foreign = tail.deed_mark is not None and tail.deed_mark not in standing.own_marks and not is_over

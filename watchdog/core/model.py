@@ -301,6 +301,11 @@ class Capabilities:
         return self.row_survives_stop
 
     @property
+    def leaves_ended_row(self) -> bool:
+        """A row that says ``running`` and when it ended may be an answered one (measured on 3.24 and 4.14)."""
+        return self.row_survives_stop and self.lock is LockWorth.WHOLE_RUN
+
+    @property
     def writes_time_out_as_stop(self) -> bool:
         """The transcript ends alike after a time-out and a person's Stop: only the configured limit tells them apart
         (3.24, 4.14)."""

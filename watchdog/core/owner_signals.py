@@ -121,7 +121,10 @@ def _session_lock(case: Case) -> Evidence | None:
         )
     if sight.lock is Lock.UNREADABLE:  # guard: unreadable lock is unknown
         return Evidence(Signal.SESSION_LOCK, Truth.UNKNOWN, "LockUnreadable", "The session file's lock cannot be read.")
-    if worth is not LockWorth.WHOLE_RUN:  # guard: no lock proves nothing since 5.18
+    # A lock whose holder is gone was held as the run died (4.15); where the flag counts runs, a run without a lock may be
+    # going beside such a file.
+    was_held = sight.lock is Lock.OWNER_GONE and case.facts.capabilities.active_run_flag is FlagWorth.ABSENT
+    if worth is not LockWorth.WHOLE_RUN and not was_held:  # guard: no lock proves nothing since 5.18
         return None
     if sight.lock is Lock.OWNER_GONE:
         return Evidence(

@@ -54,6 +54,7 @@ class Attempt:
     settled_at: datetime | None = None
     reason: str | None = None
     verified_by: str | None = None
+    """What showed how it ended; of a refused one the gateway's own words."""
     run_id: str | None = None
     is_charged: bool = False
     before: RunIdentity | None = None
@@ -80,6 +81,8 @@ PERHAPS_ASKED = "PerhapsAsked"
 ROW_FREED = "RowFreed"
 PERSON_ANSWERED = "PersonAnswered"
 """A run of the session ended well after its requester had been asked, or its row freed."""
+TURN_ANSWERED = "TurnAnswered"
+"""Our own turn was answered in the transcript; its row may go on saying ``running`` (2026.7.2, #119714)."""
 LOST_WITH_GATEWAY = "LostWithGateway"
 """Reason of a turn that the gateway took in and died with before it left a trace: it says nothing about its rung."""
 
@@ -126,6 +129,7 @@ _NEXT_WORDS = (
     "changed while starting work",
     "claim changed before agent adoption",
     "ended during restart recovery",
+    "waiting for restart recovery",
     "tombstoned",
     "requires a restart-tombstoned session",
     "unknown method",
@@ -144,6 +148,16 @@ def meaning_of_refusal(code: str, detail: str, *, retryable: bool) -> Refusal:
     if any(word in words for word in _NEXT_WORDS):
         return Refusal.NEXT_RUNG
     return Refusal.TRY_LATER if retryable else Refusal.NEXT_RUNG
+
+
+def counts(attempt: Attempt, attempts: Sequence[Attempt], *, says_retryable: bool) -> bool:
+    """Whether a refused ``attempt`` is paid for: no refusal is free for ever. One that the gateway calls passing is free
+    once; what else may pass counts from the first; a rung that is spent by its refusal cannot repeat itself."""
+    is_repeated = any(
+        other.step is attempt.step and other.state is AttemptState.REFUSED and other.id != attempt.id
+        for other in attempts
+    )
+    return is_repeated or not says_retryable
 
 
 def telling_word(code: str, detail: str) -> str:
@@ -253,8 +267,9 @@ def _verify_turn(
     moved = attempt.before is None or RunIdentity.of(session) != attempt.before
     mark = f"{attempt.incident}/{attempt.number}"
     answers_us = tail is not None and tail.kind is TailKind.ANSWERED and tail.deed_mark == mark
-    if answers_us and session.has_end_though_running:
-        return Proof(AttemptState.SUCCEEDED, "TurnAnswered")
+    is_left = is_overdue and owner is not Truth.TRUE  # guard: verify: our own turn was answered, whatever its row says
+    if answers_us and (session.has_end_though_running or is_left):
+        return Proof(AttemptState.SUCCEEDED, TURN_ANSWERED)
     if moved and session.status is Status.DONE:  # guard: ok is not recovered
         return Proof(AttemptState.SUCCEEDED, "NewRunDone")
     if moved and session.status is Status.ABSENT:
@@ -263,7 +278,7 @@ def _verify_turn(
     if moved and tail is not None and tail.overtaken_mark == mark and (session.status.is_terminal or is_overdue):
         # Seen between two polls of a busy 2026.3.24: our turn was answered, a person wrote again, and that run died. The
         # next rung would have taken the conversation away from a person who was helped.
-        return Proof(AttemptState.SUCCEEDED, "TurnAnswered")
+        return Proof(AttemptState.SUCCEEDED, TURN_ANSWERED)
     if moved and session.status.is_terminal:
         # The row is free again, but the turn did not do its work (2026.9.6: "restart recovery claim changed before
         # agent adoption" fails the first turn of a lock-made stuck row).

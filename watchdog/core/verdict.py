@@ -67,7 +67,7 @@ def has_ended_in_row(case: Case) -> bool:
     """2026.3.24 leaves a row ``running`` after an ``agent`` turn and writes ``endedAt``: ended, as long as nothing shows that
     a request is still open."""
     tail = case.look.tail
-    may_be_left = case.facts.capabilities.puts_row_back and case.session.has_end_though_running
+    may_be_left = case.facts.capabilities.leaves_ended_row and case.session.has_end_though_running
     return may_be_left and (tail is None or tail.kind is TailKind.ANSWERED)
 
 

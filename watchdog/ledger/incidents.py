@@ -352,6 +352,7 @@ class IncidentOperations(Operations):
         reason: str,
         verified_by: str | None = None,
         is_retryable: bool = False,
+        is_refunded: bool = True,
         messages: Sequence[Message] = (),
     ) -> bool:
         with self._file.writing() as transaction:
@@ -372,7 +373,7 @@ class IncidentOperations(Operations):
                 reason,
                 verified_by,
                 int(is_retryable),
-                int(to is AttemptState.REFUSED),
+                int(to is AttemptState.REFUSED and is_refunded),
                 attempt_id,
                 *sources,
             )

@@ -243,6 +243,8 @@ def error_data(problem: errors.GatewayError, scrub: Scrub) -> dict[str, Any]:
     if isinstance(problem, errors.RequestRefused):
         detail = telling_word(problem.code, problem.detail)
         data |= {"text": f"refused ({scrub(problem.code)})", "detail": detail, "retryable": problem.retryable}
+        if problem.says_retryable:
+            data["says_retryable"] = True
     if isinstance(problem, errors.GatewayUnreachable):
         data["was_refused"] = problem.was_refused
     return data
@@ -255,7 +257,10 @@ def error_of(data: object) -> errors.GatewayError:
     kind, text = _ERRORS.get(str(data.get("kind")), errors.GatewayError), str(data["text"])
     if kind is errors.RequestRefused:
         detail, retryable = str(data.get("detail", "")), data.get("retryable") is True
-        return errors.RequestRefused(text, code="REFUSED", detail=detail, retryable=retryable)
+        says_retryable = data.get("says_retryable") is True
+        return errors.RequestRefused(
+            text, code="REFUSED", detail=detail, retryable=retryable, says_retryable=says_retryable
+        )
     if kind is errors.GatewayUnreachable:
         return errors.GatewayUnreachable(text, was_refused=data.get("was_refused") is True)
     return kind(text)

@@ -7,7 +7,7 @@ How each session stands to the recorded world is in ``_Turn``; see the package's
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -67,6 +67,8 @@ class ReplayedGateway:
     lender: TranscriptBackfill
     own_marks: frozenset[str] = frozenset()
     """``<incident>/<number>`` of the recorded daemon's own deeds: not another watchdog's."""
+    mark_here: Callable[[str], str | None] = lambda _mark: None
+    """What such a deed is called in this replay; None: it is not done in it."""
     lent: int = 0
     """How many looks were lent."""
     unknown: int = 0
@@ -256,9 +258,11 @@ class ReplayedGateway:
 
     def _marked(self, look: Look) -> Look:
         tail = look.tail
+        if look.preflight is not None:  # what was recorded when it changed is answered anew
+            look = replace(look, preflight=replace(look.preflight, asked_at=self.clock.now()))
         if tail is None or tail.deed_mark is None or tail.deed_mark not in self.own_marks:
             return look
-        return replace(look, tail=replace(tail, deed_mark=None))
+        return replace(look, tail=replace(tail, deed_mark=self.mark_here(tail.deed_mark)))
 
     def step_problem(self, step: Step, session: Session) -> str | None:
         return step_problem_of(self._facts.methods if self._facts is not None else frozenset(), step, session)

@@ -139,7 +139,7 @@ class Player:
         )
         assert isinstance(ledger, ReplayLedger)
         self.ledger = ledger
-        self.gateway = ReplayedGateway(head.gateway, self.clock, lender, marks)
+        self.gateway = ReplayedGateway(head.gateway, self.clock, lender, marks, self._mark_here)
         self.watch = self._new_watch(head)
         for past in first.past:
             self._remember(head.gateway, past)
@@ -160,6 +160,18 @@ class Player:
                 if said.name == Event.RECOVERY_STARTED:
                     marks.add(f"{said.fields.get('incident')}/{said.fields.get('attempt')}")
         return lender, frozenset(marks), incident
+
+    def _mark_here(self, mark: str) -> str | None:
+        """Incidents are counted by the day alike; the rest of an id is the recorded ledger's own."""
+        incident, _, number = mark.partition("/")
+        wanted = _ID.fullmatch(incident)
+        for one in self.ledger.history() if wanted is not None else ():
+            here = _ID.fullmatch(one.id)
+            if here is None or wanted is None or here.group("day", "number") != wanted.group("day", "number"):
+                continue
+            if any(str(attempt.number) == number for attempt in one.attempts):
+                return f"{one.id}/{number}"
+        return None
 
     def _new_watch(self, head: Head) -> Watch:
         return Watch(

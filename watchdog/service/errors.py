@@ -108,13 +108,17 @@ class UnknownMethod(GatewayError):
 
 
 class RequestRefused(GatewayError):
-    """The gateway refused one request. ``code`` and ``detail`` are its own words, shortened; ``retryable`` its opinion."""
+    """The gateway refused one request. ``code`` and ``detail`` are its own words, shortened. ``retryable``: it may pass.
+    ``says_retryable``: the gateway itself says so; ``UNAVAILABLE`` alone does not (2026.9.6 with a drifted schema)."""
 
-    def __init__(self, message: str, *, code: str, detail: str = "", retryable: bool = False) -> None:
+    def __init__(
+        self, message: str, *, code: str, detail: str = "", retryable: bool = False, says_retryable: bool = False
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.detail = detail
-        self.retryable = retryable
+        self.retryable = retryable or says_retryable
+        self.says_retryable = says_retryable
 
 
 class OutcomeUnknown(GatewayError):

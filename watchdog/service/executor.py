@@ -14,7 +14,7 @@ from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.evidence import Truth, innocence_of, owner_of
 from watchdog.core.model import GatewayFacts, Preflight, Session, TailKind, TranscriptTail
 from watchdog.core.policy import Step
-from watchdog.core.recovery import ASKED, REFUSED_FOR_GOOD, Attempt, AttemptState, Refusal, meaning_of_refusal
+from watchdog.core.recovery import ASKED, REFUSED_FOR_GOOD, Attempt, AttemptState, Refusal, counts, meaning_of_refusal
 from watchdog.core.requester import Requester, RequesterKind, quoted_as
 from watchdog.core.texts import (
     Interruption,
@@ -144,12 +144,17 @@ class Executor:
                 self.ledger.note_delivery(attempt.id, delivered=False)
                 meaning = Refusal.STOP
             reason = REFUSED_FOR_GOOD if meaning is Refusal.STOP else type(refused).__name__
+            is_refusal = isinstance(refused, errors.RequestRefused) and meaning is Refusal.TRY_LATER
+            # guard: no refusal is free for ever
+            is_paid = is_refusal and counts(attempt, incident.attempts, says_retryable=says_retryable(refused))
             self._settle(
                 incident,
                 attempt,
                 AttemptState.REFUSED,
                 reason,
+                words=f"{refused.code}: {refused.detail}" if isinstance(refused, errors.RequestRefused) else None,
                 is_retryable=meaning is Refusal.TRY_LATER,
+                is_refunded=not is_paid,
             )
             self.log.event(Event.RECOVERY_REFUSED, **fields, reason=str(refused))
             return
@@ -162,9 +167,25 @@ class Executor:
             self._settle(incident, attempt, AttemptState.SUCCEEDED, ASKED)
 
     def _settle(
-        self, incident: Incident, attempt: Attempt, to: AttemptState, reason: str, *, is_retryable: bool = False
+        self,
+        incident: Incident,
+        attempt: Attempt,
+        to: AttemptState,
+        reason: str,
+        *,
+        words: str | None = None,
+        is_retryable: bool = False,
+        is_refunded: bool = True,
     ) -> None:
-        self.ledger.settle_attempt(attempt.id, to, self.clock.now().wall, reason=reason, is_retryable=is_retryable)
+        self.ledger.settle_attempt(
+            attempt.id,
+            to,
+            self.clock.now().wall,
+            reason=reason,
+            verified_by=words,
+            is_retryable=is_retryable,
+            is_refunded=is_refunded,
+        )
         self.meter.attempt(incident.gateway, attempt.step.value, to.value)
 
     def _deed(self, incident: Incident, attempt: Attempt, decision: Decision, requester: Requester) -> Deed:
@@ -258,6 +279,10 @@ def _still_so(fresh: Judged, step: Step | None) -> bool:
         and owner_of(evidence) is Truth.FALSE
         and innocence_of(evidence) is None
     )
+
+
+def says_retryable(error: errors.GatewayError) -> bool:
+    return isinstance(error, errors.RequestRefused) and error.says_retryable
 
 
 def refusal_of(error: errors.GatewayError) -> Refusal:

@@ -13,10 +13,11 @@ from datetime import timedelta
 
 from watchdog.core.blockers import BlockerName
 from watchdog.core.evidence import Case, Truth
-from watchdog.core.model import Moment, Session, Snapshot, Status, TranscriptTail
+from watchdog.core.model import Moment, Session, Snapshot, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Step
 from watchdog.core.recovery import (
     PERSON_ANSWERED,
+    TURN_ANSWERED,
     Attempt,
     AttemptState,
     Proof,
@@ -30,7 +31,7 @@ from watchdog.service import announcements, errors
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import Incident, Ledger, Message, Outcome, Quarantine
 from watchdog.service.observer import Judged
-from watchdog.service.plan import Decision, is_stalled_but_owned, was_sent
+from watchdog.service.plan import Decision, is_deaf, is_stalled_but_owned, was_sent
 from watchdog.service.ports import Gateway, Meter, Wants
 
 
@@ -131,12 +132,13 @@ class Incidents:
         if row is not None and attempt.step in (Step.RESUME, Step.RECOVER):
             look = await self.gateway.look(row, Wants(tail=True))
             tail = look.tail
+        is_queued = attempt.step is Step.RESUME and tail is not None and tail.has_pending_input is True
         verify_within = here.policy.recovery.verify_within if here is not None else timedelta(seconds=90)
         return verify(
             attempt,
             row,
             tail,
-            is_overdue=self._in_flight[attempt.id].age_at(now) > verify_within,
+            is_overdue=self._in_flight[attempt.id].age_at(now) > verify_within * (_QUEUED_PATIENCE if is_queued else 1),
             owner=here.judgement.owner if here is not None else Truth.UNKNOWN,
             has_gateway_died=here is not None
             and _has_died(attempt, self._in_flight[attempt.id].age_at(now), here.case),
@@ -208,6 +210,17 @@ class Incidents:
             return await self.gateway.delivered(run_id)
         except errors.GatewayError:
             return None
+
+    def was_answered(self, judged: Judged) -> bool:
+        """Our own turn answered it and nobody waits: nothing is left to do, although its row goes on saying ``running``."""
+        tail = judged.case.look.tail
+        if tail is None or tail.kind is not TailKind.ANSWERED or tail.deed_mark is None or is_deaf(judged):
+            return False
+        incident_id, _, number = tail.deed_mark.partition("/")
+        incident = self.ledger.incident(incident_id)
+        return incident is not None and any(
+            str(attempt.number) == number and attempt.reason == TURN_ANSWERED for attempt in incident.attempts
+        )
 
     # ---------------------------------------------------------------- endings
 
@@ -304,6 +317,11 @@ class Incidents:
                 self.log.event(Event.SESSION_RELEASED, gateway=self.gateway.name, session=entry.session, reason=why)
 
 
+_QUEUED_PATIENCE = 10
+"""How many times ``verify_within`` a turn of ours may lie among the words that wait to be taken up (9.6: while the
+gateway's own recovery is at work): it is under way, not ineffective."""
+
+
 def _others(incident: Incident, attempt: Attempt) -> list[Attempt]:
     return [other for other in incident.attempts if other.id != attempt.id]
 
@@ -312,7 +330,8 @@ def _ending(incident: Incident, here: Judged) -> Outcome | None:
     row, verdict = here.session, here.judgement.verdict
     if awaits_person(incident.attempts):
         return _ending_of_wait(incident, row)
-    proven = [one for one in incident.attempts if one.state is AttemptState.SUCCEEDED and one.step is not Step.FREE]
+    opens_only = (Step.FREE, Step.ASK)
+    proven = [one for one in incident.attempts if one.state is AttemptState.SUCCEEDED and one.step not in opens_only]
     if proven:
         return _outcome_of(proven[-1])  # and we died before we could say so
     sent = [attempt for attempt in incident.attempts if was_sent(attempt)]

@@ -234,10 +234,11 @@ class IncidentLedger(Protocol):
         reason: str,
         verified_by: str | None = None,
         is_retryable: bool = False,
+        is_refunded: bool = True,
         messages: Sequence[Message] = (),
     ) -> bool:
-        """Move along ``recovery.LIFE`` by compare-and-set; REFUSED refunds the charge. False: it was not in a state
-        from which ``to`` may follow."""
+        """Move along ``recovery.LIFE`` by compare-and-set; REFUSED refunds the charge unless ``is_refunded`` is False.
+        False: it was not in a state from which ``to`` may follow."""
         ...
 
     def note_run(self, attempt_id: int, run_id: str) -> None:

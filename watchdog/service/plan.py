@@ -18,6 +18,7 @@ from watchdog.core.policy import Recovery, Step
 from watchdog.core.recovery import Attempt, AttemptState, backoff_after, next_step, was_asked, was_freed
 from watchdog.core.requester import Requester, is_waiting_elsewhere, requester_of
 from watchdog.core.resume import Choice, choose, why_unreachable
+from watchdog.core.session_key import names_its_chat
 from watchdog.core.spans import span_words
 from watchdog.core.tracking import RunIdentity
 from watchdog.core.verdict import Verdict
@@ -138,6 +139,9 @@ def plan_step(judged: Judged, incident: Incident | None, here: PassContext, gate
         if is_asked or not is_waiting_elsewhere(row, requester) or _is_finished(judged):
             return StepPlan(Step.FREE, requester, manner="Somebody's messages are refused at the door.")
         return _asking(Step.ASK, requester, "Somebody else is waiting; the requester is asked first.")
+    if acts and judged.judgement.verdict is Verdict.STUCK and is_deaf(judged) and (is_asked or _is_finished(judged)):
+        # Freeing it did not let them in: a fresh session does. Nothing is left to be gone on with in this one.
+        return StepPlan(_fresh_rung(recovery.ladder, attempts), requester, requester_problem=why_unreachable(requester))
     if is_asked:  # guard: ask: once per interruption
         return StepPlan(None, requester, awaits_person=True)
     if judged.case.look.tail is None:
@@ -156,6 +160,11 @@ def plan_step(judged: Judged, incident: Incident | None, here: PassContext, gate
             return StepPlan(rung, requester, requester_problem=why_unreachable(requester))
         case _:
             return StepPlan(rung, requester)
+
+
+def _fresh_rung(ladder: Sequence[Step], attempts: Sequence[Attempt]) -> Step | None:
+    """The gentlest rung not yet tried in vain that begins anew."""
+    return next_step([step for step in ladder if step.loses_context], attempts)
 
 
 def _asking(step: Step, requester: Requester, manner: str) -> StepPlan:
@@ -252,9 +261,21 @@ def fitting_steps(ladder: Sequence[Step], judged: Judged) -> tuple[Step, ...]:
         step
         for step in ladder
         if step is not Step.ABORT
-        and (step is not Step.RECOVER or row.restart_recovery_status is not None or row.aborted_last_run is True)
+        and (step is not Step.RECOVER or _is_for_recover(row))
         and not (finished and step.loses_context)  # guard: finished work keeps its context
     )
+
+
+def _is_for_recover(row: Session) -> bool:
+    """Marked by the gateway's restart recovery, and without a chat: ``sessions.recover`` starts a successor under a key of its
+    own, archives this one and answers there. Who wrote from a chat hears nothing, and on 2026.8.2 is locked out for good."""
+    is_marked = row.restart_recovery_status is not None or row.aborted_last_run is True
+    return is_marked and not has_chat(row)
+
+
+def has_chat(row: Session) -> bool:
+    """Somebody writes to it from a chat app."""
+    return row.reply_address is not None or names_its_chat(row.key)  # guard: nobody is cut off from their chat
 
 
 def standing_of(
@@ -293,7 +314,7 @@ def standing_of(
         alias_keys=tuple(other.key for other in judged.case.aliases),
         own_marks=_own_marks(ledger, gateway.name, row.key, now.wall),
         requester_problem=plan.requester_problem,
-        is_deaf=plan.step in (Step.FREE, Step.ASK) and is_deaf(judged),
+        is_deaf=plan.step in (Step.FREE, Step.ASK, Step.NEW, Step.RESET) and is_deaf(judged),
         was_stopped=was_stopped(judged, gateway.name, ledger),
         run_held_by=run_held_by(ledger, incident, row, now.wall),
     )

@@ -71,6 +71,13 @@ def is_ours(call: Call) -> bool:
     return any(MARK in text and FREES not in text for text in said)
 
 
+def ends_with_words_of(call: Call, marker: str) -> bool:
+    """What is answered are somebody's words that hold ``marker``, and not a turn of the watchdog's: where one was answered
+    just before, a busy gateway shows the model the end of it once more."""
+    said = [text_of(message) for message in call.turn if message.get("role") == "user"]
+    return bool(said) and marker in said[-1] and (MARK not in said[-1] or FREES in said[-1])
+
+
 def require_answered_once(since: Since, watchdog: Watchdog, session: Stuck, place: Place) -> Message:
     """Recovered by one resume turn that quotes the request and whose answer is heard in that place, once; the message."""
     said = watchdog.wait_for("recovery.succeeded", session=session.key, within=300)

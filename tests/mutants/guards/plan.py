@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.mutations import ALWAYS, DROP, NEVER, value
 
-from .kinds import CORE, GATEWAY, HARMLESS, Guard
+from .kinds import CORE, GATEWAY, HARMLESS, SERVICE, Guard
 
 GUARDS: tuple[Guard, ...] = (
     Guard(
@@ -28,6 +28,16 @@ GUARDS: tuple[Guard, ...] = (
         ("144574-cron",),
         (GATEWAY + "sessions/test_rows.py",),
     ),
+    Guard("no refusal is free for ever", "rule 10", value("False"), ("measured-schema-drift",)),
+    Guard("nobody is cut off from their chat", "rule 14", value("False"), tests=(SERVICE + "test_plan.py",)),
+    Guard(
+        "verify: our own turn was answered, whatever its row says",
+        "rule 18",
+        value("False"),
+        ("119714-resume-by-agent",),
+        (CORE + "test_verify.py",),
+    ),
+    Guard("what our turn answered is no new incident", "rule 18", NEVER, ("119714-resume-by-agent",)),
     Guard("finished work keeps its context", "finished but flagged", DROP, tests=HARMLESS),
     Guard(
         "mirrored delivery is no answer",

@@ -15,7 +15,7 @@ from tests.fakes.clock import START
 from watchdog.core.evidence import Truth
 from watchdog.core.model import Session, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Step
-from watchdog.core.recovery import NOT_YET, Attempt, AttemptState, Proof, verify
+from watchdog.core.recovery import NOT_YET, Attempt, AttemptState, Proof, counts, verify
 from watchdog.core.tracking import RunIdentity
 
 from .support import at
@@ -52,6 +52,35 @@ ANSWERED = tail_of(TailKind.ANSWERED, fingerprint="tail-3")
 
 
 UNKNOWN, ALIVE, GONE = Truth.UNKNOWN, Truth.TRUE, Truth.FALSE
+
+
+@pytest.mark.parametrize(
+    ("owner", "early", "late"),
+    [
+        (UNKNOWN, NOT_YET, Proof(SUCCEEDED, "TurnAnswered")),
+        (GONE, NOT_YET, Proof(SUCCEEDED, "TurnAnswered")),
+    ],
+)
+def test_our_own_turn_that_was_answered_has_helped_whatever_its_row_says(
+    owner: Truth, early: Proof, late: Proof
+) -> None:
+    """2026.7.2 leaves the row of an `agent` turn running (#119714)."""
+    row, tail = _row(started_at=AFTER), replace(ANSWERED, deed_mark="i1/1")
+    for is_overdue, proof in ((False, early), (True, late)):
+        assert verify(_attempt(Step.RESUME), row, tail, is_overdue=is_overdue, owner=owner) == proof
+    other = replace(ANSWERED, deed_mark="i1/2")
+    assert verify(_attempt(Step.RESUME), row, other, is_overdue=True, owner=owner).state is INEFFECTIVE
+
+
+@pytest.mark.parametrize(
+    ("says_retryable", "refused_before", "is_paid"),
+    [(True, 0, False), (True, 1, True), (False, 0, True), (False, 1, True)],
+)
+def test_no_refusal_is_free_for_ever(says_retryable: bool, refused_before: int, is_paid: bool) -> None:
+    before = [_attempt(Step.RESUME, id=9, number=9, state=AttemptState.REFUSED)] * refused_before
+    of_another_rung = _attempt(Step.NEW, id=8, number=8, state=AttemptState.REFUSED)
+    found = counts(_attempt(Step.RESUME), [of_another_rung, *before], says_retryable=says_retryable)
+    assert found is is_paid
 
 
 def _early(step: Step, row: Session | None, seen: TranscriptTail | None = None, *, owner: Truth = UNKNOWN) -> Proof:

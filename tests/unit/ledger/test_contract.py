@@ -77,6 +77,15 @@ def test_charged_is_everything_past_planned_except_refused(ledger: SqliteLedger,
     assert ledger.charges("home", T0) == int(is_charged)
 
 
+def test_a_refusal_that_is_paid_for_keeps_its_charge(ledger: SqliteLedger) -> None:
+    attempt = started(ledger, opened(ledger))
+    said = "UNAVAILABLE: Error: the schema is missing"
+    settle = ledger.settle_attempt
+    assert settle(attempt.id, AttemptState.REFUSED, at(3), reason="RequestRefused", verified_by=said, is_refunded=False)
+    assert ledger.charges("home", T0) == 1
+    assert attempt_now(ledger, attempt).verified_by == said
+
+
 def test_an_attempt_abandoned_after_it_was_unclear_stays_charged(ledger: SqliteLedger) -> None:
     attempt = started(ledger, opened(ledger))
     ledger.settle_attempt(attempt.id, AttemptState.INDETERMINATE, at(3), reason="NoAnswer")

@@ -62,6 +62,7 @@ async def _judged(
 # ---------------------------------------------------------------- rungs
 
 
+DASHBOARD = "agent:main:dashboard:0d1f"
 EVERY_STEP = tuple(step for step in Step if step is not Step.FREE)
 
 
@@ -71,14 +72,25 @@ EVERY_STEP = tuple(step for step in Step if step is not Step.FREE)
         (dead(), tail_of(), {Step.ASK, Step.RESUME, Step.NEW, Step.RESET, Step.NOTIFY}),
         (dead(), tail_of(TailKind.ANSWERED), {Step.ASK, Step.RESUME, Step.NOTIFY}),
         (
-            dead(aborted_last_run=True),
+            dead(DASHBOARD, reply_address=None, aborted_last_run=True),
             tail_of(),
             {Step.ASK, Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.NOTIFY},
         ),
         (
-            dead(restart_recovery_status="tombstoned"),
+            dead(DASHBOARD, reply_address=None, restart_recovery_status="tombstoned"),
             tail_of(),
             {Step.ASK, Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.NOTIFY},
+        ),
+        # Whoever writes from a chat would be cut off from it (measured on 2026.8.2 and 9.6).
+        (
+            dead(DASHBOARD, restart_recovery_status="tombstoned"),
+            tail_of(),
+            {Step.ASK, Step.RESUME, Step.NEW, Step.RESET, Step.NOTIFY},
+        ),
+        (
+            dead(reply_address=None, restart_recovery_status="tombstoned"),
+            tail_of(),
+            {Step.ASK, Step.RESUME, Step.NEW, Step.RESET, Step.NOTIFY},
         ),
     ],
 )

@@ -108,7 +108,7 @@ def read_tail(payload: msgspec.Raw, *, wraps_prompts: bool = False) -> Transcrip
     deed_at, deed_mark = _last_deed(messages)
     return TranscriptTail(
         kind=_kind(messages),
-        fingerprint=_fingerprint(history, everything),
+        fingerprint=_fingerprint(history, messages, notices=len(everything) - len(messages)),
         request="\n\n".join(one.words for one in asked[-MOST_WORDS:]) or None,
         asked=asked,
         tools_called=_tools_called(messages),
@@ -363,10 +363,13 @@ def _overtaken_deed(messages: Sequence[_Message]) -> str | None:
     return found
 
 
-def _fingerprint(history: History, messages: Sequence[_Message]) -> str:
+def _fingerprint(history: History, messages: Sequence[_Message], *, notices: int) -> str:
+    """Of all but the ``notices``: a question of ours that the gateway mirrors is no progress of the run. (A run that writes to a
+    chat by a tool leaves the call and its result as well.)"""
     last = messages[-1] if messages else _Message()
     meta = last.meta or _Meta()
-    seen = (history.session_id, history.total_messages, len(messages), last.role, last.timestamp, meta.id, meta.seq)
+    total = history.total_messages - notices if history.total_messages is not None else len(messages)
+    seen = (history.session_id, total, last.role, last.timestamp, meta.id, meta.seq)
     digest = hashlib.sha256(repr(seen).encode())
     digest.update(str(len(_text(last))).encode())
     return digest.hexdigest()[:16]

@@ -59,8 +59,22 @@ def refusal(
         f"{name}: {method} was refused: {code}: {said}",
         code=code,
         detail=said,
-        retryable=bool(error.retryable) or error.code == "UNAVAILABLE",
+        retryable=error.code == "UNAVAILABLE",
+        says_retryable=bool(error.retryable) or error.retry_after_ms is not None or _says_it_passes(said),
     )
+
+
+_PASSING = (
+    "try again in a moment",
+    "mutation in progress; try again",
+    "changed before reset. retry",
+    "is initializing",
+)
+
+
+def _says_it_passes(said: str) -> bool:
+    """A few refusals that pass lack the flag (source of 2026.9.6)."""
+    return any(words in said.lower() for words in _PASSING)
 
 
 def _sign_in(name: str, error: WireError, detail_code: str, scopes: str, openclaw: FindCommand) -> errors.GatewayError:

@@ -199,7 +199,8 @@ def _tried(attempt: Attempt, now: datetime) -> str:
     words = reason_words(attempt.reason)
     match attempt.state:
         case AttemptState.REFUSED:
-            outcome = f"refused{f' ({words})' if words else ''}"
+            said = reason_words(attempt.verified_by or attempt.reason)
+            outcome = f"refused{f' ({said})' if said else ''}"
         case AttemptState.INDETERMINATE | AttemptState.STARTED:
             outcome = "outcome unclear"
         case _:

@@ -229,7 +229,6 @@ def test_a_fingerprint_changes_with_the_transcript_and_only_then() -> None:
     grown = [
         _tail(),
         _tail(user()),
-        _tail(user(), MIRROR),
         _tail(user(), assistant("a")),
         _tail(user(), assistant("ab")),
         _tail(user(), assistant("ab", timestamp=1)),
@@ -238,6 +237,12 @@ def test_a_fingerprint_changes_with_the_transcript_and_only_then() -> None:
     ]
     assert len({tail.fingerprint for tail in grown}) == len(grown)
     assert _tail(user(), sessionInfo={"hasActiveRun": True}).fingerprint == _tail(user()).fingerprint
+
+
+def test_a_literal_message_that_is_mirrored_is_no_progress_of_the_run() -> None:
+    """A question of ours, for example. A run that writes to a chat by a tool leaves the call and its result as well."""
+    assert _tail(user(), MIRROR, totalMessages=8).fingerprint == _tail(user(), totalMessages=7).fingerprint
+    assert _tail(user(), MIRROR).fingerprint == _tail(user()).fingerprint
 
 
 def test_a_fingerprint_carries_no_text() -> None:

@@ -193,18 +193,24 @@ def test_facts_travel_with_the_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wire", "retryable"),
+    ("wire", "retryable", "says_so"),
     [
-        (_error("UNAVAILABLE", "Error: IRC login failed"), True),
-        (_error("INTERNAL", "x", retryable=True), True),
-        (_error("INTERNAL", "x", retryable=False), False),
-        (_error("INTERNAL", "x"), False),
+        (_error("UNAVAILABLE", "Error: IRC login failed"), True, False),
+        (_error("UNAVAILABLE", "x", retryable=True), True, True),
+        (_error("INTERNAL", "x", retryable=True), True, True),
+        (_error("INTERNAL", "x", retryable=False), False, False),
+        (_error("INTERNAL", "x"), False, False),
+        (_error("INTERNAL", "x", retry_after_ms=1000), True, True),
+        (_error("INVALID_REQUEST", "Session s is still active; try again in a moment."), True, True),
+        (_error("INVALID_REQUEST", "Session s has another lifecycle mutation in progress; try again."), True, True),
+        (_error("INVALID_REQUEST", "Session s changed before reset. Retry."), True, True),
+        (_error("INVALID_REQUEST", "Session s is initializing; retry it later."), True, True),
     ],
 )
-def test_the_gateways_opinion_on_trying_again(wire: WireError, retryable: bool) -> None:
+def test_the_gateways_opinion_on_trying_again(wire: WireError, retryable: bool, says_so: bool) -> None:
     refused = refusal("home", "send", wire)
     assert isinstance(refused, errors.RequestRefused)
-    assert refused.retryable is retryable
+    assert (refused.retryable, refused.says_retryable) == (retryable, says_so)
     assert (refused.code, refused.detail) == (wire.code, wire.message)
 
 
