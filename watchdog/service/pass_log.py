@@ -33,15 +33,13 @@ class Reporter:
     _cycle_line: object = field(init=False, default=None)
     _malformed: frozenset[tuple[str | None, str]] = field(init=False, default=frozenset())
 
-    def held(self, decision: Decision, *, is_observing: bool) -> None:
+    def held(self, decision: Decision) -> None:
         """A hold is logged when its set of blockers changes, and metered every time."""
         names = decision.blocker_names
         if decision.step is Step.NOTIFY:
             names = ["notify_only"]
         elif decision.incident is None:
             names = [BlockerName.QUARANTINED.value]
-        elif is_observing and BlockerName.OBSERVE_MODE.value not in names:
-            names = [BlockerName.OBSERVE_MODE.value, *names]
         for name in names:
             self.meter.held(self.gateway, name)
         row, incident = decision.judged.session, decision.incident

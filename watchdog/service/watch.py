@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from datetime import timedelta
 
-from watchdog.core.blockers import BlockerName
+from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.model import GatewayFacts, GatewayPhase, Moment, Snapshot
 from watchdog.core.policy import Mode, PolicyBook, Step
 from watchdog.core.verdict import Verdict
@@ -225,7 +225,7 @@ class Watch:
             if decision.action is Action.ESCALATE:
                 self.incidents.escalate(decision, here.now)
             if decision.action is Action.HOLD:
-                self.reporter.held(decision, is_observing=self.is_observing)
+                self.reporter.held(decision)
             decisions.append(decision)
         return decisions, deeds
 
@@ -255,10 +255,16 @@ class Watch:
         return replace(here, gateway_problem=sick.message)
 
     def _observed(self, decision: Decision) -> Decision:
-        """In observe mode nothing is ever done, whatever else would allow it."""
-        if not self.is_observing or decision.action not in (Action.RECOVER, Action.ESCALATE):
+        """In observe mode nothing is ever done, whatever else would allow it, and whoever is told is told so."""
+        if not self.is_observing or decision.action is Action.NOTHING:
             return decision
-        return Decision(decision.judged, Action.HOLD, decision.step, decision.blockers, decision.incident)
+        blockers = decision.blockers
+        if BlockerName.OBSERVE_MODE.value not in decision.blocker_names:
+            blockers = (
+                Blocker(BlockerName.OBSERVE_MODE, "This watchdog only observes: nothing is ever done."),
+                *blockers,
+            )
+        return Decision(decision.judged, Action.HOLD, decision.step, blockers, decision.incident)
 
     def _is_quarantined(self, item: Judged) -> bool:
         return any(entry.holds(item.session) for entry in self.ledger.quarantines(self.gateway.name))

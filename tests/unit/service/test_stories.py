@@ -366,6 +366,9 @@ async def test_observing_never_acts_never_signs_in_for_a_deed_and_gives_nobody_u
     assert world.attempts == []
     assert "prepare" not in world.gateway.calls
     assert world.held() == ["observe_mode"]
+    (message,) = world.owed(MessageKind.STUCK)
+    assert "nothing is ever done" in message.body
+    assert "Now:" not in message.body
     assert world.told() == ["stuck"]
     assert world.ledger.quarantines() == []
 

@@ -202,4 +202,5 @@ def _child_keys(children: list[Any] | None) -> tuple[str, ...]:
 
 
 def _is_placed_elsewhere(placement: Any) -> bool:
-    return isinstance(placement, dict) and placement.get("state") not in (None, "local")
+    # A placement that failed, or was taken back, runs nothing anywhere.
+    return isinstance(placement, dict) and placement.get("state") not in (None, "local", "failed", "reclaimed")

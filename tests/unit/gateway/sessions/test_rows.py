@@ -235,6 +235,8 @@ def test_when_a_person_wrote_last() -> None:
         ({"spawnedBy": "agent:main:main"}, ("parent_key", "agent:main:main")),
         ({"archived": True}, ("is_archived", True)),
         ({"placement": {"state": "cloud"}}, ("is_placed_elsewhere", True)),
+        ({"placement": {"state": "failed"}}, ("is_placed_elsewhere", False)),
+        ({"placement": {"state": "reclaimed"}}, ("is_placed_elsewhere", False)),
         ({"placement": {}}, ("is_placed_elsewhere", False)),
         ({"placement": "local"}, ("is_placed_elsewhere", False)),
         ({"agentId": "ops"}, ("agent_id", "ops")),
