@@ -479,6 +479,8 @@ class GatewayPhase(StrEnum):
     CONNECTED = "connected"
     STARTING = "starting"
     DRAINING = "draining"
+    SUSPENDED = "suspended"
+    """Told on purpose to take nothing until it is resumed (2026.9.6): it lets us in and refuses every request."""
     UNRESPONSIVE = "unresponsive"
     """Connected or connectable, but it does not answer in time (hung, SIGSTOP, event loop blocked)."""
     DOWN = "down"

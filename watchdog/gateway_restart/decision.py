@@ -1,7 +1,7 @@
 """May the gateway itself be restarted now? Facts in, a decision out: no clock, no ledger, no process is touched here.
 
 Invariants: without a rule of the operator's nothing is ever restarted; only what was seen of the gateway itself counts,
-never what a session does; a gateway that says anything (starting, draining, refused, an answered list) is not restarted;
+never what a session does; a gateway that says anything (starting, draining, suspended, refused, an answered list) is not restarted;
 who cannot be sure that the gateway was not stopped on purpose leaves it alone; ``limit`` holds in any window of its length
 and for any one outage, whoever restarted this program in between.
 
@@ -31,6 +31,8 @@ HELPS_WITHIN = timedelta(minutes=5)
 """How long a restarted gateway may take to answer; starts of 3 to 4 min were seen (#74281)."""
 _BROKE_OFF = (None, 1006)
 """Close codes of a connection that ended without a word."""
+_GOODBYES = (GatewayPhase.DRAINING, GatewayPhase.SUSPENDED)
+"""Who goes away after saying so was stopped on purpose: a suspension comes before its host stops it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class GatewayCondition(StrEnum):
     ANSWERS = "answers"
     """It answered the list; whatever failed afterwards is about one session."""
     SPEAKS = "speaks"
-    """Not usable, and alive: starting, draining, or not letting us in."""
+    """Not usable, and alive: starting, draining, suspended, or not letting us in."""
     SICK = "sick"
     """Nothing listens, it broke off without a word, or it does not answer in time."""
     UNCLEAR = "unclear"
@@ -89,7 +91,7 @@ class Outage:
     failures: int = 0
     sick_since: Moment | None = None
     goodbye_at: datetime | None = None
-    """When the gateway last said that it stops or restarts."""
+    """When the gateway last said that it stops, restarts or is suspended."""
 
 
 def observe(before: Outage | None, report: PassReport, stall_after: timedelta) -> Outage | None:
@@ -107,7 +109,7 @@ def observe(before: Outage | None, report: PassReport, stall_after: timedelta) -
         outage = replace(outage, failures=0, sick_since=None)
     if sight is GatewayCondition.SICK:
         outage = replace(outage, failures=outage.failures + 1, sick_since=outage.sick_since or now)
-    goodbye = now.wall if report.phase is GatewayPhase.DRAINING else outage.goodbye_at
+    goodbye = now.wall if report.phase in _GOODBYES else outage.goodbye_at
     if report.last_disconnect is not None and isinstance(report.last_disconnect.error, errors.GatewayDraining):
         goodbye = max(goodbye or report.last_disconnect.at.wall, report.last_disconnect.at.wall)
     return replace(outage, last=now, sight=sight, phase=report.phase, goodbye_at=goodbye)

@@ -44,6 +44,10 @@ class GatewayDraining(GatewayError):
     """It is shutting down or restarting and takes no new work (HTTP 503, or ``gateway-restarting``)."""
 
 
+class GatewaySuspended(GatewayError):
+    """Somebody suspended it on purpose (2026.9.6): it lets us in and refuses every request until it is resumed."""
+
+
 class ChannelDown(GatewayError):
     """The gateway says that the chat app through which a deed would speak is not running or cannot be reached."""
 

@@ -38,6 +38,8 @@ class GatewayConnection:
     """When the list was last read whole, on this connection and without a gap since."""
     _lost: Disconnect | None = field(init=False, default=None)
     _was_connected: bool = field(init=False, default=False)
+    _is_new: bool = field(init=False, default=False)
+    """Signed in, and to be said so once the list is answered: who lets us in and answers nothing is not connected."""
     _may_want_more: bool = field(init=False, default=False)
     """Nobody has said yet what is not granted of what is configured."""
 
@@ -69,6 +71,7 @@ class GatewayConnection:
                 self._was_connected = False
             self._lost = lost
         facts = await self.gateway.connect()
+        is_other_link = facts is not self.trust.facts
         was_cut = self.trust.note_loss(self._lost, facts)
         self._lost = None
         is_new = facts is not before
@@ -76,7 +79,7 @@ class GatewayConnection:
         if is_new:
             if change is not None or was_cut:
                 self.outages.note_restart(now)
-            self._was_connected = True
+            self._is_new, self._was_connected = not was_given_up, was_given_up
             self._swept_at = None  # guard: sweep on every new connection
             if change is not None:
                 self.log.event(
@@ -86,20 +89,8 @@ class GatewayConnection:
                     version=facts.version,
                     booted_at=facts.booted_at.isoformat(timespec="seconds") if facts.booted_at is not None else None,
                 )
-            fields = {}
-            if (away_since := self.outages.away_since) is not None:
-                fields["away_seconds"] = round(now.since(away_since).total_seconds(), 1)
-            if facts.booted_at is not None:
-                fields["uptime_seconds"] = round((self.clock.now().wall - facts.booted_at).total_seconds())
-            if not was_given_up:
-                self.log.event(
-                    Event.GATEWAY_CONNECTED,
-                    gateway=self.gateway.name,
-                    version=facts.version,
-                    **fields,
-                )
         if is_new or self.not_granted or self._may_want_more:
-            self._note_what_is_granted(is_new=is_new)
+            self._note_what_is_granted(is_new=is_new and is_other_link)
         return facts
 
     async def list(self, now: Moment, always_read: Collection[str]) -> Snapshot:
@@ -113,7 +104,19 @@ class GatewayConnection:
         snapshot = await self.gateway.list_sessions(always_read, sweep=is_due)
         if snapshot.is_sweep:
             self._swept_at = snapshot.answered_at if snapshot.is_complete else None
+        if self._is_new:
+            self._is_new, self._was_connected = False, True
+            self._say_connected(now)
         return snapshot
+
+    def _say_connected(self, now: Moment) -> None:
+        facts, fields = self.trust.facts, {}
+        if (away_since := self.outages.away_since) is not None:
+            fields["away_seconds"] = round(now.since(away_since).total_seconds(), 1)
+        if facts is not None and facts.booted_at is not None:
+            fields["uptime_seconds"] = round((self.clock.now().wall - facts.booted_at).total_seconds())
+        version = facts.version if facts is not None else None
+        self.log.event(Event.GATEWAY_CONNECTED, gateway=self.gateway.name, version=version, **fields)
 
     def failed(self, problem: errors.GatewayError, now: Moment, *, was_answered: bool) -> PassReport:
         """The report of a pass that ended with ``problem``. ``was_answered``: after the list had been read."""

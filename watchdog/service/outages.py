@@ -22,6 +22,8 @@ from watchdog.service.pass_report import PassReport
 
 DOWN_TOLD_AFTER = timedelta(minutes=2)
 """How long a gateway may be away before a person is told; ordinary restarts take 2 to 20 s."""
+SUSPENDED_TOLD_AFTER = timedelta(hours=1)
+"""How long one may be suspended: somebody did that on purpose, and knows; after an hour it may be forgotten."""
 STORM_RESTARTS = 3
 """So many restarts within ``STORM_WINDOW`` are a storm; somebody who changes a setting restarts once or twice."""
 STORM_WINDOW = timedelta(minutes=30)
@@ -86,6 +88,12 @@ class _Outage:
     phase: GatewayPhase
     is_told: bool = False
 
+    def is_due(self, now: Moment) -> bool:
+        """A person is to be told of it now."""
+        is_suspended = self.phase is GatewayPhase.SUSPENDED
+        patience = SUSPENDED_TOLD_AFTER if is_suspended else DOWN_TOLD_AFTER
+        return not self.is_told and now.since(self.since) >= patience
+
 
 @dataclass(slots=True)
 class Outages:
@@ -110,7 +118,8 @@ class Outages:
         phase = phase_of(problem)
         if self._outage is not None and self._outage.phase is phase:
             return
-        if self._outage is None:
+        is_over = self._outage is not None and self._outage.phase is GatewayPhase.SUSPENDED and not self._outage.is_told
+        if self._outage is None or is_over:  # what comes after a suspension has not lasted since that began
             self._outage = _Outage(now, phase)
         self._outage.phase = phase
         self.log.event(
@@ -139,7 +148,7 @@ class Outages:
                 )
                 self._owe(up, now)
             self._outage = None
-        elif not outage.is_told and now.since(outage.since) >= DOWN_TOLD_AFTER:
+        elif outage.is_due(now):
             is_ours = isinstance(report.error, errors.PassFailed)
             down = announcements.gateway_down(
                 self.gateway,
@@ -165,6 +174,7 @@ def phase_of(problem: errors.GatewayError) -> GatewayPhase:
     phases: Mapping[type[errors.GatewayError], GatewayPhase] = {
         errors.GatewayStarting: GatewayPhase.STARTING,
         errors.GatewayDraining: GatewayPhase.DRAINING,
+        errors.GatewaySuspended: GatewayPhase.SUSPENDED,
         errors.GatewayUnresponsive: GatewayPhase.UNRESPONSIVE,
         errors.OutcomeUnknown: GatewayPhase.UNRESPONSIVE,
         errors.GatewayUnreachable: GatewayPhase.DOWN,

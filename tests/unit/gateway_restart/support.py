@@ -32,6 +32,7 @@ NO_WAY_THERE = errors.GatewayUnreachable("home: cannot connect (Too many open fi
 HANGS = errors.GatewayUnresponsive("home: it hangs.")
 STARTING = errors.GatewayStarting("home: it starts.")
 DRAINING = errors.GatewayDraining("home: it drains.")
+SUSPENDED = errors.GatewaySuspended("home: it is suspended.")
 WRONG_TOKEN = errors.AuthenticationRefused("home: wrong token.")
 
 

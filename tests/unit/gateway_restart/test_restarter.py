@@ -25,6 +25,7 @@ from .support import (
     REFUSED_CONNECTION,
     RULE,
     STARTING,
+    SUSPENDED,
     WRONG_TOKEN,
     FakeService,
     Story,
@@ -125,7 +126,7 @@ async def test_after_it_was_back_the_next_outage_may_be_restarted_again() -> Non
     assert story.service.restarts == 3
 
 
-@pytest.mark.parametrize("problem", [STARTING, DRAINING, WRONG_TOKEN, NO_WAY_THERE, errors.NotAGateway("x")])
+@pytest.mark.parametrize("problem", [STARTING, DRAINING, SUSPENDED, WRONG_TOKEN, NO_WAY_THERE, errors.NotAGateway("x")])
 async def test_never_while_it_speaks_or_the_fault_may_be_ours(problem: errors.GatewayError) -> None:
     story = Story()
     await story.well()

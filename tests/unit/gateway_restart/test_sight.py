@@ -28,6 +28,7 @@ from .support import (
     REFUSED_CONNECTION,
     STALL,
     STARTING,
+    SUSPENDED,
     WRONG_TOKEN,
     failed,
     good,
@@ -46,6 +47,7 @@ SIGHTS: list[tuple[errors.GatewayError, GatewayCondition]] = [
     (errors.OutOfDescriptors("x"), GatewayCondition.UNCLEAR),
     (STARTING, GatewayCondition.SPEAKS),
     (DRAINING, GatewayCondition.SPEAKS),
+    (SUSPENDED, GatewayCondition.SPEAKS),
     (WRONG_TOKEN, GatewayCondition.SPEAKS),
     (errors.PairingRequired("x"), GatewayCondition.SPEAKS),
     (errors.ScopeRefused("x"), GatewayCondition.SPEAKS),
@@ -137,9 +139,10 @@ def test_a_host_that_slept_or_a_clock_that_was_set_starts_the_count_over(step: t
 
 
 def test_a_goodbye_is_remembered_however_it_was_heard() -> None:
-    outage = after(DRAINING, REFUSED_CONNECTION)
-    assert outage is not None
-    assert outage.goodbye_at == START.wall
+    for goodbye in (DRAINING, SUSPENDED):
+        outage = after(goodbye, REFUSED_CONNECTION)
+        assert outage is not None
+        assert outage.goodbye_at == START.wall
     heard = Disconnect(DRAINING, START.plus(-MINUTE))
     outage = observe(None, failed(REFUSED_CONNECTION, START, last_disconnect=heard), STALL)
     assert outage is not None

@@ -14,13 +14,20 @@ from watchdog.core.model import GatewayPhase, MalformedRow, Status
 from watchdog.core.policy import Match, PolicyBook, Step
 from watchdog.service import errors
 from watchdog.service.events import Event
-from watchdog.service.outages import DOWN_TOLD_AFTER, STORM_RESTARTS, STORM_WINDOW, phase_of
+from watchdog.service.outages import (
+    DOWN_TOLD_AFTER,
+    STORM_RESTARTS,
+    STORM_WINDOW,
+    SUSPENDED_TOLD_AFTER,
+    phase_of,
+)
 
 KEY = dead().key
 GONE = errors.GatewayUnreachable("home: cannot connect to 127.0.0.1:1; is the gateway running?")
 CRASHED = errors.GatewayClosed("home: the connection broke without a goodbye.", 1006)
 DRAINS = errors.GatewayDraining("home: the gateway closed the connection to restart or stop.")
 HANGS = errors.GatewayUnresponsive("home: it hangs.")
+SUSPENDED = errors.GatewaySuspended("home: the gateway is suspended; it takes nothing until it is resumed.")
 
 
 def _lines(world: World) -> list[Event]:
@@ -45,6 +52,7 @@ async def _watched(version: str = V96, **changes: Any) -> World:
     [
         (errors.GatewayStarting("x"), GatewayPhase.STARTING),
         (errors.GatewayDraining("x"), GatewayPhase.DRAINING),
+        (errors.GatewaySuspended("x"), GatewayPhase.SUSPENDED),
         (errors.GatewayUnresponsive("x"), GatewayPhase.UNRESPONSIVE),
         (errors.OutcomeUnknown("x"), GatewayPhase.UNRESPONSIVE),
         (errors.AnswerUnreadable("x"), GatewayPhase.REFUSED),
@@ -73,6 +81,7 @@ def test_every_leaf_of_the_tree_is_tried() -> None:
     tried = {
         errors.GatewayStarting,
         errors.GatewayDraining,
+        errors.GatewaySuspended,
         errors.GatewayUnresponsive,
         errors.OutcomeUnknown,
         errors.GatewayUnreachable,
@@ -233,6 +242,77 @@ async def test_while_it_is_away_no_session_is_judged_or_closed() -> None:
     assert world.states == [("resume", "started")]
     assert not world.reports[-1].is_good
     assert ("gateway_up", False) in world.meter.counted
+
+
+# ---------------------------------------------------------------- suspended on purpose
+
+
+async def test_a_suspended_gateway_is_called_that_and_nobody_is_told_that_it_is_away() -> None:
+    world = await _watched()
+    world.gateway.failing["list"] = SUSPENDED  # the connection stays, and connecting works
+    await world.live(minutes=10)
+    assert {report.phase for report in world.reports[-10:]} == {GatewayPhase.SUSPENDED}
+    assert _lines(world) == [Event.GATEWAY_DISCONNECTED], "no line at every try"
+    assert world.log.of(Event.GATEWAY_DISCONNECTED)[0]["phase"] == "suspended"
+    del world.gateway.failing["list"]
+    await world.live(minutes=10)
+    assert _lines(world) == [Event.GATEWAY_DISCONNECTED, Event.GATEWAY_CONNECTED]
+    assert world.log.of(Event.GATEWAY_CONNECTED)[0]["away_seconds"] == 600.0
+    assert world.told() == []
+
+
+async def test_one_found_suspended_is_connected_when_it_answers() -> None:
+    world = World(book=PolicyBook(default=lenient()))
+    world.gateway.scope_problems[Step.NEW] = "It needs operator.admin."
+    world.gateway.failing["list"] = SUSPENDED
+    await world.live(minutes=10)
+    assert [line.get("phase", line.get("step")) for line in world.log.of(Event.GATEWAY_UNHEALTHY)] == [
+        "new",
+        "suspended",
+    ]
+    del world.gateway.failing["list"]
+    await world.live(minutes=10)
+    assert _lines(world)[2:] == [Event.GATEWAY_CONNECTED]
+
+
+async def test_a_suspension_that_may_be_forgotten_is_told_once_each_way_and_never_as_down() -> None:
+    world = await _watched()
+    world.gateway.failing["list"] = SUSPENDED
+    await world.live(minutes=SUSPENDED_TOLD_AFTER.total_seconds() / 60 - 1)
+    assert world.told() == []
+    await world.live(minutes=120)
+    (message,) = world.owed()
+    assert message.title == "Gateway home is suspended"
+    assert " down" not in message.body
+    del world.gateway.failing["list"]
+    await world.live(minutes=5)
+    assert _told_of_gateway(world) == ["gateway_down", "gateway_up"]
+
+
+async def test_what_follows_a_suspension_is_an_outage_of_its_own() -> None:
+    world = await _watched()
+    world.gateway.failing["list"] = SUSPENDED
+    await world.live(minutes=30)
+    world.gateway.drop(CRASHED)
+    world.gateway.failing = {"connect": GONE}
+    await world.live(minutes=1)
+    assert world.told() == []
+    await world.live(minutes=5)
+    (message,) = world.owed()
+    assert message.title == "Gateway home is down"
+    assert "for 2 minutes" in message.body
+
+
+async def test_nothing_is_done_while_it_is_suspended_nor_in_the_grace_after_it() -> None:
+    world = World(book=PolicyBook(default=lenient()))
+    world.gateway.put(dead())
+    world.gateway.failing["list"] = SUSPENDED
+    await world.live(minutes=40)
+    assert world.steps == []
+    del world.gateway.failing["list"]
+    await world.live(minutes=4)
+    assert world.steps == []
+    await world.until_deed()
 
 
 # ---------------------------------------------------------------- restarts without end

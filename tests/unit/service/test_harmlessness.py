@@ -411,6 +411,7 @@ async def test_rule_05_a_sign_in_for_a_deed_that_cannot_be_read_holds_the_deed_a
     [
         errors.GatewayUnresponsive("home: it hangs."),
         errors.GatewayDraining("home: it drains."),
+        errors.GatewaySuspended("home: it is suspended."),
         errors.GatewayStarting("home: it starts."),
         errors.GatewayUnreachable("home: it is down."),
         errors.GatewayClosed("home: it went away.", 1006),

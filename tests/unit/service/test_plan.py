@@ -246,6 +246,7 @@ def test_what_has_left_us(state: AttemptState, sent: bool) -> None:
         (errors.UnknownMethod("x"), Refusal.NEXT_RUNG),
         (errors.ScopeRefused("x"), Refusal.NEXT_RUNG),
         (errors.GatewayDraining("x"), Refusal.TRY_LATER),
+        (errors.GatewaySuspended("x"), Refusal.TRY_LATER),
         (errors.GatewayClosed("x"), Refusal.TRY_LATER),
         (errors.AuthenticationRefused("x"), Refusal.TRY_LATER),
         (errors.RateLimited("x"), Refusal.TRY_LATER),

@@ -263,14 +263,22 @@ def _numbers(answer: _Counts) -> dict[str, float]:
     }
 
 
+_ENDS_THE_PASS = (
+    errors.GatewayClosed,
+    errors.GatewayUnresponsive,
+    errors.GatewayDraining,
+    errors.GatewaySuspended,
+)
+
+
 class _noting(AbstractContextManager[None]):  # noqa: N801 - reads as a verb at its use
-    """Turn a failed look into one line of ``problems``; connection loss still ends the pass."""
+    """Turn a failed look into one line of ``problems``; a gateway that is gone or suspended still ends the pass."""
 
     def __init__(self, problems: list[str], what: str) -> None:
         self._problems, self._what = problems, what
 
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, _trace: object) -> bool:
-        if isinstance(problem, errors.GatewayClosed | errors.GatewayUnresponsive | errors.GatewayDraining):
+        if isinstance(problem, _ENDS_THE_PASS):
             return False
         if isinstance(problem, errors.GatewayError):
             self._problems.append(f"{self._what}: {problem}")

@@ -148,7 +148,9 @@ def _is_text(value: object) -> TypeGuard[str]:
 def _unavailable(name: str, error: WireError) -> errors.GatewayError | None:
     """The gateway itself is away; None when only a part of it is (a chat app that cannot be reached says the same)."""
     reason = error.detail("reason") or ""
-    if reason in ("gateway-restarting", "gateway-draining", "gateway-suspending") or "during gateway" in error.message:
+    if reason == "gateway-suspending" or "during gateway suspension" in error.message:
+        return errors.GatewaySuspended(f"{name}: the gateway is suspended; it takes nothing until it is resumed.")
+    if reason in ("gateway-restarting", "gateway-draining") or "during gateway" in error.message:
         return errors.GatewayDraining(f"{name}: the gateway is draining or restarting; waiting for it.")
     if reason.startswith("startup") or "starting" in error.message:
         return errors.GatewayStarting(f"{name}: the gateway is still starting; waiting for it.")

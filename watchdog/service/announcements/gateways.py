@@ -24,6 +24,7 @@ _OUTAGES = {
     GatewayPhase.UNRESPONSIVE: ("does not answer", "has not answered"),
     GatewayPhase.STARTING: ("does not get up", "has been starting"),
     GatewayPhase.DRAINING: ("does not finish stopping", "has been shutting down"),
+    GatewayPhase.SUSPENDED: ("is suspended", "has been suspended"),
     GatewayPhase.REFUSED: ("locks us out", "has refused the watchdog"),
     GatewayPhase.UNKNOWN: ("is not watched", "has not been looked at"),
     GatewayPhase.CONNECTED: ("is sick", "has answered too badly to be trusted"),

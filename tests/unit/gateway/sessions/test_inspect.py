@@ -422,10 +422,14 @@ async def test_a_lost_connection_ends_the_look(how: Answer, kind: type[errors.Ga
             await scene.client.look(SESSION, Wants(tail=True))
 
 
-async def test_a_draining_gateway_ends_the_look() -> None:
-    error = {"code": "UNAVAILABLE", "message": "x", "details": {"reason": "gateway-restarting"}}
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [("gateway-restarting", errors.GatewayDraining), ("gateway-suspending", errors.GatewaySuspended)],
+)
+async def test_a_draining_or_suspended_gateway_ends_the_look(reason: str, kind: type[errors.GatewayError]) -> None:
+    error = {"code": "UNAVAILABLE", "message": "x", "details": {"reason": reason}}
     async with scene_with(answers={"chat__history": Refused(error)}) as scene:
-        with pytest.raises(errors.GatewayDraining):
+        with pytest.raises(kind):
             await scene.client.look(SESSION, Wants(tail=True))
 
 

@@ -106,8 +106,19 @@ REQUESTS: dict[str, tuple[str, WireError, Expected]] = {
     ),
     "suspending": (
         "sessions.list",
-        _error("UNAVAILABLE", "not now", {"reason": "gateway-suspending"}),
-        (errors.GatewayDraining, "waiting"),
+        _error(
+            "UNAVAILABLE",
+            "not now",
+            {"method": "sessions.list", "reason": "gateway-suspending", "phase": "prepared"},
+            retryable=True,
+            retry_after_ms=1000,
+        ),
+        (errors.GatewaySuspended, "until it is resumed"),
+    ),
+    "suspending, by its words": (
+        "sessions.list",
+        _error("UNAVAILABLE", "sessions.list unavailable during gateway suspension"),
+        (errors.GatewaySuspended, "until it is resumed"),
     ),
     "scope, 9.6": (
         "chat.send",
