@@ -116,7 +116,8 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drops: bool = False
     """The connection breaks; the gateway goes on."""
     phase: str | None = None
-    """``up``, ``down``, ``starting``, ``draining``, ``hung``, ``suspended`` (9.6: it lets us in and refuses every request)."""
+    """``up``, ``down``, ``starting``, ``draining``, ``hung``, ``suspended`` (9.6: it lets us in and refuses every request),
+    ``drifted`` (9.6: the same for good, but for preflight, until its database is mended)."""
     gateway_clock: str | int | None = None
     """The gateway's wall clock is set by this much."""
     our_clock: str | int | None = None

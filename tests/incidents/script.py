@@ -314,6 +314,9 @@ class World:
         if self.phase == "suspended":
             details = {"reason": "gateway-suspending", "phase": "prepared", "method": method}
             raise _refused(method, "UNAVAILABLE", "gateway is suspending", True, details)
+        if self.phase == "drifted" and method != "gateway.restart.preflight":
+            said = "Error: Session canonical validation schema is missing or drifted: x; run openclaw doctor --fix"
+            raise _refused(method, "UNAVAILABLE", said)
         looks: dict[str, Callable[[Json], Any]] = {
             "sessions.list": self._list,
             "chat.history": self._history,

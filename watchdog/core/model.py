@@ -486,5 +486,7 @@ class GatewayPhase(StrEnum):
     DOWN = "down"
     REFUSED = "refused"
     """It answers and does not let us in: token, scope, pairing, protocol."""
+    UNUSABLE = "unusable"
+    """It lets us in and refuses its own list of sessions (2026.9.6: its database has another schema)."""
     UNKNOWN = "unknown"
     """Nobody looked, for a reason of ours: this process has no file descriptors left."""

@@ -229,7 +229,11 @@ class GatewayClient:
         return await (connected.poller.whole(is_hurried=False) if sweep else connected.poller.incremental(always_read))
 
     async def _ask_for_rows(self, params: dict[str, Any]) -> msgspec.Raw:
-        return await self._ask("sessions.list", params, patience=max(self._patience, 30.0))
+        try:
+            return await self._ask("sessions.list", params, patience=max(self._patience, 30.0))
+        except errors.RequestRefused as refused:
+            said = f"{self._name}: the gateway refuses its list of sessions: {refused.code}: {refused.detail}"
+            raise errors.ListRefused(said) from refused
 
     async def look(self, session: Session, wants: Wants) -> Look:
         inspector = self._required().inspector

@@ -1,7 +1,7 @@
 """May the gateway itself be restarted now? Facts in, a decision out: no clock, no ledger, no process is touched here.
 
 Invariants: without a rule of the operator's nothing is ever restarted; only what was seen of the gateway itself counts,
-never what a session does; a gateway that says anything (starting, draining, suspended, refused, an answered list) is not restarted;
+never what a session does; a gateway that says anything (starting, draining, suspended, refusals, an answered list) is not restarted;
 who cannot be sure that the gateway was not stopped on purpose leaves it alone; ``limit`` holds in any window of its length
 and for any one outage, whoever restarted this program in between.
 
@@ -55,7 +55,7 @@ class GatewayCondition(StrEnum):
     ANSWERS = "answers"
     """It answered the list; whatever failed afterwards is about one session."""
     SPEAKS = "speaks"
-    """Not usable, and alive: starting, draining, suspended, or not letting us in."""
+    """Not usable, and alive: starting, draining, suspended, not letting us in, or refusing its list."""
     SICK = "sick"
     """Nothing listens, it broke off without a word, or it does not answer in time."""
     UNCLEAR = "unclear"

@@ -48,6 +48,11 @@ class GatewaySuspended(GatewayError):
     """Somebody suspended it on purpose (2026.9.6): it lets us in and refuses every request until it is resumed."""
 
 
+class ListRefused(GatewayError):
+    """It lets us in and refuses its own list of sessions (2026.9.6 whose database has another schema). The sentence holds
+    its words, which quote nobody."""
+
+
 class ChannelDown(GatewayError):
     """The gateway says that the chat app through which a deed would speak is not running or cannot be reached."""
 

@@ -179,6 +179,7 @@ def phase_of(problem: errors.GatewayError) -> GatewayPhase:
         errors.OutcomeUnknown: GatewayPhase.UNRESPONSIVE,
         errors.GatewayUnreachable: GatewayPhase.DOWN,
         errors.GatewayClosed: GatewayPhase.DOWN,
+        errors.ListRefused: GatewayPhase.UNUSABLE,
         errors.OutOfDescriptors: GatewayPhase.UNKNOWN,
     }
     # guard: wire: an unreadable answer counts towards no restart

@@ -123,7 +123,7 @@ class GatewayView:
     """One gateway. Everything about sessions is from ``seen_at``, the last poll it answered; ``last_poll_at`` is the last try.
 
     ``phase``: connected, starting, draining, suspended, unresponsive, down, refused (by the gateway; or by us, because another name
-    watches it), unknown (this process has no file descriptors left), or ``unseen`` before the first pass has ended.
+    watches it), unusable (it refuses its own list), unknown (this process has no file descriptors left), or ``unseen`` before the first pass has ended.
     ``not_granted``: steps of the configured ladders that the gateway does not let us do, see ``problem``.
     """
 

@@ -195,6 +195,17 @@ async def test_connecting_twice_is_connecting_once() -> None:
     assert len(scene.gateway.sign_ins) == 1
 
 
+async def test_a_list_that_is_refused_is_no_lost_connection_and_said_in_the_gateways_words() -> None:
+    said = "Error: Session canonical validation schema is missing or drifted: x;\nrun openclaw doctor --fix"
+    async with scene_with(answers={"sessions__list": Refused({"code": "UNAVAILABLE", "message": said})}) as scene:
+        first = await scene.client.connect()
+        for _ in range(2):
+            with pytest.raises(errors.ListRefused) as refused:
+                await scene.client.list_sessions()
+            assert str(refused.value).endswith(f"its list of sessions: UNAVAILABLE: {said.replace(chr(10), ' ')}")
+            assert await scene.client.connect() is first
+
+
 async def test_after_a_loss_everything_is_looked_up_afresh() -> None:
     async with scene_with() as scene:
         first = await scene.client.connect()

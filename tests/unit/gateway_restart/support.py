@@ -33,6 +33,7 @@ HANGS = errors.GatewayUnresponsive("home: it hangs.")
 STARTING = errors.GatewayStarting("home: it starts.")
 DRAINING = errors.GatewayDraining("home: it drains.")
 SUSPENDED = errors.GatewaySuspended("home: it is suspended.")
+REFUSES = errors.ListRefused("home: the gateway refuses its list of sessions.")
 WRONG_TOKEN = errors.AuthenticationRefused("home: wrong token.")
 
 

@@ -23,6 +23,7 @@ from .support import (
     NAME,
     NO_WAY_THERE,
     REFUSED_CONNECTION,
+    REFUSES,
     RULE,
     STARTING,
     SUSPENDED,
@@ -126,7 +127,9 @@ async def test_after_it_was_back_the_next_outage_may_be_restarted_again() -> Non
     assert story.service.restarts == 3
 
 
-@pytest.mark.parametrize("problem", [STARTING, DRAINING, SUSPENDED, WRONG_TOKEN, NO_WAY_THERE, errors.NotAGateway("x")])
+@pytest.mark.parametrize(
+    "problem", [STARTING, DRAINING, SUSPENDED, REFUSES, WRONG_TOKEN, NO_WAY_THERE, errors.NotAGateway("x")]
+)
 async def test_never_while_it_speaks_or_the_fault_may_be_ours(problem: errors.GatewayError) -> None:
     story = Story()
     await story.well()

@@ -68,6 +68,7 @@ async def _watched(version: str = V96, **changes: Any) -> World:
         (errors.ProtocolMismatch("x"), GatewayPhase.REFUSED),
         (errors.InsecureTransport("x"), GatewayPhase.REFUSED),
         (errors.RequestRefused("x", code="y"), GatewayPhase.REFUSED),
+        (errors.ListRefused("x"), GatewayPhase.UNUSABLE),
         (errors.UnknownMethod("x"), GatewayPhase.REFUSED),
         (errors.PassFailed("x"), GatewayPhase.REFUSED),
     ],
@@ -82,6 +83,7 @@ def test_every_leaf_of_the_tree_is_tried() -> None:
         errors.GatewayStarting,
         errors.GatewayDraining,
         errors.GatewaySuspended,
+        errors.ListRefused,
         errors.GatewayUnresponsive,
         errors.OutcomeUnknown,
         errors.GatewayUnreachable,
@@ -313,6 +315,29 @@ async def test_nothing_is_done_while_it_is_suspended_nor_in_the_grace_after_it()
     await world.live(minutes=4)
     assert world.steps == []
     await world.until_deed()
+
+
+# ---------------------------------------------------------------- it answers, and refuses
+
+DRIFTED = "Error: Session canonical validation schema is missing or drifted: x; run openclaw doctor --fix"
+REFUSES = errors.ListRefused(f"home: the gateway refuses its list of sessions: UNAVAILABLE: {DRIFTED}")
+
+
+async def test_a_gateway_that_refuses_its_list_is_told_once_with_its_own_words_and_not_as_down() -> None:
+    world = await _watched()
+    world.gateway.failing["list"] = REFUSES
+    await world.live(minutes=60)
+    assert world.reports[-1].phase is GatewayPhase.UNUSABLE
+    assert _lines(world) == [Event.GATEWAY_DISCONNECTED], "no line at every try"
+    assert world.told() == ["gateway_down"]
+    (message,) = world.owed()
+    assert message.title == "Gateway home refuses its list of sessions"
+    assert DRIFTED in message.body
+    assert "before anybody restarts it" in message.body
+    assert " down" not in message.body
+    del world.gateway.failing["list"]
+    await world.live(minutes=5)
+    assert _told_of_gateway(world) == ["gateway_down", "gateway_up"]
 
 
 # ---------------------------------------------------------------- restarts without end

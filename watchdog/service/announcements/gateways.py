@@ -26,9 +26,12 @@ _OUTAGES = {
     GatewayPhase.DRAINING: ("does not finish stopping", "has been shutting down"),
     GatewayPhase.SUSPENDED: ("is suspended", "has been suspended"),
     GatewayPhase.REFUSED: ("locks us out", "has refused the watchdog"),
+    GatewayPhase.UNUSABLE: ("refuses its list of sessions", "has refused its list of sessions"),
     GatewayPhase.UNKNOWN: ("is not watched", "has not been looked at"),
     GatewayPhase.CONNECTED: ("is sick", "has answered too badly to be trusted"),
 }
+_NO_RESTART = "Do what it says before anybody restarts it: it may not start again."
+"""Measured on 2026.9.6 with another schema than its own: it answers until it is restarted, and then does not start."""
 
 
 def gateway_down(
@@ -41,6 +44,7 @@ def gateway_down(
     lines = [
         f"The gateway {gateway} {state} {lasting(since, now)}.",
         sentence(problem),
+        *([_NO_RESTART] if phase is GatewayPhase.UNUSABLE else []),
         "",
         "Until that changes its sessions are neither judged nor recovered." + _waiting(open_incidents),
         *commands([command("doctor")]),

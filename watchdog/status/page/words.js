@@ -78,7 +78,7 @@ const LIMITS = { no_owner: "stuck from", silent: "unclear from", running: "long 
 const OUTCOMES = { recovered: "recovered", undelivered: "answered, not delivered", ended: "ended", failed: "failed", cleared: "cleared by itself", quarantined: "quarantined", open: "open" };
 const STEPS = { ask: "Question", free: "Freeing", resume: "Resume", new: "Fresh session", reset: "Reset", recover: "Gateway’s recovery", abort: "Stop", notify: "Message" };
 const ENDINGS = { planned: "planned", started: "under way", indeterminate: "unclear", succeeded: "worked", ineffective: "did not help", refused: "refused", abandoned: "given up" };
-const PHASES = { connected: "connected", starting: "starting", draining: "shutting down", suspended: "suspended", unresponsive: "does not answer", down: "down", refused: "refuses us", unknown: "not watched", unseen: "first look" };
+const PHASES = { connected: "connected", starting: "starting", draining: "shutting down", suspended: "suspended", unresponsive: "does not answer", down: "down", refused: "refuses us", unusable: "refuses its list", unknown: "not watched", unseen: "first look" };
 
 const words = (camel) => camel.replace(/([a-z0-9])([A-Z])/g, "$1 $2").toLowerCase();
 const quoted = (text) => (/^[A-Za-z0-9_@%+=:,.\/-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`);
