@@ -115,6 +115,8 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     away: str | int = "10s"
     drops: bool = False
     """The connection breaks; the gateway goes on."""
+    channels_stopped: str | None = None
+    """The gateway runs no chat app any more and gives this as ``lastError``; their probe says ok. Empty: it runs them."""
     phase: str | None = None
     """``up``, ``down``, ``starting``, ``draining``, ``hung``, ``suspended`` (9.6: it lets us in and refuses every request),
     ``drifted`` (9.6: the same for good, but for preflight, until its database is mended)."""

@@ -103,6 +103,7 @@ class World:
     questions: tuple[str, ...] = ()
     cron_log: list[tuple[str, str, int]] = field(default_factory=list)
     """(session, status, when) of every run that the scheduler has written down."""
+    channels_stopped: str = ""
     is_degraded: bool = False
     is_truncated: bool = False
     malformed: tuple[str, ...] = ()
@@ -200,6 +201,8 @@ class World:
         for name, status in change.cron_log.items():
             self.cron_log.append((name, status, self.gateway_ms))
         self.latency = span(change.latency) if change.latency is not None else self.latency
+        if change.channels_stopped is not None:
+            self.channels_stopped = change.channels_stopped
         self.is_degraded = _known(change.event_loop_degraded, self.is_degraded)
         self.is_truncated = _known(change.truncated, self.is_truncated)
         self.malformed = change.malformed if change.malformed is not None else self.malformed
@@ -425,7 +428,9 @@ class World:
         return {"parsed": {"agents": {"defaults": defaults}}}
 
     def _channels(self, _: Json) -> Json:
-        account = {"accountId": "default", "running": True, "probe": {"ok": True}}
+        account: Json = {"accountId": "default", "running": not self.channels_stopped, "probe": {"ok": True}}
+        if self.channels_stopped:
+            account |= {"lifecycle": "stopped", "lastError": self.channels_stopped}
         return {"channelAccounts": {"telegram": [account], "irc": [account]}}
 
     def _health(self, _: Json) -> Json:

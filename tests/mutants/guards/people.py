@@ -40,6 +40,13 @@ GUARDS = (
     Guard("stop: not across a boot", "rule 16", DROP, tests=PEOPLE),
     Guard("stop: kept over restarts", "rule 16", DROP, tests=PEOPLE),
     Guard("spool: what the chat app brings again is not resumed", "double recovery", NEVER, tests=PEOPLE),
+    Guard(
+        "channel: one that does not run is not spoken through",
+        "rule 18",
+        NEVER,
+        cases=("crash-loop-breaker",),
+        tests=(GATEWAY + "recovery/test_channels.py",),
+    ),
     Guard("outcome: not delivered is not recovered", "rule 18", NEVER, tests=PEOPLE),
     Guard("mark: no person writes one", "rule 14", ALWAYS, tests=TRANSCRIPT),
 )

@@ -7,6 +7,7 @@ the gateway does not run: after 3 crashes in 5 minutes 9.6 starts none, and its 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from watchdog.core.model import ReplyAddress
@@ -14,6 +15,9 @@ from watchdog.gateway.wire.answers import Ask, decoded
 from watchdog.service import errors
 
 PROBE_MILLISECONDS = 3000
+_BREAKER = "restart-loop breaker tripped"
+_CHANNEL_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
+"""What may stand in a command that a person is to type."""
 
 
 async def channel_problem(route: ReplyAddress, ask: Ask) -> str | None:
@@ -46,12 +50,21 @@ def _is_of(account: dict[str, Any], route: ReplyAddress, number: int) -> bool:
 
 def _account_problem(account: dict[str, Any], channel: str) -> str | None:
     probe = _mapping(account.get("probe"))
-    if account.get("running") is False:
-        return f"{channel} is not running{_because(account.get('lastError'))}"
+    # guard: channel: one that does not run is not spoken through
+    if account.get("running") is False or account.get("lifecycle") == "stopped":
+        said = account.get("lastError")
+        return f"{channel} is not running{_because(said)}{_way_out(said, channel)}"
     if probe.get("ok") is False:
         status = probe.get("status")
         return f"{channel} cannot be reached" + (f" (it answers {status})" if isinstance(status, int) else "")
     return None
+
+
+def _way_out(error: object, channel: str) -> str:
+    """The gateway ends its own words with this command, further on than they are kept."""
+    if not isinstance(error, str) or _BREAKER not in error or not _CHANNEL_ID.fullmatch(channel):
+        return ""
+    return f'; `openclaw gateway call channels.start --params \'{{"channel":"{channel}"}}\'` starts it'
 
 
 def _because(error: object) -> str:

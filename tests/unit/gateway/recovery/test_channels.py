@@ -74,6 +74,42 @@ async def test_the_gateways_own_reason_is_cut_and_carries_no_address() -> None:
     assert len(said) < 160
 
 
+BREAKER = (
+    "gateway restart-loop breaker tripped: 3 unclean boot(s) within 300000ms; suppressing channel/provider account "
+    "auto-start. Inspect the stability bundle and fix the startup crash before restarting the service. Start a channel "
+    'manually with: openclaw gateway call channels.start --params \'{"channel":"telegram"}\''
+)
+TRIPPED = {
+    "accountId": "default",
+    "configured": True,
+    "enabled": True,
+    "lifecycle": "stopped",
+    "lastStartAt": None,
+    "healthState": "not-running",
+    "lastError": BREAKER,
+    "probe": {"ok": True, "status": None},
+}
+"""2026.9.6 after three kills in 70 seconds, measured; but for ``running``."""
+
+
+@pytest.mark.parametrize("running", [{"running": False}, {}], ids=["as measured", "by its lifecycle"])
+async def test_a_gateway_that_crashed_too_often_runs_no_chat_app_though_its_probe_says_ok(
+    running: dict[str, Any],
+) -> None:
+    said = await _problem(_status(TRIPPED | running))
+    assert said is not None
+    assert said.startswith("telegram is not running (gateway restart-loop breaker tripped: 3 unclean boot(s)")
+    assert said.endswith("""`openclaw gateway call channels.start --params '{"channel":"telegram"}'` starts it""")
+
+
+async def test_a_command_is_made_of_no_name_that_a_shell_takes_for_more() -> None:
+    route = replace(ROUTE, channel="x'; rm -rf ~; '")
+    said = await _problem({"channelAccounts": {route.channel: [TRIPPED]}}, route)
+    assert said is not None
+    assert "breaker tripped" in said
+    assert "channels.start" not in said
+
+
 @pytest.mark.parametrize("answer", [{}, [], None, {"channelAccounts": {}}, {"channelAccounts": {"irc": [WELL]}}, 7])
 async def test_a_chat_app_that_the_gateway_does_not_list(answer: object) -> None:
     said = await _problem(answer)
