@@ -58,6 +58,7 @@ SAID = frozenset(
         Event.SESSION_QUARANTINED,
         Event.SESSION_RELEASED,
         Event.SESSION_UNKNOWN,
+        Event.SESSION_UNANSWERED,
         Event.SESSION_LONG_RUNNING,
         Event.RECOVERY_HELD,
         Event.RECOVERY_STARTED,

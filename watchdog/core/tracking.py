@@ -68,6 +68,8 @@ class Track:
     """How often a person's message moved ``lastInteractionAt`` since the owner was gone, without a run coming of it."""
     believes_row: bool = False
     """Its first spans are those of the row's own times."""
+    watched_from: datetime | None = None
+    """``startedAt`` of the first of the runs of this conversation that we have watched one after the other without a gap."""
 
     def unattended_for(self, now: Moment) -> timedelta | None:
         """How long the run has had neither progress nor an owner, as seen by us; None while an owner may exist."""
@@ -123,6 +125,7 @@ def _seen(
         # guard: another run is another run
         or track.identity != identity
     ):
+        goes_on = track is not None and track.identity.session_id == session.session_id
         said = [at for at in (session.started_at, session.updated_at) if at is not None] if believes_row else []
         return Track(
             identity=identity,
@@ -137,6 +140,7 @@ def _seen(
             boot=boot,
             aborted=session.aborted_last_run,
             last_interaction_at=session.last_interaction_at,
+            watched_from=track.watched_from if track is not None and goes_on else session.started_at,
         )
     moved = (
         _differs(session.total_tokens, track.total_tokens)  # guard: tokens are progress

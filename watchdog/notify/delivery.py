@@ -53,6 +53,7 @@ ALWAYS = frozenset({MessageKind.TEST, MessageKind.LEDGER, MessageKind.FLEET_BREA
 GOES_WITH: Mapping[MessageKind, frozenset[MessageKind]] = {
     MessageKind.CLEARED: frozenset({MessageKind.STUCK, MessageKind.RECOVERED}),
     MessageKind.UNKNOWN: frozenset({MessageKind.STUCK}),
+    MessageKind.UNANSWERED: frozenset({MessageKind.STUCK}),
     MessageKind.GATEWAY_UP: frozenset({MessageKind.GATEWAY_DOWN}),
 }
 """Kinds that a target also gets when it asked for one of these: who is told of an outage is told of its end."""

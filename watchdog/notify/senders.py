@@ -49,6 +49,7 @@ _TONES = {
     MessageKind.GATEWAY_UP: "success",
     MessageKind.STUCK: "warning",
     MessageKind.INEFFECTIVE: "warning",
+    MessageKind.UNANSWERED: "warning",
     MessageKind.QUARANTINED: "failure",
     MessageKind.GATEWAY_DOWN: "failure",
     MessageKind.FLEET_BREAKER: "failure",

@@ -49,6 +49,7 @@ RECORDED_EVENTS = frozenset(
         Event.SESSION_CLEARED,
         Event.SESSION_LONG_RUNNING,
         Event.SESSION_UNKNOWN,
+        Event.SESSION_UNANSWERED,
         Event.SESSION_QUARANTINED,
         Event.SESSION_RELEASED,
         Event.RECOVERY_HELD,

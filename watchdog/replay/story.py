@@ -21,6 +21,7 @@ _WORDS: Mapping[Event, str] = {
     Event.SESSION_CLEARED: "closed",
     Event.SESSION_LONG_RUNNING: "long running",
     Event.SESSION_UNKNOWN: "unknown",
+    Event.SESSION_UNANSWERED: "unanswered",
     Event.SESSION_QUARANTINED: "quarantined",
     Event.SESSION_RELEASED: "released",
     Event.RECOVERY_HELD: "held",

@@ -39,6 +39,8 @@ class Event(StrEnum):
     SESSION_CLEARED = "session.cleared"
     SESSION_LONG_RUNNING = "session.long_running"
     SESSION_UNKNOWN = "session.unknown"
+    SESSION_UNANSWERED = "session.unanswered"
+    """A run that was watched has ended, and somebody has no answer. It is told; nothing is done."""
     SESSION_QUARANTINED = "session.quarantined"
     SESSION_RELEASED = "session.released"
 
@@ -119,6 +121,7 @@ LEVELS: Mapping[Event, Severity] = {
     Event.SESSION_CLEARED: Severity.INFO,
     Event.SESSION_LONG_RUNNING: Severity.INFO,
     Event.SESSION_UNKNOWN: Severity.INFO,
+    Event.SESSION_UNANSWERED: Severity.WARNING,
     Event.SESSION_QUARANTINED: Severity.ERROR,
     Event.SESSION_RELEASED: Severity.INFO,
     Event.RECOVERY_HELD: Severity.INFO,

@@ -43,6 +43,7 @@ class MessageKind(StrEnum):
     GATEWAY_UP = "gateway_up"
     LONG_RUNNING = "long_running"
     UNKNOWN = "unknown"
+    UNANSWERED = "unanswered"
     FLEET_BREAKER = "fleet_breaker"
     CLEARED = "cleared"
     LEDGER = "ledger"

@@ -7,7 +7,7 @@ suspects only, and only from ``confirm_for`` before the moment they could be cal
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -53,6 +53,10 @@ class Observer:
         self._trust = trust
         self._believes_rows = believes_rows
         self.tracks: dict[str, Track] = {}
+        self.ended: dict[str, Track] = {}
+        """Of runs whose rows say ``running`` no more, until somebody takes them out."""
+        self.relatives: Mapping[str, Sequence[Session]] = {}
+        """Subagent rows of each session, as of the last pass."""
         self._unattended: dict[str, RunIdentity] = {}
         """Runs found stuck in the last pass: nobody waits for a child among them."""
         self._rest: dict[str, Judged] = {}
@@ -65,9 +69,11 @@ class Observer:
         """Judge every session of a snapshot, running ones with all the looks they deserve."""
         now = snapshot.answered_at
         aliases, relatives = _relations(snapshot)
+        self.relatives = relatives
         running = [row for row in snapshot.sessions if row.status is Status.RUNNING]
         if snapshot.is_complete:
             alive = {row.key for row in running}
+            self.ended |= {key: track for key, track in self.tracks.items() if key not in alive}
             self.tracks = {key: track for key, track in self.tracks.items() if key in alive}
         preflight = await self._preflight(running, facts)
         busy = {row.key for row in running if not self._is_dead(row, facts)} if snapshot.is_complete else None
@@ -77,7 +83,8 @@ class Observer:
         self._rest, self._rest_by = {}, (self.book, facts)
         for row in sorted(snapshot.sessions, key=_children_first):
             if row.status is not Status.RUNNING:
-                self.tracks.pop(row.key, None)
+                if (track := self.tracks.pop(row.key, None)) is not None:
+                    self.ended[row.key] = track
                 known = rest.get(row.key)
                 # The same value, or an equal one: nothing in it has changed since an earlier poll.
                 if known is None or (known.session is not row and known.session != row):

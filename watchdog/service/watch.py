@@ -16,6 +16,7 @@ from watchdog.core.model import GatewayFacts, GatewayPhase, Moment, Snapshot
 from watchdog.core.policy import Mode, PolicyBook, Step
 from watchdog.core.verdict import Verdict
 from watchdog.service import errors
+from watchdog.service.ended_runs import EndedRuns
 from watchdog.service.events import Event, Log
 from watchdog.service.executor import Executor
 from watchdog.service.fleet_breaker import FleetBreaker
@@ -61,6 +62,7 @@ class Watch:
     executor: Executor = field(init=False)
     fleet: FleetBreaker = field(init=False)
     reporter: Reporter = field(init=False)
+    ended_runs: EndedRuns = field(init=False)
     last_report: PassReport | None = field(init=False, default=None)
     ledgers: LedgerSwitch = field(init=False)
     """The ledger it was given and the spare one; ``ledger`` and that of every part is the one in force."""
@@ -87,6 +89,7 @@ class Watch:
         self.executor = Executor(self.gateway, self.observer, self.ledger, notes, self.clock, self.log, meter)
         self.fleet = FleetBreaker(name, self.ledger, self.log)
         self.reporter = Reporter(name, self.ledger, self.clock, self.log, meter)
+        self.ended_runs = EndedRuns(self.gateway, self.observer, self.ledger, self.log)
 
     @property
     def ledger_problem(self) -> str | None:
@@ -127,6 +130,7 @@ class Watch:
             self.pacer.set(self.book)
             judged = await self.observer.judge_all(snapshot, facts)
             self._note_stops(judged)
+            await self.ended_runs.tell(judged, snapshot, facts)
             report = await self._decide_and_act(facts, snapshot, judged)
         except errors.LedgerError:
             raise

@@ -15,7 +15,19 @@ Not here, because another guard stands behind each and takes its place when it g
 
 from __future__ import annotations
 
-from tests.mutants.guards import blockers, innocence, owner_signals, people, plan, polls, single, trust, verdict, wire
+from tests.mutants.guards import (
+    blockers,
+    ended_runs,
+    innocence,
+    owner_signals,
+    people,
+    plan,
+    polls,
+    single,
+    trust,
+    verdict,
+    wire,
+)
 
 from .kinds import Guard
 
@@ -29,6 +41,7 @@ GUARDS = (
     *blockers.GUARDS,
     *plan.GUARDS,
     *people.GUARDS,
+    *ended_runs.GUARDS,
     *polls.GUARDS,
     *single.GUARDS,
     *wire.GUARDS,

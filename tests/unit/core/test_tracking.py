@@ -53,7 +53,11 @@ def test_another_run_restarts_everything(change: dict[str, Any]) -> None:
     assert track.touched_at is not None
     assert track.idle_proof_at is not None
     other = replace(row, **change)
-    assert observe(track, other, "tail-1", at(60)) == observe(None, other, "tail-1", at(60))
+    fresh = observe(None, other, "tail-1", at(60))
+    goes_on = other.session_id == row.session_id
+    assert observe(track, other, "tail-1", at(60)) == replace(
+        fresh, watched_from=row.started_at if goes_on else other.started_at
+    ), "but since when the conversation was watched"
 
 
 def test_every_part_of_the_identity_is_tried() -> None:

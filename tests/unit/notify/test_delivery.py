@@ -32,7 +32,15 @@ from watchdog.notify.delivery import (
     targets_from,
 )
 from watchdog.notify.senders import DeliveryFailed
-from watchdog.service.announcements import did_not_help, gateway_down, long_running, quarantined, stuck, unknown
+from watchdog.service.announcements import (
+    did_not_help,
+    gateway_down,
+    long_running,
+    quarantined,
+    stuck,
+    unanswered,
+    unknown,
+)
 from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import GIVE_UP_AFTER, Incident, Message, MessageKind
 from watchdog.service.redaction import Secrets
@@ -324,7 +332,7 @@ async def test_a_target_gets_only_what_it_asked_for() -> None:
 @pytest.mark.parametrize(
     ("asked", "also"),
     [
-        (MessageKind.STUCK, {MessageKind.CLEARED, MessageKind.UNKNOWN}),
+        (MessageKind.STUCK, {MessageKind.CLEARED, MessageKind.UNKNOWN, MessageKind.UNANSWERED}),
         (MessageKind.RECOVERED, {MessageKind.CLEARED}),
         (MessageKind.GATEWAY_DOWN, {MessageKind.GATEWAY_UP}),
         (MessageKind.LONG_RUNNING, set()),
@@ -427,6 +435,7 @@ def test_whatever_a_message_is_about_it_prints_and_its_command_means_it(text: st
         quarantined(replace(incident, attempts=(attempt,)), now=now, why=text),
         long_running("home", text, run, now=now, running_for=MINUTE, explanation=text, is_alive=True),
         unknown("home", text, run, now=now, quiet_for=MINUTE, explanation=text),
+        unanswered("home", text, run, now=now, ended_at=now, explanation=text),
         gateway_down("home", GatewayPhase.DOWN, since=now, now=now, problem=text),
     ):
         for line in (message.title, *message.body.split("\n")):

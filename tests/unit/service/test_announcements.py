@@ -148,6 +148,23 @@ def _all() -> dict[str, Message]:
             quiet_for=20 * MINUTE,
             explanation="The row says no run is active, but 2026.5.18 says so of live chat-app runs too.",
         ),
+        "unanswered": say.unanswered(
+            "home",
+            KEY,
+            RUN,
+            now=NOW,
+            ended_at=NOW - MINUTE,
+            explanation="Its row says failed, and the conversation ends with a request that has no answer. "
+            "Messages that its gateway had accepted meanwhile were dropped, and will not be run: 3.",
+        ),
+        "unanswered, not woken": say.unanswered(
+            "home",
+            KEY,
+            RUN,
+            now=NOW,
+            ended_at=NOW - 31 * MINUTE,
+            explanation="It ended its turn to wait for its subagents; they have all ended since, and it was not woken to go on.",
+        ),
         "gateway down": say.gateway_down(
             "home",
             GatewayPhase.DOWN,
@@ -309,7 +326,8 @@ def test_long_and_unknown_are_told_once_per_run() -> None:
     assert key(RUN) != key(replace(RUN, started_at=NOW))
     assert key(RUN) != key(replace(RUN, session_id=None))
     unclear = say.unknown("home", KEY, RUN, now=NOW, quiet_for=HOUR, explanation=IDLE)
-    assert unclear.dedupe_key not in {key(RUN), ""}
+    left = say.unanswered("home", KEY, RUN, now=NOW, ended_at=NOW, explanation=IDLE)
+    assert len({unclear.dedupe_key, left.dedupe_key, key(RUN), ""}) == 4
 
 
 def test_a_digest_shows_where_each_matter_stands_now() -> None:

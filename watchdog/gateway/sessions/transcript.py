@@ -51,8 +51,9 @@ class _Message(msgspec.Struct, rename="camel"):
     meta: _Meta | None = msgspec.field(name="__openclaw", default=None)
 
 
-class _Pending(msgspec.Struct):
+class _Pending(msgspec.Struct, rename="camel"):
     state: str | None = None
+    accepted_at: Millis = None
 
 
 class _PendingInputs(msgspec.Struct):
@@ -100,9 +101,12 @@ def read_tail(payload: msgspec.Raw, *, wraps_prompts: bool = False) -> Transcrip
     elif history.session_info is not None:
         in_flight = history.session_info.has_active_run
     pending, lost = None, 0
+    dropped: tuple[datetime | None, ...] = ()
     if history.pending_inputs is not None:
         pending = any(item.state == "queued" for item in history.pending_inputs.items)
         lost = sum(item.state == "interrupted" for item in history.pending_inputs.items)
+        never_run = [item for item in history.pending_inputs.items if item.state in ("interrupted", "cancelled")]
+        dropped = tuple(instant(item.accepted_at) for item in never_run)
     asked = _asked(messages, wraps_prompts=wraps_prompts)
     last = next((message for message in reversed(messages) if not _is_deed(message)), None)
     deed_at, deed_mark = _last_deed(messages)
@@ -113,6 +117,7 @@ def read_tail(payload: msgspec.Raw, *, wraps_prompts: bool = False) -> Transcrip
         asked=asked,
         tools_called=_tools_called(messages),
         lost_inputs=lost,
+        dropped_inputs=dropped,
         last_answer=_last_answer(messages),
         at=instant(last.timestamp) if last is not None else None,
         has_run_in_flight=in_flight,

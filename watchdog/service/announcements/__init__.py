@@ -5,7 +5,7 @@ worked; the commands to type next stand alone at the end. Never a person's words
 keys, times, reasons and our own sentences go in. Times are UTC, and say so.
 
 Pure functions. ``dedupe_key`` makes each message once: opened and closed once per incident, quarantined once, an attempt's
-ending once, an outage and a storm of restarts once each way, long-running and unknown once per run.
+ending once, an outage and a storm of restarts once each way, long-running, unknown and unanswered once per run.
 """
 
 from watchdog.service.announcements.gateways import (
@@ -27,6 +27,7 @@ from watchdog.service.announcements.sessions import (
     quarantined,
     recovered,
     stuck,
+    unanswered,
     unknown,
 )
 
@@ -50,5 +51,6 @@ __all__ = [
     "recovered",
     "stuck",
     "trial",
+    "unanswered",
     "unknown",
 ]

@@ -52,6 +52,7 @@ GRAVEST_FIRST: dict[MessageKind, str] = {
     MessageKind.FLEET_BREAKER: "fleet hold",
     MessageKind.GATEWAY_DOWN: "gateway down",
     MessageKind.STUCK: "stuck",
+    MessageKind.UNANSWERED: "unanswered",
     MessageKind.INEFFECTIVE: "not helped yet",
     MessageKind.UNKNOWN: "unclear",
     MessageKind.LONG_RUNNING: "long-running",

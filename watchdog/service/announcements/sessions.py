@@ -235,6 +235,22 @@ def unknown(
     return write(MessageKind.UNKNOWN, gateway, title, lines, key, session)
 
 
+def unanswered(
+    gateway: str, session: str, run: RunIdentity, *, now: datetime, ended_at: datetime, explanation: str
+) -> Message:
+    """A run that was watched has ended, and somebody has no answer. Once per run."""
+    lines = [
+        f"{key_words(session)} on {gateway} has not been running {lasting(ended_at, now)}, and somebody has no answer.",
+        sentence(explanation),
+        "",
+        "Nothing was done, and nothing will be: what has ended is not started again here.",
+        "A new message to it starts a new run, so whoever asked can ask again. What is known of it:",
+        *commands([command("explain", key=session)]),
+    ]
+    title = f"Unanswered: {short_key(session)} on {gateway}"
+    return write(MessageKind.UNANSWERED, gateway, title, lines, f"unanswered:{_run(gateway, session, run)}", session)
+
+
 # ---------------------------------------------------------------- pieces
 
 

@@ -423,6 +423,12 @@ def test_what_was_accepted_and_will_not_run_is_counted(states: list[str], lost: 
     assert (tail.lost_inputs, tail.has_pending_input) == (lost, pending)
 
 
+def test_when_what_never_ran_was_accepted() -> None:
+    said = [("queued", 1e12), ("interrupted", 2e12), ("cancelled", 2e12 + 1e3), ("interrupted", None)]
+    tail = _tail(user_96(), pendingInputs={"items": [{"state": state, "acceptedAt": at} for state, at in said]})
+    assert tail.dropped_inputs == (datetime.fromtimestamp(2e9, UTC), datetime.fromtimestamp(2e9 + 1, UTC), None)
+
+
 # ---------------------------------------------------------------- the gateway's own words around a person's
 
 BLOCK = (

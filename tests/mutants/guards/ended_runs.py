@@ -1,0 +1,31 @@
+"""Who is said to have no answer: only who has none, by a run that we watched and nobody meant to end, and once."""
+
+from __future__ import annotations
+
+from tests.mutants.mutations import DROP, NEVER, value
+
+from .kinds import CORE, SERVICE, Guard
+
+RULE = (CORE + "test_unanswered.py",)
+ENDED_RUNS = (SERVICE + "test_ended_runs.py",)
+
+GUARDS: tuple[Guard, ...] = (
+    Guard("unanswered: background runs have an owner", "rule 12", NEVER, tests=RULE),
+    Guard("unanswered: a stop that is remembered", "rule 12", DROP, tests=RULE),
+    Guard("unanswered: a stop that was seen", "rule 12", DROP, tests=RULE),
+    Guard("unanswered: a stop in the transcript", "rule 12", DROP, tests=RULE),
+    Guard("unanswered: a stop in the row", "rule 12", DROP, tests=RULE),
+    Guard("unanswered: something goes on", "rule 1", NEVER, tests=RULE),
+    Guard("unanswered: no old history", "rule 3", value("True"), tests=RULE),
+    Guard("unanswered: it has gone on since", "rule 9", NEVER, tests=(*RULE, *ENDED_RUNS)),
+    Guard(
+        "unanswered: what was answered is answered",
+        "rule 9",
+        value("tail.kind is not TailKind.REQUEST or bool(tail.asked)"),
+        tests=(*RULE, *ENDED_RUNS),
+    ),
+    Guard("unanswered: no glimpse", "rule 4", NEVER, tests=ENDED_RUNS),
+    Guard("unanswered: a few looks a pass", "rule 5", NEVER, tests=ENDED_RUNS),
+    Guard("unanswered: given up is told", "rule 8", NEVER, tests=ENDED_RUNS),
+    Guard("unanswered: a deed of ours is told with its incident", "rule 8", value("False"), tests=ENDED_RUNS),
+)

@@ -1,0 +1,115 @@
+"""What somebody lost with a run that has ended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.fakes.builders import BOOT, dead, facts, tail_of
+from tests.fakes.clock import START
+from watchdog.core.model import Session, SessionKind, Status, TailKind, TranscriptTail
+from watchdog.core.tracking import Track, observe
+from watchdog.core.unanswered import has_yielded, is_worth_a_look, left_unanswered
+
+BEGAN = START.wall - timedelta(minutes=5)
+ENDED = START.wall
+BROKEN_OFF = (Status.FAILED, Status.TIMEOUT, Status.KILLED)
+
+
+def _row(status: Status = Status.FAILED, **changes: Any) -> Session:
+    return dead(**{"status": status, "started_at": BEGAN, "ended_at": ENDED, **changes})
+
+
+def _track(row: Session | None = None, **changes: Any) -> Track:
+    return replace(observe(None, replace(row or _row(), status=Status.RUNNING), None, START), **changes)
+
+
+def _reason(row: Session, tail: TranscriptTail, track: Track | None = None, **known: Any) -> str | None:
+    found = left_unanswered(row, tail, track or _track(row), **{"was_stopped": False, **known})
+    return found.reason if found is not None else None
+
+
+@pytest.mark.parametrize("status", BROKEN_OFF)
+@pytest.mark.parametrize("kind", [TailKind.REQUEST, TailKind.TOOL_CALL, TailKind.TOOL_RESULT])
+def test_a_run_that_broke_off_leaves_its_request_unanswered(status: Status, kind: TailKind) -> None:
+    assert _reason(_row(status), tail_of(kind)) == "EndedUnanswered"
+    assert _reason(_row(Status.DONE), tail_of(kind)) is None, "what is done may have been answered elsewhere"
+
+
+@pytest.mark.parametrize("kind", set(TailKind) - {TailKind.REQUEST, TailKind.TOOL_CALL, TailKind.TOOL_RESULT})
+def test_a_conversation_that_ends_otherwise_has_nobody_waiting(kind: TailKind) -> None:
+    assert _reason(_row(), tail_of(kind)) is None
+
+
+def test_words_that_nobody_said_need_no_answer() -> None:
+    assert _reason(_row(), tail_of(TailKind.REQUEST, request=None)) is None
+    assert _reason(_row(), tail_of(TailKind.TOOL_RESULT, request=None)) == "EndedUnanswered", "its request is far up"
+
+
+def test_what_a_person_stopped_was_meant_to_end() -> None:
+    tail, row = tail_of(dropped_inputs=(ENDED,)), _row()
+    assert _reason(row, tail, was_stopped=True) is None
+    assert _reason(row, tail, _track(stopped_at=START)) is None
+    assert _reason(row, replace(tail, kind=TailKind.STOPPED)) is None
+    assert _reason(_row(Status.KILLED, aborted_last_run=True), tail) is None
+    assert _reason(_row(Status.KILLED, aborted_last_run=False), tail) == "EndedUnanswered", (
+        "lost by 2026.8.2's recovery"
+    )
+    assert _reason(_row(Status.FAILED, aborted_last_run=True), tail) == "EndedUnanswered", (
+        "marked by the gateway itself"
+    )
+
+
+@pytest.mark.parametrize("sign", ["has_run_in_flight", "has_pending_input"])
+def test_while_something_goes_on_nothing_is_lost(sign: str) -> None:
+    on: dict[str, Any] = {sign: True}
+    off: dict[str, Any] = {sign: False}
+    assert _reason(_row(), replace(tail_of(), **on)) is None
+    assert _reason(_row(), replace(tail_of(), **off)) == "EndedUnanswered"
+
+
+def test_accepted_words_that_never_ran_are_counted_since_we_watched() -> None:
+    earlier = BEGAN - timedelta(minutes=1)
+    answered = tail_of(TailKind.ANSWERED, dropped_inputs=(earlier, ENDED, None))
+    for status in (Status.DONE, *BROKEN_OFF):
+        found = left_unanswered(_row(status), answered, _track(), was_stopped=False)
+        assert found is not None
+        assert (found.reason, found.message[-4:]) == ("InputsDropped", ": 2.")
+    assert _reason(_row(), tail_of(TailKind.ANSWERED, dropped_inputs=(earlier,))) is None
+    both = left_unanswered(_row(), tail_of(dropped_inputs=(ENDED,)), _track(), was_stopped=False)
+    assert both is not None
+    assert both.reason == "EndedUnanswered"
+    assert both.message.endswith("will not be run: 1.")
+
+
+def test_a_parent_that_was_not_woken() -> None:
+    tail = tail_of(TailKind.TOOL_RESULT, tools_called=frozenset({"sessions_spawn", "sessions_yield"}))
+    row = _row(Status.DONE)
+    assert has_yielded(row, tail)
+    assert not has_yielded(_row(), tail)
+    assert not has_yielded(row, replace(tail, kind=TailKind.ANSWERED))
+    assert not has_yielded(row, replace(tail, tools_called=frozenset({"exec"})))
+    assert _reason(row, tail, yielded=tail.fingerprint) == "NotWoken"
+    assert _reason(row, tail, yielded="before") is None
+    assert _reason(row, tail) is None
+
+
+def test_which_transcripts_are_read_at_all() -> None:
+    def is_read(row: Session, *children: Session, **changes: Any) -> bool:
+        return is_worth_a_look(row, _track(**changes), children, facts())
+
+    assert all(is_read(_row(status)) for status in BROKEN_OFF)
+    done = _row(Status.DONE)
+    assert not is_read(done), "most runs end well"
+    assert is_read(done, watched_from=BOOT - timedelta(hours=1)), "its gateway has started since"
+    assert not is_read(done, watched_from=None)
+    child = dead("agent:main:subagent:c1", kind=SessionKind.SUBAGENT)
+    assert is_read(done, child)
+    assert is_read(done, replace(child, status=Status.DONE, ended_at=ENDED + timedelta(seconds=1)))
+    assert not is_read(done, replace(child, status=Status.DONE, ended_at=ENDED - timedelta(seconds=1)))
+    assert not is_read(done, replace(child, status=Status.DONE, ended_at=None))
+    assert not is_read(_row(kind=SessionKind.CRON))
+    assert not is_read(_row(is_archived=True))
