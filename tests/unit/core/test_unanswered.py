@@ -39,7 +39,7 @@ def test_a_run_that_broke_off_leaves_its_request_unanswered(status: Status, kind
     assert _reason(_row(Status.DONE), tail_of(kind)) is None, "what is done may have been answered elsewhere"
 
 
-@pytest.mark.parametrize("kind", set(TailKind) - {TailKind.REQUEST, TailKind.TOOL_CALL, TailKind.TOOL_RESULT})
+@pytest.mark.parametrize("kind", sorted(set(TailKind) - {TailKind.REQUEST, TailKind.TOOL_CALL, TailKind.TOOL_RESULT}))
 def test_a_conversation_that_ends_otherwise_has_nobody_waiting(kind: TailKind) -> None:
     assert _reason(_row(), tail_of(kind)) is None
 
