@@ -1,7 +1,7 @@
 """One gateway, pass by pass: observe, judge, verify what is in flight, decide, act, tell.
 
-Order within a pass: settle what earlier passes left open before looking for new work; decide on one ``now``; act on the
-oldest first, a few at a time, each after one more look. A pass never raises for what a gateway does; only a broken
+Order within a pass: connect, list, judge every session on one ``now``, note stops and runs that ended; settle what earlier
+passes left open; only then decide and act, on the oldest first, a few at a time, each after one more look. A pass never raises for what a gateway does; only a broken
 ledger reaches the caller, and then nothing was done.
 """
 
