@@ -452,7 +452,7 @@ MODES: dict[str, Mode] = {
     "an odd goodbye": Mode({"sessions.list": odd_close}, says="closed the connection with code 4001"),
     "a goodbye that is none": Mode({"sessions.list": bad_close}, says="cannot be read"),
     "no WebSocket any more": Mode({"sessions.list": broken_protocol}, says="breaks the WebSocket protocol"),
-    "bombs for the log": Mode({"sessions.list": bombs}, says="sessions.list was refused"),
+    "bombs for the log": Mode({"sessions.list": bombs}, says="refuses its list of sessions"),
     "keys that are bombs for the log": Mode(
         {"sessions.list": saying(lambda _: page([row("://" * 62_000), row("://" * 300), row()]))},
         says="a key is longer than",

@@ -77,6 +77,7 @@ class Conversation:
     lock: str = "none"
     in_flight: bool = False
     pending: tuple[str, ...] = ()
+    pending_at_ms: int = 0
     """The state of each pending input."""
     is_ours_running: bool = False
 
@@ -191,9 +192,9 @@ class World:
         for name, flag in change.in_flight.items():
             self.sessions[name].in_flight = flag
         for name, queued in change.queued_inputs.items():
-            self.sessions[name].pending = ("queued",) * queued
+            self._queue(name, ("queued",) * queued)
         for name, states in change.pending_states.items():
-            self.sessions[name].pending = states
+            self._queue(name, states)
         self.running = change.running if change.running is not None else self.running
         self.recovering = change.recovering if change.recovering is not None else self.recovering
         self.approvals = change.approvals if change.approvals is not None else self.approvals
@@ -238,6 +239,9 @@ class World:
         at_ms = row.get("startedAt") or row["updatedAt"]
         person = row.get("x-person", wire.CLIENT)
         return [wire.entry_of(entry, self.case.version, next(self._number), at_ms, ORIGIN_MS, person) for entry in said]
+
+    def _queue(self, name: str, states: tuple[str, ...]) -> None:
+        self.sessions[name].pending, self.sessions[name].pending_at_ms = states, self.gateway_ms
 
     def _say(self, name: str, said: Sequence[Any]) -> None:
         here = self.sessions[name]
@@ -380,6 +384,7 @@ class World:
             limit=int(params["limit"]),
             in_flight=here.in_flight or here.is_ours_running,
             pending=here.pending,
+            pending_at_ms=here.pending_at_ms,
             now_ms=self.gateway_ms,
         )
 

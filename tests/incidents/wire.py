@@ -282,6 +282,7 @@ def history(
     limit: int,
     in_flight: bool,
     pending: Sequence[str],
+    pending_at_ms: int,
     now_ms: int,
 ) -> Json:
     """The answer of ``chat.history``."""
@@ -290,7 +291,10 @@ def history(
         answer["sessionId"] = row.get("sessionId")
     if era_of(version) < Era.MODERN:
         return answer | {"thinkingLevel": "off"}
-    items = [{"id": f"p{n}", "acceptedAt": now_ms, "state": state, "runId": f"q{n}"} for n, state in enumerate(pending)]
+    items = [
+        {"id": f"p{n}", "acceptedAt": pending_at_ms, "state": state, "runId": f"q{n}"}
+        for n, state in enumerate(pending)
+    ]
     answer["pendingInputs"] = {"items": items, "total": len(items)}
     answer |= {"totalMessages": len(entries), "hasMore": len(entries) > limit}
     answer["sessionInfo"] = {"key": key, "hasActiveRun": bool(row and row.get("hasActiveRun"))}

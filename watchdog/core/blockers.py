@@ -233,16 +233,8 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: SessionCo
                     "The conversation is empty, and no crash has emptied it: there is nothing to go on with.",
                 )
             )
-        # Words that nobody took up for twice as long wait behind nothing, too (#117756).
-        waited, patience = case.track.unattended_for(case.now), 2 * thresholds.stuck_after
-        if tail.has_pending_input and (waited is None or waited < patience):  # guard: pending input
-            found.append(
-                Blocker(
-                    BlockerName.PENDING_INPUT,
-                    "A person's message is waiting to be taken up.",
-                    until=case.now.plus(patience - waited) if waited is not None else None,
-                )
-            )
+        if tail.has_pending_input and not _is_left_waiting(case, step, thresholds):  # guard: pending input
+            found.append(Blocker(BlockerName.PENDING_INPUT, "A person's message is waiting to be taken up."))
         # A turn that was answered before somebody wrote again was about another interruption.
         is_over = tail.deed_mark == tail.overtaken_mark
         is_foreign = tail.deed_mark is not None and tail.deed_mark not in standing.own_marks and not is_over
@@ -269,6 +261,15 @@ def _person(case: Case, step: Step, standing: SessionContext) -> Iterator[Blocke
             BlockerName.GATEWAY_RECOVERING,
             "The chat app's spool still holds a message of this chat; the gateway takes it up by itself.",
         )
+
+
+def _is_left_waiting(case: Case, step: Step, thresholds: Thresholds) -> bool:
+    """The message waits behind nothing: neither its run nor itself was taken up for twice ``stuck_after`` (#117756). A turn may
+    drain the queue then. A fresh session would lose it: what waits is read by nobody, so no note would hold it."""
+    tail, waited, patience = case.look.tail, case.track.unattended_for(case.now), 2 * thresholds.stuck_after
+    if step.loses_context or tail is None or tail.queued_at is None or waited is None:
+        return False
+    return waited >= patience and case.facts.gateway_time(case.now) - tail.queued_at >= patience
 
 
 def _is_put_back(case: Case) -> bool:

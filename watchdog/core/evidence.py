@@ -101,8 +101,10 @@ class Case:
     boot_seen_age: timedelta | None = None
     """How long we have known the gateway's present life; an in-process restart before that cannot be excluded."""
     recovery_window: timedelta = timedelta(minutes=5)
-    recovery_named_at: Moment | None = None
-    """When the gateway last named its own restart recovery among what is active (``Preflight.is_recovering``)."""
+    has_named_recovery: bool = False
+    """The gateway has named its own restart recovery among what is active, while we watched (``Preflight.is_recovering``)."""
+    recovery_unnamed_since: Moment | None = None
+    """The first look after that in which it did not."""
     cut_at: Moment | None = None
     """When the gateway restarted inside its process while we watched, or None; its wall clock is the gateway's."""
     gateway_clock_stepped: bool = False

@@ -11,8 +11,8 @@ from watchdog.core.owner_signals import started_before_boot
 COMPACTION_LIMIT = timedelta(minutes=20)
 """A compaction times out after 15 minutes (source of 3.24 and 5.18); after that and some grace it explains nothing."""
 RECOVERY_IS_SILENT = timedelta(seconds=60)
-"""A recovery that was named goes on for so long at least: between two of its three tries, 5, 10 and 20 s apart, nothing names
-it (2026.8.2, 9.6)."""
+"""A recovery that was named goes on until no look has found it named for so long: between two of its three tries, 5, 10 and
+20 s apart, nothing names it (2026.8.2, 9.6)."""
 UNNAMED_RECOVERY = timedelta(hours=1)
 """How long after its start a gateway that never names its recovery (2026.5.18 to 7.35) may still come to a row that it has
 marked: it takes one row at a time, and the one before may work for long."""
@@ -83,8 +83,9 @@ def _gateway_recovering(case: Case) -> Evidence | None:
         )
     if case.session.aborted_last_run is not True or case.session.status is not Status.RUNNING:
         return None
-    named_at, preflight = case.recovery_named_at, case.look.preflight
-    if named_at is not None and case.now.since(named_at) <= RECOVERY_IS_SILENT:  # guard: the gateway names its recovery
+    preflight, silent_since = case.look.preflight, case.recovery_unnamed_since
+    goes_on = silent_since is None or case.now.since(silent_since) <= RECOVERY_IS_SILENT
+    if case.has_named_recovery and goes_on:  # guard: the gateway names its recovery
         return Evidence(
             Signal.GATEWAY_RECOVERING,
             Truth.TRUE,

@@ -421,6 +421,8 @@ class TranscriptTail:
     """Names of the tools that the open turn has called."""
     lost_inputs: int = 0
     """Messages that the gateway had accepted, dropped with an interruption, and will not run (2026.9.6)."""
+    queued_at: datetime | None = None
+    """When the newest message that waits to be taken up was accepted; None: it does not say, or none waits."""
     dropped_inputs: tuple[datetime | None, ...] = ()
     """When each of these was accepted, and each that was cancelled; None: it does not say."""
     last_answer: str | None = None

@@ -229,9 +229,12 @@ def was_asked(attempts: Sequence[Attempt], run: RunIdentity) -> bool:
 
 
 def was_freed(attempts: Sequence[Attempt], run: RunIdentity) -> bool:
-    """This very run's row was freed, or that was tried: once is all."""
+    """This very run's row was freed, or that was tried: once is all. What was never sent, or passingly refused, is no try."""
     return any(
-        attempt.step is Step.FREE and attempt.before == run and attempt.state is not AttemptState.PLANNED
+        attempt.step is Step.FREE
+        and attempt.before == run
+        and attempt.state not in (AttemptState.PLANNED, AttemptState.ABANDONED)
+        and not (attempt.state is AttemptState.REFUSED and attempt.is_retryable)
         for attempt in attempts
     )
 

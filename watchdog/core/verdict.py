@@ -98,7 +98,8 @@ def judge(case: Case, thresholds: Thresholds, evidence: tuple[Evidence, ...]) ->
 
     innocent = innocence_of(evidence)
     if innocent is not None:
-        if innocent.signal is Signal.GATEWAY_RECOVERING and ran_for >= thresholds.long_running_after:
+        waited = case.now.since(case.track.owner_gone_since or case.now)
+        if innocent.signal is Signal.GATEWAY_RECOVERING and waited >= thresholds.long_running_after:
             return Judgement(Verdict.LONG_RUNNING, innocent.reason, innocent.message, evidence, owner)
         return Judgement(Verdict.WAITING, innocent.reason, innocent.message, evidence, owner)
 

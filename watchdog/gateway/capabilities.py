@@ -34,9 +34,8 @@ FIRST_HANDING_OUT_BARE_WORDS: Version = (2026, 9, 0)
 """In between (measured on 2026.5.18, and not on 3.24 and 9.6) ``chat.history`` puts a block of the gateway's own before a
 person's words, with other people's lines in it. In the same span a transcript's file names the chat of each message
 (measured on 2026.5.18; on 3.24 it does not, and 9.6 has no such file), and a chat app's spool keeps what was not handled."""
-FIRST_WITH_DEAF_ROWS: Version = (2026, 7, 1)
-"""After a lost write a row refuses every message of its people (measured on 2026.8.2 and 9.6; reported of 7.2, #111862). Each
-one has its proof: a message that is refused moves ``lastInteractionAt`` again and again."""
+FIRST_WITH_DEAF_ROWS: Version = (2026, 8, 0)
+"""After a lost write a row refuses every message of its people (measured on 2026.8.2 and 9.6)."""
 FIRST_WITHOUT_OWNERS_BY_ALLOWLIST: Version = (2026, 9, 0)
 """Before, a channel's ``allowFrom`` without ``*`` makes its people the gateway's owners (measured on 3.24 and 5.18)."""
 FIRST_WITH_SERVER_FENCE: Version = (2026, 9, 0)

@@ -212,7 +212,8 @@ class Executor:
         elif attempt.step is Step.FREE:
             message = free_text(incident.id, attempt.number, recovery.conversation_texts)
         elif attempt.step.loses_context and requester.route is not None:
-            is_theirs = requester.kind is RequesterKind.PERSON
+            is_answered = tail is not None and tail.kind is TailKind.ANSWERED
+            is_theirs = requester.kind is RequesterKind.PERSON and not is_answered
             notice = fresh_session_notice(request if is_theirs else None, at, recovery.conversation_texts)
         return Deed(
             attempt.step,

@@ -48,8 +48,10 @@ class Trust:
     heeds_own_connection: bool = True
     """False where a person asks: how fresh our own connection is says nothing then."""
     recent_latencies: deque[timedelta] = field(default_factory=lambda: deque(maxlen=20))
-    recovery_named_at: Moment | None = None
-    """When it last named its own restart recovery among what is active."""
+    has_named_recovery: bool = False
+    """It has named its own restart recovery among what is active, while we watched."""
+    recovery_unnamed_since: Moment | None = None
+    """The first look after that in which it did not; None: it goes on."""
     _sickness: tuple[str, Moment] | None = field(init=False, default=None)
 
     def begin_pass(self, now: Moment) -> str | None:
@@ -103,8 +105,12 @@ class Trust:
 
     def note_preflight(self, preflight: Preflight | None) -> None:
         """What it said of its own restart recovery."""
-        if preflight is not None and preflight.is_recovering:
-            self.recovery_named_at = preflight.asked_at
+        if preflight is None or preflight.is_recovering is None:
+            return
+        if preflight.is_recovering:
+            self.has_named_recovery, self.recovery_unnamed_since = True, None
+        elif self.recovery_unnamed_since is None:
+            self.recovery_unnamed_since = preflight.asked_at
 
     def note_sickness(self, said: str, now: Moment) -> None:
         """What the gateway said of itself just before a deed."""

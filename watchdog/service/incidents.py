@@ -217,9 +217,13 @@ class Incidents:
         if tail is None or tail.kind is not TailKind.ANSWERED or tail.deed_mark is None or is_deaf(judged):
             return False
         incident_id, _, number = tail.deed_mark.partition("/")
-        incident = self.ledger.incident(incident_id)
+        incident, began = self.ledger.incident(incident_id), judged.session.started_at
         return incident is not None and any(
-            str(attempt.number) == number and attempt.reason == TURN_ANSWERED for attempt in incident.attempts
+            str(attempt.number) == number
+            and attempt.reason == TURN_ANSWERED
+            and attempt.settled_at is not None
+            and (began is None or began <= attempt.settled_at)
+            for attempt in incident.attempts
         )
 
     # ---------------------------------------------------------------- endings

@@ -87,6 +87,8 @@ class _Outage:
     since: Moment
     phase: GatewayPhase
     is_told: bool = False
+    owes_return: bool = False
+    """A suspension was told, and it has turned into this: its end is told, too."""
 
     def is_due(self, now: Moment) -> bool:
         """A person is to be told of it now."""
@@ -118,10 +120,12 @@ class Outages:
         phase = phase_of(problem)
         if self._outage is not None and self._outage.phase is phase:
             return
-        is_over = self._outage is not None and self._outage.phase is GatewayPhase.SUSPENDED and not self._outage.is_told
-        if self._outage is None or is_over:  # what comes after a suspension has not lasted since that began
-            self._outage = _Outage(now, phase)
-        self._outage.phase = phase
+        before = self._outage
+        if before is None or before.phase is GatewayPhase.SUSPENDED:
+            # What comes after a suspension has not lasted since that began, and is nobody's intention.
+            self._outage = _Outage(now, phase, owes_return=before is not None and before.is_told)
+        else:
+            before.phase = phase
         self.log.event(
             Event.GATEWAY_DISCONNECTED if was_connected else Event.GATEWAY_UNHEALTHY,
             gateway=self.gateway,
@@ -142,7 +146,7 @@ class Outages:
         if outage is None or report.phase is GatewayPhase.UNKNOWN:
             return
         if report.is_good:
-            if outage.is_told:
+            if outage.is_told or outage.owes_return:
                 up = announcements.gateway_up(
                     self.gateway, since=outage.since.wall, now=now.wall, open_incidents=self._open_incidents()
                 )

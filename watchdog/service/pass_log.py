@@ -89,14 +89,16 @@ class Reporter:
     def _owe_verdict(self, item: Judged, now: datetime) -> None:
         track, judgement = item.case.track, item.judgement
         if judgement.verdict is Verdict.LONG_RUNNING:
+            is_alive = judgement.owner is Truth.TRUE
+            since = track.first_seen if is_alive else track.owner_gone_since or item.case.now
             message = announcements.long_running(
                 self.gateway,
                 item.session.key,
                 track.identity,
                 now=now,
-                running_for=item.case.now.since(track.first_seen),
+                running_for=item.case.now.since(since),
                 explanation=judgement.message,
-                is_alive=judgement.owner is Truth.TRUE,
+                is_alive=is_alive,
             )
         elif judgement.verdict is Verdict.UNKNOWN:
             message = announcements.unknown(

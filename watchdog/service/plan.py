@@ -13,12 +13,12 @@ from enum import StrEnum
 
 from watchdog.core.blockers import FOREIGN_DEED_HOLD, Blocker, BlockerName, SessionContext, hold_reasons
 from watchdog.core.evidence import innocence_of
-from watchdog.core.model import Moment, ReplyAddress, Session, Status, TailKind, TranscriptTail
+from watchdog.core.model import Moment, ReplyAddress, Session, SessionKind, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Recovery, Step
 from watchdog.core.recovery import Attempt, AttemptState, backoff_after, next_step, was_asked, was_freed
 from watchdog.core.requester import Requester, is_waiting_elsewhere, requester_of
 from watchdog.core.resume import Choice, choose, why_unreachable
-from watchdog.core.session_key import names_its_chat
+from watchdog.core.session_key import peer_of
 from watchdog.core.spans import span_words
 from watchdog.core.tracking import RunIdentity
 from watchdog.core.verdict import Verdict
@@ -191,9 +191,11 @@ def choose_resume(judged: Judged, requester: Requester, here: PassContext, gatew
 def is_deaf(judged: Judged) -> bool:
     """The row refuses every message of its people: one that waits is tried again and again, and no run comes of it (2026.8
     and later, after a lost write)."""
-    tail = judged.case.look.tail
+    tail, preflight, worth = judged.case.look.tail, judged.case.look.preflight, judged.case.facts.capabilities
+    # Reported of 7.2 (#111862), and not measured there: whoever waits behind nothing at all is no one who waits for a lane.
+    is_reported = worth.says_queued and preflight is not None and preflight.total_active == 0
     return (
-        judged.case.facts.capabilities.has_deaf_rows
+        (worth.has_deaf_rows or is_reported)
         and judged.session.status is Status.RUNNING
         and judged.case.track.knocks >= KNOCKS  # guard: free: only on proof that somebody waits
         and tail is not None
@@ -275,7 +277,9 @@ def _is_for_recover(row: Session) -> bool:
 
 def has_chat(row: Session) -> bool:
     """Somebody writes to it from a chat app."""
-    return row.reply_address is not None or names_its_chat(row.key)  # guard: nobody is cut off from their chat
+    # The main session is everybody's; a dashboard's last words take its address away.
+    is_spoken_to = row.kind is SessionKind.MAIN or peer_of(row.key) is not None
+    return row.reply_address is not None or is_spoken_to  # guard: nobody is cut off from their chat
 
 
 def standing_of(

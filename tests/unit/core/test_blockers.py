@@ -225,6 +225,28 @@ def test_what_does_not_hold(change: Change) -> None:
     assert situation.names() == []
 
 
+@pytest.mark.parametrize(
+    ("step", "stuck_for", "waits_for", "is_held"),
+    [
+        (Step.RESUME, 40, 40, False),
+        (Step.RESUME, 39, 60, True),
+        (Step.RESUME, 600, 39, True),
+        (Step.RESUME, 600, None, True),
+        (Step.NEW, 600, 600, True),
+        (Step.RESET, 600, 600, True),
+    ],
+    ids=["left", "not yet stuck so long", "words of just now", "nobody knows since when", "new", "reset"],
+)
+def test_a_message_that_waits_holds_for_a_while_and_is_never_thrown_away(
+    step: Step, stuck_for: int, waits_for: int | None, is_held: bool
+) -> None:
+    now, situation = at(minutes=stuck_for), Situation().plan(step)
+    since = now.wall - timedelta(minutes=waits_for) if waits_for is not None else None
+    situation.look(tail=tail_of(has_pending_input=True, queued_at=since)).see(now=now)
+    situation.track(unchanged_since=START, owner_gone_since=START)
+    assert (BlockerName.PENDING_INPUT in situation.names()) is is_held
+
+
 TAILS = {
     BlockerName.TRANSCRIPT_UNKNOWN,
     BlockerName.WORK_FINISHED,

@@ -249,18 +249,22 @@ def test_a_row_marked_for_the_gateways_own_recovery(row: Session, seen: timedelt
 
 
 @pytest.mark.parametrize(
-    ("row", "named", "says"),
+    ("row", "silent", "says"),
     [
+        (running(aborted_last_run=True), None, (TRUE, "RecoveryGoesOn")),
         (running(aborted_last_run=True), 0, (TRUE, "RecoveryGoesOn")),
         (running(aborted_last_run=True), 60, (TRUE, "RecoveryGoesOn")),
         (running(aborted_last_run=True), 61, None),
-        (running(aborted_last_run=False), 0, None),
+        (running(aborted_last_run=False), None, None),
     ],
 )
-def test_the_gateways_recovery_owns_a_row_as_long_as_it_is_named(row: Session, named: float, says: Found) -> None:
+def test_the_gateways_recovery_owns_a_row_as_long_as_it_is_named(
+    row: Session, silent: float | None, says: Found
+) -> None:
     """However long ago the gateway started: one row at a time, and the one before may work for hours (2026.8.2, 9.6)."""
     look = Look(preflight=Preflight(1, START, is_recovering=False))
-    subject = case(row, look=look, now=at(named), recovery_named_at=START)
+    since = at(-silent) if silent is not None else None
+    subject = case(row, look=look, has_named_recovery=True, recovery_unnamed_since=since)
     assert _of(Signal.GATEWAY_RECOVERING, subject) == says
 
 

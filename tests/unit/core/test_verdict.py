@@ -155,10 +155,14 @@ def test_an_innocent_explanation_is_waiting_even_without_an_owner() -> None:
 
 def test_a_long_wait_for_the_gateways_own_recovery_is_reported_and_left_alone() -> None:
     row = running(has_active_run=False, aborted_last_run=True)
-    subject = case(row, look=Look(preflight=Preflight(1, START, is_recovering=True)), recovery_named_at=START)
-    assert passed(subject)[1].verdict is Verdict.WAITING
-    late = replace(subject, now=START.plus(THRESHOLDS.long_running_after), recovery_named_at=at(minutes=600))
-    assert (passed(late)[1].verdict, passed(late)[1].reason) == (Verdict.LONG_RUNNING, "RecoveryGoesOn")
+    subject = case(row, look=Look(preflight=Preflight(1, START, is_recovering=True)), has_named_recovery=True)
+    alive = replace(subject, session=replace(row, has_active_run=True))
+    watched = passed(alive)[0]
+    first, judgement = passed(replace(watched, session=row, now=at(minutes=59)))
+    assert judgement.verdict is Verdict.WAITING
+    assert passed(replace(first, now=at(minutes=118)))[1].verdict is Verdict.WAITING, "a wait, not the run before it"
+    late = passed(replace(first, now=at(minutes=120)))[1]
+    assert (late.verdict, late.reason) == (Verdict.LONG_RUNNING, "RecoveryGoesOn")
 
 
 def test_a_proof_of_life_comes_before_an_innocent_explanation() -> None:

@@ -15,7 +15,7 @@ from tests.fakes.clock import START
 from watchdog.core.evidence import Truth
 from watchdog.core.model import Session, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Step
-from watchdog.core.recovery import NOT_YET, Attempt, AttemptState, Proof, counts, verify
+from watchdog.core.recovery import NOT_YET, Attempt, AttemptState, Proof, counts, verify, was_freed
 from watchdog.core.tracking import RunIdentity
 
 from .support import at
@@ -70,6 +70,22 @@ def test_our_own_turn_that_was_answered_has_helped_whatever_its_row_says(
         assert verify(_attempt(Step.RESUME), row, tail, is_overdue=is_overdue, owner=owner) == proof
     other = replace(ANSWERED, deed_mark="i1/2")
     assert verify(_attempt(Step.RESUME), row, other, is_overdue=True, owner=owner).state is INEFFECTIVE
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_tried"),
+    [
+        ({"state": AttemptState.PLANNED}, False),
+        ({"state": AttemptState.ABANDONED}, False),
+        ({"state": AttemptState.REFUSED, "is_retryable": True}, False),
+        ({"state": AttemptState.REFUSED}, True),
+        ({"state": AttemptState.STARTED}, True),
+        ({"state": AttemptState.INEFFECTIVE}, True),
+    ],
+)
+def test_freeing_that_never_left_or_may_yet_be_taken_is_no_try(changes: dict[str, Any], is_tried: bool) -> None:
+    run = RunIdentity.of(BEFORE)
+    assert was_freed([_attempt(Step.FREE, before=run, **changes)], run) is is_tried
 
 
 @pytest.mark.parametrize(

@@ -269,7 +269,7 @@ def test_manners(name: str) -> None:
         assert line == line.rstrip()
         if line.startswith("  "):
             assert shlex.split(line)[0] == "openclaw-watchdog"
-        elif line and not line.startswith(("-", *"123456789", "That request", "The file", "Tried")):
+        elif line and not line.startswith(("-", *"123456789", "The last request is kept", "The file", "Tried")):
             assert line[-1] in ".:", line
     assert not re.search(r"(?<!\d)\d:\d\d:\d\d", message.body)  # a bare timedelta
 

@@ -305,6 +305,20 @@ async def test_what_follows_a_suspension_is_an_outage_of_its_own() -> None:
     assert "for 2 minutes" in message.body
 
 
+async def test_a_gateway_that_is_down_after_a_suspension_is_down() -> None:
+    world = await _watched()
+    world.gateway.failing["list"] = SUSPENDED
+    await world.live(minutes=70)
+    world.gateway.drop(CRASHED)
+    world.gateway.failing = {"connect": GONE}
+    await world.live(minutes=5)
+    titles = [message.title for message in world.owed()]
+    assert titles == ["Gateway home is suspended", "Gateway home is down"]
+    world.gateway.failing = {}
+    await world.live(minutes=5)
+    assert _told_of_gateway(world) == ["gateway_down", "gateway_down", "gateway_up"]
+
+
 async def test_nothing_is_done_while_it_is_suspended_nor_in_the_grace_after_it() -> None:
     world = World(book=PolicyBook(default=lenient()))
     world.gateway.put(dead())

@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes.builders import BOOT, V96, V324, facts
 from tests.fakes.clock import START
-from watchdog.core.model import GatewayFacts, Moment
+from watchdog.core.model import GatewayFacts, Moment, Preflight
 from watchdog.service import errors
 from watchdog.service.gateway_trust import BOOT_TOLERANCE, CLOCK_GAP, SLOW_ANSWER, Trust
 from watchdog.service.ports import Disconnect
@@ -67,6 +67,21 @@ def test_it_takes_two_fast_answers_to_be_believed_again() -> None:
     assert trust.problem() is None
     trust.note_silence()
     assert trust.problem() is not None
+
+
+def test_a_recovery_is_over_when_it_was_looked_for_and_not_named() -> None:
+    """Not when it was not looked for: a slow gateway is asked once a minute, and its recovery is silent between tries."""
+    trust = Trust(STALL)
+    for seconds, named in ((0, False), (30, None), (60, True), (300, None)):
+        trust.note_preflight(Preflight(1, _at(seconds), named))
+    assert (trust.has_named_recovery, trust.recovery_unnamed_since) == (True, None)
+    for seconds in (360, 420):
+        trust.note_preflight(Preflight(1, _at(seconds), is_recovering=False))
+    assert trust.recovery_unnamed_since == _at(360)
+    trust.note_preflight(None)
+    assert trust.recovery_unnamed_since == _at(360)
+    trust.note_preflight(Preflight(1, _at(480), is_recovering=True))
+    assert trust.recovery_unnamed_since is None
 
 
 def test_a_set_clock_is_remembered_until_the_next_connection() -> None:

@@ -12,7 +12,7 @@ from tests.fakes.builders import ALICE, BOOT, V96, V324, breaker, budget, dead, 
 from tests.fakes.clock import START
 from tests.fakes.world import World
 from watchdog.core.evidence import Case, Evidence, Signal, Truth
-from watchdog.core.model import Look, SenderRights, Session, Status, TailKind, TranscriptTail
+from watchdog.core.model import Look, SenderRights, Session, SessionKind, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Mode, Policy, PolicyBook, Step
 from watchdog.core.recovery import Attempt, AttemptState, Refusal
 from watchdog.core.tracking import observe
@@ -80,6 +80,12 @@ EVERY_STEP = tuple(step for step in Step if step is not Step.FREE)
             dead(DASHBOARD, reply_address=None, restart_recovery_status="tombstoned"),
             tail_of(),
             {Step.ASK, Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.NOTIFY},
+        ),
+        # Everybody's: who last spoke to it from the dashboard took its address away.
+        (
+            dead("agent:main:main", kind=SessionKind.MAIN, reply_address=None, restart_recovery_status="tombstoned"),
+            tail_of(),
+            {Step.ASK, Step.RESUME, Step.NEW, Step.RESET, Step.NOTIFY},
         ),
         # Whoever writes from a chat would be cut off from it (measured on 2026.8.2 and 9.6).
         (

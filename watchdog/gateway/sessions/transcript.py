@@ -101,9 +101,12 @@ def read_tail(payload: msgspec.Raw, *, wraps_prompts: bool = False) -> Transcrip
     elif history.session_info is not None:
         in_flight = history.session_info.has_active_run
     pending, lost = None, 0
+    queued_at: datetime | None = None
     dropped: tuple[datetime | None, ...] = ()
     if history.pending_inputs is not None:
-        pending = any(item.state == "queued" for item in history.pending_inputs.items)
+        queued = [instant(item.accepted_at) for item in history.pending_inputs.items if item.state == "queued"]
+        pending = bool(queued)
+        queued_at = None if None in queued else max((at for at in queued if at is not None), default=None)
         lost = sum(item.state == "interrupted" for item in history.pending_inputs.items)
         never_run = [item for item in history.pending_inputs.items if item.state in ("interrupted", "cancelled")]
         dropped = tuple(instant(item.accepted_at) for item in never_run)
@@ -117,6 +120,7 @@ def read_tail(payload: msgspec.Raw, *, wraps_prompts: bool = False) -> Transcrip
         asked=asked,
         tools_called=_tools_called(messages),
         lost_inputs=lost,
+        queued_at=queued_at,
         dropped_inputs=dropped,
         last_answer=_last_answer(messages),
         at=instant(last.timestamp) if last is not None else None,

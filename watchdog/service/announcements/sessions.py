@@ -117,8 +117,8 @@ def recovered(incident: Incident, attempt: Attempt, *, now: datetime, note_path:
         + (f"; {words}." if words else "."),
     ]
     if attempt.step.loses_context:
-        lines += ["", "It does not remember the conversation before, and the last request was not carried out."]
-        lines += [f"That request is kept in {plain(note_path)}"] if note_path else []
+        lines += ["", "It does not remember the conversation before. A request that had no answer was not carried out."]
+        lines += [f"The last request is kept in {plain(note_path)}"] if note_path else []
     else:
         lines += ["", "Nothing is left to do."]
     return _about(incident, MessageKind.RECOVERED, f"Recovered: {_name(incident)}", lines, "closed")
@@ -164,7 +164,6 @@ def cleared(incident: Incident, *, now: datetime) -> Message:
         lines += ["None of these attempts is proven to be the cause:", *attempts]
     else:
         lines += ["It ended without us; the watchdog did nothing."]
-    lines += ["", "Nothing is left to do."]
     return _about(incident, MessageKind.CLEARED, f"Cleared: {_name(incident)}", lines, "closed")
 
 
