@@ -127,7 +127,7 @@ class Daemon:
         finally:
             parts.supervisor.stopping()
             parts.log.event(Event.DAEMON_STOPPING, reason=self._why)
-            self._scheduler.shutdown(wait=False)
+            await end_rings(self._scheduler)
             self._round.close()
             await self._drain(side)
             await parts.teller.close()
@@ -453,3 +453,12 @@ class Daemon:
         fresh = set(new) - kept - set(self._one_watch.refused)
         for watch in self.parts.build_watches(loaded, fresh):
             self._start(watch, len(fresh))
+
+
+async def end_rings(scheduler: AsyncIOScheduler) -> None:
+    """Shut it down with no ring under way. It cancels one that has not come through, and logs that as an error of the job;
+    each needs one turn of the event loop to ring, and one to be over."""
+    scheduler.remove_all_jobs()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    scheduler.shutdown(wait=False)
