@@ -11,7 +11,7 @@ from rich.text import Text
 
 from watchdog.adapters.clock import SystemClock
 from watchdog.cli.screen import screen
-from watchdog.cli.shared import ConfigOption, GatewayOption, JsonOption, print_json, read_setting
+from watchdog.cli.shared import ConfigOption, GatewayOption, JsonOption, print_json, read_setting, say
 from watchdog.config import durations
 from watchdog.core.model import ReplyAddress
 from watchdog.core.printable import read, shown_key, visible
@@ -19,15 +19,19 @@ from watchdog.core.requester import chat_of
 from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import ledger_path, state_folder
 from watchdog.ledger.ledger import SqliteLedger
+from watchdog.service.announcements.phrases import reason_words
 from watchdog.service.ledger import AuditLine, Incident, Outcome
 
 _STYLES = {
-    Outcome.RECOVERED: "green",
-    Outcome.CLEARED: "cyan",
     Outcome.QUARANTINED: "bold red",
+    Outcome.FAILED: "red",
+    Outcome.UNDELIVERED: "red",
     Outcome.OPEN: "yellow",
+    Outcome.RECOVERED: "green",
+    Outcome.ENDED: "cyan",
+    Outcome.CLEARED: "cyan",
 }
-_WORST_FIRST = (Outcome.QUARANTINED, Outcome.OPEN, Outcome.RECOVERED, Outcome.CLEARED)
+"""The worst first."""
 CELLS = 40
 _HEIGHTS = "▁▂▃▄▅▆▇█"
 """One incident, two, … eight or more."""
@@ -53,7 +57,9 @@ def add_to(app: typer.Typer) -> None:
         now = SystemClock().now().wall
         incidents: Sequence[Incident] = ()
         trail: Sequence[AuditLine] = ()
-        if path.exists():
+        if not path.exists():
+            say(f"There is no ledger {path} yet: no watchdog has run with this configuration.", err=True)
+        else:
             begin = _instant(since, now)
             with SqliteLedger.open_read_only(path) as ledger:
                 incidents = ledger.history(since=begin, session=read(session) if session else None, gateway=gateway)
@@ -64,7 +70,7 @@ def add_to(app: typer.Typer) -> None:
         if as_json:
             lines = [{"at": _iso(one.at), "who": one.who, "what": one.what, "detail": one.detail} for one in trail]
             print_json({"incidents": [_facts(incident) for incident in incidents], "operator": lines})
-        else:
+        elif path.exists():
             _print(incidents, trail, now)
             if incidents:
                 begin = _instant(since, now) or min(one.opened_at for one in incidents)
@@ -147,14 +153,14 @@ def timeline(incidents: Sequence[Incident], begin: datetime, now: datetime) -> T
         if not here:
             line.append("·", "dim")
             continue
-        worst = next(outcome for outcome in _WORST_FIRST if any(one.outcome is outcome for one in here))
+        worst = next(outcome for outcome in _STYLES if any(one.outcome is outcome for one in here))
         line.append(_HEIGHTS[min(len(here), len(_HEIGHTS)) - 1], _STYLES[worst])
     return line.append(f" now; a cell is {span_words(cell)}", "dim")
 
 
 def _incident_lines(incident: Incident, now: datetime) -> Iterator[Text]:
     lasted = max((incident.closed_at or now) - incident.opened_at, timedelta(0))
-    about = f"{incident.gateway}, {incident.id}, {incident.verdict_reason}, {span_words(lasted)}"
+    about = f"{incident.gateway}, {incident.id}, {reason_words(incident.verdict_reason)}, {span_words(lasted)}"
     yield Text.assemble(
         f"{incident.opened_at:%Y-%m-%d %H:%M:%SZ}  ",
         (f"{incident.outcome.value:<12}", _STYLES[incident.outcome]),
@@ -164,7 +170,7 @@ def _incident_lines(incident: Incident, now: datetime) -> Iterator[Text]:
     for attempt in incident.attempts:
         at = attempt.started_at or attempt.planned_at
         mark = "└" if attempt is incident.attempts[-1] else "├"
-        proof = visible(attempt.verified_by or attempt.reason or "")
+        proof = visible(reason_words(attempt.verified_by or attempt.reason))
         yield Text(
             f"  {mark} {at:%H:%M:%SZ}  {attempt.number}. {attempt.step.value:<8}{attempt.state.value:<14}{proof}"
         )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from watchdog.cli.history import CELLS, timeline
+import pytest
+
+from watchdog.cli.history import CELLS, _incident_lines, timeline
 from watchdog.service.ledger import Incident, Outcome
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -38,6 +40,15 @@ def test_the_worst_gives_the_colour() -> None:
     styles = [str(span.style) for span in timeline(both, BEGIN, NOW).spans]
     assert "bold red" in styles
     assert "green" not in styles
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_every_outcome_has_a_colour_and_a_line(outcome: Outcome) -> None:
+    incident = _one(0.5 * HOUR, HOUR / 4, outcome)
+    assert "▁" in _cells(incident)
+    (line,) = _incident_lines(incident, NOW)
+    assert outcome.value in line.plain
+    assert "no active run" in line.plain, "words, and no name of a reason"
 
 
 def test_it_says_what_a_cell_is() -> None:
