@@ -35,7 +35,7 @@ function laid(incidents, day, widthOf) {
   return { bars, lanes: Math.min(lanes.length, MOST_LANES) };
 }
 
-const COUNTED = ["recovered", "cleared", "quarantined", "open"];
+const COUNTED = ["recovered", "cleared", "ended", "undelivered", "failed", "quarantined", "open"];
 function tally(incidents) {
   const counts = COUNTED.map((outcome) => [outcome, incidents.filter((one) => one.outcome === outcome).length]);
   return counts.filter(([, count]) => count).map(([outcome, count]) => `${count} ${OUTCOMES[outcome]}`).join(", ");
