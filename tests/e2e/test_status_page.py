@@ -143,9 +143,14 @@ def test_a_lost_connection_is_said_and_comes_back(browser: Browser, serve: MakeS
         opened(tab, site)
         site.close()
         tab.wait_for("document.getElementById('live-text').textContent.startsWith('no connection')")
+        assert tab.run("document.querySelector('.banner.trouble').textContent").startswith(
+            "The watchdog does not answer."
+        )
+        assert tab.run("document.title").startswith("▲ The watchdog does not answer.")
         again = serve(stuck(), site.port)
         tab.wait_for("document.querySelector('.session.stuck')")
         tab.wait_for("document.getElementById('live-text').textContent === 'live'")
+        assert tab.run("document.querySelector('.banner').textContent") == "1 stuck."
         again.close()
 
 

@@ -157,6 +157,7 @@ class EndedRuns:
             now=now.wall,
             ended_at=ended.at.wall,
             explanation=found.message,
+            is_shut=found.is_shut,
         )
         if self.ledger.owe([message], now.wall):
             self.log.event(

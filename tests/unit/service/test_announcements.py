@@ -165,6 +165,15 @@ def _all() -> dict[str, Message]:
             ended_at=NOW - 31 * MINUTE,
             explanation="It ended its turn to wait for its subagents; they have all ended since, and it was not woken to go on.",
         ),
+        "unanswered, given up by its gateway": say.unanswered(
+            "home",
+            KEY,
+            RUN,
+            now=NOW,
+            ended_at=NOW - MINUTE,
+            explanation="Its gateway tried to go on with it after a restart, and gave it up: it refuses every message now.",
+            is_shut=True,
+        ),
         "gateway down": say.gateway_down(
             "home",
             GatewayPhase.DOWN,

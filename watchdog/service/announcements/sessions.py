@@ -235,15 +235,29 @@ def unknown(
 
 
 def unanswered(
-    gateway: str, session: str, run: RunIdentity, *, now: datetime, ended_at: datetime, explanation: str
+    gateway: str,
+    session: str,
+    run: RunIdentity,
+    *,
+    now: datetime,
+    ended_at: datetime,
+    explanation: str,
+    is_shut: bool = False,
 ) -> Message:
-    """A run that was watched has ended, and somebody has no answer. Once per run."""
+    """A run that was watched has ended, and somebody has no answer. Once per run. ``is_shut``: it refuses every message."""
+    way_out = "A new message to it starts a new run, so whoever asked can ask again."
+    if is_shut:
+        # Measured on both: `/new` that somebody else sends is refused, their own is heard on 9.6 alone.
+        way_out = (
+            "It stays so until it is reset: by `sessions.reset` with operator.admin, which keeps its chat, or by /new or "
+            "/reset in that chat (2026.9.6). Not by `sessions.recover`: that cuts the chat off."
+        )
     lines = [
         f"{key_words(session)} on {gateway} has not been running {lasting(ended_at, now)}, and somebody has no answer.",
         sentence(explanation),
         "",
         "Nothing was done, and nothing will be: what has ended is not started again here.",
-        "A new message to it starts a new run, so whoever asked can ask again. What is known of it:",
+        f"{way_out} What is known of it:",
         *commands([command("explain", key=session)]),
     ]
     title = f"Unanswered: {short_key(session)} on {gateway}"

@@ -24,10 +24,16 @@ function draw(id, facts, build) {
   if (section !== body) section.hidden = content.length === 0;
 }
 
+function headline() {
+  const since = () => when(new Date(heardAt).toISOString(), CLOCK_SECONDS);
+  const said = isLive ? state.headline : { level: "trouble", text: `The watchdog does not answer. All of this is from ${since()}.` };
+  draw("headline", said, () => h("p", { class: `banner ${said.level}` }, said.text));
+  document.title = `${said.level === "ok" ? "" : said.level === "notice" ? "• " : "▲ "}${visible(said.text)} OpenClaw watchdog`;
+}
+
 function show() {
   if (!state) return;
-  draw("headline", state.headline, () => h("p", { class: `banner ${state.headline.level}` }, state.headline.text));
-  document.title = `${state.headline.level === "ok" ? "" : state.headline.level === "notice" ? "• " : "▲ "}${visible(state.headline.text)} OpenClaw watchdog`;
+  headline();
   draw("holds", [state.pauses, state.quarantines, state.undelivered, state.ledger, state.mode, state.gateways.map((one) => one.sessions.map((session) => session.key))], holds);
   draw("gateways", [state.gateways.map(({ sessions, ...rest }) => rest), state.mode], () => state.gateways.map(gatewayCard));
   draw("sessions", [state.quarantines, state.gateways.map((one) => [one.name, one.phase, one.sessions, one.sessions_left_out])], sessions);
@@ -206,6 +212,7 @@ function tick() {
     live.className = `live ${kind}`;
     byId("live-text").textContent = text;
     document.body.classList.toggle("old", Boolean(state) && !isLive);
+    if (state) headline();
   }
 }
 
