@@ -10,6 +10,7 @@ from watchdog.core.blockers import BlockerName
 from watchdog.core.evidence import Truth
 from watchdog.core.model import GatewayPhase, Snapshot, Status
 from watchdog.core.policy import Step
+from watchdog.core.tracking import RunIdentity
 from watchdog.core.verdict import Verdict
 from watchdog.service import announcements
 from watchdog.service.events import Event, Log
@@ -30,6 +31,7 @@ class Reporter:
     log: Log
     meter: Meter
     _said: dict[tuple[str, str], object] = field(init=False, default_factory=dict)
+    _told: dict[str, tuple[RunIdentity, frozenset[tuple[Verdict, str]]]] = field(init=False, default_factory=dict)
     _cycle_line: object = field(init=False, default=None)
     _malformed: frozenset[tuple[str | None, str]] = field(init=False, default=frozenset())
 
@@ -74,7 +76,7 @@ class Reporter:
                 # A terminal write may still be on its way (2026.9.6); one sight of it is not worth a line.
                 self._said.pop(("verdict", row.key), None)
                 continue
-            if verdict in events:
+            if verdict in events and self._is_first(item):
                 self.log.event(
                     events[verdict],
                     gateway=self.gateway,
@@ -85,6 +87,16 @@ class Reporter:
             self._owe_verdict(item, now)
         present = {item.session.key for item in judged}
         self._said = {key: value for key, value in self._said.items() if key[1] in present}
+        self._told = {key: value for key, value in self._told.items() if key in present}
+
+    def _is_first(self, item: Judged) -> bool:
+        """This run was not called so before. A verdict that comes and goes (2026.5.18: a lock that is there and gone every 4 s)
+        is worth one line."""
+        run, said = item.case.track.identity, (item.judgement.verdict, item.judgement.reason)
+        of, before = self._told.get(item.session.key, (run, frozenset()))
+        before = before if of == run else frozenset()
+        self._told[item.session.key] = (run, before | {said})
+        return said not in before
 
     def _owe_verdict(self, item: Judged, now: datetime) -> None:
         track, judgement = item.case.track, item.judgement

@@ -595,6 +595,18 @@ async def test_a_glimpse_of_a_suspect_is_not_worth_a_line() -> None:
     assert world.log.names.count(Event.SESSION_SUSPECT) == 1
 
 
+async def test_a_verdict_that_comes_and_goes_is_worth_one_line_for_each_run() -> None:
+    """2026.5.18: the lock file of one healthy run was there and gone every 4 s, 15 lines a minute."""
+    world = _world()
+    for number in range(12):
+        world.gateway.change(KEY, has_active_run=number % 4 < 2)
+        await world.live(minutes=1)
+    assert world.log.names.count(Event.SESSION_SUSPECT) == 1
+    world.gateway.change(KEY, started_at=world.clock.now().wall - timedelta(days=3), has_active_run=False)
+    await world.live(minutes=5)
+    assert world.log.names.count(Event.SESSION_SUSPECT) == 2, "another run"
+
+
 async def test_a_hold_is_logged_when_its_reasons_change() -> None:
     world = _world()
     _pause(world)
