@@ -73,9 +73,10 @@ def is_ours(call: Call) -> bool:
 
 def ends_with_words_of(call: Call, marker: str) -> bool:
     """What is answered are somebody's words that hold ``marker``, and not a turn of the watchdog's: where one was answered
-    just before, a busy gateway shows the model the end of it once more."""
+    just before, a busy gateway shows the model the end of it once more. What frees a deaf session is no turn."""
     said = [text_of(message) for message in call.turn if message.get("role") == "user"]
-    return bool(said) and marker in said[-1] and (MARK not in said[-1] or FREES in said[-1])
+    begun = [text for text in said if marker in text or (MARK in text and FREES not in text)]
+    return bool(begun) and marker in begun[-1] and (MARK not in begun[-1] or FREES in begun[-1])
 
 
 def require_answered_once(since: Since, watchdog: Watchdog, session: Stuck, place: Place) -> Message:
