@@ -139,9 +139,11 @@ def plan_step(judged: Judged, incident: Incident | None, here: PassContext, gate
         if is_asked or not is_waiting_elsewhere(row, requester) or _is_finished(judged):
             return StepPlan(Step.FREE, requester, manner="Somebody's messages are refused at the door.")
         return _asking(Step.ASK, requester, "Somebody else is waiting; the requester is asked first.")
-    if acts and judged.judgement.verdict is Verdict.STUCK and is_deaf(judged) and (is_asked or _is_finished(judged)):
+    fresh = _fresh_rung(recovery.ladder, attempts)
+    is_shut_out = judged.judgement.verdict is Verdict.STUCK and is_deaf(judged) and (is_asked or _is_finished(judged))
+    if acts and is_shut_out and fresh is not None:
         # Freeing it did not let them in: a fresh session does. Nothing is left to be gone on with in this one.
-        return StepPlan(_fresh_rung(recovery.ladder, attempts), requester, requester_problem=why_unreachable(requester))
+        return StepPlan(fresh, requester, requester_problem=why_unreachable(requester))
     if is_asked:  # guard: ask: once per interruption
         return StepPlan(None, requester, awaits_person=True)
     if judged.case.look.tail is None:

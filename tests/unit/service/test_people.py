@@ -337,6 +337,23 @@ async def test_an_answered_row_that_refuses_its_people_is_freed() -> None:
     assert world.steps == [Step.FREE]
 
 
+@pytest.mark.parametrize(
+    ("ladder", "steps", "is_given_up"),
+    [((Step.RESUME, Step.NEW), [Step.FREE, Step.NEW], False), ((Step.RESUME,), [Step.FREE], False)],
+)
+async def test_where_freeing_an_answered_row_lets_nobody_in_a_fresh_session_does(
+    ladder: tuple[Step, ...], steps: list[Step], is_given_up: bool
+) -> None:
+    """Where the ladder has one; where it has none, finished work is left to its people as before."""
+    world = world_with(shared(HERS, "1001"), asked(ALICE, kind=TailKind.ANSWERED), version=V96, ladder=ladder)
+    world.gateway.effect = world.gateway.nothing
+    await world.live(minutes=1)
+    await _knock(world, 3)
+    await world.live(minutes=60)
+    assert world.steps == steps
+    assert bool(world.ledger.quarantines()) is is_given_up
+
+
 async def test_early_gateways_have_no_deaf_rows() -> None:
     world = world_with(shared(HERS, "1001"), asked(ALICE), version=V324)
     await world.live(minutes=1)
