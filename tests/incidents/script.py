@@ -28,6 +28,7 @@ from watchdog.gateway.wire.endpoint import Endpoint
 from watchdog.gateway.wire.hello import Hello
 from watchdog.gateway.wire.identity import DeviceIdentity
 from watchdog.gateway.wire.refusals import WireError, refusal
+from watchdog.gateway.wire.timestamps import instant
 from watchdog.service import errors
 
 BEGINNING = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -668,7 +669,7 @@ class ScriptedHost(FakeHost):
         here = next((one for one in self.world.sessions.values() if one.row.get("sessionId") == session_id), None)
         if here is None or agent_id not in (None, "main"):
             return LockSight(Lock.UNREADABLE)  # as the real one: a folder that does not know the session
-        return LockSight(_LOCKS[here.lock], _PIDS.get(here.lock))
+        return LockSight(_LOCKS[here.lock], _PIDS.get(here.lock), instant(here.row.get("startedAt")))
 
 
 _DEVICE = DeviceIdentity.of(bytes(32))

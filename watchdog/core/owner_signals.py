@@ -7,6 +7,8 @@ from datetime import timedelta
 from watchdog.core.evidence import Case, Evidence, Signal, Truth
 from watchdog.core.model import FlagWorth, GatewayFacts, Lock, LockWorth, Session
 
+LOCK_SLACK = timedelta(seconds=10)
+"""A run's lock is made at its start, on the same clock as its row is written."""
 BOOT_SLACK = timedelta(seconds=1)
 """A run that started before the gateway's boot, or up to this long after it, is an orphan: no gateway takes work in its
 first two seconds (measured: 2 to 14 s), and a slow handshake makes the boot look that much earlier than it was."""
@@ -121,9 +123,12 @@ def _session_lock(case: Case) -> Evidence | None:
         )
     if sight.lock is Lock.UNREADABLE:  # guard: unreadable lock is unknown
         return Evidence(Signal.SESSION_LOCK, Truth.UNKNOWN, "LockUnreadable", "The session file's lock cannot be read.")
-    # A lock whose holder is gone was held as the run died (4.15); where the flag counts runs, a run without a lock may be
-    # going beside such a file.
-    was_held = sight.lock is Lock.OWNER_GONE and case.facts.capabilities.active_run_flag is FlagWorth.ABSENT
+    # A lock whose holder is gone was held as the run died (4.15). One from before this run says nothing of it; and where the
+    # flag counts runs, a run without a lock may be going beside such a file.
+    began = case.session.started_at
+    is_of_run = began is not None and sight.created_at is not None and sight.created_at >= began - LOCK_SLACK
+    is_flagless = case.facts.capabilities.active_run_flag is FlagWorth.ABSENT
+    was_held = sight.lock is Lock.OWNER_GONE and is_flagless and is_of_run
     if worth is not LockWorth.WHOLE_RUN and not was_held:  # guard: no lock proves nothing since 5.18
         return None
     if sight.lock is Lock.OWNER_GONE:

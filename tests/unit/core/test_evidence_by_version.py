@@ -430,3 +430,18 @@ def test_the_flag_alone_is_no_proof_of_its_own() -> None:
 )
 def test_measured_rows(version: str, row: Session, look: Look, owner: Truth) -> None:
     assert owner_of(gather(case(row, version=version, look=look))) is owner
+
+
+@pytest.mark.parametrize(
+    ("created", "says"),
+    [(-600.0, (Truth.FALSE, "LockOwnerGone")), (-609.0, (Truth.FALSE, "LockOwnerGone")), (-700.0, None), (None, None)],
+    ids=["of this run", "a moment before", "of an earlier run", "not said"],
+)
+def test_the_lock_of_a_process_that_is_gone_proves_a_death_where_it_is_this_runs(
+    created: float | None, says: Found
+) -> None:
+    """2026.4.15 to 5.11: no flag, and a lock is not held for the whole run. A live run may go beside an earlier one's file."""
+    made = at(created).wall if created is not None else None
+    row = running(started_at=at(-600).wall, has_active_run=None)
+    subject = case(row, version="2026.4.15", look=Look(lock=LockSight(Lock.OWNER_GONE, 7, made)))
+    assert _of(Signal.SESSION_LOCK, subject) == says

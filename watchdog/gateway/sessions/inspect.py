@@ -249,7 +249,11 @@ def _names_recovery(blockers: Any) -> bool:
     """Among the root requests: ``1 active gateway request(s): main-session:startup-recovery`` (2026.8.2 and 9.6; by source
     also ``restart-`` and ``target-recovery``). Prose: anything of a main session counts as one."""
     said = [item for item in blockers if isinstance(item, dict)] if isinstance(blockers, list) else []
-    return any(item.get("kind") == "root-request" and "main-session:" in str(item.get("message")) for item in said)
+    return any(item.get("kind") == "root-request" and "main-session:" in _text(item.get("message")) for item in said)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _numbers(answer: _Counts) -> dict[str, float]:
