@@ -159,13 +159,6 @@ class Daemon:
             first_after=first_after(name, among, every),
         )
         self._runners[name] = runner
-        self._scheduler.add_job(
-            runner.on_tick,
-            "interval",
-            seconds=every.total_seconds(),
-            id=name,
-            next_run_time=self.parts.clock.now().wall + every + timedelta(seconds=runner.first_after),
-        )
         self._tasks[name] = asyncio.create_task(runner.run(), name=name)
         self._changed.set()
 
@@ -176,7 +169,6 @@ class Daemon:
 
     async def _end(self, name: str) -> None:
         runner, task = self._runners.pop(name), self._tasks.pop(name)
-        self._scheduler.remove_job(name)
         runner.stop()
         await task
         self._one_watch.forget(

@@ -1,7 +1,7 @@
-"""The rhythm of one gateway: a pass at every bell, sooner when something is due, later when the gateway is away.
+"""The rhythm of one gateway: a pass at every interval, sooner when something is due, later when the gateway is away.
 
-The scheduler only rings (APScheduler cancels running coroutines on shutdown); the pass itself runs here and is never
-cut in the middle: ``stop`` lets the pass that is going finish.
+It sleeps on the monotonic clock, so that a step of the machine's own time makes no pass late. A pass is never cut in
+the middle: ``stop`` lets the one that is going finish.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ class Runner:
     turns: PassSlots = field(default_factory=PassSlots)
     first_after: float = 0.0
     """Seconds until the first pass: many gateways do not all begin at once."""
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
     failures: int = 0
     last_finished_at: Moment = field(init=False)
     """When the last pass ended, however it ended."""
@@ -55,31 +54,23 @@ class Runner:
     def __post_init__(self) -> None:
         self.last_finished_at = self.clock.now()
 
-    def ring(self) -> None:
-        """A pass is wanted now. Ringing during a pass makes one more, never two at once."""
-        self.wake.set()
-
-    async def on_tick(self) -> None:
-        """``ring`` for a scheduler: a coroutine runs in the loop, anything else in a thread, where no bell may be rung."""
-        self.ring()
-
     def stop(self) -> None:
+        """Let the pass that is going be the last one."""
         self._stopping.set()
-        self.wake.set()
 
     async def run(self) -> None:
         """Pass after pass. Returns after ``stop``, with the pass that was going finished."""
         try:
             if self.first_after:
-                await self._sleep(self.first_after, wakes_early=False)
+                await self._sleep(self.first_after)
             while not self._stopping.is_set():
                 async with self.turns.turn():
-                    self.wake.clear()
+                    begun_at = self.clock.now()
                     report = await self._pass()
                 self.last_finished_at = self.clock.now()
                 if report is not None:
                     await self.after_pass(report)
-                await self._wait(report)
+                await self._sleep(self._rest(report, begun_at))
         finally:
             await self.watch.gateway.close()
 
@@ -121,18 +112,19 @@ class Runner:
             return self.watch.pass_failed(defect)
         return None
 
-    async def _wait(self, report: PassReport | None) -> None:
+    def _rest(self, report: PassReport | None, begun_at: Moment) -> float:
+        """Seconds until the next pass."""
         if report is None or not report.is_good:
-            await self._sleep(self.retry_after(), wakes_early=False)
-            return
-        pace = self.watch.pacer.pace
-        wait = pace.interval.total_seconds()
+            return self.retry_after()
+        now, pace = self.clock.now(), self.watch.pacer.pace
+        # From beginning to beginning, so that many gateways stay as spread as they began; a slow one rests after its answer.
+        rests_from = now if pace.is_slowed else begun_at
+        wait = pace.interval - now.since(rests_from)
         if report.next_due is not None:
-            due = report.next_due.monotonic - self.clock.now().monotonic
-            # A due moment that has passed is looked at again only with the next bell: nothing changed by waiting.
-            wait = min(wait, max(due, pace.soonest.total_seconds()))
-        # The bell keeps the configured rhythm; a slow gateway has its own.
-        await self._sleep(wait, wakes_early=not pace.is_slowed)
+            # A due moment that has passed is looked at again only with the next poll: nothing changed by waiting.
+            due = timedelta(seconds=report.next_due.monotonic - now.monotonic)
+            wait = min(wait, max(due, pace.soonest))
+        return max(wait.total_seconds(), SOONEST)
 
     def retry_after(self) -> float:
         """Seconds until the next try: doubling from 1 s up to the poll interval (at most 60 s), half of it jitter."""
@@ -140,8 +132,7 @@ class Runner:
         step: float = min(ceiling, _FIRST_RETRY * 2 ** min(self.failures - 1, 10))
         return max(SOONEST, step * (0.5 + 0.5 * self.rng.random()))
 
-    async def _sleep(self, seconds: float, *, wakes_early: bool) -> None:
-        event = self.wake if wakes_early else self._stopping
+    async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await event.wait()
+                await self._stopping.wait()

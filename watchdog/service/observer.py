@@ -107,6 +107,7 @@ class Observer:
                 self._living(relatives.get(row.key, ())),
                 is_alone=busy is not None and busy <= {row.key},  # guard: a lane is free only when nothing else runs
             )
+            self.tracks[row.key] = here.case.track
             if here.judgement.verdict is Verdict.STUCK:
                 self._unattended[row.key] = here.case.track.identity
             else:
@@ -116,19 +117,15 @@ class Observer:
     def rejudge(self, row: Session, look: Look, policy: Policy, facts: GatewayFacts, snapshot: Snapshot) -> Judged:
         """Judge a fresh sight of one session for the fence; the tracks stay as they are."""
         aliases, relatives = _relations(snapshot)
-        kept = dict(self.tracks)
-        try:
-            return self._judge_running(
-                row,
-                look,
-                policy,
-                facts,
-                snapshot.answered_at,
-                tuple(aliases.get(row.key, ())),
-                self._living(relatives.get(row.key, ())),
-            )
-        finally:
-            self.tracks = kept
+        return self._judge_running(
+            row,
+            look,
+            policy,
+            facts,
+            snapshot.answered_at,
+            tuple(aliases.get(row.key, ())),
+            self._living(relatives.get(row.key, ())),
+        )
 
     # ---------------------------------------------------------------- inside
 
@@ -188,7 +185,6 @@ class Observer:
             gateway_clock_stepped=self._trust.clock_stepped,
         )
         case, judgement = assess(case, policy.thresholds)
-        self.tracks[row.key] = case.track
         return Judged(row, case, judgement, policy)
 
     async def _preflight(self, running: list[Session], facts: GatewayFacts) -> Preflight | None:

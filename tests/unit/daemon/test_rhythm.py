@@ -50,7 +50,7 @@ class LoopClock(ManualClock):
 
 @dataclass
 class Place:
-    """A watch, its runner and the bell, in virtual time."""
+    """A watch and its runner, in virtual time."""
 
     book: PolicyBook = field(default_factory=PolicyBook)
     latency: float = 0.02
@@ -74,12 +74,10 @@ class Place:
         raise AssertionError(str(problem))
 
     def live(self, seconds: float, *events: tuple[float, Callable[[], object]]) -> None:
-        """So long with the bell every ``POLL``, and things happening at their seconds."""
+        """So long, with things happening at their seconds."""
 
         async def life() -> None:
             task = asyncio.create_task(self.runner.run())
-            for number in range(1, round(seconds / POLL.total_seconds())):
-                self.loop.call_later(number * POLL.total_seconds(), self.runner.ring)
             for at, event in events:
                 self.loop.call_later(at, event)
             await asyncio.sleep(seconds)
@@ -119,6 +117,15 @@ def test_a_deed_is_done_when_it_becomes_due() -> None:
     assert min(delays) >= 0, "never before it is due"
     assert median(delays) < 0.5
     assert quantiles(delays, n=100)[98] < 2
+
+
+def test_polls_keep_their_distance_however_long_a_pass_takes() -> None:
+    """From beginning to beginning: what spread many gateways at the start spreads them still."""
+    place = Place(latency=0.4)
+    place.live(900)
+    gaps = [after - before for before, after in zip(place.passes(), place.passes()[1:], strict=False)]
+    assert len(gaps) == 29
+    assert all(gap == pytest.approx(POLL.total_seconds(), abs=0.01) for gap in gaps)
 
 
 # ---------------------------------------------------------------- a slow gateway
