@@ -73,7 +73,7 @@ class World:
         return report
 
     async def live(self, *, minutes: float = 0, hours: float = 0, seconds: float = 0) -> None:
-        """Passes at every bell for so long; the first one now."""
+        """Passes at every interval for so long; the first one now."""
         end = self.clock.now().plus(timedelta(minutes=minutes, hours=hours, seconds=seconds))
         while self.clock.now() < end:
             await self.look()

@@ -168,7 +168,7 @@ class Player:
         self.world.advance(self._wait(report))
 
     def _wait(self, report: PassReport) -> float:
-        """As ``daemon.runner`` waits: the bell, or what is due earlier; after failures 1 s, doubling."""
+        """As ``daemon.runner`` waits: an interval, or until something is due; after failures 1 s, doubling."""
         if not report.is_good:
             self._failures += 1
             return max(SOONEST, min(self._poll, 60.0, 2.0 ** min(self._failures - 1, 10)))
