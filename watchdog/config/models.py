@@ -73,6 +73,17 @@ def _listen(value: str) -> str:
 Listen = Annotated[Text, AfterValidator(_listen)]
 
 
+def _host_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", value):
+        raise refusal(
+            "expected the name of a host, and nothing else", "e.g. watchdog.example.org: no port, no https://, no *"
+        )
+    return value.lower()
+
+
+HostNames = tuple[Annotated[Text, AfterValidator(_host_name)], ...]
+
+
 def _nobody(value: object) -> object:
     return [] if value is None else value
 
@@ -148,10 +159,14 @@ def _just_a_url(value: object) -> object:
 
 
 class StatusPage(Section):
-    """A small web page, /metrics and /healthz, without a password."""
+    """A small web page, /metrics, /livez and /readyz, without a password."""
 
     listen: Listen = "127.0.0.1:18795"
     """host:port; port 0 takes any free one. Default 127.0.0.1:18795."""
+
+    hosts: HostNames = Field(default=(), examples=[["watchdog.example.org"]])
+    """Further names by which it may be asked for (the Host header): behind a proxy, in a compose project, in Kubernetes. Any
+    other name is turned away, so that no foreign web page reads it. Default []."""
 
     @property
     def host(self) -> str:
@@ -241,11 +256,12 @@ class Config(Section):
     """Who is told: apprise URLs, or {url, on: [events]} to be told less. Default []: nobody."""
 
     status_page: StatusPage | None = StatusPage()
-    """A small web page with /metrics and /healthz. null: off. Default {listen: 127.0.0.1:18795}."""
+    """A small web page with /metrics, /livez and /readyz. hosts: further names it may be asked by (behind a proxy, in a
+    container project). null: off. Default {listen: 127.0.0.1:18795, hosts: []}."""
 
     heartbeat_url: PingUrl | None = Field(default=None, examples=["https://hc-ping.com/your-id"])
-    """Pinged (HTTP GET) after every completed cycle, so that an outside monitor notices when the watchdog itself is
-    gone. ${NAME} takes the address from the environment. Default null: off."""
+    """Pinged (HTTP GET) after every completed cycle, whether or not the gateway answered, so that an outside monitor notices
+    when the watchdog itself is gone. ${NAME} takes the address from the environment. Default null: off."""
 
     state_dir: PathText | None = Field(default=None, examples=["~/.local/state/openclaw-watchdog"])
     """Folder of the ledger and the device key. Default null: $STATE_DIRECTORY under systemd, else the platform's state

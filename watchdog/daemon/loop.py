@@ -116,6 +116,7 @@ class Daemon:
         await parts.page.open(
             lambda: [runner.watch for runner in self._runners.values()],
             lambda: {name: str(twin) for name, twin in self._one_watch.refused.items()},
+            self._all_are_passing,
         )
         self._scheduler.add_job(self._prune, "interval", seconds=DAY)
         self._scheduler.add_job(self._ring_look_around, "interval", seconds=self.look_around_every.total_seconds())
@@ -219,7 +220,7 @@ class Daemon:
         self._look_for_twins(report)
         if report.is_good:
             parts.meter.cycle_completed(report.at.wall)
-            parts.teller.ping()
+        parts.teller.ping()  # we are here: what is away is told by messages
 
     def _look_for_twins(self, report: PassReport) -> None:
         """Not from here: it may be this very pass's runner that has to end."""

@@ -16,7 +16,6 @@ from pathlib import Path
 from watchdog import __version__
 from watchdog.config import LoadedConfig
 from watchdog.core.model import Moment
-from watchdog.core.spans import span_words
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event, Log
@@ -55,6 +54,7 @@ class PagePublisher:
     retry_after: float = TRY_AGAIN_AFTER
     _watches: Watches = field(default=tuple)
     _not_watched: NotWatched = field(default=dict)
+    _are_passing: Callable[[], bool] = field(default=lambda: True)
     _began: Moment = field(init=False)
     _last_cycle: Moment | None = None
     _seen: dict[str, tuple[Watch, PassReport]] = field(default_factory=dict)
@@ -71,9 +71,12 @@ class PagePublisher:
 
     # ------------------------------------------------------------ life
 
-    async def open(self, watches: Watches, not_watched: NotWatched = dict) -> None:
-        """Begin to serve, if the configuration wants it."""
+    async def open(
+        self, watches: Watches, not_watched: NotWatched = dict, are_passing: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Begin to serve, if the configuration wants it. ``are_passing``: whether every gateway's passes go on."""
         self._began, self._watches, self._not_watched = self.clock.now(), watches, not_watched
+        self._are_passing = are_passing
         self._name_gateways()
         await self._serve()
         self._task = asyncio.create_task(self._run(), name="page")
@@ -135,7 +138,7 @@ class PagePublisher:
         self._tried = self.clock.now()
         feed = Feed()
         try:
-            server = await StatusServer.start(section.host, section.port, self, feed)
+            server = await StatusServer.start(section.host, section.port, self, feed, further=section.hosts)
         except PageUnavailable as problem:
             self._say_unavailable(str(problem))
             return
@@ -205,21 +208,24 @@ class PagePublisher:
             record = Record(problem=str(problem))
         return document(build(life, sights, record, now.wall), self.secrets.scrub)
 
-    def health(self) -> Health:
-        """Well as long as a gateway was looked at within three poll intervals, counted from the start at first."""
-        now, limit = self.clock.now(), 3 * self.loaded.config.poll_every
-        silent = now.since(self._last_cycle or self._began)
-        is_ok = silent <= limit
-        status = "ok" if self._last_cycle is not None else "starting"
+    def liveness(self) -> Health:
+        """Well as long as passes end, answered or not: a gateway's outage must not get the watchdog restarted."""
+        is_ok = self._are_passing()
+        silent = self.clock.now().since(self._last_cycle or self._began)
         facts = {
-            "status": status if is_ok else "stale",
+            "status": "ok" if is_ok else "stuck",
             "last_cycle_at": self._last_cycle.wall.isoformat() if self._last_cycle is not None else None,
             "silent_seconds": round(silent.total_seconds(), 1),
-            "limit_seconds": limit.total_seconds(),
         }
         if not is_ok:
-            facts["problem"] = f"No gateway has answered for {span_words(silent)}."
+            facts["problem"] = "The passes over a gateway no longer end; the log may say why. A restart is safe."
         return Health(is_ok, facts)
+
+    def readiness(self) -> Health:
+        """Well once every watched gateway was looked at, or found to be away."""
+        waited_for = sorted(watch.gateway.name for watch in self._watches() if watch.last_report is None)
+        facts: dict[str, object] = {"status": "starting" if waited_for else "ok", "waited_for": waited_for}
+        return Health(not waited_for, facts)
 
     def metrics(self) -> bytes:
         return self.meter.render() if isinstance(self.meter, PrometheusMeter) else b""

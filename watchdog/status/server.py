@@ -1,10 +1,11 @@
 """The status page: what the daemon knows, over HTTP on loopback, read only.
 
 ``/`` is one self-contained page; ``/api/state`` the state document it shows, ``/api/events`` the same as server-sent
-events; ``/metrics`` for Prometheus; ``/healthz`` for monitors.
+events; ``/metrics`` for Prometheus; ``/livez`` (the same as ``/healthz``) and ``/readyz`` for whoever starts and restarts it.
 
 Invariants: nothing can be changed here (GET and HEAD only), and a web page of somebody else's cannot read it: no CORS, and
-a request whose ``Host`` is neither a loopback name nor the configured address is turned away (DNS rebinding). The page
+a request whose ``Host`` is neither a loopback name, the configured address nor one of ``status_page.hosts`` is turned away
+(DNS rebinding). The page
 loads nothing from anywhere and runs only the script it was shipped with (CSP by hash). Limit: there is no password; who can
 reach the address can read session keys and times.
 
@@ -19,7 +20,7 @@ import errno
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_address
@@ -50,7 +51,7 @@ class PageUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What ``/healthz`` says; ``is_ok`` False answers 503."""
+    """What ``/livez`` or ``/readyz`` says; ``is_ok`` False answers 503."""
 
     is_ok: bool
     facts: Document
@@ -63,7 +64,13 @@ class Facts(Protocol):
         """The state document as of now."""
         ...
 
-    def health(self) -> Health: ...
+    def liveness(self) -> Health:
+        """Whether the daemon itself works, whatever its gateways do."""
+        ...
+
+    def readiness(self) -> Health:
+        """Whether every gateway was looked at once, or its failure established."""
+        ...
 
     def metrics(self) -> bytes: ...
 
@@ -127,8 +134,9 @@ class Feed:
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>\d{1,5}))?", re.IGNORECASE)
 
 
-def host_is_ours(header: str, host: str, port: int) -> bool:
-    """Whether a ``Host`` header names this server: a loopback name (any port: ``ssh -L``), or the configured address.
+def host_is_ours(header: str, host: str, port: int, further: Collection[str] = ()) -> bool:
+    """Whether a ``Host`` header names this server: a loopback name (any port: ``ssh -L``), the configured address, or one of
+    the ``further`` names (any port: a proxy has its own).
 
     An address that stands for all (0.0.0.0, ::) also takes every bare IP address: only names can be rebound.
     """
@@ -136,7 +144,7 @@ def host_is_ours(header: str, host: str, port: int) -> bool:
     if found is None:
         return False
     name = found["name"].strip("[]").lower().rstrip(".")
-    if is_loopback(name):
+    if is_loopback(name) or name in further:
         return True
     own, address = host.strip("[]").lower(), _address(name)
     if int(found["port"] or 80) != port:
@@ -167,8 +175,8 @@ _NOTHING_MAY_LOAD = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none
 class RequestGuard:
     """Stands before everything: Host and method are checked, and every answer carries the security headers."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
-        self._app, self._host, self._port = app, host, port
+    def __init__(self, app: ASGIApp, host: str, port: int, further: Collection[str] = ()) -> None:
+        self._app, self._host, self._port, self._further = app, host, port, further
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         from starlette.responses import PlainTextResponse
@@ -188,8 +196,11 @@ class RequestGuard:
 
         app = self._app
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) != 1 or not host_is_ours(hosts[0], self._host, self._port):
-            text = "This page answers to its own address only, for example http://localhost; see status_page.listen.\n"
+        if len(hosts) != 1 or not host_is_ours(hosts[0], self._host, self._port, self._further):
+            text = (
+                "This page answers to its own address only, for example http://localhost; see status_page.listen, and "
+                "status_page.hosts for further names.\n"
+            )
             app = PlainTextResponse(text, 403)
         elif scope["method"] not in ("GET", "HEAD"):
             app = PlainTextResponse("This page is read only.\n", 405, {"allow": "GET, HEAD"})
@@ -199,8 +210,8 @@ class RequestGuard:
 # ---------------------------------------------------------------- what is answered
 
 
-def application(facts: Facts, feed: Feed, host: str, port: int) -> ASGIApp:
-    """The whole site as an ASGI application for the address ``host``:``port``."""
+def application(facts: Facts, feed: Feed, host: str, port: int, further: Collection[str] = ()) -> ASGIApp:
+    """The whole site as an ASGI application for the address ``host``:``port``, and the ``further`` names it goes by."""
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
     from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -225,22 +236,29 @@ def application(facts: Facts, feed: Feed, host: str, port: int) -> ASGIApp:
     async def metrics(_request: Request) -> Response:
         return Response(facts.metrics(), headers={"content-type": METRICS_TYPE})
 
-    async def healthz(_request: Request) -> Response:
-        health = facts.health()
+    async def livez(_request: Request) -> Response:
+        return answer(facts.liveness())
+
+    async def readyz(_request: Request) -> Response:
+        return answer(facts.readiness())
+
+    def answer(health: Health) -> Response:
         return JSONResponse(dict(health.facts), 200 if health.is_ok else 503)
 
     async def unknown(_request: Request, problem: Exception) -> Response:
         status = problem.status_code if isinstance(problem, HTTPException) else 404
-        return PlainTextResponse("There is /, /api/state, /api/events, /metrics and /healthz here.\n", status)
+        return PlainTextResponse("There is /, /api/state, /api/events, /metrics, /livez and /readyz here.\n", status)
 
     routes = [
         Route("/", index),
         Route("/api/state", state),
         Route("/api/events", events),
         Route("/metrics", metrics),
-        Route("/healthz", healthz),
+        Route("/livez", livez),
+        Route("/healthz", livez),
+        Route("/readyz", readyz),
     ]
-    return RequestGuard(Starlette(routes=routes, exception_handlers={404: unknown}), host, port)
+    return RequestGuard(Starlette(routes=routes, exception_handlers={404: unknown}), host, port, further)
 
 
 # ---------------------------------------------------------------- serving
@@ -252,18 +270,35 @@ class StatusServer:
     It listens from the start; the server behind the socket (starlette, uvicorn: 6 MiB) is made for the first caller.
     """
 
-    def __init__(self, host: str, listener: socket.socket, facts: Facts, feed: Feed, limits: Limits) -> None:
-        self.host = host
+    def __init__(
+        self,
+        host: str,
+        listener: socket.socket,
+        facts: Facts,
+        feed: Feed,
+        limits: Limits,
+        further: Collection[str] = (),
+    ) -> None:
+        self.host, self._further = host, further
         self.port: int = listener.getsockname()[1]
         self._listener, self._facts, self._feed, self._limits = listener, facts, feed, limits
         self._server: Any = None
         self._task = asyncio.create_task(self._serve(), name="status page")
 
     @classmethod
-    async def start(cls, host: str, port: int, facts: Facts, feed: Feed, limits: Limits | None = None) -> StatusServer:
-        """Listen and serve; ``limits`` None: those for what this process may open. Raises ``PageUnavailable`` when the
-        address cannot be had."""
-        return cls(host, await _listener(host, port), facts, feed, limits or Limits.here())
+    async def start(
+        cls,
+        host: str,
+        port: int,
+        facts: Facts,
+        feed: Feed,
+        limits: Limits | None = None,
+        *,
+        further: Collection[str] = (),
+    ) -> StatusServer:
+        """Listen and serve; ``limits`` None: those for what this process may open; ``further``: names that may stand in a
+        request's ``Host``. Raises ``PageUnavailable`` when the address cannot be had."""
+        return cls(host, await _listener(host, port), facts, feed, limits or Limits.here(), further)
 
     @property
     def url(self) -> str:
@@ -281,7 +316,9 @@ class StatusServer:
         await _knocked(self._listener)
         # In a thread: importing it all takes a fraction of a second in which the watching must not stand still.
         self._server = await asyncio.to_thread(
-            lambda: _quiet_server(application(self._facts, self._feed, self.host, self.port), self._limits)
+            lambda: _quiet_server(
+                application(self._facts, self._feed, self.host, self.port, self._further), self._limits
+            )
         )
         await self._server.serve(sockets=[self._listener])
 

@@ -38,7 +38,7 @@ def test_effective_of_the_defaults() -> None:
     shown = effective(parse("", env={}))
     assert shown["gateways"] == [{"name": "local", "discover": "local", "insecure": False}]
     assert shown["recovery"]["budget"] == {"attempts": 3, "per": "72h"}
-    assert shown["status_page"] == {"listen": "127.0.0.1:18795"}
+    assert shown["status_page"] == {"listen": "127.0.0.1:18795", "hosts": []}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_effective_of_the_defaults() -> None:
         ("", "recovery: {ladder: [notify]}", ["recovery.ladder: [resume, new] -> [notify]"]),
         ("", "recovery: {budget: {attempts: 4}}", ["recovery.budget.attempts: 3 -> 4"]),
         ("", "recovery: {mode: observe}", ["recovery.mode: recover -> observe"]),
-        ("", "status_page: null", ["status_page: {listen: 127.0.0.1:18795} -> null"]),
+        ("", "status_page: null", ["status_page: {listen: 127.0.0.1:18795, hosts: []} -> null"]),
         ("", "status_page: {listen: 'a:1'}", ["status_page.listen: 127.0.0.1:18795 -> a:1"]),
         ("", "heartbeat_url: https://h/secret", ["heartbeat_url: null -> https://***"]),
         (

@@ -196,8 +196,11 @@ class Scripted:
         self.asked += 1
         return self.shown
 
-    def health(self) -> Health:
-        return Health(self.is_well, {"status": "ok" if self.is_well else "stale"})
+    def liveness(self) -> Health:
+        return Health(self.is_well, {"status": "ok" if self.is_well else "stuck"})
+
+    def readiness(self) -> Health:
+        return Health(self.is_well, {"status": "ok" if self.is_well else "starting"})
 
     def metrics(self) -> bytes:
         return b"# HELP x\n"

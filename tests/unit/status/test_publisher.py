@@ -28,6 +28,7 @@ from watchdog.service.redaction import Secrets
 from watchdog.service.watch import Watch
 from watchdog.status.metrics import PrometheusMeter
 from watchdog.status.publisher import PagePublisher, address_file
+from watchdog.status.server import Health
 
 
 def loaded(listen: str | None, folder: Path, more: str = "") -> LoadedConfig:
@@ -95,32 +96,29 @@ async def ask(url: str, path: str = "") -> httpx.Response:
 # ---------------------------------------------------------------- health
 
 
-async def test_healthy_until_three_intervals_without_a_cycle(daemon: Daemon) -> None:
-    page = daemon.page(None)
-    await daemon.open(page)
-    assert (page.health().is_ok, page.health().facts["status"]) == (True, "starting")
-    daemon.clock.advance(90)
-    assert page.health().is_ok
-    daemon.clock.advance(0.1)
-    assert (page.health().is_ok, page.health().facts["status"]) == (False, "stale")
-    daemon.passed(page)
-    assert (page.health().is_ok, page.health().facts["status"]) == (True, "ok")
-    daemon.clock.advance(90)
+async def test_it_is_alive_while_its_passes_end_whatever_its_gateways_do(daemon: Daemon) -> None:
+    page, passing = daemon.page(None), [True]
+    await page.open(lambda: daemon.watches, are_passing=lambda: passing[0])
     daemon.passed(page, phase=GatewayPhase.DOWN, problem="nothing listens")
-    assert page.health().is_ok
-    daemon.clock.advance(1)
-    health = page.health()
-    assert not health.is_ok
-    assert health.facts["problem"] == "No gateway has answered for 1m31s."
+    daemon.clock.advance(3600)
+    live = page.liveness()
+    assert (live.is_ok, live.facts["status"]) == (True, "ok")
+    assert (live.facts["silent_seconds"], live.facts["last_cycle_at"]) == (3600.0, None)
+    passing[0] = False
+    live = page.liveness()
+    assert (live.is_ok, live.facts["status"]) == (False, "stuck")
+    assert "restart" in str(live.facts["problem"])
 
 
-async def test_the_limit_follows_the_configured_interval(daemon: Daemon, tmp_path: Path) -> None:
+async def test_it_is_ready_once_every_gateway_was_looked_at_or_found_away(daemon: Daemon) -> None:
     page = daemon.page(None)
+    daemon.watches.append(daemon.watch("office"))
     await daemon.open(page)
-    daemon.clock.advance(150)
-    assert not page.health().is_ok
-    await page.configure(loaded(None, tmp_path, "poll_every: 1m\n"))
-    assert page.health().is_ok
+    assert page.readiness() == Health(False, {"status": "starting", "waited_for": ["home", "office"]})
+    daemon.passed(page, phase=GatewayPhase.DOWN, problem="nothing listens")
+    assert page.readiness() == Health(False, {"status": "starting", "waited_for": ["office"]})
+    daemon.watches[1].last_report = daemon.watches[0].last_report
+    assert page.readiness() == Health(True, {"status": "ok", "waited_for": []})
 
 
 # ---------------------------------------------------------------- serving

@@ -24,7 +24,7 @@ from watchdog.status import page, server
 from watchdog.status.page import page_html
 from watchdog.status.server import Feed, application, host_is_ours
 
-PATHS = ("/", "/api/state", "/metrics", "/healthz")
+PATHS = ("/", "/api/state", "/metrics", "/livez", "/healthz", "/readyz")
 
 
 @pytest.fixture
@@ -109,10 +109,15 @@ async def test_metrics_are_prometheus_text(site: httpx.AsyncClient) -> None:
 
 
 async def test_health_decides_the_status(site: httpx.AsyncClient, facts: Scripted) -> None:
-    assert (await site.get("/healthz")).status_code == 200
+    for path in ("/livez", "/healthz", "/readyz"):
+        assert (await site.get(path)).status_code == 200
     facts.is_well = False
-    answer = await site.get("/healthz")
-    assert (answer.status_code, answer.json()) == (503, {"status": "stale"})
+    said = {path: await site.get(path) for path in ("/livez", "/healthz", "/readyz")}
+    assert {path: (answer.status_code, answer.json()["status"]) for path, answer in said.items()} == {
+        "/livez": (503, "stuck"),
+        "/healthz": (503, "stuck"),
+        "/readyz": (503, "starting"),
+    }
 
 
 # ---------------------------------------------------------------- read only, and only for us
@@ -133,7 +138,7 @@ async def test_head_is_answered_at_once(site: httpx.AsyncClient, path: str) -> N
 async def test_unknown_paths_name_the_known_ones(site: httpx.AsyncClient) -> None:
     answer = await site.get("/../etc/passwd")
     assert answer.status_code == 404
-    assert "/healthz" in answer.text
+    assert "/livez" in answer.text
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/api/events", "/nothing"])
@@ -196,6 +201,30 @@ async def test_two_hosts_or_none_are_turned_away(facts: Scripted) -> None:
 )
 def test_which_hosts_are_ours(header: str, host: str, ours: bool) -> None:
     assert host_is_ours(header, host, 18795) is ours
+
+
+@pytest.mark.parametrize(
+    ("header", "ours"),
+    [
+        ("watchdog.example.org", True),
+        ("Watchdog.example.org:8443", True),
+        ("watchdog.example.org.", True),
+        ("localhost:18795", True),
+        ("evil.example", False),
+        ("watchdog.example.org.evil.example", False),
+        ("sub.watchdog.example.org", False),
+        ("10.0.0.7:18795", False),
+    ],
+)
+def test_further_names_are_ours_on_any_port(header: str, ours: bool) -> None:
+    assert host_is_ours(header, "127.0.0.1", 18795, ("watchdog.example.org",)) is ours
+
+
+async def test_a_further_name_is_let_in(facts: Scripted) -> None:
+    wire = httpx.ASGITransport(app=application(facts, Feed(), "127.0.0.1", 18795, ("watchdog.example.org",)))
+    async with httpx.AsyncClient(transport=wire, base_url="http://watchdog.example.org") as client:
+        assert (await client.get("/livez")).status_code == 200
+        assert (await client.get("/livez", headers={"host": "evil.example"})).status_code == 403
 
 
 # ---------------------------------------------------------------- the page itself

@@ -182,7 +182,7 @@ function about() {
   const link = (path) => h("a", { href: path }, path);
   return [
     h("p", {}, `Version ${state.version}, process ${state.pid}, polls every ${span(state.poll_every_seconds * 1000)}, running for `, since(state.started_at), "."),
-    h("p", {}, `Times are in ${ZONE}; logs and commands use UTC. Read only. `, link("/api/state"), " ", link("/metrics"), " ", link("/healthz")),
+    h("p", {}, `Times are in ${ZONE}; logs and commands use UTC. Read only. `, link("api/state"), " ", link("metrics"), " ", link("livez")),
   ];
 }
 
@@ -217,7 +217,7 @@ function tick() {
 }
 
 function listen() {
-  const source = new EventSource("/api/events");
+  const source = new EventSource("api/events");
   source.addEventListener("state", (event) => {
     state = JSON.parse(event.data);
     clockAhead = Date.parse(state.at) - Date.now();
