@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from openclaw_simulator.world import World
-from watchdog.core.model import Status
+from watchdog.core.model import Moment, Status
 from watchdog.core.verdict import Verdict
 from watchdog.daemon.runner import Runner
 from watchdog.service.pass_report import PassReport
@@ -41,8 +41,8 @@ class SkippingRunner(Runner):
             self._happened = self.world.agenda.happened
         return await Runner._pass(self)
 
-    async def _wait(self, report: PassReport | None) -> None:
-        await Runner._wait(self, report)
+    async def _wait(self, report: PassReport | None, begun_at: Moment) -> None:
+        await Runner._wait(self, report, begun_at)
         if report is not None and self.world is not None:
             await self._skip(report, self.world)
 
@@ -63,7 +63,7 @@ class SkippingRunner(Runner):
             return
         await asyncio.sleep((left_out - 1) * poll)
         self.watch.trust.begin_pass(self.clock.now())
-        # The last one would have waited for what is due, as ``Runner._wait`` does.
+        # The last one would have waited for what is due, as ``Runner`` does.
         due = report.next_due.monotonic - self.clock.now().monotonic if report.next_due is not None else poll
         await asyncio.sleep(min(poll, max(due, 0.2)))
 

@@ -70,7 +70,7 @@ class Runner:
                 self.last_finished_at = self.clock.now()
                 if report is not None:
                     await self.after_pass(report)
-                await self._sleep(self._rest(report, begun_at))
+                await self._wait(report, begun_at)
         finally:
             await self.watch.gateway.close()
 
@@ -111,6 +111,9 @@ class Runner:
         with contextlib.suppress(errors.LedgerError):
             return self.watch.pass_failed(defect)
         return None
+
+    async def _wait(self, report: PassReport | None, begun_at: Moment) -> None:
+        await self._sleep(self._rest(report, begun_at))
 
     def _rest(self, report: PassReport | None, begun_at: Moment) -> float:
         """Seconds until the next pass."""
