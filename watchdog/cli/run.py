@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from typing import Annotated
 
 import typer
@@ -41,10 +40,6 @@ def add_to(app: typer.Typer) -> None:
         log.event(Event.CONFIG_LOADED, source=str(source) if source is not None else "built-in defaults")
         builder = Builder(setting.loaded, setting.env, log, PrometheusMeter(__version__), secrets=setting.secrets)
         daemon = Daemon(builder.parts(is_observing=observe))
-        # What was loaded to begin with lives as long as the process. Left out of the collector's sight, its full
-        # collections come when a quarter of what the *work* has made is new, not of everything: less garbage waits for them.
-        gc.collect()
-        gc.freeze()
         code = asyncio.run(daemon.run())
         if code:
             raise Leave(code)
