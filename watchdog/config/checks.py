@@ -103,6 +103,12 @@ def _gateways(gateways: Sequence[GatewaySection]) -> Iterator[ConfigProblem]:
         if address and address.scheme == "wss" and gateway.insecure:
             message = "insecure has no effect on wss://: certificates are always checked"
             yield ConfigProblem((*at, "insecure"), message, "leave it out")
+        if gateway.tls is not None and not (gateway.tls.ca_file or gateway.tls.fingerprint):
+            yield ConfigProblem((*at, "tls"), "tls names nothing to check by", "give ca_file or fingerprint")
+        if gateway.tls is not None and address and address.scheme == "ws":
+            yield ConfigProblem(
+                (*at, "tls"), "tls has no effect on ws://: nothing is encrypted", "leave it out, or use wss://"
+            )
 
 
 def _reached_twice(gateways: Sequence[GatewaySection]) -> Iterator[ConfigProblem]:

@@ -99,6 +99,28 @@ def _default_name(data: dict[str, Any]) -> str:
     return "local" if not label or is_loopback(host) else label
 
 
+def _fingerprint(value: str) -> str:
+    digits = re.sub(r"^sha-?256[:=]", "", value.strip().lower()).replace(":", "")
+    if not re.fullmatch(r"[0-9a-f]{64}", digits):
+        raise refusal(
+            "expected the SHA-256 fingerprint of a certificate, 64 hex digits",
+            "openssl x509 -noout -fingerprint -sha256 -in CERTIFICATE shows it",
+        )
+    return digits
+
+
+class TlsSection(Section):
+    """By what a gateway's certificate is checked, where this machine does not trust it by itself."""
+
+    ca_file: FileText | None = Field(default=None, examples=["/etc/openclaw-watchdog/gateway-ca.pem"])
+    """PEM file with the authority that signed it, or with the self-signed certificate. Default null: what this machine trusts."""
+
+    fingerprint: Annotated[Text, AfterValidator(_fingerprint)] | None = Field(
+        default=None, examples=["4f:" * 31 + "0a"]
+    )
+    """SHA-256 of the certificate itself, with or without colons. Without ca_file it alone decides. Default null: not asked."""
+
+
 class GatewaySection(Section):
     """One OpenClaw gateway, by address or discovered."""
 
@@ -133,6 +155,12 @@ class GatewaySection(Section):
 
     insecure: Flag = False
     """Allow ws:// (nothing encrypted, the token readable on the way) to another machine. Default false."""
+
+    tls: TlsSection | None = Field(
+        default=None, examples=[{"ca_file": "/etc/openclaw-watchdog/gateway-ca.pem", "fingerprint": None}]
+    )
+    """For wss:// with a certificate that this machine does not trust: ca_file, or the certificate's fingerprint (SHA-256).
+    Default null: what this machine trusts."""
 
     @property
     def address(self) -> SplitResult | None:

@@ -27,7 +27,7 @@ from watchdog.discovery.machine import Machine
 from watchdog.discovery.openclaw_config import CONFIG_NAMES, DiscoveryError
 from watchdog.gateway.capabilities import READ
 from watchdog.gateway.wire.addresses import is_local, is_same_place
-from watchdog.gateway.wire.dial import CheckPeer
+from watchdog.gateway.wire.dial import CheckPeer, TlsTrust
 from watchdog.gateway.wire.endpoint import Endpoint
 from watchdog.gateway.wire.identity import DeviceIdentity, DeviceTokens
 from watchdog.gateway.wire.protocol import SignInSecrets
@@ -74,6 +74,7 @@ class EndpointFinder:
             state_dir=self._state_dir(local),
             gateway_pid=local.pid if local is not None else None,
             insecure=section.insecure,
+            tls=TlsTrust(section.tls.ca_file, section.tls.fingerprint) if section.tls is not None else None,
             lock_created_at=local.lock_created_at if local is not None else None,
             openclaw=lambda: self._openclaw(url, local),
         )

@@ -7,6 +7,7 @@ from tests.mutants.mutations import ALWAYS, DROP, NEVER, swap, value
 from .kinds import GATEWAY, GLANCE, SERVICE, Guard
 
 DECODING = (GATEWAY + "wire/test_decoder.py",)
+DIALLING = (GATEWAY + "wire/test_dial.py",)
 FRAMES = (GATEWAY + "wire/test_protocol.py",)
 LINK = (GATEWAY + "wire/test_connection.py",)
 LISTING = (GATEWAY + "sessions/test_pages.py",)
@@ -17,6 +18,7 @@ IDENTITY = ("tests/unit/gateway/wire/test_identity.py",)
 
 GUARDS: tuple[Guard, ...] = (
     # ------------------------------------------------------------ repair
+    Guard("wire: a certificate is the one that was named", "rule 19", NEVER, tests=DIALLING),
     Guard("wire: half an emoji is repaired", "rule 19", value("None"), tests=DECODING),
     Guard("wire: deep nesting is an unreadable answer", "rule 19", value("ZeroDivisionError"), tests=DECODING),
     Guard("wire: a repair looks at so much and no more", "rule 19", NEVER, tests=DECODING),

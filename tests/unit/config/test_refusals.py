@@ -240,6 +240,17 @@ AGREEMENT = {
     "gateways:\n  - url: wss://gw.example.org\n    insecure: true": (
         "3:15: insecure has no effect on wss://: certificates are always checked (leave it out)"
     ),
+    "gateways:\n  - url: wss://gw.example.org\n    tls: {}": "3:10: tls names nothing to check by (give ca_file or fingerprint)",
+    "gateways:\n  - url: ws://127.0.0.1:18789\n    tls: {ca_file: /c.pem}": (
+        "3:10: tls has no effect on ws://: nothing is encrypted (leave it out, or use wss://)"
+    ),
+    "gateways:\n  - url: wss://gw.example.org\n    tls: {fingerprint: 4f0a}": (
+        "3:24: fingerprint: expected the SHA-256 fingerprint of a certificate, 64 hex digits (openssl x509 -noout -fingerprint -sha256 "
+        "-in CERTIFICATE shows it)"
+    ),
+    "status_page: {hosts: ['https://w.example.org']}": (
+        "1:23: hosts: expected the name of a host, and nothing else (e.g. watchdog.example.org: no port, no https://, no *)"
+    ),
     "policies:\n  - name: default\n    match: {kind: main}": (
         "2:11: 'default' is what thresholds and recovery at the top are called (choose another name)"
     ),
@@ -296,6 +307,9 @@ def test_two_urls_of_one_gateway(one: str, other: str) -> None:
         "gateways: [{url: 'ws://127.0.0.1:1'}, {url: 'ws://127.0.0.2:1', name: b}, {name: c}, {name: d, discover: local}]",
         "gateways: [{url: 'wss://proxy.example/alice'}, {url: 'wss://proxy.example/bob', name: b}]",
         "gateways: [{url: 'ws://10.0.0.5:18789', insecure: true}, {url: 'wss://gw.ts.net/path'}]",
+        "gateways: [{url: 'wss://gw.ts.net', tls: {ca_file: ~/ca.pem}}]",
+        f"gateways: [{{url: 'wss://gw.ts.net', tls: {{fingerprint: 'SHA256:{':'.join(['4F'] * 32)}'}}}}]",
+        "status_page: {hosts: [watchdog, watchdog.example.org]}",
         "gateways: [{url: '${GATEWAY}', token: '${NOT_SET_HERE}', state_dir: none}]",
         "gateways: [{discover: local, name: home, token_file: ~/token}]",
         "gateways:\npoll_every: 30s\nthresholds:\nrecovery:\npolicies:\nnotify:\nstatus_page:\nlog:\n",

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -330,7 +331,8 @@ class Links:
         """Connect there and sign in with ``scopes``, as ``device`` (None: as our own), within ``patience`` seconds for each
         of the two. Raises ``errors.GatewayError`` leaves."""
         check_url(self.name, endpoint.url, insecure=endpoint.insecure)
-        socket = await (self.dial or dial_network)(self.name, endpoint.url, patience)
+        dial = self.dial or partial(dial_network, tls=endpoint.tls)
+        socket = await dial(self.name, endpoint.url, patience)
         conversation = Conversation(self._note_repair)
         link = Link(self.name, socket, conversation, self.clock)
         signer = device or self.device

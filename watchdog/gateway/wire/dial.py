@@ -6,10 +6,12 @@ Nothing is followed or guessed: what was checked, and what the token is for, is 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -33,6 +35,16 @@ Dial = Callable[[str, str, float], Awaitable[ClientConnection]]
 CheckPeer = Callable[[tuple[str, int], tuple[str, int]], str | None]
 """(our end, the far end) of an open connection -> None: the far end may be shown the secret; text: why that was not looked
 up. Raises ``errors.ForeignListener``. Blocks for some milliseconds of reading."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsTrust:
+    """What a gateway's certificate is checked by, in place of what this machine trusts."""
+
+    ca_file: str | None = None
+    """PEM file of the authority (or of the certificate itself) that it must come from; its name must fit, too."""
+    fingerprint: str | None = None
+    """SHA-256 of the certificate itself, 64 hex digits in small letters. Without ``ca_file`` nothing else is asked of it."""
 
 
 def check_url(name: str, url: str, *, insecure: bool) -> None:
@@ -61,11 +73,12 @@ class _Connect(connect):
         return exc
 
 
-async def dial_network(name: str, url: str, patience: float, tls: ssl.SSLContext | None = None) -> ClientConnection:
-    """``Dial`` over the network. ``tls``: what to check certificates by; None: by what this machine trusts."""
+async def dial_network(name: str, url: str, patience: float, tls: TlsTrust | None = None) -> ClientConnection:
+    """``Dial`` over the network. ``tls`` None: certificates are checked by what this machine trusts."""
     host = urlsplit(url).netloc
+    context = _tls_context(name, tls) if url.lower().startswith("wss:") else None
     try:
-        return await _Connect(
+        connection = await _Connect(
             url,
             max_size=MAX_FRAME,
             max_queue=MAX_QUEUE,
@@ -74,9 +87,12 @@ async def dial_network(name: str, url: str, patience: float, tls: ssl.SSLContext
             ping_interval=None,  # polls are our sign of life, and a hung gateway is told apart by them
             compression=None,
             proxy=None,
-            ssl=tls if tls is not None or not url.lower().startswith("wss:") else True,
+            ssl=context,
             user_agent_header=f"openclaw-watchdog/{__version__}",
         )
+        if tls is not None and tls.fingerprint is not None:
+            await _check_fingerprint(name, host, connection, tls.fingerprint)
+        return connection
     except InvalidStatus as refused:
         status = refused.response.status_code
         if status == 503:
@@ -110,6 +126,32 @@ async def dial_network(name: str, url: str, patience: float, tls: ssl.SSLContext
             f"{name}: cannot connect to {host} ({_said_by_the_system(problem)}); is the gateway running?",
             was_refused=_was_refused(problem),
         ) from problem
+
+
+def _tls_context(name: str, tls: TlsTrust | None) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file if tls is not None else None)
+    except (OSError, ssl.SSLError) as problem:
+        why = _said_by_the_system(problem) if problem.errno in errno.errorcode else "it holds no certificate in PEM"
+        raise errors.NotAGateway(
+            f"{name}: tls.ca_file {tls.ca_file if tls is not None else ''} cannot be used ({why})."
+        ) from problem
+    if tls is not None and tls.fingerprint is not None and tls.ca_file is None:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # its fingerprint is checked instead, before anything is said to it
+    return context
+
+
+async def _check_fingerprint(name: str, host: str, connection: ClientConnection, expected: str) -> None:
+    """Before the first frame: all that was sent so far is the request for a WebSocket."""
+    shown = connection.transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    # guard: wire: a certificate is the one that was named
+    if shown is None or hashlib.sha256(shown).hexdigest() != expected:
+        await connection.close()
+        raise errors.NotAGateway(
+            f"{name}: {host} shows another certificate than tls.fingerprint names: nothing secret was sent. If the gateway was "
+            "given a new one, put its fingerprint there: openssl x509 -noout -fingerprint -sha256 -in CERTIFICATE."
+        )
 
 
 def _hung_up(problem: Exception) -> bool:

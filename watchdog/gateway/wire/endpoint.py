@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from watchdog.gateway.wire.dial import CheckPeer
+from watchdog.gateway.wire.dial import CheckPeer, TlsTrust
 from watchdog.gateway.wire.protocol import SignInSecrets
 
 
@@ -20,6 +20,8 @@ class Endpoint:
     """The gateway's state folder when it is on this machine; None: never look at files."""
     gateway_pid: int | None = None
     insecure: bool = False
+    tls: TlsTrust | None = None
+    """None: its certificate is checked by what this machine trusts."""
     lock_created_at: datetime | None = None
     """When the gateway wrote its own lock file, when it is on this machine: it started no later than that."""
     check_peer: CheckPeer | None = None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import ssl
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from tests.unit.gateway.server import WireGateway, plain_server, running
 from tests.unit.gateway.support import PASSWORD
 from watchdog.core.loopback import is_loopback
 from watchdog.gateway.wire import dial
-from watchdog.gateway.wire.dial import check_url
+from watchdog.gateway.wire.dial import TlsTrust, check_url
 from watchdog.service import errors
 
 
@@ -109,17 +110,66 @@ async def test_wss_is_checked_and_works(tmp_path: Path) -> None:
     certificate, private = _certificate(tmp_path)
     theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     theirs.load_cert_chain(certificate, private)
-    ours = ssl.create_default_context(cafile=str(certificate))
     gateway = WireGateway()
     async with serve(gateway._handle, "127.0.0.1", 0, ssl=theirs) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        link = await open_link(f"wss://localhost:{port}", dial=partial(dial.dial_network, tls=ours))
+        link = await open_link(f"wss://localhost:{port}", tls=TlsTrust(ca_file=str(certificate)))
         assert link.hello.server.version == "2026.9.6"
         await link.close()
         refused = await refused_by(f"wss://localhost:{port}")
     assert type(refused) is errors.NotAGateway
     assert "certificate" in str(refused)
     assert len(gateway.sign_ins) == 1
+
+
+@contextlib.asynccontextmanager
+async def _tls_gateway(folder: Path) -> AsyncIterator[tuple[WireGateway, int, Path, str]]:
+    """A gateway with a certificate of its own: it, its port, the certificate, and its fingerprint."""
+    certificate, private = _certificate(folder)
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    theirs.load_cert_chain(certificate, private)
+    made = x509.load_pem_x509_certificate(certificate.read_bytes())
+    gateway = WireGateway()
+    async with serve(gateway._handle, "127.0.0.1", 0, ssl=theirs) as server:
+        yield gateway, next(iter(server.sockets)).getsockname()[1], certificate, made.fingerprint(hashes.SHA256()).hex()
+
+
+async def test_a_fingerprint_alone_lets_that_certificate_in_and_no_other(tmp_path: Path) -> None:
+    async with _tls_gateway(tmp_path) as (gateway, port, _, fingerprint):
+        # By address: the certificate's name does not fit, and need not.
+        link = await open_link(f"wss://127.0.0.1:{port}", tls=TlsTrust(fingerprint=fingerprint))
+        await link.close()
+        refused = await refused_by(f"wss://127.0.0.1:{port}", tls=TlsTrust(fingerprint="0" * 64))
+        assert type(refused) is errors.NotAGateway
+        assert "nothing secret was sent" in str(refused)
+    assert len(gateway.sign_ins) == 1
+
+
+async def test_an_authority_and_a_fingerprint_must_both_fit(tmp_path: Path) -> None:
+    async with _tls_gateway(tmp_path) as (gateway, port, certificate, fingerprint):
+        both = TlsTrust(str(certificate), fingerprint)
+        link = await open_link(f"wss://localhost:{port}", tls=both)
+        await link.close()
+        other_name = await refused_by(f"wss://127.0.0.1:{port}", tls=both)
+        other_print = await refused_by(f"wss://localhost:{port}", tls=TlsTrust(str(certificate), "0" * 64))
+    assert "certificate" in str(other_name)
+    assert "tls.fingerprint" in str(other_print)
+    assert len(gateway.sign_ins) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "no such file or directory"), ("no certificate", "no certificate in PEM")]
+)
+async def test_a_file_of_authorities_that_cannot_be_used_is_named(
+    tmp_path: Path, content: str | None, why: str
+) -> None:
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    refused = await refused_by("wss://127.0.0.1:1", tls=TlsTrust(ca_file=str(path)))
+    assert type(refused) is errors.NotAGateway
+    assert str(path) in str(refused)
+    assert why in str(refused)
 
 
 async def test_wss_to_a_gateway_without_tls() -> None:
