@@ -272,6 +272,8 @@ def _hello(
         "authMode": "token",
     }
     scopes = [scope for scope in (params.get("scopes") or ()) if scope in who.scopes]
+    if profile.pairs_backends and issued is not None:
+        scopes = sorted(access.device_tokens[issued][1])  # the token's, whatever this connection asked for (2026.3.28)
     auth: dict[str, Any] = {"role": params.get("role", "operator"), "scopes": scopes}
     if profile.has_boot_id:
         server |= {"buildId": f"{profile.version}-release-simulated", "bootId": process.boot_id}
