@@ -225,6 +225,7 @@ class Builder:
 
         def watch(section: GatewaySection) -> Watch:
             recorder = recordings.begin(section.name, loaded) if recordings is not None else None
+            # guard: wire: who observes asks for reading alone
             steps = frozenset[Step]() if is_observing else may_act(book, section.name)
             gateway, log = recorded(self.client(section, identity, steps, steps), self.log, recorder)
             return Watch(

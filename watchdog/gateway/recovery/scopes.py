@@ -54,7 +54,9 @@ class Grants:
         refusal after which less may still be let in, or None. Raises ``GatewayError`` where any sign-in would have met it."""
         try:
             self._asked = scopes, await _granted(scopes, open_link)
+        # guard: wire: where more is refused, reading is asked for
         except (errors.PairingRequired, errors.ScopeRefused, errors.RequestRefused) as refused:
+            # guard: wire: who is not served now does not sign in for reading first
             if isinstance(refused, errors.RequestRefused) and refused.code == "UNAVAILABLE":
                 raise
             self._asked = scopes, refused

@@ -42,7 +42,7 @@ class SignIn:
         """
         was_refused = self._may_not_read
         first = self._configured if was_refused or not is_known else self.grants.steps
-        if has_own_token and not was_refused:
+        if has_own_token and not was_refused:  # guard: wire: a token for reading is tried for reading first
             first = frozenset()  # a token for more than it was issued for is no sign-in at all on 2026.3.24
         if first:
             refused = await self.grants.ask(scopes_for(first, None), open_link)
