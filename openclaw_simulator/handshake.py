@@ -44,9 +44,18 @@ class AccessRules:
     is_rate_limited: bool = False
     device_tokens: dict[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
     """Issued device tokens: token -> (device id, scopes)."""
+    paired: dict[str, frozenset[str]] = field(default_factory=dict)
+    """What each device is approved for, where backends are paired (``Profile.pairs_backends``)."""
+    pending: dict[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
+    """The request that waits for a person, by device: its id, and what it asks for."""
     stale_after_ms: int | None = 600_000
     """How old a device signature may be; None: the world's clock and the client's are not the same."""
     state_dir: str = "/simulated/.openclaw"
+
+    def approve(self, device_id: str) -> None:
+        """A person types the command for the request that waits."""
+        _, scopes = self.pending.pop(device_id)
+        self.paired[device_id] = self.paired.get(device_id, frozenset()) | scopes
 
 
 class ConnectRefused(Exception):
@@ -109,6 +118,8 @@ def admit(
             "pairing required: device is not approved yet",
             details={"code": "PAIRING_REQUIRED", "reason": "not-paired", "requestId": world.new_id()},
         )
+    if device is not None and world.profile.pairs_backends and client["id"] == "gateway-client":
+        issued = _paired(world, access, device["id"], wanted, issued)
     who = ClientInfo(
         device_id=device["id"] if device is not None else None,
         client_id=client["id"],
@@ -120,6 +131,24 @@ def admit(
         issued = world.new_id().replace("-", "")
         access.device_tokens[issued] = (device["id"], scopes)
     return who, _hello(world, access, params, who, issued, method)
+
+
+def _paired(world: World, access: AccessRules, device: str, wanted: frozenset[str], issued: str | None) -> str:
+    """Its token. Its first sign-in is approved silently; a later one that asks for more leaves a request, which replaces the
+    one that waited and keeps what that asked for."""
+    if not wanted <= access.paired.setdefault(device, wanted):
+        waiting = access.pending.get(device, ("", frozenset[str]()))
+        if waiting[1] != wanted:
+            waiting = access.pending[device] = (world.new_id(), waiting[1] | wanted)
+        raise ConnectRefused(
+            "NOT_PAIRED",
+            "pairing required",
+            details={"code": "PAIRING_REQUIRED", "requestId": waiting[0], "reason": "scope-upgrade"},
+        )
+    own = issued or next((token for token, (owner, _) in access.device_tokens.items() if owner == device), None)
+    own = own or world.new_id().replace("-", "")
+    access.device_tokens[own] = (device, access.paired[device])
+    return own
 
 
 def _check_shape(params: Mapping[str, Any]) -> None:
@@ -243,6 +272,8 @@ def _hello(
         "authMode": "token",
     }
     scopes = [scope for scope in (params.get("scopes") or ()) if scope in who.scopes]
+    if profile.pairs_backends and issued is not None:
+        scopes = sorted(access.device_tokens[issued][1])  # the token's, whatever this connection asked for (2026.3.28)
     auth: dict[str, Any] = {"role": params.get("role", "operator"), "scopes": scopes}
     if profile.has_boot_id:
         server |= {"buildId": f"{profile.version}-release-simulated", "bootId": process.boot_id}

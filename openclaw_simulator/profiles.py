@@ -7,7 +7,7 @@ assumed on another is marked *assumed*.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from openclaw_simulator.sessions import Origin
@@ -187,6 +187,10 @@ class Profile:
     """What only an owner's turn is offered."""
     heeds_global_rules: bool
     """``tools.toolsBySender`` and the agents' own hold (5.18, 9.6, by their documentation)."""
+    pairs_backends: bool
+    """``gateway-client`` is a device like any other, also on the gateway's own machine: it is approved silently with what it
+    asks for first, and everything later waits for a person (measured on 2026.3.28, 3.31 and 4.2; by source 4.1, and not 4.5
+    and later). Elsewhere it is let in and not remembered."""
     heeds_direct_rules: bool
     """``channels.<x>.direct.<chat>.toolsBySender`` holds (9.6); accepted and without effect before."""
 
@@ -242,8 +246,12 @@ V2026_3_24 = Profile(
     owner_by_allow_from=True,
     owner_tools=_OWNERS_EARLY,
     heeds_global_rules=False,
+    pairs_backends=False,
     heeds_direct_rules=False,
 )
+
+V2026_4_2 = replace(V2026_3_24, version="2026.4.2", pairs_backends=True)
+"""*Assumed* like 2026.3.24 but for its door; none of ``PROFILES``, whose versions were measured in all they say."""
 
 V2026_4_14 = Profile(
     version="2026.4.14",
@@ -293,6 +301,7 @@ V2026_4_14 = Profile(
     owner_by_allow_from=True,
     owner_tools=_OWNERS_EARLY,
     heeds_global_rules=False,
+    pairs_backends=False,
     heeds_direct_rules=False,
 )
 
@@ -344,6 +353,7 @@ V2026_5_18 = Profile(
     owner_by_allow_from=True,
     owner_tools=_OWNERS_EARLY,
     heeds_global_rules=True,
+    pairs_backends=False,
     heeds_direct_rules=False,
 )
 
@@ -395,6 +405,7 @@ V2026_9_6 = Profile(
     owner_by_allow_from=False,
     owner_tools=frozenset({"openclaw"}),
     heeds_global_rules=True,
+    pairs_backends=False,
     heeds_direct_rules=True,
 )
 

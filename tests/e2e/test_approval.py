@@ -1,4 +1,5 @@
-"""A gateway that does not see us come from its own machine wants the device approved: once, by the command we say."""
+"""A gateway that does not see us come from its own machine wants the device approved: once, by the command we say. On its own
+machine nobody is asked."""
 
 from __future__ import annotations
 
@@ -10,7 +11,9 @@ import psutil
 import pytest
 
 from .harness.daemon import Verb, Watchdog
-from .harness.releases import RELEASES, Release
+from .harness.failures import Refused
+from .harness.releases import RELEASES, V4_2, Release
+from .harness.witness import READ, DeviceKey
 from .harness.world import World
 
 pytestmark = pytest.mark.e2e
@@ -57,3 +60,25 @@ def test_one_approval_by_the_command_that_is_said(release: Release, tmp_path: Pa
             assert "granted" in said.out
             assert not [line for line in watchdog.events("gateway.unhealthy") if "step" in line]
             assert watchdog.stop() == 0
+
+
+def signs_in_without_a_person(world: World, folder: Path) -> None:
+    """A watchdog that this gateway has never seen: `doctor` and `run` want no approval, deeds are granted, and a connection
+    that signs in to read holds no more than that. For any release."""
+    watchdog = Watchdog(world.gateway, folder)
+    said = watchdog.verb("doctor")
+    assert said.code == 0, said.out
+    assert "operator.admin granted" in said.out
+    assert "operator.write granted" in said.out
+    with watchdog:
+        watchdog.wait_for("gateway.connected", gateway="home")
+        assert not watchdog.events("gateway.unhealthy")
+        assert watchdog.stop() == 0
+    key = DeviceKey((folder / "state" / "device.pem").read_bytes())
+    with world.gateway.witness(scopes=READ, key=key) as polling, pytest.raises(Refused, match=r"operator\.write"):
+        polling.call("sessions.abort", {"key": "agent:main:nobody"})
+
+
+def test_what_is_asked_for_first_is_approved_silently(tmp_path: Path) -> None:
+    with World(V4_2, tmp_path / "gateway") as world:
+        signs_in_without_a_person(world, tmp_path / "watchdog")

@@ -62,7 +62,7 @@ class FakeGateway:
     spooled: set[str] = field(default_factory=set)
     """Keys of sessions whose chat app's spool still holds a message."""
     scope_problems: dict[Step, str] = field(default_factory=dict)
-    wanted: list[tuple[frozenset[Step], frozenset[Step]]] = field(default_factory=list)
+    wanted: list[frozenset[Step]] = field(default_factory=list)
     """What deeds may be, and what the configuration may ask for, each time it was said anew."""
     step_problems: dict[Step, str] = field(default_factory=dict)
     failing: dict[str, errors.GatewayError] = field(default_factory=dict)
@@ -200,8 +200,8 @@ class FakeGateway:
             return "There is no connection to the gateway."
         return self.step_problems.get(step) or step_problem_of(self._facts.methods, step, session)
 
-    def want(self, steps: frozenset[Step], configured: frozenset[Step]) -> None:
-        self.wanted.append((steps, configured))
+    def want(self, steps: frozenset[Step]) -> None:
+        self.wanted.append(steps)
 
     def missing_scope(self, step: Step) -> str | None:
         return self.scope_problems.get(step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from watchdog.daemon.endpoints import EndpointFinder
 from watchdog.discovery.local_gateways import LocalGateways
 from watchdog.discovery.machine import Machine
 from watchdog.gateway.client import GatewayClient
-from watchdog.gateway.wire.identity import DeviceIdentity, DeviceTokens, is_device_token
+from watchdog.gateway.wire.identity import DeviceIdentity, DeviceTokens, IdentityError, is_device_token
 from watchdog.gateway_restart.restarts import Restarts
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.notify.notifications import Notifications
@@ -84,6 +85,11 @@ class Identity:
     def keep_token(self, url: str, scopes: tuple[str, ...], token: str) -> None:
         """Remember a token the gateway issued to this device; nothing, if it is none (``is_device_token``)."""
         self.tokens.save(url, self.device.device_id, "operator", scopes, Secret(token))
+
+    def note_let_in(self, url: str) -> None:
+        """Remember that this device was let in there. Where that cannot be written it will count as not known again."""
+        with contextlib.suppress(IdentityError):
+            self.tokens.note_let_in(url, self.device.device_id)
 
 
 class StateFolderUnusable(WatchdogError):
@@ -163,9 +169,9 @@ class Builder:
         steps: frozenset[Step],
         configured: frozenset[Step] | None = None,
     ) -> GatewayClient:
-        """A client that signs in for ``steps``; with none it can only look. Where a person has to approve it, all that the
-        configuration may ask for (``configured``; None: the one of this builder) is asked for, whoever signs in: one request
-        waits for all of our programs."""
+        """A client that signs in for ``steps``; with none it can only look. Where this device is not known, all that the
+        configuration may ask for (``configured``; None: the one of this builder) is asked for, whoever signs in first: what is
+        approved then, silently or by a person, is enough for all of our programs."""
         if configured is None:
             configured = may_act(self.loaded.policy_book, section.name)
         return GatewayClient(
@@ -178,6 +184,7 @@ class Builder:
             steps=steps,
             configured=steps | configured,
             on_device_token=self._token_keeper(section.name, identity),
+            on_let_in=identity.note_let_in,
             on_repair=lambda method: self.log.event(
                 Event.GATEWAY_TEXT_REPAIRED,
                 gateway=section.name,
@@ -218,16 +225,9 @@ class Builder:
 
         def watch(section: GatewaySection) -> Watch:
             recorder = recordings.begin(section.name, loaded) if recordings is not None else None
-            gateway, log = recorded(
-                self.client(
-                    section,
-                    identity,
-                    frozenset() if is_observing else may_act(book, section.name),
-                    may_act(book, section.name),
-                ),
-                self.log,
-                recorder,
-            )
+            # guard: wire: who observes asks for reading alone
+            steps = frozenset[Step]() if is_observing else may_act(book, section.name)
+            gateway, log = recorded(self.client(section, identity, steps, steps), self.log, recorder)
             return Watch(
                 gateway=gateway,
                 book=book,

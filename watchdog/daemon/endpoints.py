@@ -70,6 +70,7 @@ class EndpointFinder:
         return Endpoint(
             url=url,
             credentials=credentials,
+            is_known=self._tokens.was_let_in(url, self._device.device_id),
             check_peer=self._check_peer(found, is_secret_named=is_own),
             state_dir=self._state_dir(local),
             gateway_pid=local.pid if local is not None else None,

@@ -66,8 +66,8 @@ class Connected:
 class GatewayClient:
     """See the module's docstring. Not safe for concurrent use by several tasks; one watch owns one client.
 
-    ``steps``: what deeds may be; none: it only looks. ``configured``: what a person is asked to approve at once; None: the
-    same. ``on_repair``: is told each method once whose answer held text that had to be repaired.
+    ``steps``: what deeds may be; none: it only looks. ``configured``: what a device asks for that the gateway does not know;
+    None: the same. ``on_let_in``: is told the url where this device was let in that was not known to be. ``on_repair``: is told each method once whose answer held text that had to be repaired.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class GatewayClient:
         configured: frozenset[Step] | None = None,
         patience: float = 15.0,
         on_device_token: Callable[[str, tuple[str, ...], str], None] | None = None,
+        on_let_in: Callable[[str], None] | None = None,
         on_repair: Callable[[str], None] | None = None,
         dial: Dial | None = None,
     ) -> None:
@@ -91,6 +92,7 @@ class GatewayClient:
         self._clock = clock
         self._host = host
         self._patience = patience
+        self._on_let_in = on_let_in
         self._links = Links(name, device, clock, dial, on_device_token, on_repair)
         self._sign_in = SignIn(Grants(name, steps, self._open, clock), steps if configured is None else configured)
         self._deeds = Deeds(self._open, clock)
@@ -136,7 +138,13 @@ class GatewayClient:
             return self._connected.facts
         await self.close()
         endpoint = self._find()
-        link = await self._sign_in.watch(partial(self._open, endpoint=endpoint))
+        link = await self._sign_in.watch(
+            partial(self._open, endpoint=endpoint),
+            is_known=endpoint.is_known,
+            has_own_token=endpoint.credentials.device_token is not None,
+        )
+        if not endpoint.is_known and self._on_let_in is not None:
+            self._on_let_in(endpoint.url)
         try:
             connected = self._connected = self._begun(endpoint, link)
         except BaseException:
@@ -212,8 +220,8 @@ class GatewayClient:
             endpoint = self._connected.endpoint if self._connected is not None else self._find()
         return await self._links.open(endpoint, scopes, device=device, patience=min(self._patience, 10.0))
 
-    def want(self, steps: frozenset[Step], configured: frozenset[Step]) -> None:
-        if self._sign_in.want(steps, configured) and self._connected is not None:
+    def want(self, steps: frozenset[Step]) -> None:
+        if self._sign_in.want(steps) and self._connected is not None:
             self._connected.inspector.probe = self._wanted_probe()
 
     def missing_scope(self, step: Step) -> str | None:

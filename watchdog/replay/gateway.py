@@ -267,7 +267,7 @@ class ReplayedGateway:
     def step_problem(self, step: Step, session: Session) -> str | None:
         return step_problem_of(self._facts.methods if self._facts is not None else frozenset(), step, session)
 
-    def want(self, steps: frozenset[Step], configured: frozenset[Step]) -> None:
+    def want(self, steps: frozenset[Step]) -> None:
         """What was granted then is in the recording."""
 
     def missing_scope(self, step: Step) -> str | None:

@@ -91,8 +91,8 @@ class RecordedGateway:
     def step_problem(self, step: Step, session: Session) -> str | None:
         return self.inner.step_problem(step, session)
 
-    def want(self, steps: frozenset[Step], configured: frozenset[Step]) -> None:
-        self.inner.want(steps, configured)
+    def want(self, steps: frozenset[Step]) -> None:
+        self.inner.want(steps)
 
     def missing_scope(self, step: Step) -> str | None:
         missing = self.inner.missing_scope(step)

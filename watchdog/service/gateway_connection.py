@@ -46,7 +46,7 @@ class GatewayConnection:
     def want(self, configured: frozenset[Step], *, is_observing: bool) -> None:
         """Other steps are configured from now on."""
         self.configured = configured
-        self.gateway.want(frozenset() if is_observing else configured, configured)
+        self.gateway.want(frozenset() if is_observing else configured)
         self._may_want_more = not is_observing
 
     def start_over(self) -> None:

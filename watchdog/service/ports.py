@@ -148,9 +148,8 @@ class Gateway(Protocol):
         """Why this step cannot work on this session here (version, method, address), or None."""
         ...
 
-    def want(self, steps: frozenset[Step], configured: frozenset[Step]) -> None:
-        """Deeds may be these from now on; whether they are granted is found out with the next ``connect``. ``configured``:
-        for what a person is asked who has to approve us, also where we only observe."""
+    def want(self, steps: frozenset[Step]) -> None:
+        """Deeds may be these from now on; whether they are granted is found out with the next ``connect``."""
         ...
 
     def missing_scope(self, step: Step) -> str | None:

@@ -5,7 +5,7 @@ This is deliberately not the watchdog's own table of capabilities: two tables wr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,9 @@ V3_24 = Release(
     tells_active_runs=False,
     locks_transcripts=True,
 )
+V4_2 = replace(V3_24, version="2026.4.2")
+"""The last that approves a device on its own machine with what it asks for first, and for nothing later. Not among ``RELEASES``:
+its door alone is tried."""
 V4_14 = Release(
     "2026.4.14",
     22,
@@ -82,4 +85,4 @@ RELEASES = (V3_24, V4_14, V5_18, V9_6)
 
 
 def release(version: str) -> Release:
-    return next(known for known in RELEASES if known.version == version)
+    return next(known for known in (*RELEASES, V4_2) if known.version == version)

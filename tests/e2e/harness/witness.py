@@ -27,6 +27,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from websockets.exceptions import WebSocketException
 from websockets.protocol import State
 from websockets.sync.client import connect
@@ -50,8 +51,11 @@ Row = dict[str, Any]
 class DeviceKey:
     """An ed25519 identity as gateways know devices."""
 
-    def __init__(self) -> None:
-        self._key = Ed25519PrivateKey.generate()
+    def __init__(self, pem: bytes | None = None) -> None:
+        """A new one; ``pem``: the one in this file of a program's."""
+        key = load_pem_private_key(pem, None) if pem is not None else Ed25519PrivateKey.generate()
+        assert isinstance(key, Ed25519PrivateKey)
+        self._key = key
         self._public = self._key.public_key().public_bytes_raw()
         self.id = hashlib.sha256(self._public).hexdigest()
 

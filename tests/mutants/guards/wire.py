@@ -14,6 +14,8 @@ LISTING = (GATEWAY + "sessions/test_pages.py",)
 ROWS = (GATEWAY + "sessions/test_rows.py",)
 CLIENT = (GATEWAY + "test_client.py",)
 STATES = (SERVICE + "test_gateway_states.py",)
+APPROVAL = (GATEWAY + "recovery/test_approval.py",)
+DAEMON_DOOR = ("tests/unit/daemon/test_first_sign_in.py",)
 IDENTITY = ("tests/unit/gateway/wire/test_identity.py",)
 
 GUARDS: tuple[Guard, ...] = (
@@ -57,6 +59,13 @@ GUARDS: tuple[Guard, ...] = (
     Guard("wire: the size of an answer", "rule 19", NEVER, tests=CLIENT),
     Guard("wire: the words of a hello", "rule 19", value("tuple(words)"), tests=CLIENT),
     Guard("wire: the size of a device token", "rule 19", value("True"), tests=IDENTITY),
+    # ------------------------------------------------------------ what is asked for at the door
+    Guard(
+        "wire: who observes asks for reading alone", "rule 19", value("may_act(book, section.name)"), tests=DAEMON_DOOR
+    ),
+    Guard("wire: a token for reading is tried for reading first", "rule 19", NEVER, tests=APPROVAL),
+    Guard("wire: who is not served now does not sign in for reading first", "rule 19", NEVER, tests=APPROVAL),
+    Guard("wire: where more is refused, reading is asked for", "rule 19", value("ZeroDivisionError"), tests=APPROVAL),
     Guard("wire: a log line is cut before it is masked", "rule 19", NEVER, tests=(SERVICE + "test_redaction.py",)),
     # ------------------------------------------------------------ one gateway never reaches another
     Guard(

@@ -53,6 +53,15 @@ def facts(endpoint: Endpoint) -> tuple[str, str | None, str | None, int | None]:
     return endpoint.url, token.reveal() if token else None, endpoint.state_dir, endpoint.gateway_pid
 
 
+def test_a_gateway_is_known_once_it_has_let_this_device_in(desk: Desk) -> None:
+    finder = desk.of("{name: w, url: 'wss://far.example'}")
+    assert not finder().is_known
+    device = DeviceIdentity.load_or_create(desk.root / "device.pem")
+    DeviceTokens(desk.root / "tokens.json").note_let_in("wss://far.example", device.device_id)
+    assert finder().is_known
+    assert not desk.of("{name: w, url: 'wss://other.example'}")().is_known
+
+
 def test_the_url_of_any_running_profile_is_completed(desk: Desk) -> None:
     desk.profile(None, 1, "main", pid=11)
     work = desk.profile("work", 3, "of work", pid=12)

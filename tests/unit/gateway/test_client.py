@@ -410,7 +410,7 @@ async def test_scopes_for_deeds_are_tried_at_connect_and_let_go_again() -> None:
         await scene.gateway.until_open(1)
         assert scene.client.missing_scope(Step.RESUME) is None
         assert scene.client.missing_scope(Step.NEW) is None
-    assert scene.link_scopes == [(READ,), (READ, WRITE, ADMIN)]
+    assert scene.link_scopes == [(READ, WRITE, ADMIN), (READ,)]
     assert scene.gateway.asked == [], "nothing was sent over it"
 
 
@@ -429,7 +429,7 @@ async def test_the_fewest_scopes_the_configuration_needs(
 ) -> None:
     async with scene_with(steps=steps, **version) as scene:
         pass
-    assert scene.link_scopes == [(READ,), scopes]
+    assert scene.link_scopes == [scopes, (READ,)]
 
 
 async def test_a_step_without_its_scope_is_refused_up_front_with_the_way_out() -> None:
@@ -441,7 +441,7 @@ async def test_a_step_without_its_scope_is_refused_up_front_with_the_way_out() -
     assert "operator.admin" in said
     assert "openclaw devices approve" in said
     assert "take `new` out of the ladder" in said
-    assert scene.link_scopes == [(READ,), (READ, WRITE, ADMIN), (READ, WRITE)]
+    assert scene.link_scopes == [(READ, WRITE, ADMIN), (READ,), (READ, WRITE)]
 
 
 async def test_no_answer_about_the_scopes_is_no_permission_and_asked_for_again() -> None:
@@ -450,7 +450,7 @@ async def test_no_answer_about_the_scopes_is_no_permission_and_asked_for_again()
     def deaf_once(params: dict[str, Any]) -> Answer:
         nonlocal sign_ins
         sign_ins += 1
-        return Refused({"code": "UNAVAILABLE", "message": "try later"}) if sign_ins == 2 else None
+        return Refused({"code": "NO", "message": "such scopes"}) if sign_ins == 1 else None
 
     async with scene_with(steps=LADDER, hello=deaf_once) as scene:
         said = scene.client.missing_scope(Step.RESUME)

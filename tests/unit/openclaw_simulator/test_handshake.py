@@ -8,10 +8,11 @@ import pytest
 
 from openclaw_simulator.handshake import AccessRules
 from openclaw_simulator.process import Phase
-from openclaw_simulator.profiles import PROFILES
+from openclaw_simulator.profiles import PROFILES, V2026_4_2
 from openclaw_simulator.rpc import Close, SimulatedConnection
+from openclaw_simulator.world import World
 from tests.unit.openclaw_simulator.peers import SCOPES, call, connect, drain, hello_params
-from tests.unit.openclaw_simulator.simulated import make_world
+from tests.unit.openclaw_simulator.simulated import NOW, make_world
 
 VERSIONS = tuple(PROFILES)
 
@@ -91,6 +92,31 @@ class TestHandshake:
         assert wider["error"]["details"]["code"] == "AUTH_SCOPE_MISMATCH"
         _, bare, _ = connect(world, access, client=cli, device=None, auth={"deviceToken": token})
         assert bare["error"]["code"] == "NOT_PAIRED"
+
+    def test_where_backends_are_paired_what_is_asked_for_first_is_approved_and_nothing_later(self) -> None:
+        """Frames of 2026.3.28 and 4.2."""
+        world, access = World(V2026_4_2, NOW, 1), AccessRules()
+        asked = {"read": ["operator.read"], "more": ["operator.read", "operator.write"], "all": SCOPES}
+
+        def sign_in(what: str) -> dict[str, Any]:
+            return connect(world, access, scopes=asked[what])[1]
+
+        token = sign_in("read")["payload"]["auth"]["deviceToken"]
+        numbers = []
+        for what in ("all", "all", "more"):
+            error = sign_in(what)["error"]
+            assert (error["code"], error["details"]["reason"]) == ("NOT_PAIRED", "scope-upgrade")
+            numbers.append(error["details"]["requestId"])
+        assert (numbers[0] == numbers[1], numbers[1] == numbers[2]) == (True, False), "other scopes rename the request"
+        again = sign_in("read")["payload"]["auth"]
+        assert (again["deviceToken"], again["scopes"]) == (token, ["operator.read"])
+        access.approve("d1")
+        assert sign_in("all")["ok"], "it has gathered what was asked for"
+        for version in VERSIONS:
+            unlike, none = make_world(version), AccessRules()
+            assert connect(unlike, none, scopes=asked["read"])[1]["ok"]
+            assert connect(unlike, none, scopes=asked["all"])[1]["ok"]
+            assert not none.paired
 
     def test_a_signature_is_checked_when_a_check_is_given(self) -> None:
         texts: list[str] = []

@@ -16,6 +16,10 @@ from watchdog.gateway.wire.connection import Link
 from watchdog.service import errors
 from watchdog.service.ports import Clock
 
+OpenLink = Callable[[tuple[str, ...]], Awaitable[Link]]
+"""Signs in with these scopes. Raises ``GatewayError`` leaves."""
+_Asked = tuple[tuple[str, ...], frozenset[str] | errors.GatewayError | None]
+"""Scopes that were asked for ahead of a check, and what came of it."""
 CHECK_AGAIN = timedelta(minutes=1)
 """How long deeds rest when the gateway gave no answer to whether their scopes are granted, until it is asked again."""
 
@@ -27,7 +31,7 @@ class Grants:
         self,
         gateway: str,
         steps: frozenset[Step],
-        open_link: Callable[[tuple[str, ...]], Awaitable[Link]],
+        open_link: OpenLink,
         clock: Clock,
     ) -> None:
         self._gateway = gateway
@@ -39,10 +43,25 @@ class Grants:
         self._unanswered_since: Moment | None = None
         self._unapproved_since: Moment | None = None
         self._is_due = False
+        self._asked: _Asked | None = None
 
     def want(self, steps: frozenset[Step]) -> None:
         """Deeds may be these from now on; ``check_again`` asks for their scopes."""
         self.steps, self._is_due = steps, True
+
+    async def ask(self, scopes: tuple[str, ...], open_link: OpenLink) -> errors.GatewayError | None:
+        """Sign in with these scopes ahead of the ``check`` that follows, which then does not sign in with them again. The
+        refusal after which less may still be let in, or None. Raises ``GatewayError`` where any sign-in would have met it."""
+        try:
+            self._asked = scopes, await _granted(scopes, open_link)
+        # guard: wire: where more is refused, reading is asked for
+        except (errors.PairingRequired, errors.ScopeRefused, errors.RequestRefused) as refused:
+            # guard: wire: who is not served now does not sign in for reading first
+            if isinstance(refused, errors.RequestRefused) and refused.code == "UNAVAILABLE":
+                raise
+            self._asked = scopes, refused
+            return refused
+        return None
 
     async def check(self, version: Version | None, *, is_first: bool = True) -> None:
         """Ask for all scopes that the steps need on this version, then without admin. Never raises ``GatewayError``.
@@ -51,6 +70,7 @@ class Grants:
         granted before counts as granted.
         """
         before = self._problems
+        asked, self._asked = self._asked, None
         self._version, self._problems, self._is_due = version, {}, False
         self._unanswered_since = self._unapproved_since = None
         if not self.steps:
@@ -59,7 +79,7 @@ class Grants:
         less = tuple(scope for scope in wanted if scope != ADMIN)
         for scopes in dict.fromkeys((wanted, less)):
             try:
-                await self._try(scopes)
+                self._note(scopes, await self._found(scopes, asked))
             except errors.ScopeRefused as problem:
                 self._problems |= dict.fromkeys(scopes, str(problem))
             except errors.PairingRequired as problem:
@@ -87,11 +107,15 @@ class Grants:
         elif self._unapproved_since is not None and now.since(self._unapproved_since) >= APPROVAL_CHECK:
             await self.check(self._version, is_first=False)
 
-    async def _try(self, scopes: tuple[str, ...]) -> None:
-        """Sign in with these scopes and note which are granted. What is known of others stays."""
-        link = await self._open_link(scopes)
-        granted = link.hello.auth.scopes if link.hello.auth is not None else None
-        await link.close()
+    async def _found(self, scopes: tuple[str, ...], asked: _Asked | None) -> frozenset[str] | None:
+        if asked is None or asked[0] != scopes:
+            return await _granted(scopes, self._open_link)
+        if isinstance(asked[1], errors.GatewayError):
+            raise asked[1]
+        return asked[1]
+
+    def _note(self, scopes: tuple[str, ...], granted: frozenset[str] | None) -> None:
+        """Which of these scopes are granted (None: all). What is known of others stays."""
         for scope in scopes:
             self._problems.pop(scope, None)
             if granted is not None and scope not in granted:
@@ -112,3 +136,11 @@ class Grants:
         if self._unanswered_since is not None:
             how = "and whether this sign-in may is not known"
         return f"{needs.why}, {how}. {self._problems[needs.scope]} Or take `{step.value}` out of the ladder."
+
+
+async def _granted(scopes: tuple[str, ...], open_link: OpenLink) -> frozenset[str] | None:
+    """What is granted to a sign-in with these scopes, which is ended again; None: all, it says nothing."""
+    link = await open_link(scopes)
+    await link.close()
+    granted = link.hello.auth.scopes if link.hello.auth is not None else None
+    return frozenset(granted) if granted is not None else None

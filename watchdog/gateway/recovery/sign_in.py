@@ -2,60 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from watchdog.core.policy import Step
 from watchdog.gateway.capabilities import READ, scopes_for
-from watchdog.gateway.recovery.scopes import Grants
+from watchdog.gateway.recovery.scopes import Grants, OpenLink
 from watchdog.gateway.wire.connection import Link
 from watchdog.service import errors
 
-OpenLink = Callable[[tuple[str, ...]], Awaitable[Link]]
-"""Signs in with these scopes. Raises ``GatewayError`` leaves."""
-
 
 class SignIn:
-    """Outlives connections. ``grants``: what deeds may be, and whether that is granted. ``configured``: what a person is
-    asked to approve at once."""
+    """Outlives connections. ``grants``: what deeds may be, and whether that is granted. ``configured``: what a device asks
+    for that the gateway does not know, and what a person is asked to approve at once."""
 
     def __init__(self, grants: Grants, configured: frozenset[Step]) -> None:
         self.grants = grants
         self._configured = configured
         self._may_not_read = False  # it was refused, and has not been let in since
 
-    def want(self, steps: frozenset[Step], configured: frozenset[Step]) -> bool:
-        """``service.ports.Gateway.want``. False: ``steps`` are what they were."""
-        self._configured = configured
+    def want(self, steps: frozenset[Step]) -> bool:
+        """``service.ports.Gateway.want``. False: they are what they were."""
+        self._configured = steps
         if steps == self.grants.steps:
             return False
         self.grants.want(steps)
         return True
 
-    async def watch(self, open_link: OpenLink) -> Link:
-        """The link that looks.
+    async def watch(self, open_link: OpenLink, *, is_known: bool, has_own_token: bool) -> Link:
+        """The link that looks, with ``operator.read`` alone. ``is_known``: this device was let in there before.
+        ``has_own_token``: it signs in with a token that a gateway issued to it for reading.
 
-        A device that was never approved asks for all that the configured steps may need, and for the same each time: then
-        one approval is enough, and the request a person was told of is the one that waits. Measured on 2026.3.24 to 5.18: a
-        sign-in with other scopes than the waiting request's replaces it, under another id.
+        More is asked for first, and let go again at once, because of what gateways do with devices that they do not know.
+        Measured on 2026.3.28 to 4.2, by source also on later ones without a token of their own: seen to come from its own
+        machine, a device is approved silently with what it asks for first, and everything later waits for a person. One that
+        was never let in asks for all that the configured steps may need; one that was, for what its deeds need, because a
+        gateway before or after those releases lets a device in without remembering it.
+
+        Where a person has to approve it, one approval is to be enough, and the request that they were told of the one that
+        waits. Measured on 2026.3.24 to 5.18: a sign-in with other scopes than the waiting request's replaces it, under another
+        id, and adds to its scopes. So after a refusal the same is asked for each time.
         """
         was_refused = self._may_not_read
-        if not was_refused:
-            try:
-                return await open_link((READ,))
-            except errors.PairingRequired:
-                if not self._configured:
-                    raise
-                self._may_not_read = True
+        first = self._configured if was_refused or not is_known else self.grants.steps
+        if has_own_token and not was_refused:  # guard: wire: a token for reading is tried for reading first
+            first = frozenset()  # a token for more than it was issued for is no sign-in at all on 2026.3.24
+        if first:
+            refused = await self.grants.ask(scopes_for(first, None), open_link)
+            if was_refused and isinstance(refused, errors.PairingRequired) and not refused.may_allow((READ,)):
+                raise refused
         try:
-            link = await open_link(scopes_for(self._configured, None))
-        except errors.PairingRequired as wanted:
-            if not was_refused or not wanted.may_allow((READ,)):
-                raise
-        except errors.ScopeRefused:
-            if not was_refused:
-                raise
-        else:
-            await link.close()
-        link = await open_link((READ,))
+            link = await open_link((READ,))
+        except errors.PairingRequired:
+            if self._configured and not was_refused:
+                self._may_not_read = True
+                if first != self._configured:
+                    refused = await self.grants.ask(scopes_for(self._configured, None), open_link)
+                    if refused is not None:
+                        raise refused from None
+            raise
         self._may_not_read = False
         return link

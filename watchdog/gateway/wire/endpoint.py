@@ -28,3 +28,5 @@ class Endpoint:
     """Asked on every connection before the credentials are sent; None: whoever answers there is shown them."""
     openclaw: Callable[[], str | None] = lambda: None
     """The command that runs OpenClaw's CLI for this gateway on this machine, or None; asked for when a person needs it."""
+    is_known: bool = False
+    """Our device was let in there before."""

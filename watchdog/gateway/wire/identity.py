@@ -26,7 +26,7 @@ import secrets
 import stat
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +148,8 @@ def signature_text(
 
 
 class DeviceTokens:
-    """Tokens gateways issued to our devices, kept per gateway url, device, role and set of scopes; a file a gateway.
+    """Tokens gateways issued to our devices, kept per gateway url, device, role and set of scopes; a file a gateway. Beside
+    them, which of our devices were let in there.
 
     Whatever one gateway issues, the tokens of the others are not touched by it. A file that is missing or no longer JSON
     counts as empty: every token in it can be had again with the shared token. ``path``: the file that held the tokens of all
@@ -165,7 +166,7 @@ class DeviceTokens:
 
     def get(self, url: str, device_id: str, role: str, scopes: Collection[str]) -> Secret | None:
         """The token for exactly this, or None."""
-        token = self._load(url).get(_token_key(url, device_id, role, scopes))
+        token = self._load(url).tokens.get(_token_key(url, device_id, role, scopes))
         return Secret.of(token)
 
     def save(self, url: str, device_id: str, role: str, scopes: Collection[str], token: Secret) -> None:
@@ -173,35 +174,46 @@ class DeviceTokens:
         Raises ``IdentityError`` when it cannot be written."""
         if not is_device_token(token.reveal()):
             return
-        tokens = self._load(url)
+        kept = self._load(url)
         key = _token_key(url, device_id, role, scopes)
-        if tokens.get(key) != token.reveal():
-            self._replace(url, tokens | {key: token.reveal()})
+        if kept.tokens.get(key) != token.reveal():
+            self._replace(url, replace(kept, tokens=kept.tokens | {key: token.reveal()}))
 
     def forget(self, url: str, device_id: str, role: str, scopes: Collection[str]) -> bool:
         """Drop a token the gateway no longer takes; True if there was one."""
-        tokens = self._load(url)
-        if tokens.pop(_token_key(url, device_id, role, scopes), None) is None:
+        kept = self._load(url)
+        if kept.tokens.pop(_token_key(url, device_id, role, scopes), None) is None:
             return False
-        self._replace(url, tokens)
+        self._replace(url, kept)
         return True
+
+    def was_let_in(self, url: str, device_id: str) -> bool:
+        """``note_let_in`` was told so."""
+        return device_id in self._load(url).let_in
+
+    def note_let_in(self, url: str, device_id: str) -> None:
+        """This device was let in there. Raises ``IdentityError`` when that cannot be written."""
+        kept = self._load(url)
+        if device_id not in kept.let_in:
+            self._replace(url, replace(kept, let_in=kept.let_in | {device_id}))
 
     def _file(self, url: str) -> Path:
         return self._folder / f"{hashlib.sha256(_plain_url(url).encode()).hexdigest()[:32]}.json"
 
-    def _load(self, url: str) -> dict[str, str]:
-        """Those of this gateway."""
+    def _load(self, url: str) -> _Kept:
+        """What is kept of this gateway."""
         try:
-            return _tokens_in(_read_private(self._file(url)), url)
+            return _kept_in(_read_private(self._file(url)), url)
         except FileNotFoundError:
             pass
         try:
-            return _tokens_in(_read_private(self._shared), url)
+            return _kept_in(_read_private(self._shared), url)
         except (FileNotFoundError, IdentityError):
-            return {}
+            return _Kept()
 
-    def _replace(self, url: str, tokens: dict[str, str]) -> None:
-        text = json.dumps({"version": 1, "tokens": tokens}, indent=1, sort_keys=True) + "\n"
+    def _replace(self, url: str, kept: _Kept) -> None:
+        content = {"version": 1, "tokens": kept.tokens, "let_in": sorted(kept.let_in)}
+        text = json.dumps(content, indent=1, sort_keys=True) + "\n"
         file = self._file(url)
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -221,15 +233,28 @@ def is_device_token(text: str) -> bool:
 _DEVICE_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,4096}")
 
 
-def _tokens_in(content: bytes, url: str) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What one gateway's file holds."""
+
+    tokens: dict[str, str] = field(default_factory=dict)
+    let_in: frozenset[str] = frozenset()
+
+
+def _kept_in(content: bytes, url: str) -> _Kept:
     try:
         found = json.loads(content)
     except (ValueError, RecursionError):
-        return {}
-    entries = found.get("tokens") if isinstance(found, dict) else None
+        return _Kept()
+    found = found if isinstance(found, dict) else {}
+    entries, let_in = found.get("tokens"), found.get("let_in")
     entries = entries if isinstance(entries, dict) else {}
+    let_in = let_in if isinstance(let_in, list) else []
     start = json.dumps([_plain_url(url)])[:-1]
-    return {key: token for key, token in entries.items() if key.startswith(start) and isinstance(token, str)}
+    return _Kept(
+        {key: token for key, token in entries.items() if key.startswith(start) and isinstance(token, str)},
+        frozenset(device for device in let_in if isinstance(device, str)),
+    )
 
 
 def _plain_url(url: str) -> str:

@@ -1,8 +1,9 @@
-"""A gateway that sees us come over a network lets nobody in until a person has approved the device (all four versions)."""
+"""A gateway that sees us come over a network lets nobody in until a person has approved the device (all four versions); on
+its own machine some approve a device by themselves, the first time only."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from math import ceil
 from typing import Any
@@ -12,9 +13,10 @@ import pytest
 from tests.fakes.clock import ManualClock
 from tests.unit.gateway.scene import ADMIN, LADDER, READ, SESSION, V96, V324, V414, V518, WRITE, scene_with
 from tests.unit.gateway.server import Answer, Refused, Silent
-from tests.unit.gateway.support import OURS
+from tests.unit.gateway.support import OURS, secret
 from watchdog.core.policy import Step
 from watchdog.gateway.capabilities import APPROVAL_CHECK
+from watchdog.gateway.wire.protocol import SignInSecrets
 from watchdog.gateway.wire.refusals import WireError, refusal
 from watchdog.service import errors
 from watchdog.service.ports import Wants
@@ -40,6 +42,8 @@ class Doorkeeper:
     """What it says instead of why it refuses; "": nothing."""
     says: set[str] = field(default_factory=set)
     """What it says is approved instead of what is."""
+    approves_first: bool = False
+    """A device that it does not know is approved with what it asks for (2026.3.28 to 4.2, on the gateway's own machine)."""
 
     @property
     def request_id(self) -> str:
@@ -51,6 +55,8 @@ class Doorkeeper:
 
     def __call__(self, params: dict[str, Any]) -> Answer:
         scopes = set(params["scopes"])
+        if self.approves_first and not self.approved:
+            self.approved = scopes
         if scopes <= self.approved:
             return None
         now = self.clock.now().monotonic if self.clock is not None else 0.0
@@ -77,6 +83,121 @@ VERSIONS = pytest.mark.parametrize(
     [(V324, False, False), (V414, False, False), (V518, False, True), (V96, True, True)],
     ids=["3.24", "4.14", "5.18", "9.6"],
 )
+
+
+# ---------------------------------------------------------------- where nobody is asked the first time
+
+V42: dict[str, Any] = {**V324, "version": "2026.4.2"}
+
+
+def own_machine() -> Doorkeeper:
+    return Doorkeeper(keeps_id=False, says_approved=False, approves_first=True)
+
+
+@pytest.mark.parametrize("steps", [LADDER, frozenset[Step]()], ids=["who acts", "who looks"])
+async def test_a_device_that_nobody_knows_asks_first_for_all_that_the_ladders_may_need(steps: frozenset[Step]) -> None:
+    door = own_machine()
+    async with scene_with(steps=steps, configured=LADDER, hello=door, **V42) as scene:
+        assert door.approved == set(ALL)
+        assert scene.link_scopes == [ALL, (READ,)], "and looks with the right to read"
+        await scene.gateway.until_open(1)
+        assert {scene.client.missing_scope(step) for step in LADDER} == {None}
+        assert not door.waiting
+
+
+async def test_who_observes_asks_for_reading_also_the_first_time() -> None:
+    door = own_machine()
+    async with scene_with(hello=door, **V42) as scene:
+        await scene.client.close()
+        await scene.client.connect()
+        assert set(scene.link_scopes) == {(READ,)}
+        assert (door.approved, door.waiting) == ({READ}, set())
+
+
+async def test_who_only_looks_asks_for_more_once_and_leaves_a_known_device_what_it_has() -> None:
+    door = own_machine()
+    door.approved = {READ}
+    async with scene_with(configured=LADDER, hello=door, **V42) as scene:
+        waiting = door.number
+        for _ in range(3):
+            await scene.client.close()
+            await scene.client.connect()
+        assert (door.approved, door.number) == ({READ}, waiting)
+        assert scene.link_scopes == [ALL] + 4 * [(READ,)]
+
+
+async def test_a_device_that_was_approved_for_reading_first_is_told_of_one_request() -> None:
+    door = own_machine()
+    door.approved = {READ}
+    async with scene_with(steps=LADDER, hello=door, **V42) as scene:
+        (said,) = {(scene.client.missing_scope(step) or "").partition("devices approve ")[2][:9] for step in LADDER}
+        assert said == door.request_id
+        await scene.client.list_sessions()
+
+
+async def test_a_gateway_that_is_replaced_by_such_a_release_is_asked_for_all_again() -> None:
+    """2026.3.24 lets a device in without remembering it, and is updated while we watch."""
+    async with scene_with(steps=LADDER, **V324) as scene:
+        door = scene.gateway.hello = own_machine()
+        await scene.client.close()
+        await scene.client.connect()
+        assert door.approved == set(ALL)
+        assert scene.client.missing_scope(Step.NEW) is None
+
+
+async def test_a_token_that_was_issued_for_reading_is_not_tried_for_more_before_we_read() -> None:
+    """2026.3.24 calls it a wrong token then, and not one for less."""
+    wrong = Refused({"code": "X", "message": "unauthorized", "details": {"code": "AUTH_TOKEN_MISMATCH"}})
+    own_token = SignInSecrets(device_token=secret())
+    async with scene_with(
+        connect=False, steps=LADDER, hello=lambda params: None if params["scopes"] == [READ] else wrong, **V324
+    ) as scene:
+        scene.endpoint = replace(scene.endpoint, credentials=own_token)
+        await scene.client.connect()
+        assert scene.link_scopes[0] == (READ,)
+        assert scene.client.missing_scope(Step.NEW) is not None
+
+
+@pytest.mark.parametrize(
+    "refusal_of_more",
+    [
+        {"code": "NOT_PAIRED", "message": "pairing required", "details": {"code": "PAIRING_REQUIRED"}},
+        {"code": "X", "message": "scope mismatch", "details": {"code": "AUTH_SCOPE_MISMATCH"}},
+        {"code": "NEW_CODE", "message": "not for everybody"},
+    ],
+    ids=["approval", "scopes", "unheard of"],
+)
+async def test_where_more_is_refused_and_reading_is_not_it_reads(refusal_of_more: dict[str, Any]) -> None:
+    """No release is known to; a later one may."""
+
+    def hello(params: dict[str, Any]) -> Answer:
+        return None if params["scopes"] == [READ] else Refused(refusal_of_more)
+
+    async with scene_with(steps=LADDER, hello=hello) as scene:
+        await scene.client.list_sessions()
+        assert scene.client.missing_scope(Step.RESUME) is not None
+        for _ in range(5):
+            await scene.client.connect()
+        assert len(scene.link_scopes) <= 4, "and not in every pass"
+
+
+async def test_a_gateway_that_starts_is_asked_for_all_when_it_is_up() -> None:
+    """A sign-in for reading in its place would be the first one."""
+    door, was_asked = own_machine(), 0
+
+    def hello(params: dict[str, Any]) -> Answer:
+        nonlocal was_asked
+        was_asked += 1
+        return Refused({"code": "UNAVAILABLE", "message": "not yet"}) if was_asked == 1 else door(params)
+
+    async with scene_with(connect=False, steps=LADDER, hello=hello, **V42) as scene:
+        with pytest.raises(errors.RequestRefused):
+            await scene.client.connect()
+        await scene.client.connect()
+        assert door.approved == set(ALL)
+
+
+# ---------------------------------------------------------------- where a person is
 
 
 @VERSIONS
@@ -199,7 +320,7 @@ async def test_a_token_that_covers_less_than_is_asked_for_does_not_keep_us_from_
         return door(params) if params["scopes"] == [READ] else narrow
 
     async with scene_with(connect=False, steps=LADDER, hello=hello) as scene:
-        with pytest.raises(errors.ScopeRefused):
+        with pytest.raises(errors.PairingRequired):
             await scene.client.connect()
         door.approve()
         await scene.client.connect()
@@ -245,7 +366,7 @@ async def test_a_gateway_that_starts_in_between_does_not_have_the_request_rename
 
 
 async def test_all_our_programs_have_the_same_request_wait() -> None:
-    """`check` and `run --observe` only read, and ask for approval of what the daemon needs."""
+    """`check` only reads, and asks for approval of what the daemon needs."""
     door = Doorkeeper(keeps_id=False, says_approved=False)
     async with (
         scene_with(connect=False, steps=LADDER, hello=door, **V414) as daemon,
@@ -273,12 +394,12 @@ async def test_other_steps_are_asked_for_without_a_new_connection(
     door = Doorkeeper(keeps_id, says_approved, approved={READ})
     async with scene_with(hello=door, **version) as scene:
         assert scene.client.missing_scope(Step.RESUME) is None, "nobody wants it"
-        scene.client.want(LADDER, LADDER)
+        scene.client.want(LADDER)
         assert "not known yet" in (scene.client.missing_scope(Step.RESUME) or ""), "nothing is done before it is known"
         await scene.client.connect()
         assert f"approve {door.request_id}`" in (scene.client.missing_scope(Step.RESUME) or "")
         asked = len(scene.link_scopes)
-        scene.client.want(LADDER, LADDER)
+        scene.client.want(LADDER)
         await scene.client.connect()
         assert len(scene.link_scopes) == asked, "the same ones are not asked for again"
         door.approved, door.waiting = set(), set()
@@ -292,17 +413,17 @@ async def test_whether_runs_live_is_asked_as_a_stranger_only_while_deeds_are_wan
     unauthorized = Refused({"code": "INVALID_REQUEST", "message": "unauthorized"})
     async with scene_with(answers={"sessions__abort": unauthorized}, **V414) as scene:
         for steps, said in ((frozenset[Step](), None), (LADDER, True), (frozenset[Step](), None)):
-            scene.client.want(steps, LADDER)
+            scene.client.want(steps)
             await scene.client.connect()
             look = await scene.client.look(SESSION, Wants(abort_probe=True))
             assert look.abort_probe_unauthorized is said
 
 
 async def test_no_answer_is_not_called_a_refusal() -> None:
-    answers: list[Answer] = [None, Silent()]
-
-    async with scene_with(connect=False, steps=LADDER, hello=lambda _: answers.pop(0)) as scene:
+    async with scene_with() as scene:
         scene.client._patience = 0.3
+        scene.gateway.hello = Silent()
+        scene.client.want(LADDER)
         await scene.client.connect()
         said = scene.client.missing_scope(Step.NEW) or ""
         assert "whether this sign-in may is not known. It could not be found out" in said

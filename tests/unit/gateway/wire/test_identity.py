@@ -311,6 +311,35 @@ def test_tokens_are_kept_per_gateway_device_role_and_scopes(tmp_path: Path) -> N
     assert "1111" not in repr(again)
 
 
+def test_where_a_device_was_let_in_is_remembered_beside_its_tokens(tmp_path: Path) -> None:
+    path = tmp_path / "device-tokens.json"
+    tokens = DeviceTokens(shared_file(path, {shared_key(URL): "1" * 43}))
+    assert not tokens.was_let_in(URL, "d"), "a token of a time before this was written down says nothing of it"
+    tokens.note_let_in(URL, "d")
+    tokens.save(URL, "d", "operator", ("operator.read",), token("2"))
+    tokens.forget(URL, "d", "operator", ("operator.read",))
+    again = DeviceTokens(path)
+    assert again.was_let_in(URL + "/", "d")
+    assert not again.was_let_in(URL, "another key")
+    assert not again.was_let_in(OTHER_URL, "d")
+    assert again.get(URL, "d", "operator", ADMIN) == token("1")
+    (file,) = (tmp_path / "device-tokens").iterdir()
+    before = file.stat().st_ino
+    again.note_let_in(URL, "d")
+    assert file.stat().st_ino == before
+
+
+@pytest.mark.parametrize("let_in", [None, "d", {"d": 1}, [7, ["d"], None]])
+def test_a_damaged_note_of_where_it_was_let_in_counts_as_none(tmp_path: Path, let_in: object) -> None:
+    tokens = DeviceTokens(tmp_path / "device-tokens.json")
+    tokens.note_let_in(URL, "d")
+    (file,) = files(tmp_path)
+    file.write_text(json.dumps({"version": 1, "tokens": {}, "let_in": let_in}))
+    assert not tokens.was_let_in(URL, "d")
+    tokens.note_let_in(URL, "d")
+    assert tokens.was_let_in(URL, "d")
+
+
 def test_a_token_is_replaced_and_forgotten(tmp_path: Path) -> None:
     tokens = DeviceTokens(tmp_path / "device-tokens.json")
     for letter in "on":
