@@ -39,6 +39,7 @@ GUARDS = (
     Guard("stop: the flag that turns is a person's", "rule 16", DROP, tests=PEOPLE),
     Guard("stop: not across a boot", "rule 16", DROP, tests=PEOPLE),
     Guard("stop: kept over restarts", "rule 16", DROP, tests=PEOPLE),
+    Guard("stop: who is shut out is let in, and not asked about it", "rule 16", NEVER, tests=PEOPLE),
     Guard("spool: what the chat app brings again is not resumed", "double recovery", NEVER, tests=PEOPLE),
     Guard(
         "channel: one that does not run is not spoken through",
