@@ -185,6 +185,7 @@ def choose_resume(judged: Judged, requester: Requester, here: PassContext, gatew
         tail,
         is_long_ago=is_long_ago(interrupted_at(row, tail), now, recovery.resume_max_age),
         perhaps_stopped=row.aborted_last_run is True,
+        ended_gateways=judged.case.track.ended_gateways,
         has_admin=gateway.may_act_as_admin(),
         ask_instead=recovery.ask_instead_of_resume,
     )

@@ -32,6 +32,7 @@ GUARDS = (
     Guard("resume: unknown rights ask", "rule 15", value("None"), tests=REQUESTER),
     Guard("resume: admin for a proven owner alone", "rule 15", value("has_admin"), tests=BOTH),
     Guard("resume: perhaps stopped asks", "rule 16", NEVER, tests=BOTH),
+    Guard("resume: what may end its gateway asks", "double recovery", NEVER, cases=("left-behind",), tests=REQUESTER),
     Guard("fence: signed in for what is done", "rule 15", NEVER, tests=PEOPLE),
     Guard("ask: once per interruption", "double recovery", NEVER, tests=PEOPLE),
     Guard("free: only on proof that somebody waits", "rule 15", DROP, tests=PEOPLE),
