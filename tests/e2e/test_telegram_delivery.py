@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness.conditions import until
-from watchdog.service.plan import KNOCKS
+from watchdog.core.evidence import KNOCKS
 
 from .conftest import on
 from .harness.daemon import Watchdog

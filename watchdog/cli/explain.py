@@ -14,7 +14,7 @@ from watchdog.cli.phrases import ENDINGS, LOCKS, LONGEST, ago, pending, spoken, 
 from watchdog.cli.screen import Line
 from watchdog.core.blockers import Blocker, BlockerName, SessionContext, hold_reasons
 from watchdog.core.evidence import OWNER_SIGNALS, Case, Signal, Truth
-from watchdog.core.model import FlagWorth, Status
+from watchdog.core.model import FlagWorth, Status, TailKind
 from watchdog.core.policy import Mode, Step
 from watchdog.core.printable import shown_key
 from watchdog.core.recovery import Attempt
@@ -220,6 +220,8 @@ class Explained:
             case Signal.ALIAS:
                 return "no other key with the same session is alive"
             case Signal.USER_STOPPED:
+                if tail is not None and tail.kind is TailKind.STOPPED:
+                    return "it was stopped; who writes to it since is refused, and is to be let in"
                 return f"no: the transcript {ENDINGS[tail.kind]}" if tail is not None else unseen
             case Signal.GATEWAY_RECOVERING:
                 return "no: its own recovery after the boot is over" if worth.boot_recovery else "it does not do that"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from watchdog.core.evidence import Case
+from watchdog.core.evidence import Case, refuses_its_people
 from watchdog.core.model import Lock, Moment, TailKind
 from watchdog.core.owner_signals import BOOT_SLACK, started_before_boot
 from watchdog.core.policy import Mode, Recovery, Step, Thresholds
@@ -226,6 +226,10 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: SessionCo
             found.append(
                 Blocker(BlockerName.WORK_FINISHED, "The last request was answered: there is nothing to resume.")
             )
+        is_stopped = tail.kind is TailKind.STOPPED and refuses_its_people(case)
+        # guard: stop: who is shut out is let in, and not asked about it
+        if is_stopped and step in (Step.RESUME, Step.ASK):
+            found.append(Blocker(BlockerName.STOPPED_BY_PERSON, "A person stopped this request; it stays stopped."))
         if tail.kind is TailKind.EMPTY and step in (Step.RESUME, Step.ASK) and not started_before_boot(case):
             found.append(
                 Blocker(

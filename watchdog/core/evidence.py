@@ -20,6 +20,7 @@ from watchdog.core.model import (
     Look,
     Moment,
     Session,
+    Status,
 )
 from watchdog.core.tracking import Track
 
@@ -109,6 +110,27 @@ class Case:
     """When the gateway restarted inside its process while we watched, or None; its wall clock is the gateway's."""
     gateway_clock_stepped: bool = False
     """The gateway's wall clock moved against its uptime while we watched: ``startedAt`` before boot proves nothing."""
+
+
+KNOCKS = 2
+"""A message that is taken moves ``lastInteractionAt`` once, and a run comes of it; one that is refused moves it at every
+retry (after 4, 8, 5, 9, 16 s and then more and more rarely: 2026.9.6)."""
+
+
+def refuses_its_people(case: Case) -> bool:
+    """The row refuses every message of its people: one that waits is tried again and again, and no run comes of it (2026.8
+    and later, after a lost write)."""
+    tail, preflight, worth = case.look.tail, case.look.preflight, case.facts.capabilities
+    # Reported of 7.2 (#111862, #120315), and not measured there: who waits behind nothing at all waits for no lane.
+    is_reported = worth.says_queued and preflight is not None and preflight.total_active == 0
+    return (
+        (worth.has_deaf_rows or is_reported)
+        and case.session.status is Status.RUNNING
+        and case.track.knocks >= KNOCKS  # guard: free: only on proof that somebody waits
+        and tail is not None
+        and not tail.has_pending_input
+        and not tail.has_run_in_flight
+    )
 
 
 def owner_of(evidence: Iterable[Evidence]) -> Truth:

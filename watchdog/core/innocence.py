@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from watchdog.core.evidence import Case, Evidence, Signal, Truth
+from watchdog.core.evidence import Case, Evidence, Signal, Truth, refuses_its_people
 from watchdog.core.model import FlagWorth, Session, Status, TailKind
 from watchdog.core.owner_signals import started_before_boot
 
@@ -52,7 +52,10 @@ def was_cut_by_restart(case: Case) -> bool:
 
 
 def _user_stopped(case: Case) -> Evidence | None:
+    """Whoever stopped it may write again; where that is refused, a stop is no reason to leave them shut out (#120315)."""
     tail = case.look.tail
+    if refuses_its_people(case):
+        return None
     if tail is not None and tail.kind is TailKind.STOPPED:  # guard: stopped on purpose
         if was_cut_by_restart(case):
             return Evidence(

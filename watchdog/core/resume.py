@@ -17,6 +17,10 @@ from watchdog.core.requester import Requester, RequesterKind
 OWNER_TOOLS = frozenset({"cron", "gateway", "nodes", "openclaw"})
 """Offered to the gateway's owner alone (measured: the first three on 3.24 and 5.18, the last on 9.6)."""
 
+GATEWAYS_ENDED = 2
+"""Gateways that ended with a run at work, one after the other, until it is taken for what ends them: a turn that fills the heap
+was resumed into seven crashes in six minutes (#115424)."""
+
 
 class Doubt(StrEnum):
     """Why a request is not simply gone on with."""
@@ -24,6 +28,7 @@ class Doubt(StrEnum):
     LOST = "nothing of the request is left"
     LONG_AGO = "it was interrupted long ago"
     PERHAPS_STOPPED = "a person may have stopped it"
+    ENDS_GATEWAYS = "its gateway ended more than once while it was at work, perhaps because of it"
     RIGHTS_UNKNOWN = "whether rules by sender apply to its requester could not be read"
     OWN_RULES = "rules by sender may give its requester other tools than a turn of ours"
     OWNERS_TOOLS = "it has used tools that only the gateway's owner is offered"
@@ -47,15 +52,24 @@ def choose(
     *,
     is_long_ago: bool,
     perhaps_stopped: bool,
+    ended_gateways: int,
     has_admin: bool,
     ask_instead: AskInstead = AskInstead.AUTO,
 ) -> Choice:
-    """How the rung ``resume`` is done for this requester now. ``has_admin``: the ladder has a connection with admin."""
+    """How the rung ``resume`` is done for this requester now. ``has_admin``: the ladder has a connection with admin. ``ended_gateways``: see
+    ``Track``."""
     unclear = _unclear(requester)
     if unclear is not None:  # guard: resume: nobody proven, nothing sent
         return Choice(None, unclear, is_requester_unclear=True)
     is_owner = requester.rights is not None and requester.rights.is_owner is True
-    doubt = _doubt(requester, tail, is_long_ago=is_long_ago, perhaps_stopped=perhaps_stopped, has_admin=has_admin)
+    doubt = _doubt(
+        requester,
+        tail,
+        is_long_ago=is_long_ago,
+        perhaps_stopped=perhaps_stopped,
+        ended_gateways=ended_gateways,
+        has_admin=has_admin,
+    )
     if doubt is None and ask_instead is AskInstead.ALWAYS and requester.route is not None:
         doubt = Doubt.CONFIGURED
     if doubt is None:
@@ -101,12 +115,15 @@ def _doubt(
     *,
     is_long_ago: bool,
     perhaps_stopped: bool,
+    ended_gateways: int,
     has_admin: bool,
 ) -> Doubt | None:
     if requester.kind is RequesterKind.LOST:
         return Doubt.LOST
     if perhaps_stopped or (tail is not None and tail.kind is TailKind.STOPPED):  # guard: resume: perhaps stopped asks
         return Doubt.PERHAPS_STOPPED
+    if ended_gateways >= GATEWAYS_ENDED:  # guard: resume: what may end its gateway asks
+        return Doubt.ENDS_GATEWAYS
     if is_long_ago:
         return Doubt.LONG_AGO
     if requester.kind is not RequesterKind.PERSON:

@@ -70,6 +70,8 @@ class Track:
     """Its first spans are those of the row's own times."""
     watched_from: datetime | None = None
     """``startedAt`` of the first of the runs of this conversation that we have watched one after the other without a gap."""
+    ended_gateways: int = 0
+    """How many lives of the gateway ended while one of those runs was, as far as we saw, at work."""
 
     def unattended_for(self, now: Moment) -> timedelta | None:
         """How long the run has had neither progress nor an owner, as seen by us; None while an owner may exist."""
@@ -120,6 +122,11 @@ def _seen(
     believes_row: bool,
 ) -> Track:
     identity = RunIdentity.of(session)
+    is_same_life = track is not None and track.boot == boot
+    # An orphan that lies there while its gateway is restarted had no part in it.
+    ended_gateways = (
+        track.ended_gateways + (not is_same_life and track.owner_gone_since is None) if track is not None else 0
+    )
     if (
         track is None
         # guard: another run is another run
@@ -141,6 +148,7 @@ def _seen(
             aborted=session.aborted_last_run,
             last_interaction_at=session.last_interaction_at,
             watched_from=track.watched_from if track is not None and goes_on else session.started_at,
+            ended_gateways=ended_gateways if goes_on else 0,
         )
     moved = (
         _differs(session.total_tokens, track.total_tokens)  # guard: tokens are progress
@@ -149,7 +157,6 @@ def _seen(
         or (track.tail_fingerprint is not None and _differs(tail_fingerprint, track.tail_fingerprint))
     )
     touched = _differs(session.updated_at, track.updated_at)
-    is_same_life = track.boot == boot
     was_stopped = (
         is_same_life  # guard: stop: not across a boot
         and track.aborted is False
@@ -171,6 +178,7 @@ def _seen(
         stopped_at=now if was_stopped else track.stopped_at,  # guard: stop: the flag that turns is a person's
         last_interaction_at=_known(session.last_interaction_at, track.last_interaction_at),
         knocks=track.knocks + 1 if knocked else track.knocks,
+        ended_gateways=ended_gateways,
     )
 
 

@@ -17,7 +17,8 @@ YIELD = "sessions_yield"
 """The tool by which a parent ends its turn until its subagents have ended (2026.9.2)."""
 
 _BROKEN_OFF = frozenset({Status.FAILED, Status.TIMEOUT, Status.KILLED})
-_OPEN = frozenset({TailKind.REQUEST, TailKind.TOOL_CALL, TailKind.TOOL_RESULT})
+_OPEN = frozenset({TailKind.REQUEST, TailKind.TOOL_CALL, TailKind.TOOL_RESULT, TailKind.COMPACTION})
+_OPEN_ONLY_IF_ASKED = frozenset({TailKind.REQUEST, TailKind.COMPACTION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,10 @@ def left_unanswered(
 
 
 def _is_open(tail: TranscriptTail) -> bool:
-    """A conversation that ends with words of the gateway's own, or of a watchdog, has nobody waiting."""
+    """A conversation that ends with words of the gateway's own, or of a watchdog, has nobody waiting; nor has one that was
+    compacted after its last answer. A run that breaks off at its compaction leaves whoever asked before (#104857)."""
     return tail.kind in _OPEN and (  # guard: unanswered: what was answered is answered
-        tail.kind is not TailKind.REQUEST or bool(tail.asked)
+        tail.kind not in _OPEN_ONLY_IF_ASKED or bool(tail.asked)
     )
 
 

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from watchdog.core.blockers import FOREIGN_DEED_HOLD, Blocker, BlockerName, SessionContext, hold_reasons
-from watchdog.core.evidence import innocence_of
-from watchdog.core.model import Moment, ReplyAddress, Session, SessionKind, Status, TailKind, TranscriptTail
+from watchdog.core.evidence import innocence_of, refuses_its_people
+from watchdog.core.model import Moment, ReplyAddress, Session, SessionKind, TailKind, TranscriptTail
 from watchdog.core.policy import Recovery, Step
 from watchdog.core.recovery import Attempt, AttemptState, backoff_after, next_step, was_asked, was_freed
 from watchdog.core.requester import Requester, is_waiting_elsewhere, requester_of
@@ -185,35 +185,20 @@ def choose_resume(judged: Judged, requester: Requester, here: PassContext, gatew
         tail,
         is_long_ago=is_long_ago(interrupted_at(row, tail), now, recovery.resume_max_age),
         perhaps_stopped=row.aborted_last_run is True,
+        ended_gateways=judged.case.track.ended_gateways,
         has_admin=gateway.may_act_as_admin(),
         ask_instead=recovery.ask_instead_of_resume,
     )
 
 
 def is_deaf(judged: Judged) -> bool:
-    """The row refuses every message of its people: one that waits is tried again and again, and no run comes of it (2026.8
-    and later, after a lost write)."""
-    tail, preflight, worth = judged.case.look.tail, judged.case.look.preflight, judged.case.facts.capabilities
-    # Reported of 7.2 (#111862), and not measured there: whoever waits behind nothing at all is no one who waits for a lane.
-    is_reported = worth.says_queued and preflight is not None and preflight.total_active == 0
-    return (
-        (worth.has_deaf_rows or is_reported)
-        and judged.session.status is Status.RUNNING
-        and judged.case.track.knocks >= KNOCKS  # guard: free: only on proof that somebody waits
-        and tail is not None
-        and not tail.has_pending_input
-        and not tail.has_run_in_flight
-    )
-
-
-KNOCKS = 2
-"""A message that is taken moves ``lastInteractionAt`` once, and a run comes of it; one that is refused moves it at every
-retry (after 4, 8, 5, 9, 16 s and then more and more rarely: 2026.9.6)."""
+    return refuses_its_people(judged.case)
 
 
 def _is_finished(judged: Judged) -> bool:
+    """Its last request was answered, or stopped by its person: nothing is left to be gone on with or asked for again."""
     tail = judged.case.look.tail
-    return tail is not None and tail.kind is TailKind.ANSWERED
+    return tail is not None and tail.kind in (TailKind.ANSWERED, TailKind.STOPPED)
 
 
 def interrupted_at(row: Session, tail: TranscriptTail | None) -> datetime | None:

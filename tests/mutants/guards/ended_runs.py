@@ -21,7 +21,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "unanswered: what was answered is answered",
         "rule 9",
-        value("tail.kind is not TailKind.REQUEST or bool(tail.asked)"),
+        value("tail.kind not in _OPEN_ONLY_IF_ASKED or bool(tail.asked)"),
         tests=(*RULE, *ENDED_RUNS),
     ),
     Guard("unanswered: no glimpse", "rule 4", NEVER, tests=ENDED_RUNS),

@@ -32,6 +32,7 @@ GUARDS = (
     Guard("resume: unknown rights ask", "rule 15", value("None"), tests=REQUESTER),
     Guard("resume: admin for a proven owner alone", "rule 15", value("has_admin"), tests=BOTH),
     Guard("resume: perhaps stopped asks", "rule 16", NEVER, tests=BOTH),
+    Guard("resume: what may end its gateway asks", "double recovery", NEVER, cases=("left-behind",), tests=REQUESTER),
     Guard("fence: signed in for what is done", "rule 15", NEVER, tests=PEOPLE),
     Guard("ask: once per interruption", "double recovery", NEVER, tests=PEOPLE),
     Guard("free: only on proof that somebody waits", "rule 15", DROP, tests=PEOPLE),
@@ -39,6 +40,7 @@ GUARDS = (
     Guard("stop: the flag that turns is a person's", "rule 16", DROP, tests=PEOPLE),
     Guard("stop: not across a boot", "rule 16", DROP, tests=PEOPLE),
     Guard("stop: kept over restarts", "rule 16", DROP, tests=PEOPLE),
+    Guard("stop: who is shut out is let in, and not asked about it", "rule 16", NEVER, tests=PEOPLE),
     Guard("spool: what the chat app brings again is not resumed", "double recovery", NEVER, tests=PEOPLE),
     Guard(
         "channel: one that does not run is not spoken through",

@@ -253,7 +253,7 @@ def test_every_spelling_of_a_place_is_that_place(chat: str, thread: str | None) 
 
 def choice(requester_look: Look, row: Session | None = None, **changes: Any) -> tuple[Step | None, bool]:
     requester = requester_of(row or session(address=HERS, last_writer="1001"), requester_look)
-    given: dict[str, Any] = {"is_long_ago": False, "perhaps_stopped": False, "has_admin": False}
+    given: dict[str, Any] = {"is_long_ago": False, "perhaps_stopped": False, "ended_gateways": 1, "has_admin": False}
     made = choose(requester, requester_look.tail, **(given | changes))
     return made.step, made.is_as_owner
 
@@ -276,6 +276,7 @@ def test_an_ordinary_request_goes_on_without_admin() -> None:
         (replace(look(ALICE), rights=()), {}),
         (look(ALICE), {"is_long_ago": True}),
         (look(ALICE), {"perhaps_stopped": True}),
+        (look(ALICE), {"ended_gateways": 2}),
         (look(ALICE, kind=TailKind.STOPPED), {}),
         (look(ALICE), {"ask_instead": AskInstead.ALWAYS}),
         (with_rights(True, False, tools_called=frozenset({"cron"})), {"has_admin": False}),

@@ -250,3 +250,22 @@ def test_who_looks_once_believes_the_row() -> None:
     )
     ahead = replace(row, started_at=at(60).wall, updated_at=at(70).wall)
     assert observe(None, ahead, None, START, believes_row=True).unchanged_since == START, "never later than now"
+
+
+def test_gateways_that_ended_with_it_at_work_are_counted() -> None:
+    """#115424: each start resumes the run, and the run ends the gateway."""
+
+    def seen(track: Track | None, seconds: float, boot: str, **changes: Any) -> Track:
+        return observe(track, running(**changes), None, at(seconds), boot=boot)
+
+    track = seen(None, 0, "one")
+    assert track.ended_gateways == 0
+    track = seen(track, 30, "two")
+    assert track.ended_gateways == 1
+    track = seen(track, 60, "two", started_at=at(50).wall)
+    assert track.ended_gateways == 1, "resumed: another run of the same conversation"
+    track = seen(track, 90, "three", started_at=at(50).wall)
+    assert track.ended_gateways == 2
+    assert seen(track, 95, "three", session_id="another").ended_gateways == 0
+    orphan = _noted(track, at(90), gone=True)
+    assert seen(orphan, 120, "four", started_at=at(50).wall).ended_gateways == 2, "it was not at work there"

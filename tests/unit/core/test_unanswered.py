@@ -17,6 +17,7 @@ from watchdog.core.unanswered import has_yielded, is_worth_a_look, left_unanswer
 BEGAN = START.wall - timedelta(minutes=5)
 ENDED = START.wall
 BROKEN_OFF = (Status.FAILED, Status.TIMEOUT, Status.KILLED)
+OPEN = (TailKind.REQUEST, TailKind.TOOL_CALL, TailKind.TOOL_RESULT, TailKind.COMPACTION)
 
 
 def _row(status: Status = Status.FAILED, **changes: Any) -> Session:
@@ -33,13 +34,13 @@ def _reason(row: Session, tail: TranscriptTail, track: Track | None = None, **kn
 
 
 @pytest.mark.parametrize("status", BROKEN_OFF)
-@pytest.mark.parametrize("kind", [TailKind.REQUEST, TailKind.TOOL_CALL, TailKind.TOOL_RESULT])
+@pytest.mark.parametrize("kind", OPEN)
 def test_a_run_that_broke_off_leaves_its_request_unanswered(status: Status, kind: TailKind) -> None:
     assert _reason(_row(status), tail_of(kind)) == "EndedUnanswered"
     assert _reason(_row(Status.DONE), tail_of(kind)) is None, "what is done may have been answered elsewhere"
 
 
-@pytest.mark.parametrize("kind", sorted(set(TailKind) - {TailKind.REQUEST, TailKind.TOOL_CALL, TailKind.TOOL_RESULT}))
+@pytest.mark.parametrize("kind", sorted(set(TailKind) - set(OPEN)))
 def test_a_conversation_that_ends_otherwise_has_nobody_waiting(kind: TailKind) -> None:
     assert _reason(_row(), tail_of(kind)) is None
 
@@ -47,6 +48,7 @@ def test_a_conversation_that_ends_otherwise_has_nobody_waiting(kind: TailKind) -
 def test_words_that_nobody_said_need_no_answer() -> None:
     assert _reason(_row(), tail_of(TailKind.REQUEST, request=None)) is None
     assert _reason(_row(), tail_of(TailKind.TOOL_RESULT, request=None)) == "EndedUnanswered", "its request is far up"
+    assert _reason(_row(), tail_of(TailKind.COMPACTION, request=None)) is None, "compacted after its last answer"
 
 
 def test_what_a_person_stopped_was_meant_to_end() -> None:

@@ -354,6 +354,27 @@ async def test_where_freeing_an_answered_row_lets_nobody_in_a_fresh_session_does
     assert bool(world.ledger.quarantines()) is is_given_up
 
 
+@pytest.mark.parametrize(
+    ("ladder", "steps"),
+    [((Step.RESUME, Step.NEW), [Step.FREE, Step.NEW]), ((Step.RESUME,), [Step.FREE]), ((Step.ASK,), [Step.FREE])],
+)
+async def test_who_stopped_a_run_and_is_shut_out_is_let_in_and_asked_nothing(
+    ladder: tuple[Step, ...], steps: list[Step]
+) -> None:
+    """#120315; 9.6: the end of a stopped run could not be written."""
+    stopped = asked(ALICE, kind=TailKind.STOPPED)
+    world = world_with(shared(HERS, "1001"), stopped, version=V96, ladder=ladder)
+    world.gateway.effect = world.gateway.nothing
+    await world.live(hours=1)
+    assert world.steps == []
+    await _knock(world, 1)
+    await world.live(hours=1)
+    assert world.steps == [], "a message that is taken knocks once"
+    await _knock(world, 1)
+    await world.live(hours=1)
+    assert world.steps == steps
+
+
 async def test_early_gateways_have_no_deaf_rows() -> None:
     world = world_with(shared(HERS, "1001"), asked(ALICE), version=V324)
     await world.live(minutes=1)
