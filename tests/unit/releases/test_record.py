@@ -9,10 +9,16 @@ import pytest
 from tests.releases import record
 from tests.releases.observed import Shapes, disagreements
 from tests.releases.published import by_distance, is_stable, place_of, recipe
+from watchdog.gateway.capabilities import NEWEST_TRIED, parse_version
 
 
 def test_the_document_says_what_the_record_holds() -> None:
     assert record.DOCUMENT.read_text() == record.document(record.load()), "run `make releases ARGS=--document`"
+
+
+def test_the_newest_that_was_tried_is_the_newest_that_is_known() -> None:
+    """What a gateway's version is held against: ``capabilities.NEWEST_TRIED``."""
+    assert parse_version(record.newest_tried(record.load())) == NEWEST_TRIED
 
 
 def test_a_repaired_release_comes_after_the_one_it_repairs() -> None:
