@@ -13,17 +13,19 @@ from tests.e2e.harness.releases import RELEASES, V3_24, V5_18, V9_6, Release
 FIRST = "2026.3.24"
 """The first release whose rows have a status."""
 _STABLE = re.compile(r"(\d{4})\.(\d+)\.(\d+)(?:-(\d+))?")
+_BETA = re.compile(r"(\d{4})\.(\d+)\.(\d+)-beta\.(\d+)")
+_MANY = 1_000
 Place = tuple[int, int, int, int]
 
 
 def place_of(version: str) -> Place:
-    """Where it stands among the others; ``2026.5.3-1`` came after ``2026.5.3``. Raises ``ValueError`` for a beta's name,
-    whose place nobody needs: it is tried when it is asked for."""
-    match = _STABLE.fullmatch(version)
-    if match is None:
-        raise ValueError(f"{version} is no stable release")
-    year, month, patch, repair = match.groups()
-    return int(year), int(month), int(patch), int(repair or 0)
+    """Where it stands among the others: ``2026.5.3-1`` comes after ``2026.5.3``, a beta of that before it. Raises
+    ``ValueError`` for anything else."""
+    for pattern, offset in ((_STABLE, 0), (_BETA, -_MANY)):
+        if match := pattern.fullmatch(version):
+            year, month, patch, number = match.groups()
+            return int(year), int(month), int(patch), offset + int(number or 0)
+    raise ValueError(f"{version} is no release")
 
 
 def is_stable(version: str) -> bool:
@@ -58,10 +60,8 @@ def recipe(version: str) -> Release:
     known = next((one for one in RELEASES if one.version == version), None)
     if known is not None:
         return known
-    match = _STABLE.match(version)
-    if match is None:
-        raise ValueError(f"{version} is no release")
-    at = (int(match[2]), int(match[3])) if match[1] == "2026" else (99, 0)
+    year, *rest = place_of(version)
+    at = (rest[0], rest[1]) if year == 2026 else (99, 0)
     return Release(
         version,
         node=22 if at < (7, 1) else 26,

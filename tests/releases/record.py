@@ -55,7 +55,7 @@ def _tried(releases: Mapping[str, Seen]) -> list[str]:
 
 def document(record: Mapping[str, Any]) -> str:
     releases: Mapping[str, Seen] = record["releases"]
-    done = sorted((version for version in releases if is_stable(version)), key=place_of)
+    done = sorted(releases, key=place_of)
     tried = [version for version in done if releases[version]["fate"] == "tried"]
     failed = [version for version in done if releases[version]["fate"] != "tried"]
     left = [version for version in record["published"] if version not in releases]

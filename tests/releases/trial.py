@@ -100,8 +100,11 @@ class Trial:
         print(f"[{self.release.version} {monotonic() - self._began:4.0f} s] {text}", file=sys.stderr, flush=True)
 
     def write(self) -> None:
+        text = json.dumps(self.seen, indent=1)
+        for place, name in ((self.folder, "FOLDER"), (cache_root(), "CACHE"), (Path.home(), "~")):
+            text = text.replace(str(place), name)  # where this machine keeps its files is nobody's business
         fresh = self.folder / "seen.new"
-        fresh.write_text(json.dumps(self.seen, indent=1))
+        fresh.write_text(text)
         fresh.replace(self.folder / "seen.json")
 
     @contextlib.contextmanager

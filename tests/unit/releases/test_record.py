@@ -21,9 +21,9 @@ def test_the_newest_that_was_tried_is_the_newest_that_is_known() -> None:
     assert parse_version(record.newest_tried(record.load())) == NEWEST_TRIED
 
 
-def test_a_repaired_release_comes_after_the_one_it_repairs() -> None:
-    versions = ["2026.10.1", "2026.5.3-1", "2026.5.4", "2026.5.3"]
-    assert sorted(versions, key=place_of) == ["2026.5.3", "2026.5.3-1", "2026.5.4", "2026.10.1"]
+def test_a_repaired_release_comes_after_the_one_it_repairs_and_a_beta_before_it() -> None:
+    versions = ["2026.10.1", "2026.5.3-1", "2026.5.4", "2026.5.3", "2026.5.3-beta.2"]
+    assert sorted(versions, key=place_of) == ["2026.5.3-beta.2", "2026.5.3", "2026.5.3-1", "2026.5.4", "2026.10.1"]
     assert not is_stable("2026.7.1-beta.1")
 
 
