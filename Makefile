@@ -48,6 +48,9 @@ people: $(STAMP) ## who asked, where and with which rights, over the gateways' T
 harness: $(STAMP) ## the end-to-end harness itself, every maker on every version (long)
 	@$(BIN)/pytest -m e2e tests/e2e/test_harness.py -v --timeout=2400 -p no:cacheprovider $(ARGS)
 
+releases: $(STAMP) ## every stable OpenClaw release, one by one, into docs/compatibility.md (hours; goes on where it stopped; VERSIONS="2026.5.7 2026.9.7" for some)
+	@$(BIN)/python -m tests.releases $(VERSIONS) $(ARGS)
+
 faults: $(STAMP) ## breaks everything in turn and prints what happened (long; ARGS="-m 'not gateways'": without OpenClaw)
 	@$(BIN)/python -m tests.faults $(ARGS)
 

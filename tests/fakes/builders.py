@@ -25,7 +25,7 @@ from watchdog.core.model import (
 from watchdog.core.policy import Budget, FleetBreakerLimits, Policy, Recovery, Thresholds
 from watchdog.core.session_key import peer_of
 from watchdog.core.tracking import Track, observe
-from watchdog.gateway.capabilities import capabilities_of
+from watchdog.gateway.capabilities import capabilities_of, untried_words
 
 MEASURED = V324, V414, V518, V96 = "2026.3.24", "2026.4.14", "2026.5.18", "2026.9.6"
 """The versions that real gateways were measured on."""
@@ -40,7 +40,8 @@ REQUEST = "please do the long task LONGTASK-7"
 def facts(version: str = V96, **changes: Any) -> GatewayFacts:
     """A gateway of that version, up for a day."""
     methods = frozenset({"gateway.restart.preflight"} if version in (V518, V96) else ())
-    made = GatewayFacts("home", version, capabilities_of(version, methods), BOOT, methods=methods)
+    worth, untried = capabilities_of(version, methods), untried_words(version)
+    made = GatewayFacts("home", version, worth, BOOT, methods=methods, untried=untried)
     return replace(made, **changes)
 
 

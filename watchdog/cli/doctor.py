@@ -262,6 +262,7 @@ async def _gateway(
     up = f", up for {span_words(clock.now().wall - facts.booted_at)}" if facts.booted_at is not None else ""
     findings = [
         ReportLine(name, Grade.OK, f"connected to OpenClaw {facts.version}{up}"),
+        *([ReportLine(name, Grade.WARN, facts.untried)] if facts.untried is not None else []),
         ReportLine(
             name,
             Grade.OK if snapshot.is_complete and not snapshot.malformed else Grade.WARN,

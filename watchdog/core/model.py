@@ -357,6 +357,8 @@ class GatewayFacts:
     signed_in_at: Moment | None = None
     signs: ProcessSigns | None = None
     """What tells its process from others. Never recorded."""
+    untried: str | None = None
+    """What to say of a version newer than any that this program was tried on; None for the others. Never recorded."""
 
     def gateway_time(self, now: Moment) -> datetime:
         """What the gateway's clock says now, at least: counted on from the sign-in on the monotonic clock, which stands

@@ -18,6 +18,8 @@ Version = tuple[int, int, int]
 
 READ, WRITE, ADMIN = "operator.read", "operator.write", "operator.admin"
 
+NEWEST_TRIED: Version = (2026, 9, 6)
+"""The newest release in docs/compatibility.md; a test compares the two."""
 FIRST_WITH_STATUS: Version = (2026, 3, 24)
 LAST_LOCKING_WHOLE_RUN: Version = (2026, 4, 14)
 """``<sessionId>.jsonl.lock`` is held from start to end of a run on 3.24, 4.8 and 4.14; on 5.18 it is not."""
@@ -62,6 +64,20 @@ def parse_version(text: str) -> Version | None:
     """``2026.9.6``, ``2026.7.1-beta.1``, ``v2026.3.24`` -> the three numbers; None for anything else (``dev``)."""
     match = re.match(r"v?(\d{4})\.(\d{1,2})\.(\d{1,2})(?!\d)", text)
     return (int(match[1]), int(match[2]), int(match[3])) if match else None
+
+
+def untried_words(version_text: str) -> str | None:
+    """What a person should know of a version newer than any release that this program was tried on. None: it is not newer,
+    or cannot be read, which ``capabilities_of`` trusts with next to nothing."""
+    version = parse_version(version_text)
+    if version is None or version <= NEWEST_TRIED:
+        return None
+    new, newest = (".".join(map(str, each)) for each in (version, NEWEST_TRIED))
+    return (
+        f"OpenClaw {new} is newer than any release this program was tried on ({newest}). Its answers are believed as those of "
+        f"{newest} are, because releases seldom change what an answer means; what cannot be read counts as unknown, and unknown "
+        "never leads to a deed. A newer openclaw-watchdog may know it."
+    )
 
 
 def capabilities_of(version_text: str, methods: frozenset[str]) -> Capabilities:

@@ -173,7 +173,7 @@ def session_of(key: str, data: object) -> Session:
 
 
 def facts_data(facts: GatewayFacts) -> dict[str, Any]:
-    shown = replace(facts, state_dir=ELSEWHERE if facts.state_dir is not None else None, signs=None)
+    shown = replace(facts, state_dir=ELSEWHERE if facts.state_dir is not None else None, signs=None, untried=None)
     data: dict[str, Any] = plain(shown)
     return data
 

@@ -42,6 +42,8 @@ class GatewayConnection:
     """Signed in, and to be said so once the list is answered: who lets us in and answers nothing is not connected."""
     _may_want_more: bool = field(init=False, default=False)
     """Nobody has said yet what is not granted of what is configured."""
+    _untried: str | None = field(init=False, default=None)
+    """What was last said of a version that nobody has tried."""
 
     def want(self, configured: frozenset[Step], *, is_observing: bool) -> None:
         """Other steps are configured from now on."""
@@ -110,11 +112,15 @@ class GatewayConnection:
         return snapshot
 
     def _say_connected(self, now: Moment) -> None:
-        facts, fields = self.trust.facts, {}
+        facts = self.trust.facts
+        fields: dict[str, object] = {}
         if (away_since := self.outages.away_since) is not None:
             fields["away_seconds"] = round(now.since(away_since).total_seconds(), 1)
         if facts is not None and facts.booted_at is not None:
             fields["uptime_seconds"] = round((self.clock.now().wall - facts.booted_at).total_seconds())
+        if facts is not None and facts.untried != self._untried:
+            self._untried = facts.untried
+            fields |= {"reason": facts.untried} if facts.untried is not None else {}
         version = facts.version if facts is not None else None
         self.log.event(Event.GATEWAY_CONNECTED, gateway=self.gateway.name, version=version, **fields)
 

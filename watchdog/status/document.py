@@ -204,6 +204,7 @@ def _gateway(sight: WatchView, record: Record) -> say.GatewayView:
         poll_every_seconds=seen.poll_every.total_seconds()
         if seen is not None and seen.poll_every is not None
         else None,
+        untried=facts.untried if facts is not None else None,
     )
 
 

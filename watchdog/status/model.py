@@ -151,6 +151,8 @@ class GatewayView:
     sessions_left_out: int
     poll_every_seconds: float | None = None
     """Longer than configured while it answers slowly. None: it has not answered yet."""
+    untried: str | None = None
+    """Its version is newer than any that this program was tried on; what is still believed of it, and why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,15 +48,18 @@ def cache_root() -> Path:
     return Path(named).expanduser().absolute() if named else Path.home() / ".cache" / "openclaw-watchdog-e2e"
 
 
-def installed(wanted: Release) -> Installation:
-    """OpenClaw of that version, from the cache or fetched into it now."""
+def installed(wanted: Release, *, tries: int = RETRIES + 1, patience: float = PATIENCE) -> Installation:
+    """OpenClaw of that version, from the cache or fetched into it now. ``patience``: seconds for each of the ``tries``."""
     node = _node(wanted.node)
     folder = cache_root() / "versions" / wanted.version
     script = folder / "node_modules" / "openclaw" / "openclaw.mjs"
     package: dict[str, object] = {"dependencies": {"openclaw": wanted.version}}
     if wanted.overrides:
         package["overrides"] = dict(wanted.overrides)
-    _ensure_npm_install(f"openclaw {wanted.version}", folder, script, package, wanted.npm_flags, path_with(node))
+    name = f"openclaw {wanted.version}"
+    _ensure_npm_install(
+        name, folder, script, package, wanted.npm_flags, path_with(node), tries=tries, patience=patience
+    )
     return Installation(wanted, node, script)
 
 
@@ -176,7 +179,15 @@ def _node(major: int) -> Path:
 
 
 def _ensure_npm_install(
-    name: str, folder: Path, proof: Path, package: Mapping[str, object], flags: tuple[str, ...], path: str
+    name: str,
+    folder: Path,
+    proof: Path,
+    package: Mapping[str, object],
+    flags: tuple[str, ...],
+    path: str,
+    *,
+    tries: int = RETRIES + 1,
+    patience: float = PATIENCE,
 ) -> None:
     """`proof` is the file that is there when the install is whole."""
     if proof.exists():
@@ -187,12 +198,13 @@ def _ensure_npm_install(
     with _one_at_a_time(folder):
         if proof.exists():
             return
-        for attempt in _attempts(name):
+        for attempt in _attempts(name, tries):
             part = _fresh_part(folder)
             (part / "package.json").write_text(json.dumps({"private": True, **package}, indent=1))
             command = [npm, "install", "--no-audit", "--no-fund", *flags]
             environment = {**_clean_environment(), "PATH": path}
-            _run(name, command, cwd=part, environment=environment, log=_log_of(folder), attempt=attempt)
+            log = _log_of(folder)
+            _run(name, command, cwd=part, environment=environment, log=log, attempt=attempt, patience=patience)
             if attempt.succeeded and (part / proof.relative_to(folder)).exists():
                 part.rename(folder)
                 return
@@ -251,15 +263,22 @@ class _Attempt:
     succeeded: bool = False
 
 
-def _attempts(name: str) -> Iterator[_Attempt]:
-    for number in range(1, RETRIES + 2):
+def _attempts(name: str, tries: int = RETRIES + 1) -> Iterator[_Attempt]:
+    for number in range(1, tries + 1):
         if number > 1:
-            _say(f"{name}: trying again ({number} of {RETRIES + 1})")
+            _say(f"{name}: trying again ({number} of {tries})")
         yield _Attempt(number)
 
 
 def _run(
-    name: str, command: list[str], *, cwd: Path, environment: Mapping[str, str], log: Path, attempt: _Attempt
+    name: str,
+    command: list[str],
+    *,
+    cwd: Path,
+    environment: Mapping[str, str],
+    log: Path,
+    attempt: _Attempt,
+    patience: float = PATIENCE,
 ) -> None:
     """Run to the end, with a line to stderr now and then; `attempt` learns whether it went well."""
     began = monotonic()
@@ -267,7 +286,7 @@ def _run(
     with log.open("ab" if attempt.number > 1 else "wb") as out:
         child = subprocess.Popen(command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         try:
-            while monotonic() - began < PATIENCE:
+            while monotonic() - began < patience:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     code = child.wait(15)
                     attempt.succeeded = code == 0
@@ -275,7 +294,7 @@ def _run(
                     _say(f"{name}: installed in {took}" if code == 0 else f"{name}: failed with {code} after {took}")
                     return
                 _say(f"{name}: {monotonic() - began:.0f} s")
-            _say(f"{name}: given up after {PATIENCE:g} s")
+            _say(f"{name}: given up after {patience:g} s")
         finally:
             if child.poll() is None:
                 child.kill()

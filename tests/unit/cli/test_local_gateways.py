@@ -74,6 +74,19 @@ async def test_doctor_examines_each_and_says_what_cannot_be_used(setting: Settin
     assert ".openclaw-bad" in bad.text
 
 
+async def test_doctor_says_what_is_believed_of_a_version_that_nobody_has_tried(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        gateway = await LocalProfiles(tmp_path, stack).start(".openclaw", version="2026.9.7")
+        token = gateway.access.token
+        section = f"gateways: [{{name: here, url: 'ws://127.0.0.1:{gateway.port}', token: {token}}}]"
+        env = {"HOME": str(tmp_path)}
+        text = CONFIG.format(folder=tmp_path).replace("gateways: [{discover: local}]", section)
+        findings = await _gateways(Setting(parse(text, env=env), env, Secrets()), None)
+        (said,) = [finding for finding in findings if "newer than any release" in finding.text]
+        assert said.grade is Grade.WARN
+        assert "believed as those of 2026.9.6 are" in said.text
+
+
 async def test_recover_does_not_guess_which_gateway_is_meant(setting: Setting) -> None:
     done = await _recover(setting, None, "agent:main:main", Step.RESUME, ask=False)
     assert done["recovered"] is False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from openclaw_simulator.profiles import PROFILES
@@ -23,9 +24,11 @@ class LocalProfiles:
         self.machine.home.mkdir()
         self.machine.tmp.mkdir()
 
-    async def start(self, folder: str) -> SimulatedGateway:
+    async def start(self, folder: str, *, version: str = "2026.9.6") -> SimulatedGateway:
+        """``version``: what it calls itself; it does what 2026.9.6 does."""
         self._started += 1  # the seed: two gateways have two boot ids, and no session in common
-        scenario = demo_world(SystemClock().now().wall, PROFILES["2026.9.6"], seed=self._started)
+        profile = replace(PROFILES["2026.9.6"], version=version)
+        scenario = demo_world(SystemClock().now().wall, profile, seed=self._started)
         gateway = await self._stack.enter_async_context(SimulatedGateway(scenario.world))
         token = gateway.access.token
         config = self.machine.config({"gateway": {"auth": {"token": token}}}, f"{folder}/openclaw.json")

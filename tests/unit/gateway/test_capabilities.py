@@ -17,6 +17,7 @@ from watchdog.gateway.capabilities import (
     needs_of,
     parse_version,
     scopes_for,
+    untried_words,
 )
 
 V324, V414, V518, V96 = (2026, 3, 24), (2026, 4, 14), (2026, 5, 18), (2026, 9, 6)
@@ -43,6 +44,21 @@ SILENT, WHOLE_RUN = LockWorth.SAYS_NOTHING, LockWorth.WHOLE_RUN
 )
 def test_versions(text: str, version: Version | None) -> None:
     assert parse_version(text) == version
+
+
+@pytest.mark.parametrize("version", ["2026.3.24", "2026.9.6", "2026.9.6-1", "2026.9.6 (eb377ac)", "dev", ""])
+def test_nothing_is_said_of_a_version_that_is_not_newer_than_what_was_tried(version: str) -> None:
+    assert untried_words(version) is None
+
+
+@pytest.mark.parametrize("version", ["2026.9.7", "2026.10.1-beta.2", "2027.1.1"])
+def test_a_newer_version_is_believed_as_the_newest_that_was_tried(version: str) -> None:
+    said = untried_words(version)
+    assert said is not None
+    assert said.startswith(
+        f"OpenClaw {version.partition('-')[0]} is newer than any release this program was tried on (2026.9.6)"
+    )
+    assert capabilities_of(version, frozenset()) == capabilities_of("2026.9.6", frozenset())
 
 
 Row = tuple[str, FlagWorth, LockWorth, bool, bool, bool]

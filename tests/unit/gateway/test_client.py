@@ -50,6 +50,13 @@ async def test_watching_asks_for_read_and_nothing_else_whatever_is_looked_up() -
     assert not {one.method for one in scene.gateway.asked} & {"sessions.abort", "agent.wait", "chat.send", "agent"}
 
 
+async def test_a_version_newer_than_any_that_was_tried_is_known_as_such() -> None:
+    async with scene_with(version="2026.9.7") as scene:
+        assert "newer than any release" in str((await scene.client.connect()).untried)
+    async with scene_with() as scene:
+        assert (await scene.client.connect()).untried is None
+
+
 @pytest.mark.parametrize("version", [V324, V414, V518, V96], ids=["3.24", "4.14", "5.18", "9.6"])
 async def test_watching_never_probes(version: dict[str, Any]) -> None:
     async with scene_with(answers={"sessions__abort": {"status": "no-active-run"}}, **version) as scene:

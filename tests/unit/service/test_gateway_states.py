@@ -122,6 +122,19 @@ async def test_an_absence_is_told_once_each_way(problem: errors.GatewayError) ->
     assert world.log.names.count(Event.GATEWAY_CONNECTED) == 1
 
 
+async def test_a_version_that_nobody_has_tried_is_said_once() -> None:
+    world = World()
+    world.gateway.version = "2026.9.7"
+    await world.live(minutes=5)
+    world.gateway.restart()
+    await world.live(minutes=5)
+    world.gateway.version = "2026.9.8"
+    world.gateway.restart()
+    await world.live(minutes=5)
+    said = [str(line.get("reason")) for line in world.log.of(Event.GATEWAY_CONNECTED)]
+    assert [words[:17] for words in said] == ["OpenClaw 2026.9.7", "None", "OpenClaw 2026.9.8"]
+
+
 async def test_our_own_shortage_is_no_outage_of_the_gateway() -> None:
     world = await _watched()
     world.meter.counted.clear()

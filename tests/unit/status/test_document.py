@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.builders import facts
 from tests.unit.status import support as world
 from tests.unit.status.support import ALICE, BOB, HOUR, MINUTE, NOW
 from watchdog.core.blockers import Blocker, BlockerName
@@ -47,6 +48,11 @@ def test_golden() -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.write_text(found, "utf-8")
     assert found == GOLDEN.read_text("utf-8")
+
+
+def test_a_version_that_nobody_has_tried_is_shown_as_such() -> None:
+    (gateway,) = shown(world.sight(world.report([], facts=facts("2026.9.7"))))["gateways"]
+    assert "newer than any release" in gateway["untried"]
 
 
 def test_no_message_text_and_no_secret_is_in_it() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from watchdog.core.model import GatewayFacts, Moment, ProcessSigns
-from watchdog.gateway.capabilities import capabilities_of
+from watchdog.gateway.capabilities import capabilities_of, untried_words
 from watchdog.gateway.wire.timestamps import Millis, span_ms
 
 MOST_METHODS = 2000
@@ -90,6 +90,7 @@ def facts_of(
         clock_skew=clock_skew,
         signed_in_at=at,
         signs=signs,
+        untried=untried_words(version),
     )
 
 

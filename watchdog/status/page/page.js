@@ -100,6 +100,7 @@ function gatewayCard(gateway) {
       gateway.last_poll_at && fact("Last poll", since(gateway.last_poll_at), " ago"),
       gateway.latency_seconds !== null && fact("Answered in", gateway.latency_seconds < 1 ? `${Math.round(gateway.latency_seconds * 1000)} ms` : `${gateway.latency_seconds.toFixed(1)} s`),
       gateway.budget && fact("Deeds left", `${gateway.budget.left} of ${gateway.budget.attempts} per ${span(gateway.budget.per_seconds * 1000)}`)),
+    gateway.untried && h("p", { class: "muted" }, gateway.untried),
     !gateway.is_list_complete && h("p", { class: "problem" }, "The list of sessions could not be read to its end."),
     gateway.malformed_rows > 0 && h("p", { class: "problem" }, `${plural(gateway.malformed_rows, "row")} could not be read.`));
 }
