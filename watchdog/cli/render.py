@@ -5,7 +5,7 @@ Keys and reasons were written by others: they go in as text, never as markup, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from watchdog.core.printable import shown_key, visible
 from watchdog.core.spans import span_words
+from watchdog.service.announcements.phrases import OUTCOMES, PHASES, RESULTS, VERDICTS
 
 Document = dict[str, Any]
 
@@ -38,19 +39,8 @@ _STYLES = {
     "started": "blue",
     "indeterminate": "blue",
     "connected": "green",
-    "unseen": "dim",
 }
-_WORDS = {
-    "unknown": "unclear",
-    "long_running": "long",
-    "recovering": "in recovery",
-    "unseen": "first look",
-    "succeeded": "worked",
-    "ineffective": "did not help",
-    "started": "under way",
-    "indeterminate": "unclear",
-    "abandoned": "given up",
-}
+_STANDINGS = {**VERDICTS, "recovering": "in recovery", "quarantined": OUTCOMES["quarantined"]}
 _LASTED = {"no_owner": "nothing works on it", "silent": "no sign of progress", "running": "working"}
 _BAR = 10
 _WIDE = 110
@@ -125,7 +115,7 @@ def _headline(state: Document) -> Text:
 
 
 def _gateway_line(gateway: Document, now: datetime) -> Text:
-    line = Text.assemble((visible(gateway["name"]), "bold"), "  ", _word(gateway["phase"]))
+    line = Text.assemble((visible(gateway["name"]), "bold"), "  ", _phase(gateway))
     facts = []
     if gateway["version"]:
         facts.append(f"OpenClaw {visible(gateway['version'])}")
@@ -143,7 +133,7 @@ def _gateway_line(gateway: Document, now: datetime) -> Text:
 
 def _counts(gateway: Document) -> str:
     counts = gateway["verdicts"]
-    found = [f"{counts[name]} {_WORDS.get(name, name)}" for name in _WORST_FIRST if counts.get(name)]
+    found = [f"{counts[name]} {VERDICTS[name]}" for name in _WORST_FIRST if counts.get(name)]
     total = gateway["session_count"]
     return f"{total} session{'' if total == 1 else 's'}" + (f" ({', '.join(found)})" if found else "")
 
@@ -151,11 +141,11 @@ def _counts(gateway: Document) -> str:
 def _session_lines(session: Document, now: datetime) -> Iterator[Text]:
     yield Text.assemble(
         "  ",
-        _word(_standing(session), 12),
+        _word(_STANDINGS, _standing(session), 14),
         (shown_key(session["key"]), "bold"),
         f"  {_LASTED[session['since_what']]} for {_since(session['since'], now)}",
     )
-    pad = " " * 14
+    pad = " " * 16
     yield Text(f"{pad}{visible(session['message'])}")
     for blocker in session["blockers"]:
         ends = f" (ends {_until(blocker['until'], now)})" if blocker["until"] else ""
@@ -221,7 +211,7 @@ def _gateways(state: Document, now: datetime, width: int) -> Iterator[Renderable
         rows.append(
             [
                 Text(visible(gateway["name"]), "bold"),
-                _word(gateway["phase"]),
+                _phase(gateway),
                 Text(_counts(gateway)),
                 Text(f"{_since(gateway['last_poll_at'], now)} ago" if gateway["last_poll_at"] else "-"),
                 *(more if wide else []),
@@ -244,7 +234,7 @@ def _sessions(shown: Sequence[tuple[Document, Document]], left_out: int, now: da
         why = session["blockers"][0]["message"] if session["blockers"] else session["message"]
         rows.append(
             [
-                _word(_standing(session)),
+                _word(_STANDINGS, _standing(session)),
                 Text(shown_key(session["key"]), "bold"),
                 _bar(session, now),
                 Text(_since(session["since"], now)),
@@ -277,7 +267,7 @@ def _incidents(incidents: Sequence[Document], now: datetime, width: int) -> Rend
         end = datetime.fromisoformat(one["closed_at"]) if one["closed_at"] else now
         rows.append(
             [
-                _word(one["outcome"]),
+                _word(OUTCOMES, one["outcome"]),
                 Text(shown_key(one["session"])),
                 Text(_clock(one["opened_at"], now)),
                 Text(span_words(end - datetime.fromisoformat(one["opened_at"]))),
@@ -293,7 +283,7 @@ def _deeds(deeds: Sequence[Document], now: datetime, width: int) -> RenderableTy
     rows: list[list[Text]] = []
     for deed in deeds:
         attempt = deed["attempt"]
-        outcome = _word(attempt["state"])
+        outcome = _word(RESULTS, attempt["state"])
         if attempt["words"]:
             outcome.append(f": {visible(attempt['words'])}", "default")
         rows.append(
@@ -345,8 +335,12 @@ def _standing(session: Document) -> str:
     return "quarantined" if session["is_quarantined"] else str(session["verdict"])
 
 
-def _word(name: str, width: int = 0) -> Text:
-    return Text(f"{_WORDS.get(name, name):<{width}}", _STYLES.get(name, "red"))
+def _word(words: Mapping[str, str], name: str, width: int = 0) -> Text:
+    return Text(f"{words.get(name, name):<{width}}", _STYLES.get(name, "red"))
+
+
+def _phase(gateway: Document) -> Text:
+    return Text("first look", "dim") if gateway["phase"] == "unseen" else _word(PHASES, gateway["phase"])
 
 
 def _due(session: Document, now: datetime) -> str:

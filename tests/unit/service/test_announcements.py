@@ -372,6 +372,13 @@ def test_every_reason_of_the_core_has_words() -> None:
     assert coined <= set(phrases.REASONS)
 
 
+@pytest.mark.parametrize("outcome", [one for one in Outcome if one not in (Outcome.OPEN, Outcome.QUARANTINED)])
+def test_a_closed_message_begins_with_the_outcome_as_everything_else_names_it(outcome: Outcome) -> None:
+    worked = replace(RESUMED, state=AttemptState.SUCCEEDED, reason="NewRunDone")
+    message = say.closed(replace(INCIDENT, attempts=(worked,)), outcome, now=NOW)
+    assert message.title.startswith(f"{phrases.OUTCOMES[outcome].capitalize()}: ")
+
+
 def test_every_step_has_words() -> None:
     assert set(phrases.STEP_NAMES) == set(phrases.DEEDS) == set(phrases.STEP_EFFECTS) == set(Step)
 
@@ -380,24 +387,6 @@ def test_every_step_has_words() -> None:
 def test_every_phase_of_a_gateway_has_words(phase: GatewayPhase) -> None:
     message = say.gateway_down("home", phase, since=NOW, now=NOW, problem="it hangs")
     assert "since 14:03 UTC.\nIt hangs." in message.body
-
-
-@pytest.mark.parametrize(
-    ("length", "words"),
-    [
-        (timedelta(), "a moment"),
-        (timedelta(seconds=1), "1 second"),
-        (MINUTE, "1 minute"),
-        (timedelta(seconds=90), "90 seconds"),
-        (timedelta(minutes=21, seconds=59), "21 minutes"),
-        (HOUR, "1 hour"),
-        (timedelta(hours=1, minutes=5), "1 hour 5 minutes"),
-        (72 * HOUR, "3 days"),
-        (timedelta(days=1, hours=1, minutes=59), "1 day 1 hour"),
-    ],
-)
-def test_spans(length: timedelta, words: str) -> None:
-    assert phrases.span(length) == words
 
 
 @pytest.mark.parametrize(

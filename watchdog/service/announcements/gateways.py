@@ -6,30 +6,37 @@ from datetime import datetime, timedelta
 
 from watchdog.core.model import GatewayPhase
 from watchdog.core.policy import Budget
+from watchdog.core.spans import span_words
 from watchdog.service.announcements.phrases import (
     command,
     commands,
     count,
+    gateway_is,
     lasting,
     plain,
     sentence,
-    span,
     when,
     write,
 )
 from watchdog.service.ledger import Message, MessageKind
 
 _OUTAGES = {
-    GatewayPhase.DOWN: ("is down", "has not been reachable"),
-    GatewayPhase.UNRESPONSIVE: ("does not answer", "has not answered"),
-    GatewayPhase.STARTING: ("does not get up", "has been starting"),
-    GatewayPhase.DRAINING: ("does not finish stopping", "has been shutting down"),
-    GatewayPhase.SUSPENDED: ("is suspended", "has been suspended"),
-    GatewayPhase.REFUSED: ("locks us out", "has refused the watchdog"),
-    GatewayPhase.UNUSABLE: ("refuses its list of sessions", "has refused its list of sessions"),
-    GatewayPhase.UNKNOWN: ("is not watched", "has not been looked at"),
-    GatewayPhase.CONNECTED: ("is sick", "has answered too badly to be trusted"),
+    GatewayPhase.DOWN: "has not been reachable",
+    GatewayPhase.UNRESPONSIVE: "has not answered",
+    GatewayPhase.STARTING: "has been starting",
+    GatewayPhase.DRAINING: "has been shutting down",
+    GatewayPhase.SUSPENDED: "has been suspended",
+    GatewayPhase.REFUSED: "has refused the watchdog",
+    GatewayPhase.UNUSABLE: "has refused its list of sessions",
+    GatewayPhase.UNKNOWN: "has not been looked at",
+    GatewayPhase.CONNECTED: "has answered too badly to be trusted",
 }
+_TITLES = {
+    GatewayPhase.STARTING: "is still starting",
+    GatewayPhase.DRAINING: "is still shutting down",
+    GatewayPhase.CONNECTED: "is sick",
+}
+"""Where ``gateway_is`` would not say what is wrong with that."""
 _NO_RESTART = "Do what it says before anybody restarts it: it may not start again."
 """Measured on 2026.9.6 with another schema than its own: it answers until it is restarted, and then does not start."""
 
@@ -40,9 +47,8 @@ def gateway_down(
     """The gateway cannot be used, in whatever way ``phase`` says; CONNECTED means connected but sick.
 
     Once per outage: ``since`` must stay the same from the first failure to ``gateway_up``."""
-    title, state = _OUTAGES[phase]
     lines = [
-        f"The gateway {gateway} {state} {lasting(since, now)}.",
+        f"The gateway {gateway} {_OUTAGES[phase]} {lasting(since, now)}.",
         sentence(problem),
         *([_NO_RESTART] if phase is GatewayPhase.UNUSABLE else []),
         "",
@@ -50,13 +56,15 @@ def gateway_down(
         *commands([command("doctor")]),
     ]
     key = f"gateway:{gateway}:down:{since.isoformat()}"
-    return write(MessageKind.GATEWAY_DOWN, gateway, f"Gateway {gateway} {title}", lines, key)
+    return write(
+        MessageKind.GATEWAY_DOWN, gateway, f"Gateway {gateway} {_TITLES.get(phase) or gateway_is(phase)}", lines, key
+    )
 
 
 def gateway_up(gateway: str, *, since: datetime, now: datetime, open_incidents: int = 0) -> Message:
     """The outage that began at ``since`` is over."""
     lines = [
-        f"The gateway {gateway} is back after {span(now - since)} (since {when(since, now)}).",
+        f"The gateway {gateway} is back after {span_words(now - since)} (since {when(since, now)}).",
         "Its sessions are watched again; none is touched during the grace after a start." + _waiting(open_incidents),
         "",
         "Nothing is left to do.",
@@ -70,7 +78,7 @@ def gateway_keeps_restarting(
 ) -> Message:
     """Restart after restart, each too short to be told. Once per storm, which began at ``since``."""
     lines = [
-        f"The gateway {gateway} has restarted {count(restarts, 'time')} in {span(now - since)}, since {when(since, now)}.",
+        f"The gateway {gateway} has restarted {count(restarts, 'time')} in {span_words(now - since)}, since {when(since, now)}.",
         "Nothing is touched during the grace after a start, so little is recovered there while this goes on."
         + _waiting(open_incidents),
         "",
@@ -85,7 +93,7 @@ def gateway_settled(gateway: str, *, since: datetime, now: datetime, restarts: i
     """The storm that began at ``since`` is over: no restart for ``quiet_for``."""
     row = f"{count(restarts, 'restart')} in a row that began at {when(since, now)}"
     lines = [
-        f"The gateway {gateway} has not restarted for {span(quiet_for)} now, after {row}.",
+        f"The gateway {gateway} has not restarted for {span_words(quiet_for)} now, after {row}.",
         "",
         "Nothing is left to do.",
     ]
@@ -104,7 +112,7 @@ def gateway_restarted(
 ) -> Message:
     """We restarted it through its supervisor (``how``: ``the systemd unit openclaw.service``), the ``number``-th time
     within the window; it worked, or did not, and ``why_not`` says so. Once per restart."""
-    allowed = f"restart {number} of {limit.attempts} allowed per {span(limit.per)}"
+    allowed = f"restart {number} of {limit.attempts} allowed per {span_words(limit.per)}"
     key = f"gateway:{gateway}:restart:{since.isoformat()}:{number}"
     if why_not is None:
         lines = [
@@ -131,7 +139,7 @@ def gateway_left_alone(
     Once per ``matter``, a name for this outage that outlives a restart of this program; None: per ``since``."""
     if why is None:
         away = f"The gateway {gateway} has been away {lasting(since, now)}, and restarting it did not help."
-        why = f"All {count(limit.attempts, 'restart')} allowed per {span(limit.per)} are used up, so it is left alone now."
+        why = f"All {count(limit.attempts, 'restart')} allowed per {span_words(limit.per)} are used up, so it is left alone now."
     else:
         away = f"The gateway {gateway} has been away {lasting(since, now)}, and it is not restarted."
     lines = [away, sentence(why), *commands([command("doctor")])]
@@ -160,6 +168,6 @@ def fleet_breaker_closed(gateway: str, *, opened_at: datetime, now: datetime, se
         left = f"{count(sessions, 'session')} {verb} still stuck and will be recovered a few at a time, oldest first."
     else:
         left = "No session is stuck any more. Nothing is left to do."
-    lines = [f"Sessions on {gateway} may be recovered again, after {span(now - opened_at)} on hold.", left]
+    lines = [f"Sessions on {gateway} may be recovered again, after {span_words(now - opened_at)} on hold.", left]
     key = f"gateway:{gateway}:fleet_closed:{opened_at.isoformat()}"
     return write(MessageKind.FLEET_BREAKER, gateway, f"Hold ended on {gateway}", lines, key)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 
-from watchdog.service.announcements.phrases import because, command, commands, count, plain, span, when, write
+from watchdog.core.spans import span_words
+from watchdog.service.announcements.phrases import because, command, commands, count, plain, when, write
 from watchdog.service.ledger import Message, MessageKind
 
 
@@ -28,7 +29,7 @@ def ledger_unavailable(path: str, *, since: datetime, problem: str) -> Message:
 
 def ledger_restored(*, since: datetime, now: datetime) -> Message:
     lines = [
-        f"The watchdog's ledger can be written again, after {span(now - since)}.",
+        f"The watchdog's ledger can be written again, after {span_words(now - since)}.",
         "Stuck sessions are recovered again. Nothing is left to do.",
     ]
     return write(MessageKind.LEDGER, "", "Recoveries go on", lines, f"ledger:up:{since.isoformat()}")
@@ -48,7 +49,7 @@ def trial(*, now: datetime, host: str, version: str) -> Message:
 
 GRAVEST_FIRST: dict[MessageKind, str] = {
     MessageKind.LEDGER: "ledger",
-    MessageKind.QUARANTINED: "given up",
+    MessageKind.QUARANTINED: "quarantined",
     MessageKind.FLEET_BREAKER: "fleet hold",
     MessageKind.GATEWAY_DOWN: "gateway down",
     MessageKind.STUCK: "stuck",

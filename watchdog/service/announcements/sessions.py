@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from watchdog.core.blockers import Blocker
 from watchdog.core.policy import Budget, Step
 from watchdog.core.recovery import Attempt, AttemptState
+from watchdog.core.spans import span_words
 from watchdog.core.tracking import RunIdentity
 from watchdog.service.announcements.phrases import (
     DEEDS,
@@ -24,7 +25,6 @@ from watchdog.service.announcements.phrases import (
     reason_words,
     sentence,
     short_key,
-    span,
     tried,
     when,
     write,
@@ -77,7 +77,7 @@ def did_not_help(
     elif next_step is Step.NOTIFY:
         lines += ["Nothing more is done; it is up to you."]
     else:
-        wait = f" in about {span(next_at - now)}" if next_at is not None and next_at > now else ""
+        wait = f" in about {span_words(next_at - now)}" if next_at is not None and next_at > now else ""
         lines += [f"Next{wait}: {DEEDS[next_step]}. {STEP_EFFECTS[next_step]}"]
     heading = f"{STEP_NAMES[attempt.step]} {title}: {_name(incident)}"
     key = f"attempt:{attempt.number}:{attempt.state.value}"
@@ -95,7 +95,7 @@ _ENDINGS = {
 def quarantined(incident: Incident, *, now: datetime, why: str, budget: Budget | None = None) -> Message:
     """Hands off from now on. ``why`` is a sentence; ``budget`` is given when it is what ran out, and says it better."""
     if budget is not None and "used up" in why:
-        why = f"All {count(budget.attempts, 'attempt')} allowed per {span(budget.per)} are used up."
+        why = f"All {count(budget.attempts, 'attempt')} allowed per {span_words(budget.per)} are used up."
     lines = [_found(incident, now), f"The watchdog has given up on it. {sentence(why)}"]
     attempts = tried(incident.attempts, now)
     if attempts:
@@ -277,12 +277,12 @@ def _name(incident: Incident) -> str:
 
 def _found(incident: Incident, now: datetime) -> str:
     # ``opened_at`` is when the verdict fell, not when the run died: "found" is all it proves.
-    return f"{_who(incident)} was found stuck at {when(incident.opened_at, now)}, {span(now - incident.opened_at)} ago."
+    return f"{_who(incident)} was found stuck at {when(incident.opened_at, now)}, {span_words(now - incident.opened_at)} ago."
 
 
 def _after(incident: Incident, now: datetime) -> str:
     end = incident.closed_at or now
-    return f"{span(end - incident.opened_at)} after it was found stuck at {when(incident.opened_at, now)}"
+    return f"{span_words(end - incident.opened_at)} after it was found stuck at {when(incident.opened_at, now)}"
 
 
 def _plan(step: Step | None, blockers: Sequence[Blocker], now: datetime) -> list[str]:
