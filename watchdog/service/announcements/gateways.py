@@ -63,11 +63,12 @@ def gateway_down(
 
 def gateway_up(gateway: str, *, since: datetime, now: datetime, open_incidents: int = 0) -> Message:
     """The outage that began at ``since`` is over."""
+    left = f"{count(open_incidents, 'session')} there had been found stuck before that. How each stands now:"
     lines = [
-        f"The gateway {gateway} is back after {span_words(now - since)} (since {when(since, now)}).",
-        "Its sessions are watched again; none is touched during the grace after a start." + _waiting(open_incidents),
+        f"The gateway {gateway} is back after {span_words(now - since)} (away since {when(since, now)}).",
+        "Its sessions are watched again; none is touched during the grace after a start.",
         "",
-        "Nothing is left to do.",
+        *([left, *commands([command("status")])] if open_incidents else ["Nothing is left to do."]),
     ]
     key = f"gateway:{gateway}:up:{since.isoformat()}"
     return write(MessageKind.GATEWAY_UP, gateway, f"Gateway {gateway} is back", lines, key)
@@ -95,7 +96,7 @@ def gateway_settled(gateway: str, *, since: datetime, now: datetime, restarts: i
     lines = [
         f"The gateway {gateway} has not restarted for {span_words(quiet_for)} now, after {row}.",
         "",
-        "Nothing is left to do.",
+        "Nothing is left to do about that; what is still stuck there is told for each session.",
     ]
     key = f"gateway:{gateway}:settled:{since.isoformat()}"
     return write(MessageKind.GATEWAY_UP, gateway, f"Gateway {gateway} has settled", lines, key)
@@ -119,13 +120,15 @@ def gateway_restarted(
             f"The gateway {gateway} had been away {lasting(since, now)}.",
             f"It was restarted through {plain(how)} ({allowed}), and it answers again.",
             "",
-            "Nothing is left to do.",
+            "Its sessions are watched again; none is touched during the grace after a start. Why it was away, its own log says.",
         ]
         return write(MessageKind.GATEWAY_UP, gateway, f"Gateway {gateway} restarted, it is back", lines, key)
     lines = [
         f"The gateway {gateway} has been away {lasting(since, now)}.",
         f"We tried to restart it through {plain(how)} ({allowed}), and that failed.",
         sentence(why_not),
+        "",
+        "Its own log says why it does not come up; what can be seen from here:",
         *commands([command("doctor")]),
     ]
     return write(MessageKind.GATEWAY_DOWN, gateway, f"Restarting gateway {gateway} did not help", lines, key)
@@ -142,7 +145,10 @@ def gateway_left_alone(
         why = f"All {count(limit.attempts, 'restart')} allowed per {span_words(limit.per)} are used up, so it is left alone now."
     else:
         away = f"The gateway {gateway} has been away {lasting(since, now)}, and it is not restarted."
-    lines = [away, sentence(why), *commands([command("doctor")])]
+    way_out = (
+        "Start it by hand, if it should run; it is watched again as soon as it answers. What can be seen from here:"
+    )
+    lines = [away, sentence(why), "", way_out, *commands([command("doctor")])]
     key = f"gateway:{gateway}:left_alone:{matter or since.isoformat()}"
     return write(MessageKind.GATEWAY_DOWN, gateway, f"Needs you: gateway {gateway}", lines, key)
 
@@ -151,21 +157,26 @@ def fleet_breaker_opened(gateway: str, *, at: datetime, sessions: int, running: 
     """Many turned stuck together without a proof of their own. Once per opening."""
     lines = [
         f"{sessions} of {running} running sessions on {gateway} turned stuck together at {when(at, at)}.",
-        "None of them has a proof of its own, so the fault is more likely the gateway's than theirs.",
+        "None of them has a proof of its own that its run is dead, so the fault is more likely the gateway's than theirs.",
         "Sessions without such a proof are not touched until this is over.",
         "",
         "Look at the gateway first: its log, its load, its model provider.",
         *commands([command("status"), command("doctor")]),
     ]
     key = f"gateway:{gateway}:fleet_opened:{at.isoformat()}"
-    return write(MessageKind.FLEET_BREAKER, gateway, f"Everything held on {gateway}", lines, key)
+    return write(
+        MessageKind.FLEET_BREAKER, gateway, f"Held on {gateway}: {sessions} sessions turned stuck together", lines, key
+    )
 
 
 def fleet_breaker_closed(gateway: str, *, opened_at: datetime, now: datetime, sessions: int) -> Message:
     """The breaker opened at ``opened_at`` is closed; ``sessions`` are still stuck."""
     if sessions:
         verb = "is" if sessions == 1 else "are"
-        left = f"{count(sessions, 'session')} {verb} still stuck and will be recovered a few at a time, oldest first."
+        left = (
+            f"{count(sessions, 'session')} {verb} still stuck. What its policy allows and nothing holds is done to each, a few at a "
+            "time, oldest first."
+        )
     else:
         left = "No session is stuck any more. Nothing is left to do."
     lines = [f"Sessions on {gateway} may be recovered again, after {span_words(now - opened_at)} on hold.", left]

@@ -188,9 +188,10 @@ def because(statement: str, explanation: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """Words as a sentence: a capital first and a stop at the end."""
+    """Words as a sentence: a capital first, but for a name such as ``sessions.list``, and a stop at the end."""
     flat = clip(text)
-    return flat[:1].upper() + flat[1:] + ("" if not flat or flat[-1] in ".!?…" else ".")
+    begin = flat if "." in flat.partition(" ")[0].rstrip(".") else flat[:1].upper() + flat[1:]
+    return begin + ("" if not flat or flat[-1] in ".!?…" else ".")
 
 
 def short_key(key: str) -> str:
