@@ -61,8 +61,10 @@ def status_lines(state: Document, now: datetime) -> Iterator[Text]:
         if gateway["problem"]:
             yield Text(f"  {visible(gateway['problem'])}", "yellow" if gateway["phase"] == "connected" else "red")
         shown = [one for one in gateway["sessions"] if one["verdict"] != "waiting"][:_MOST_SESSIONS_IN_STATUS]
+        if shown and _is_old(gateway):
+            yield Text(f"  {_as_of(gateway, now)}", "yellow")
         for session in shown:
-            yield from _session_lines(session, now)
+            yield from _session_lines(session, _seen(gateway, now))
     matters = list(_matters(state, now))
     if matters:
         yield Text()
@@ -82,7 +84,8 @@ def top_frame(state: Document, now: datetime, size: ConsoleDimensions, *, is_onc
         line.no_wrap, line.overflow = True, "ellipsis"
     sessions = [(gateway, one) for gateway in state["gateways"] for one in gateway["sessions"]]
     incidents, deeds, switches = state["incidents"], state["deeds"], state.get("operator", [])
-    around = len(head) + 1 + sum(2 if one["problem"] else 1 for one in state["gateways"]) + 8
+    old = sum(bool(one["sessions"]) and _is_old(one) for one in state["gateways"])
+    around = len(head) + 1 + sum(2 if one["problem"] else 1 for one in state["gateways"]) + old + 8
     rows = 1000 if is_once else max(3, size.height - around)
     for_sessions = min(len(sessions), max(3, rows // 2))
     for_incidents = min(len(incidents), 8, max(0, rows - for_sessions) // 2)
@@ -129,6 +132,21 @@ def _gateway_line(gateway: Document, now: datetime) -> Text:
     if gateway["budget"]:
         facts.append(_budget(gateway["budget"], "deeds"))
     return line.append("  " + ", ".join(facts))
+
+
+def _is_old(gateway: Document) -> bool:
+    """It is away, and what is shown of its sessions is from before that."""
+    return gateway["phase"] != "connected" and gateway["seen_at"] is not None
+
+
+def _seen(gateway: Document, now: datetime) -> datetime:
+    """The instant that its sessions are shown as of: ages stand still while it is away."""
+    return datetime.fromisoformat(gateway["seen_at"]) if _is_old(gateway) else now
+
+
+def _as_of(gateway: Document, now: datetime) -> str:
+    seen = gateway["seen_at"]
+    return f"its sessions as of {_clock(seen, now)} UTC, {_since(seen, now)} ago, when it last answered"
 
 
 def _counts(gateway: Document) -> str:
@@ -221,6 +239,8 @@ def _gateways(state: Document, now: datetime, width: int) -> Iterator[Renderable
             style = "yellow" if gateway["phase"] == "connected" else "red"
             said = f"{visible(gateway['name'])}: {visible(gateway['problem'].removeprefix(gateway['name'] + ': '))}"
             problems.append(Text(said, style, no_wrap=True, overflow="ellipsis"))
+        if gateway["sessions"] and _is_old(gateway):
+            problems.append(Text(f"{visible(gateway['name'])}: {_as_of(gateway, now)}", "yellow"))
     yield _table(width, columns, rows, flexible=(2,))
     yield from problems
 
@@ -230,14 +250,16 @@ def _sessions(shown: Sequence[tuple[Document, Document]], left_out: int, now: da
         return Text("Every session is healthy.", "green")
     wide = width >= _WIDE
     rows: list[list[Text]] = []
-    for _, session in shown:
+    for gateway, session in shown:
+        seen = _seen(gateway, now)
+        as_of = f" at {_clock(gateway['seen_at'], now)}" if _is_old(gateway) else ""
         why = session["blockers"][0]["message"] if session["blockers"] else session["message"]
         rows.append(
             [
                 _word(_STANDINGS, _standing(session)),
                 Text(shown_key(session["key"]), "bold"),
-                _bar(session, now),
-                Text(_since(session["since"], now)),
+                _bar(session, seen),
+                Text(_since(session["since"], seen) + as_of),
                 Text(_due(session, now)),
                 Text(visible(session["next"]["words"])),
                 *([Text(visible(why), "dim")] if wide else []),
