@@ -72,6 +72,9 @@ mutants: $(STAMP) ## takes out each guard in turn; the suite must notice (a few 
 pictures: $(STAMP) ## draw docs/ anew: the page (needs Chromium), top, the log, the messages
 	@$(BIN)/python -m tests.pictures $(ARGS)
 
+messages: $(STAMP) ## write docs/messages.md anew, after a change of a message's words; then read the diff
+	@WRITE_GOLDEN=1 $(BIN)/pytest -q -n 0 tests/unit/service/test_announcements.py $(ARGS)
+
 conformance: $(STAMP) ## the simulator beside real gateways, scenario by scenario (ARGS="2026.9.6 reset")
 	@$(BIN)/python -m tests.conformance $(ARGS)
 

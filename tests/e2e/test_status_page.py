@@ -17,6 +17,7 @@ from tests.e2e.harness.browser import Browser, Tab
 from tests.e2e.harness.install import axe_core
 from tests.unit.status import support as world
 from tests.unit.status.support import ALICE, BOB, MINUTE, Scripted
+from watchdog.core.model import GatewayPhase
 from watchdog.status.document import build, read_record
 from watchdog.status.model import document
 from watchdog.status.server import Document, Feed, StatusServer
@@ -88,6 +89,15 @@ def stuck(*steps: Any, is_over: bool = False) -> Document:
         return document(build(world.life(), home, read_record(ledger, home, world.NOW.wall), world.NOW.wall))
 
 
+def away() -> Document:
+    """Alice was stuck for 24 minutes when her gateway was last seen, three hours ago."""
+    now = world.NOW.plus(3 * world.HOUR)
+    last = world.report([], phase=GatewayPhase.DOWN, at=now, problem="home: nothing listens.")
+    with world.memory() as ledger:
+        home = [world.sight(last, seen=world.report([world.seen(world.row(ALICE), 24 * MINUTE)]))]
+        return document(build(world.life(), home, read_record(ledger, home, now.wall), now.wall))
+
+
 def opened(tab: Tab, site: Site) -> None:
     tab.open(site.url)
     tab.wait_for("document.querySelector('.banner') && document.querySelector('svg.chart')")
@@ -108,6 +118,20 @@ def test_it_loads_without_an_error_or_a_request_to_anybody_else(browser: Browser
         assert {urlsplit(url).path for url in tab.requests} == {"/", "/api/events"}
         assert "Gateway office is down" in tab.text()
         assert tab.run("document.title").startswith("▲ Gateway office is down")
+
+
+def test_while_a_gateway_is_away_its_sessions_say_as_of_when_and_get_no_older(
+    browser: Browser, serve: MakeSite
+) -> None:
+    site = serve(away())
+    with browser.tab() as tab:
+        opened(tab, site)
+        card = tab.run("document.querySelector('.session.stuck').textContent")
+        assert "when its gateway last answered" in card
+        assert "Nothing works on it for 24m, stuck from 20m" in card
+        assert "Next: nothing while its gateway is down." in card
+        tab.wait_for("document.querySelector('.session.stuck .level').style.width === '100%'")
+        assert has_clean_record(tab, site)
 
 
 def test_a_session_goes_stuck_and_is_recovered_live(browser: Browser, serve: MakeSite) -> None:

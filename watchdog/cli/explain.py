@@ -21,7 +21,7 @@ from watchdog.core.recovery import Attempt
 from watchdog.core.requester import chat_of
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
-from watchdog.service.announcements.phrases import clause
+from watchdog.service.announcements.phrases import RESULTS, clause, reason_words
 from watchdog.service.ledger import Incident, Ledger
 from watchdog.service.observer import Judged
 from watchdog.service.one_shot import Inspection
@@ -477,8 +477,8 @@ def _attempts(it: Explained) -> tuple[Attempt, ...]:
 
 
 def _attempt_words(attempt: Attempt, case: Case) -> str:
-    proof = attempt.verified_by or attempt.reason
-    return f"{attempt.number}. {attempt.step.value} {ago(attempt.started_at, case)}: {attempt.state.value}" + (
+    proof = reason_words(attempt.verified_by or attempt.reason)
+    return f"{attempt.number}. {attempt.step.value} {ago(attempt.started_at, case)}: {RESULTS[attempt.state]}" + (
         f" ({proof})" if proof else ""
     )
 

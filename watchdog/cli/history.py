@@ -19,7 +19,7 @@ from watchdog.core.requester import chat_of
 from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import ledger_path, state_folder
 from watchdog.ledger.ledger import SqliteLedger
-from watchdog.service.announcements.phrases import reason_words
+from watchdog.service.announcements.phrases import OUTCOMES, RESULTS, reason_words
 from watchdog.service.ledger import AuditLine, Incident, Outcome
 
 _STYLES = {
@@ -163,7 +163,7 @@ def _incident_lines(incident: Incident, now: datetime) -> Iterator[Text]:
     about = f"{incident.gateway}, {incident.id}, {reason_words(incident.verdict_reason)}, {span_words(lasted)}"
     yield Text.assemble(
         f"{incident.opened_at:%Y-%m-%d %H:%M:%SZ}  ",
-        (f"{incident.outcome.value:<12}", _STYLES[incident.outcome]),
+        (f"{OUTCOMES[incident.outcome]:<14}", _STYLES[incident.outcome]),
         f"{shown_key(incident.session)}  ",
         (visible(about), "dim"),
     )
@@ -172,12 +172,12 @@ def _incident_lines(incident: Incident, now: datetime) -> Iterator[Text]:
         mark = "└" if attempt is incident.attempts[-1] else "├"
         proof = visible(reason_words(attempt.verified_by or attempt.reason))
         yield Text(
-            f"  {mark} {at:%H:%M:%SZ}  {attempt.number}. {attempt.step.value:<8}{attempt.state.value:<14}{proof}"
+            f"  {mark} {at:%H:%M:%SZ}  {attempt.number}. {attempt.step.value:<8}{RESULTS[attempt.state]:<14}{proof}"
         )
 
 
 def _trail_line(one: AuditLine) -> Text:
     words = visible(f"{one.what.replace('_', ' ')} {one.detail}")
     return Text.assemble(
-        f"{one.at:%Y-%m-%d %H:%M:%SZ}  ", (f"{'operator':<12}", "magenta"), words, (f"  by {visible(one.who)}", "dim")
+        f"{one.at:%Y-%m-%d %H:%M:%SZ}  ", (f"{'operator':<14}", "magenta"), words, (f"  by {visible(one.who)}", "dim")
     )

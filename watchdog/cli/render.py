@@ -5,7 +5,7 @@ Keys and reasons were written by others: they go in as text, never as markup, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from watchdog.core.printable import shown_key, visible
 from watchdog.core.spans import span_words
+from watchdog.service.announcements.phrases import OUTCOMES, PHASES, RESULTS, VERDICTS
 
 Document = dict[str, Any]
 
@@ -38,19 +39,8 @@ _STYLES = {
     "started": "blue",
     "indeterminate": "blue",
     "connected": "green",
-    "unseen": "dim",
 }
-_WORDS = {
-    "unknown": "unclear",
-    "long_running": "long",
-    "recovering": "in recovery",
-    "unseen": "first look",
-    "succeeded": "worked",
-    "ineffective": "did not help",
-    "started": "under way",
-    "indeterminate": "unclear",
-    "abandoned": "given up",
-}
+_STANDINGS = {**VERDICTS, "recovering": "in recovery", "quarantined": OUTCOMES["quarantined"]}
 _LASTED = {"no_owner": "nothing works on it", "silent": "no sign of progress", "running": "working"}
 _BAR = 10
 _WIDE = 110
@@ -71,8 +61,10 @@ def status_lines(state: Document, now: datetime) -> Iterator[Text]:
         if gateway["problem"]:
             yield Text(f"  {visible(gateway['problem'])}", "yellow" if gateway["phase"] == "connected" else "red")
         shown = [one for one in gateway["sessions"] if one["verdict"] != "waiting"][:_MOST_SESSIONS_IN_STATUS]
+        if shown and _is_old(gateway):
+            yield Text(f"  {_as_of(gateway, now)}", "yellow")
         for session in shown:
-            yield from _session_lines(session, now)
+            yield from _session_lines(session, _seen(gateway, now))
     matters = list(_matters(state, now))
     if matters:
         yield Text()
@@ -92,7 +84,8 @@ def top_frame(state: Document, now: datetime, size: ConsoleDimensions, *, is_onc
         line.no_wrap, line.overflow = True, "ellipsis"
     sessions = [(gateway, one) for gateway in state["gateways"] for one in gateway["sessions"]]
     incidents, deeds, switches = state["incidents"], state["deeds"], state.get("operator", [])
-    around = len(head) + 1 + sum(2 if one["problem"] else 1 for one in state["gateways"]) + 8
+    old = sum(bool(one["sessions"]) and _is_old(one) for one in state["gateways"])
+    around = len(head) + 1 + sum(2 if one["problem"] else 1 for one in state["gateways"]) + old + 8
     rows = 1000 if is_once else max(3, size.height - around)
     for_sessions = min(len(sessions), max(3, rows // 2))
     for_incidents = min(len(incidents), 8, max(0, rows - for_sessions) // 2)
@@ -125,7 +118,7 @@ def _headline(state: Document) -> Text:
 
 
 def _gateway_line(gateway: Document, now: datetime) -> Text:
-    line = Text.assemble((visible(gateway["name"]), "bold"), "  ", _word(gateway["phase"]))
+    line = Text.assemble((visible(gateway["name"]), "bold"), "  ", _phase(gateway))
     facts = []
     if gateway["version"]:
         facts.append(f"OpenClaw {visible(gateway['version'])}")
@@ -141,9 +134,24 @@ def _gateway_line(gateway: Document, now: datetime) -> Text:
     return line.append("  " + ", ".join(facts))
 
 
+def _is_old(gateway: Document) -> bool:
+    """It is away, and what is shown of its sessions is from before that."""
+    return gateway["phase"] != "connected" and gateway["seen_at"] is not None
+
+
+def _seen(gateway: Document, now: datetime) -> datetime:
+    """The instant that its sessions are shown as of: ages stand still while it is away."""
+    return datetime.fromisoformat(gateway["seen_at"]) if _is_old(gateway) else now
+
+
+def _as_of(gateway: Document, now: datetime) -> str:
+    seen = gateway["seen_at"]
+    return f"its sessions as of {_clock(seen, now)} UTC, {_since(seen, now)} ago, when it last answered"
+
+
 def _counts(gateway: Document) -> str:
     counts = gateway["verdicts"]
-    found = [f"{counts[name]} {_WORDS.get(name, name)}" for name in _WORST_FIRST if counts.get(name)]
+    found = [f"{counts[name]} {VERDICTS[name]}" for name in _WORST_FIRST if counts.get(name)]
     total = gateway["session_count"]
     return f"{total} session{'' if total == 1 else 's'}" + (f" ({', '.join(found)})" if found else "")
 
@@ -151,11 +159,11 @@ def _counts(gateway: Document) -> str:
 def _session_lines(session: Document, now: datetime) -> Iterator[Text]:
     yield Text.assemble(
         "  ",
-        _word(_standing(session), 12),
+        _word(_STANDINGS, _standing(session), 14),
         (shown_key(session["key"]), "bold"),
         f"  {_LASTED[session['since_what']]} for {_since(session['since'], now)}",
     )
-    pad = " " * 14
+    pad = " " * 16
     yield Text(f"{pad}{visible(session['message'])}")
     for blocker in session["blockers"]:
         ends = f" (ends {_until(blocker['until'], now)})" if blocker["until"] else ""
@@ -221,7 +229,7 @@ def _gateways(state: Document, now: datetime, width: int) -> Iterator[Renderable
         rows.append(
             [
                 Text(visible(gateway["name"]), "bold"),
-                _word(gateway["phase"]),
+                _phase(gateway),
                 Text(_counts(gateway)),
                 Text(f"{_since(gateway['last_poll_at'], now)} ago" if gateway["last_poll_at"] else "-"),
                 *(more if wide else []),
@@ -231,6 +239,8 @@ def _gateways(state: Document, now: datetime, width: int) -> Iterator[Renderable
             style = "yellow" if gateway["phase"] == "connected" else "red"
             said = f"{visible(gateway['name'])}: {visible(gateway['problem'].removeprefix(gateway['name'] + ': '))}"
             problems.append(Text(said, style, no_wrap=True, overflow="ellipsis"))
+        if gateway["sessions"] and _is_old(gateway):
+            problems.append(Text(f"{visible(gateway['name'])}: {_as_of(gateway, now)}", "yellow"))
     yield _table(width, columns, rows, flexible=(2,))
     yield from problems
 
@@ -240,14 +250,16 @@ def _sessions(shown: Sequence[tuple[Document, Document]], left_out: int, now: da
         return Text("Every session is healthy.", "green")
     wide = width >= _WIDE
     rows: list[list[Text]] = []
-    for _, session in shown:
+    for gateway, session in shown:
+        seen = _seen(gateway, now)
+        as_of = f" at {_clock(gateway['seen_at'], now)}" if _is_old(gateway) else ""
         why = session["blockers"][0]["message"] if session["blockers"] else session["message"]
         rows.append(
             [
-                _word(_standing(session)),
+                _word(_STANDINGS, _standing(session)),
                 Text(shown_key(session["key"]), "bold"),
-                _bar(session, now),
-                Text(_since(session["since"], now)),
+                _bar(session, seen),
+                Text(_since(session["since"], seen) + as_of),
                 Text(_due(session, now)),
                 Text(visible(session["next"]["words"])),
                 *([Text(visible(why), "dim")] if wide else []),
@@ -277,7 +289,7 @@ def _incidents(incidents: Sequence[Document], now: datetime, width: int) -> Rend
         end = datetime.fromisoformat(one["closed_at"]) if one["closed_at"] else now
         rows.append(
             [
-                _word(one["outcome"]),
+                _word(OUTCOMES, one["outcome"]),
                 Text(shown_key(one["session"])),
                 Text(_clock(one["opened_at"], now)),
                 Text(span_words(end - datetime.fromisoformat(one["opened_at"]))),
@@ -293,7 +305,7 @@ def _deeds(deeds: Sequence[Document], now: datetime, width: int) -> RenderableTy
     rows: list[list[Text]] = []
     for deed in deeds:
         attempt = deed["attempt"]
-        outcome = _word(attempt["state"])
+        outcome = _word(RESULTS, attempt["state"])
         if attempt["words"]:
             outcome.append(f": {visible(attempt['words'])}", "default")
         rows.append(
@@ -345,8 +357,12 @@ def _standing(session: Document) -> str:
     return "quarantined" if session["is_quarantined"] else str(session["verdict"])
 
 
-def _word(name: str, width: int = 0) -> Text:
-    return Text(f"{_WORDS.get(name, name):<{width}}", _STYLES.get(name, "red"))
+def _word(words: Mapping[str, str], name: str, width: int = 0) -> Text:
+    return Text(f"{words.get(name, name):<{width}}", _STYLES.get(name, "red"))
+
+
+def _phase(gateway: Document) -> Text:
+    return Text("first look", "dim") if gateway["phase"] == "unseen" else _word(PHASES, gateway["phase"])
 
 
 def _due(session: Document, now: datetime) -> str:

@@ -47,7 +47,7 @@ class Executor:
     meter: Meter
 
     async def fence(self, decision: Decision, here: PassContext, facts: GatewayFacts) -> Decision:
-        """Sign in for the deed, then look again: nothing but the claim lies between that look and the sending."""
+        """Sign in for the deed, then look again: nothing but the ledger's writes lies between that look and the sending."""
         assert decision.step is not None
         try:
             await self.gateway.prepare(

@@ -51,8 +51,9 @@ class FleetBreaker:
             opened, count = self._opened
             self._opened = None
             self.log.event(Event.FLEET_BREAKER_CLOSED, gateway=self.gateway, sessions=count)
+            left = sum(item.judgement.verdict is Verdict.STUCK for item in judged)
             message = announcements.fleet_breaker_closed(
-                self.gateway, opened_at=opened.wall, now=now.wall, sessions=count
+                self.gateway, opened_at=opened.wall, now=now.wall, sessions=left
             )
             self.ledger.owe([message], now.wall)
 

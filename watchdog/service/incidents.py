@@ -7,9 +7,10 @@ starting over.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 
 from watchdog.core.blockers import BlockerName
 from watchdog.core.evidence import Case, Truth
@@ -17,12 +18,12 @@ from watchdog.core.model import Moment, Session, Snapshot, Status, TailKind, Tra
 from watchdog.core.policy import Step
 from watchdog.core.recovery import (
     PERSON_ANSWERED,
+    REFUSED_FOR_GOOD,
     TURN_ANSWERED,
     Attempt,
     AttemptState,
     Proof,
     awaits_person,
-    next_step,
     verify,
 )
 from watchdog.core.tracking import RunIdentity
@@ -31,8 +32,10 @@ from watchdog.service import announcements, errors
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import Incident, Ledger, Message, Outcome, Quarantine
 from watchdog.service.observer import Judged
-from watchdog.service.plan import Decision, is_deaf, is_stalled_but_owned, was_sent
+from watchdog.service.plan import Action, Decision, is_deaf, is_stalled_but_owned, was_sent
 from watchdog.service.ports import Gateway, Meter, Wants
+
+Foresee = Callable[[Judged, Incident | None], Decision]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,6 @@ class Incidents:
         incident, judged = decision.incident, decision.judged
         if incident is None:
             return
-        step = decision.step if decision.step is not Step.NOTIFY else None
         self.ledger.owe(
             [
                 announcements.stuck(
@@ -98,7 +100,7 @@ class Incidents:
                     now=now.wall,
                     unattended_for=judged.judgement.unattended_for or timedelta(0),
                     explanation=judged.judgement.message,
-                    next_step=step,
+                    next_step=decision.step,
                     blockers=decision.blockers,
                 )
             ],
@@ -107,8 +109,11 @@ class Incidents:
 
     # ---------------------------------------------------------------- verification
 
-    async def verify_attempts(self, judged: Mapping[str, Judged], now: Moment, snapshot: Snapshot) -> int:
-        """Settle what later looks prove; returns how many attempts are still in flight."""
+    async def verify_attempts(
+        self, judged: Mapping[str, Judged], now: Moment, snapshot: Snapshot, foresee: Foresee | None = None
+    ) -> int:
+        """Settle what later looks prove; returns how many attempts are still in flight. ``foresee``: what follows where one did
+        not help, ``plan.foreseen``; None: nothing does."""
         still = 0
         in_flight = self.ledger.attempts_in_flight(self.gateway.name)
         self._in_flight = {
@@ -123,7 +128,7 @@ class Incidents:
             if proof.state is None:
                 still += 1
                 continue
-            await self._settle(incident, attempt, proof, here, now)
+            await self._settle(incident, attempt, proof, here, now, foresee)
         return still
 
     async def _prove(self, attempt: Attempt, here: Judged | None, now: Moment) -> Proof:
@@ -145,7 +150,13 @@ class Incidents:
         )
 
     async def _settle(
-        self, incident: Incident, attempt: Attempt, proof: Proof, here: Judged | None, now: Moment
+        self,
+        incident: Incident,
+        attempt: Attempt,
+        proof: Proof,
+        here: Judged | None,
+        now: Moment,
+        foresee: Foresee | None,
     ) -> None:
         assert proof.state is not None
         row = here.session if here is not None else None
@@ -165,8 +176,7 @@ class Incidents:
         )
         messages: list[Message] = []
         if proof.state is AttemptState.INEFFECTIVE:
-            rest = next_step(here.policy.recovery.ladder, [*_others(incident, attempt), settled]) if here else None
-            messages = [announcements.did_not_help(incident, settled, now=now.wall, next_step=rest)]
+            messages = [_did_not_help(incident, settled, here, now, foresee)]
         done = self.ledger.settle_attempt(
             attempt.id, proof.state, now.wall, reason=proof.reason, verified_by=verified_by, messages=messages
         )
@@ -293,7 +303,7 @@ class Incidents:
         incident = self.ledger.incident(incident.id) or incident
         spent = next((held for held in decision.blockers if held.name is BlockerName.SESSION_BUDGET), None)
         budget = judged.policy.recovery.budget if spent is not None else None
-        why = spent.message if spent is not None else "Every step of the ladder was tried."
+        why = spent.message if spent is not None else _why_given_up(incident)
         entry = Quarantine(self.gateway.name, incident.session, judged.session.session_id, now.wall, why, incident.id)
         message = announcements.quarantined(incident, now=now.wall, why=why, budget=budget)
         if self.ledger.quarantine(entry, [message]):
@@ -324,6 +334,33 @@ class Incidents:
 _QUEUED_PATIENCE = 10
 """How many times ``verify_within`` a turn of ours may lie among the words that wait to be taken up (9.6: while the
 gateway's own recovery is at work): it is under way, not ineffective."""
+
+
+def _did_not_help(
+    incident: Incident, settled: Attempt, here: Judged | None, now: Moment, foresee: Foresee | None
+) -> Message:
+    """Says what follows only as far as it is known to come."""
+    tell = partial(announcements.did_not_help, incident, settled, now=now.wall)
+    if here is None or here.session.status is not Status.RUNNING:
+        return tell(next_step=None, no_more="no run is marked as going on any more")
+    if foresee is None:
+        return tell(next_step=Step.NOTIFY)
+    verdict = here.judgement.verdict
+    if verdict not in (Verdict.STUCK, Verdict.SUSPECT) and not is_stalled_but_owned(here):
+        return tell(next_step=None, no_more="as things are now it does not count as stuck")
+    coming = foresee(here, replace(incident, attempts=(*_others(incident, settled), settled)))
+    if coming.action is Action.NOTHING:
+        return tell(next_step=None, no_more="the one who asked was asked to send it again, and that is waited for")
+    due = here.judgement.changes_at if verdict is Verdict.SUSPECT else None
+    return tell(next_step=coming.step, blockers=coming.blockers, stuck_at=due.wall if due is not None else None)
+
+
+def _why_given_up(incident: Incident) -> str:
+    if any(attempt.reason == REFUSED_FOR_GOOD for attempt in incident.attempts):
+        return "The gateway said that no step can help."
+    if not any(was_sent(attempt) or attempt.state is AttemptState.REFUSED for attempt in incident.attempts):
+        return "No step of its ladder fits it."
+    return "Every step of the ladder was tried."
 
 
 def _others(incident: Incident, attempt: Attempt) -> list[Attempt]:

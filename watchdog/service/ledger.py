@@ -26,9 +26,9 @@ class Outcome(StrEnum):
     ENDED = "ended"
     """Its run was aborted, as a policy or an operator asked for."""
     FAILED = "failed"
-    """It runs no more, and the request was not answered."""
+    """It runs no more, and nothing shows that the request was answered."""
     CLEARED = "cleared"
-    """It ended without us."""
+    """No longer stuck, and no attempt of ours is proven to be the cause."""
     QUARANTINED = "quarantined"
 
 

@@ -25,6 +25,8 @@ class PassReport:
     facts: GatewayFacts | None = None
     judged: tuple[Judged, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    foreseen: tuple[Decision, ...] = ()
+    """What would be decided on each suspect (``plan.foreseen``)."""
     malformed: int = 0
     is_complete: bool = True
     latency: timedelta = timedelta(0)

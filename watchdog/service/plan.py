@@ -94,6 +94,22 @@ def decide(judged: Judged, incident: Incident | None, here: PassContext, gateway
     return Decision(judged, action, step, blockers, incident, plan.requester, plan.is_as_owner)
 
 
+def foreseen(
+    judged: Judged, incident: Incident | None, here: PassContext, gateway: Gateway, ledger: Ledger
+) -> Decision:
+    """What would be decided if the session were stuck when its verdict may change next, as far as that is known now: what holds
+    until then and no longer is left out. Nothing is done by it; what is announced is taken from it."""
+    due = judged.judgement.changes_at
+    if judged.judgement.verdict is Verdict.STUCK or is_stalled_but_owned(judged):
+        return decide(judged, incident, here, gateway, ledger)
+    as_stuck = replace(judged, judgement=replace(judged.judgement, verdict=Verdict.STUCK))
+    decision = decide(as_stuck, incident, here, gateway, ledger)
+    left = tuple(
+        held for held in decision.blockers if held.until is None or due is None or held.until.monotonic > due.monotonic
+    )
+    return replace(decision, judged=judged, blockers=left)
+
+
 @dataclass(frozen=True, slots=True)
 class StepPlan:
     """The next step for one session, for whom it would be done, and what stands against doing it for them."""
@@ -282,8 +298,9 @@ def standing_of(
     row, recovery, now = judged.session, judged.policy.recovery, here.now
     attempts = incident.attempts if incident is not None else ()
     pause = next((entry for entry in ledger.pauses(now.wall) if entry.covers(gateway.name, row.key, now.wall)), None)
-    in_flight = ledger.attempts_in_flight(gateway.name)
     settled = [attempt for attempt in attempts if not attempt.is_in_flight and attempt.settled_at is not None]
+    over = {attempt.id for attempt in settled}  # one may be just being settled, and in the ledger not yet
+    in_flight = [(of, attempt) for of, attempt in ledger.attempts_in_flight(gateway.name) if attempt.id not in over]
     last = settled[-1] if settled else None
     standing = SessionContext(
         is_list_complete=here.is_list_complete,

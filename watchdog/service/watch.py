@@ -23,13 +23,13 @@ from watchdog.service.fleet_breaker import FleetBreaker
 from watchdog.service.gateway_connection import GatewayConnection
 from watchdog.service.gateway_trust import Trust
 from watchdog.service.incidents import Incidents
-from watchdog.service.ledger import Ledger, Notes, Stop
+from watchdog.service.ledger import Incident, Ledger, Notes, Stop
 from watchdog.service.ledger_switch import LedgerSwitch
 from watchdog.service.observer import Judged, Observer
 from watchdog.service.outages import Outages
 from watchdog.service.pass_log import Reporter
 from watchdog.service.pass_report import PassReport
-from watchdog.service.plan import Action, Decision, PassContext, decide, is_stalled_but_owned
+from watchdog.service.plan import Action, Decision, PassContext, decide, foreseen, is_stalled_but_owned
 from watchdog.service.poll_pace import Pacer
 from watchdog.service.ports import Clock, Gateway, Meter, PassRecorder
 
@@ -172,9 +172,6 @@ class Watch:
         by_key = {item.session.key: item for item in judged}
         self.reporter.malformed(snapshot)
         is_writable = self.ledger_problem is None and self.ledger.is_writable()
-        in_flight = await self.incidents.verify_attempts(by_key, now, snapshot)
-        self.incidents.close_ended(by_key, now, snapshot)
-        self.incidents.release_recovered(by_key, now)
         self.fleet.note(judged, self.book.default.recovery, now)
         here = PassContext(
             now=now,
@@ -182,8 +179,18 @@ class Watch:
             is_list_complete=snapshot.is_complete,
             is_ledger_writable=is_writable,
             is_fleet_open=self.fleet.is_open,
+            gateway_problem=self.trust.sickness(now),
         )
+
+        def foresee(item: Judged, incident: Incident | None) -> Decision:
+            return self._observed(foreseen(item, incident, here, self.gateway, self.ledger))
+
+        in_flight = await self.incidents.verify_attempts(by_key, now, snapshot, foresee)
+        self.incidents.close_ended(by_key, now, snapshot)
+        self.incidents.release_recovered(by_key, now)
         decisions, deeds = await self._work(judged, here, facts)
+        open_ones = {incident.session: incident for incident in self.ledger.open_incidents(self.gateway.name)}
+        suspects = [item for item in judged if item.judgement.verdict is Verdict.SUSPECT]
         self.reporter.verdicts(judged)
         return PassReport(
             gateway=self.gateway.name,
@@ -192,6 +199,7 @@ class Watch:
             facts=facts,
             judged=tuple(judged),
             decisions=tuple(decisions),
+            foreseen=tuple(foresee(item, open_ones.get(item.session.key)) for item in suspects),
             malformed=len(snapshot.malformed),
             is_complete=snapshot.is_complete,
             latency=snapshot.latency,
@@ -207,7 +215,6 @@ class Watch:
     ) -> tuple[list[Decision], int]:
         decisions: list[Decision] = []
         deeds = 0
-        here = replace(here, gateway_problem=self.trust.sickness(here.now))
         being_verified = {incident.session for incident, _ in self.ledger.attempts_in_flight(self.gateway.name)}
         for item in sorted(judged, key=_oldest_first):
             is_case = item.judgement.verdict is Verdict.STUCK or is_stalled_but_owned(item)
@@ -220,12 +227,13 @@ class Watch:
                 continue
             incident = self.incidents.open_for(item, here.now)
             decision = self._observed(decide(item, incident, here, self.gateway, self.ledger))
-            self.incidents.announce_opened(decision, here.now)
             if decision.action is Action.RECOVER:
                 decision = self._observed(await self.executor.fence(decision, here, facts))
                 here = self._noting_sickness(decision, here)
-                if decision.action is Action.RECOVER and await self.executor.act(decision) is not None:
-                    deeds += 1
+            if decision.action is not Action.NOTHING:  # "now" is said only of what has passed the fence
+                self.incidents.announce_opened(decision, here.now)
+            if decision.action is Action.RECOVER and await self.executor.act(decision) is not None:
+                deeds += 1
             if decision.action is Action.ESCALATE:
                 self.incidents.escalate(decision, here.now)
             if decision.action is Action.HOLD:

@@ -11,14 +11,14 @@ from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.evidence import Truth
 from watchdog.core.model import GatewayPhase, Moment, Status
 from watchdog.core.policy import Budget, Mode, PolicyBook, Step
-from watchdog.core.recovery import Attempt, next_step
+from watchdog.core.recovery import Attempt, awaits_person
 from watchdog.core.verdict import Verdict
-from watchdog.service.announcements.phrases import DEEDS, reason_words
+from watchdog.service.announcements.phrases import DEEDS, gateway_is, reason_words
 from watchdog.service.errors import LedgerError
 from watchdog.service.ledger import AuditLine, Incident, Ledger, OwedMessage, Pause, Quarantine
 from watchdog.service.observer import Judged
 from watchdog.service.pass_report import PassReport
-from watchdog.service.plan import Decision, fitting_steps
+from watchdog.service.plan import Action, Decision
 from watchdog.service.watch import Watch
 from watchdog.status import model as say
 
@@ -168,7 +168,7 @@ def _held_back_by(sight: WatchView) -> str | None:
 
 def _gateway(sight: WatchView, record: Record) -> say.GatewayView:
     report, seen = sight.report, sight.seen
-    is_connected = report is not None and report.phase is GatewayPhase.CONNECTED
+    is_connected = _is_connected(sight)
     facts = seen.facts if seen is not None else None
     recovery = sight.book.default.recovery
     shown = _shown(sight, record)
@@ -177,7 +177,7 @@ def _gateway(sight: WatchView, record: Record) -> say.GatewayView:
     decisions = seen.decisions if seen is not None else ()
     return say.GatewayView(
         name=sight.name,
-        phase=NOT_WATCHED if sight.not_watched else report.phase.value if report is not None else UNSEEN,
+        phase=_phase(sight),
         problem=sight.not_watched
         or (report.problem or (_held_back_by(sight) if is_connected else None) if report is not None else None),
         not_granted=tuple(step.value for step in sight.not_granted) if is_connected else (),
@@ -263,7 +263,7 @@ def _session(item: Judged, sight: WatchView, record: Record) -> say.SessionView:
 
 
 def _decision_on(item: Judged, sight: WatchView) -> Decision | None:
-    decisions = sight.seen.decisions if sight.seen is not None else ()
+    decisions = (*sight.seen.decisions, *sight.seen.foreseen) if sight.seen is not None else ()
     return next((one for one in decisions if one.judged.session.key == item.session.key), None)
 
 
@@ -296,38 +296,57 @@ def _next(
     *,
     is_quarantined: bool,
 ) -> say.NextDeed:
+    """Only what comes by all that is known; else what it waits for."""
     verdict, recovery = item.judgement.verdict, item.policy.recovery
+    away = f"its gateway {gateway_is(_phase(sight))}" if not _is_connected(sight) else None
     if in_flight is not None:
         by = (in_flight.started_at or in_flight.planned_at) + recovery.verify_within
-        return say.NextDeed(in_flight.step.value, by, f"waiting for proof that {DEEDS[in_flight.step]} worked")
+        words = f"waiting for proof that {DEEDS[in_flight.step]} worked"
+        return say.NextDeed(in_flight.step.value, by, words) if away is None else _nothing(f"{words}, while {away}")
     if is_quarantined:
-        return say.NextDeed(None, None, "nothing, until it is released")
+        return _nothing("nothing, until it is released")
+    if away is not None:
+        return _nothing(f"nothing while {away}")
     if verdict is Verdict.LONG_RUNNING and decision is None:
-        return say.NextDeed(None, None, "nothing: somebody works on it")
+        is_alive = item.judgement.owner is Truth.TRUE
+        return _nothing("nothing: somebody works on it" if is_alive else "nothing: its gateway is to recover it")
     if verdict is Verdict.UNKNOWN:
-        return say.NextDeed(None, None, "nothing: what cannot be told is not touched")
+        return _nothing("nothing: what cannot be told is not touched")
     if verdict not in (Verdict.STUCK, Verdict.SUSPECT, Verdict.LONG_RUNNING):
-        return say.NextDeed(None, None, "nothing: there is no reason to")
-    as_stuck = replace(item, judgement=replace(item.judgement, verdict=Verdict.STUCK))
-    step = decision.step if decision is not None else next_step(fitting_steps(recovery.ladder, as_stuck), attempts)
-    if step is Step.NOTIFY:
-        return say.NextDeed(step.value, None, "nothing: its policy is to tell you and touch nothing")
+        return _nothing("nothing: there is no reason to")
+    if decision is not None and decision.step is Step.NOTIFY:
+        return say.NextDeed(Step.NOTIFY.value, None, "nothing: its policy is to tell you and touch nothing")
     if sight.is_observing or recovery.mode is Mode.OBSERVE:
-        return say.NextDeed(None, None, "nothing: observe mode")
-    if step is None:
-        return say.NextDeed(None, None, "nothing is left to try")
-    if verdict is Verdict.SUSPECT:
-        due = item.judgement.changes_at
-        return say.NextDeed(step.value, due.wall if due is not None else None, f"{DEEDS[step]}, if nothing moves")
-    blockers = decision.blockers if decision is not None else ()
-    words = f"{DEEDS[step]}, once nothing is in the way" if blockers else DEEDS[step]
-    return say.NextDeed(step.value, _free_at(blockers), words)
-
-
-def _free_at(blockers: Sequence[Blocker]) -> datetime | None:
-    """When the last blocker ends, if every one of them says when it does."""
+        return _nothing("nothing: observe mode")
+    if decision is None:
+        return _nothing("nothing is decided yet")
+    if decision.action is Action.NOTHING:
+        is_asked = awaits_person(attempts)
+        return _nothing("nothing: the person's message is waited for" if is_asked else "nothing now: it has just moved")
+    due = item.judgement.changes_at if verdict is Verdict.SUSPECT else None
+    unless = ", if nothing moves" if verdict is Verdict.SUSPECT else ""
+    step, blockers = decision.step, decision.blockers
+    if step is None or decision.action is Action.ESCALATE:
+        return say.NextDeed(None, due.wall if due is not None else None, f"quarantine and a message{unless}")
+    names = ", ".join(blocker.name.value.replace("_", " ") for blocker in blockers)
     ends = [blocker.until.wall for blocker in blockers if blocker.until is not None]
-    return max(ends) if ends and len(ends) == len(blockers) else None
+    known = [*ends, *([due.wall] if due is not None else [])]
+    at = max(known, default=None) if len(ends) == len(blockers) else None
+    return say.NextDeed(step.value, at, f"{DEEDS[step]}{f', held by {names}' if blockers else ''}{unless}")
+
+
+def _nothing(words: str) -> say.NextDeed:
+    return say.NextDeed(None, None, words)
+
+
+def _is_connected(sight: WatchView) -> bool:
+    return _phase(sight) == GatewayPhase.CONNECTED
+
+
+def _phase(sight: WatchView) -> str:
+    if sight.not_watched:
+        return NOT_WATCHED
+    return sight.report.phase.value if sight.report is not None else UNSEEN
 
 
 # ---------------------------------------------------------------- values of the ledger

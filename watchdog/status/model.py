@@ -16,6 +16,8 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Any
 
+from watchdog.service.announcements.phrases import VERDICTS, gateway_is
+
 SCHEMA = 1
 HISTORY = timedelta(days=7)
 """How far back incidents and attempts are shown."""
@@ -307,10 +309,7 @@ def headline(
     if ledger.lost_history_at is not None:
         trouble.append("the ledger's history was lost")
     away = [gateway for gateway in gateways if gateway.phase not in ("connected", "unseen")]
-    trouble += [
-        f"gateway {gateway.name} is {'not watched' if gateway.phase == 'unknown' else gateway.phase}"
-        for gateway in away
-    ]
+    trouble += [f"gateway {gateway.name} {gateway_is(gateway.phase)}" for gateway in away]
     trouble += [f"the fleet breaker is open on {gateway.name}" for gateway in gateways if gateway.is_fleet_breaker_open]
     count = {name: sum(gateway.verdicts.get(name, 0) for gateway in gateways) for name in _TOLD}
     in_recovery = sum(gateway.in_recovery for gateway in gateways)
@@ -326,7 +325,7 @@ def headline(
         trouble.append(f"{count['stuck']} stuck")
     if in_recovery:
         notices.append(f"{in_recovery} in recovery")
-    notices += [f"{count[name]} {word}" for name, word in _TOLD.items() if name != "stuck" and count[name]]
+    notices += [f"{count[name]} {VERDICTS[name]}" for name in _TOLD if name != "stuck" and count[name]]
     notices += [
         f"gateway {gateway.name} does not grant {' and '.join(gateway.not_granted)}"
         for gateway in gateways
@@ -348,7 +347,7 @@ def headline(
     return Headline(Urgency.OK, f"All is well: {total} {'session' if total == 1 else 'sessions'}, none of them stuck.")
 
 
-_TOLD = {"stuck": "stuck", "unknown": "unclear", "suspect": "suspect", "long_running": "long-running"}
+_TOLD = ("stuck", "unknown", "suspect", "long_running")
 
 
 def _sentence(parts: Sequence[str]) -> str:

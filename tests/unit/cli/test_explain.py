@@ -148,7 +148,7 @@ async def test_attempts_and_budgets_are_values_beside_limits() -> None:
     words = {guard.name: guard.words for guard in it.guards()}
     assert words[BlockerName.SESSION_BUDGET] == "1 of 3 used in 3d"
     assert words[BlockerName.COOL_DOWN] == "over, after 1 attempt(s)"
-    assert "1. resume 20m02s ago: ineffective (NothingChanged)" in text_of(it)
+    assert "1. resume 20m02s ago: did not help (nothing changed)" in text_of(it)
 
 
 async def test_a_child_named_from_both_ends_is_one_child() -> None:

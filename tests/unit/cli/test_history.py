@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from watchdog.cli.history import CELLS, _incident_lines, timeline
+from watchdog.service.announcements.phrases import OUTCOMES
 from watchdog.service.ledger import Incident, Outcome
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -47,7 +48,7 @@ def test_every_outcome_has_a_colour_and_a_line(outcome: Outcome) -> None:
     incident = _one(0.5 * HOUR, HOUR / 4, outcome)
     assert "▁" in _cells(incident)
     (line,) = _incident_lines(incident, NOW)
-    assert outcome.value in line.plain
+    assert OUTCOMES[outcome] in line.plain
     assert "no active run" in line.plain, "words, and no name of a reason"
 
 

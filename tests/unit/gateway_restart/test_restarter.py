@@ -81,7 +81,7 @@ async def test_what_worked_is_told_and_logged() -> None:
     assert [one.is_over for one in story.record] == [True]
     (message,) = story.told
     assert message.kind is MessageKind.GATEWAY_UP
-    assert "restart 1 of 2 allowed per 6 hours), and it answers again." in message.body
+    assert "restart 1 of 2 allowed per 6h), and it answers again." in message.body
     (line,) = story.log.of(Event.GATEWAY_RESTARTED)
     assert line["reason"] == "restarted by us through the command restart-it: it answers again"
     await story.well(MINUTE)
@@ -99,7 +99,7 @@ async def test_what_did_not_help_is_told_then_tried_again_after_the_back_off_the
     await story.sick(20 * HOUR)
     assert story.service.restarts == 2, "the window has passed twice, and it is the same outage"
     assert story.titles == ["Restarting gateway home did not help"] * 2 + ["Needs you: gateway home"]
-    assert "All 2 restarts allowed per 6 hours are used up" in story.told[-1].body
+    assert "All 2 restarts allowed per 6h are used up" in story.told[-1].body
     assert [one.outcome for one in story.record] == [RestartOutcome.DID_NOT_HELP] * 2
     assert sum("used up" in reason for reason in story.reasons) == 1
 

@@ -1,6 +1,6 @@
-"""Every message as a person reads it (``announcements.txt``), and the rules they all keep.
+"""Every message as a person reads it (``docs/messages.md``), and the rules they all keep.
 
-After a deliberate change of words: ``WRITE_GOLDEN=1 pytest tests/unit/service/test_announcements.py``, then read the diff.
+After a deliberate change of words: ``make messages``, then read the diff.
 """
 
 from __future__ import annotations
@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from inspect import getsource
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -27,7 +29,7 @@ from watchdog.service.announcements import phrases
 from watchdog.service.announcements.ourselves import GRAVEST_FIRST
 from watchdog.service.ledger import Incident, Message, MessageKind, Outcome
 
-GOLDEN = Path(__file__).with_name("announcements.txt")
+GOLDEN = Path(__file__).parents[3] / "docs" / "messages.md"
 NOW = datetime(2026, 9, 14, 14, 3, 20, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -45,12 +47,23 @@ RENEWED = _attempt(2, Step.NEW, AttemptState.SUCCEEDED, "FreshRunStarted", 7)
 RUN = RunIdentity("0b6e", NOW - 2 * HOUR, Status.RUNNING)
 GRACE = Blocker(
     BlockerName.STARTUP_GRACE,
-    "The gateway started, or we connected, less than 5 minutes ago.",
+    "The gateway started, or we connected, less than 5m ago.",
     Moment(0, NOW + 5 * MINUTE),
 )
 PAUSED = Blocker(BlockerName.PAUSED, "Paused: upgrading the machine")
+COOLING = Blocker(BlockerName.COOL_DOWN, "Cooling down after attempt 1.", Moment(0, NOW + 8 * MINUTE))
 IDLE = "The gateway says no run is active."
 RESTARTS = Budget(2, 6 * HOUR)
+PROBLEMS = {
+    GatewayPhase.DOWN: "Nothing accepts connections at ws://127.0.0.1:18789",
+    GatewayPhase.UNRESPONSIVE: "No answer to sessions.list within 15 s; the gateway hangs or is overloaded.",
+    GatewayPhase.STARTING: "It says that it is still starting.",
+    GatewayPhase.DRAINING: "It says that it is shutting down.",
+    GatewayPhase.SUSPENDED: "It says that it is suspended.",
+    GatewayPhase.REFUSED: "It refuses this device: pairing required.",
+    GatewayPhase.UNUSABLE: "sessions.list: no such column: restart_recovery.",
+    GatewayPhase.UNKNOWN: "This process has no file descriptors left.",
+}
 
 
 def _all() -> dict[str, Message]:
@@ -73,26 +86,31 @@ def _all() -> dict[str, Message]:
         "stuck, only told": say.stuck(
             INCIDENT, now=NOW, unattended_for=14 * HOUR + 5 * MINUTE, explanation=IDLE, next_step=Step.NOTIFY
         ),
-        "ineffective, next": say.did_not_help(
-            INCIDENT, RESUMED, now=NOW + 3 * MINUTE, next_step=Step.NEW, next_at=NOW + 8 * MINUTE
+        "stuck, no step fits": say.stuck(INCIDENT, now=NOW, unattended_for=HOUR, explanation=IDLE, next_step=None),
+        "did not help, next": say.did_not_help(
+            INCIDENT, RESUMED, now=NOW + 3 * MINUTE, next_step=Step.NEW, blockers=[COOLING]
         ),
-        "ineffective, last": say.did_not_help(
+        "did not help, next if nothing moves": say.did_not_help(
+            INCIDENT, RESUMED, now=NOW + 3 * MINUTE, next_step=Step.NEW, blockers=[COOLING], stuck_at=NOW + 23 * MINUTE
+        ),
+        "did not help, held": say.did_not_help(
+            INCIDENT, RESUMED, now=NOW + 3 * MINUTE, next_step=Step.NEW, blockers=[PAUSED, COOLING]
+        ),
+        "did not help, last": say.did_not_help(
             INCIDENT,
             replace(RENEWED, state=AttemptState.INEFFECTIVE, reason="StillRunning"),
             now=NOW + 9 * MINUTE,
             next_step=None,
         ),
-        "refused": say.did_not_help(
-            INCIDENT,
-            replace(RESUMED, state=AttemptState.REFUSED, reason="This chat's sendPolicy denies it."),
-            now=NOW + 3 * MINUTE,
-            next_step=Step.NOTIFY,
+        "did not help, then only told": say.did_not_help(
+            INCIDENT, RESUMED, now=NOW + 3 * MINUTE, next_step=Step.NOTIFY
         ),
-        "indeterminate": say.did_not_help(
+        "did not help, nothing follows": say.did_not_help(
             INCIDENT,
-            replace(RESUMED, state=AttemptState.INDETERMINATE, reason="ConnectionLost"),
+            replace(RESUMED, reason="NewRunFailed"),
             now=NOW + 3 * MINUTE,
             next_step=None,
+            no_more="no run is marked as going on any more",
         ),
         "recovered by resume": say.closed(
             replace(
@@ -115,8 +133,25 @@ def _all() -> dict[str, Message]:
             now=NOW + 9 * MINUTE,
             note_path="/var/lib/openclaw-watchdog/notes/i-7-2.md",
         ),
-        "cleared by itself": say.closed(INCIDENT, Outcome.CLEARED, now=NOW + 30 * MINUTE),
-        "cleared, perhaps by us": say.closed(
+        "not delivered": say.closed(
+            replace(INCIDENT, attempts=(replace(RESUMED, state=AttemptState.SUCCEEDED, delivered=False),)),
+            Outcome.UNDELIVERED,
+            now=NOW + 2 * MINUTE,
+        ),
+        "stopped": say.closed(
+            replace(
+                INCIDENT, attempts=(replace(RESUMED, step=Step.ABORT, state=AttemptState.SUCCEEDED, reason="RunEnded"),)
+            ),
+            Outcome.ENDED,
+            now=NOW + 2 * MINUTE,
+        ),
+        "failed": say.closed(
+            replace(INCIDENT, attempts=(replace(RESUMED, reason="NewRunFailed"),)),
+            Outcome.FAILED,
+            now=NOW + 4 * MINUTE,
+        ),
+        "cleared, untouched": say.closed(INCIDENT, Outcome.CLEARED, now=NOW + 30 * MINUTE),
+        "cleared, after attempts": say.closed(
             replace(INCIDENT, attempts=(RESUMED,)), Outcome.CLEARED, now=NOW + 30 * MINUTE
         ),
         "quarantined, budget": say.quarantined(
@@ -139,6 +174,15 @@ def _all() -> dict[str, Message]:
             running_for=65 * MINUTE,
             explanation="The gateway holds the session file's lock: a run is going.",
             is_alive=True,
+        ),
+        "long wait for the gateway's own recovery": say.long_running(
+            "home",
+            KEY,
+            RUN,
+            now=NOW,
+            running_for=40 * MINUTE,
+            explanation="The gateway says that its own restart recovery is not done with this session.",
+            is_alive=False,
         ),
         "unknown": say.unknown(
             "home",
@@ -174,18 +218,17 @@ def _all() -> dict[str, Message]:
             explanation="Its gateway tried to go on with it after a restart, and gave it up: it refuses every message now.",
             is_shut=True,
         ),
-        "gateway down": say.gateway_down(
-            "home",
-            GatewayPhase.DOWN,
-            since=NOW,
-            now=NOW + 2 * MINUTE,
-            problem="Nothing accepts connections at ws://127.0.0.1:18789",
-            open_incidents=2,
-        ),
+        **{
+            f"gateway {phrases.PHASES[phase]}": say.gateway_down(
+                "home", phase, since=NOW, now=NOW + 2 * MINUTE, problem=problem, open_incidents=2
+            )
+            for phase, problem in PROBLEMS.items()
+        },
         "gateway sick": say.gateway_down(
-            "home", GatewayPhase.CONNECTED, since=NOW, now=NOW + 90 * MINUTE, problem="sessions.list took 14 seconds."
+            "home", GatewayPhase.CONNECTED, since=NOW, now=NOW + 90 * MINUTE, problem="sessions.list took 14s."
         ),
-        "gateway up": say.gateway_up("home", since=NOW - 20 * HOUR, now=NOW, open_incidents=1),
+        "gateway back": say.gateway_up("home", since=NOW - 20 * HOUR, now=NOW),
+        "gateway back, sessions were stuck": say.gateway_up("home", since=NOW - HOUR, now=NOW, open_incidents=2),
         "gateway keeps restarting": say.gateway_keeps_restarting(
             "home", since=NOW, now=NOW + 4 * MINUTE, restarts=3, open_incidents=2
         ),
@@ -205,7 +248,7 @@ def _all() -> dict[str, Message]:
             how="the launchd service ai.openclaw.gateway",
             number=1,
             limit=RESTARTS,
-            why_not="It has not answered within 5 minutes after that.",
+            why_not="It has not answered within 5m after that.",
         ),
         "gateway left alone": say.gateway_left_alone("home", since=NOW, now=NOW + 50 * MINUTE, limit=RESTARTS),
         "gateway left alone, other reason": say.gateway_left_alone(
@@ -247,17 +290,39 @@ def _digest() -> Message:
 
 
 def _page(messages: dict[str, Message]) -> str:
-    return "".join(
-        f"{'=' * 20} {name}  [{message.kind.value}]\n{message.title}\n\n{message.body}\n\n"
+    return GOLDEN_HEAD + "".join(
+        f"\n## {name[:1].upper()}{name[1:]}\n\n`{message.kind.value}`: **{message.title}**\n\n```text\n{message.body}\n```\n"
         for name, message in messages.items()
     )
+
+
+GOLDEN_HEAD = """# Every message
+
+What the watchdog tells its operator, as it arrives: the kind that `notify[].on` names, the title, and the body, from the code
+that writes them, about examples. Written by `make messages`; a test compares this file with the code.
+"""
 
 
 def test_the_texts_read_as_they_should() -> None:
     page = _page(_all())
     if os.environ.get("WRITE_GOLDEN"):
         GOLDEN.write_text(page, encoding="utf-8")
-    assert page == GOLDEN.read_text(encoding="utf-8")
+    assert page == GOLDEN.read_text(encoding="utf-8"), "`make messages`, and read the diff"
+
+
+def test_every_message_that_can_be_written_is_among_them() -> None:
+    written: set[str] = set()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and "/announcements/" in frame.f_code.co_filename:
+            written.add(frame.f_code.co_name)
+
+    sys.setprofile(note)
+    try:
+        _all()
+    finally:
+        sys.setprofile(None)
+    assert set(say.__all__) <= written
 
 
 def test_every_kind_is_written_and_has_its_place_in_a_digest() -> None:
@@ -296,13 +361,8 @@ def test_opened_and_closed_are_each_told_once() -> None:
 
 def test_each_ending_of_each_attempt_is_told_once() -> None:
     texts = _all()
-    keys = [texts[name].dedupe_key for name in ("ineffective, next", "ineffective, last", "refused", "indeterminate")]
-    assert keys == [
-        "i-7:attempt:1:ineffective",
-        "i-7:attempt:2:ineffective",
-        "i-7:attempt:1:refused",
-        "i-7:attempt:1:indeterminate",
-    ]
+    keys = [texts[name].dedupe_key for name in ("did not help, next", "did not help, last")]
+    assert keys == ["i-7:attempt:1:ineffective", "i-7:attempt:2:ineffective"]
 
 
 def test_an_outage_is_told_once_each_way() -> None:
@@ -372,6 +432,13 @@ def test_every_reason_of_the_core_has_words() -> None:
     assert coined <= set(phrases.REASONS)
 
 
+@pytest.mark.parametrize("outcome", [one for one in Outcome if one not in (Outcome.OPEN, Outcome.QUARANTINED)])
+def test_a_closed_message_begins_with_the_outcome_as_everything_else_names_it(outcome: Outcome) -> None:
+    worked = replace(RESUMED, state=AttemptState.SUCCEEDED, reason="NewRunDone")
+    message = say.closed(replace(INCIDENT, attempts=(worked,)), outcome, now=NOW)
+    assert message.title.startswith(f"{phrases.OUTCOMES[outcome].capitalize()}: ")
+
+
 def test_every_step_has_words() -> None:
     assert set(phrases.STEP_NAMES) == set(phrases.DEEDS) == set(phrases.STEP_EFFECTS) == set(Step)
 
@@ -380,24 +447,6 @@ def test_every_step_has_words() -> None:
 def test_every_phase_of_a_gateway_has_words(phase: GatewayPhase) -> None:
     message = say.gateway_down("home", phase, since=NOW, now=NOW, problem="it hangs")
     assert "since 14:03 UTC.\nIt hangs." in message.body
-
-
-@pytest.mark.parametrize(
-    ("length", "words"),
-    [
-        (timedelta(), "a moment"),
-        (timedelta(seconds=1), "1 second"),
-        (MINUTE, "1 minute"),
-        (timedelta(seconds=90), "90 seconds"),
-        (timedelta(minutes=21, seconds=59), "21 minutes"),
-        (HOUR, "1 hour"),
-        (timedelta(hours=1, minutes=5), "1 hour 5 minutes"),
-        (72 * HOUR, "3 days"),
-        (timedelta(days=1, hours=1, minutes=59), "1 day 1 hour"),
-    ],
-)
-def test_spans(length: timedelta, words: str) -> None:
-    assert phrases.span(length) == words
 
 
 @pytest.mark.parametrize(

@@ -103,8 +103,8 @@ def _world(step: Step = Step.RESUME, **recovery: Any) -> World:
 
 RESUME_ORDER = [
     "open_incident",
-    "owe",
     "prepare",
+    "owe",
     "plan_attempt",
     "claim_attempt",
     "perform",
@@ -114,8 +114,8 @@ RESUME_ORDER = [
 ]
 NEW_ORDER = [
     "open_incident",
-    "owe",
     "prepare",
+    "owe",
     "save",
     "add_note",
     "plan_attempt",

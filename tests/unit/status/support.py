@@ -79,6 +79,11 @@ def report(judged: Sequence[Judged], decisions: Sequence[Decision] = (), **chang
         facts=facts(),
         judged=tuple(judged),
         decisions=tuple(decisions),
+        foreseen=tuple(
+            Decision(item, Action.RECOVER, item.policy.recovery.ladder[0])
+            for item in judged
+            if item.judgement.verdict is Verdict.SUSPECT
+        ),
         latency=timedelta(milliseconds=12),
     )
     return replace(made, **changes)  # type: ignore[arg-type]

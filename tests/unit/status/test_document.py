@@ -18,9 +18,12 @@ from tests.unit.status.support import ALICE, BOB, HOUR, MINUTE, NOW
 from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.model import GatewayPhase
 from watchdog.core.policy import Mode, Step
+from watchdog.core.recovery import AttemptState
+from watchdog.core.verdict import Verdict
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.errors import LedgerUnavailable
 from watchdog.service.ledger import Outcome
+from watchdog.service.plan import Action, Decision
 from watchdog.service.redaction import Secrets
 from watchdog.status.document import Life, Record, WatchView, build, read_record
 from watchdog.status.model import MOST_SESSIONS, document
@@ -143,7 +146,8 @@ def test_held_until_the_last_blocker_ends() -> None:
     later = Blocker(BlockerName.PAUSED, "Paused.", NOW.plus(HOUR))
     endless = Blocker(BlockerName.SESSION_LOCKED, "Locked.")
     assert _next_of(item, decisions=[world.held(item, None, soon, later)])["at"] == "2026-11-20T13:00:00.000+00:00"
-    assert _next_of(item, decisions=[world.held(item, None, soon, endless)])["at"] is None
+    coming = _next_of(item, decisions=[world.held(item, None, soon, endless)])
+    assert coming == {"step": "resume", "at": None, "words": "resuming it, held by cool down, session locked"}
 
 
 def test_what_is_in_flight_waits_for_its_proof(ledger: SqliteLedger) -> None:
@@ -164,6 +168,54 @@ def test_in_observe_mode_nothing_comes_next() -> None:
     assert _next_of(item, is_observing=True)["words"] == "nothing: observe mode"
     recovery = replace(world.BOOK.default.recovery, mode=Mode.OBSERVE)
     assert _next_of(replace(item, policy=world.policy(recovery=recovery)))["words"] == "nothing: observe mode"
+
+
+def test_a_suspect_says_what_will_hold_it_or_that_it_is_given_up() -> None:
+    item = world.seen(world.row(ALICE), 8 * MINUTE)
+
+    def foreseen(decision: Decision) -> dict[str, Any]:
+        found = shown(world.sight(world.report([item], foreseen=(decision,))))
+        coming: dict[str, Any] = found["gateways"][0]["sessions"][0]["next"]
+        return coming
+
+    paused = Blocker(BlockerName.PAUSED, "Paused.")
+    assert foreseen(world.held(item, None, paused)) == {
+        "step": "resume",
+        "at": None,
+        "words": "resuming it, held by paused, if nothing moves",
+    }
+    spent = Blocker(BlockerName.SESSION_BUDGET, "3 attempts within 3d are used up.")
+    given_up = Decision(item, Action.ESCALATE, Step.RESUME, (spent,))
+    assert foreseen(given_up) == {
+        "step": None,
+        "at": "2026-11-20T12:12:00.000+00:00",
+        "words": "quarantine and a message, if nothing moves",
+    }
+
+
+def test_nothing_is_announced_while_a_person_is_waited_for(ledger: SqliteLedger) -> None:
+    item = world.seen(world.row(ALICE), 24 * MINUTE)
+    opened = world.incident(ledger, ALICE, MINUTE, (Step.ASK, AttemptState.SUCCEEDED, "Asked"))
+    left = Decision(item, Action.NOTHING, None, (), opened)
+    coming = _next_of(item, ledger=ledger, decisions=[left])
+    assert coming == {"step": None, "at": None, "words": "nothing: the person's message is waited for"}
+
+
+def test_nothing_is_announced_while_its_gateway_is_away(ledger: SqliteLedger) -> None:
+    good = world.report([world.seen(world.row(key), 24 * MINUTE) for key in (ALICE, BOB)])
+    world.incident(ledger, BOB, MINUTE, world.SENT)
+    away = world.report([], phase=GatewayPhase.UNRESPONSIVE, at=NOW.plus(MINUTE), problem="it hangs")
+    sessions = shown(world.sight(away, seen=good), ledger=ledger)["gateways"][0]["sessions"]
+    assert {one["key"]: (one["next"]["at"], one["next"]["words"]) for one in sessions} == {
+        ALICE: (None, "nothing while its gateway does not answer"),
+        BOB: (None, "waiting for proof that resuming it worked, while its gateway does not answer"),
+    }
+
+
+def test_what_its_gateway_is_to_recover_is_not_said_to_be_worked_on() -> None:
+    item = world.seen(world.row(ALICE), 70 * MINUTE)
+    left = replace(item, judgement=replace(item.judgement, verdict=Verdict.LONG_RUNNING))
+    assert _next_of(left)["words"] == "nothing: its gateway is to recover it"
 
 
 def test_a_policy_that_only_tells() -> None:

@@ -6,30 +6,37 @@ from datetime import datetime, timedelta
 
 from watchdog.core.model import GatewayPhase
 from watchdog.core.policy import Budget
+from watchdog.core.spans import span_words
 from watchdog.service.announcements.phrases import (
     command,
     commands,
     count,
+    gateway_is,
     lasting,
     plain,
     sentence,
-    span,
     when,
     write,
 )
 from watchdog.service.ledger import Message, MessageKind
 
 _OUTAGES = {
-    GatewayPhase.DOWN: ("is down", "has not been reachable"),
-    GatewayPhase.UNRESPONSIVE: ("does not answer", "has not answered"),
-    GatewayPhase.STARTING: ("does not get up", "has been starting"),
-    GatewayPhase.DRAINING: ("does not finish stopping", "has been shutting down"),
-    GatewayPhase.SUSPENDED: ("is suspended", "has been suspended"),
-    GatewayPhase.REFUSED: ("locks us out", "has refused the watchdog"),
-    GatewayPhase.UNUSABLE: ("refuses its list of sessions", "has refused its list of sessions"),
-    GatewayPhase.UNKNOWN: ("is not watched", "has not been looked at"),
-    GatewayPhase.CONNECTED: ("is sick", "has answered too badly to be trusted"),
+    GatewayPhase.DOWN: "has not been reachable",
+    GatewayPhase.UNRESPONSIVE: "has not answered",
+    GatewayPhase.STARTING: "has been starting",
+    GatewayPhase.DRAINING: "has been shutting down",
+    GatewayPhase.SUSPENDED: "has been suspended",
+    GatewayPhase.REFUSED: "has refused the watchdog",
+    GatewayPhase.UNUSABLE: "has refused its list of sessions",
+    GatewayPhase.UNKNOWN: "has not been looked at",
+    GatewayPhase.CONNECTED: "has answered too badly to be trusted",
 }
+_TITLES = {
+    GatewayPhase.STARTING: "is still starting",
+    GatewayPhase.DRAINING: "is still shutting down",
+    GatewayPhase.CONNECTED: "is sick",
+}
+"""Where ``gateway_is`` would not say what is wrong with that."""
 _NO_RESTART = "Do what it says before anybody restarts it: it may not start again."
 """Measured on 2026.9.6 with another schema than its own: it answers until it is restarted, and then does not start."""
 
@@ -40,9 +47,8 @@ def gateway_down(
     """The gateway cannot be used, in whatever way ``phase`` says; CONNECTED means connected but sick.
 
     Once per outage: ``since`` must stay the same from the first failure to ``gateway_up``."""
-    title, state = _OUTAGES[phase]
     lines = [
-        f"The gateway {gateway} {state} {lasting(since, now)}.",
+        f"The gateway {gateway} {_OUTAGES[phase]} {lasting(since, now)}.",
         sentence(problem),
         *([_NO_RESTART] if phase is GatewayPhase.UNUSABLE else []),
         "",
@@ -50,16 +56,19 @@ def gateway_down(
         *commands([command("doctor")]),
     ]
     key = f"gateway:{gateway}:down:{since.isoformat()}"
-    return write(MessageKind.GATEWAY_DOWN, gateway, f"Gateway {gateway} {title}", lines, key)
+    return write(
+        MessageKind.GATEWAY_DOWN, gateway, f"Gateway {gateway} {_TITLES.get(phase) or gateway_is(phase)}", lines, key
+    )
 
 
 def gateway_up(gateway: str, *, since: datetime, now: datetime, open_incidents: int = 0) -> Message:
     """The outage that began at ``since`` is over."""
+    left = f"{count(open_incidents, 'session')} there had been found stuck before that. How each stands now:"
     lines = [
-        f"The gateway {gateway} is back after {span(now - since)} (since {when(since, now)}).",
-        "Its sessions are watched again; none is touched during the grace after a start." + _waiting(open_incidents),
+        f"The gateway {gateway} is back after {span_words(now - since)} (away since {when(since, now)}).",
+        "Its sessions are watched again; none is touched during the grace after a start.",
         "",
-        "Nothing is left to do.",
+        *([left, *commands([command("status")])] if open_incidents else ["Nothing is left to do."]),
     ]
     key = f"gateway:{gateway}:up:{since.isoformat()}"
     return write(MessageKind.GATEWAY_UP, gateway, f"Gateway {gateway} is back", lines, key)
@@ -70,7 +79,7 @@ def gateway_keeps_restarting(
 ) -> Message:
     """Restart after restart, each too short to be told. Once per storm, which began at ``since``."""
     lines = [
-        f"The gateway {gateway} has restarted {count(restarts, 'time')} in {span(now - since)}, since {when(since, now)}.",
+        f"The gateway {gateway} has restarted {count(restarts, 'time')} in {span_words(now - since)}, since {when(since, now)}.",
         "Nothing is touched during the grace after a start, so little is recovered there while this goes on."
         + _waiting(open_incidents),
         "",
@@ -85,9 +94,9 @@ def gateway_settled(gateway: str, *, since: datetime, now: datetime, restarts: i
     """The storm that began at ``since`` is over: no restart for ``quiet_for``."""
     row = f"{count(restarts, 'restart')} in a row that began at {when(since, now)}"
     lines = [
-        f"The gateway {gateway} has not restarted for {span(quiet_for)} now, after {row}.",
+        f"The gateway {gateway} has not restarted for {span_words(quiet_for)} now, after {row}.",
         "",
-        "Nothing is left to do.",
+        "Nothing is left to do about that; what is still stuck there is told for each session.",
     ]
     key = f"gateway:{gateway}:settled:{since.isoformat()}"
     return write(MessageKind.GATEWAY_UP, gateway, f"Gateway {gateway} has settled", lines, key)
@@ -104,20 +113,22 @@ def gateway_restarted(
 ) -> Message:
     """We restarted it through its supervisor (``how``: ``the systemd unit openclaw.service``), the ``number``-th time
     within the window; it worked, or did not, and ``why_not`` says so. Once per restart."""
-    allowed = f"restart {number} of {limit.attempts} allowed per {span(limit.per)}"
+    allowed = f"restart {number} of {limit.attempts} allowed per {span_words(limit.per)}"
     key = f"gateway:{gateway}:restart:{since.isoformat()}:{number}"
     if why_not is None:
         lines = [
             f"The gateway {gateway} had been away {lasting(since, now)}.",
             f"It was restarted through {plain(how)} ({allowed}), and it answers again.",
             "",
-            "Nothing is left to do.",
+            "Its sessions are watched again; none is touched during the grace after a start. Why it was away, its own log says.",
         ]
         return write(MessageKind.GATEWAY_UP, gateway, f"Gateway {gateway} restarted, it is back", lines, key)
     lines = [
         f"The gateway {gateway} has been away {lasting(since, now)}.",
         f"We tried to restart it through {plain(how)} ({allowed}), and that failed.",
         sentence(why_not),
+        "",
+        "Its own log says why it does not come up; what can be seen from here:",
         *commands([command("doctor")]),
     ]
     return write(MessageKind.GATEWAY_DOWN, gateway, f"Restarting gateway {gateway} did not help", lines, key)
@@ -131,10 +142,13 @@ def gateway_left_alone(
     Once per ``matter``, a name for this outage that outlives a restart of this program; None: per ``since``."""
     if why is None:
         away = f"The gateway {gateway} has been away {lasting(since, now)}, and restarting it did not help."
-        why = f"All {count(limit.attempts, 'restart')} allowed per {span(limit.per)} are used up, so it is left alone now."
+        why = f"All {count(limit.attempts, 'restart')} allowed per {span_words(limit.per)} are used up, so it is left alone now."
     else:
         away = f"The gateway {gateway} has been away {lasting(since, now)}, and it is not restarted."
-    lines = [away, sentence(why), *commands([command("doctor")])]
+    way_out = (
+        "Start it by hand, if it should run; it is watched again as soon as it answers. What can be seen from here:"
+    )
+    lines = [away, sentence(why), "", way_out, *commands([command("doctor")])]
     key = f"gateway:{gateway}:left_alone:{matter or since.isoformat()}"
     return write(MessageKind.GATEWAY_DOWN, gateway, f"Needs you: gateway {gateway}", lines, key)
 
@@ -143,23 +157,28 @@ def fleet_breaker_opened(gateway: str, *, at: datetime, sessions: int, running: 
     """Many turned stuck together without a proof of their own. Once per opening."""
     lines = [
         f"{sessions} of {running} running sessions on {gateway} turned stuck together at {when(at, at)}.",
-        "None of them has a proof of its own, so the fault is more likely the gateway's than theirs.",
+        "None of them has a proof of its own that its run is dead, so the fault is more likely the gateway's than theirs.",
         "Sessions without such a proof are not touched until this is over.",
         "",
         "Look at the gateway first: its log, its load, its model provider.",
         *commands([command("status"), command("doctor")]),
     ]
     key = f"gateway:{gateway}:fleet_opened:{at.isoformat()}"
-    return write(MessageKind.FLEET_BREAKER, gateway, f"Everything held on {gateway}", lines, key)
+    return write(
+        MessageKind.FLEET_BREAKER, gateway, f"Held on {gateway}: {sessions} sessions turned stuck together", lines, key
+    )
 
 
 def fleet_breaker_closed(gateway: str, *, opened_at: datetime, now: datetime, sessions: int) -> Message:
     """The breaker opened at ``opened_at`` is closed; ``sessions`` are still stuck."""
     if sessions:
         verb = "is" if sessions == 1 else "are"
-        left = f"{count(sessions, 'session')} {verb} still stuck and will be recovered a few at a time, oldest first."
+        left = (
+            f"{count(sessions, 'session')} {verb} still stuck. What its policy allows and nothing holds is done to each, a few at a "
+            "time, oldest first."
+        )
     else:
         left = "No session is stuck any more. Nothing is left to do."
-    lines = [f"Sessions on {gateway} may be recovered again, after {span(now - opened_at)} on hold.", left]
+    lines = [f"Sessions on {gateway} may be recovered again, after {span_words(now - opened_at)} on hold.", left]
     key = f"gateway:{gateway}:fleet_closed:{opened_at.isoformat()}"
     return write(MessageKind.FLEET_BREAKER, gateway, f"Hold ended on {gateway}", lines, key)

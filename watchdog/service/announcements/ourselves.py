@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 
-from watchdog.service.announcements.phrases import because, command, commands, count, plain, span, when, write
+from watchdog.core.spans import span_words
+from watchdog.service.announcements.phrases import because, command, commands, count, plain, when, write
 from watchdog.service.ledger import Message, MessageKind
 
 
@@ -16,10 +17,10 @@ def ledger_unavailable(path: str, *, since: datetime, problem: str) -> Message:
     """Deeds stop, watching and telling go on. Once per failure; it cannot go through the outbox, which is in the ledger."""
     lines = [
         because(f"The watchdog's ledger has not been writable since {when(since, since)}", problem),
-        "No session is recovered without it, since nothing could then be done only once. All are still watched.",
+        "No session is recovered meanwhile: without it a step could be done twice. All are still watched.",
         "",
         f"The file is {plain(path)}",
-        "Recovery goes on by itself once it can be written.",
+        "Deeds are possible again as soon as it can be written; nothing need be restarted.",
         *commands([command("doctor")]),
     ]
     title = "No recoveries: the ledger cannot be written"
@@ -28,10 +29,10 @@ def ledger_unavailable(path: str, *, since: datetime, problem: str) -> Message:
 
 def ledger_restored(*, since: datetime, now: datetime) -> Message:
     lines = [
-        f"The watchdog's ledger can be written again, after {span(now - since)}.",
-        "Stuck sessions are recovered again. Nothing is left to do.",
+        f"The watchdog's ledger can be written again, after {span_words(now - since)}.",
+        "Stuck sessions can be recovered again, where nothing else holds that. Nothing is left to do.",
     ]
-    return write(MessageKind.LEDGER, "", "Recoveries go on", lines, f"ledger:up:{since.isoformat()}")
+    return write(MessageKind.LEDGER, "", "The ledger can be written again", lines, f"ledger:up:{since.isoformat()}")
 
 
 def trial(*, now: datetime, host: str, version: str) -> Message:
@@ -48,7 +49,7 @@ def trial(*, now: datetime, host: str, version: str) -> Message:
 
 GRAVEST_FIRST: dict[MessageKind, str] = {
     MessageKind.LEDGER: "ledger",
-    MessageKind.QUARANTINED: "given up",
+    MessageKind.QUARANTINED: "quarantined",
     MessageKind.FLEET_BREAKER: "fleet hold",
     MessageKind.GATEWAY_DOWN: "gateway down",
     MessageKind.STUCK: "stuck",

@@ -1,17 +1,24 @@
-"""The words messages are made of: spans and instants, deeds and reasons, keys and commands."""
+"""The words for what happens: outcomes, endings, verdicts, states of a gateway, deeds and reasons; instants, keys, commands.
+
+One table for each, in messages, on the page, in ``top``, ``status``, ``history`` and ``explain``. The log and JSON keep the
+values themselves. Spans are ``core.spans.span_words`` everywhere.
+"""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from watchdog import PROGRAM
+from watchdog.core.model import GatewayPhase
 from watchdog.core.policy import Step
 from watchdog.core.printable import escaped, shown_key, visible
 from watchdog.core.recovery import Attempt, AttemptState
-from watchdog.service.ledger import Message, MessageKind
+from watchdog.core.spans import span_words
+from watchdog.core.verdict import Verdict
+from watchdog.service.ledger import Message, MessageKind, Outcome
 
 LONGEST_SENTENCE = 300
 LONGEST_TITLE_KEY = 44
@@ -20,7 +27,51 @@ LONGEST_TITLE_KEY = 44
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
-STEP_NAMES = {
+OUTCOMES: Mapping[str, str] = {
+    Outcome.OPEN: "open",
+    Outcome.RECOVERED: "recovered",
+    Outcome.UNDELIVERED: "not delivered",
+    Outcome.ENDED: "stopped",
+    Outcome.FAILED: "failed",
+    Outcome.CLEARED: "cleared",
+    Outcome.QUARANTINED: "quarantined",
+}
+"""How an incident ended."""
+
+RESULTS: Mapping[str, str] = {
+    AttemptState.PLANNED: "planned",
+    AttemptState.STARTED: "under way",
+    AttemptState.INDETERMINATE: "unclear",
+    AttemptState.SUCCEEDED: "worked",
+    AttemptState.INEFFECTIVE: "did not help",
+    AttemptState.REFUSED: "refused",
+    AttemptState.ABANDONED: "given up",
+}
+"""How an attempt ended, or stands."""
+
+VERDICTS: Mapping[str, str] = {
+    Verdict.STUCK: "stuck",
+    Verdict.UNKNOWN: "unclear",
+    Verdict.SUSPECT: "suspect",
+    Verdict.LONG_RUNNING: "long-running",
+    Verdict.WAITING: "waiting",
+    Verdict.HEALTHY: "healthy",
+}
+
+PHASES: Mapping[str, str] = {
+    GatewayPhase.CONNECTED: "connected",
+    GatewayPhase.STARTING: "starting",
+    GatewayPhase.DRAINING: "shutting down",
+    GatewayPhase.SUSPENDED: "suspended",
+    GatewayPhase.UNRESPONSIVE: "does not answer",
+    GatewayPhase.DOWN: "down",
+    GatewayPhase.REFUSED: "refuses us",
+    GatewayPhase.UNUSABLE: "refuses its list",
+    GatewayPhase.UNKNOWN: "not watched",
+}
+"""What state a gateway is in."""
+
+STEP_NAMES: Mapping[str, str] = {
     Step.ASK: "Question",
     Step.FREE: "Freeing",
     Step.RESUME: "Resume",
@@ -80,25 +131,10 @@ REASONS = {
 }
 
 
-def span(length: timedelta) -> str:
-    """``90 seconds``, ``21 minutes``, ``1 hour 5 minutes``, ``3 days``; never more than two units."""
-    seconds = int(length.total_seconds())
-    if seconds < 1:
-        return "a moment"
-    if seconds < 120 and seconds != 60:
-        return count(seconds, "second")
-    minutes = seconds // 60
-    if minutes < 60:
-        return count(minutes, "minute")
-    hours, minute = divmod(minutes, 60)
-    if hours < 24:
-        return _two(hours, "hour", minute, "minute")
-    days, hour = divmod(hours, 24)
-    return _two(days, "day", hour, "hour")
-
-
-def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
-    return count(large, large_unit) + (f" {count(small, small_unit)}" if small else "")
+def gateway_is(phase: str) -> str:
+    """``is down``, ``does not answer``: goes on from the gateway's name."""
+    words = PHASES.get(phase, phase)
+    return words if words.startswith(("does", "refuses")) else f"is {words}"
 
 
 def count(number: int, noun: str) -> str:
@@ -116,10 +152,10 @@ def when(at: datetime, now: datetime) -> str:
 
 
 def lasting(since: datetime, now: datetime) -> str:
-    """``for 21 minutes, since 13:42 UTC``."""
+    """``for 21m, since 13:42 UTC``."""
     length = now - since
     at = f"since {when(since, now)}"
-    return f"for {span(length)}, {at}" if length >= timedelta(seconds=1) else at
+    return f"for {span_words(length)}, {at}" if length >= timedelta(seconds=1) else at
 
 
 def plain(text: str) -> str:
@@ -152,9 +188,10 @@ def because(statement: str, explanation: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """Words as a sentence: a capital first and a stop at the end."""
+    """Words as a sentence: a capital first, but for a name such as ``sessions.list``, and a stop at the end."""
     flat = clip(text)
-    return flat[:1].upper() + flat[1:] + ("" if not flat or flat[-1] in ".!?…" else ".")
+    begin = flat if "." in flat.partition(" ")[0].rstrip(".") else flat[:1].upper() + flat[1:]
+    return begin + ("" if not flat or flat[-1] in ".!?…" else ".")
 
 
 def short_key(key: str) -> str:
@@ -196,16 +233,9 @@ def tried(attempts: Sequence[Attempt], now: datetime) -> list[str]:
 
 def _tried(attempt: Attempt, now: datetime) -> str:
     at = when(attempt.started_at, now) if attempt.started_at else "never"
-    words = reason_words(attempt.reason)
-    match attempt.state:
-        case AttemptState.REFUSED:
-            said = reason_words(attempt.verified_by or attempt.reason)
-            outcome = f"refused{f' ({said})' if said else ''}"
-        case AttemptState.INDETERMINATE | AttemptState.STARTED:
-            outcome = "outcome unclear"
-        case _:
-            outcome = words or attempt.state.value
-    return f"{attempt.number}. {DEEDS[attempt.step]}, {at}: {outcome}"
+    # Of a refused one the gateway's own words tell more than our name for it.
+    words = reason_words((attempt.verified_by if attempt.state is AttemptState.REFUSED else None) or attempt.reason)
+    return f"{attempt.number}. {DEEDS[attempt.step]}, {at}: {RESULTS[attempt.state]}{f' ({words})' if words else ''}"
 
 
 def write(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from watchdog.core.blockers import Blocker
+from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.policy import Budget, Step
 from watchdog.core.recovery import Attempt, AttemptState
+from watchdog.core.spans import span_words
 from watchdog.core.tracking import RunIdentity
 from watchdog.service.announcements.phrases import (
     DEEDS,
+    RESULTS,
     STEP_EFFECTS,
     STEP_NAMES,
     because,
@@ -24,7 +26,6 @@ from watchdog.service.announcements.phrases import (
     reason_words,
     sentence,
     short_key,
-    span,
     tried,
     when,
     write,
@@ -41,15 +42,18 @@ def stuck(
     next_step: Step | None,
     blockers: Sequence[Blocker] = (),
 ) -> Message:
-    """The opened message. ``explanation`` is the judgement's sentence; ``next_step`` None or NOTIFY: only told.
-
-    With ``blockers`` it also says why nothing is done yet."""
+    """The opened message. ``explanation`` is the judgement's sentence; ``next_step`` NOTIFY: its policy only tells; None: no
+    step fits. With ``blockers`` it also says why nothing is done yet."""
     lines = [
         f"{_who(incident)} has been stuck {lasting(now - unattended_for, now)}.",
         because("It is marked running, but nothing works on it", explanation),
         "",
         *_plan(next_step, blockers, now),
     ]
+    if next_step in (None, Step.NOTIFY):
+        lines += ["Look at it first; then act by hand, if it should go on:"]
+        lines += commands([command("explain", key=incident.session), _by_hand(incident)])
+        return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened")
     return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened", "explain")
 
 
@@ -59,50 +63,48 @@ def did_not_help(
     *,
     now: datetime,
     next_step: Step | None,
-    next_at: datetime | None = None,
+    blockers: Sequence[Blocker] = (),
+    stuck_at: datetime | None = None,
+    no_more: str | None = None,
 ) -> Message:
-    """An attempt ended without success: ineffective, refused, indeterminate or abandoned, as its state says."""
-    title, ending = _ENDINGS.get(attempt.state, _ENDINGS[AttemptState.INEFFECTIVE])
-    done = f"{DEEDS[attempt.step]} at {when(attempt.started_at or now, now)}"
+    """An attempt ended, and a later look shows that it did not help.
+
+    What follows is said as far as it is known now: ``next_step`` (None: none is left; NOTIFY: nothing more is done), what
+    holds it, and ``stuck_at``, before which the session does not count as stuck again. ``no_more``: why nothing follows, as a
+    clause."""
+    done = f"{DEEDS[attempt.step]} at {when(attempt.started_at or now, now)} {RESULTS[AttemptState.INEFFECTIVE]}"
     words = reason_words(attempt.reason)
-    lines = [
-        sentence(f"{done} {ending}{f': {words}' if words else ''}"),
-        _found(incident, now),
-        "",
-    ]
-    if attempt.state is AttemptState.INDETERMINATE:
-        lines += ["It will not be sent again. The next look at the session decides whether it worked."]
+    lines = [sentence(f"{done}{f': {words}' if words else ''}"), _found(incident, now), ""]
+    waits = [held.until.wall for held in blockers if held.name is BlockerName.COOL_DOWN and held.until is not None]
+    at = max([*waits, *([stuck_at] if stuck_at is not None else [])], default=None)
+    if no_more is not None:
+        lines += [f"No further step follows: {no_more}."]
     elif next_step is None:
         lines += ["No step is left to try."]
     elif next_step is Step.NOTIFY:
         lines += ["Nothing more is done; it is up to you."]
+    elif len(blockers) > len(waits):
+        lines += _plan(next_step, blockers, now)
     else:
-        wait = f" in about {span(next_at - now)}" if next_at is not None and next_at > now else ""
-        lines += [f"Next{wait}: {DEEDS[next_step]}. {STEP_EFFECTS[next_step]}"]
-    heading = f"{STEP_NAMES[attempt.step]} {title}: {_name(incident)}"
+        moment = f", at {when(at, now)} if nothing moves until then" if at is not None else ""
+        lines += [f"Next{moment}: {DEEDS[next_step]}. {STEP_EFFECTS[next_step]}"]
+    heading = f"{STEP_NAMES[attempt.step]} {RESULTS[AttemptState.INEFFECTIVE]}: {_name(incident)}"
     key = f"attempt:{attempt.number}:{attempt.state.value}"
     return _about(incident, MessageKind.INEFFECTIVE, heading, lines, key, "explain")
-
-
-_ENDINGS = {
-    AttemptState.INEFFECTIVE: ("did not help", "did not help"),
-    AttemptState.REFUSED: ("refused", "was refused by the gateway"),
-    AttemptState.INDETERMINATE: ("unclear", "may or may not have been done, because its answer never came"),
-    AttemptState.ABANDONED: ("given up", "was given up"),
-}
 
 
 def quarantined(incident: Incident, *, now: datetime, why: str, budget: Budget | None = None) -> Message:
     """Hands off from now on. ``why`` is a sentence; ``budget`` is given when it is what ran out, and says it better."""
     if budget is not None and "used up" in why:
-        why = f"All {count(budget.attempts, 'attempt')} allowed per {span(budget.per)} are used up."
-    lines = [_found(incident, now), f"The watchdog has given up on it. {sentence(why)}"]
+        why = f"All {count(budget.attempts, 'attempt')} allowed per {span_words(budget.per)} are used up."
+    lines = [_found(incident, now), f"The watchdog has given up on it and put it in quarantine. {sentence(why)}"]
     attempts = tried(incident.attempts, now)
     if attempts:
         lines += ["", "Tried:", *attempts]
     lines += [
         "",
         "Nothing more is done to it until you release it, a message to it is answered, or a new session replaces it.",
+        "Once released, it is tried again from the first step on.",
     ]
     title = f"Needs you: {_name(incident)}"
     return _about(incident, MessageKind.QUARANTINED, title, lines, "quarantined", "explain", "release")
@@ -117,7 +119,11 @@ def recovered(incident: Incident, attempt: Attempt, *, now: datetime, note_path:
         + (f"; {words}." if words else "."),
     ]
     if attempt.step.loses_context:
-        lines += ["", "It does not remember the conversation before. A request that had no answer was not carried out."]
+        lines += [
+            "",
+            "It does not remember the conversation before.",
+            "A request that had no answer was not carried out: whoever asked must ask again.",
+        ]
         lines += [f"The last request is kept in {plain(note_path)}"] if note_path else []
     else:
         lines += ["", "Nothing is left to do."]
@@ -141,7 +147,7 @@ def ended(incident: Incident, *, now: datetime) -> Message:
     """The closed message after a run was aborted, as a policy or an operator asked for."""
     lines = [
         f"The run of {_who(incident)} was stopped, {_after(incident, now)}.",
-        "What it was doing is not done, and nobody was told in the chat.",
+        "What it was doing is not finished, and nobody was told in the chat. A new message to it starts a new run.",
     ]
     return _about(incident, MessageKind.CLEARED, f"Stopped: {_name(incident)}", lines, "closed", "explain")
 
@@ -150,7 +156,7 @@ def failed(incident: Incident, *, now: datetime) -> Message:
     """The closed message of a session that runs no more and whose request was not answered."""
     lines = [
         f"{_who(incident)} is no longer marked running, {_after(incident, now)}, but its last run failed.",
-        "The request was not answered. A new message to it starts a new run.",
+        "Nothing shows that the request was answered. A new message to it starts a new run.",
         *["", "Tried:", *tried(incident.attempts, now)],
     ]
     return _about(incident, MessageKind.INEFFECTIVE, f"Failed: {_name(incident)}", lines, "closed", "explain")
@@ -163,8 +169,9 @@ def cleared(incident: Incident, *, now: datetime) -> Message:
     if attempts:
         lines += ["None of these attempts is proven to be the cause:", *attempts]
     else:
-        lines += ["It ended without us; the watchdog did nothing."]
-    return _about(incident, MessageKind.CLEARED, f"Cleared: {_name(incident)}", lines, "closed")
+        lines += ["The watchdog did nothing to it."]
+    lines += ["Whether somebody still waits for an answer is not known. How it stands:"]
+    return _about(incident, MessageKind.CLEARED, f"Cleared: {_name(incident)}", lines, "closed", "explain")
 
 
 def closed(incident: Incident, outcome: Outcome, *, now: datetime, note_path: str | None = None) -> Message:
@@ -209,7 +216,7 @@ def long_running(
             f"{key_words(session)} on {gateway} has been waiting for its gateway {lasting(now - running_for, now)}.",
             because("It is the gateway's to recover, so it is left alone", explanation),
             "",
-            "It is recovered here if the gateway gives up. What it waits for, and what can be done:",
+            "It is judged anew once the gateway is done with it or gives up. What it waits for:",
             *commands([command("explain", key=session)]),
         ]
         title = f"Long wait: {short_key(session)} on {gateway}"
@@ -277,16 +284,18 @@ def _name(incident: Incident) -> str:
 
 def _found(incident: Incident, now: datetime) -> str:
     # ``opened_at`` is when the verdict fell, not when the run died: "found" is all it proves.
-    return f"{_who(incident)} was found stuck at {when(incident.opened_at, now)}, {span(now - incident.opened_at)} ago."
+    return f"{_who(incident)} was found stuck at {when(incident.opened_at, now)}, {span_words(now - incident.opened_at)} ago."
 
 
 def _after(incident: Incident, now: datetime) -> str:
     end = incident.closed_at or now
-    return f"{span(end - incident.opened_at)} after it was found stuck at {when(incident.opened_at, now)}"
+    return f"{span_words(end - incident.opened_at)} after it was found stuck at {when(incident.opened_at, now)}"
 
 
 def _plan(step: Step | None, blockers: Sequence[Blocker], now: datetime) -> list[str]:
-    if step is None or step is Step.NOTIFY:
+    if step is None:
+        return ["No step of its ladder is left that fits it."]
+    if step is Step.NOTIFY:
         return ["Its policy is to tell you and touch nothing."]
     if not blockers:
         return [f"Now: {DEEDS[step]}. {STEP_EFFECTS[step]} You will hear whether it worked."]
@@ -295,6 +304,10 @@ def _plan(step: Step | None, blockers: Sequence[Blocker], now: datetime) -> list
         until = f" (until {when(blocker.until.wall, now)})" if blocker.until is not None else ""
         lines.append(f"- {clip(blocker.message).rstrip('.')}{until}.")
     return lines
+
+
+def _by_hand(incident: Incident) -> str:
+    return command("recover", "--step", "resume", key=incident.session)
 
 
 def _run(gateway: str, session: str, run: RunIdentity) -> str:

@@ -1,4 +1,4 @@
-"""The status page's HTML, put together from ``page.html``, ``page.css`` and the scripts of this folder.
+"""The status page's HTML, put together from ``page.html``, ``page.css``, the scripts of this folder and the words for people.
 
 One file without anything outside it; the policy that goes with it allows exactly this style and this script, by hash.
 """
@@ -7,10 +7,22 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
+from watchdog.service.announcements import phrases
+
 SCRIPTS = ("words.js", "timeline.js", "page.js")
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "VERDICTS": phrases.VERDICTS,
+    "OUTCOMES": phrases.OUTCOMES,
+    "STEPS": phrases.STEP_NAMES,
+    "ENDINGS": phrases.RESULTS,
+    "PHASES": {**phrases.PHASES, "unseen": "first look"},
+}
+"""The same words as in messages and on the command line."""
 
 
 @cache
@@ -25,7 +37,8 @@ def _style() -> str:
 
 @cache
 def _script() -> str:
-    body = "\n".join(_part(name) for name in SCRIPTS)
+    words = [f"const {name} = {json.dumps(table)};" for name, table in TABLES.items()]
+    body = "\n".join([*words, *(_part(name) for name in SCRIPTS)])
     return f'"use strict";\n(() => {{\n{body}\n}})();\n'
 
 

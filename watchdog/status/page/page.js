@@ -36,7 +36,7 @@ function show() {
   headline();
   draw("holds", [state.pauses, state.quarantines, state.undelivered, state.ledger, state.mode, state.gateways.map((one) => one.sessions.map((session) => session.key))], holds);
   draw("gateways", [state.gateways.map(({ sessions, ...rest }) => rest), state.mode], () => state.gateways.map(gatewayCard));
-  draw("sessions", [state.quarantines, state.gateways.map((one) => [one.name, one.phase, one.sessions, one.sessions_left_out])], sessions);
+  draw("sessions", [state.quarantines, state.gateways.map((one) => [one.name, one.phase, isOld(one) && one.seen_at, one.sessions, one.sessions_left_out])], sessions);
   drawnTimeline(false);
   draw("incidents", [state.incidents, showsAll, state.incidents_left_out], incidentList);
   draw("deeds", state.deeds, deedList);
@@ -81,19 +81,21 @@ function holds() {
 
 // ---------------------------------------------------------------- gateways
 
+// It is away, and what is shown of its sessions is from before that: their ages stand still.
+const isOld = (gateway) => gateway.phase !== "connected" && Boolean(gateway.seen_at);
+
 function gatewayCard(gateway) {
   const isUp = gateway.phase === "connected";
   const level = isUp ? (gateway.problem ? "notice" : "ok") : gateway.phase === "unseen" ? "notice" : "trouble";
   const counts = Object.keys(VERDICTS).filter((verdict) => gateway.verdicts[verdict]);
   const fact = (name, ...value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
-  const isOld = gateway.seen_at && gateway.seen_at !== gateway.last_poll_at;
   return h("article", { class: `card ${level}` },
     h("header", {}, h("h3", {}, gateway.name), h("span", { class: `badge ${level}` }, PHASES[gateway.phase] || gateway.phase),
       gateway.mode === "observe" && h("span", { class: "badge notice" }, "observe mode"),
       gateway.is_fleet_breaker_open && h("span", { class: "badge trouble" }, "fleet breaker open")),
     gateway.problem && h("p", { class: "problem" }, gateway.problem),
     counts.length ? h("ul", { class: "counts", "aria-label": "Sessions by verdict" }, counts.map((verdict) => h("li", { class: `count ${verdict}` }, h("b", {}, String(gateway.verdicts[verdict])), ` ${VERDICTS[verdict]}`))) : h("p", { class: "muted" }, gateway.seen_at ? "No sessions." : "Not seen yet."),
-    isOld && h("p", { class: "muted" }, "As of ", instant(gateway.seen_at, CLOCK_SECONDS), ", the last poll it answered."),
+    isOld(gateway) && h("p", { class: "muted" }, "As of ", instant(gateway.seen_at, CLOCK_SECONDS), ", when it last answered."),
     h("dl", {},
       fact("Version", gateway.version || "unknown"),
       gateway.connected_since && fact("Connected", since(gateway.connected_since)),
@@ -120,15 +122,19 @@ function sessionCard(session, gateway) {
   const about = [state.gateways.length > 1 ? gateway.name : null, session.kind, session.channel, session.agent && `agent ${session.agent}`, `policy ${session.policy}`].filter(Boolean);
   const limit = session.limit_seconds ? `, ${LIMITS[session.since_what]} ${span(session.limit_seconds * 1000)}` : "";
   const left = session.budget.left;
+  const asOf = isOld(gateway) ? Date.parse(gateway.seen_at) : null;
+  const lasted = asOf === null ? since(session.since) : span(asOf - Date.parse(session.since));
+  const share = asOf === null ? null : (asOf - Date.parse(session.since)) / 1000 / session.limit_seconds;
   const quarantine = state.quarantines.find((one) => one.gateway === gateway.name && one.session === session.key);
   return h("article", { class: `session ${verdict}` },
     h("header", {}, h("span", { class: `badge ${verdict}` }, label), h("h3", { class: "sessionkey" }, shownKey(session.key))),
     h("p", { class: "muted about" }, about.join(" · ")),
+    asOf !== null && h("p", { class: "problem" }, "As of ", instant(gateway.seen_at, CLOCK_SECONDS), ", when its gateway last answered."),
     h("p", {}, session.message),
     quarantine && h("p", {}, h("b", {}, "In quarantine "), "for ", since(quarantine.since), ": ", quarantine.reason),
     h("div", { class: "age" },
-      session.limit_seconds ? h("div", { class: "track", "aria-hidden": "true" }, h("div", { class: "level", "data-since-bar": session.since, "data-limit": session.limit_seconds })) : null,
-      h("p", {}, `${LASTED[session.since_what]} `, since(session.since), limit)),
+      session.limit_seconds ? h("div", { class: "track", "aria-hidden": "true" }, h("div", share === null ? { class: "level", "data-since-bar": session.since, "data-limit": session.limit_seconds } : { class: "level", "data-share": share })) : null,
+      h("p", {}, `${LASTED[session.since_what]} `, lasted, limit)),
     session.blockers.length ? h("div", { class: "held" }, h("h4", {}, "Held back by"), h("ul", {}, session.blockers.map((one) => h("li", {}, one.message, one.until ? [" (ends ", until(one.until), ")"] : "")))) : null,
     session.attempts.length ? h("ol", { class: "attempts" }, session.attempts.map(attemptLine)) : null,
     h("p", { class: "next" }, h("b", {}, "Next: "), session.next.words, session.next.at ? [session.is_in_recovery ? ", given up after " : ", ", session.is_in_recovery ? instant(session.next.at, CLOCK_SECONDS) : until(session.next.at)] : "", "."),
@@ -196,6 +202,7 @@ function tick() {
     const share = (now() - Date.parse(one.dataset.sinceBar)) / 1000 / Number(one.dataset.limit);
     one.style.width = `${Math.min(100, Math.max(1, share * 100)).toFixed(1)}%`;
   }
+  for (const one of document.querySelectorAll("[data-share]")) one.style.width = `${Math.min(100, Math.max(1, one.dataset.share * 100)).toFixed(1)}%`;
   const live = byId("live");
   let text = "connecting…";
   let kind = "";

@@ -107,6 +107,6 @@ function drawBar({ incident, left, right }, day, x, y) {
 function legend() {
   const key = (kind, text) => h("li", { class: `key ${kind}` }, text);
   return h("ul", { class: "legend", "aria-label": "Legend" },
-    key("recovered", "recovered"), key("cleared", "cleared by itself"), key("quarantined", "quarantined"), key("open", "open"),
+    key("recovered", "recovered"), key("cleared", OUTCOMES.cleared), key("quarantined", "quarantined"), key("open", "open"),
     key("deed worked", "deed that worked"), key("deed", "deed that did not"));
 }

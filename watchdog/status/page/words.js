@@ -1,4 +1,4 @@
-// Elements, instants and spans. Text only ever goes in as text, and what does not print is escaped: nothing here takes HTML.
+// Elements, instants and spans; the words for outcomes and the like come from page/__init__.py. Text only ever goes in as text, and what does not print is escaped: nothing here takes HTML.
 
 // As core/printable.py has it: what others wrote prints, and a key can be pasted back.
 const UNSEEN = /(?! )[\p{C}\p{Z}\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\u{e0100}-\u{e01ef}]/gu;
@@ -72,13 +72,8 @@ function countdown(iso) {
 }
 
 const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
-const VERDICTS = { stuck: "stuck", unknown: "unclear", suspect: "suspect", long_running: "long-running", waiting: "waiting", healthy: "healthy" };
 const LASTED = { no_owner: "Nothing works on it for", silent: "No sign of progress for", running: "Working for" };
 const LIMITS = { no_owner: "stuck from", silent: "unclear from", running: "long from" };
-const OUTCOMES = { recovered: "recovered", undelivered: "answered, not delivered", ended: "ended", failed: "failed", cleared: "cleared by itself", quarantined: "quarantined", open: "open" };
-const STEPS = { ask: "Question", free: "Freeing", resume: "Resume", new: "Fresh session", reset: "Reset", recover: "Gateway’s recovery", abort: "Stop", notify: "Message" };
-const ENDINGS = { planned: "planned", started: "under way", indeterminate: "unclear", succeeded: "worked", ineffective: "did not help", refused: "refused", abandoned: "given up" };
-const PHASES = { connected: "connected", starting: "starting", draining: "shutting down", suspended: "suspended", unresponsive: "does not answer", down: "down", refused: "refuses us", unusable: "refuses its list", unknown: "not watched", unseen: "first look" };
 
 const words = (camel) => camel.replace(/([a-z0-9])([A-Z])/g, "$1 $2").toLowerCase();
 const quoted = (text) => (/^[A-Za-z0-9_@%+=:,.\/-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`);
