@@ -16,13 +16,18 @@ from watchdog.adapters.host import LocalHost
 from watchdog.adapters.logs import StructuredLog, configure
 from watchdog.config import ConfigError, LoadedConfig, load
 from watchdog.core.printable import json_visible, visible
+from watchdog.service.errors import WatchdogError
 from watchdog.service.events import Event, Log, LogFormat
 from watchdog.service.redaction import Secrets
 
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
-        "--config", "-c", metavar="FILE", help="The configuration file; without it the usual places are searched."
+        "--config",
+        "-c",
+        metavar="FILE",
+        readable=False,  # not looked at here: what is wrong with the file is said as of every configuration
+        help="The configuration file; without it the usual places are searched.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
@@ -37,6 +42,10 @@ class Leave(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code
+
+
+class UnknownGateway(WatchdogError):
+    """No gateway of the configuration has the name that was asked for; says which there are."""
 
 
 def say(*lines: str, err: bool = False) -> None:
@@ -106,6 +115,7 @@ __all__ = [
     "Log",
     "Setting",
     "SilentLog",
+    "UnknownGateway",
     "print_file",
     "print_json",
     "read_setting",
