@@ -11,7 +11,7 @@ import typer
 import typer.core
 
 from watchdog import PROGRAM, __version__
-from watchdog.cli.shared import Leave, UnknownGateway, say_problem
+from watchdog.cli.shared import Leave, UnknownGateway, UnknownSession, say_problem
 from watchdog.config import ConfigError
 from watchdog.service.errors import LedgerError, WatchdogError
 
@@ -122,6 +122,9 @@ def main() -> None:
     except (ConfigError, UnknownGateway) as problem:
         say_problem(problem)
         sys.exit(EX_CONFIG)
+    except UnknownSession as problem:
+        say_problem(problem)
+        sys.exit(1)
     except LedgerError as problem:
         say_problem(problem)
         sys.exit(EX_UNAVAILABLE)

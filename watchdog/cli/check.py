@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import sys
 from collections import Counter
@@ -24,11 +25,13 @@ from watchdog.cli.shared import (
     Setting,
     SilentLog,
     UnknownGateway,
+    UnknownSession,
     print_json,
     read_setting,
     say,
     say_error,
     say_problem,
+    which,
 )
 from watchdog.config import ConfigError
 from watchdog.core.printable import meant, read, shown_key, visible
@@ -56,6 +59,8 @@ _WORST_FIRST = (2, 3, 1, 0)
 _NAGIOS = {0: "OK", 1: "WARNING", 2: "CRITICAL", 3: "UNKNOWN"}
 _LIMITS = {Verdict.STUCK: ";;0;0", Verdict.SUSPECT: ";0;;0", Verdict.LONG_RUNNING: ";0;;0"}
 """What Nagios warns of or calls critical: more than none."""
+_A_MOMENT = timedelta(seconds=2)
+"""At most between the two looks of ``explain``."""
 _NAMED = 3
 """Stuck sessions that the first line names."""
 _WIDEST_KEY = 60
@@ -313,18 +318,30 @@ async def _explain(setting: Setting, gateway: str | None, key: str, *, as_json: 
     builder = Builder(setting.loaded, setting.env, SilentLog(), NullMeter(), secrets=setting.secrets)
     identity = identity_of(setting)
     ledger = _readable_ledger(setting)
-    problems: list[str] = []
-    for section in chosen_sections(setting, gateway):
-        client = builder.client(section, identity, frozenset())
-        try:
-            found = await inspect(client, builder.loaded.policy_book, builder.clock, at_most=timedelta(seconds=2))
-            judged = find(found, key)
-            if judged is None:
-                problems.append(
-                    f"{section.name}: no session has the key {shown_key(read(key))}; `check` lists them all."
-                )
-                continue
-            explained = Explained.of(found, judged, client, ledger, await _health(client))
+    sections = chosen_sections(setting, gateway)
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [builder.client(section, identity, frozenset()) for section in sections]
+        for client in clients:
+            stack.push_async_callback(client.close)
+        looks = [inspect(one, builder.loaded.policy_book, builder.clock, at_most=_A_MOMENT) for one in clients]
+        seen = await asyncio.gather(*looks, return_exceptions=True)
+        here: dict[str, tuple[Gateway, Inspection, Judged]] = {}
+        absent: list[str] = []
+        away: list[str] = []
+        for section, client, found in zip(sections, clients, seen, strict=True):
+            if isinstance(found, errors.GatewayError):
+                away.append(str(found))
+            elif isinstance(found, BaseException):
+                raise found
+            elif (judged := find(found, key)) is None:
+                absent.append(f"{section.name}: no session has the key {shown_key(read(key))}; `check` lists them all.")
+            else:
+                here[section.name] = (client, found, judged)
+        if len(here) > 1:
+            raise UnknownSession(which(here))
+        say_error(*away)  # it may be there as well
+        for asked, found, judged in here.values():
+            explained = Explained.of(found, judged, asked, ledger, await _health(asked))
             if as_json:
                 print_json(explanation_facts(explained))
             else:
@@ -332,11 +349,7 @@ async def _explain(setting: Setting, gateway: str | None, key: str, *, as_json: 
                 for line in explanation_lines(explained):
                     console.print(text_of(line, scrub=setting.secrets.scrub))
             return
-        except errors.GatewayError as problem:
-            problems.append(str(problem))
-        finally:
-            await client.close()
-    say_error(*problems)
+    say_error(*absent)
     raise Leave(1)
 
 

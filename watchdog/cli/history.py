@@ -10,8 +10,10 @@ import typer
 from rich.text import Text
 
 from watchdog.adapters.clock import SystemClock
+from watchdog.cli.check import chosen_sections
+from watchdog.cli.names import named_session
 from watchdog.cli.screen import screen
-from watchdog.cli.shared import ConfigOption, GatewayOption, JsonOption, print_json, read_setting, say
+from watchdog.cli.shared import ConfigOption, GatewayOption, JsonOption, Setting, print_json, read_setting, say
 from watchdog.config import durations
 from watchdog.core.model import ReplyAddress
 from watchdog.core.printable import read, shown_key, visible
@@ -65,6 +67,8 @@ def add_to(app: typer.Typer) -> None:
                 incidents = ledger.history(since=begin, session=read(session) if session else None, gateway=gateway)
                 if session is not None and not incidents:  # it was typed as it is, not as it is printed
                     incidents = ledger.history(since=begin, session=session, gateway=gateway)
+                if not incidents and (session is not None or gateway is not None):
+                    _refuse_unknown(setting, ledger, gateway, session)
                 if session is None and gateway is None:  # a line of the trail may be about everything
                     trail = ledger.audit_trail(since=begin)
         if as_json:
@@ -75,6 +79,19 @@ def add_to(app: typer.Typer) -> None:
             if incidents:
                 begin = _instant(since, now) or min(one.opened_at for one in incidents)
                 screen().print(timeline(incidents, begin, now))
+
+
+def _refuse_unknown(setting: Setting, ledger: SqliteLedger, gateway: str | None, session: str | None) -> None:
+    """Nothing was found: of a name or a key that nobody has, that would say that all is well.
+
+    Raises ``UnknownGateway`` and ``UnknownSession``."""
+    key = read(session) if session is not None else None
+    if ledger.history(session=key, gateway=gateway) or ledger.history(session=session, gateway=gateway):
+        return
+    if session is not None:
+        named_session(setting, gateway, session)
+    else:
+        chosen_sections(setting, gateway)
 
 
 def _instant(text: str | None, now: datetime) -> datetime | None:

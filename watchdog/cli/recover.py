@@ -24,6 +24,7 @@ from watchdog.cli.shared import (
     read_setting,
     say,
     say_error,
+    which,
 )
 from watchdog.core.evidence import Truth
 from watchdog.core.policy import Step
@@ -101,8 +102,7 @@ async def _recover(setting: Setting, gateway: str | None, key: str, step: Step, 
                 hand = ManualRecovery(builder.clock, client, ledger, HandoffNotes(state_dir), found)
                 hands[section.name] = (hand, judged)
         if len(hands) > 1:
-            # agent:main:main is on every gateway: which one is meant is not ours to guess.
-            problems = [f"{' and '.join(hands)} have this session; say which with --gateway"]
+            problems = [which(hands)]
         elif hands and unasked:
             problems += [f"{' and '.join(unasked)} may have this session, too; say which is meant with --gateway"]
         for hand, judged in hands.values() if len(hands) == 1 and not unasked else ():

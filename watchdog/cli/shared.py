@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,6 +46,15 @@ class Leave(Exception):
 
 class UnknownGateway(WatchdogError):
     """No gateway of the configuration has the name that was asked for; says which there are."""
+
+
+class UnknownSession(WatchdogError):
+    """No gateway has a session of the key that was typed, or several have one and it was not said which is meant."""
+
+
+def which(gateways: Iterable[str]) -> str:
+    """What is said of a key that several gateways have: agent:main:main is on every one, and none is guessed."""
+    return f"{' and '.join(map(visible, gateways))} have this session; say which with --gateway"
 
 
 def say(*lines: str, err: bool = False) -> None:
@@ -116,6 +125,7 @@ __all__ = [
     "Setting",
     "SilentLog",
     "UnknownGateway",
+    "UnknownSession",
     "print_file",
     "print_json",
     "read_setting",
@@ -123,4 +133,5 @@ __all__ = [
     "say_error",
     "say_problem",
     "service_log",
+    "which",
 ]
