@@ -7,7 +7,8 @@ import contextlib
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -315,33 +316,13 @@ def _unattended(judged: Judged) -> str:
 
 
 async def _explain(setting: Setting, gateway: str | None, key: str, *, as_json: bool) -> None:
-    builder = Builder(setting.loaded, setting.env, SilentLog(), NullMeter(), secrets=setting.secrets)
-    identity = identity_of(setting)
     ledger = _readable_ledger(setting)
-    sections = chosen_sections(setting, gateway)
-    async with contextlib.AsyncExitStack() as stack:
-        clients = [builder.client(section, identity, frozenset()) for section in sections]
-        for client in clients:
-            stack.push_async_callback(client.close)
-        looks = [inspect(one, builder.loaded.policy_book, builder.clock, at_most=_A_MOMENT) for one in clients]
-        seen = await asyncio.gather(*looks, return_exceptions=True)
-        here: dict[str, tuple[Gateway, Inspection, Judged]] = {}
-        absent: list[str] = []
-        away: list[str] = []
-        for section, client, found in zip(sections, clients, seen, strict=True):
-            if isinstance(found, errors.GatewayError):
-                away.append(str(found))
-            elif isinstance(found, BaseException):
-                raise found
-            elif (judged := find(found, key)) is None:
-                absent.append(f"{section.name}: no session has the key {shown_key(read(key))}; `check` lists them all.")
-            else:
-                here[section.name] = (client, found, judged)
-        if len(here) > 1:
-            raise UnknownSession(which(here))
-        say_error(*away)  # it may be there as well
-        for asked, found, judged in here.values():
-            explained = Explained.of(found, judged, asked, ledger, await _health(asked))
+    async with looked_at(setting, gateway, key) as seen:
+        if len(seen.here) > 1:
+            raise UnknownSession(which(one.facts.name for _, one, _ in seen.here))
+        say_error(*seen.away)  # it may be there as well
+        for client, found, judged in seen.here:
+            explained = Explained.of(found, judged, client, ledger, await _health(client))
             if as_json:
                 print_json(explanation_facts(explained))
             else:
@@ -349,8 +330,43 @@ async def _explain(setting: Setting, gateway: str | None, key: str, *, as_json: 
                 for line in explanation_lines(explained):
                     console.print(text_of(line, scrub=setting.secrets.scrub))
             return
-    say_error(*absent)
+    say_error(*(f"{one}; `check` lists them all." for one in seen.absent))
     raise Leave(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """What every gateway says of one key."""
+
+    here: list[tuple[Gateway, Inspection, Judged]]
+    absent: list[str]
+    """Which have no such session, a sentence each."""
+    away: list[str]
+    """Which could not be looked at, and why."""
+
+
+@contextlib.asynccontextmanager
+async def looked_at(setting: Setting, gateway: str | None, key: str) -> AsyncIterator[Sightings]:
+    """Look for the session that ``key`` names, for reading alone. Raises ``UnknownGateway``."""
+    builder = Builder(setting.loaded, setting.env, SilentLog(), NullMeter(), secrets=setting.secrets)
+    identity = identity_of(setting)
+    sections = chosen_sections(setting, gateway)
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [builder.client(section, identity, frozenset()) for section in sections]
+        for client in clients:
+            stack.push_async_callback(client.close)
+        looks = (inspect(one, builder.loaded.policy_book, builder.clock, at_most=_A_MOMENT) for one in clients)
+        seen = Sightings([], [], [])
+        for client, found in zip(clients, await asyncio.gather(*looks, return_exceptions=True), strict=True):
+            if isinstance(found, errors.GatewayError):
+                seen.away.append(str(found))
+            elif isinstance(found, BaseException):
+                raise found
+            elif (judged := find(found, key)) is None:
+                seen.absent.append(f"{found.facts.name}: no session has the key {shown_key(read(key))}")
+            else:
+                seen.here.append((client, found, judged))
+        yield seen
 
 
 def find(found: Inspection, typed: str) -> Judged | None:
