@@ -90,7 +90,7 @@ def test_not_a_gateway(world: World, tmp_path: Path, web_server: int) -> None:
 
 def test_unencrypted_to_another_machine(world: World, tmp_path: Path) -> None:
     done = watchdog_with(world, tmp_path, url="ws://gateway.example:18789").verb("check")
-    assert done.code == 78
+    assert done.code == 3  # to Nagios, anything else would be a state of sessions
     require_one_sentence(done, "watchdog.yaml:", "insecure: true")
 
 
@@ -100,7 +100,7 @@ def test_half_written_configuration(world: World, tmp_path: Path) -> None:
     broken.config_path.write_text(whole[: whole.index("token") + 20])
     for verb in ("check", "run"):
         done = broken.verb(verb)
-        assert done.code == 78
+        assert done.code == (3 if verb == "check" else 78)
         require_one_sentence(done, "watchdog.yaml:")
 
 
@@ -124,6 +124,6 @@ def test_doctor_says_all_is_well(world: World, tmp_path: Path) -> None:
     done = watchdog_with(world, tmp_path).verb("doctor", "--json")
     assert done.code == 0, done.out
     findings = done.json()["findings"]
-    assert {finding["grade"] for finding in findings if finding["subject"] != "account"} == {"OK"}, "root is warned of"
+    assert {finding["grade"] for finding in findings if finding["subject"] not in ("account", "notify")} == {"OK"}
     assert any("operator.admin granted" in finding["text"] for finding in findings)
     assert world.gateway.token not in done.out

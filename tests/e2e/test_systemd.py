@@ -253,4 +253,4 @@ def test_uninstall_leaves_nothing_but_state(service: Installed) -> None:
     assert service.show("ActiveState") == "inactive"
     assert "openclaw-watchdog" not in service.manager.systemctl("list-units", "--all").stdout
     assert "no service is installed" in service.type("service", "uninstall")
-    assert "not installed" in service.type("service", "status")
+    assert "not installed" in service.type("service", "status", code=4)

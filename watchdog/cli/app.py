@@ -11,7 +11,7 @@ import typer
 import typer.core
 
 from watchdog import PROGRAM, __version__
-from watchdog.cli.shared import Leave, say_problem
+from watchdog.cli.shared import Leave, UnknownGateway, UnknownSession, say_problem
 from watchdog.config import ConfigError
 from watchdog.service.errors import LedgerError, WatchdogError
 
@@ -119,9 +119,12 @@ def main() -> None:
         app()
     except Leave as leave:
         sys.exit(leave.code)
-    except ConfigError as problem:
+    except (ConfigError, UnknownGateway) as problem:
         say_problem(problem)
         sys.exit(EX_CONFIG)
+    except UnknownSession as problem:
+        say_problem(problem)
+        sys.exit(1)
     except LedgerError as problem:
         say_problem(problem)
         sys.exit(EX_UNAVAILABLE)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import typer
+import typer.core
 
 from watchdog.cli.descriptions import VERDICT_STYLES, session_facts
 from watchdog.cli.explain import Explained, explanation_facts, explanation_lines
-from watchdog.cli.screen import Line, lines_of, padded, screen, text_of, widest
+from watchdog.cli.screen import Line, padded, screen, text_of, widest
 from watchdog.cli.shared import (
     ConfigOption,
     GatewayOption,
@@ -21,17 +25,23 @@ from watchdog.cli.shared import (
     Leave,
     Setting,
     SilentLog,
+    UnknownGateway,
+    UnknownSession,
     print_json,
     read_setting,
     say,
     say_error,
+    say_problem,
+    which,
 )
-from watchdog.core.printable import meant, read, shown_key
+from watchdog.config import ConfigError
+from watchdog.core.printable import meant, read, shown_key, visible
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
 from watchdog.daemon.assembly import Builder, Identity, ledger_path, make_state_folder, state_folder
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import errors
+from watchdog.service.errors import WatchdogError
 from watchdog.service.events import Event, Log
 from watchdog.service.null_meter import NullMeter
 from watchdog.service.observer import Judged
@@ -47,16 +57,61 @@ _EXIT = {
     Verdict.UNKNOWN: 3,
 }
 _WORST_FIRST = (2, 3, 1, 0)
+_NAGIOS = {0: "OK", 1: "WARNING", 2: "CRITICAL", 3: "UNKNOWN"}
+_LIMITS = {Verdict.STUCK: ";;0;0", Verdict.SUSPECT: ";0;;0", Verdict.LONG_RUNNING: ";0;;0"}
+"""What Nagios warns of or calls critical: more than none."""
+_A_MOMENT = timedelta(seconds=2)
+"""At most between the two looks of ``explain``."""
+_NAMED = 3
+"""Stuck sessions that the first line names."""
 _WIDEST_KEY = 60
 """Columns up to which keys are lined up; longer ones stick out."""
 
 
+class NagiosCommand(typer.core.TyperCommand):
+    """Whatever keeps it from looking is UNKNOWN (3): to Nagios, the 2 of a wrong option would be a stuck session."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        """Wrong use is said on the line that Nagios shows, too."""
+        try:
+            return super().make_context(*arguments, **more)
+        except Exception as problem:
+            if getattr(problem, "exit_code", None) == 2:
+                problem.exit_code = 3  # type: ignore[attr-defined]
+                say(_no_look(str(problem)))
+            raise
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ConfigError, WatchdogError, OSError) as problem:
+            words = problem.problems if isinstance(problem, ConfigError) else [problem]
+            if ctx.params.get("as_json"):
+                print_json(
+                    {**_document(()), "status": "unknown", "exit_code": 3, "problems": [str(one) for one in words]}
+                )
+            else:
+                say(_no_look(str(words[0])))
+            say_problem(problem)
+            raise Leave(3) from None
+
+
+def _no_look(problem: str) -> str:
+    return f"UNKNOWN - {_for_nagios(problem)}"
+
+
+def _for_nagios(words: str) -> str:
+    """What follows a ``|`` would be read as figures."""
+    return words.replace("|", r"\x7c")
+
+
 def add_to(app: typer.Typer) -> None:
-    @app.command()
+    @app.command(cls=NagiosCommand)
     def check(config: ConfigOption = None, gateway: GatewayOption = None, as_json: JsonOption = False) -> None:
         """Look at every session and say its verdict; never act.
 
-        Exit status as for Nagios: 0 ok, 1 something suspect or long, 2 stuck, 3 unknown.
+        Exit status as for Nagios: 0 ok, 1 something suspect or long, 2 stuck, 3 unknown, or it could not look. In a pipe
+        the first line carries figures for graphs behind a `|`.
 
         Example: `openclaw-watchdog check --json | jq '.gateways[].sessions[] | select(.verdict=="stuck")'`
         """
@@ -117,8 +172,7 @@ def chosen_sections(setting: Setting, gateway: str | None, log: Log | None = Non
     chosen = [section for section in sections if gateway is None or section.name == gateway]
     if not chosen:
         names = ", ".join(section.name for section in sections)
-        say_error(f"no gateway is called {shown_key(gateway or '')}; configured: {names}.")
-        raise Leave(78)
+        raise UnknownGateway(f"no gateway is called {shown_key(gateway or '')}; configured: {names}.")
     return chosen
 
 
@@ -182,29 +236,77 @@ def _document(found: Sequence[Found]) -> dict[str, Any]:
     return {"status": words[_exit_code(found)], "exit_code": _exit_code(found), "gateways": gateways}
 
 
+def _first_line(found: Sequence[Found], *, has_figures: bool) -> Line:
+    """All of it in one line, as Nagios wants it: state, words, and behind a ``|`` the figures."""
+    code = _exit_code(found)
+    counts = Counter(
+        judged.judgement.verdict for item in found if isinstance(item, Inspection) for judged in item.judged
+    )
+    total = counts.total()
+    told = [f"{counts[verdict]} {words}" for verdict, words in _TOLD.items() if counts[verdict]]
+    stuck = [
+        f"{shown_key(judged.session.key)} on {visible(item.facts.name)}"
+        for item in found
+        if isinstance(item, Inspection)
+        for judged in item.judged
+        if judged.judgement.verdict is Verdict.STUCK
+    ]
+    words = f"{', '.join(told)} of {_sessions(total)}" if told else f"{_sessions(total)}, none of them stuck"
+    if stuck:
+        words += f": {', '.join(stuck[:_NAMED])}" + (f" and {len(stuck) - _NAMED} more" if len(stuck) > _NAMED else "")
+    away = [item for item in found if isinstance(item, Unreached)]
+    cut = [item.facts.name for item in found if isinstance(item, Inspection) and not item.snapshot.is_complete]
+    words = "; ".join(
+        [
+            *([words] if total or not away else []),
+            *(item.problem.rstrip(".") for item in away),
+            *(f"{name}: the list could not be read to its end" for name in cut),
+        ]
+    )
+    figures = [f"sessions={total};;;0", *(f"{one.value}={counts[one]}{_LIMITS.get(one, ';;;0')}" for one in Verdict)]
+    figures.append(f"unreached={len(away)};;;0;{len(found)}")
+    state = (_NAGIOS[code], {0: "bold green", 1: "bold yellow", 2: "bold red", 3: "bold magenta"}[code])
+    return (state, f" - {_for_nagios(words)}", *([f"|{' '.join(figures)}"] if has_figures else []))
+
+
+_TOLD = {
+    Verdict.STUCK: "stuck",
+    Verdict.UNKNOWN: "unclear",
+    Verdict.SUSPECT: "suspect",
+    Verdict.LONG_RUNNING: "long-running",
+}
+
+
 def _print(found: Sequence[Found]) -> None:
     console = screen()
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    console.print(text_of(_first_line(found, has_figures=width is None)))
     for item in found:
         if isinstance(item, Unreached):
             say_error(item.problem)
             continue
         facts = item.facts
-        console.print(text_of(((facts.name, "bold"), f"  OpenClaw {facts.version}, {len(item.judged)} sessions")))
+        console.print(text_of(((facts.name, "bold"), f"  OpenClaw {facts.version}, {_sessions(len(item.judged))}")))
         keys = {judged.session.key: shown_key(judged.session.key) for judged in item.judged}
         spans = {judged.session.key: _unattended(judged) for judged in item.judged}
         columns = (widest(keys.values(), _WIDEST_KEY), widest(spans.values(), _WIDEST_KEY))
         for judged in sorted(item.judged, key=lambda one: _WORST_FIRST.index(_EXIT[one.judgement.verdict])):
             verdict, key = judged.judgement.verdict, judged.session.key
-            head: Line = ((f"{verdict.value:<14}", VERDICT_STYLES[verdict]), padded(keys[key], columns[0]))
-            if columns[1]:
-                head = (*head, f"  {spans[key]:<{columns[1]}}")
-            for line in lines_of(head, judged.judgement.message, width):
-                console.print(text_of(line))
+            label = (f"{verdict.value:<14}", VERDICT_STYLES[verdict])
+            span, message = f"{spans[key]:<{columns[1]}}  " if columns[1] else "", judged.judgement.message
+            line: Line = (label, padded(keys[key], columns[0]), "  ", span, message)
+            if width is not None and text_of(line).cell_len > width:
+                console.print(text_of((label, keys[key])))
+                line = ("    ", span if spans[key] else "", message)
+            console.print(text_of(line))
         for row in item.snapshot.malformed:
             say_error(f"{facts.name}: row {row.position} of the list cannot be read ({row.reason}); it is left out.")
         if not item.snapshot.is_complete:
             say_error(f"{facts.name}: the list could not be read to its end; some sessions may be missing here.")
+
+
+def _sessions(count: int) -> str:
+    return f"{count} session{'' if count == 1 else 's'}"
 
 
 def _unattended(judged: Judged) -> str:
@@ -214,20 +316,12 @@ def _unattended(judged: Judged) -> str:
 
 
 async def _explain(setting: Setting, gateway: str | None, key: str, *, as_json: bool) -> None:
-    builder = Builder(setting.loaded, setting.env, SilentLog(), NullMeter(), secrets=setting.secrets)
-    identity = identity_of(setting)
     ledger = _readable_ledger(setting)
-    problems: list[str] = []
-    for section in chosen_sections(setting, gateway):
-        client = builder.client(section, identity, frozenset())
-        try:
-            found = await inspect(client, builder.loaded.policy_book, builder.clock, at_most=timedelta(seconds=2))
-            judged = find(found, key)
-            if judged is None:
-                problems.append(
-                    f"{section.name}: no session has the key {shown_key(read(key))}; `check` lists them all."
-                )
-                continue
+    async with looked_at(setting, gateway, key) as seen:
+        if len(seen.here) > 1:
+            raise UnknownSession(which(one.facts.name for _, one, _ in seen.here))
+        say_error(*seen.away)  # it may be there as well
+        for client, found, judged in seen.here:
             explained = Explained.of(found, judged, client, ledger, await _health(client))
             if as_json:
                 print_json(explanation_facts(explained))
@@ -236,12 +330,43 @@ async def _explain(setting: Setting, gateway: str | None, key: str, *, as_json: 
                 for line in explanation_lines(explained):
                     console.print(text_of(line, scrub=setting.secrets.scrub))
             return
-        except errors.GatewayError as problem:
-            problems.append(str(problem))
-        finally:
-            await client.close()
-    say_error(*problems)
+    say_error(*(f"{one}; `check` lists them all." for one in seen.absent))
     raise Leave(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """What every gateway says of one key."""
+
+    here: list[tuple[Gateway, Inspection, Judged]]
+    absent: list[str]
+    """Which have no such session, a sentence each."""
+    away: list[str]
+    """Which could not be looked at, and why."""
+
+
+@contextlib.asynccontextmanager
+async def looked_at(setting: Setting, gateway: str | None, key: str) -> AsyncIterator[Sightings]:
+    """Look for the session that ``key`` names, for reading alone. Raises ``UnknownGateway``."""
+    builder = Builder(setting.loaded, setting.env, SilentLog(), NullMeter(), secrets=setting.secrets)
+    identity = identity_of(setting)
+    sections = chosen_sections(setting, gateway)
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [builder.client(section, identity, frozenset()) for section in sections]
+        for client in clients:
+            stack.push_async_callback(client.close)
+        looks = (inspect(one, builder.loaded.policy_book, builder.clock, at_most=_A_MOMENT) for one in clients)
+        seen = Sightings([], [], [])
+        for client, found in zip(clients, await asyncio.gather(*looks, return_exceptions=True), strict=True):
+            if isinstance(found, errors.GatewayError):
+                seen.away.append(str(found))
+            elif isinstance(found, BaseException):
+                raise found
+            elif (judged := find(found, key)) is None:
+                seen.absent.append(f"{found.facts.name}: no session has the key {shown_key(read(key))}")
+            else:
+                seen.here.append((client, found, judged))
+        yield seen
 
 
 def find(found: Inspection, typed: str) -> Judged | None:

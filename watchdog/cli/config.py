@@ -1,4 +1,4 @@
-"""``config check|show|schema``: the configuration as it is read."""
+"""``config check|show``: the configuration as it is read; ``schema|example|dashboard|alerts``: what comes with the program."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from watchdog.cli.check import chosen_sections
 from watchdog.cli.shared import ConfigOption, JsonOption, Setting, print_file, print_json, read_setting, say, say_error
 from watchdog.config import as_yaml, effective, json_schema, missing_secrets, why_session
 from watchdog.config.changes import setting_text
+from watchdog.config.generate import delivered
 from watchdog.core.model import Session, SessionKind, Status
 from watchdog.core.policy import Recovery, Thresholds
 from watchdog.core.printable import read, shown_key
@@ -18,7 +19,9 @@ from watchdog.core.session_key import agent_of, channel_of, kind_of
 
 
 def add_to(app: typer.Typer) -> None:
-    config_app = typer.Typer(help="Check and show the configuration.", no_args_is_help=True)
+    config_app = typer.Typer(
+        help="Check and show the configuration; print the files that come with the program.", no_args_is_help=True
+    )
     app.add_typer(config_app, name="config")
 
     @config_app.command("check")
@@ -87,6 +90,30 @@ def add_to(app: typer.Typer) -> None:
         Example: `openclaw-watchdog config schema > schema.json`
         """
         print_json(json_schema())
+
+    @config_app.command("example")
+    def example() -> None:
+        """Print a configuration with every setting, its unit and its default.
+
+        Example: `openclaw-watchdog config example > watchdog.yaml`
+        """
+        print_file(delivered("watchdog.example.yaml"))
+
+    @config_app.command("dashboard")
+    def dashboard() -> None:
+        """Print the Grafana dashboard.
+
+        Example: `openclaw-watchdog config dashboard > dashboard.json`
+        """
+        print_file(delivered("grafana-dashboard.json"))
+
+    @config_app.command("alerts")
+    def alerts() -> None:
+        """Print the alert rules for Prometheus.
+
+        Example: `openclaw-watchdog config alerts > /etc/prometheus/openclaw-watchdog.yml`
+        """
+        print_file(delivered("prometheus-alerts.yml"))
 
 
 def _show_policy(setting: Setting, gateway: str, row: Session, *, as_json: bool) -> None:

@@ -81,6 +81,7 @@ def add_to(app: typer.Typer) -> None:
             findings += [ReportLine("config", Grade.FAIL, str(one)) for one in problem.problems]
         else:
             findings += _config(setting)
+            findings += _mode(setting)
             findings += _ledger(setting)
             findings += _service(setting)
             findings += asyncio.run(_gateways(setting, gateway))
@@ -141,6 +142,15 @@ def _config(setting: Setting) -> list[ReportLine]:
     return findings
 
 
+def _mode(setting: Setting) -> list[ReportLine]:
+    """What a stuck session means to it, and to whom."""
+    words = service.mode_words(setting)
+    findings = [ReportLine("mode", Grade.OK, f"{words}{'; `run --observe` only watches' if 'ACTS' in words else ''}")]
+    if not setting.loaded.config.notify:
+        findings.append(ReportLine("notify", Grade.WARN, service.NOBODY_TOLD))
+    return findings
+
+
 def _ledger(setting: Setting) -> list[ReportLine]:
     folder = state_folder(setting.loaded, setting.env)
     path = ledger_path(folder)
@@ -180,19 +190,20 @@ def _service(setting: Setting) -> list[ReportLine]:
 def _installed(setting: Setting, control: ServiceControl, text: str, *, is_system: bool) -> list[ReportLine]:
     option = " --system" if is_system else ""
     state = control.state()
+    observes = service.observes_in(text)
     findings: list[ReportLine] = []
     if state.pid is None:
         last = f", last result: {state.last_result}" if state.last_result else ""
         words = f"installed and not running ({state.state}{last}); its log: `{control.logs}`"
         findings.append(ReportLine("service", Grade.WARN, words))
     else:
-        said = f": {state.status}" if state.status else ""
+        said = (", and only observes (--observe)" if observes else "") + (f": {state.status}" if state.status else "")
         findings.append(ReportLine("service", Grade.OK, f"{control.path} runs as process {state.pid}{said}"))
     if not state.is_enabled:
         words = f"not enabled: it will not start by itself; `openclaw-watchdog service install{option}` enables it"
         findings.append(ReportLine("service", Grade.WARN, words))
     account = (service.account_in(text) or "root") if is_system else None
-    if text != service.plan_for(setting, is_system=is_system, account=account).text:
+    if text != service.plan_for(setting, is_system=is_system, account=account, is_observing=observes).text:
         words = (
             f"its file is not what `service install` would write now; `openclaw-watchdog service status{option}` shows "
             f"the difference, `openclaw-watchdog service install{option}` takes it over"

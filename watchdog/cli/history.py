@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+import contextlib
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from watchdog.adapters.clock import SystemClock
+from watchdog.cli.check import chosen_sections
+from watchdog.cli.names import named_session
 from watchdog.cli.screen import screen
-from watchdog.cli.shared import ConfigOption, GatewayOption, JsonOption, print_json, read_setting, say
+from watchdog.cli.shared import ConfigOption, GatewayOption, JsonOption, Setting, print_json, read_setting, say
 from watchdog.config import durations
 from watchdog.core.model import ReplyAddress
 from watchdog.core.printable import read, shown_key, visible
@@ -33,6 +39,9 @@ _STYLES = {
 }
 """The worst first."""
 CELLS = 40
+_FOLLOWED = 10
+"""Entries that ``--follow`` begins with."""
+_LOOK_EVERY, _LATE = timedelta(seconds=1), timedelta(seconds=10)
 _HEIGHTS = "▁▂▃▄▅▆▇█"
 """One incident, two, … eight or more."""
 
@@ -45,36 +54,126 @@ def add_to(app: typer.Typer) -> None:
         ] = None,
         session: Annotated[str | None, typer.Option("--session", metavar="KEY", help="Only this session.")] = None,
         gateway: GatewayOption = None,
+        limit: Annotated[
+            int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="Only the newest N.")
+        ] = None,
+        follow: Annotated[
+            bool, typer.Option("--follow", "-f", help="Go on, and print what is new; Ctrl-C leaves.")
+        ] = False,
         config: ConfigOption = None,
         as_json: JsonOption = False,
     ) -> None:
         """What was stuck, what was done about it, and whether it worked; and what operators switched, with who and why.
 
+        Times are this machine's; `--json` has UTC.
+
         Example: `openclaw-watchdog history --since 24h`
         """
+        if follow and as_json:
+            raise typer.BadParameter("--follow has no end, and a document has one", param_hint="--json")
         setting = read_setting(config)
         path = ledger_path(state_folder(setting.loaded, setting.env))
         now = SystemClock().now().wall
-        incidents: Sequence[Incident] = ()
-        trail: Sequence[AuditLine] = ()
+        begin = _instant(since, now)
+        found = _Found()
         if not path.exists():
             say(f"There is no ledger {path} yet: no watchdog has run with this configuration.", err=True)
         else:
-            begin = _instant(since, now)
-            with SqliteLedger.open_read_only(path) as ledger:
-                incidents = ledger.history(since=begin, session=read(session) if session else None, gateway=gateway)
-                if session is not None and not incidents:  # it was typed as it is, not as it is printed
-                    incidents = ledger.history(since=begin, session=session, gateway=gateway)
-                if session is None and gateway is None:  # a line of the trail may be about everything
-                    trail = ledger.audit_trail(since=begin)
+            found = _read(path, begin, session, gateway)
+            if not found.incidents and (session is not None or gateway is not None):
+                _refuse_unknown(setting, path, gateway, session)
         if as_json:
-            lines = [{"at": _iso(one.at), "who": one.who, "what": one.what, "detail": one.detail} for one in trail]
-            print_json({"incidents": [_facts(incident) for incident in incidents], "operator": lines})
+            found = found.newest(limit)
+            lines = [
+                {"at": _iso(one.at), "who": one.who, "what": one.what, "detail": one.detail} for one in found.trail
+            ]
+            print_json({"incidents": [_facts(incident) for incident in found.incidents], "operator": lines})
+        elif follow:
+            with contextlib.suppress(KeyboardInterrupt):
+                _follow(path, found, limit or _FOLLOWED, session, gateway)
         elif path.exists():
-            _print(incidents, trail, now)
-            if incidents:
-                begin = _instant(since, now) or min(one.opened_at for one in incidents)
-                screen().print(timeline(incidents, begin, now))
+            shown = found.newest(limit)
+            _print(shown.incidents, shown.trail, now)
+            if shown.incidents:
+                begin = begin or min(one.opened_at for one in shown.incidents)
+                screen().print(timeline(shown.incidents, begin, now))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the ledger has, newest first."""
+
+    incidents: Sequence[Incident] = ()
+    trail: Sequence[AuditLine] = ()
+
+    def newest(self, limit: int | None) -> _Found:
+        """The newest of both together."""
+        entries = sorted([one.opened_at for one in self.incidents] + [one.at for one in self.trail], reverse=True)
+        if limit is None or len(entries) <= limit:
+            return self
+        incidents = [one for one in self.incidents if one.opened_at >= entries[limit - 1]]
+        return _Found(incidents, [one for one in self.trail if one.at >= entries[limit - 1]])
+
+
+def _read(path: Path, begin: datetime | None, session: str | None, gateway: str | None) -> _Found:
+    with SqliteLedger.open_read_only(path) as ledger:
+        incidents = ledger.history(since=begin, session=read(session) if session else None, gateway=gateway)
+        if session is not None and not incidents:  # it was typed as it is, not as it is printed
+            incidents = ledger.history(since=begin, session=session, gateway=gateway)
+        # A line of the trail may be about everything.
+        is_whole = session is None and gateway is None
+        return _Found(incidents, ledger.audit_trail(since=begin) if is_whole else ())
+
+
+def _follow(path: Path, found: _Found, limit: int, session: str | None, gateway: str | None) -> None:
+    """Print the newest of ``found``, and then what is new, for ever."""
+    console, clock, news = screen(), SystemClock(), News()
+    now = clock.now().wall
+    console.print(_head(now))
+    newest = found.newest(limit)
+    for line in News().of(newest.incidents, newest.trail, now):
+        console.print(line)
+    news.of(found.incidents, found.trail, now)  # what is older was not asked for
+    while True:
+        time.sleep(_LOOK_EVERY.total_seconds())
+        # What another process wrote in the meantime has a time of a moment before it could be read.
+        before, now = now, clock.now().wall
+        found = _read(path, before - _LATE, session, gateway) if path.exists() else _Found()
+        for line in news.of(found.incidents, found.trail, now):
+            console.print(line)
+
+
+class News:
+    """What was not printed yet; an incident comes again whenever something of it has changed."""
+
+    def __init__(self) -> None:
+        self._shown: dict[object, object] = {}
+
+    def of(self, incidents: Iterable[Incident], trail: Iterable[AuditLine], now: datetime) -> list[Text]:
+        """The lines of what is new, oldest first."""
+        entries: list[tuple[datetime, list[Text]]] = []
+        for incident in incidents:
+            state = (incident.outcome, tuple((one.number, one.state) for one in incident.attempts))
+            if self._shown.get(incident.id) != state:
+                self._shown[incident.id] = state
+                entries.append((incident.opened_at, list(_incident_lines(incident, now))))
+        for one in trail:
+            if one not in self._shown:
+                self._shown[one] = True
+                entries.append((one.at, [_trail_line(one)]))
+        return [line for _, lines in sorted(entries, key=lambda entry: entry[0]) for line in lines]
+
+
+def _refuse_unknown(setting: Setting, path: Path, gateway: str | None, session: str | None) -> None:
+    """Nothing was found: of a name or a key that nobody has, that would say that all is well.
+
+    Raises ``UnknownGateway`` and ``UnknownSession``."""
+    if _read(path, None, session, gateway).incidents:
+        return
+    if session is not None:
+        named_session(setting, gateway, session)
+    else:
+        chosen_sections(setting, gateway)
 
 
 def _instant(text: str | None, now: datetime) -> datetime | None:
@@ -90,7 +189,7 @@ def _instant(text: str | None, now: datetime) -> datetime | None:
         raise typer.BadParameter(
             "give a span such as 24h or 7d, or a date such as 2026-11-20", param_hint="--since"
         ) from None
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return at.astimezone()  # a time without a zone is this machine's, as those that are printed are
 
 
 def _facts(incident: Incident) -> dict[str, Any]:
@@ -136,6 +235,8 @@ def _print(incidents: Sequence[Incident], trail: Sequence[AuditLine], now: datet
     console = screen()
     if not incidents:
         console.print("Nothing has been stuck.")
+    else:
+        console.print(_head(now))
     entries = [(one.opened_at, list(_incident_lines(one, now))) for one in incidents]
     entries += [(one.at, [_trail_line(one)]) for one in trail]
     for _, lines in sorted(entries, key=lambda entry: entry[0], reverse=True):
@@ -143,10 +244,15 @@ def _print(incidents: Sequence[Incident], trail: Sequence[AuditLine], now: datet
             console.print(line)
 
 
+def _head(now: datetime) -> Text:
+    zone = f"found, {now.astimezone():%Z}"
+    return Text(f"{zone:<21}{'outcome':<14}session  gateway, incident, why, how long", "dim")
+
+
 def timeline(incidents: Sequence[Incident], begin: datetime, now: datetime) -> Text:
     """The span as one line of cells: how many incidents were open in each, in the colour of the worst of them."""
     cell = max(now - begin, timedelta(minutes=1)) / CELLS
-    line = Text(f"\n{begin:%Y-%m-%d %H:%MZ} ", "dim")
+    line = Text(f"\n{begin.astimezone():%Y-%m-%d %H:%M} ", "dim")
     for number in range(CELLS):
         start, end = begin + number * cell, begin + (number + 1) * cell
         here = [one for one in incidents if one.opened_at <= end and (one.closed_at or now) >= start]
@@ -155,14 +261,14 @@ def timeline(incidents: Sequence[Incident], begin: datetime, now: datetime) -> T
             continue
         worst = next(outcome for outcome in _STYLES if any(one.outcome is outcome for one in here))
         line.append(_HEIGHTS[min(len(here), len(_HEIGHTS)) - 1], _STYLES[worst])
-    return line.append(f" now; a cell is {span_words(cell)}", "dim")
+    return line.append(f" now; a cell is {span_words(cell)}, its height the incidents that were open in it", "dim")
 
 
 def _incident_lines(incident: Incident, now: datetime) -> Iterator[Text]:
     lasted = max((incident.closed_at or now) - incident.opened_at, timedelta(0))
     about = f"{incident.gateway}, {incident.id}, {reason_words(incident.verdict_reason)}, {span_words(lasted)}"
     yield Text.assemble(
-        f"{incident.opened_at:%Y-%m-%d %H:%M:%SZ}  ",
+        f"{incident.opened_at.astimezone():%Y-%m-%d %H:%M:%S}  ",
         (f"{OUTCOMES[incident.outcome]:<14}", _STYLES[incident.outcome]),
         f"{shown_key(incident.session)}  ",
         (visible(about), "dim"),
@@ -172,12 +278,15 @@ def _incident_lines(incident: Incident, now: datetime) -> Iterator[Text]:
         mark = "└" if attempt is incident.attempts[-1] else "├"
         proof = visible(reason_words(attempt.verified_by or attempt.reason))
         yield Text(
-            f"  {mark} {at:%H:%M:%SZ}  {attempt.number}. {attempt.step.value:<8}{RESULTS[attempt.state]:<14}{proof}"
+            f"  {mark} {at.astimezone():%H:%M:%S}  {attempt.number}. {attempt.step.value:<8}{RESULTS[attempt.state]:<14}{proof}"
         )
 
 
 def _trail_line(one: AuditLine) -> Text:
     words = visible(f"{one.what.replace('_', ' ')} {one.detail}")
     return Text.assemble(
-        f"{one.at:%Y-%m-%d %H:%M:%SZ}  ", (f"{'operator':<14}", "magenta"), words, (f"  by {visible(one.who)}", "dim")
+        f"{one.at.astimezone():%Y-%m-%d %H:%M:%S}  ",
+        (f"{'operator':<14}", "magenta"),
+        words,
+        (f"  by {visible(one.who)}", "dim"),
     )

@@ -80,7 +80,16 @@ async def send_trial(setting: Setting) -> dict[str, str | None]:
     clock = SystemClock()
     now = clock.now().wall
     with SqliteLedger.in_memory(wall=lambda: clock.now().wall) as ledger:
-        notifier = Notifier(ledger, targets, clock, Random(), SilentLog(), NullMeter(), secrets=setting.secrets)
+        notifier = Notifier(
+            ledger,
+            targets,
+            clock,
+            Random(),
+            SilentLog(),
+            NullMeter(),
+            secrets=setting.secrets,
+            config_file=setting.loaded.to_name,
+        )
         try:
             message = announcements.trial(now=now, host=socket.gethostname(), version=__version__)
             return {**results, **await notifier.send_now(message)}

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import getpass
 import os
+from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from watchdog.adapters.clock import SystemClock
-from watchdog.cli.shared import ConfigOption, JsonOption, Leave, print_json, read_setting, say, say_error
+from watchdog.cli.check import chosen_sections
+from watchdog.cli.names import named_session
+from watchdog.cli.shared import (
+    ConfigOption,
+    JsonOption,
+    Leave,
+    Setting,
+    UnknownSession,
+    print_json,
+    read_setting,
+    say,
+    say_error,
+    which,
+)
 from watchdog.config import durations
-from watchdog.core.printable import meant, read, shown_key
+from watchdog.core.printable import meant, shown_key
 from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import ledger_path, make_state_folder, state_folder
 from watchdog.ledger.ledger import SqliteLedger
+from watchdog.service.ledger import Pause, Quarantine
 
 _ForOption = Annotated[
     str | None, typer.Option("--for", metavar="SPAN", help="For how long, e.g. 2h; else until unpause.")
@@ -50,12 +64,17 @@ def add_to(app: typer.Typer) -> None:
 
         Example: `openclaw-watchdog pause --for 2h --reason "upgrading the gateway"`
         """
-        session = read(session) if session is not None else None
-        with _ledger(config) as ledger:
+        lasts = _span(span) if span is not None else None
+        setting = read_setting(config)
+        if session is not None:
+            session = named_session(setting, gateway, session)
+        elif gateway is not None:
+            chosen_sections(setting, gateway)
+        with _ledger(setting) as ledger:
             now = SystemClock().now().wall
             entry = ledger.pause(
                 at=now,
-                until=now + _span(span) if span else None,
+                until=now + lasts if lasts is not None else None,
                 gateway=gateway,
                 session=session,
                 reason=reason,
@@ -65,7 +84,7 @@ def add_to(app: typer.Typer) -> None:
         if as_json:
             print_json({"paused": True, "until": until, "gateway": gateway, "session": session, "reason": reason})
         else:
-            limit = f"for {span_words(_span(span))}" if span else "until `openclaw-watchdog unpause`"
+            limit = f"for {span_words(lasts)}" if lasts is not None else "until `openclaw-watchdog unpause`"
             say(f"paused {_scope(gateway, session)} {limit}")
 
     @app.command()
@@ -80,12 +99,15 @@ def add_to(app: typer.Typer) -> None:
 
         Example: `openclaw-watchdog unpause`
         """
-        with _ledger(config) as ledger:
+        setting = read_setting(config)
+        with _ledger(setting) as ledger:
+            now = SystemClock().now().wall
+            paused = ledger.pauses(now)
             if session is not None:
-                session = meant(
-                    session, {one.session for one in ledger.pauses(SystemClock().now().wall) if one.session}
-                )
-            ended = ledger.unpause(at=SystemClock().now().wall, gateway=gateway, session=session, who=who(), why=reason)
+                gateway, session = _meant(setting, gateway, session, paused)
+            elif gateway is not None and all(one.gateway != gateway for one in paused):
+                chosen_sections(setting, gateway)
+            ended = ledger.unpause(at=now, gateway=gateway, session=session, who=who(), why=reason)
         if as_json:
             print_json({"ended": len(ended)})
         else:
@@ -110,13 +132,16 @@ def add_to(app: typer.Typer) -> None:
         if (key is None) == (not lost_history):
             raise typer.BadParameter("give a session's key, or --lost-history")
         now = SystemClock().now().wall
-        with _ledger(config) as ledger:
+        setting = read_setting(config)
+        with _ledger(setting) as ledger:
             if key is None:
                 accepted = ledger.accept_lost_history(now, who())
                 _report(as_json, {"accepted": accepted}, "accepted" if accepted else "no history was lost")
                 return
-            key = meant(key, {one.session for one in ledger.quarantines()})
-            lifted = ledger.release(gateway, key, now, who=who(), why=reason)
+            shut = ledger.quarantines(gateway)
+            gateway, key = _meant(setting, gateway, key, shut)
+            is_shut = any(one.session == key for one in shut)
+            lifted = ledger.release(gateway, key, now, who=who(), why=reason) if is_shut else ()
         if not lifted and not as_json:
             say_error(f"{shown_key(key)} is not quarantined; `history` shows what was done there.")
             raise Leave(0)
@@ -130,17 +155,36 @@ def _report(as_json: bool, document: dict[str, object], text: str) -> None:
         say(text)
 
 
-def _ledger(config: Path | None) -> SqliteLedger:
-    setting = read_setting(config)
+def _meant(
+    setting: Setting, gateway: str | None, typed: str, kept: Sequence[Pause] | Sequence[Quarantine]
+) -> tuple[str | None, str]:
+    """The gateway and the key of what is ``kept`` in the ledger and meant by ``typed``, or a session that there is.
+
+    Raises ``UnknownSession`` when several gateways have such an entry, or nobody such a session."""
+    key = meant(typed, {one.session for one in kept if one.session is not None})
+    places = dict.fromkeys(one.gateway for one in kept if one.session == key)
+    if gateway is not None and gateway in places:
+        return gateway, key
+    if gateway is None and len(places) > 1:
+        raise UnknownSession(which(place or "every gateway" for place in places))
+    if gateway is None and places:
+        return next(iter(places)), key
+    return gateway, named_session(setting, gateway, typed)
+
+
+def _ledger(setting: Setting) -> SqliteLedger:
     folder = make_state_folder(state_folder(setting.loaded, setting.env))
     return SqliteLedger.open(ledger_path(folder), wall=lambda: SystemClock().now().wall)
 
 
 def _span(text: str) -> timedelta:
     try:
-        return durations.parse(text)
+        span = durations.parse(text)
     except ValueError as problem:
         raise typer.BadParameter(str(problem), param_hint="--for") from None
+    if span <= timedelta(0):
+        raise typer.BadParameter("that is no time at all: nothing would be paused", param_hint="--for")
+    return span
 
 
 def _scope(gateway: str | None, session: str | None) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from watchdog.adapters.notes import HandoffNotes
-from watchdog.cli.check import chosen_sections, find, identity_of
+from watchdog.cli.check import chosen_sections, find, identity_of, looked_at
 from watchdog.cli.pause import who
 from watchdog.cli.shared import (
     ConfigOption,
@@ -24,23 +24,35 @@ from watchdog.cli.shared import (
     read_setting,
     say,
     say_error,
+    which,
 )
 from watchdog.core.evidence import Truth
 from watchdog.core.policy import Step
 from watchdog.core.printable import read, shown_key
-from watchdog.core.recovery import Attempt, AttemptState
+from watchdog.core.recovery import Attempt, AttemptState, next_step
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
 from watchdog.daemon.assembly import Builder, ledger_path, make_state_folder, state_folder
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import errors
+from watchdog.service.announcements.phrases import reason_words
 from watchdog.service.executor import Executor
 from watchdog.service.incidents import Incidents
 from watchdog.service.ledger import Incident, Notes
 from watchdog.service.null_meter import NullMeter
 from watchdog.service.observer import Judged
 from watchdog.service.one_shot import Inspection, inspect, look_once_more
-from watchdog.service.plan import Action, Decision, PassContext, StepPlan, has_chat, plan_step, run_held_by, was_stopped
+from watchdog.service.plan import (
+    Action,
+    Decision,
+    PassContext,
+    StepPlan,
+    fitting_steps,
+    has_chat,
+    plan_step,
+    run_held_by,
+    was_stopped,
+)
 from watchdog.service.ports import Clock, Gateway
 
 _BY_HAND = (Step.ASK, Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.ABORT)
@@ -50,7 +62,14 @@ def add_to(app: typer.Typer) -> None:
     @app.command()
     def recover(
         key: Annotated[str, typer.Argument(metavar="KEY", help="The session's key.")],
-        step: Annotated[Step, typer.Option("--step", help="Which deed.")],
+        step: Annotated[
+            Step | None,
+            typer.Option(
+                "--step",
+                metavar="ask|resume|new|reset|recover|abort",
+                help="Which deed; without it, the next one of the session's ladder.",
+            ),
+        ] = None,
         yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
         config: ConfigOption = None,
         gateway: GatewayOption = None,
@@ -60,23 +79,82 @@ def add_to(app: typer.Typer) -> None:
 
         A run that shows a sign of life is left alone (only `--step abort` ends one). Exit status: 0 recovered, 1 not.
 
+        - `ask`: a message in the requester's own chat, please send it again; nothing runs.
+        - `resume`: a turn that goes on with the interrupted request; the conversation is kept. Becomes `ask` where it may not be done.
+        - `new`: a fresh session that keeps the chat; the last request is saved in a note first.
+        - `reset`: the same by `sessions.reset`, which also lets in who is refused by the row.
+        - `recover`: the gateway's own recovery, for sessions without a chat; it goes on under another key.
+        - `abort`: ends a run that is alive; the conversation is kept, and nobody is told in the chat.
+
         Example: `openclaw-watchdog recover agent:main:main --step resume`
         """
-        if step not in _BY_HAND:
+        if step is not None and step not in _BY_HAND:
             raise typer.BadParameter("choose ask, resume, new, reset, recover or abort", param_hint="--step")
         setting = read_setting(config)
         outcome = asyncio.run(_recover(setting, gateway, key, step, ask=not yes))
         if as_json:
             print_json(outcome)
         elif outcome["recovered"]:
-            say(f"recovered: {outcome['reason']}")
+            say(f"recovered: {reason_words(str(outcome['reason']))}")
         else:
-            say_error(f"not recovered: {outcome['reason']}")
+            say_error(f"not recovered: {reason_words(str(outcome['reason']))}")
         if not outcome["recovered"]:
             raise Leave(1)
 
 
-async def _recover(setting: Setting, gateway: str | None, key: str, step: Step, *, ask: bool) -> dict[str, object]:
+async def _next_step(setting: Setting, gateway: str | None, key: str) -> Step | str:
+    """What the daemon would do next for this session, or why there is nothing. Looked up with rights to read alone: those
+    for a step are asked for once it is known."""
+    path = ledger_path(make_state_folder(state_folder(setting.loaded, setting.env)))
+    async with looked_at(setting, gateway, key) as seen:
+        if len(seen.here) != 1:
+            return which(one.facts.name for _, one, _ in seen.here) if seen.here else "; ".join(seen.absent + seen.away)
+        ((client, found, judged),) = seen.here
+        with SqliteLedger.open(path) as ledger:
+            opened = [one for one in ledger.open_incidents(found.facts.name) if one.session == judged.session.key]
+        return next_rung(judged, opened[0] if opened else None, found, client)
+
+
+def next_rung(judged: Judged, incident: Incident | None, found: Inspection, gateway: Gateway) -> Step | str:
+    """The rung of its ladder that comes next, or why none does."""
+    no = why_left_alone(judged, Step.RESUME)
+    if no is not None:
+        return no
+    here = PassContext(judged.case.now, found.trust, True, True, False)
+    if plan_step(judged, incident, here, gateway).awaits_person:
+        return (
+            "the one who asked was asked to send it again, and that is waited for; name a step with --step to do more"
+        )
+    as_stuck = replace(judged, judgement=replace(judged.judgement, verdict=Verdict.STUCK))
+    rungs = fitting_steps(judged.policy.recovery.ladder, as_stuck)
+    rung = next_step(rungs, incident.attempts if incident is not None else ())
+    if rung is None:
+        return "every step of its ladder was tried; name one with --step"
+    if rung is Step.NOTIFY:
+        return f"its policy {judged.policy.name} only tells a person; name a step with --step"
+    return rung
+
+
+def why_left_alone(judged: Judged, step: Step) -> str | None:
+    """Why nothing is done to it, by whomever, or None."""
+    alive = judged.judgement.owner is Truth.TRUE
+    if alive and step is not Step.ABORT:
+        return f"a run is alive there ({judged.judgement.message}) and is left alone"
+    if step is Step.ABORT and not alive:
+        return "there is no live run to abort"
+    if judged.judgement.verdict in (Verdict.HEALTHY, Verdict.WAITING) and not alive:
+        return f"it is not stuck: {judged.judgement.message}"
+    return None
+
+
+async def _recover(
+    setting: Setting, gateway: str | None, key: str, step: Step | None, *, ask: bool
+) -> dict[str, object]:
+    if step is None:
+        chosen = await _next_step(setting, gateway, key)
+        if not isinstance(chosen, Step):
+            return {"session": read(key), "step": None, "recovered": False, "reason": chosen}
+        step = chosen
     builder = Builder(setting.loaded, setting.env, SilentLog(), NullMeter(), secrets=setting.secrets)
     identity = identity_of(setting)
     state_dir = make_state_folder(state_folder(setting.loaded, setting.env))
@@ -101,8 +179,7 @@ async def _recover(setting: Setting, gateway: str | None, key: str, step: Step, 
                 hand = ManualRecovery(builder.clock, client, ledger, HandoffNotes(state_dir), found)
                 hands[section.name] = (hand, judged)
         if len(hands) > 1:
-            # agent:main:main is on every gateway: which one is meant is not ours to guess.
-            problems = [f"{' and '.join(hands)} have this session; say which with --gateway"]
+            problems = [which(hands)]
         elif hands and unasked:
             problems += [f"{' and '.join(unasked)} may have this session, too; say which is meant with --gateway"]
         for hand, judged in hands.values() if len(hands) == 1 and not unasked else ():
@@ -212,13 +289,9 @@ class ManualRecovery:
         return plan
 
     def _refusal(self, judged: Judged, step: Step) -> str | None:
-        alive = judged.judgement.owner is Truth.TRUE
-        if alive and step is not Step.ABORT:
-            return f"a run is alive there ({judged.judgement.message}) and is left alone"
-        if step is Step.ABORT and not alive:
-            return "there is no live run to abort"
-        if judged.judgement.verdict in (Verdict.HEALTHY, Verdict.WAITING) and not alive:
-            return f"it is not stuck: {judged.judgement.message}"
+        no = why_left_alone(judged, step)
+        if no is not None:
+            return no
         return self._gateway.missing_scope(step) or self._gateway.step_problem(step, judged.session)
 
     async def _verify(self, incident: Incident, attempt: Attempt, judged: Judged) -> dict[str, object]:

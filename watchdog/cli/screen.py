@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -44,11 +44,3 @@ def padded(text: str, width: int) -> str:
 def widest(texts: Iterable[str], at_most: int) -> int:
     """The columns that the widest of ``texts`` takes; longer ones than ``at_most`` stick out."""
     return max((width for text in texts if (width := cell_len(visible(text))) <= at_most), default=0)
-
-
-def lines_of(head: Line, words: str, width: int | None, *, indent: int = 4) -> Sequence[Line]:
-    """``words`` behind ``head`` where the terminal has room for both (None: a pipe, which always has), else below it."""
-    line = text_of((*head, "  ", words))
-    if not words or width is None or line.cell_len <= width:
-        return [(*head, "  ", words)] if words else [head]
-    return [head, (" " * indent, words)]

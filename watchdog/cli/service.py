@@ -11,7 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -33,9 +33,20 @@ from watchdog.adapters.service_units.control import (
     systemd_user_folder,
 )
 from watchdog.adapters.service_units.files import SYSTEM_STATE, Service, launchd_job, logs_of, system_unit, user_unit
-from watchdog.cli.shared import ConfigOption, JsonOption, Setting, print_file, print_json, read_setting, say, say_error
+from watchdog.cli.shared import (
+    ConfigOption,
+    JsonOption,
+    Leave,
+    Setting,
+    print_file,
+    print_json,
+    read_setting,
+    say,
+    say_error,
+)
 from watchdog.config import ConfigError, missing_secrets
 from watchdog.daemon.assembly import state_folder
+from watchdog.service.watch import may_act
 
 PLACES = (
     "OPENCLAW_CONFIG_PATH",
@@ -49,6 +60,8 @@ PLACES = (
 """Variables that say where things are. A service does not see this shell's, so they go into its file."""
 COMMAND_WITHIN = 150.0
 """Seconds for one command of the service manager; a stop takes up to 90."""
+STOPPED, NOT_INSTALLED = 3, 4
+"""Exit statuses of ``service status``, as the LSB has them for programs."""
 
 SystemOption = Annotated[bool, typer.Option("--system", help="For the machine (starts at boot, needs root), not you.")]
 AccountOption = Annotated[
@@ -75,6 +88,9 @@ def add_to(app: typer.Typer) -> None:
     def install(
         system: SystemOption = False,
         account: AccountOption = None,
+        observe: Annotated[
+            bool, typer.Option("--observe", help="The daemon only judges and tells; installed again without, it acts.")
+        ] = False,
         only_print: Annotated[bool, typer.Option("--print", help="Only show the file.")] = False,
         yes: Annotated[bool, typer.Option("--yes", "-y", help="Overwrite a changed file without asking.")] = False,
         config: ConfigOption = None,
@@ -84,7 +100,7 @@ def add_to(app: typer.Typer) -> None:
         Example: `openclaw-watchdog service install`
         """
         setting = read_setting(config)
-        plan = plan_for(setting, is_system=system, account=account)
+        plan = plan_for(setting, is_system=system, account=account, is_observing=observe)
         if only_print:
             print_file(plan.text)
             return
@@ -97,7 +113,7 @@ def add_to(app: typer.Typer) -> None:
                 typer.confirm("Replace it, and restart the daemon?", abort=True, err=True)
         for line in plan.control.install(plan.text) or ("nothing to do: installed, enabled and running",):
             say(line)
-        _say_next(setting, plan, is_system=system)
+        _say_next(setting, plan, is_system=system, is_observing=observe)
 
     @service_app.command("uninstall")
     def uninstall(system: SystemOption = False, config: ConfigOption = None) -> None:
@@ -123,36 +139,72 @@ def add_to(app: typer.Typer) -> None:
     ) -> None:
         """Whether the service is installed, running, and as this program would write it today.
 
+        Exit status: 0 running, 3 stopped, 4 not installed.
+
         Example: `openclaw-watchdog service status --json`
         """
-        plan = plan_for(read_setting(config), is_system=system, account=account)
-        before = installed_text(plan.control)
+        setting = read_setting(config)
+        before = installed_text(control_for(Service(()), is_system=system, env=setting.env))
+        observes = before is not None and observes_in(before)
+        plan = plan_for(setting, is_system=system, account=account, is_observing=observes)
         gone = ServiceState(is_installed=False, is_enabled=False, state="not installed")
         state = plan.control.state() if before is not None else gone
         drift = difference(plan.control.path, before, plan.text) if before not in (None, plan.text) else None
         if as_json:
             facts = asdict(state)
             facts["installed"], facts["enabled"] = facts.pop("is_installed"), facts.pop("is_enabled")
+            facts["observe"] = observes
             print_json({"path": str(plan.control.path), **facts, "drift": drift, "state_dir": str(plan.state_dir)})
-            return
-        if not state.is_installed:
-            say(f"not installed ({plan.control.path} is not there); `openclaw-watchdog service install` does it")
-            return
-        say(f"{state.state}, {'enabled' if state.is_enabled else 'NOT enabled'}" + _process(state.pid))
-        if state.status:
-            say(state.status)
-        if state.restarts:
-            say(f"started again {state.restarts} time(s); last result: {state.last_result or 'unknown'}")
-        say(f"file:  {plan.control.path}", f"state: {plan.state_dir}", f"log:   {plan.control.logs}")
-        if drift is not None:
-            say("The file differs from what `service install` would write now:", *drift.split("\n"))
+        else:
+            for line in _state_lines(setting, plan, state, drift, is_observing=observes):
+                say(line)
+        if state.pid is None:
+            raise Leave(STOPPED if state.is_installed else NOT_INSTALLED)
 
 
-def plan_for(setting: Setting, *, is_system: bool, account: str | None) -> Plan:
+def _state_lines(
+    setting: Setting, plan: Plan, state: ServiceState, drift: str | None, *, is_observing: bool
+) -> Iterator[str]:
+    if not state.is_installed:
+        yield f"not installed ({plan.control.path} is not there); `openclaw-watchdog service install` does it"
+        return
+    yield f"{state.state}, {'enabled' if state.is_enabled else 'NOT enabled'}" + _process(state.pid)
+    if state.status and state.pid is not None:  # systemd keeps the last words of a dead one
+        yield state.status
+    if state.restarts:
+        yield f"started again {state.restarts} time(s); last result: {state.last_result or 'unknown'}"
+    yield f"mode:  {mode_words(setting, is_observing=is_observing)}"
+    yield from (f"file:  {plan.control.path}", f"state: {plan.state_dir}", f"log:   {plan.control.logs}")
+    if drift is not None:
+        yield from ("The file differs from what `service install` would write now:", *drift.split("\n"))
+
+
+def observes_in(text: str) -> bool:
+    """Whether an installed service file starts the daemon with ``--observe``."""
+    return re.search(r"^ExecStart=.* --observe$|<string>--observe</string>", text, re.MULTILINE) is not None
+
+
+def mode_words(setting: Setting, *, is_observing: bool = False) -> str:
+    """What a daemon with this configuration would do to a stuck session."""
+    steps = may_act(setting.loaded.policy_book)
+    if is_observing or not steps:
+        why = "--observe" if is_observing else "no policy does anything"
+        return f"it only observes ({why}): sessions are judged and told, nothing is done to them"
+    return f"it ACTS: stuck sessions are recovered by themselves ({', '.join(sorted(steps))})"
+
+
+ONLY_WATCH = "; `openclaw-watchdog service install --observe` makes it watch only"
+NOBODY_TOLD = (
+    "nobody is told: `notify:` names no target; what happens is only in the log, `status`, `history` and on the page"
+)
+
+
+def plan_for(setting: Setting, *, is_system: bool, account: str | None, is_observing: bool = False) -> Plan:
     """The service this configuration, this interpreter and this environment make."""
     who = _account(is_system, account)
     source = setting.loaded.source
     command = [*program(), "run", *(["--config", str(source.absolute())] if source is not None else [])]
+    command += ["--observe"] if is_observing else []
     state_dir = state_folder(setting.loaded, setting.env)
     configured = setting.loaded.config.state_dir
     if is_system and configured is None and _is_linux():
@@ -273,7 +325,7 @@ def _group_of(account: str) -> str:
     return grp.getgrgid(pwd.getpwnam(account).pw_gid).gr_name
 
 
-def _say_next(setting: Setting, plan: Plan, *, is_system: bool) -> None:
+def _say_next(setting: Setting, plan: Plan, *, is_system: bool, is_observing: bool) -> None:
     seen = {**plan.service.environment, "HOME": str(_home(setting.env)), **_environment_file(is_system, setting.env)}
     for problem in missing_secrets(setting.loaded, seen):
         say_error(f"warning: {problem}")
@@ -286,6 +338,10 @@ def _say_next(setting: Setting, plan: Plan, *, is_system: bool) -> None:
         )
     if not is_system and _is_linux() and not _lingers():
         say_error("note: it runs while you are signed in; `loginctl enable-linger` keeps it running when you are not")
+    if not setting.loaded.config.notify:
+        say_error(f"note: {NOBODY_TOLD}")
+    mode = mode_words(setting, is_observing=is_observing)
+    say(f"mode:  {mode}{ONLY_WATCH if 'ACTS' in mode else ''}")
     say(f"state: {plan.state_dir}", f"log:   {plan.control.logs}", "next:  openclaw-watchdog service status")
 
 

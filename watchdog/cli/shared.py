@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,13 +16,18 @@ from watchdog.adapters.host import LocalHost
 from watchdog.adapters.logs import StructuredLog, configure
 from watchdog.config import ConfigError, LoadedConfig, load
 from watchdog.core.printable import json_visible, visible
+from watchdog.service.errors import WatchdogError
 from watchdog.service.events import Event, Log, LogFormat
 from watchdog.service.redaction import Secrets
 
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
-        "--config", "-c", metavar="FILE", help="The configuration file; without it the usual places are searched."
+        "--config",
+        "-c",
+        metavar="FILE",
+        readable=False,  # not looked at here: what is wrong with the file is said as of every configuration
+        help="The configuration file; without it the usual places are searched.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
@@ -37,6 +42,19 @@ class Leave(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code
+
+
+class UnknownGateway(WatchdogError):
+    """No gateway of the configuration has the name that was asked for; says which there are."""
+
+
+class UnknownSession(WatchdogError):
+    """No gateway has a session of the key that was typed, or several have one and it was not said which is meant."""
+
+
+def which(gateways: Iterable[str]) -> str:
+    """What is said of a key that several gateways have: agent:main:main is on every one, and none is guessed."""
+    return f"{' and '.join(map(visible, gateways))} have this session; say which with --gateway"
 
 
 def say(*lines: str, err: bool = False) -> None:
@@ -106,6 +124,8 @@ __all__ = [
     "Log",
     "Setting",
     "SilentLog",
+    "UnknownGateway",
+    "UnknownSession",
     "print_file",
     "print_json",
     "read_setting",
@@ -113,4 +133,5 @@ __all__ = [
     "say_error",
     "say_problem",
     "service_log",
+    "which",
 ]

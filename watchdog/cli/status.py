@@ -21,8 +21,19 @@ from watchdog import PROGRAM
 from watchdog.adapters.clock import SystemClock
 from watchdog.cli.render import lost_frame, status_lines, top_frame
 from watchdog.cli.screen import screen
-from watchdog.cli.shared import ConfigOption, JsonOption, Leave, Setting, print_json, read_setting, say_error
+from watchdog.cli.shared import (
+    ConfigOption,
+    GatewayOption,
+    JsonOption,
+    Leave,
+    Setting,
+    UnknownGateway,
+    print_json,
+    read_setting,
+    say_error,
+)
 from watchdog.core.model import Moment
+from watchdog.core.printable import shown_key, visible
 from watchdog.daemon.assembly import state_folder
 from watchdog.status.publisher import address_file
 
@@ -43,7 +54,7 @@ class NobodyAnswers(Exception):
 
 def add_to(app: typer.Typer) -> None:
     @app.command()
-    def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    def status(config: ConfigOption = None, gateway: GatewayOption = None, as_json: JsonOption = False) -> None:
         """What the running daemon sees and does: gateways, sessions by verdict, open incidents, budgets left.
 
         Exit status 3 if no daemon runs.
@@ -51,7 +62,9 @@ def add_to(app: typer.Typer) -> None:
         Example: `openclaw-watchdog status --json | jq .headline`
         """
         with Asker(read_setting(config)) as asker:
-            document = _ask_or_leave(asker)
+            document = _ask_or_leave(asker, as_json=as_json)
+        if gateway is not None:
+            document = _only(document, gateway)
         if as_json:
             print_json(document)
             return
@@ -133,10 +146,27 @@ class Asker:
         return document
 
 
-def _ask_or_leave(asker: Asker) -> Document:
+def _only(document: Document, gateway: str) -> Document:
+    """What it says of one gateway; the headline and what is about everything stay. Raises ``UnknownGateway``."""
+    names = [one["name"] for one in document["gateways"]]
+    if gateway not in names:
+        raise UnknownGateway(
+            f"no gateway is called {shown_key(gateway)}; watched: {', '.join(map(visible, names)) or 'none yet'}."
+        )
+    about = {
+        name: [one for one in entries if one["gateway"] in (gateway, None)]
+        for name, entries in document.items()
+        if name in ("incidents", "deeds", "quarantines", "pauses", "undelivered")
+    }
+    return {**document, **about, "gateways": [one for one in document["gateways"] if one["name"] == gateway]}
+
+
+def _ask_or_leave(asker: Asker, *, as_json: bool = False) -> Document:
     try:
         return asker.ask()
     except NobodyAnswers as problem:
+        if as_json:
+            print_json({"program": PROGRAM, "running": False, "problem": str(problem)})
         say_error(str(problem))
         raise Leave(NOT_RUNNING) from None
 

@@ -21,10 +21,9 @@ def effective(loaded: LoadedConfig) -> dict[str, Any]:
 
 
 def _gateway(shown: dict[str, Any]) -> dict[str, Any]:
-    """Name first, and without what is left to discovery."""
+    """Name first, and without what is left to discovery: a section without ``url`` is one gateway, not ``discover: local``."""
     said = {name: value for name, value in shown.items() if value is not None}
-    where = {} if "url" in said else {"discover": "local"}
-    return {"name": said.pop("name"), **where, **said}
+    return {"name": said.pop("name"), **said}
 
 
 def _policy(policy: core.Policy) -> dict[str, Any]:

@@ -23,6 +23,15 @@ def generated() -> dict[str, str]:
     }
 
 
+def delivered(name: str) -> str:
+    """A file of ``config/``: from the wheel, which has those that nothing generates, or from the repository."""
+    made = generated()
+    in_wheel = Path(__file__).with_name("delivered") / name
+    return (
+        made[name] if name in made else (in_wheel if in_wheel.exists() else FOLDER / name).read_text(encoding="utf-8")
+    )
+
+
 def main(arguments: list[str]) -> int:
     folder = Path(arguments[0]) if arguments else FOLDER
     for name, content in generated().items():

@@ -44,6 +44,8 @@ class LoadedConfig:
     document: Document = field(default_factory=lambda: Document(BUILT_IN), repr=False, compare=False)
     was_found: bool = field(default=False, compare=False)
     """Nobody named the file: it was found where one is looked for, so it must be ours each time it is read."""
+    to_name: Path | None = field(default=None, compare=False)
+    """The file as ``--config`` wants it in a command that somebody pastes elsewhere; ``None``: it is found without."""
 
     def problem_at(self, path: KeyPath, message: str, hint: str | None = None) -> Problem:
         """A problem found later (a missing secret, a port in use), with its place in the file."""
@@ -71,13 +73,14 @@ def load(
     """
     env = os.environ if env is None else env
     cwd = _working_folder() if cwd is None else cwd
+    usual = search_paths(env, None, system_folder)
     judge = _Judge(os.geteuid() if uid is None else uid, accounts or OnlyNumbers(), cwd)
     if was_found and path is not None:
         file, shown = Path(path), str(path)
         content = _read(file, shown, judge)
         if content is None:
             raise ConfigError([Problem(shown, None, None, "", "there is no such file", _beside(file))])
-        return _loaded(content, file, shown, env, (file,), was_found=True)
+        return _loaded(content, file, shown, env, (file,), usual, was_found=True)
     if path is not None or env.get(VARIABLE):
         asked = Path(os.path.expanduser(path if path is not None else env[VARIABLE]))  # noqa: PTH111 - never raises
         file = cwd / asked if cwd else asked
@@ -86,7 +89,7 @@ def load(
         if content is None:
             origin = f"${VARIABLE} names it" if path is None else None
             raise ConfigError([Problem(shown, None, None, "", "there is no such file", _beside(file) or origin)])
-        return _loaded(content, file, shown, env, (file,))
+        return _loaded(content, file, shown, env, (file,), usual)
     searched: list[Path] = []
     strays: list[Problem] = []
     foreign: ConfigError | None = None
@@ -101,7 +104,7 @@ def load(
             foreign = refused
             continue
         if content is not None:
-            loaded = _loaded(content, file, shown, env, tuple(searched), was_found=True)
+            loaded = _loaded(content, file, shown, env, tuple(searched), usual, was_found=True)
             return replace(loaded, warnings=(*loaded.warnings, *(foreign.problems if foreign is not None else ())))
         stray = file.with_suffix(".yml")
         if os.access(stray, os.R_OK):
@@ -231,12 +234,22 @@ def _loaded(
     shown: str,
     env: Mapping[str, str],
     searched: tuple[Path, ...],
+    usual: tuple[Path, ...],
     *,
     was_found: bool = False,
 ) -> LoadedConfig:
+    """``usual``: where a command looks that is typed in any folder."""
     loaded = parse(_decoded(content, shown), file=shown, env=env, folder=file.absolute().parent)
     warnings = (*loaded.warnings, *_exposed(loaded.config, file, shown))
-    return LoadedConfig(loaded.config, loaded.policy_book, file, searched, warnings, loaded.document, was_found)
+    is_found_anywhere = next((place for place in usual if os.access(place, os.F_OK)), None) == file.absolute()
+    return replace(
+        loaded,
+        source=file,
+        searched=searched,
+        warnings=warnings,
+        was_found=was_found,
+        to_name=None if is_found_anywhere else file.absolute(),
+    )
 
 
 def _read(file: Path, shown: str, judge: _Judge | None = None) -> bytes | None:

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
@@ -29,6 +30,7 @@ from watchdog.notify.senders import (
 )
 from watchdog.service import descriptors
 from watchdog.service.announcements import digest
+from watchdog.service.announcements.phrases import with_config
 from watchdog.service.errors import LedgerError, WatchdogError
 from watchdog.service.events import Delivery, Event, Log
 from watchdog.service.ledger import GIVE_UP_AFTER, Ledger, Message, MessageKind, OwedMessage
@@ -154,12 +156,15 @@ class Notifier:
         *,
         secrets: Secrets | None = None,
         make_sender: Callable[[str], MessageSender] = sender_for,
+        config_file: Path | None = None,
     ) -> None:
+        """``config_file``: what the commands in a message have to name (``LoadedConfig.to_name``)."""
         self._ledger = ledger
         self._clock = clock
         self._rng = rng
         self._log = log
         self._meter = meter
+        self._config_file = config_file
         self._secrets = secrets if secrets is not None else Secrets()
         self._targets = [_TargetState(target, make_sender(target.url)) for target in targets]
         for target in targets:
@@ -237,7 +242,8 @@ class Notifier:
 
     def _fit_to_send(self, message: Message) -> Message:
         """Without secrets, and calling nobody: for every kind of target, and whoever wrote what stands in it."""
-        title, body = (unaddressed(self._secrets.scrub(text)) for text in (message.title, message.body))
+        body = with_config(message.body, self._config_file)
+        title, body = (unaddressed(self._secrets.scrub(text)) for text in (message.title, body))
         return replace(message, title=" ".join(title.split("\n")), body=body)
 
     # ------------------------------------------------------------ taking note

@@ -65,7 +65,7 @@ class Notifications:
             self.log.event(Event.HEARTBEAT_FAILED, reason=str(problem))
             ping = None
         targets = targets_from(entries, gateway_urls)
-        if self._in_force == (targets, ping):
+        if self._in_force == (targets, ping, loaded.to_name):
             return
         await self.close()
         self._notifier = Notifier(
@@ -76,9 +76,10 @@ class Notifications:
             self.log,
             self.meter,
             secrets=self.secrets,
+            config_file=loaded.to_name,
         )
         self._heartbeat = Heartbeat(ping, self.log, secrets=self.secrets) if ping is not None else None
-        self._in_force = (targets, ping)
+        self._in_force = (targets, ping, loaded.to_name)
 
     async def run(self) -> None:
         """Deliver what is due, round after round, until cancelled."""

@@ -120,6 +120,7 @@ class Life:
     last_cycle_at: datetime | None = None
     ledger_problem: str | None = None
     """Why the watches cannot use the ledger, whatever reading it says."""
+    config_file: str | None = None
 
 
 def build(life: Life, sights: Sequence[WatchView], record: Record, now: datetime) -> say.State:
@@ -155,6 +156,7 @@ def build(life: Life, sights: Sequence[WatchView], record: Record, now: datetime
         operator=tuple(say.OperatorView(one.at, one.who, one.what, one.detail) for one in record.trail),
         undelivered=undelivered,
         ledger=ledger,
+        config_file=life.config_file,
     )
 
 

@@ -259,6 +259,8 @@ class State:
     operator: tuple[OperatorView, ...]
     undelivered: tuple[UndeliveredView, ...]
     ledger: LedgerView
+    config_file: str | None = None
+    """What a command has to name with ``--config`` to be about this daemon; None: it finds that file by itself."""
 
 
 Document = dict[str, Any]

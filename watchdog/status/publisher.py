@@ -201,6 +201,7 @@ class PagePublisher:
             is_observing=self.is_observing,
             last_cycle_at=self._last_cycle.wall if self._last_cycle is not None else None,
             ledger_problem=next((one.ledger_problem for one in watches if one.ledger_problem is not None), None),
+            config_file=str(self.loaded.to_name) if self.loaded.to_name is not None else None,
         )
         try:
             record = read_record(self._readable(), sights, now.wall)

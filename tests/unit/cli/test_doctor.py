@@ -74,6 +74,35 @@ def test_installed_enabled_running(service_lines: Callable[[], Lines], systemd: 
     assert service_lines() == [("OK", f"{systemd.folder / UNIT} runs as process 42: 1/1 gateways up")]
 
 
+def test_an_observing_service_is_as_it_would_be_written(
+    service_lines: Callable[[], Lines], systemd: FakeSystemd, config: Path
+) -> None:
+    done = CliRunner().invoke(app, ["service", "install", "--observe", "--config", str(config)])
+    assert done.exit_code == 0, done.output
+    said = f"{systemd.folder / UNIT} runs as process 42, and only observes (--observe): 1/1 gateways up"
+    assert service_lines() == [("OK", said)]
+
+
+@pytest.mark.parametrize(
+    ("more", "mode", "is_told"),
+    [
+        ("", "it ACTS: stuck sessions are recovered by themselves (new, resume); `run --observe` only watches", False),
+        (
+            "recovery: {mode: observe}\nnotify: [ntfy://ntfy.sh/topic]\n",
+            "it only observes (no policy does anything): sessions are judged and told, nothing is done to them",
+            True,
+        ),
+    ],
+)
+def test_the_mode_and_whether_anybody_is_told(
+    config: Path, systemd: FakeSystemd, more: str, mode: str, is_told: bool
+) -> None:
+    config.write_text(config.read_text("utf-8") + more, "utf-8")
+    findings = json.loads(CliRunner().invoke(app, ["doctor", "--json", "--config", str(config)]).stdout)["findings"]
+    assert [one["text"] for one in findings if one["subject"] == "mode"] == [mode]
+    assert [one["grade"] for one in findings if one["subject"] == "notify"] == ([] if is_told else ["WARN"])
+
+
 def test_each_thing_that_can_be_wrong(service_lines: Callable[[], Lines], systemd: FakeSystemd, config: Path) -> None:
     _install(config)
     systemd.active, systemd.result = False, "exit-code"

@@ -9,7 +9,6 @@ import io
 import json
 import shlex
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -30,6 +29,7 @@ from openclaw_simulator.world import World as SimulatedWorld
 from tests.fakes.builders import V96, dead
 from tests.fakes.gateway import FakeGateway
 from tests.fakes.world import World
+from tests.unit.cli.gateways import served
 from tests.unit.hostile import ANY_TEXT, HOSTILE, hostile, is_printable
 from tests.unit.status.support import NOW, full_document
 from watchdog import cli
@@ -230,23 +230,8 @@ def gateway() -> Iterator[SimulatedGateway]:
     world = SimulatedWorld(PROFILES["2026.9.6"], SystemClock().now().wall - timedelta(hours=1), 1)
     for key in ON_A_GATEWAY:
         world.session(key)
-    started: list[SimulatedGateway] = []
-    ready, over = threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        async with SimulatedGateway(world) as gateway:
-            started.append(gateway)
-            ready.set()
-            await asyncio.to_thread(over.wait)
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    assert ready.wait(10)
-    try:
-        yield started[0]
-    finally:
-        over.set()
-        thread.join(10)
+    with served(world) as gateway:
+        yield gateway
 
 
 @pytest.fixture
@@ -287,7 +272,7 @@ def test_check_lists_every_key_and_explain_takes_each_as_it_is_printed(enter: Ca
     assert "connected to OpenClaw" in enter("doctor").stdout
 
 
-@pytest.mark.parametrize("key", [key for key in HOSTILE if key and "\ud83d" not in key])
+@pytest.mark.parametrize("key", ON_A_GATEWAY)
 def test_switches_take_a_key_as_it_is_printed(enter: Callable[..., Result], tmp_path: Path, key: str) -> None:
     (word,) = shlex.split(shown_key(key))
     assert f"paused {shown_key(key)} until" in enter("pause", "--session", word).stdout
@@ -301,7 +286,7 @@ def test_switches_take_a_key_as_it_is_printed(enter: Callable[..., Result], tmp_
 
 
 def test_what_is_typed_as_it_is_counts_where_nobody_has_the_other(enter: Callable[..., Result], tmp_path: Path) -> None:
-    enter("pause", "--session", "agent:main:main")
+    enter("pause")
     with SqliteLedger.open(ledger_path(tmp_path / "state")) as ledger:
         ledger.quarantine(Quarantine("home", "a\\x41", "sid", datetime(2026, 11, 20, tzinfo=UTC), "why", "i-1"))
     assert r"released a\\x41" in enter("release", "a\\x41").stdout.replace("'", "")

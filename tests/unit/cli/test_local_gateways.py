@@ -12,7 +12,7 @@ from tests.unit.discovery.local_profiles import LocalProfiles
 from watchdog.cli.check import Unreached, _inspect_all, chosen_sections
 from watchdog.cli.doctor import Grade, _gateways
 from watchdog.cli.recover import _recover
-from watchdog.cli.shared import Leave, Setting
+from watchdog.cli.shared import Setting, UnknownGateway
 from watchdog.config import parse
 from watchdog.core.policy import Step
 from watchdog.discovery import profiles
@@ -59,7 +59,7 @@ async def test_each_can_be_named_running_or_not(setting: Setting) -> None:
     assert work.facts.name == "work"
     (old,) = await _inspect_all(setting, "old", quiet=True)
     assert isinstance(old, Unreached)
-    with pytest.raises(Leave):
+    with pytest.raises(UnknownGateway):
         chosen_sections(setting, "nobody")
 
 

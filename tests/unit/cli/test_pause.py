@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from typer.testing import CliRunner, Result
 
 from watchdog.cli import pause
 from watchdog.cli.app import app
-from watchdog.daemon.assembly import StateFolderUnusable
+from watchdog.daemon.assembly import StateFolderUnusable, ledger_path
+from watchdog.ledger.ledger import SqliteLedger
+from watchdog.service.ledger import Quarantine
 
 Type = Callable[..., Result]
 KEY = "agent:main:main"
@@ -21,7 +24,8 @@ KEY = "agent:main:main"
 @pytest.fixture
 def enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Type:
     config = tmp_path / "watchdog.yaml"
-    config.write_text(f"state_dir: {tmp_path}/state\n", "utf-8")
+    away = "gateways: [{name: home, url: 'ws://127.0.0.1:1', token: x}]"
+    config.write_text(f"{away}\nstate_dir: {tmp_path}/state\n", "utf-8")
     monkeypatch.setattr(pause, "who", lambda: "ada")
 
     def run(*arguments: str) -> Result:
@@ -30,24 +34,31 @@ def enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Type:
     return run
 
 
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
 def _trail(enter: Type) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(enter("history", "--json").stdout)["operator"]
     return found
 
 
-def test_who_switched_what_and_why(enter: Type) -> None:
+def test_who_switched_what_and_why(enter: Type, state: Path) -> None:
     assert "paused gateway home for 2h" in enter("pause", "-g", "home", "--for", "2h", "--reason", "upgrade").stdout
     assert enter("unpause", "--reason", "upgraded").stdout == "1 pause(s) ended\n"
+    with SqliteLedger.open(ledger_path(state)) as ledger:
+        ledger.quarantine(Quarantine("home", KEY, "sid", datetime(2026, 11, 20, tzinfo=UTC), "why", None))
     enter("release", KEY, "--reason", "provider is back")
     trail = _trail(enter)
     assert [(one["what"], one["who"], one["detail"]) for one in trail] == [
-        ("release", "ada", f"session {KEY}: provider is back"),
+        ("release", "ada", f"gateway home session {KEY}: provider is back"),
         ("unpause", "ada", "gateway home: upgraded"),
         ("pause", "ada", "gateway home: upgrade"),
     ]
     words = enter("history").stdout
     assert "Nothing has been stuck." in words
-    assert f"operator    release session {KEY}: provider is back  by ada" in words
+    assert f"operator    release gateway home session {KEY}: provider is back  by ada" in words
     assert words.index("release") < words.index("upgraded") < words.index("gateway home: upgrade ")
 
 
@@ -73,7 +84,15 @@ def test_a_reason_cannot_forge_lines(enter: Type) -> None:
 def test_nothing_to_switch(enter: Type) -> None:
     assert enter("unpause").stdout == "nothing was paused\n"
     assert "is not quarantined" in enter("release", KEY).stderr
+    assert _trail(enter) == [], "nothing was released, so no release is written down"
     assert enter("release").exit_code == 2
+
+
+@pytest.mark.parametrize("span", ["0s", "0m"])
+def test_no_time_at_all_is_no_pause(enter: Type, span: str) -> None:
+    done = enter("pause", "--for", span)
+    assert done.exit_code == 2
+    assert _trail(enter) == []
 
 
 def test_a_state_folder_that_cannot_be_made(enter: Type, tmp_path: Path) -> None:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from tests.fakes.builders import dead, tail_of, vague
+from openclaw_simulator.profiles import PROFILES
+from openclaw_simulator.world import World as SimulatedWorld
+from tests.fakes.builders import dead, policy, tail_of, vague
 from tests.fakes.world import World
-from watchdog.cli.recover import ManualRecovery
+from tests.unit.cli.gateways import section, served, typing, write_config
+from watchdog.adapters.clock import SystemClock
+from watchdog.cli.app import app
+from watchdog.cli.recover import _BY_HAND, ManualRecovery, next_rung
 from watchdog.core.model import TailKind
-from watchdog.core.policy import Step
+from watchdog.core.policy import PolicyBook, Step
+from watchdog.core.recovery import AttemptState
+from watchdog.core.tracking import RunIdentity
 from watchdog.service.ledger import Stop
 from watchdog.service.one_shot import inspect
 
@@ -106,3 +115,65 @@ async def test_a_session_that_waits_for_good_reason_is_not_stuck() -> None:
     done = await _recover(world)
     assert str(done["reason"]).startswith("it is not stuck: ")
     assert world.gateway.calls == []
+
+
+# ---------------------------------------------------------------- without --step
+
+
+async def _rung(world: World) -> Step | str:
+    found = await inspect(world.gateway, world.watch.book, world.clock, at_most=timedelta(seconds=5))
+    judged = found.find(KEY)
+    assert judged is not None
+    incident = next(iter(world.ledger.open_incidents("home")), None)
+    return next_rung(judged, incident, found, world.gateway)
+
+
+def _tried(world: World, step: Step, state: AttemptState) -> None:
+    at = world.clock.now().wall
+    incident = world.ledger.open_incident(gateway="home", session=KEY, session_id="x", reason="NoActiveRun", at=at)
+    attempt = world.ledger.plan_attempt(incident.id, step, at, before=RunIdentity.of(dead()), before_tail=None)
+    world.ledger.claim_attempt(attempt.id, at)
+    world.ledger.settle_attempt(attempt.id, state, at, reason="NothingChanged")
+
+
+async def test_the_first_rung_of_its_ladder_is_offered_and_then_the_next() -> None:
+    world = World()
+    world.gateway.put(dead())
+    assert await _rung(world) is Step.RESUME
+    _tried(world, Step.RESUME, AttemptState.INEFFECTIVE)
+    assert await _rung(world) is Step.NEW
+    _tried(world, Step.NEW, AttemptState.INEFFECTIVE)
+    assert await _rung(world) == "every step of its ladder was tried; name one with --step"
+
+
+async def test_nobody_is_asked_twice_without_being_named() -> None:
+    world = World()
+    world.gateway.put(dead())
+    _tried(world, Step.ASK, AttemptState.SUCCEEDED)
+    assert str(await _rung(world)).startswith("the one who asked was asked to send it again")
+
+
+async def test_a_live_run_has_no_next_step() -> None:
+    world = World()
+    world.gateway.put(vague(has_active_run=True))
+    assert str(await _rung(world)).startswith("a run is alive there")
+
+
+async def test_a_policy_that_only_tells_has_no_next_step() -> None:
+    world = World(PolicyBook((), policy(ladder=(Step.NOTIFY,))))
+    world.gateway.put(dead())
+    assert await _rung(world) == "its policy default only tells a person; name a step with --step"
+
+
+def test_it_is_typed_without_a_step_and_the_help_says_what_each_does(tmp_path: Path) -> None:
+    world = SimulatedWorld(PROFILES["2026.9.6"], SystemClock().now().wall, 1)
+    world.session("agent:main:main")
+    with served(world) as gateway:
+        enter = typing(write_config(tmp_path, section("home", gateway)))
+        done = enter("recover", "agent:main:main", "--yes")
+        unknown = enter("recover", "agent:main:mian", "--yes")
+    assert "not recovered: it is not stuck: " in done.stderr
+    assert "not recovered: home: no session has the key agent:main:mian" in unknown.stderr
+    said = CliRunner().invoke(app, ["recover", "--help"], env={"COLUMNS": "200"}).stdout
+    for step in _BY_HAND:
+        assert f" {step.value}: " in said

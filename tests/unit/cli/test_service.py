@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.unit.adapters.service_units.managers import FakeSystemd
+from tests.unit.cli.gateways import code_of
 from watchdog.adapters.service_units.control import ServiceControl, ServiceTrouble, Systemd
 from watchdog.adapters.service_units.files import UNIT, Service
 from watchdog.cli import service
@@ -96,6 +97,41 @@ def test_status_in_words_and_in_json(systemd: FakeSystemd, enter: Type) -> None:
     unit.write_text(unit.read_text() + "# mine\n")
     assert "-# mine" in json.loads(enter("status", "--json").stdout)["drift"]
     assert "differs from what `service install` would write" in enter("status").stdout
+
+
+def test_the_exit_status_tells_running_from_stopped_from_not_there(systemd: FakeSystemd, enter: Type) -> None:
+    assert code_of(enter("status")) == 4
+    assert code_of(enter("status", "--json")) == 4
+    enter("install")
+    assert code_of(enter("status")) == 0
+    systemd.active, systemd.last_words = False, "1/1 gateways up"
+    stopped = enter("status")
+    assert code_of(stopped) == 3
+    assert stopped.stdout.startswith("inactive (dead), enabled\n")
+    assert "gateways up" not in stopped.stdout, "the last words of a dead one"
+    assert json.loads(enter("status", "--json").stdout)["pid"] is None
+
+
+def test_an_observing_service(systemd: FakeSystemd, enter: Type) -> None:
+    done = enter("install", "--observe")
+    assert "mode:  it only observes (--observe): " in done.stdout
+    assert systemd.seen_text is not None
+    assert " --observe\n" in systemd.seen_text
+    document = json.loads(enter("status", "--json").stdout)
+    assert (document["observe"], document["drift"]) == (True, None), "that is no drift"
+    assert "mode:  it only observes (--observe)" in enter("status").stdout
+    acting = enter("install", answers="y\n")
+    assert " --observe" in acting.stdout, "what changes is shown"
+    assert "mode:  it ACTS: stuck sessions are recovered by themselves (new, resume); " in acting.stdout
+    assert json.loads(enter("status", "--json").stdout)["observe"] is False
+
+
+def test_that_nobody_is_told_is_said(systemd: FakeSystemd, enter: Type, config: Path) -> None:
+    assert "note: nobody is told: `notify:` names no target" in enter("install").stderr
+    config.write_text("poll_every: 60s\nnotify: [ntfy://ntfy.sh/topic]\nrecovery: {mode: observe}\n")
+    done = enter("install")
+    assert "nobody is told" not in done.stderr
+    assert "mode:  it only observes (no policy does anything)" in done.stdout
 
 
 def test_uninstall_keeps_state_and_says_where(systemd: FakeSystemd, enter: Type, tmp_path: Path) -> None:

@@ -18,9 +18,10 @@ from typer.testing import CliRunner
 
 from tests.fakes.loopback import free_port
 from tests.unit.status.support import NOW, Scripted, full_document
+from watchdog.cli import status
 from watchdog.cli.app import app
 from watchdog.cli.render import lost_frame, status_lines, top_frame
-from watchdog.cli.shared import Leave
+from watchdog.cli.shared import Leave, UnknownGateway
 from watchdog.status.server import Document, Feed, StatusServer
 
 
@@ -85,6 +86,19 @@ def test_status_in_words(config: Path) -> None:
         assert words in out
 
 
+def test_status_of_one_gateway(config: Path) -> None:
+    with served(full_document()) as port:
+        write(config, f"{{listen: '127.0.0.1:{port}'}}")
+        _, out, _ = run("status", "--gateway", "office", "--json", "--config", str(config))
+        with pytest.raises(UnknownGateway, match="no gateway is called nope; watched: home, office"):
+            status._only(dict(full_document()), "nope")
+    document = json.loads(out)
+    assert [one["name"] for one in document["gateways"]] == ["office"]
+    listed = [one for name in ("incidents", "deeds", "quarantines", "pauses") for one in document[name]]
+    assert {one["gateway"] for one in listed} <= {"office", None}
+    assert document["headline"] == full_document()["headline"], "and what is about everything stays"
+
+
 def test_top_once_prints_one_picture(config: Path) -> None:
     with served(full_document()) as port:
         write(config, f"{{listen: '127.0.0.1:{port}'}}")
@@ -98,7 +112,8 @@ def test_top_once_prints_one_picture(config: Path) -> None:
 def test_nobody_runs(config: Path, verb: list[str]) -> None:
     write(config, f"{{listen: '127.0.0.1:{free_port()}'}}")
     code, out, err = run(*verb, "--config", str(config))
-    assert (code, out) == (3, "")
+    said = json.loads(out) if "--json" in verb else out
+    assert (code, said["running"] if isinstance(said, dict) else said) == (3, False if "--json" in verb else "")
     assert "no daemon answers at http://127.0.0.1:" in err
 
 

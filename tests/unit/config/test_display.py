@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from watchdog.config import diff, effective, parse
+from watchdog.config import as_yaml, diff, effective, parse
 
 
 def changes(old: str, new: str) -> list[str]:
@@ -36,9 +36,25 @@ gateway_restart: {systemd_unit: openclaw.service, min_down: 1h30m}
 
 def test_effective_of_the_defaults() -> None:
     shown = effective(parse("", env={}))
-    assert shown["gateways"] == [{"name": "local", "discover": "local", "insecure": False}]
+    assert shown["gateways"] == [{"name": "local", "insecure": False}]
     assert shown["recovery"]["budget"] == {"attempts": 3, "per": "72h"}
     assert shown["status_page"] == {"listen": "127.0.0.1:18795", "hosts": []}
+
+
+@pytest.mark.parametrize(
+    "gateways",
+    [
+        "",
+        "gateways: [{name: home}]",
+        "gateways: [{discover: local}]",
+        "gateways: [{discover: local}, {name: far, url: 'wss://far.example'}]",
+    ],
+)
+def test_saved_and_read_again_it_names_the_same_gateways(gateways: str) -> None:
+    """Not every gateway of this machine where the file means one."""
+    loaded = parse(gateways, env={})
+    again = parse(as_yaml({"gateways": effective(loaded)["gateways"]}), env={})
+    assert again.config.gateways == loaded.config.gateways
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,22 @@ def test_the_first_place_wins(places: Places) -> None:
     assert places.poll_every() == (30, None)
 
 
+def test_a_command_that_is_pasted_elsewhere_names_the_file_it_would_not_find(places: Places) -> None:
+    def to_name(path: str | None = None) -> Path | None:
+        return load(path, env=places.env, cwd=places.cwd, system_folder=places.system).to_name
+
+    assert to_name() is None, "there is no file to name"
+    system = written(places.system / "watchdog.yaml", 5)
+    assert to_name() is None
+    assert to_name(str(system)) is None, "however it was named, it is found"
+    user = written(places.user_file, 4)
+    assert to_name() is None
+    assert to_name(str(system)) == system, "another would be found"
+    user.unlink()
+    assert to_name(str(written(places.cwd / "asked.yaml", 1).name)) == places.cwd / "asked.yaml"
+    assert to_name(str(written(places.cwd / "watchdog.yaml", 3))) == places.cwd / "watchdog.yaml"
+
+
 def test_without_a_file_the_defaults_are_in_force_and_the_search_is_told(places: Places) -> None:
     loaded = load(env=places.env, cwd=places.cwd, system_folder=places.system)
     assert loaded.config == Config()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -83,7 +84,7 @@ class FakeSender:
 class Bench:
     """A notifier over an in-memory outbox, with a fake sender for each target."""
 
-    def __init__(self, *targets: Target, secrets: Secrets | None = None) -> None:
+    def __init__(self, *targets: Target, secrets: Secrets | None = None, config_file: Path | None = None) -> None:
         self.outbox = Outbox()
         self.clock = ManualClock(may_sleep=False)
         self.log = MemoryLog()
@@ -91,6 +92,7 @@ class Bench:
         self.targets = targets or (Target("webhook-1", "http://a"),)
         self.senders = {target.url: FakeSender() for target in self.targets}
         self.secrets = secrets
+        self.config_file = config_file
         self.notifier = self.restarted()
 
     def restarted(self) -> Notifier:
@@ -103,6 +105,7 @@ class Bench:
             self.meter,
             secrets=self.secrets,
             make_sender=self.senders.__getitem__,
+            config_file=self.config_file,
         )
         return self.notifier
 
@@ -114,6 +117,15 @@ class Bench:
 
     def counted(self, state: str) -> float | None:
         return self.meter.registry.get_sample_value("openclaw_watchdog_notifications_total", {"state": state})
+
+
+async def test_a_pasted_command_is_about_the_configuration_that_it_came_from() -> None:
+    """Only a command begins a line so: what others wrote stands inside of one."""
+    bench = Bench(config_file=Path("/srv/my watchdogs/two.yaml"))
+    words = "It said:   openclaw-watchdog run\n\n  openclaw-watchdog explain a:b --gateway old"
+    bench.outbox.put(replace(told(1), body=words))
+    await bench.round()
+    assert bench.sender().taken[0].body == f"{words} --config '/srv/my watchdogs/two.yaml'"
 
 
 DOWN = DeliveryFailed("it cannot be reached")

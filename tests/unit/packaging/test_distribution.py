@@ -108,7 +108,8 @@ def test_the_wheel_holds_the_whole_package(wheel: Path) -> None:
         for file in package.rglob("*")
         if file.is_file() and "__pycache__" not in file.parts
     }
-    assert there == wanted
+    delivered = {f"watchdog/config/delivered/{name}" for name in ("grafana-dashboard.json", "prometheus-alerts.yml")}
+    assert there == wanted | delivered
     assert {"watchdog/py.typed", "watchdog/status/page/page.html", "watchdog/status/page/page.css"} <= there
 
 
@@ -142,6 +143,21 @@ print(len(names))
     done = _run([place / "python", "-W", "error", "-c", code], tmp_path)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 100
+
+
+@pytest.mark.parametrize(
+    ("what", "name"),
+    [
+        ("example", "watchdog.example.yaml"),
+        ("dashboard", "grafana-dashboard.json"),
+        ("alerts", "prometheus-alerts.yml"),
+        ("schema", "schema.json"),
+    ],
+)
+def test_the_delivered_files_are_printed_by_it(place: Path, tmp_path: Path, what: str, name: str) -> None:
+    done = _run([place / "openclaw-watchdog", "config", what], tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (REPOSITORY / "config" / name).read_text("utf-8")
 
 
 def test_a_service_can_be_installed_from_it(place: Path, tmp_path: Path) -> None:

@@ -486,6 +486,6 @@ def test_keys_of_others_cannot_break_a_message_or_a_shell() -> None:
     assert len(message.title) < 70
     prose, _, command = message.body.partition("\n\n  ")
     assert "\x1b" not in prose
-    program, verb, pasted = shlex.split(command)
-    assert (program, verb, read(pasted)) == ("openclaw-watchdog", "explain", key)
+    program, verb, pasted, *place = shlex.split(command)
+    assert (program, verb, read(pasted), place) == ("openclaw-watchdog", "explain", key, ["--gateway", "home"])
     assert command.isprintable()

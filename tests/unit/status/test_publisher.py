@@ -6,7 +6,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -133,6 +133,14 @@ async def test_it_serves_what_the_watches_saw(daemon: Daemon) -> None:
     assert found["headline"]["text"] == "1 stuck."
     metrics = (await ask(daemon.url(), "metrics")).text
     assert 'openclaw_watchdog_held_total{blocker="paused",gateway="home"} 0.0' in metrics
+
+
+async def test_it_says_which_configuration_a_command_has_to_name(daemon: Daemon, tmp_path: Path) -> None:
+    page = daemon.page()
+    await daemon.open(page)
+    page.loaded = replace(page.loaded, to_name=tmp_path / "two.yaml")
+    daemon.passed(page)
+    assert (await ask(daemon.url(), "api/state")).json()["config_file"] == str(tmp_path / "two.yaml")
 
 
 async def test_a_pause_by_hand_shows_at_once(daemon: Daemon) -> None:

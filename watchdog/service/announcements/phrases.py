@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from watchdog import PROGRAM
 from watchdog.core.model import GatewayPhase
@@ -24,6 +25,8 @@ LONGEST_SENTENCE = 300
 LONGEST_TITLE_KEY = 44
 """A phone shows about sixty characters of a title."""
 
+_COMMAND = f"  {PROGRAM} "
+"""How the line of a command begins."""
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
@@ -203,10 +206,20 @@ def short_key(key: str) -> str:
     return f"{flat[:half]}…{flat[-half:]}"
 
 
-def command(verb: str, *arguments: str, key: str | None = None) -> str:
-    """A line to paste into a shell. ``key``: the session it is about."""
+def command(verb: str, *arguments: str, key: str | None = None, gateway: str | None = None) -> str:
+    """A line to paste into a shell. ``key``: the session it is about, which another gateway may have, too."""
     keys = [escaped(key, is_message=True)] if key is not None else []
-    return "  " + shlex.join([PROGRAM, verb, *keys, *arguments])
+    place = ["--gateway", gateway] if gateway is not None else []
+    return _COMMAND + shlex.join([verb, *keys, *arguments, *place])
+
+
+def with_config(body: str, file: Path | None) -> str:
+    """Every command of a message, told which configuration it is about, where it would not find that one by itself."""
+    if file is None:
+        return body
+    option = f" {shlex.join(['--config', str(file)])}"
+    # Only a command begins so: what others wrote never begins a line.
+    return "\n".join(f"{line}{option}" if line.startswith(_COMMAND) else line for line in body.split("\n"))
 
 
 def commands(lines: Sequence[str]) -> list[str]:

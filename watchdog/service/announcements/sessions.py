@@ -208,7 +208,12 @@ def long_running(
             because("It is alive, so it is left alone", explanation),
             "",
             "If it should not take this long, look at it or stop it:",
-            *commands([command("explain", key=session), command("recover", "--step", "abort", key=session)]),
+            *commands(
+                [
+                    command("explain", key=session, gateway=gateway),
+                    command("recover", "--step", "abort", key=session, gateway=gateway),
+                ]
+            ),
         ]
         title = f"Long run: {short_key(session)} on {gateway}"
     else:
@@ -217,7 +222,7 @@ def long_running(
             because("It is the gateway's to recover, so it is left alone", explanation),
             "",
             "It is judged anew once the gateway is done with it or gives up. What it waits for:",
-            *commands([command("explain", key=session)]),
+            *commands([command("explain", key=session, gateway=gateway)]),
         ]
         title = f"Long wait: {short_key(session)} on {gateway}"
     key = f"long_running:{_run(gateway, session, run)}"
@@ -234,7 +239,7 @@ def unknown(
         sentence(explanation),
         "",
         "What each signal says, and what would make this gateway say more:",
-        *commands([command("explain", key=session), command("doctor")]),
+        *commands([command("explain", key=session, gateway=gateway), command("doctor")]),
     ]
     title = f"Cannot tell: {short_key(session)} on {gateway}"
     key = f"unknown:{_run(gateway, session, run)}"
@@ -265,7 +270,7 @@ def unanswered(
         "",
         "Nothing was done, and nothing will be: what has ended is not started again here.",
         f"{way_out} What is known of it:",
-        *commands([command("explain", key=session)]),
+        *commands([command("explain", key=session, gateway=gateway)]),
     ]
     title = f"Unanswered: {short_key(session)} on {gateway}"
     return write(MessageKind.UNANSWERED, gateway, title, lines, f"unanswered:{_run(gateway, session, run)}", session)
@@ -316,5 +321,6 @@ def _run(gateway: str, session: str, run: RunIdentity) -> str:
 
 
 def _about(incident: Incident, kind: MessageKind, title: str, lines: Sequence[str], key: str, *verbs: str) -> Message:
-    body = [*lines, *commands([command(verb, key=incident.session) for verb in verbs])]
+    about = [command(verb, key=incident.session, gateway=incident.gateway) for verb in verbs]
+    body = [*lines, *commands(about)]
     return write(kind, incident.gateway, title, body, f"{incident.id}:{key}", incident.session, incident.id)

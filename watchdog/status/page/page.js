@@ -67,7 +67,7 @@ function holds() {
   const listed = new Set(state.gateways.flatMap((gateway) => gateway.sessions.map((one) => `${gateway.name} ${one.key}`)));
   for (const one of state.quarantines) {
     if (listed.has(`${one.gateway} ${one.session}`)) continue; // its own card says so
-    note("trouble", "Quarantined", [h("span", { class: "sessionkey" }, shownKey(one.session)), ` on ${one.gateway}, `, since(one.since), " ago. ", one.reason], command("explain", escaped(one.session)), command("release", escaped(one.session)));
+    note("trouble", "Quarantined", [h("span", { class: "sessionkey" }, shownKey(one.session)), ` on ${one.gateway}, `, since(one.since), " ago. ", one.reason], command("explain", escaped(one.session), "--gateway", one.gateway), command("release", escaped(one.session), "--gateway", one.gateway));
   }
   if (state.ledger.problem) note("trouble", "Ledger", [state.ledger.problem, " Nothing is done until it can be used."]);
   if (state.ledger.lost_history_at) note("trouble", "History lost", ["The ledger was lost ", instant(state.ledger.lost_history_at), ", and with it what was done before."], command("release", "--lost-history"));
@@ -139,7 +139,7 @@ function sessionCard(session, gateway) {
     session.attempts.length ? h("ol", { class: "attempts" }, session.attempts.map(attemptLine)) : null,
     h("p", { class: "next" }, h("b", {}, "Next: "), session.next.words, session.next.at ? [session.is_in_recovery ? ", given up after " : ", ", session.is_in_recovery ? instant(session.next.at, CLOCK_SECONDS) : until(session.next.at)] : "", "."),
     left < session.budget.attempts ? h("p", { class: "muted" }, `${left} of ${plural(session.budget.attempts, "attempt")} left per ${span(session.budget.per_seconds * 1000)}.`) : null,
-    command(...(session.is_quarantined ? ["release"] : ["explain"]), escaped(session.key)));
+    command(...(session.is_quarantined ? ["release"] : ["explain"]), escaped(session.key), "--gateway", gateway.name));
 }
 
 function attemptLine(attempt) {

@@ -79,7 +79,8 @@ const words = (camel) => camel.replace(/([a-z0-9])([A-Z])/g, "$1 $2").toLowerCas
 const quoted = (text) => (/^[A-Za-z0-9_@%+=:,.\/-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`);
 
 function command(...parts) {
-  const line = ["openclaw-watchdog", ...parts.map(quoted)].join(" ");
+  const config = state.config_file ? ["--config", state.config_file] : [];
+  const line = ["openclaw-watchdog", ...[...parts, ...config].map(quoted)].join(" ");
   const button = h("button", { type: "button", class: "copy", "aria-label": `Copy: ${line}`, "data-key": `copy ${line}`, onclick: () => copy(line, button) }, "Copy");
   return h("p", { class: "command" }, h("code", {}, line), button);
 }

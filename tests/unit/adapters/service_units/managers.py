@@ -21,6 +21,7 @@ class FakeSystemd:
     result: str = "success"
     seen_text: str | None = None
     running_text: str | None = None
+    last_words: str = ""
     asked: list[str] = field(default_factory=list)
     fails: dict[str, str] = field(default_factory=dict)
 
@@ -47,7 +48,11 @@ class FakeSystemd:
             return Answer(0, f"/etc/systemd/user {self.folder} /usr/lib/systemd/user\n")
         enabled = "enabled" if self.link.is_symlink() else "disabled"
         state = "ActiveState=active\nSubState=running" if self.active else "ActiveState=inactive\nSubState=dead"
-        more = "MainPID=42\nStatusText=1/1 gateways up\nNRestarts=2" if self.active else "MainPID=0\nStatusText="
+        more = (
+            "MainPID=42\nStatusText=1/1 gateways up\nNRestarts=2"
+            if self.active
+            else f"MainPID=0\nStatusText={self.last_words}"
+        )
         return Answer(0, f"{state}\nUnitFileState={enabled}\n{more}\nResult={self.result}\n")
 
     def _daemon_reload(self, _words: Sequence[str]) -> Answer:

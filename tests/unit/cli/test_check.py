@@ -1,0 +1,95 @@
+"""``check`` as Nagios and a pipe take it: one line that says it all, and no status that it does not mean."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from openclaw_simulator.profiles import PROFILES
+from openclaw_simulator.scenarios import demo_world
+from openclaw_simulator.server import SimulatedGateway
+from openclaw_simulator.world import World
+from tests.unit.cli.gateways import Type, code_of, section, served, typing, write_config
+from watchdog.adapters.clock import SystemClock
+from watchdog.cli import check
+
+AWAY = "{name: away, url: 'ws://127.0.0.1:1', token: x}"
+FIGURE = re.compile(r"[a-z_]+=\d+;\d*;\d*;0(;\d+)?")
+"""One of Nagios' performance data: label=value;warn;crit;min;max."""
+
+
+@pytest.fixture(scope="module")
+def busy() -> Iterator[SimulatedGateway]:
+    with served(demo_world(SystemClock().now().wall, PROFILES["2026.9.6"]).world) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def quiet() -> Iterator[SimulatedGateway]:
+    world = World(PROFILES["2026.9.6"], SystemClock().now().wall, 1)
+    world.session("agent:main:main")
+    with served(world) as gateway:
+        yield gateway
+
+
+def enter(folder: Path, *sections: str) -> Type:
+    return typing(write_config(folder, *sections))
+
+
+def test_the_first_line_says_it_all_and_has_the_figures(busy: SimulatedGateway, tmp_path: Path) -> None:
+    done = enter(tmp_path, section("home", busy))("check")
+    words, _, figures = done.stdout.split("\n", 1)[0].partition("|")
+    assert code_of(done) == 2
+    assert words.startswith("CRITICAL - 8 stuck of 22 sessions: agent:main:")
+    assert words.endswith(" on home and 5 more")
+    assert all(FIGURE.fullmatch(one) for one in figures.split()), figures
+    assert {"sessions=22;;;0", "stuck=8;;0;0", "suspect=0;0;;0", "unreached=0;;;0;1"} <= set(figures.split())
+
+
+def test_all_is_well_in_one_line(quiet: SimulatedGateway, tmp_path: Path) -> None:
+    done = enter(tmp_path, section("home", quiet))("check")
+    assert code_of(done) == 0
+    assert done.stdout.startswith("OK - 1 session, none of them stuck|sessions=1;;;0 ")
+    assert "\nhome  OpenClaw 2026.9.6, 1 session\n" in done.stdout
+
+
+def test_a_gateway_that_is_away_is_unknown_and_the_line_says_why(quiet: SimulatedGateway, tmp_path: Path) -> None:
+    done = enter(tmp_path, section("home", quiet), AWAY)("check")
+    assert code_of(done) == 3
+    assert done.stdout.startswith("UNKNOWN - 1 session, none of them stuck; away: cannot connect")
+    assert " unreached=1;;;0;2\n" in done.stdout
+    assert done.stderr.startswith("openclaw-watchdog: away: cannot connect")
+
+
+WRONG = {
+    "an option": (("--gatewy", "home"), "No such option: --gatewy"),
+    "a gateway": (("--gateway", "nope"), "no gateway is called nope; configured: away."),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrong_use_is_no_stuck_session(wrong: str, tmp_path: Path) -> None:
+    words, said = WRONG[wrong]
+    done = enter(tmp_path, AWAY)("check", *words)
+    assert code_of(done) == 3
+    assert done.stdout.startswith(f"UNKNOWN - {said}")
+
+
+def test_a_configuration_that_is_refused_is_unknown(tmp_path: Path) -> None:
+    config = write_config(tmp_path, AWAY, more="stauts_page: null\n")
+    done = typing(config)("check")
+    assert code_of(done) == 3
+    assert done.stdout.startswith(f"UNKNOWN - {config}:6:1: ")
+    assert done.stdout.count("\n") == 1
+    document = json.loads(typing(config)("check", "--json").stdout)
+    assert (document["status"], document["exit_code"], document["gateways"]) == ("unknown", 3, [])
+    assert "stauts_page" in document["problems"][0]
+
+
+def test_words_cannot_be_taken_for_figures() -> None:
+    (state, words) = check._first_line([check.Unreached("away", "away: x|stuck=0.")], has_figures=False)
+    assert (state, words) == (("UNKNOWN", "bold magenta"), r" - away: x\x7cstuck=0")
