@@ -111,7 +111,7 @@ def enter(tmp_path: Path) -> Type:
 def test_the_columns_have_heads_and_the_times_are_this_machines(enter: Type, in_the_east: None) -> None:
     head, newest, *_ = enter("history").stdout.splitlines()
     assert head.split() == ["found,", "EAST", "outcome", "session", "gateway,", "incident,", "why,", "how", "long"]
-    assert newest.startswith("2026-11-21 01:30:00  open        agent:main:20  home, ")
+    assert newest.startswith("2026-11-21 01:30:00  open          agent:main:20  home, ")
     assert [place.index(word) for place, word in ((head, "outcome"), (newest, "open"))] == [21, 21]
     document = json.loads(enter("history", "--json").stdout)
     assert document["incidents"][0]["opened_at"] == "2026-11-20T22:30:00+00:00"
