@@ -64,6 +64,8 @@ class FakeGateway:
     scope_problems: dict[Step, str] = field(default_factory=dict)
     wanted: list[tuple[frozenset[Step], frozenset[Step]]] = field(default_factory=list)
     """What deeds may be, and what the configuration may ask for, each time it was said anew."""
+    more_methods: frozenset[str] = frozenset()
+    """What its hello names beside what the version is known for."""
     step_problems: dict[Step, str] = field(default_factory=dict)
     failing: dict[str, errors.GatewayError] = field(default_factory=dict)
     """Method -> what it raises."""
@@ -143,7 +145,7 @@ class FakeGateway:
     async def connect(self) -> GatewayFacts:
         self._say("connect")
         if self._facts is None:
-            self._facts = facts(
+            made = facts(
                 self.version,
                 name=self.name,
                 booted_at=self.booted_at,
@@ -151,6 +153,7 @@ class FakeGateway:
                 state_dir=self.state_dir,
                 clock_skew=self.clock_skew,
             )
+            self._facts = replace(made, methods=made.methods | self.more_methods)
         return self._facts
 
     def pop_disconnect(self) -> Disconnect | None:

@@ -474,6 +474,9 @@ class World:
             step = Step.RESET
         name = self.name_of(key) or "?"
         self.sent.append(Sent(self.t, name, key, step, method, message))
+        if message and name in self.sessions and self.sessions[name].row.get("restartRecoveryStatus") == "tombstoned":
+            words = f'Session "{key}" ended during restart recovery. Use /new or /reset to start a replacement session.'
+            raise _refused(method, "INVALID_REQUEST", words)
         run_id = str(params.get("idempotencyKey", f"run-{len(self.sent)}"))
         self._react(name, step, method, message, self._reaction(step))
         return {"ok": True, "runId": run_id, "status": "accepted" if method == "agent" else "started"}
@@ -590,6 +593,7 @@ class World:
         if not keeps_row:
             fields |= {"status": wire.ABSENT, "startedAt": wire.ABSENT, "endedAt": wire.ABSENT}
             fields |= {"lastRunId": wire.ABSENT, "lastRunError": wire.ABSENT, "totalTokens": wire.ABSENT}
+            fields |= {"restartRecoveryStatus": wire.ABSENT}
         self._change_row(name, fields)
         here.entries = []
         if era >= Era.MODERN:

@@ -31,7 +31,7 @@ from watchdog.service import announcements, errors
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import Incident, Ledger, Message, Outcome, Quarantine
 from watchdog.service.observer import Judged
-from watchdog.service.plan import Decision, is_deaf, is_stalled_but_owned, was_sent
+from watchdog.service.plan import Decision, fitting_steps, is_deaf, is_stalled_but_owned, is_written_to, was_sent
 from watchdog.service.ports import Gateway, Meter, Wants
 
 
@@ -91,19 +91,25 @@ class Incidents:
         if incident is None:
             return
         step = decision.step if decision.step is not Step.NOTIFY else None
-        self.ledger.owe(
-            [
-                announcements.stuck(
-                    incident,
-                    now=now.wall,
-                    unattended_for=judged.judgement.unattended_for or timedelta(0),
-                    explanation=judged.judgement.message,
-                    next_step=step,
-                    blockers=decision.blockers,
-                )
-            ],
-            now.wall,
-        )
+        if judged.session.is_tombstone:
+            message = announcements.given_up(
+                incident,
+                now=now.wall,
+                explanation=judged.judgement.message,
+                next_step=step,
+                blockers=decision.blockers,
+                is_written_to=is_written_to(judged.session),
+            )
+        else:
+            message = announcements.stuck(
+                incident,
+                now=now.wall,
+                unattended_for=judged.judgement.unattended_for or timedelta(0),
+                explanation=judged.judgement.message,
+                next_step=step,
+                blockers=decision.blockers,
+            )
+        self.ledger.owe([message], now.wall)
 
     # ---------------------------------------------------------------- verification
 
@@ -115,7 +121,7 @@ class Incidents:
             attempt.id: self._in_flight.get(attempt.id) or _first_seen(attempt, now) for _, attempt in in_flight
         }
         for incident, attempt in in_flight:
-            here = judged.get(incident.session)
+            here = _successor_of(attempt, incident.session, judged) or judged.get(incident.session)
             if here is None and not snapshot.lacks(incident.session):
                 still += 1
                 continue
@@ -165,7 +171,7 @@ class Incidents:
         )
         messages: list[Message] = []
         if proof.state is AttemptState.INEFFECTIVE:
-            rest = next_step(here.policy.recovery.ladder, [*_others(incident, attempt), settled]) if here else None
+            rest = next_step(_ladder_of(here), [*_others(incident, attempt), settled]) if here else None
             messages = [announcements.did_not_help(incident, settled, now=now.wall, next_step=rest)]
         done = self.ledger.settle_attempt(
             attempt.id, proof.state, now.wall, reason=proof.reason, verified_by=verified_by, messages=messages
@@ -201,7 +207,11 @@ class Incidents:
             outcome = _outcome_of(settled)
             fresh = replace(fresh, attempts=(*_others(fresh, settled), settled))
             message = announcements.closed(
-                fresh, outcome, now=now.wall, note_path=note.path if note is not None else None
+                fresh,
+                outcome,
+                now=now.wall,
+                note_path=note.path if note is not None else None,
+                successor=row.key if row is not None and row.key != incident.session else None,
             )
             self.ledger.close_incident(incident.id, outcome, now.wall, [message])
 
@@ -214,7 +224,9 @@ class Incidents:
     def was_answered(self, judged: Judged) -> bool:
         """Our own turn answered it and nobody waits: nothing is left to do, although its row goes on saying ``running``."""
         tail = judged.case.look.tail
-        if tail is None or tail.kind is not TailKind.ANSWERED or tail.deed_mark is None or is_deaf(judged):
+        if tail is None or tail.kind is not TailKind.ANSWERED or tail.deed_mark is None:
+            return False
+        if is_deaf(judged) or judged.session.is_tombstone:
             return False
         incident_id, _, number = tail.deed_mark.partition("/")
         incident, began = self.ledger.incident(incident_id), judged.session.started_at
@@ -326,6 +338,28 @@ _QUEUED_PATIENCE = 10
 gateway's own recovery is at work): it is under way, not ineffective."""
 
 
+def _successor_of(attempt: Attempt, session: str, judged: Mapping[str, Judged]) -> Judged | None:
+    """The session in which ``sessions.recover`` goes on: under a key of its own, and its row names the session before (2026.8.2, 9.6)."""
+    before = attempt.before.session_id if attempt.before is not None else None
+    if attempt.step is not Step.RECOVER or before is None:
+        return None
+    return next(
+        (
+            one
+            for one in judged.values()
+            if one.session.key != session
+            and one.session.previous_session_id == before  # guard: recover: proved where it goes on
+            and (attempt.run_id is None or (one.session.session_id or "?") in attempt.run_id)
+        ),
+        None,
+    )
+
+
+def _ladder_of(here: Judged) -> Sequence[Step]:
+    ladder = here.policy.recovery.ladder
+    return fitting_steps(ladder, here) if here.session.is_tombstone else ladder
+
+
 def _others(incident: Incident, attempt: Attempt) -> list[Attempt]:
     return [other for other in incident.attempts if other.id != attempt.id]
 
@@ -339,6 +373,8 @@ def _ending(incident: Incident, here: Judged) -> Outcome | None:
     if proven:
         return _outcome_of(proven[-1])  # and we died before we could say so
     sent = [attempt for attempt in incident.attempts if was_sent(attempt)]
+    if row.is_tombstone:  # guard: tombstone: it has ended, and is not over
+        return None
     if row.status is not Status.RUNNING:
         if row.status is Status.DONE and any(attempt.before is not None for attempt in sent):
             return Outcome.RECOVERED

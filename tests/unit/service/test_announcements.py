@@ -49,6 +49,7 @@ GRACE = Blocker(
     Moment(0, NOW + 5 * MINUTE),
 )
 PAUSED = Blocker(BlockerName.PAUSED, "Paused: upgrading the machine")
+GIVEN_UP = "Its gateway tried to go on with it after a restart, and gave it up."
 IDLE = "The gateway says no run is active."
 RESTARTS = Budget(2, 6 * HOUR)
 
@@ -165,14 +166,14 @@ def _all() -> dict[str, Message]:
             ended_at=NOW - 31 * MINUTE,
             explanation="It ended its turn to wait for its subagents; they have all ended since, and it was not woken to go on.",
         ),
-        "unanswered, given up by its gateway": say.unanswered(
-            "home",
-            KEY,
-            RUN,
-            now=NOW,
-            ended_at=NOW - MINUTE,
-            explanation="Its gateway tried to go on with it after a restart, and gave it up: it refuses every message now.",
-            is_shut=True,
+        "given up by its gateway, with a deed": say.given_up(
+            INCIDENT, now=NOW, explanation=GIVEN_UP, next_step=Step.NEW, is_written_to=True
+        ),
+        "given up by its gateway, held": say.given_up(
+            INCIDENT, now=NOW, explanation=GIVEN_UP, next_step=Step.NEW, blockers=[PAUSED], is_written_to=True
+        ),
+        "given up by its gateway, told only": say.given_up(
+            INCIDENT, now=NOW, explanation=GIVEN_UP, next_step=None, is_written_to=False
         ),
         "gateway down": say.gateway_down(
             "home",
