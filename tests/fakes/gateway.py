@@ -64,6 +64,7 @@ class FakeGateway:
     scope_problems: dict[Step, str] = field(default_factory=dict)
     wanted: list[tuple[frozenset[Step], frozenset[Step]]] = field(default_factory=list)
     """What deeds may be, and what the configuration may ask for, each time it was said anew."""
+    stopped_channels: tuple[str, ...] = ()
     more_methods: frozenset[str] = frozenset()
     """What its hello names beside what the version is known for."""
     step_problems: dict[Step, str] = field(default_factory=dict)
@@ -153,7 +154,9 @@ class FakeGateway:
                 state_dir=self.state_dir,
                 clock_skew=self.clock_skew,
             )
-            self._facts = replace(made, methods=made.methods | self.more_methods)
+            self._facts = replace(
+                made, methods=made.methods | self.more_methods, stopped_channels=self.stopped_channels
+            )
         return self._facts
 
     def pop_disconnect(self) -> Disconnect | None:

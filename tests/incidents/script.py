@@ -304,6 +304,7 @@ class World:
             server["bootId"] = f"{self.case.boot_id or 'boot'}-{self.boots}"
         suspension = {"phase": "prepared" if self.phase == "suspended" else "accepting"}
         methods = [name for name in wire.methods_of(self.case.version) if name not in self.case.methods_without]
+        stopped = {"lastError": self.channels_stopped or None}
         uptime = (self.t - self.suspended) - (self.booted - self.booted_suspended)
         return {
             "type": "hello-ok",
@@ -314,7 +315,7 @@ class World:
                 "uptimeMs": round(uptime * 1000),
                 "sessionDefaults": {"defaultAgentId": "main", "mainKey": "main", "mainSessionKey": "agent:main:main"},
             }
-            | ({"suspension": suspension} if era >= Era.MODERN else {}),
+            | ({"suspension": suspension, "health": {"channels": {"telegram": stopped}}} if era >= Era.MODERN else {}),
             "auth": {"role": "operator", "scopes": list(scopes)} if era >= Era.FLAG else None,
         }
 

@@ -370,6 +370,8 @@ class GatewayFacts:
     clock_skew: timedelta | None = None
     """How far the gateway's clock was ahead of ours at the sign-in; None when it did not say (no ``ts``)."""
     signed_in_at: Moment | None = None
+    stopped_channels: tuple[str, ...] = ()
+    """Chat apps that it does not run since it crashed several times, as it said at the sign-in (2026.9.6)."""
     signs: ProcessSigns | None = None
     """What tells its process from others. Never recorded."""
 

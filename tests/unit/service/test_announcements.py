@@ -190,6 +190,7 @@ def _all() -> dict[str, Message]:
         "gateway keeps restarting": say.gateway_keeps_restarting(
             "home", since=NOW, now=NOW + 4 * MINUTE, restarts=3, open_incidents=2
         ),
+        "chat apps stopped after crashes": say.channels_stopped("home", ["telegram"], life="boot-1"),
         "gateway settled": say.gateway_settled("home", since=NOW, now=NOW + HOUR, restarts=14, quiet_for=30 * MINUTE),
         "gateway restarted": say.gateway_restarted(
             "home",

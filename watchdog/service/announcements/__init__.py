@@ -9,6 +9,7 @@ ending once, an outage and a storm of restarts once each way, long-running, unkn
 """
 
 from watchdog.service.announcements.gateways import (
+    channels_stopped,
     fleet_breaker_closed,
     fleet_breaker_opened,
     gateway_down,
@@ -33,6 +34,7 @@ from watchdog.service.announcements.sessions import (
 )
 
 __all__ = [
+    "channels_stopped",
     "cleared",
     "closed",
     "did_not_help",
