@@ -16,6 +16,12 @@ STATES = (SERVICE + "test_gateway_states.py",)
 IDENTITY = ("tests/unit/gateway/wire/test_identity.py",)
 
 GUARDS: tuple[Guard, ...] = (
+    Guard(
+        "wire: nothing is begun while it is suspended",
+        "rule 5",
+        NEVER,
+        tests=(GATEWAY + "test_client.py",),
+    ),
     # ------------------------------------------------------------ repair
     Guard("wire: half an emoji is repaired", "rule 19", value("None"), tests=DECODING),
     Guard("wire: deep nesting is an unreadable answer", "rule 19", value("ZeroDivisionError"), tests=DECODING),

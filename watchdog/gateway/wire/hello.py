@@ -42,6 +42,7 @@ class _SessionDefaults(msgspec.Struct, rename="camel"):
 class _HelloSnapshot(msgspec.Struct, rename="camel"):
     presence: Any = None
     health: Any = None
+    suspension: Any = None
     uptime_ms: Millis = None
     state_dir: str | None = None
     config_path: str | None = None
@@ -101,6 +102,11 @@ def facts_of(
         signs=signs,
         stopped_channels=stopped,
     )
+
+
+def is_suspension(said: object) -> bool:
+    """``snapshot.suspension`` of a hello, or the payload of a ``gateway.suspension`` event: it takes nothing now, or soon (2026.9.6)."""
+    return isinstance(said, dict) and said.get("phase") in ("preparing", "prepared")
 
 
 def stopped_channels(health: object) -> tuple[str, ...]:
