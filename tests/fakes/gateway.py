@@ -64,6 +64,9 @@ class FakeGateway:
     scope_problems: dict[Step, str] = field(default_factory=dict)
     wanted: list[frozenset[Step]] = field(default_factory=list)
     """What deeds may be, and what the configuration may ask for, each time it was said anew."""
+    stopped_channels: tuple[str, ...] = ()
+    more_methods: frozenset[str] = frozenset()
+    """What its hello names beside what the version is known for."""
     step_problems: dict[Step, str] = field(default_factory=dict)
     failing: dict[str, errors.GatewayError] = field(default_factory=dict)
     """Method -> what it raises."""
@@ -143,13 +146,16 @@ class FakeGateway:
     async def connect(self) -> GatewayFacts:
         self._say("connect")
         if self._facts is None:
-            self._facts = facts(
+            made = facts(
                 self.version,
                 name=self.name,
                 booted_at=self.booted_at,
                 boot_id=self.boot_id,
                 state_dir=self.state_dir,
                 clock_skew=self.clock_skew,
+            )
+            self._facts = replace(
+                made, methods=made.methods | self.more_methods, stopped_channels=self.stopped_channels
             )
         return self._facts
 

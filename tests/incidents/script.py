@@ -304,6 +304,7 @@ class World:
             server["bootId"] = f"{self.case.boot_id or 'boot'}-{self.boots}"
         suspension = {"phase": "prepared" if self.phase == "suspended" else "accepting"}
         methods = [name for name in wire.methods_of(self.case.version) if name not in self.case.methods_without]
+        stopped = {"lastError": self.channels_stopped or None}
         uptime = (self.t - self.suspended) - (self.booted - self.booted_suspended)
         return {
             "type": "hello-ok",
@@ -314,7 +315,7 @@ class World:
                 "uptimeMs": round(uptime * 1000),
                 "sessionDefaults": {"defaultAgentId": "main", "mainKey": "main", "mainSessionKey": "agent:main:main"},
             }
-            | ({"suspension": suspension} if era >= Era.MODERN else {}),
+            | ({"suspension": suspension, "health": {"channels": {"telegram": stopped}}} if era >= Era.MODERN else {}),
             "auth": {"role": "operator", "scopes": list(scopes)} if era >= Era.FLAG else None,
         }
 
@@ -474,6 +475,9 @@ class World:
             step = Step.RESET
         name = self.name_of(key) or "?"
         self.sent.append(Sent(self.t, name, key, step, method, message))
+        if message and name in self.sessions and self.sessions[name].row.get("restartRecoveryStatus") == "tombstoned":
+            words = f'Session "{key}" ended during restart recovery. Use /new or /reset to start a replacement session.'
+            raise _refused(method, "INVALID_REQUEST", words)
         run_id = str(params.get("idempotencyKey", f"run-{len(self.sent)}"))
         self._react(name, step, method, message, self._reaction(step))
         return {"ok": True, "runId": run_id, "status": "accepted" if method == "agent" else "started"}
@@ -590,6 +594,7 @@ class World:
         if not keeps_row:
             fields |= {"status": wire.ABSENT, "startedAt": wire.ABSENT, "endedAt": wire.ABSENT}
             fields |= {"lastRunId": wire.ABSENT, "lastRunError": wire.ABSENT, "totalTokens": wire.ABSENT}
+            fields |= {"restartRecoveryStatus": wire.ABSENT}
         self._change_row(name, fields)
         here.entries = []
         if era >= Era.MODERN:

@@ -23,7 +23,7 @@ from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
 from watchdog.service.announcements.phrases import RESULTS, clause, reason_words
 from watchdog.service.ledger import Incident, Ledger
-from watchdog.service.observer import Judged
+from watchdog.service.observer import Judged, is_tracked
 from watchdog.service.one_shot import Inspection
 from watchdog.service.plan import PassContext, StepPlan, is_stalled_but_owned, plan_step, standing_of
 from watchdog.service.ports import Gateway
@@ -90,7 +90,8 @@ class Explained:
 
     @property
     def is_running(self) -> bool:
-        return self.judged.session.status is Status.RUNNING
+        """Marked as going on, or shut by its gateway: what is judged by signals."""
+        return is_tracked(self.judged.session)
 
     # ---------------------------------------------------------------- what comes next
 
@@ -219,6 +220,8 @@ class Explained:
                 return "was not counted" if worth.has_preflight else f"{facts.version} does not count its work"
             case Signal.ALIAS:
                 return "no other key with the same session is alive"
+            case Signal.GIVEN_UP:
+                return "no: its gateway has not given it up after a restart"
             case Signal.USER_STOPPED:
                 if tail is not None and tail.kind is TailKind.STOPPED:
                     return "it was stopped; who writes to it since is refused, and is to be let in"
@@ -465,6 +468,8 @@ def _verdict_words(it: Explained) -> str:
     judgement, case = it.judged.judgement, it.case
     if not it.is_running:
         return judgement.message
+    if it.judged.session.is_tombstone and judgement.verdict in (Verdict.SUSPECT, Verdict.STUCK):
+        return f"it takes no message any more. {judgement.message}"
     quiet = span_words(case.track.quiet_for(case.now))
     limit = span_words(it.judged.policy.thresholds.stuck_after)
     if judgement.verdict in (Verdict.SUSPECT, Verdict.STUCK):

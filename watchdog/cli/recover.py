@@ -274,7 +274,9 @@ class ManualRecovery:
         policy = replace(judged.policy, recovery=replace(judged.policy.recovery, ladder=(step,)))
         here = PassContext(judged.case.now, self._found.trust, True, True, False)
         plan = plan_step(replace(judged, policy=policy), None, here, self._gateway)
-        if plan.step is None:
+        if plan.step is Step.NOTIFY and step not in (Step.NEW, Step.RESET, Step.RECOVER):
+            return "its gateway has given it up, and it takes no message: choose reset, or recover if it has no chat"
+        if plan.step in (None, Step.NOTIFY):
             plan = StepPlan(step, plan.requester)
         problem = plan.step_problem or (None if step.loses_context else plan.requester_problem)
         if problem is not None:

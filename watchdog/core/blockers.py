@@ -250,12 +250,15 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: SessionCo
 
 def _person(case: Case, step: Step, standing: SessionContext) -> Iterator[Blocker]:
     """Whose request it is, and whose will."""
+    tail = case.look.tail
     if standing.requester_problem is not None:
         yield Blocker(BlockerName.REQUESTER_UNKNOWN, standing.requester_problem)
     speaks_for_request = step not in (Step.FREE, Step.ABORT)
     if speaks_for_request and (
         standing.was_stopped  # guard: stop: kept over restarts
         or case.track.stopped_at is not None
+        # guard: stop: the transcript of a tombstone
+        or (case.session.is_tombstone and tail is not None and tail.kind is TailKind.STOPPED)
     ):
         yield Blocker(
             BlockerName.STOPPED_BY_PERSON, "A person stopped this request after its run had died; it stays stopped."

@@ -42,6 +42,7 @@ class Signal(StrEnum):
     BOOT_ORPHAN = "BootOrphan"
     NOTHING_RUNS = "NothingRuns"
     ALIAS = "Alias"
+    GIVEN_UP = "GivenUp"
 
     USER_STOPPED = "UserStopped"
     GATEWAY_RECOVERING = "GatewayRecovering"
@@ -62,10 +63,11 @@ OWNER_SIGNALS = frozenset(
         Signal.BOOT_ORPHAN,
         Signal.NOTHING_RUNS,
         Signal.ALIAS,
+        Signal.GIVEN_UP,
     }
 )
 
-OWN_PROOFS = frozenset({Signal.SESSION_LOCK, Signal.BOOT_ORPHAN, Signal.NOTHING_RUNS})
+OWN_PROOFS = frozenset({Signal.SESSION_LOCK, Signal.BOOT_ORPHAN, Signal.NOTHING_RUNS, Signal.GIVEN_UP})
 """FALSE from one of these is a proof that belongs to the session itself; the fleet breaker does not hold those."""
 
 

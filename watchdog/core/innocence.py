@@ -56,6 +56,8 @@ def _user_stopped(case: Case) -> Evidence | None:
     tail = case.look.tail
     if refuses_its_people(case):
         return None
+    if case.session.is_tombstone:
+        return None  # it is to be told, however it ended; a blocker holds the deed
     if tail is not None and tail.kind is TailKind.STOPPED:  # guard: stopped on purpose
         if was_cut_by_restart(case):
             return Evidence(

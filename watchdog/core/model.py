@@ -49,6 +49,8 @@ class Status(StrEnum):
         return self in _TERMINAL
 
 
+TOMBSTONED = "tombstoned"
+"""``restartRecoveryStatus`` of a session that the gateway's restart recovery has given up (2026.8.2, 9.6)."""
 _TERMINAL = frozenset({Status.DONE, Status.FAILED, Status.KILLED, Status.TIMEOUT})
 
 
@@ -169,6 +171,8 @@ class Session:
     last_run_id: str | None = None
     last_run_error: str | None = None
     restart_recovery_status: str | None = None
+    previous_session_id: str | None = None
+    """Of the session that this one goes on with (2026.9.6: after ``sessions.recover``)."""
     lifecycle_revision: str | None = None
     total_tokens: int | None = None
     parent_key: str | None = None
@@ -189,6 +193,17 @@ class Session:
             and self.started_at is not None
             and self.ended_at is not None
             and self.ended_at > self.started_at
+        )
+
+    @property
+    def is_tombstone(self) -> bool:
+        """Its gateway has given it up after a restart: it has ended, and takes no message until it is reset (2026.8.2, 9.6). Not of
+        background work, whose owner begins anew, nor of what was put away, as ``sessions.recover`` does."""
+        return (
+            self.restart_recovery_status == TOMBSTONED
+            and self.status.is_terminal
+            and not self.is_archived  # guard: tombstone: what was put away is let be
+            and not self.kind.is_background  # guard: tombstone: background work has an owner
         )
 
     @property
@@ -355,6 +370,8 @@ class GatewayFacts:
     clock_skew: timedelta | None = None
     """How far the gateway's clock was ahead of ours at the sign-in; None when it did not say (no ``ts``)."""
     signed_in_at: Moment | None = None
+    stopped_channels: tuple[str, ...] = ()
+    """Chat apps that it does not run since it crashed several times, as it said at the sign-in (2026.9.6)."""
     signs: ProcessSigns | None = None
     """What tells its process from others. Never recorded."""
     untried: str | None = None

@@ -17,6 +17,7 @@ first two seconds (measured: 2 to 14 s), and a slow handshake makes the boot loo
 def owner_signals(case: Case) -> tuple[Evidence, ...]:
     """Every owner signal that exists for this session."""
     found = (
+        _given_up(case),
         _active_run_flag(case),
         _active_run_ids(case),
         _run_in_flight(case),
@@ -27,6 +28,17 @@ def owner_signals(case: Case) -> tuple[Evidence, ...]:
         _alias(case),
     )
     return tuple(evidence for evidence in found if evidence is not None)
+
+
+def _given_up(case: Case) -> Evidence | None:
+    if not case.session.is_tombstone:
+        return None
+    return Evidence(
+        Signal.GIVEN_UP,
+        Truth.FALSE,
+        "GivenUpByGateway",
+        "Its gateway tried to go on with it after a restart, and gave it up.",
+    )
 
 
 def _active_run_flag(case: Case) -> Evidence | None:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from watchdog.core.evidence import Truth
-from watchdog.core.model import ReplyAddress, Session, Status, TailKind, TranscriptTail
+from watchdog.core.model import TOMBSTONED, ReplyAddress, Session, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Step
 from watchdog.core.tracking import RunIdentity
 
@@ -124,11 +124,13 @@ class Refusal(StrEnum):
 
 
 _STOP_WORDS = ("another openclaw process owns", "lease lost", "archived", "not found")
+_GIVEN_UP = "ended during restart recovery"
+"""What every send to a tombstone is refused with (2026.8.2, 9.6)."""
 _NEXT_WORDS = (
     "session_work_start_changed",
     "changed while starting work",
     "claim changed before agent adoption",
-    "ended during restart recovery",
+    _GIVEN_UP,
     "waiting for restart recovery",
     "tombstoned",
     "requires a restart-tombstoned session",
@@ -239,6 +241,17 @@ def was_freed(attempts: Sequence[Attempt], run: RunIdentity) -> bool:
     )
 
 
+def was_refused_as_given_up(attempts: Sequence[Attempt], run: RunIdentity) -> bool:
+    """The gateway refused words for this very run as one that its restart recovery has ended: that proves a tombstone whatever its
+    row says (2026.8.2: for a minute it goes on saying ``running``)."""
+    return any(
+        attempt.state is AttemptState.REFUSED
+        and attempt.before == run
+        and _GIVEN_UP in (attempt.verified_by or "").lower()
+        for attempt in attempts
+    )
+
+
 def awaits_person(attempts: Sequence[Attempt]) -> bool:
     """What was done last only opens the door: the incident ends when a run of the session ends well."""
     sent = [attempt for attempt in attempts if attempt.started_at is not None]
@@ -299,6 +312,9 @@ def _verify_turn(
 
 def _verify_fresh(attempt: Attempt, session: Session, *, is_overdue: bool) -> Proof:
     before = attempt.before
+    # guard: verify: a tombstone that is one still
+    if session.restart_recovery_status == TOMBSTONED:  # it was terminal before: that proves nothing
+        return Proof(AttemptState.INEFFECTIVE, "StillGivenUp") if is_overdue else NOT_YET
     if session.status is Status.ABSENT or session.status.is_terminal:
         return Proof(AttemptState.SUCCEEDED, "RowCleared")
     if before is not None and session.started_at is not None and session.started_at != before.started_at:

@@ -11,8 +11,6 @@ from datetime import datetime
 from watchdog.core.model import GatewayFacts, Session, Status, TailKind, TranscriptTail
 from watchdog.core.tracking import Track
 
-TOMBSTONED = "tombstoned"
-"""``restartRecoveryStatus`` of a session that the restart recovery has given up (2026.8.2, 9.6)."""
 YIELD = "sessions_yield"
 """The tool by which a parent ends its turn until its subagents have ended (2026.9.2)."""
 
@@ -27,8 +25,6 @@ class Unanswered:
 
     reason: str
     message: str
-    is_shut: bool = False
-    """It refuses every message until it is reset."""
 
 
 def is_worth_a_look(row: Session, track: Track, children: Sequence[Session], facts: GatewayFacts) -> bool:
@@ -73,9 +69,6 @@ def left_unanswered(
         return None
     dropped = sum(_is_since(at, track.watched_from) for at in tail.dropped_inputs)
     words = f"Messages that its gateway had accepted meanwhile were dropped, and will not be run: {dropped}."
-    if row.restart_recovery_status == TOMBSTONED and _is_open(tail):
-        given_up = "Its gateway tried to go on with it after a restart, and gave it up: it refuses every message now."
-        return Unanswered("GivenUpByGateway", f"{given_up} {words}" if dropped else given_up, is_shut=True)
     if row.status in _BROKEN_OFF and _is_open(tail):
         message = f"Its row says {row.status.value}, and the conversation ends with a request that has no answer."
         return Unanswered("EndedUnanswered", f"{message} {words}" if dropped else message)

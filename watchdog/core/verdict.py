@@ -2,7 +2,8 @@
 
 *Stuck* is: marked running, proven without an owner, no progress for ``stuck_after``, seen so twice and ``confirm_for``
 apart, no innocent explanation. What this can get wrong is bounded by the signals (see ``evidence``): it never calls a
-session stuck on the absence of information.
+session stuck on the absence of information. A *tombstone*, which its gateway has given up after a restart and which takes no
+message any more, is stuck as well, as soon as that was seen twice.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ def judge(case: Case, thresholds: Thresholds, evidence: tuple[Evidence, ...]) ->
     status = case.session.status
     if status is Status.QUEUED:  # guard: queued is waiting
         return Judgement(Verdict.WAITING, "Queued", "Its run waits for a free lane behind other runs.")
-    if status is not Status.RUNNING:  # guard: terminal status wins
+    is_shut = case.session.is_tombstone
+    if status is not Status.RUNNING and not is_shut:  # guard: terminal status wins
         # A terminal status wins over a lingering hasActiveRun (#120321).
         return Judgement(Verdict.HEALTHY, "NotRunning", f"Its row says {status.value}.")
 
@@ -130,7 +132,9 @@ def _without_owner(case: Case, thresholds: Thresholds, evidence: tuple[Evidence,
     proof = next(item for item in evidence if item.is_about_owner and item.status is Truth.FALSE)
     gone_since = track.owner_gone_since or now
     counted_from = max(track.unchanged_since, gone_since)  # guard: counted from the owner's end
-    due = max(counted_from.plus(thresholds.stuck_after), gone_since.plus(thresholds.confirm_for))
+    # Whether a run is dead has to show in time; that a session is shut its gateway says itself.
+    patience = timedelta(0) if case.session.is_tombstone else thresholds.stuck_after
+    due = max(counted_from.plus(patience), gone_since.plus(thresholds.confirm_for))
     unattended = now.since(counted_from)
     proven = has_own_proof(evidence)
     if (

@@ -133,7 +133,8 @@ class GatewayClient:
             raise
 
     async def _connect(self) -> GatewayFacts:
-        if self._connected is not None and self._connected.link.is_open:
+        # Its end may go unsaid: who was told of a suspension signs in anew, and hears how it stands.
+        if self._connected is not None and self._connected.link.is_open and not self._connected.link.is_suspending:
             await self._sign_in.grants.check_again()
             return self._connected.facts
         await self.close()

@@ -276,7 +276,7 @@ class Player:
             and listing.answered_at.since(listing.asked_at) < _PROMPT
             and monotonic <= self.watch.trust.stall_after
             and abs(wall - monotonic) < _PROMPT
-            and all(row.status is not Status.RUNNING for row in listing.sessions)
+            and not any(row.status is Status.RUNNING or row.is_tombstone for row in listing.sessions)
         )
 
     def _operate(self, one: Pass) -> None:

@@ -100,6 +100,8 @@ class EndedRuns:
         row, before = here.session, ended.track.identity
         if row.status in (Status.RUNNING, Status.ABSENT) or row.session_id != before.session_id:
             return False  # it goes on, and is tracked anew; or somebody has begun afresh
+        if row.is_tombstone:  # guard: unanswered: a tombstone is told with its incident
+            return False
         return not row.status.is_terminal or is_worth_a_look(row, ended.track, self._children(row), facts)
 
     def _children(self, row: Session) -> Sequence[Session]:
@@ -157,7 +159,6 @@ class EndedRuns:
             now=now.wall,
             ended_at=ended.at.wall,
             explanation=found.message,
-            is_shut=found.is_shut,
         )
         if self.ledger.owe([message], now.wall):
             self.log.event(

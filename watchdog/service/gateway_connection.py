@@ -91,6 +91,7 @@ class GatewayConnection:
                     version=facts.version,
                     booted_at=facts.booted_at.isoformat(timespec="seconds") if facts.booted_at is not None else None,
                 )
+            self.outages.note_stopped_channels(facts, now)
         if is_new or self.not_granted or self._may_want_more:
             self._note_what_is_granted(is_new=is_new and is_other_link)
         return facts

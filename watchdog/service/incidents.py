@@ -32,7 +32,7 @@ from watchdog.service import announcements, errors
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import Incident, Ledger, Message, Outcome, Quarantine
 from watchdog.service.observer import Judged
-from watchdog.service.plan import Action, Decision, is_deaf, is_stalled_but_owned, was_sent
+from watchdog.service.plan import Action, Decision, is_deaf, is_stalled_but_owned, is_written_to, was_sent
 from watchdog.service.ports import Gateway, Meter, Wants
 
 Foresee = Callable[[Judged, Incident | None], Decision]
@@ -93,19 +93,25 @@ class Incidents:
         incident, judged = decision.incident, decision.judged
         if incident is None:
             return
-        self.ledger.owe(
-            [
-                announcements.stuck(
-                    incident,
-                    now=now.wall,
-                    unattended_for=judged.judgement.unattended_for or timedelta(0),
-                    explanation=judged.judgement.message,
-                    next_step=decision.step,
-                    blockers=decision.blockers,
-                )
-            ],
-            now.wall,
-        )
+        if judged.session.is_tombstone:
+            message = announcements.given_up(
+                incident,
+                now=now.wall,
+                explanation=judged.judgement.message,
+                next_step=decision.step if decision.step is not Step.NOTIFY else None,
+                blockers=decision.blockers,
+                is_written_to=is_written_to(judged.session),
+            )
+        else:
+            message = announcements.stuck(
+                incident,
+                now=now.wall,
+                unattended_for=judged.judgement.unattended_for or timedelta(0),
+                explanation=judged.judgement.message,
+                next_step=decision.step,
+                blockers=decision.blockers,
+            )
+        self.ledger.owe([message], now.wall)
 
     # ---------------------------------------------------------------- verification
 
@@ -120,7 +126,7 @@ class Incidents:
             attempt.id: self._in_flight.get(attempt.id) or _first_seen(attempt, now) for _, attempt in in_flight
         }
         for incident, attempt in in_flight:
-            here = judged.get(incident.session)
+            here = _successor_of(attempt, incident.session, judged) or judged.get(incident.session)
             if here is None and not snapshot.lacks(incident.session):
                 still += 1
                 continue
@@ -211,7 +217,11 @@ class Incidents:
             outcome = _outcome_of(settled)
             fresh = replace(fresh, attempts=(*_others(fresh, settled), settled))
             message = announcements.closed(
-                fresh, outcome, now=now.wall, note_path=note.path if note is not None else None
+                fresh,
+                outcome,
+                now=now.wall,
+                note_path=note.path if note is not None else None,
+                successor=row.key if row is not None and row.key != incident.session else None,
             )
             self.ledger.close_incident(incident.id, outcome, now.wall, [message])
 
@@ -224,7 +234,9 @@ class Incidents:
     def was_answered(self, judged: Judged) -> bool:
         """Our own turn answered it and nobody waits: nothing is left to do, although its row goes on saying ``running``."""
         tail = judged.case.look.tail
-        if tail is None or tail.kind is not TailKind.ANSWERED or tail.deed_mark is None or is_deaf(judged):
+        if tail is None or tail.kind is not TailKind.ANSWERED or tail.deed_mark is None:
+            return False
+        if is_deaf(judged) or judged.session.is_tombstone:
             return False
         incident_id, _, number = tail.deed_mark.partition("/")
         incident, began = self.ledger.incident(incident_id), judged.session.started_at
@@ -341,7 +353,7 @@ def _did_not_help(
 ) -> Message:
     """Says what follows only as far as it is known to come."""
     tell = partial(announcements.did_not_help, incident, settled, now=now.wall)
-    if here is None or here.session.status is not Status.RUNNING:
+    if here is None or (here.session.status is not Status.RUNNING and not here.session.is_tombstone):
         return tell(next_step=None, no_more="no run is marked as going on any more")
     if foresee is None:
         return tell(next_step=Step.NOTIFY)
@@ -363,6 +375,23 @@ def _why_given_up(incident: Incident) -> str:
     return "Every step of the ladder was tried."
 
 
+def _successor_of(attempt: Attempt, session: str, judged: Mapping[str, Judged]) -> Judged | None:
+    """The session in which ``sessions.recover`` goes on: under a key of its own, and its row names the session before (2026.8.2, 9.6)."""
+    before = attempt.before.session_id if attempt.before is not None else None
+    if attempt.step is not Step.RECOVER or before is None:
+        return None
+    return next(
+        (
+            one
+            for one in judged.values()
+            if one.session.key != session
+            and one.session.previous_session_id == before  # guard: recover: proved where it goes on
+            and (attempt.run_id is None or (one.session.session_id or "?") in attempt.run_id)
+        ),
+        None,
+    )
+
+
 def _others(incident: Incident, attempt: Attempt) -> list[Attempt]:
     return [other for other in incident.attempts if other.id != attempt.id]
 
@@ -376,6 +405,8 @@ def _ending(incident: Incident, here: Judged) -> Outcome | None:
     if proven:
         return _outcome_of(proven[-1])  # and we died before we could say so
     sent = [attempt for attempt in incident.attempts if was_sent(attempt)]
+    if row.is_tombstone:  # guard: tombstone: it has ended, and is not over
+        return None
     if row.status is not Status.RUNNING:
         if row.status is Status.DONE and any(attempt.before is not None for attempt in sent):
             return Outcome.RECOVERED

@@ -59,6 +59,8 @@ class Observer:
         """Subagent rows of each session, as of the last pass."""
         self._unattended: dict[str, RunIdentity] = {}
         """Runs found stuck in the last pass: nobody waits for a child among them."""
+        self._tombstones: dict[str, tuple[Session, Look]] = {}
+        """What a look at each showed, as long as its row says what it said then."""
         self._rest: dict[str, Judged] = {}
         self._rest_by: tuple[PolicyBook, GatewayFacts] | None = None
 
@@ -72,9 +74,10 @@ class Observer:
         self.relatives = relatives
         running = [row for row in snapshot.sessions if row.status is Status.RUNNING]
         if snapshot.is_complete:
-            alive = {row.key for row in running}
+            alive = {row.key for row in snapshot.sessions if is_tracked(row)}
             self.ended |= {key: track for key, track in self.tracks.items() if key not in alive}
             self.tracks = {key: track for key, track in self.tracks.items() if key in alive}
+            self._tombstones = {key: seen for key, seen in self._tombstones.items() if key in alive}
         preflight = await self._preflight(running, facts)
         busy = {row.key for row in running if not self._is_dead(row, facts)} if snapshot.is_complete else None
         judged: dict[str, Judged] = {}
@@ -82,7 +85,7 @@ class Observer:
         rest = self._rest if is_same else {}
         self._rest, self._rest_by = {}, (self.book, facts)
         for row in sorted(snapshot.sessions, key=_children_first):
-            if row.status is not Status.RUNNING:
+            if not is_tracked(row):
                 if (track := self.tracks.pop(row.key, None)) is not None:
                     self.ended[row.key] = track
                 known = rest.get(row.key)
@@ -92,11 +95,16 @@ class Observer:
                 self._rest[row.key] = known
                 judged[row.key] = known
                 continue
-            if row.key in snapshot.carried:  # guard: a running row of an earlier poll is not judged
+            is_old = row.key in snapshot.carried and not row.is_tombstone  # in a tombstone nothing changes unseen
+            if is_old:  # guard: a running row of an earlier poll is not judged
                 self._unattended.pop(row.key, None)
                 continue  # what runs is judged by what was seen now, never by what was seen then
             policy = self.book.policy_for(facts.name, row)
-            look = await self._look(row, policy, facts, preflight, now)
+            look = await (
+                self._look_at_tombstone(row, policy, now)
+                if row.is_tombstone
+                else self._look(row, policy, facts, preflight, now)
+            )
             here = judged[row.key] = self._judge_running(
                 row,
                 look,
@@ -213,6 +221,20 @@ class Observer:
         closer = await self._gateway.look(row, Wants(tail=True, people=True, abort_probe=needs_probe, pending=True))
         return replace(closer, lock=look.lock, preflight=look.preflight)
 
+    async def _look_at_tombstone(self, row: Session, policy: Policy, now: Moment) -> Look:
+        """Nothing is written to it any more: one look lasts as long as its row stays the same. The fence looks again."""
+        known = self._tombstones.get(row.key)
+        if known is not None and known[0] == row:
+            return known[1]
+        track = self.tracks.get(row.key)
+        is_due = track is not None and now.since(track.first_seen) >= policy.thresholds.confirm_for
+        if not is_due and not self._believes_rows:
+            return Look()
+        look = await self._gateway.look(row, Wants(tail=True, people=True, pending=True))
+        if look.tail is not None:
+            self._tombstones[row.key] = (row, look)
+        return look
+
     def _may_be_aborted(self, row: Session, policy: Policy) -> bool:
         """A policy asks for ``abort``: then the transcript is watched all the time, because silence that nobody
         watched is no silence."""
@@ -226,6 +248,11 @@ class Observer:
             return policy.thresholds.stuck_after <= policy.thresholds.confirm_for
         wait = policy.thresholds.stuck_after - policy.thresholds.confirm_for
         return track.quiet_for(now) >= wait
+
+
+def is_tracked(row: Session) -> bool:
+    """It is watched over time: what runs, and what its gateway has given up."""
+    return row.status is Status.RUNNING or row.is_tombstone
 
 
 def _boot_of(facts: GatewayFacts) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from watchdog.core.model import GatewayPhase, Moment
+from watchdog.core.model import GatewayFacts, GatewayPhase, Moment
 from watchdog.core.spans import span_words
 from watchdog.service import announcements, errors
 from watchdog.service.events import Event, Log
@@ -136,6 +136,16 @@ class Outages:
     def note_restart(self, now: Moment) -> None:
         """Every restart is logged; many in a row are told, once, until it has been quiet for as long again."""
         self._owe(self._storms.note_restart(now, open_incidents=self._open_incidents()), now)
+
+    def note_stopped_channels(self, facts: GatewayFacts, now: Moment) -> None:
+        """It answers, and runs some chat apps no more: told once in each of its lives, and nothing is done."""
+        if not facts.stopped_channels:
+            return
+        life = facts.boot_id or (f"{facts.booted_at:%Y-%m-%dT%H:%M}" if facts.booted_at is not None else "?")
+        message = announcements.channels_stopped(self.gateway, facts.stopped_channels, life=life)
+        if self.ledger.owe([message], now.wall):
+            reason = f"it does not run {', '.join(facts.stopped_channels)} after several crashes"
+            self.log.event(Event.GATEWAY_UNHEALTHY, gateway=self.gateway, reason=reason)
 
     def tell(self, report: PassReport) -> None:
         """Owe what a person is to hear after this pass: that the gateway is away, is back, has settled."""

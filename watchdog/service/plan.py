@@ -15,7 +15,15 @@ from watchdog.core.blockers import FOREIGN_DEED_HOLD, Blocker, BlockerName, Sess
 from watchdog.core.evidence import innocence_of, refuses_its_people
 from watchdog.core.model import Moment, ReplyAddress, Session, SessionKind, TailKind, TranscriptTail
 from watchdog.core.policy import Recovery, Step
-from watchdog.core.recovery import Attempt, AttemptState, backoff_after, next_step, was_asked, was_freed
+from watchdog.core.recovery import (
+    Attempt,
+    AttemptState,
+    backoff_after,
+    next_step,
+    was_asked,
+    was_freed,
+    was_refused_as_given_up,
+)
 from watchdog.core.requester import Requester, is_waiting_elsewhere, requester_of
 from watchdog.core.resume import Choice, choose, why_unreachable
 from watchdog.core.session_key import peer_of
@@ -141,7 +149,12 @@ def plan_step(judged: Judged, incident: Incident | None, here: PassContext, gate
     attempts = incident.attempts if incident is not None else ()
     requester = requester_of(row, judged.case.look)
     run = RunIdentity.of(row)
-    rung = next_step(fitting_steps(recovery.ladder, judged), attempts)
+    is_given_up = row.is_tombstone or was_refused_as_given_up(attempts, run)
+    rung = next_step(fitting_steps(recovery.ladder, judged, is_given_up=is_given_up), attempts)
+    if is_given_up:
+        # The gateway has told them already, and what was asked before is nobody's to quote now.
+        # guard: tombstone: nothing is said in the chat
+        return StepPlan(rung, replace(requester, route=None))
     acts = any(step is not Step.NOTIFY and step is not Step.ABORT for step in recovery.ladder)
     is_asked = was_asked(attempts, run)
     if (
@@ -256,11 +269,22 @@ def is_stalled_but_owned(judged: Judged) -> bool:
     )
 
 
-def fitting_steps(ladder: Sequence[Step], judged: Judged) -> tuple[Step, ...]:
-    """Rungs that can make sense here: no abort without a live run, no recover without the gateway's own mark."""
+def fitting_steps(ladder: Sequence[Step], judged: Judged, *, is_given_up: bool = False) -> tuple[Step, ...]:
+    """Rungs that can make sense here: no abort without a live run, no recover without the gateway's own mark.
+
+    ``is_given_up``: every message is refused there, so a tombstone with a chat is reset, which gives up nothing that anybody could
+    still use; one without a chat keeps its words and goes on elsewhere (``recover``) or is only told."""
+    row, tail = judged.session, judged.case.look.tail
     if judged.judgement.verdict is not Verdict.STUCK:
         return tuple(step for step in ladder if step is Step.ABORT)
-    row, tail = judged.session, judged.case.look.tail
+    if row.is_tombstone or is_given_up:
+        fitting = tuple(
+            step
+            for step in ladder
+            if (step.loses_context and is_written_to(row))  # guard: tombstone: reset only for who writes from a chat
+            or (step is Step.RECOVER and _is_for_recover(row))
+        )
+        return fitting or (Step.NOTIFY,)
     finished = tail is not None and tail.kind is TailKind.ANSWERED
     return tuple(
         step
@@ -279,10 +303,14 @@ def _is_for_recover(row: Session) -> bool:
 
 
 def has_chat(row: Session) -> bool:
-    """Somebody writes to it from a chat app."""
+    """Somebody may write to it from a chat app."""
     # The main session is everybody's; a dashboard's last words take its address away.
-    is_spoken_to = row.kind is SessionKind.MAIN or peer_of(row.key) is not None
-    return row.reply_address is not None or is_spoken_to  # guard: nobody is cut off from their chat
+    return is_written_to(row) or row.kind is SessionKind.MAIN  # guard: nobody is cut off from their chat
+
+
+def is_written_to(row: Session) -> bool:
+    """It is known that somebody writes to it from a chat app: its key or its address names the chat."""
+    return row.reply_address is not None or peer_of(row.key) is not None
 
 
 def standing_of(

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from tests.e2e.harness.conditions import epoch_ms
+
 from .gateways import Gateway
 from .releases import Release
 
@@ -93,6 +95,35 @@ def refused_writes(gateway: Gateway, key: str) -> Iterator[None]:
             for trigger in made:
                 store.execute(f'drop trigger "{trigger}"')
             store.execute("commit")
+
+
+def exhaust_recovery(gateway: Gateway, key: str) -> None:
+    """While the gateway is stopped, its store says that this session was cut and that three recoveries of it have failed: at
+    its next start the gateway gives it up. (2026.8.2, 9.6: 4 of 4.)"""
+    then = epoch_ms() - 3_600_000
+    spent = {"cycleId": "spent", "revision": 1, "chargedAttempts": 3}
+    with contextlib.closing(sqlite3.connect(database_path(gateway, key), timeout=20, isolation_level=None)) as store:
+        store.execute("begin immediate")
+        (stored,) = store.execute("select entry_json from session_nodes where session_key = ?", (key,)).fetchone()
+        entry = {name: said for name, said in json.loads(stored).items() if name not in _WRITTEN_AT_AN_END}
+        entry |= {"status": "running", "startedAt": then, "updatedAt": then, "abortedLastRun": True}
+        entry["mainRestartRecovery"] = spent
+        store.execute(
+            "update session_nodes set entry_json = ?, status = 'running', updated_at = ? where session_key = ?",
+            (json.dumps(entry), then, key),
+        )
+        store.execute(
+            "update session_windows set status = 'running', started_at = ?, ended_at = null, updated_at = ? "
+            "where session_id = ?",
+            (then, then, entry["sessionId"]),
+        )
+        store.execute(
+            "update session_nodes set entry_valid = 1 where session_key = ?", (key,)
+        )  # triggers had cleared it
+        store.execute("commit")
+
+
+_WRITTEN_AT_AN_END = ("endedAt", "runtimeMs", "lastRunId", "lastRunError")
 
 
 def _from_sqlite(path: Path, key: str) -> Entry:

@@ -24,6 +24,7 @@ from tests.mutants.guards import (
     plan,
     polls,
     single,
+    tombstones,
     trust,
     verdict,
     wire,
@@ -44,5 +45,6 @@ GUARDS = (
     *ended_runs.GUARDS,
     *polls.GUARDS,
     *single.GUARDS,
+    *tombstones.GUARDS,
     *wire.GUARDS,
 )

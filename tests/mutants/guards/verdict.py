@@ -10,7 +10,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "terminal status wins",
         "finished but flagged",
-        value("status is not Status.RUNNING and not case.session.has_active_run"),
+        value("status is not Status.RUNNING and not is_shut and not case.session.has_active_run"),
         tests=VERDICT,
     ),
     Guard("queued is waiting", "queued behind the lane", NEVER, tests=VERDICT),

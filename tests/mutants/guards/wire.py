@@ -19,6 +19,12 @@ DAEMON_DOOR = ("tests/unit/daemon/test_first_sign_in.py",)
 IDENTITY = ("tests/unit/gateway/wire/test_identity.py",)
 
 GUARDS: tuple[Guard, ...] = (
+    Guard(
+        "wire: nothing is begun while it is suspended",
+        "rule 5",
+        NEVER,
+        tests=(GATEWAY + "test_client.py",),
+    ),
     # ------------------------------------------------------------ repair
     Guard("wire: a certificate is the one that was named", "rule 19", NEVER, tests=DIALLING),
     Guard("wire: half an emoji is repaired", "rule 19", value("None"), tests=DECODING),

@@ -115,15 +115,3 @@ def test_which_transcripts_are_read_at_all() -> None:
     assert not is_read(done, replace(child, status=Status.DONE, ended_at=None))
     assert not is_read(_row(kind=SessionKind.CRON))
     assert not is_read(_row(is_archived=True))
-
-
-def test_what_the_gateway_gave_up_refuses_every_message() -> None:
-    """2026.8.2 and 9.6: nobody can simply ask again."""
-    row = _row(restart_recovery_status="tombstoned")
-    found = left_unanswered(row, tail_of(TailKind.TOOL_RESULT), _track(row), was_stopped=False)
-    assert found is not None
-    assert (found.reason, found.is_shut) == ("GivenUpByGateway", True)
-    assert _reason(row, tail_of(TailKind.ANSWERED)) is None
-    other = left_unanswered(_row(), tail_of(TailKind.TOOL_RESULT), _track(), was_stopped=False)
-    assert other is not None
-    assert not other.is_shut

@@ -29,7 +29,7 @@ from watchdog.service import errors
 from watchdog.service.ports import Deed, Wants
 
 from .scene import ADMIN, LADDER, MAIN, READ, SESSION, V96, V324, V414, V518, WEB, WRITE, granting, scene_with
-from .server import CHALLENGE_TS, UPTIME_MS, Answer, Closed, Raw, Refused, Silent
+from .server import CHALLENGE_TS, UPTIME_MS, Answer, Closed, Raw, Refused, Silent, WireGateway
 from .shapes import ROW_96_STUCK_CRON, Row
 from .support import OURS, STRANGER, TOKEN
 
@@ -841,3 +841,52 @@ async def test_a_look_that_cannot_be_used_leaves_its_session_unknown_and_the_oth
         assert look == Look(
             is_waiting_unread=True, problems=(f"what was answered cannot be used ({type(problem).__name__})",)
         )
+
+
+# ---------------------------------------------------------------- suspended on purpose
+
+
+def _suspended(phase: str) -> dict[str, Any]:
+    hello = WireGateway().ordinary_hello({"scopes": [READ]})
+    return {**hello, "snapshot": {**hello["snapshot"], "suspension": {"phase": phase}}}
+
+
+@pytest.mark.parametrize("phase", ["preparing", "prepared"])
+async def test_a_suspended_gateway_is_called_so_at_the_sign_in_and_asked_nothing(phase: str) -> None:
+    async with scene_with(connect=False, steps=LADDER, hello=_suspended(phase), **V96) as scene:
+        for _ in range(2):
+            with pytest.raises(errors.GatewaySuspended):
+                await scene.client.connect()
+        assert scene.gateway.asked == []
+        scene.gateway.hello = None
+        await scene.client.connect()
+
+
+async def test_nothing_is_begun_on_a_gateway_that_was_suspended_since_the_last_look() -> None:
+    async with scene_with(steps=LADDER, **V96) as scene:
+        scene.gateway.hello = _suspended("prepared")
+        with pytest.raises(errors.GatewaySuspended):
+            await scene.client.prepare(Step.RESUME, SESSION)
+        assert scene.gateway.asked_for("agent") == []
+
+
+@pytest.mark.parametrize("payload", ['{"phase":"preparing"}', '{"phase":"prepared"}'])
+async def test_who_is_told_of_a_suspension_signs_in_anew_and_is_told_how_it_stands(payload: str) -> None:
+    async with scene_with(**V96) as scene:
+        await scene.gateway.say(f'{{"type":"event","event":"gateway.suspension","payload":{payload}}}')
+        await scene.client.list_sessions()
+        scene.gateway.hello = _suspended("prepared")
+        with pytest.raises(errors.GatewaySuspended):
+            await scene.client.connect()
+        scene.gateway.hello = None
+        await scene.client.connect()
+        assert scene.client.pop_disconnect() is None
+
+
+@pytest.mark.parametrize("payload", ['{"phase":"accepting"}', "{}", "1", "null", '"prepared"'])
+async def test_what_says_nothing_of_a_suspension_costs_no_connection(payload: str) -> None:
+    async with scene_with(**V96) as scene:
+        await scene.gateway.say(f'{{"type":"event","event":"gateway.suspension","payload":{payload}}}')
+        await scene.client.list_sessions()
+        await scene.client.connect()
+        assert len(scene.link_scopes) == 1

@@ -52,6 +52,7 @@ GRACE = Blocker(
 )
 PAUSED = Blocker(BlockerName.PAUSED, "Paused: upgrading the machine")
 COOLING = Blocker(BlockerName.COOL_DOWN, "Cooling down after attempt 1.", Moment(0, NOW + 8 * MINUTE))
+GIVEN_UP = "Its gateway tried to go on with it after a restart, and gave it up."
 IDLE = "The gateway says no run is active."
 RESTARTS = Budget(2, 6 * HOUR)
 PROBLEMS = {
@@ -209,14 +210,14 @@ def _all() -> dict[str, Message]:
             ended_at=NOW - 31 * MINUTE,
             explanation="It ended its turn to wait for its subagents; they have all ended since, and it was not woken to go on.",
         ),
-        "unanswered, given up by its gateway": say.unanswered(
-            "home",
-            KEY,
-            RUN,
-            now=NOW,
-            ended_at=NOW - MINUTE,
-            explanation="Its gateway tried to go on with it after a restart, and gave it up: it refuses every message now.",
-            is_shut=True,
+        "given up by its gateway, with a deed": say.given_up(
+            INCIDENT, now=NOW, explanation=GIVEN_UP, next_step=Step.NEW, is_written_to=True
+        ),
+        "given up by its gateway, held": say.given_up(
+            INCIDENT, now=NOW, explanation=GIVEN_UP, next_step=Step.NEW, blockers=[PAUSED], is_written_to=True
+        ),
+        "given up by its gateway, told only": say.given_up(
+            INCIDENT, now=NOW, explanation=GIVEN_UP, next_step=None, is_written_to=False
         ),
         **{
             f"gateway {phrases.PHASES[phase]}": say.gateway_down(
@@ -232,6 +233,7 @@ def _all() -> dict[str, Message]:
         "gateway keeps restarting": say.gateway_keeps_restarting(
             "home", since=NOW, now=NOW + 4 * MINUTE, restarts=3, open_incidents=2
         ),
+        "chat apps stopped after crashes": say.channels_stopped("home", ["telegram"], life="boot-1"),
         "gateway settled": say.gateway_settled("home", since=NOW, now=NOW + HOUR, restarts=14, quiet_for=30 * MINUTE),
         "gateway restarted": say.gateway_restarted(
             "home",

@@ -667,3 +667,26 @@ async def test_a_gateway_that_says_it_is_too_busy_is_not_asked_for_one_session_a
     world.gateway.be(sickness=None)
     await world.live(minutes=5)
     assert len(world.steps) == 3
+
+
+# ---------------------------------------------------------------- chat apps that it does not start
+
+
+async def test_chat_apps_stopped_after_crashes_are_told_once_in_each_life_and_nothing_is_done() -> None:
+    world = World()
+    world.gateway.put(dead())
+    world.gateway.stopped_channels = ("telegram",)
+    await world.live(minutes=2)
+    world.gateway.drop(errors.GatewayClosed("home: cut"))
+    world.die_and_start_again()
+    await world.live(minutes=2)
+    (message,) = world.owed()
+    assert message.title == "Gateway home runs no telegram after crashes"
+    assert """channels.start --params '{"channel":"telegram"}'""" in message.body
+    assert [line["reason"] for line in world.log.of(Event.GATEWAY_UNHEALTHY)] == [
+        "it does not run telegram after several crashes"
+    ]
+    assert not world.gateway.performed
+    world.gateway.restart()
+    await world.live(minutes=2)
+    assert len(world.owed()) == 2

@@ -7,17 +7,14 @@ the gateway does not run: after 3 crashes in 5 minutes 9.6 starts none, and its 
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from watchdog.core.model import ReplyAddress
 from watchdog.gateway.wire.answers import Ask, decoded
+from watchdog.gateway.wire.hello import CHANNEL_ID, CRASH_BREAKER
 from watchdog.service import errors
 
 PROBE_MILLISECONDS = 3000
-_BREAKER = "restart-loop breaker tripped"
-_CHANNEL_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
-"""What may stand in a command that a person is to type."""
 
 
 async def channel_problem(route: ReplyAddress, ask: Ask) -> str | None:
@@ -62,7 +59,7 @@ def _account_problem(account: dict[str, Any], channel: str) -> str | None:
 
 def _way_out(error: object, channel: str) -> str:
     """The gateway ends its own words with this command, further on than they are kept."""
-    if not isinstance(error, str) or _BREAKER not in error or not _CHANNEL_ID.fullmatch(channel):
+    if not isinstance(error, str) or CRASH_BREAKER not in error or not CHANNEL_ID.fullmatch(channel):
         return ""
     return f'; `openclaw gateway call channels.start --params \'{{"channel":"{channel}"}}\'` starts it'
 

@@ -137,9 +137,15 @@ def _literal(deed: Deed, route: ReplyAddress, text: str, idempotency_key: str) -
     }
 
 
+class _Continuation(msgspec.Struct, rename="camel"):
+    run_id: str | None = None
+
+
 class _RunAnswer(msgspec.Struct, rename="camel"):
     run_id: str | None = None
     status: str | None = None
+    continuation: _Continuation | None = None
+    """Of ``sessions.recover`` (2026.8.2, 9.6): the id of its run ends with that of the session in which it goes on."""
 
 
 async def send(link: Link, deed: Deed, version: Version | None, *, clock: Clock, patience: float) -> Receipt:
@@ -162,7 +168,8 @@ async def send(link: Link, deed: Deed, version: Version | None, *, clock: Clock,
             delivered = True
         with contextlib.suppress(errors.AnswerUnreadable):  # it was taken, whatever its answer looks like
             answer = decoded(payload, _RunAnswer, request.method)
-            run_id = run_id or (None if request.is_telling else answer.run_id)
+            began = answer.continuation.run_id if answer.continuation is not None else answer.run_id
+            run_id = run_id or (None if request.is_telling else began)
             said.append(f"{request.method}: {answer.status or 'ok'}")
     return Receipt(run_id, "; ".join(said), delivered)
 

@@ -50,6 +50,7 @@ class _Row(msgspec.Struct, rename="camel"):
     last_run_id: str | None = None
     last_run_error: Any = None
     restart_recovery_status: str | None = None
+    previous_session_id: str | None = None
     lifecycle_revision: Any = None
     total_tokens: int | float | None = None
     spawned_by: str | None = None
@@ -152,6 +153,7 @@ def _session(row: _Row, main_key: str | None) -> Session:
         last_run_id=row.last_run_id,
         last_run_error=row.last_run_error if isinstance(row.last_run_error, str) else None,
         restart_recovery_status=row.restart_recovery_status,
+        previous_session_id=row.previous_session_id,
         lifecycle_revision=str(row.lifecycle_revision) if row.lifecycle_revision is not None else None,
         total_tokens=int(row.total_tokens) if row.total_tokens is not None else None,
         parent_key=row.spawned_by,

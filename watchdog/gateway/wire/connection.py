@@ -19,9 +19,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from watchdog.core.model import Moment
+from watchdog.gateway.wire.decoder import Undecodable, decode
 from watchdog.gateway.wire.dial import MAX_FRAME, CheckPeer, Dial, check_url, dial_network
 from watchdog.gateway.wire.endpoint import Endpoint
-from watchdog.gateway.wire.hello import Hello
+from watchdog.gateway.wire.hello import Hello, is_suspension
 from watchdog.gateway.wire.identity import DeviceIdentity
 from watchdog.gateway.wire.protocol import (
     Conversation,
@@ -40,6 +41,7 @@ turn (2026.9.6)."""
 LARGE_FRAME = 64 * 1024
 """Bytes for which a frame counts as one more: so 12 MB a second are read in the long run, and 60 MB at once."""
 FLOOD_PAUSE = 0.25
+_any_decoder = msgspec.json.Decoder()
 _UNREADABLE_CODES = {
     1002: "a frame that breaks the WebSocket protocol",
     1007: "a frame whose text cannot be read",
@@ -87,6 +89,9 @@ def _ends_of(socket: ClientConnection) -> tuple[tuple[str, int], tuple[str, int]
 
 class Link:
     """A connection, open once it is signed in. ``Links`` opens it; every failure is an ``errors.GatewayError`` leaf."""
+
+    is_suspending = False
+    """The gateway has said since the sign-in that it is suspended, or about to be (event ``gateway.suspension``, 2026.9.6)."""
 
     def __init__(self, name: str, socket: ClientConnection, conversation: Conversation, clock: Clock) -> None:
         self._name = name
@@ -250,6 +255,9 @@ class Link:
         elif isinstance(incoming, EventFrame):
             if incoming.name == "shutdown":
                 self._shutdown_reason = "the gateway said that it stops or restarts"
+            elif incoming.name == "gateway.suspension":
+                with contextlib.suppress(Undecodable):  # then the next request is refused, and says so
+                    self.is_suspending = is_suspension(decode(_any_decoder, incoming.payload))
         elif isinstance(incoming, Malformed):
             self._note_unreadable(incoming)
 
@@ -338,6 +346,11 @@ class Links:
         signer = device or self.device
         handshake = Handshake(self.name, conversation, scopes, endpoint.credentials, signer, endpoint.openclaw)
         await link.sign_in(handshake, endpoint.check_peer, patience)
+        if is_suspension(link.hello.snapshot.suspension):  # guard: wire: nothing is begun while it is suspended
+            await link.close()
+            raise errors.GatewaySuspended(
+                f"{self.name}: the gateway is suspended; it takes nothing until it is resumed."
+            )
         issued = link.hello.auth.device_token if link.hello.auth is not None else None
         if issued and device is None and self.on_device_token is not None:
             self.on_device_token(endpoint.url, scopes, issued)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -15,6 +16,11 @@ from watchdog.gateway.wire.timestamps import Millis, span_ms
 
 MOST_METHODS = 2000
 """Methods, or scopes, that are believed of a gateway. 2026.9.6 names 466."""
+CRASH_BREAKER = "restart-loop breaker tripped"
+"""Part of a chat app's ``lastError`` after three crashes in five minutes (2026.9.6)."""
+CHANNEL_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
+"""What may stand in a command that a person is to type."""
+MOST_CHANNELS = 20
 LONGEST_WORD, LONGEST_KEY = 100, 1000
 """Characters of a method, a scope, a version, a boot id; of a session's key."""
 
@@ -35,6 +41,8 @@ class _SessionDefaults(msgspec.Struct, rename="camel"):
 
 class _HelloSnapshot(msgspec.Struct, rename="camel"):
     presence: Any = None
+    health: Any = None
+    suspension: Any = None
     uptime_ms: Millis = None
     state_dir: str | None = None
     config_path: str | None = None
@@ -75,6 +83,8 @@ def facts_of(
     hello.features.methods = []
     signs = signs_of(hello, at)
     hello.snapshot.presence = None
+    stopped = stopped_channels(hello.snapshot.health)
+    hello.snapshot.health = None
     version = hello.server.version[:LONGEST_WORD]
     return GatewayFacts(
         name=name,
@@ -91,6 +101,26 @@ def facts_of(
         signed_in_at=at,
         signs=signs,
         untried=untried_words(version),
+        stopped_channels=stopped,
+    )
+
+
+def is_suspension(said: object) -> bool:
+    """``snapshot.suspension`` of a hello, or the payload of a ``gateway.suspension`` event: it takes nothing now, or soon (2026.9.6)."""
+    return isinstance(said, dict) and said.get("phase") in ("preparing", "prepared")
+
+
+def stopped_channels(health: object) -> tuple[str, ...]:
+    """Chat apps that the gateway does not start since it crashed several times: ``snapshot.health.channels.<id>.lastError`` says
+    so (2026.9.6), whatever a probe says. Names that may stand in a command, a few of them."""
+    channels = health.get("channels") if isinstance(health, dict) else None
+    named = channels.items() if isinstance(channels, dict) else ()
+    return tuple(
+        sorted(
+            name
+            for name, said in named
+            if isinstance(said, dict) and CRASH_BREAKER in str(said.get("lastError")) and CHANNEL_ID.fullmatch(name)
+        )[:MOST_CHANNELS]
     )
 
 

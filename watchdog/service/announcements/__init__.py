@@ -9,6 +9,7 @@ ending once, an outage and a storm of restarts once each way, long-running, unkn
 """
 
 from watchdog.service.announcements.gateways import (
+    channels_stopped,
     fleet_breaker_closed,
     fleet_breaker_opened,
     gateway_down,
@@ -23,6 +24,7 @@ from watchdog.service.announcements.sessions import (
     cleared,
     closed,
     did_not_help,
+    given_up,
     long_running,
     quarantined,
     recovered,
@@ -32,6 +34,7 @@ from watchdog.service.announcements.sessions import (
 )
 
 __all__ = [
+    "channels_stopped",
     "cleared",
     "closed",
     "did_not_help",
@@ -44,6 +47,7 @@ __all__ = [
     "gateway_restarted",
     "gateway_settled",
     "gateway_up",
+    "given_up",
     "ledger_restored",
     "ledger_unavailable",
     "long_running",

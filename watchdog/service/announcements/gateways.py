@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from watchdog.core.model import GatewayPhase
@@ -100,6 +101,24 @@ def gateway_settled(gateway: str, *, since: datetime, now: datetime, restarts: i
     ]
     key = f"gateway:{gateway}:settled:{since.isoformat()}"
     return write(MessageKind.GATEWAY_UP, gateway, f"Gateway {gateway} has settled", lines, key)
+
+
+def channels_stopped(gateway: str, channels: Sequence[str], *, life: str) -> Message:
+    """Chat apps that the gateway does not start after several crashes, although it answers. Once per ``life`` of its process."""
+    named = ", ".join(map(plain, channels))
+    lines = [
+        f"The gateway {gateway} answers, and does not run {named}: it has crashed three times within five minutes.",
+        "Nobody is heard or answered there. Nothing is done about it here; what would have to be said there is held.",
+        "",
+        "It may start them by itself after five minutes without a crash; its own log says what it died of.",
+        *(
+            f'`openclaw gateway call channels.start --params \'{{"channel":"{plain(name)}"}}\'` starts {plain(name)} at once.'
+            for name in channels
+        ),
+        *commands([command("doctor")]),
+    ]
+    key = f"gateway:{gateway}:channels_stopped:{life}:{named}"
+    return write(MessageKind.GATEWAY_DOWN, gateway, f"Gateway {gateway} runs no {named} after crashes", lines, key)
 
 
 def _waiting(open_incidents: int) -> str:

@@ -123,6 +123,7 @@ REASONS = {
     "LostWithGateway": "the gateway died before it began",
     "RunEnded": "its run has ended",
     "StillRunning": "the session is still marked running",
+    "StillGivenUp": "the session still takes no messages",
     "SessionGone": "the session is no longer listed",
     "TerminalDeliverySent": "its answer was delivered",
     "Asked": "the message was sent",

@@ -52,9 +52,51 @@ def stuck(
     ]
     if next_step in (None, Step.NOTIFY):
         lines += ["Look at it first; then act by hand, if it should go on:"]
-        lines += commands([command("explain", key=incident.session), _by_hand(incident)])
+        lines += commands([command("explain", key=incident.session, gateway=incident.gateway), _by_hand(incident)])
         return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened")
     return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened", "explain")
+
+
+def given_up(
+    incident: Incident,
+    *,
+    now: datetime,
+    explanation: str,
+    next_step: Step | None,
+    blockers: Sequence[Blocker] = (),
+    is_written_to: bool,
+) -> Message:
+    """The opened message of a tombstone. ``is_written_to``: from a chat app, so only a reset lets its people in again; the others may
+    go on elsewhere with what was said."""
+    way_out = (
+        "It stays so until it is reset, which keeps its chat and forgets the conversation; on 2026.9.6 /new or /reset typed in "
+        "that chat does the same. Never by `sessions.recover`: that cuts the chat off."
+        if is_written_to
+        else "It stays so until it is recovered, which goes on under a new key with all that was said, or reset, which forgets it. "
+        "Do not recover it if anybody writes to it from a chat: that cuts them off."
+    )
+    lines = [f"{_who(incident)} takes no message any more.", sentence(explanation), ""]
+    if next_step is None:
+        lines += [f"Nothing is done by itself. {way_out}"]
+    elif blockers:
+        lines += [*_plan(next_step, blockers, now), "", way_out]
+    else:
+        lines += _plan(next_step, blockers, now)
+    is_by_hand = next_step is None or bool(blockers)
+    by_hand = [
+        command(
+            "recover", "--step", "reset" if is_written_to else "recover", key=incident.session, gateway=incident.gateway
+        )
+    ]
+    body = [
+        *lines,
+        *commands(
+            [command("explain", key=incident.session, gateway=incident.gateway), *(by_hand if is_by_hand else [])]
+        ),
+    ]
+    title = f"Takes no messages: {_name(incident)}"
+    key = f"{incident.id}:given_up"
+    return write(MessageKind.STUCK, incident.gateway, title, body, key, incident.session, incident.id)
 
 
 def did_not_help(
@@ -110,8 +152,11 @@ def quarantined(incident: Incident, *, now: datetime, why: str, budget: Budget |
     return _about(incident, MessageKind.QUARANTINED, title, lines, "quarantined", "explain", "release")
 
 
-def recovered(incident: Incident, attempt: Attempt, *, now: datetime, note_path: str | None = None) -> Message:
-    """The closed message after a deed proven to work. ``note_path``: the handoff note of a step that lost context."""
+def recovered(
+    incident: Incident, attempt: Attempt, *, now: datetime, note_path: str | None = None, successor: str | None = None
+) -> Message:
+    """The closed message after a deed proven to work. ``note_path``: the handoff note of a step that lost context. ``successor``: the
+    key under which it goes on, where that is another one."""
     words = reason_words(attempt.verified_by or attempt.reason)
     lines = [
         f"{_who(incident)} works again, {_after(incident, now)}.",
@@ -125,6 +170,8 @@ def recovered(incident: Incident, attempt: Attempt, *, now: datetime, note_path:
             "A request that had no answer was not carried out: whoever asked must ask again.",
         ]
         lines += [f"The last request is kept in {plain(note_path)}"] if note_path else []
+    elif successor is not None:
+        lines += ["", f"It goes on as {key_words(successor)}; the old key is archived and takes no messages."]
     else:
         lines += ["", "Nothing is left to do."]
     return _about(incident, MessageKind.RECOVERED, f"Recovered: {_name(incident)}", lines, "closed")
@@ -174,7 +221,14 @@ def cleared(incident: Incident, *, now: datetime) -> Message:
     return _about(incident, MessageKind.CLEARED, f"Cleared: {_name(incident)}", lines, "closed", "explain")
 
 
-def closed(incident: Incident, outcome: Outcome, *, now: datetime, note_path: str | None = None) -> Message:
+def closed(
+    incident: Incident,
+    outcome: Outcome,
+    *,
+    now: datetime,
+    note_path: str | None = None,
+    successor: str | None = None,
+) -> Message:
     """The closed message for how it ended; RECOVERED by the last successful attempt."""
     proven = [attempt for attempt in incident.attempts if attempt.state is AttemptState.SUCCEEDED]
     if outcome is Outcome.UNDELIVERED and proven:
@@ -184,7 +238,7 @@ def closed(incident: Incident, outcome: Outcome, *, now: datetime, note_path: st
     if outcome is Outcome.FAILED:
         return failed(incident, now=now)
     if outcome is Outcome.RECOVERED and proven:
-        return recovered(incident, proven[-1], now=now, note_path=note_path)
+        return recovered(incident, proven[-1], now=now, note_path=note_path, successor=successor)
     return cleared(incident, now=now)
 
 
@@ -254,22 +308,14 @@ def unanswered(
     now: datetime,
     ended_at: datetime,
     explanation: str,
-    is_shut: bool = False,
 ) -> Message:
-    """A run that was watched has ended, and somebody has no answer. Once per run. ``is_shut``: it refuses every message."""
-    way_out = "A new message to it starts a new run, so whoever asked can ask again."
-    if is_shut:
-        # Measured on both: `/new` that somebody else sends is refused, their own is heard on 9.6 alone.
-        way_out = (
-            "It stays so until it is reset: by `sessions.reset` with operator.admin, which keeps its chat, or by /new or "
-            "/reset in that chat (2026.9.6). Not by `sessions.recover`: that cuts the chat off."
-        )
+    """A run that was watched has ended, and somebody has no answer. Once per run."""
     lines = [
         f"{key_words(session)} on {gateway} has not been running {lasting(ended_at, now)}, and somebody has no answer.",
         sentence(explanation),
         "",
         "Nothing was done, and nothing will be: what has ended is not started again here.",
-        f"{way_out} What is known of it:",
+        "A new message to it starts a new run, so whoever asked can ask again. What is known of it:",
         *commands([command("explain", key=session, gateway=gateway)]),
     ]
     title = f"Unanswered: {short_key(session)} on {gateway}"
@@ -312,7 +358,7 @@ def _plan(step: Step | None, blockers: Sequence[Blocker], now: datetime) -> list
 
 
 def _by_hand(incident: Incident) -> str:
-    return command("recover", "--step", "resume", key=incident.session)
+    return command("recover", "--step", "resume", key=incident.session, gateway=incident.gateway)
 
 
 def _run(gateway: str, session: str, run: RunIdentity) -> str:
