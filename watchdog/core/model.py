@@ -151,6 +151,8 @@ class Session:
 
     key: str
     status: Status
+    unknown_status: str | None = None
+    """The word, where ``status`` is OTHER."""
     session_id: str | None = None
     kind: SessionKind = SessionKind.OTHER
     agent_id: str | None = None

@@ -29,6 +29,10 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
+UNKNOWN_STATUS = "UnknownStatus"
+"""Reason of a verdict on a row whose status is a word that no release measured here has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """A verdict with everything it rests on. ``changes_at``: when it would get worse if nothing moves."""
@@ -77,6 +81,9 @@ def judge(case: Case, thresholds: Thresholds, evidence: tuple[Evidence, ...]) ->
     status = case.session.status
     if status is Status.QUEUED:  # guard: queued is waiting
         return Judgement(Verdict.WAITING, "Queued", "Its run waits for a free lane behind other runs.")
+    if status is Status.OTHER:
+        word = case.session.unknown_status or "?"
+        return Judgement(Verdict.UNKNOWN, UNKNOWN_STATUS, f"Its row says “{word}”, which this watchdog does not know.")
     is_shut = case.session.is_tombstone
     if status is not Status.RUNNING and not is_shut:  # guard: terminal status wins
         # A terminal status wins over a lingering hasActiveRun (#120321).

@@ -11,7 +11,7 @@ from watchdog.core.evidence import Truth
 from watchdog.core.model import GatewayPhase, Snapshot, Status
 from watchdog.core.policy import Step
 from watchdog.core.tracking import RunIdentity
-from watchdog.core.verdict import Verdict
+from watchdog.core.verdict import UNKNOWN_STATUS, Verdict
 from watchdog.service import announcements
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import Ledger
@@ -69,6 +69,10 @@ class Reporter:
         being_verified = {incident.session for incident, _ in self.ledger.attempts_in_flight(self.gateway)}
         for item in judged:
             verdict, row = item.judgement.verdict, item.session
+            if item.judgement.reason == UNKNOWN_STATUS:
+                if self._is_news("status", row.key, row.unknown_status):
+                    self._owe_unknown_status(item, now)
+                continue
             if not self._is_news("verdict", row.key, (verdict, item.judgement.reason, item.case.track.identity)):
                 continue
             is_glimpse = verdict is Verdict.SUSPECT and item.case.track.owner_gone_polls < 2
@@ -88,6 +92,19 @@ class Reporter:
         present = {item.session.key for item in judged}
         self._said = {key: value for key, value in self._said.items() if key[1] in present}
         self._told = {key: value for key, value in self._told.items() if key in present}
+
+    def _owe_unknown_status(self, item: Judged, now: datetime) -> None:
+        """Each word once on each gateway, whoever has it: a newer release may give it to all of them."""
+        row = item.session
+        message = announcements.unknown_status(self.gateway, row.key, row.unknown_status or "?")
+        if self.ledger.owe([message], now):
+            self.log.event(
+                Event.SESSION_UNKNOWN,
+                gateway=self.gateway,
+                session=row.key,
+                session_id=row.session_id,
+                reason=item.judgement.reason,
+            )
 
     def _is_first(self, item: Judged) -> bool:
         """This run was not called so before. A verdict that comes and goes (2026.5.18: a lock that is there and gone every 4 s)

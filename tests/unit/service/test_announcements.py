@@ -193,6 +193,7 @@ def _all() -> dict[str, Message]:
             quiet_for=20 * MINUTE,
             explanation="The row says no run is active, but 2026.5.18 says so of live chat-app runs too.",
         ),
+        "unknown status": say.unknown_status("home", KEY, "hibernating"),
         "unanswered": say.unanswered(
             "home",
             KEY,

@@ -690,3 +690,33 @@ async def test_chat_apps_stopped_after_crashes_are_told_once_in_each_life_and_no
     world.gateway.restart()
     await world.live(minutes=2)
     assert len(world.owed()) == 2
+
+
+# ---------------------------------------------------------------- a word that nobody here knows
+
+
+async def test_a_status_that_we_do_not_know_is_told_once_for_all_who_have_it_and_never_touched() -> None:
+    world = World()
+    for number in range(5):
+        key = f"agent:main:irc:direct:p{number}"
+        world.gateway.put(dead(key, status=Status.OTHER, unknown_status="hibernating"))
+    await world.live(hours=3)
+    world.die_and_start_again()
+    await world.live(minutes=10)
+    assert world.told() == ["unknown"]
+    assert "“hibernating”" in world.owed()[0].body
+    assert len(world.log.of(Event.SESSION_UNKNOWN)) == 1
+    assert {item.judgement.reason for item in world.reports[-1].judged} == {"UnknownStatus"}
+    assert (world.steps, world.incidents) == ([], [])
+
+
+async def test_a_second_word_is_told_as_well() -> None:
+    world = World()
+    world.gateway.put(dead(status=Status.OTHER, unknown_status="hibernating"))
+    await world.live(minutes=5)
+    world.gateway.change(dead().key, unknown_status="parked")
+    await world.live(minutes=5)
+    assert [message.title for message in world.owed()] == [
+        "Unknown status “hibernating” on home",
+        "Unknown status “parked” on home",
+    ]

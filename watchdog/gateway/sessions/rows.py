@@ -86,6 +86,9 @@ again are the few rows that lie on top."""
 LONGEST_REMEMBERED = 16 * 1024
 """Bytes of a row that is remembered."""
 
+LONGEST_STATUS = 40
+"""Characters of a status that we do not know."""
+
 _row_decoder = msgspec.json.Decoder(_Row)
 _key_decoder = msgspec.json.Decoder(_Key)
 
@@ -134,9 +137,11 @@ def _key_of(raw: msgspec.Raw) -> str | None:
 
 def _session(row: _Row, main_key: str | None) -> Session:
     address = _reply_address(row.delivery_context)
+    status = status_of(row.status)
     return Session(
         key=row.key,
-        status=status_of(row.status),
+        status=status,
+        unknown_status=(row.status or "")[:LONGEST_STATUS] if status is Status.OTHER else None,
         session_id=row.session_id or None,
         kind=kind_of(row.key, main_key, row.classification, row.kind, is_subagent=bool(row.subagent_role)),
         agent_id=row.agent_id or agent_of(row.key),

@@ -31,6 +31,7 @@ from watchdog.service.announcements.sessions import (
     stuck,
     unanswered,
     unknown,
+    unknown_status,
 )
 
 __all__ = [
@@ -57,4 +58,5 @@ __all__ = [
     "trial",
     "unanswered",
     "unknown",
+    "unknown_status",
 ]

@@ -300,6 +300,19 @@ def unknown(
     return write(MessageKind.UNKNOWN, gateway, title, lines, key, session)
 
 
+def unknown_status(gateway: str, session: str, word: str) -> Message:
+    """A row's status is a word that we do not know. Once per word and gateway: ``session`` is the first that has it."""
+    lines = [
+        f"{key_words(session)} on {gateway} says “{plain(word)}” of itself, and this watchdog does not know that word.",
+        "Sessions that say so are neither judged nor touched; this message comes once.",
+        "",
+        "Perhaps the gateway is newer than this watchdog: see whether there is an update.",
+        *commands([command("explain", key=session), command("doctor")]),
+    ]
+    title = f"Unknown status “{plain(word)}” on {gateway}"
+    return write(MessageKind.UNKNOWN, gateway, title, lines, f"unknown_status:{gateway}:{word}", session)
+
+
 def unanswered(
     gateway: str,
     session: str,

@@ -79,6 +79,9 @@ def test_other_rows_of_96() -> None:
     assert group.reply_address == ReplyAddress("irc", "channel:#g1", "default"), "exactly as the row says it"
     assert failed.last_run_error == "Error: restart recovery claim changed before agent adoption"
     assert tomb.restart_recovery_status == "tombstoned"
+    strange = _read({**ROW_96_GROUP, "status": "hibernating" * 9})
+    assert (strange.status, strange.unknown_status) == (Status.OTHER, ("hibernating" * 9)[:40])
+    assert group.unknown_status is None
 
 
 def test_a_row_without_a_status_never_ran_or_was_reset() -> None:
