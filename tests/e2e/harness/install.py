@@ -24,7 +24,7 @@ from pathlib import Path
 from tests.e2e.harness.conditions import monotonic
 
 from .failures import InstallError
-from .releases import RELEASES, Release, release
+from .releases import RELEASES, V4_2, Release, release
 
 RETRIES = 2
 PATIENCE = 1800.0
@@ -156,7 +156,7 @@ def axe_core() -> Path:
 
 def main(arguments: list[str]) -> int:
     """Fetch everything (or the given versions) now."""
-    wanted = [release(version) for version in arguments] or list(RELEASES)
+    wanted = [release(version) for version in arguments] or [*RELEASES, V4_2]
     try:
         for each in wanted:
             _say(f"openclaw {each.version}: {installed(each).script.parent}")

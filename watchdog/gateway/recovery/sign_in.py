@@ -31,10 +31,10 @@ class SignIn:
         ``has_own_token``: it signs in with a token that a gateway issued to it for reading.
 
         More is asked for first, and let go again at once, because of what gateways do with devices that they do not know.
-        Measured on 2026.3.28 to 4.2, by source also on later ones without a token of their own: seen to come from its own
-        machine, a device is approved silently with what it asks for first, and everything later waits for a person. One that
-        was never let in asks for all that the configured steps may need; one that was, for what its deeds need, because a
-        gateway before or after those releases lets a device in without remembering it.
+        Measured on 2026.3.28, 3.31 and 4.2 (by source 4.1 too, and not 4.5 and later): seen to come from its own machine, a
+        device is approved silently with what it asks for first, and everything later waits for a person. One that was never
+        let in asks for all that the configured steps may need; one that was, for what its deeds need: releases before and
+        after let a device in without remembering it, so it is as good as new to such a gateway after an update.
 
         Where a person has to approve it, one approval is to be enough, and the request that they were told of the one that
         waits. Measured on 2026.3.24 to 5.18: a sign-in with other scopes than the waiting request's replaces it, under another
