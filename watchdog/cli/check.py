@@ -82,7 +82,8 @@ def add_to(app: typer.Typer) -> None:
         Example: `openclaw-watchdog explain agent:main:main`
         """
         setting = read_setting(config)
-        asyncio.run(_explain(setting, gateway, key, as_json=as_json))
+        with _readable_ledger(setting) as ledger:
+            asyncio.run(_explain(setting, ledger, gateway, key, as_json=as_json))
 
 
 class Unreached:
@@ -213,10 +214,9 @@ def _unattended(judged: Judged) -> str:
     return span_words(span) if span is not None else ""
 
 
-async def _explain(setting: Setting, gateway: str | None, key: str, *, as_json: bool) -> None:
+async def _explain(setting: Setting, ledger: SqliteLedger, gateway: str | None, key: str, *, as_json: bool) -> None:
     builder = Builder(setting.loaded, setting.env, SilentLog(), NullMeter(), secrets=setting.secrets)
     identity = identity_of(setting)
-    ledger = _readable_ledger(setting)
     problems: list[str] = []
     for section in chosen_sections(setting, gateway):
         client = builder.client(section, identity, frozenset())
