@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+PYTHONS := 3.11 3.12 3.13 3.14
+# Set: which of the libraries' versions that pyproject.toml allows (uv's words), instead of those in constraints.txt.
+RESOLUTION :=
 
 .DEFAULT_GOAL := help
 .PHONY: $(shell awk -F: '/^[a-z0-9-]+:.*## / {print $$1}' $(MAKEFILE_LIST))
@@ -13,13 +16,18 @@ ARGS ?=
 MINUTES ?= 60
 
 help: ## show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "openclaw-watchdog needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 <target>")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made; on Debian: apt install python3-venv" >&2; exit 1; }
-	@echo "installing into $(VENV) (once)…"
+	@echo "installing into $(VENV)…"
+ifdef RESOLUTION
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --upgrade --resolution $(RESOLUTION) --editable '.[dev]'
+else
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+endif
 	@touch $(STAMP)
 
 run: $(STAMP) ## watch the gateway of this machine (ARGS="--observe" to only look)
@@ -30,6 +38,30 @@ demo: $(STAMP) ## see it work: the real daemon against a simulated gateway, abou
 
 test: $(STAMP) ## all hermetic tests, on every core
 	@$(BIN)/pytest -n logical $(ARGS)
+
+test-3.%:
+	@python=$$(.ci/python 3.$*) && $(MAKE) --no-print-directory test PYTHON="$$python" VENV=.venv-3.$*
+
+test-pythons: ## the same on every Python that is here, each in an environment of its own (make test-3.13: on one)
+	@for one in $(PYTHONS); do \
+	  if .ci/python $$one; then $(MAKE) --no-print-directory test-$$one || exit 1; else echo "skipped: Python $$one"; fi; \
+	done
+
+test-lowest: ## the same with the oldest libraries that pyproject.toml allows; what these deprecate is no error
+	@rm -f .venv-lowest/.installed
+	@$(MAKE) --no-print-directory test VENV=.venv-lowest RESOLUTION=lowest-direct \
+	  ARGS="-W default::DeprecationWarning -W default::PendingDeprecationWarning $(ARGS)"
+
+test-newest: ## the same with the newest of everything there is today
+	@rm -f .venv-newest/.installed
+	@$(MAKE) --no-print-directory test VENV=.venv-newest RESOLUTION=highest
+
+wheel: $(STAMP) ## the wheel, installed into an empty environment with what it says it needs, and the demo run there
+	@rm -rf build/wheel
+	@$(BIN)/python -m build --no-isolation --wheel --outdir build/wheel . >/dev/null
+	@$(PYTHON) -m venv build/wheel/env
+	@build/wheel/env/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt build/wheel/*.whl
+	@cd build/wheel && env/bin/openclaw-watchdog --version && env/bin/openclaw-watchdog demo
 
 check: $(STAMP) ## ruff, mypy --strict on package and tests, import-linter
 	$(BIN)/ruff check .
@@ -88,5 +120,5 @@ fmt: $(STAMP) ## format and sort imports
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-clean: ## remove the environment and caches
-	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## remove the environments and caches
+	@rm -rf $(VENV) .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

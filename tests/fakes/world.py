@@ -13,11 +13,11 @@ from datetime import timedelta
 from tests.fakes.builders import V96
 from tests.fakes.clock import ManualClock
 from tests.fakes.gateway import FakeGateway
+from tests.fakes.ledgers import memory_ledger
 from tests.fakes.meter import CountingMeter
 from tests.fakes.notes import FakeNotes
 from watchdog.core.policy import PolicyBook, Step
 from watchdog.core.recovery import Attempt
-from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import errors
 from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import Incident, Message, MessageKind, OwedMessage
@@ -47,7 +47,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.gateway = FakeGateway(self.clock, self.version, self.state_dir)
-        self.ledger = SqliteLedger.in_memory(wall=lambda: self.clock.now().wall)
+        self.ledger = memory_ledger(self.clock)
         self.ledger.due_messages(TELL, self.clock.now().wall)
         self.watch = self.new_watch()
 

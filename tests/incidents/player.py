@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from tests.fakes.ledgers import memory_ledger
 from tests.fakes.notes import FakeNotes
 from tests.incidents.cases import Case, Expect, Right, See, names_like, span
 from tests.incidents.script import BYSTANDER, NAME, ScriptedGateway, Sent, World
@@ -129,7 +130,7 @@ class Player:
         self.world.bystanders = self.bystanders
         loaded = parse(self.case.config, file=f"{self.case.name}.config", env={})
         self._poll = loaded.config.poll_every.total_seconds()
-        self.ledger = SqliteLedger.in_memory(wall=lambda: self.world.now().wall)
+        self.ledger = memory_ledger(self.world)
         self.watch = Watch(
             gateway=ScriptedGateway(self.world, may_act(loaded.policy_book), reads_all=self.reads_all),
             book=loaded.policy_book,

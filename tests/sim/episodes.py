@@ -233,7 +233,7 @@ class Episode:
             loop.run_until_complete(self._run())
         finally:
             loop.close()
-        self._ledger.close()
+            self._ledger.close()
         return self._result()
 
     # ------------------------------------------------------------ the course of things

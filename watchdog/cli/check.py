@@ -137,7 +137,8 @@ def add_to(app: typer.Typer) -> None:
         Example: `openclaw-watchdog explain agent:main:main`
         """
         setting = read_setting(config)
-        asyncio.run(_explain(setting, gateway, key, as_json=as_json))
+        with _readable_ledger(setting) as ledger:
+            asyncio.run(_explain(setting, ledger, gateway, key, as_json=as_json))
 
 
 class Unreached:
@@ -315,8 +316,7 @@ def _unattended(judged: Judged) -> str:
     return span_words(span) if span is not None else ""
 
 
-async def _explain(setting: Setting, gateway: str | None, key: str, *, as_json: bool) -> None:
-    ledger = _readable_ledger(setting)
+async def _explain(setting: Setting, ledger: SqliteLedger, gateway: str | None, key: str, *, as_json: bool) -> None:
     async with looked_at(setting, gateway, key) as seen:
         if len(seen.here) > 1:
             raise UnknownSession(which(one.facts.name for _, one, _ in seen.here))

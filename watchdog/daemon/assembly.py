@@ -52,6 +52,8 @@ class Parts:
     local: LocalGateways
     watches: Sequence[Watch]
     ledger: SqliteLedger
+    spare: SqliteLedger
+    """One for all watches, those of a later configuration too. See ``LedgerSwitch.spare``."""
     clock: Clock
     log: Log
     meter: Meter
@@ -70,6 +72,7 @@ class Parts:
     def close(self) -> None:
         self.recordings.close()
         self.ledger.close()
+        self.spare.close()
 
 
 class Identity:
@@ -213,6 +216,7 @@ class Builder:
         loaded: LoadedConfig,
         identity: Identity,
         ledger: SqliteLedger,
+        spare: SqliteLedger,
         notes: Notes,
         *,
         is_observing: bool = False,
@@ -221,7 +225,6 @@ class Builder:
     ) -> list[Watch]:
         """One watch per configured gateway, or for those in ``only``."""
         book = loaded.policy_book
-        spare = SqliteLedger.in_memory(wall=lambda: self.clock.now().wall)
 
         def watch(section: GatewaySection) -> Watch:
             recorder = recordings.begin(section.name, loaded) if recordings is not None else None
@@ -252,6 +255,7 @@ class Builder:
         ledger = SqliteLedger.open(
             ledger_path(state_dir), owner=True, tolerant=True, wall=lambda: self.clock.now().wall
         )
+        spare = SqliteLedger.in_memory(wall=lambda: self.clock.now().wall)
         notes = HandoffNotes(state_dir)
         recordings = Recordings(recordings_folder(state_dir), self.clock, self.log, self.secrets)
         source, was_found, local = self.loaded.source, self.loaded.was_found, self.local_gateways()
@@ -269,9 +273,10 @@ class Builder:
             written=self.loaded,
             local=local,
             watches=self.watches(
-                spelled_out, identity, ledger, notes, is_observing=is_observing, recordings=recordings
+                spelled_out, identity, ledger, spare, notes, is_observing=is_observing, recordings=recordings
             ),
             ledger=ledger,
+            spare=spare,
             clock=self.clock,
             log=self.log,
             meter=self.meter,
@@ -288,7 +293,7 @@ class Builder:
                 lambda section: self.finder(section, identity).process_started_at(),
             ),
             build_watches=lambda loaded, names: self.watches(
-                loaded, identity, ledger, notes, is_observing=is_observing, only=names, recordings=recordings
+                loaded, identity, ledger, spare, notes, is_observing=is_observing, only=names, recordings=recordings
             ),
             read_again=read_again,
             recordings=recordings,

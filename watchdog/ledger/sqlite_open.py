@@ -53,7 +53,11 @@ class Opening:
     def in_memory(self) -> sqlite3.Connection:
         refuse_old_sqlite()
         db = self.connected("file::memory:")
-        schema.migrate(db, self.migrations)
+        try:
+            schema.migrate(db, self.migrations)
+        except BaseException:
+            db.close()
+            raise
         return db
 
     def for_writing(self, path: Path, *, migrates: bool) -> sqlite3.Connection:

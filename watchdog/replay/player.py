@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -104,8 +105,13 @@ class Player:
     _quarantined: frozenset[str] = frozenset()
     _idle: Pass | None = None
     """The last pass that was played, when nothing was open after it."""
+    _ending: ExitStack = field(default_factory=ExitStack)
 
     async def play(self) -> Played:
+        with self._ending:
+            return await self._play()
+
+    async def _play(self) -> Played:
         head = self.recording.head()
         played = Played(head)
         life: str | None = None
@@ -125,7 +131,6 @@ class Player:
         played.worlds = self.gateway.worlds
         played.lent, played.unknown = self.gateway.lent, self.gateway.unknown
         played.notes = self.recording.notes.lines
-        self.ledger.close()
         return played
 
     # ---------------------------------------------------------------- the beginning
@@ -139,6 +144,7 @@ class Player:
         )
         assert isinstance(ledger, ReplayLedger)
         self.ledger = ledger
+        self._ending.enter_context(ledger)
         self.gateway = ReplayedGateway(head.gateway, self.clock, lender, marks, self._mark_here)
         self.watch = self._new_watch(head)
         for past in first.past:

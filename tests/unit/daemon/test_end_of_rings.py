@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC
 
 import pytest
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -22,7 +23,7 @@ async def test_a_ring_that_is_under_way_comes_through(is_orderly: bool, caplog: 
         stopping.set()
         scheduler.resume()  # wakes up in the turn of the event loop in which the daemon goes on to stop
 
-    scheduler = AsyncIOScheduler(timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True})
+    scheduler = AsyncIOScheduler(timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True})
     scheduler.start(paused=True)
     await asyncio.sleep(0)
     scheduler.add_job(ring, "interval", seconds=100, next_run_time=START.wall)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import sqlite3
+import sys
+import zoneinfo
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,6 +139,45 @@ async def test_a_new_secret_is_taken_and_never_shown(desk: Desk) -> None:
     told = await desk.logged(Event.CONFIG_LOADED)
     assert [line.partition(":")[0] for line in changes_of(told)] == ["gateways[home].token"]
     assert SECRET not in repr(desk.log.lines)
+
+
+async def test_fifty_reloads_leave_no_database_open(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted by hand: a collected one is closed by Python, which says so from 3.13 on."""
+    opened, closed = itertools.count(), itertools.count()
+
+    class Counted(sqlite3.Connection):
+        def __init__(self, *args: Any, **named: Any) -> None:
+            super().__init__(*args, **named)
+            next(opened)
+
+        def close(self) -> None:
+            super().close()
+            next(closed)
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Counted))
+    for number in range(50):
+        desk.file.write_text(desk.text("10m").replace("poll_every: 200ms", f"poll_every: {201 + number}ms"), "utf-8")
+        await desk.daemon.reload()
+    assert len(desk.log.of(Event.CONFIG_LOADED)) == 50
+    assert next(opened) == next(closed)
+
+
+def test_no_time_zone_database_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small container has none."""
+    monkeypatch.setitem(sys.modules, "tzdata", None)
+    zoneinfo.reset_tzpath(to=())
+    zoneinfo.ZoneInfo.clear_cache()
+    try:
+        with pytest.raises(zoneinfo.ZoneInfoNotFoundError):
+            zoneinfo.ZoneInfo("UTC")
+        file = tmp_path / "watchdog.yaml"
+        file.touch(mode=0o600)
+        file.write_text(CONFIG.format(url="ws://127.0.0.1:1", token=SECRET, stuck_after="10m", folder=tmp_path))
+        env = {"HOME": str(tmp_path)}
+        daemon = Daemon(Builder(load(file, env=env), env, MemoryLog(), NullMeter()).parts(is_observing=True))
+        daemon.parts.close()
+    finally:
+        zoneinfo.reset_tzpath()
 
 
 async def test_reloads_asked_for_at_once_come_one_after_the_other(desk: Desk) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from tests.fakes.clock import START, ManualClock
+from tests.fakes.ledgers import memory_ledger
 from watchdog.core.model import GatewayPhase, Moment
 from watchdog.core.policy import Budget
 from watchdog.gateway_restart.decision import Rule, Supervision, Unit
@@ -82,7 +83,7 @@ class Story:
     restarted_at: list[Moment] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.ledger = SqliteLedger.in_memory(wall=lambda: self.clock.now().wall)
+        self.ledger = memory_ledger(self.clock)
         self.ledger.due_messages("phone", START.wall)
         self.died()
 

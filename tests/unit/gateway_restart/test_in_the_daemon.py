@@ -13,6 +13,7 @@ import pytest
 
 from tests.fakes.clock import START, ManualClock
 from tests.fakes.gateway import FakeGateway
+from tests.fakes.ledgers import memory_ledger
 from tests.fakes.notes import FakeNotes
 from watchdog.config import LoadedConfig, parse
 from watchdog.core.model import GatewayPhase
@@ -48,7 +49,7 @@ class Place:
     gateway: FakeGateway = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ledger = SqliteLedger.in_memory(wall=lambda: self.clock.now().wall)
+        self.ledger = memory_ledger(self.clock)
         self.restarts = Restarts(self.ledger, self.clock, self.log, {"PATH": "/usr/bin:/bin"})
         self.gateway = FakeGateway(self.clock)
         self.watch = Watch(

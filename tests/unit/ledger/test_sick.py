@@ -251,8 +251,11 @@ def test_a_read_only_file_and_folder(nobodys: Path) -> None:
         for sealed in (path, path.parent):
             usual = sealed.stat().st_mode
             sealed.chmod(usual & 0o555)
-            with pytest.raises(LedgerUnavailable, match=f"writable by uid {os.geteuid()}"):
-                SqliteLedger.open(path).audit(T0, "x", "x", "x")
+            with (
+                pytest.raises(LedgerUnavailable, match=f"writable by uid {os.geteuid()}"),
+                SqliteLedger.open(path) as ledger,
+            ):
+                ledger.audit(T0, "x", "x", "x")
             with SqliteLedger.open(path, owner=True, tolerant=True) as ledger:
                 assert not ledger.is_writable()
                 assert problem_of(ledger)

@@ -56,8 +56,12 @@ def test_the_workflow_runs_the_whole_proof_with_no_rights() -> None:
     assert job["steps"][-1]["run"] == ".ci/run"
     used = {name: step.get("with", {}) for step in job["steps"] if (name := step.get("uses"))}
     assert all(re.fullmatch(r"actions/[a-z-]+@v\d+", name) for name in used), used
-    (version,) = [given["python-version"] for given in used.values() if "python-version" in given]
-    assert f'requires-python = ">={version}"' in (REPOSITORY / "pyproject.toml").read_text("utf-8")
+    (versions,) = [given["python-version"].split() for given in used.values() if "python-version" in given]
+    project = (REPOSITORY / "pyproject.toml").read_text("utf-8")
+    assert f'requires-python = ">={versions[-1]}"' in project, "the last is python3, the others are asked for by name"
+    assert sorted(versions) == re.findall(r'"Programming Language :: Python :: ([\d.]+)"', project)
+    asked = re.findall(r"\bon_python ([\d.]+)", (REPOSITORY / ".ci/run").read_text("utf-8"))
+    assert set(asked) == set(versions[:-1])
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda path: path.stem)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,6 +11,8 @@ import pytest
 
 from openclaw_simulator import sessions as turns
 from openclaw_simulator.records import Cause, ClientEffect, ClientInfo, GroundTruth
+from tests.fakes.clock import ManualClock
+from tests.fakes.ledgers import memory_ledger
 from tests.sim.episodes import GATEWAY, Episode, Setting
 from tests.sim.judge import Judge, Rule
 from tests.sim.wire import Asked
@@ -59,7 +61,7 @@ def test_budgets_concurrency_and_grace_are_counted() -> None:
 
 def test_deeds_are_held_against_the_ledger() -> None:
     episode = Episode(SETTING)
-    episode.judge.ledger = SqliteLedger.in_memory(wall=lambda: episode.timeline.wall)
+    episode.judge.ledger = memory_ledger(ManualClock())
     assert Rule.NO_ROW in _rules(episode)
 
 
@@ -86,10 +88,11 @@ def _crash(episode: Episode) -> None:
 
 
 @pytest.fixture
-def episode() -> Episode:
+def episode() -> Iterator[Episode]:
     made = Episode(replace(SETTING, version="2026.5.18"))
     made.people.populate(6)
-    return made
+    yield made
+    made._ledger.close()
 
 
 def _deed(episode: Episode, **changes: object) -> ClientEffect:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.fakes.clock import ManualClock
+from tests.fakes.ledgers import memory_ledger
 from tests.sim.episodes import BEGINNING
 from tests.sim.lives import Killed, Life, LivedLedger, LivedNotes
 from watchdog.core.policy import Step
-from watchdog.ledger.ledger import SqliteLedger
 
 
 def _open_and_plan(ledger: LivedLedger) -> None:
@@ -17,7 +18,7 @@ def _open_and_plan(ledger: LivedLedger) -> None:
 
 @pytest.mark.parametrize(("sides", "incidents", "attempts"), [(1, 0, 0), (2, 1, 0), (3, 1, 0), (4, 1, 1)])
 def test_a_death_falls_before_or_after_a_change_and_never_inside(sides: int, incidents: int, attempts: int) -> None:
-    ledger = SqliteLedger.in_memory(wall=lambda: BEGINNING)
+    ledger = memory_ledger(ManualClock())
     with pytest.raises(Killed):
         _open_and_plan(LivedLedger(ledger, Life(0, effects_left=sides)))
     opened = ledger.open_incidents()
@@ -28,7 +29,7 @@ def test_a_death_falls_before_or_after_a_change_and_never_inside(sides: int, inc
 def test_the_dead_do_nothing_more() -> None:
     life = Life(0, effects_left=1)
     notes = LivedNotes(life=life)
-    lived = LivedLedger(SqliteLedger.in_memory(wall=lambda: BEGINNING), life)
+    lived = LivedLedger(memory_ledger(ManualClock()), life)
     with pytest.raises(Killed):
         notes.save("i", 1, "words")
     for do in (lived.is_writable, lambda: lived.lost_history_at, lambda: lived.owe([], BEGINNING)):

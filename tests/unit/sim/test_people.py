@@ -6,7 +6,7 @@ rule taken out. From then on the story must be without a violation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -140,7 +140,7 @@ OURS = ClientInfo("watchdog", scopes=frozenset({"operator.read", "operator.write
 
 
 @pytest.fixture
-def episode() -> Episode:
+def episode() -> Iterator[Episode]:
     """Alice's run of a group of hers was cut; the judge counts every rule."""
     made = Episode(replace(QUIET, version="2026.5.18"))
     made.judge.not_yet = frozenset()
@@ -149,7 +149,8 @@ def episode() -> Episode:
     made.world.chat.person_writes(GROUP, "the question", turns.stays_silent())
     made.world.advance(30)
     made.world.endings.orphan(made.world.sessions[GROUP], Cause.CRASH)
-    return made
+    yield made
+    made._ledger.close()
 
 
 def _turn(episode: Episode, text: str, route: Address | None, client: ClientInfo = OURS) -> ClientEffect:
