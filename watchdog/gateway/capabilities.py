@@ -40,8 +40,9 @@ FIRST_WITH_DEAF_ROWS: Version = (2026, 8, 0)
 """After a lost write a row refuses every message of its people (measured on 2026.8.2 and 9.6)."""
 FIRST_WITHOUT_OWNERS_BY_ALLOWLIST: Version = (2026, 9, 0)
 """Before, a channel's ``allowFrom`` without ``*`` makes its people the gateway's owners (measured on 3.24 and 5.18)."""
-FIRST_WITH_SERVER_FENCE: Version = (2026, 9, 0)
-"""``sessions.reset`` takes ``expectedSessionId``: the gateway itself refuses when the session was replaced."""
+FIRST_WITH_SERVER_FENCE: Version = (2026, 9, 5)
+"""``sessions.reset`` takes ``expectedSessionId``: the gateway itself refuses when the session was replaced (2026.9.5, 9.6).
+2026.9.4 refuses every reset that has it: `unexpected property`."""
 FIRST_QUIET_AT_SIGN_IN: Version = (2026, 5, 0)
 """2026.3.24 probes its chat apps whenever an operator signs in, and a delivery in that moment is lost (IRC error 433);
 2026.5.18 and 9.6 do not."""

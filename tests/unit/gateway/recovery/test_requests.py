@@ -163,6 +163,12 @@ def test_a_fresh_session_keeps_the_address_and_tells_the_requester_once(
     assert requests_for(_deed(step), version) == (reset, TOLD)
 
 
+@pytest.mark.parametrize(("version", "is_fenced"), [((2026, 9, 4), False), ((2026, 9, 5), True)])
+def test_a_reset_names_the_session_where_that_is_understood(version: Version, is_fenced: bool) -> None:
+    """2026.9.4 refuses the whole request: ``unexpected property 'expectedSessionId'``."""
+    assert ("expectedSessionId" in requests_for(_deed(Step.NEW), version)[0].params) is is_fenced
+
+
 def test_the_route_is_used_exactly_as_it_is_spelt() -> None:
     address = ReplyAddress("telegram", "-100:7", None, "12")
     params = requests_for(_deed(Step.NEW, route=address), V96)[1].params
