@@ -14,6 +14,7 @@ import typer
 from rich.text import Text
 
 from watchdog.adapters.clock import SystemClock
+from watchdog.cli import completion
 from watchdog.cli.check import chosen_sections
 from watchdog.cli.names import named_session
 from watchdog.cli.screen import screen
@@ -52,7 +53,10 @@ def add_to(app: typer.Typer) -> None:
         since: Annotated[
             str | None, typer.Option("--since", metavar="SPAN|DATE", help="For example 24h, 7d, 2026-11-20.")
         ] = None,
-        session: Annotated[str | None, typer.Option("--session", metavar="KEY", help="Only this session.")] = None,
+        session: Annotated[
+            str | None,
+            typer.Option("--session", metavar="KEY", autocompletion=completion.sessions, help="Only this session."),
+        ] = None,
         gateway: GatewayOption = None,
         limit: Annotated[
             int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="Only the newest N.")
