@@ -112,11 +112,11 @@ class _Found:
 
     def newest(self, limit: int | None) -> _Found:
         """The newest of both together."""
-        entries = sorted([one.opened_at for one in self.incidents] + [one.at for one in self.trail], reverse=True)
-        if limit is None or len(entries) <= limit:
-            return self
-        incidents = [one for one in self.incidents if one.opened_at >= entries[limit - 1]]
-        return _Found(incidents, [one for one in self.trail if one.at >= entries[limit - 1]])
+        entries = [*((one.opened_at, one) for one in self.incidents), *((one.at, one) for one in self.trail)]
+        kept = [one for _, one in sorted(entries, key=lambda entry: entry[0], reverse=True)[:limit]]
+        return _Found(
+            [one for one in kept if isinstance(one, Incident)], [one for one in kept if isinstance(one, AuditLine)]
+        )
 
 
 def _read(path: Path, begin: datetime | None, session: str | None, gateway: str | None) -> _Found:
