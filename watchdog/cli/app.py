@@ -12,6 +12,7 @@ import typer.core
 
 from watchdog import PROGRAM, __version__
 from watchdog.cli.shared import Leave, UnknownGateway, UnknownSession, say_problem
+from watchdog.cli.streams import prepare
 from watchdog.config import ConfigError
 from watchdog.service.errors import LedgerError, WatchdogError
 
@@ -115,6 +116,7 @@ def _root(
 
 def main() -> None:
     """Entry point. Turns every known error into one sentence on stderr and the contract's exit code."""
+    prepare()
     try:
         app()
     except Leave as leave:

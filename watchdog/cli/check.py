@@ -15,6 +15,7 @@ from typing import Any
 import typer
 import typer.core
 
+from watchdog.cli import completion
 from watchdog.cli.descriptions import VERDICT_STYLES, session_facts
 from watchdog.cli.explain import Explained, explanation_facts, explanation_lines
 from watchdog.cli.screen import Line, padded, screen, text_of, widest
@@ -127,7 +128,9 @@ def add_to(app: typer.Typer) -> None:
 
     @app.command()
     def explain(
-        key: str = typer.Argument(metavar="KEY", help="The session's key, for example agent:main:main."),
+        key: str = typer.Argument(
+            metavar="KEY", autocompletion=completion.sessions, help="The session's key, for example agent:main:main."
+        ),
         config: ConfigOption = None,
         gateway: GatewayOption = None,
         as_json: JsonOption = False,

@@ -152,7 +152,10 @@ def _mode(setting: Setting) -> list[ReportLine]:
 
 
 def _ledger(setting: Setting) -> list[ReportLine]:
-    folder = state_folder(setting.loaded, setting.env)
+    try:
+        folder = state_folder(setting.loaded, setting.env)
+    except errors.WatchdogError as problem:
+        return [ReportLine("ledger", Grade.FAIL, str(problem))]
     path = ledger_path(folder)
     if not path.exists():
         parent = next((place for place in (folder, *folder.parents) if place.exists()), Path("/"))

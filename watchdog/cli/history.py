@@ -14,6 +14,7 @@ import typer
 from rich.text import Text
 
 from watchdog.adapters.clock import SystemClock
+from watchdog.cli import completion
 from watchdog.cli.check import chosen_sections
 from watchdog.cli.names import named_session
 from watchdog.cli.screen import screen
@@ -52,7 +53,10 @@ def add_to(app: typer.Typer) -> None:
         since: Annotated[
             str | None, typer.Option("--since", metavar="SPAN|DATE", help="For example 24h, 7d, 2026-11-20.")
         ] = None,
-        session: Annotated[str | None, typer.Option("--session", metavar="KEY", help="Only this session.")] = None,
+        session: Annotated[
+            str | None,
+            typer.Option("--session", metavar="KEY", autocompletion=completion.sessions, help="Only this session."),
+        ] = None,
         gateway: GatewayOption = None,
         limit: Annotated[
             int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="Only the newest N.")
@@ -108,11 +112,11 @@ class _Found:
 
     def newest(self, limit: int | None) -> _Found:
         """The newest of both together."""
-        entries = sorted([one.opened_at for one in self.incidents] + [one.at for one in self.trail], reverse=True)
-        if limit is None or len(entries) <= limit:
-            return self
-        incidents = [one for one in self.incidents if one.opened_at >= entries[limit - 1]]
-        return _Found(incidents, [one for one in self.trail if one.at >= entries[limit - 1]])
+        entries = [*((one.opened_at, one) for one in self.incidents), *((one.at, one) for one in self.trail)]
+        kept = [one for _, one in sorted(entries, key=lambda entry: entry[0], reverse=True)[:limit]]
+        return _Found(
+            [one for one in kept if isinstance(one, Incident)], [one for one in kept if isinstance(one, AuditLine)]
+        )
 
 
 def _read(path: Path, begin: datetime | None, session: str | None, gateway: str | None) -> _Found:

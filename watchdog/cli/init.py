@@ -18,6 +18,7 @@ from watchdog.adapters.host import LocalHost
 from watchdog.cli.shared import Leave, print_file, say, say_error
 from watchdog.config import FoundGateway, json_schema, render_template, search_paths, user_folder
 from watchdog.config.loader import FILE_NAME, VARIABLE
+from watchdog.daemon.assembly import home_folder
 from watchdog.discovery.found import DiscoveredGateway
 from watchdog.discovery.machine import Machine
 from watchdog.discovery.profiles import DiscoveryError
@@ -53,7 +54,7 @@ def add_to(app: typer.Typer) -> None:
         Example: `openclaw-watchdog init && openclaw-watchdog doctor`
         """
         env = dict(os.environ)
-        findings = look_around(env, Path(env.get("HOME") or Path.home()))
+        findings = look_around(env, home_folder(env))
         for line in findings.told:
             say(line, err=True)
         if only_print:

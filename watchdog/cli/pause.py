@@ -11,10 +11,12 @@ from typing import Annotated
 import typer
 
 from watchdog.adapters.clock import SystemClock
+from watchdog.cli import completion
 from watchdog.cli.check import chosen_sections
 from watchdog.cli.names import named_session
 from watchdog.cli.shared import (
     ConfigOption,
+    GatewayOption,
     JsonOption,
     Leave,
     Setting,
@@ -35,11 +37,13 @@ from watchdog.service.ledger import Pause, Quarantine
 _ForOption = Annotated[
     str | None, typer.Option("--for", metavar="SPAN", help="For how long, e.g. 2h; else until unpause.")
 ]
-_GatewayOption = Annotated[str | None, typer.Option("--gateway", "-g", metavar="NAME", help="Only this gateway.")]
 _WhyOption = Annotated[
     str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit trail that `history` shows.")
 ]
-_SessionOption = Annotated[str | None, typer.Option("--session", "-s", metavar="KEY", help="Only this session.")]
+_SessionOption = Annotated[
+    str | None,
+    typer.Option("--session", "-s", metavar="KEY", autocompletion=completion.sessions, help="Only this session."),
+]
 
 
 def who() -> str:
@@ -54,7 +58,7 @@ def add_to(app: typer.Typer) -> None:
     @app.command()
     def pause(
         span: _ForOption = None,
-        gateway: _GatewayOption = None,
+        gateway: GatewayOption = None,
         session: _SessionOption = None,
         reason: Annotated[str, typer.Option("--reason", help="Why; shown wherever the pause is.")] = "",
         config: ConfigOption = None,
@@ -89,7 +93,7 @@ def add_to(app: typer.Typer) -> None:
 
     @app.command()
     def unpause(
-        gateway: _GatewayOption = None,
+        gateway: GatewayOption = None,
         session: _SessionOption = None,
         reason: _WhyOption = "",
         config: ConfigOption = None,
@@ -115,8 +119,11 @@ def add_to(app: typer.Typer) -> None:
 
     @app.command()
     def release(
-        key: Annotated[str | None, typer.Argument(metavar="KEY", help="The quarantined session's key.")] = None,
-        gateway: _GatewayOption = None,
+        key: Annotated[
+            str | None,
+            typer.Argument(metavar="KEY", autocompletion=completion.sessions, help="The quarantined session's key."),
+        ] = None,
+        gateway: GatewayOption = None,
         lost_history: Annotated[
             bool,
             typer.Option("--lost-history", help="Accept that the ledger was lost: deeds go on with fresh budgets."),

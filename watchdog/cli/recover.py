@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from watchdog.adapters.notes import HandoffNotes
+from watchdog.cli import completion
 from watchdog.cli.check import chosen_sections, find, identity_of, looked_at
 from watchdog.cli.pause import who
 from watchdog.cli.shared import (
@@ -61,7 +62,9 @@ _BY_HAND = (Step.ASK, Step.RESUME, Step.NEW, Step.RESET, Step.RECOVER, Step.ABOR
 def add_to(app: typer.Typer) -> None:
     @app.command()
     def recover(
-        key: Annotated[str, typer.Argument(metavar="KEY", help="The session's key.")],
+        key: Annotated[
+            str, typer.Argument(metavar="KEY", autocompletion=completion.sessions, help="The session's key.")
+        ],
         step: Annotated[
             Step | None,
             typer.Option(

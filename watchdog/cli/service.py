@@ -45,7 +45,7 @@ from watchdog.cli.shared import (
     say_error,
 )
 from watchdog.config import ConfigError, missing_secrets
-from watchdog.daemon.assembly import state_folder
+from watchdog.daemon.assembly import home_folder, state_folder
 from watchdog.service.watch import may_act
 
 PLACES = (
@@ -215,7 +215,7 @@ def plan_for(setting: Setting, *, is_system: bool, account: str | None, is_obser
         environment={name: setting.env[name] for name in PLACES if setting.env.get(name)},
         account=None if who == "root" else who,
         writes_to=state_dir if is_system and not state_dir.is_relative_to(SYSTEM_STATE) else None,
-        home=Path("/") if is_system else _home(setting.env),
+        home=Path("/") if is_system else home_folder(setting.env),
         logs=Path("/Library/Logs/openclaw-watchdog") if is_system else None,
     )
     write = launchd_job if not _is_linux() else system_unit if is_system else user_unit
@@ -228,7 +228,7 @@ def plan_for(setting: Setting, *, is_system: bool, account: str | None, is_obser
 
 def control_for(service: Service, *, is_system: bool, env: Mapping[str, str] = os.environ) -> ServiceControl:
     """The service manager of this machine."""
-    home = _home(env)
+    home = home_folder(env)
     if _is_linux():
         return Systemd(
             SYSTEMD_SYSTEM if is_system else systemd_user_folder(env, home), is_system=is_system, run=run_command
@@ -326,7 +326,11 @@ def _group_of(account: str) -> str:
 
 
 def _say_next(setting: Setting, plan: Plan, *, is_system: bool, is_observing: bool) -> None:
-    seen = {**plan.service.environment, "HOME": str(_home(setting.env)), **_environment_file(is_system, setting.env)}
+    seen = {
+        **plan.service.environment,
+        "HOME": str(home_folder(setting.env)),
+        **_environment_file(is_system, setting.env),
+    }
     for problem in missing_secrets(setting.loaded, seen):
         say_error(f"warning: {problem}")
         if _is_linux():
@@ -347,7 +351,7 @@ def _say_next(setting: Setting, plan: Plan, *, is_system: bool, is_observing: bo
 
 def environment_file(is_system: bool, env: Mapping[str, str]) -> Path:
     """What the units read as EnvironmentFile."""
-    base = Path("/etc") if is_system else systemd_user_folder(env, _home(env)).parents[1]
+    base = Path("/etc") if is_system else systemd_user_folder(env, home_folder(env)).parents[1]
     return base / "openclaw-watchdog/environment"
 
 
@@ -377,10 +381,6 @@ def _kept_state(config: Path | None, *, is_system: bool) -> Path | None:
 
 def _process(pid: int | None) -> str:
     return f", pid {pid}" if pid is not None else ""
-
-
-def _home(env: Mapping[str, str]) -> Path:
-    return Path(env.get("HOME") or Path.home())
 
 
 def _is_linux() -> bool:

@@ -14,6 +14,7 @@ import typer
 
 from watchdog.adapters.host import LocalHost
 from watchdog.adapters.logs import StructuredLog, configure
+from watchdog.cli import completion
 from watchdog.config import ConfigError, LoadedConfig, load
 from watchdog.core.printable import json_visible, visible
 from watchdog.service.errors import WatchdogError
@@ -32,7 +33,14 @@ ConfigOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
 GatewayOption = Annotated[
-    str | None, typer.Option("--gateway", "-g", metavar="NAME", help="Only this gateway of the configuration.")
+    str | None,
+    typer.Option(
+        "--gateway",
+        "-g",
+        metavar="NAME",
+        autocompletion=completion.gateways,
+        help="Only this gateway of the configuration.",
+    ),
 ]
 
 

@@ -100,12 +100,28 @@ class StateFolderUnusable(WatchdogError):
 
 
 def state_folder(loaded: LoadedConfig, env: Mapping[str, str]) -> Path:
-    """Where ledger and keys live: ``state_dir`` of the file, systemd's ``$STATE_DIRECTORY``, the platform's folder."""
+    """Where ledger and keys live: ``state_dir`` of the file, systemd's ``$STATE_DIRECTORY``, the platform's folder.
+
+    Raises ``StateFolderUnusable`` where no home is known."""
     if loaded.config.state_dir is not None:
         return Path(loaded.config.state_dir)
     if env.get("STATE_DIRECTORY"):
         return Path(env["STATE_DIRECTORY"].split(":")[0])
-    return Path(platformdirs.user_state_dir(PROGRAM))
+    try:
+        return Path(platformdirs.user_state_dir(PROGRAM))
+    except RuntimeError:
+        raise StateFolderUnusable(
+            "no home folder is known here (HOME is not set, and this user has no account), so there is no place for the "
+            "ledger; set HOME, or state_dir to a folder this user may write"
+        ) from None
+
+
+def home_folder(env: Mapping[str, str]) -> Path:
+    """Whose OpenClaw is meant. Nobody's, where none is known: a container's user without an account, without HOME."""
+    try:
+        return Path(env.get("HOME") or Path.home())
+    except RuntimeError:
+        return Path("/nonexistent")
 
 
 def ledger_path(state_dir: Path) -> Path:
@@ -143,7 +159,7 @@ class Builder:
     _said: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
-        home = Path(self.env.get("HOME") or Path.home())
+        home = home_folder(self.env)
         self.machine = Machine(self.env, home, self.host, self.tmp_dirs, self._say_foreign)
 
     def _say_foreign(self, reason: str) -> None:

@@ -6,9 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
+from tests.unit.cli.gateways import write_config
+from watchdog.daemon.assembly import ledger_path
+from watchdog.ledger.ledger import SqliteLedger
+from watchdog.service.ledger import Quarantine
 
 PROGRAM = Path(sys.executable).parent / "openclaw-watchdog"
 SHELLS = ("bash", "zsh", "fish")
@@ -45,6 +51,52 @@ def test_verbs_are_completed(shell: str, asked: dict[str, str]) -> None:
     answer = run(str(PROGRAM), _OPENCLAW_WATCHDOG_COMPLETE=f"complete_{shell}", **asked)
     assert "install" in answer
     assert "uninstall" not in answer
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Path:
+    """A configuration of two gateways, and a ledger that tells of sessions on one of them."""
+    (tmp_path / "state").mkdir(mode=0o700)
+    with SqliteLedger.open(ledger_path(tmp_path / "state")) as ledger:
+        at = datetime(2026, 11, 20, tzinfo=UTC)
+        ledger.open_incident(gateway="home", session="agent:main:main", session_id="s", reason="NoActiveRun", at=at)
+        ledger.quarantine(Quarantine("old", "agent:ops:\x1b[31m", "s", at, "why", None))
+    sections = [f"{{name: {name}, url: 'ws://127.0.0.1:{port}', token: x}}" for name, port in (("home", 1), ("old", 2))]
+    return write_config(tmp_path, *sections)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("check --gateway ", {"home", "old"}),
+        ("pause -g h", {"home"}),
+        ("explain ", {"agent:main:main", "agent:ops:\\x1b[31m"}),
+        ("recover agent:m", {"agent:main:main"}),
+        ("release --gateway old ", {"agent:ops:\\x1b[31m"}),
+        ("history --session agent:n", set()),
+    ],
+)
+def test_gateways_and_sessions_are_completed(known: Path, typed: str, offered: set[str]) -> None:
+    verb, rest = typed.split(" ", 1)
+    line = f"openclaw-watchdog {verb} --config {known} {rest}"
+    answer = run(
+        str(PROGRAM),
+        _OPENCLAW_WATCHDOG_COMPLETE="complete_fish",
+        _TYPER_COMPLETE_ARGS=line,
+        _TYPER_COMPLETE_FISH_ACTION="get-args",
+    )
+    assert {one.split("\t")[0] for one in answer.splitlines() if one} == offered
+
+
+def test_what_cannot_be_read_completes_nothing_and_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "watchdog.yaml").write_text("nonsense: 1\n")
+    asked = {"_TYPER_COMPLETE_ARGS": f"openclaw-watchdog check --config {tmp_path}/watchdog.yaml --gateway "}
+    environment = {"_OPENCLAW_WATCHDOG_COMPLETE": "complete_zsh", **asked}
+    done = subprocess.run(
+        [str(PROGRAM)], capture_output=True, text=True, env={**os.environ, **environment}, check=False
+    )
+    assert "home" not in done.stdout
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("shell", SHELLS)

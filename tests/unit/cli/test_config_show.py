@@ -77,7 +77,7 @@ def test_a_key_that_does_not_say_its_channel(show: Type) -> None:
 
 def test_a_gateway_nobody_configured(show: Type) -> None:
     done = show("--session", "agent:main:main", "-g", "nowhere")
-    assert "no gateway is called nowhere; configured: home, work." in done.stderr
+    assert str(done.exception) == "no gateway is called nowhere; configured: home, work."
 
 
 def test_it_is_said_which_file_is_in_force(show: Type, tmp_path: Path) -> None:

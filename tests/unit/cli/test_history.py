@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.gateways import Type, typing, write_config
-from watchdog.cli.history import CELLS, News, _incident_lines, timeline
+from watchdog.cli.history import CELLS, News, _Found, _incident_lines, timeline
 from watchdog.daemon.assembly import ledger_path
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.announcements.phrases import OUTCOMES
@@ -130,6 +130,12 @@ def test_only_the_newest(enter: Type) -> None:
     assert [one["what"] for one in document["operator"]] == ["pause"]
     assert "agent:main:18" not in enter("history", "--limit", "3").stdout
     assert enter("history", "--limit", "0").exit_code == 2
+
+
+def test_so_many_also_where_all_were_found_at_once() -> None:
+    at_once = [replace(_one(HOUR, None, Outcome.OPEN), id=f"i{number}") for number in range(5)]
+    assert [one.id for one in _Found(at_once).newest(2).incidents] == ["i0", "i1"]
+    assert len(_Found(at_once).newest(None).incidents) == 5
 
 
 def test_news_is_what_was_not_there_before_or_has_changed() -> None:

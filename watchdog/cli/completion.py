@@ -1,0 +1,67 @@
+"""What a shell offers behind Tab: the names of gateways, and the sessions of which something is known.
+
+Only the configuration and the ledger are read. No gateway is asked: Tab must not sign in anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from watchdog.config import LoadedConfig
+
+Offer = tuple[str, str]
+"""A word, and what it is."""
+
+
+def gateways(context: typer.Context, incomplete: str) -> list[Offer]:
+    """Names of gateways: as configured, and as the ledger knows them."""
+    loaded = _loaded(context)
+    if loaded is None:
+        return []
+    names = [section.name for section in loaded.config.gateways] + [gateway for gateway, _, _ in _kept(loaded)]
+    return [(name, "gateway") for name in dict.fromkeys(names) if name.startswith(incomplete)]
+
+
+def sessions(context: typer.Context, incomplete: str) -> list[Offer]:
+    """Keys that the ledger tells of, as they are typed; of one gateway, if it was named."""
+    from watchdog.core.printable import escaped
+
+    loaded = _loaded(context)
+    if loaded is None:
+        return []
+    wanted = context.params.get("gateway")
+    found: dict[str, Offer] = {}
+    for gateway, key, what in _kept(loaded):
+        word = escaped(key)
+        if wanted in (None, gateway) and word.startswith(incomplete):
+            found.setdefault(key, (word, f"{what} on {gateway}"))
+    return list(found.values())
+
+
+def _loaded(context: typer.Context) -> LoadedConfig | None:
+    from watchdog.adapters.host import LocalHost
+    from watchdog.config import ConfigError, load
+
+    with suppress(ConfigError, OSError):
+        return load(context.params.get("config"), env=os.environ, accounts=LocalHost())
+    return None
+
+
+def _kept(loaded: LoadedConfig) -> Iterator[tuple[str, str, str]]:
+    """Gateway, session, and how that stands."""
+    from watchdog.daemon.assembly import ledger_path, state_folder
+    from watchdog.ledger.ledger import SqliteLedger
+    from watchdog.service.errors import WatchdogError
+
+    with suppress(WatchdogError, OSError):
+        path = ledger_path(state_folder(loaded, os.environ))
+        if path.exists():
+            with SqliteLedger.open_read_only(path) as ledger:
+                yield from [(one.gateway, one.session, "quarantined") for one in ledger.quarantines()]
+                yield from [(one.gateway, one.session, one.outcome.value) for one in ledger.history()]
