@@ -24,7 +24,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from tests.e2e.harness.browser import Browser, Tab
-from tests.fakes.builders import dead, lenient, tail_of
+from tests.fakes.builders import ALICE, dead, lenient, tail_of
 from tests.fakes.clock import ManualClock
 from tests.fakes.world import World
 from tests.unit.status.support import NOW, Scripted, full_document
@@ -97,7 +97,7 @@ async def a_day() -> tuple[RenderableType, RenderableType]:
     world.gateway.effect = world.gateway.nothing
     key = "agent:main:telegram:direct:4711"
     world.gateway.put(dead(key, session_id="sid-2", channel="telegram"))
-    world.gateway.tails[key] = replace(tail_of(), fingerprint="tail-9")
+    world.gateway.tails[key] = tail_of(by=replace(ALICE, id="4711"), fingerprint="tail-9")
     await world.until_deed(3, minutes=60)
     await world.live(minutes=5)
     told = [*world.owed()]
