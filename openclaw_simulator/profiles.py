@@ -189,6 +189,12 @@ class Profile:
     """``tools.toolsBySender`` and the agents' own hold (5.18, 9.6, by their documentation)."""
     heeds_direct_rules: bool
     """``channels.<x>.direct.<chat>.toolsBySender`` holds (9.6); accepted and without effect before."""
+    names_recovery: bool
+    """``gateway.restart.preflight`` names its own restart recovery as a root request (8.2, 9.6; not 5.18 to 7.35)."""
+    gives_up_recovery: bool
+    """A session whose recovery was cut three times is tombstoned: it refuses every message (8.2, 9.6)."""
+    may_be_suspended: bool
+    """``gateway.suspend.prepare`` exists (9.6)."""
 
 
 _OLD = frozenset({Origin.WEB})
@@ -243,6 +249,9 @@ V2026_3_24 = Profile(
     owner_tools=_OWNERS_EARLY,
     heeds_global_rules=False,
     heeds_direct_rules=False,
+    names_recovery=False,
+    gives_up_recovery=False,
+    may_be_suspended=False,
 )
 
 V2026_4_14 = Profile(
@@ -294,6 +303,9 @@ V2026_4_14 = Profile(
     owner_tools=_OWNERS_EARLY,
     heeds_global_rules=False,
     heeds_direct_rules=False,
+    names_recovery=False,
+    gives_up_recovery=False,
+    may_be_suspended=False,
 )
 
 V2026_5_18 = Profile(
@@ -345,6 +357,9 @@ V2026_5_18 = Profile(
     owner_tools=_OWNERS_EARLY,
     heeds_global_rules=True,
     heeds_direct_rules=False,
+    names_recovery=False,
+    gives_up_recovery=False,
+    may_be_suspended=False,
 )
 
 V2026_9_6 = Profile(
@@ -396,6 +411,9 @@ V2026_9_6 = Profile(
     owner_tools=frozenset({"openclaw"}),
     heeds_global_rules=True,
     heeds_direct_rules=True,
+    names_recovery=True,
+    gives_up_recovery=True,
+    may_be_suspended=True,
 )
 
 PROFILES: dict[str, Profile] = {p.version: p for p in (V2026_3_24, V2026_4_14, V2026_5_18, V2026_9_6)}
