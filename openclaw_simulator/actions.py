@@ -9,7 +9,7 @@ from openclaw_simulator.admission import Admission
 from openclaw_simulator.endings import NO_REPLY, Endings
 from openclaw_simulator.outbound import Outbound
 from openclaw_simulator.profiles import AfterAbort, NewEffect, NewWithoutAdmin
-from openclaw_simulator.records import ClientEffect, ClientInfo
+from openclaw_simulator.records import ClientEffect, ClientInfo, Refusal
 from openclaw_simulator.results import RunResult
 from openclaw_simulator.sessions import Address, Author, EntryKind, InboundMessage, Origin, Run, SimSession
 from openclaw_simulator.state import WorldState
@@ -22,6 +22,7 @@ NOT_ALLOWED = (
     "Ask your administrator to reset it, or send your message without the command."
 )
 TOMBSTONED = 'Session "{key}" ended during restart recovery. Use /new or /reset to start a replacement session.'
+ARCHIVED = 'Session "{key}" is archived. Restore it before starting new work.'
 NEEDS_TOMBSTONE = "Session recovery requires a restart-tombstoned session."
 NO_SOURCE = "Session recovery source was not found."
 NO_CHANNEL = "Channel is required (no configured channels detected)."
@@ -32,9 +33,14 @@ class Refused(Exception):
 
     def __init__(self, code: str, message: str, details: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
-        self.code = code
-        self.message = message
-        self.details = details
+        self.refusal = Refusal(code, message, details=details)
+
+    @classmethod
+    def with_(cls, refusal: Refusal) -> Refused:
+        """The same with what else the wire says."""
+        made = cls(refusal.code, refusal.message)
+        made.refusal = refusal
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,15 @@ class Actions:
         """A new process remembers no idempotency key."""
         self.sent.clear()
 
+    def _check_taken(self, session: SimSession, deed: ClientEffect) -> None:
+        """A tombstone takes no words at all, ``/new`` included, with admin too (8.2, 9.6)."""
+        if session.refusal is not None:
+            deed.came_to_nothing("refused for good")
+            raise Refused.with_(session.refusal)
+        if session.is_tombstoned:
+            deed.came_to_nothing("refused: tombstoned")
+            raise Refused("INVALID_REQUEST", TOMBSTONED.format(key=session.key))
+
     # ------------------------------------------------------------ turns
 
     def send(
@@ -90,9 +105,7 @@ class Actions:
         """``chat.send`` or ``sessions.send``. The caller answers "started" whatever happens here."""
         world = self.world
         deed = world.record(method, session.key, client, text, run_id)
-        if session.restart_recovery_status == "tombstoned" and not _command(text)[0]:
-            deed.came_to_nothing("refused: tombstoned")
-            raise Refused("INVALID_REQUEST", TOMBSTONED.format(key=session.key))
+        self._check_taken(session, deed)
         if not world.profile.keeps_first_words and session.address is None:
             session.address = Address("webchat", None, None)
             session.origin_label = client.display_name or client.client_id
@@ -136,6 +149,7 @@ class Actions:
         """
         world = self.world
         deed = world.record("agent", session.key, client, text, run_id)
+        self._check_taken(session, deed)
         route = self.outbound.route_of_agent(session, deliver=deliver, explicit=explicit)
         if is_best_effort is None:
             is_best_effort = explicit is not None
@@ -361,6 +375,12 @@ class Actions:
         deed = world.record("sessions.reset", key, client)
         is_new = key not in world.sessions
         session = world.session(key)
+        if session.refusal is not None:
+            deed.came_to_nothing("refused for good")
+            raise Refused.with_(session.refusal)
+        if session.is_archived:
+            deed.came_to_nothing("refused: archived")
+            raise Refused("INVALID_REQUEST", ARCHIVED.format(key=key))
         run = session.run
         if run is not None:
             deed.killed_run = run.run_id
@@ -402,6 +422,8 @@ class Actions:
     def _clear_row(self, session: SimSession, by: str) -> None:
         session.status = session.started_ms = session.ended_ms = session.runtime_ms = None
         session.last_run_id = session.last_run_error = session.restart_recovery_status = None
+        session.recovery_charges = 0
+        session.is_in_boot_recovery = False
         self.admission.end_stall(session, by)
 
     def _report_command(self, session: SimSession, run_id: str, text: str) -> None:
@@ -420,7 +442,7 @@ class Actions:
         if source is None:
             deed.came_to_nothing("refused: no such session")
             raise Refused("INVALID_REQUEST", NO_SOURCE)
-        if source.restart_recovery_status != "tombstoned":
+        if not source.is_tombstoned:
             deed.came_to_nothing("refused: not tombstoned")
             raise Refused("INVALID_REQUEST", NEEDS_TOMBSTONE)
         follower = world.session(f"agent:{source.agent_id}:dashboard:{world.new_id()}", address=source.address)

@@ -19,6 +19,7 @@ from openclaw_simulator.sessions import Address, SimSession
 from openclaw_simulator.world import World
 
 DEFAULT_LIMIT = 100
+SUSPENSION_SECONDS = 120.0
 LATER = object()
 """Returned by a call that answers by itself, later or more than once."""
 
@@ -135,6 +136,23 @@ def _chat_history(call: Call) -> object:
 
 def _preflight(call: Call) -> object:
     return payloads.preflight(call.world)
+
+
+def _suspend(call: Call) -> object:
+    """Granted while nothing runs; ends by itself after two minutes (9.6)."""
+    world = call.world
+    runs = sum(session.run is not None for session in world.sessions.values())
+    if runs:
+        return {"status": "busy", "activeCount": runs, "blockers": payloads.preflight(world)["blockers"]}
+    world.process.suspend(SUSPENSION_SECONDS)
+    expires = world.wall_ms + round(SUSPENSION_SECONDS * 1000)
+    suspension = {"suspensionId": world.process.suspension_id, "expiresAtMs": expires}
+    return {"status": "ready", **suspension, "activeCount": 0, "blockers": [], "writeCustody": []}
+
+
+def _resume(call: Call) -> object:
+    call.world.process.resume()
+    return {"ok": True, "status": "resumed"}
 
 
 def _approvals(call: Call) -> object:
@@ -393,6 +411,8 @@ CALLS: dict[str, Callable[[Call], object]] = {
     "agent.wait": _agent_wait,
     "send": _send,
     "gateway.restart.preflight": _preflight,
+    "gateway.suspend.prepare": _suspend,
+    "gateway.suspend.resume": _resume,
     "exec.approval.list": _approvals,
     "question.list": _questions,
     "cron.list": _cron_list,

@@ -18,6 +18,7 @@ from openclaw_simulator.state import ChannelOutage, WorldState
 
 RETRIES = (4.0, 8.0, 5.0, 9.0, 16.0)
 """Seconds between the refusals of a message to a deaf session (9.6); the last one from then on."""
+ROOM_ENDED = "My session in this room ended during a gateway restart. Use /reset or /new to start another one."
 STOPPED = "⚙️ Agent was aborted."
 KEPT_LINES = 8
 """Lines of a chat that 2026.5.18 puts in front of a message."""
@@ -127,6 +128,12 @@ class ChatApps:
     def _take_in(self, key: str, text: str, run_id: str, turn: Turn | None, person: Person, chat: Address) -> None:
         world = self.world
         session = world.session(key)
+        if (session.is_tombstoned or session.is_archived) and not text.startswith(("/new", "/reset")):
+            # Neither ``lastInteractionAt`` nor ``updatedAt`` moves (9.6).
+            world.spoken.append(Spoken(world.now_ms, key, text, person, chat.place, run_id))
+            self.outbound.say(chat, ROOM_ENDED, key, None, "notice")
+            return
+        session.is_archived = False
         self._note_writer(session, person, chat)
         if text.startswith("/stop"):
             self._stop(session, person)

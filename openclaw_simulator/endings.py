@@ -9,7 +9,7 @@ from openclaw_simulator.admission import Admission
 from openclaw_simulator.cron import Cron
 from openclaw_simulator.outbound import Outbound, SendResult
 from openclaw_simulator.profiles import AfterAbort
-from openclaw_simulator.records import Cause
+from openclaw_simulator.records import Answered, Cause
 from openclaw_simulator.results import RunResult
 from openclaw_simulator.sessions import (
     Activity,
@@ -50,19 +50,22 @@ class Endings:
         is_delivered: bool | None = False
         delivery: SendResult | None = None
         lost, late_ms = self._fate_of_write(turn)
-        if status == "done" and not lost:
+        is_left = status == "done" and not lost and turn.ending is Ending.ANSWERED and world.profile.goes_deaf
+        if status == "done" and not lost and not turn.yields:
             text = world.provider.words(run.answers_to, None if run.is_steered else turn.answer)
             world.write(session, EntryKind.ANSWER, text, run)
             session.total_tokens = (session.total_tokens or 0) + 15
-            delivery = self.outbound.answer(session, run, text)
-            is_delivered = None if delivery is None else delivery.succeeded
+            if not (is_left and run.message.origin is Origin.CHANNEL):
+                delivery = self.outbound.answer(session, run, text)
+                is_delivered = None if delivery is None else delivery.succeeded
+            world.answers.append(Answered(world.now_ms, session.key, run.run_id, is_delivered))
             if is_delivered is False and run.message.demands_delivery and world.profile.goes_deaf:
                 status, error = "failed", delivery.error if delivery is not None else None
         elif status == "failed" and not lost and world.profile.keeps_first_words:
             # 9.6 writes it once, at the end; earlier versions at each attempt.
             world.write(session, EntryKind.ERROR, error or "", run)
-        if lost:
-            self._lose_write(session, run)
+        if lost or is_left:
+            self._lose_write(session, run, Cause.ANSWERED if is_left else Cause.LOST_WRITE)
         elif late_ms is not None:
             session.settling = run
             world.touch(session)
@@ -85,9 +88,10 @@ class Endings:
             return False, world.now_ms + wait_ms
         return False, None
 
-    def _lose_write(self, session: SimSession, run: Run) -> None:
-        """2026.9.6 (2026.9.6.md 7g, channels.md 3): neither answer nor row is written; a chat-app session goes deaf."""
-        self.admission.stall(session, run, Cause.LOST_WRITE)
+    def _lose_write(self, session: SimSession, run: Run, cause: Cause) -> None:
+        """2026.9.6 (2026.9.6.md 7g, channels.md 3): the row is not written, of the answer nothing or (``ANSWERED``) all; a
+        chat-app session goes deaf."""
+        self.admission.stall(session, run, cause)
         if run.message.origin is Origin.CHANNEL:
             session.is_deaf = True
             self.outbound.say(run.message.route, SOMETHING_WENT_WRONG, session.key, run.run_id, "notice")
@@ -120,6 +124,7 @@ class Endings:
                 session.ended_ms = run.restores.get("ended_ms")
                 world.agenda.after(lag, self._show_failure, session, run, wall)
         if session.status != "running":
+            session.recovery_charges = 0
             self.admission.end_stall(session, self._ender(run) if status == "done" else f"{status}:{run.run_id}")
         world.touch(session)
         world.tell(session.key, phase="end" if status == "done" else "error", run_id=run.run_id)

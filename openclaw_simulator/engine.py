@@ -20,6 +20,7 @@ from openclaw_simulator.state import WorldState
 STEERED_SECONDS = 3.0
 DELTA_SECONDS = 5.0
 """How often a streaming run tells listeners of new text. Nothing is entered when nobody listens."""
+WOKEN = "[System] Your sub-agents have ended. Continue."
 _CALLS_THE_MODEL = (Activity.SILENT, Activity.STREAM, Activity.RETRY)
 
 
@@ -80,6 +81,12 @@ class Engine:
         elif step.activity is Activity.CHILDREN:
             self._call_tool(session, run, "sessions_spawn")
             self._start_children(session, run, turn)
+            if turn.yields:
+                world.write(session, EntryKind.TOOL_RESULT, "started", run)
+                self._call_tool(session, run, "sessions_yield")
+                world.write(session, EntryKind.TOOL_RESULT, "yielded", run)
+                self.endings.finish(session, run, status="done")
+                return
         if step.seconds is not None:
             world.agenda.after(step.seconds, self.step_over, session, run, number)
 
@@ -127,12 +134,25 @@ class Engine:
                 f"sub-task of {session.key}", Origin.SUBAGENT, self.world.new_id(), self.world.wall_ms
             )
             words.turn = work
-            self.world.results.when_ended(words.run_id, lambda _: self._child_ended(session.key))
+            self.world.results.when_ended(words.run_id, lambda _: self._child_ended(session.key, run))
             self.admission.submit(child, words)
         self.world.touch(session)
 
-    def _child_ended(self, parent_key: str) -> None:
+    def _wake(self, session: SimSession, yielded: Run) -> None:
+        """The last child of a run that has yielded ended: the session goes on, for the same person."""
+        message = InboundMessage(
+            WOKEN, Origin.SUBAGENT, self.world.new_id(), self.world.wall_ms, route=yielded.message.route
+        )
+        message.is_internal = True
+        message.author = yielded.message.author
+        self.admission.submit(session, message)
+
+    def _child_ended(self, parent_key: str, by: Run) -> None:
         parent = self.world.sessions.get(parent_key)
+        if parent is not None and by.is_over and by.turn is not None and by.turn.yields:
+            if by.turn.is_woken and all(self.world.sessions[key].run is None for key in by.children):
+                self._wake(parent, by)
+            return
         run = parent.run if parent is not None else None
         if parent is None or run is None or run.current is None or run.current.activity is not Activity.CHILDREN:
             return

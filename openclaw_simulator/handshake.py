@@ -278,7 +278,7 @@ def _hello(
     if profile.has_boot_id:
         server |= {"buildId": f"{profile.version}-release-simulated", "bootId": process.boot_id}
         features["capabilities"] = ["gateway-restart-target-safe-v1", "model-catalog-snapshot"]
-        snapshot["suspension"] = {"phase": "accepting"}
+        snapshot["suspension"] = {"phase": "prepared" if process.is_suspended else "accepting"}
         auth |= {"method": method, "recoveryScope": "simulated"}
     if issued is not None:
         auth |= {"deviceToken": issued, "issuedAtMs": world.wall_ms}

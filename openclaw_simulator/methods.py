@@ -214,6 +214,8 @@ METHODS: dict[str, Method] = {
     "agent.wait": Method(WRITE, {"runId": _s(required=True), "timeoutMs": _n(0)}),
     "send": Method(WRITE, _SEND),
     "gateway.restart.preflight": Method(READ, {}, since=V5_18),
+    "gateway.suspend.prepare": Method(ADMIN, {"requestId": _s(required=True)}, since=V9_6),
+    "gateway.suspend.resume": Method(ADMIN, {"suspensionId": _s(required=True)}, since=V9_6),
     "exec.approval.list": Method(APPROVALS, since=V4_14, is_closed=False),
     "question.list": Method(QUESTIONS, {}, since=V9_6),
     "cron.list": Method(READ, _CRON_LIST),

@@ -194,17 +194,19 @@ def preflight(world: World) -> Shape:
     """``gateway.restart.preflight``: every live run counts, whatever started it; words waiting behind one count on 9.6.
 
     Measured: per run two queue operations, one reply, one embedded run, and on 9.6 one root request per client's run;
-    an ``agent`` run counts as a task instead of a reply.
+    an ``agent`` run, and one of the gateway's own recovery, counts as a task instead of a reply. That recovery is a root
+    request as long as it goes on, and named; the rows that wait for it count nothing (8.2, 9.6).
     """
     runs = [s for s in world.sessions.values() if s.run is not None]
     origins = [s.run.message.origin for s in runs if s.run is not None]
-    tasks = origins.count(Origin.AGENT)
+    named = world.profile.names_recovery and world.process.is_recovering
+    tasks = origins.count(Origin.AGENT) + (origins.count(Origin.RECOVERY) if named else 0)
     counts = {"queueSize": 2 * len(runs), "pendingReplies": len(runs) - tasks, "embeddedRuns": len(runs)}
     if is_modern(world):
         queued = sum(len(s.queue) for s in runs)
         counts["pendingReplies"] += queued
         counts |= {"cronRuns": origins.count(Origin.CRON), "backgroundExecSessions": 0}
-        counts["rootRequests"] = origins.count(Origin.WEB) + tasks + queued
+        counts["rootRequests"] = origins.count(Origin.WEB) + origins.count(Origin.AGENT) + queued + named
     counts["activeTasks"] = tasks
     counts["totalActive"] = sum(counts.values())
     words = {
@@ -220,6 +222,9 @@ def preflight(world: World) -> Shape:
         for name, (kind, text) in words.items()
         if counts.get(name)
     ]
+    for blocker in blockers:
+        if named and blocker["kind"] == "root-request":
+            blocker["message"] = f"{blocker['message']}: main-session:startup-recovery"
     is_safe = counts["totalActive"] == 0
     listed = "; ".join(str(blocker["message"]) for blocker in blockers)
     summary = "safe to restart now" if is_safe else f"restart deferred: {listed}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 
 from openclaw_simulator.actions import Actions
 from openclaw_simulator.admission import Admission
@@ -11,14 +12,18 @@ from openclaw_simulator.cron import Cron
 from openclaw_simulator.endings import Endings
 from openclaw_simulator.outbound import Outbound
 from openclaw_simulator.profiles import InProcessRestart
-from openclaw_simulator.records import Cause
-from openclaw_simulator.sessions import InboundMessage, Origin, SimSession
+from openclaw_simulator.records import BrokenRecovery, Cause
+from openclaw_simulator.sessions import EntryKind, InboundMessage, Origin, SimSession
 from openclaw_simulator.state import WorldState
 
 DRAIN_SECONDS = 315.0
 """2026.9.6: how long a stopping gateway waits for its runs (read from its log; never waited out for real)."""
 RECOVERY_STARTS_AFTER = 2.0
 RECOVERY_GAP = 1.0
+RECOVERY_TRIES = 3
+RECOVERY_PAUSE = 5.0
+"""Before a second try, twice as long before the third; meanwhile nothing names the recovery (9.6, source)."""
+GIVEN_UP = "I couldn't continue this session after a gateway restart. Your transcript is safe."
 MARKED_BEFORE_READY = 3.4
 """2026.9.6 marks interrupted rows so many seconds before it answers (measured)."""
 CONTINUING = "I'm continuing your interrupted request now (the gateway has just restarted)."
@@ -65,6 +70,11 @@ class Process:
         self.boots = 1
         self._interrupted: list[SimSession] = []
         """What this process's own recovery will take up."""
+        self.is_recovering = False
+        """A try of its own recovery goes on."""
+        self.breaks_off = 0
+        """So many of the next tries end before they have taken anything up."""
+        self.suspension_id: str | None = None
         self.hang_ups: list[Callable[[int | None, str, dict[str, object] | None], None]] = []
         """Called when every socket ends: close code (None: no close frame, as after kill -9), reason, and the payload
         of a ``shutdown`` event sent before, if there was one."""
@@ -80,6 +90,10 @@ class Process:
     @property
     def is_answering(self) -> bool:
         return self.phase is Phase.UP and not self.is_frozen
+
+    @property
+    def is_suspended(self) -> bool:
+        return self.suspension_id is not None
 
     @property
     def uptime_ms(self) -> int:
@@ -121,6 +135,7 @@ class Process:
     def _die(self, cause: Cause, code: int | None, reason: str, shutdown: dict[str, object] | None) -> None:
         world = self.world
         self.phase = Phase.DOWN
+        self.is_recovering, self.suspension_id = False, None
         world.agenda.end_life()
         self._hang_up(code, reason, shutdown)
         for session in world.sessions.values():
@@ -136,8 +151,8 @@ class Process:
     # ------------------------------------------------------------ beginnings
 
     def start(self) -> None:
-        """A new process on the old state."""
-        if self.phase is not Phase.DOWN:
+        """A new process on the old state; on a drifted one it ends at once ("gateway.maintenance_required", 9.6)."""
+        if self.phase is not Phase.DOWN or self.world.has_drifted:
             return
         world, profile = self.world, self.world.profile
         self.phase = Phase.BOOTING
@@ -155,6 +170,9 @@ class Process:
         self.phase = Phase.REFUSING
 
     def _ready(self) -> None:
+        if self.world.has_drifted:
+            self.phase = Phase.DOWN
+            return
         self.phase = Phase.UP
         self.cron.restart()
         self.actions.say_kept()
@@ -233,9 +251,9 @@ class Process:
             world.touch(session, moved=True)
 
     def _recover_interrupted(self) -> None:
-        """2026.9.6.md 7: interrupted ordinary sessions are re-run one by one, 2 to 9 s after ready; until its turn
-        each row reads running / ``hasActiveRun`` false / ``abortedLastRun`` true. 5.18 takes up those alone that a person
-        stopped after their run had died."""
+        """2026.9.6.md 7: interrupted ordinary sessions are re-run one after the other, each when the one before has ended,
+        from 2 to 9 s after ready; until its turn each row reads running / ``hasActiveRun`` false / ``abortedLastRun`` true.
+        5.18 takes up those alone that a person stopped after their run had died."""
         world = self.world
         if world.profile.takes_up_stopped:
             self._interrupted = [
@@ -246,16 +264,61 @@ class Process:
             for session in self._interrupted:
                 session.is_in_boot_recovery = True
                 world.touch(session)
-        taken, self._interrupted = self._interrupted, []
-        for number, session in enumerate(taken):
-            world.agenda.after(RECOVERY_STARTS_AFTER + number * RECOVERY_GAP, self._rerun, session)
+        if self._interrupted:
+            world.agenda.after(RECOVERY_STARTS_AFTER, self._try, 1)
 
-    def _rerun(self, session: SimSession) -> None:
+    def _try(self, number: int) -> None:
+        """One walk over what is interrupted. Where something was left over there is another, at most three."""
+        self.is_recovering = True
+        left, self._interrupted = self._interrupted, []
+        if self.breaks_off:
+            self.breaks_off -= 1
+            self._end_try(number, left)
+        else:
+            self._take_next(number, left, [])
+
+    def _take_next(self, number: int, waiting: list[SimSession], left: list[SimSession]) -> None:
+        if not waiting:
+            self._end_try(number, left)
+            return
+        session, *rest = waiting
+        goes_on = partial(self._take_next, number, rest, left)
+        words = [message.run_id for message in session.queue if message.origin is not Origin.CHANNEL]
+        run_id = None
+        if words and session.status == "running" and session.is_in_boot_recovery:
+            # "failed=1": it finds somebody's turn where it was going to begin its own.
+            self.world.broken_recoveries.append(BrokenRecovery(self.world.now_ms, session.key, tuple(words)))
+            left.append(session)
+        else:
+            run_id = self._rerun(session)
+        if run_id is None:
+            goes_on()
+        else:
+            self.world.results.when_ended(run_id, lambda _: self.world.agenda.after(RECOVERY_GAP, goes_on))
+
+    def _end_try(self, number: int, left: list[SimSession]) -> None:
+        self.is_recovering = False
+        if left and number < RECOVERY_TRIES:
+            self._interrupted = left
+            self.world.agenda.after(RECOVERY_PAUSE * 2 ** (number - 1), self._try, number + 1)
+            return
+        for session in left:
+            session.is_in_boot_recovery = False
+            self.world.touch(session)
+            self.admission.go_on(session)
+
+    def _rerun(self, session: SimSession) -> str | None:
+        """Take one up; None: there is nothing to wait for."""
         world = self.world
         session.is_in_boot_recovery = False
         world.touch(session)
         if session.run is not None or session.status != "running":
-            return
+            self.admission.go_on(session)
+            return None
+        if world.profile.gives_up_recovery and session.recovery_charges >= RECOVERY_TRIES:
+            self.give_up(session)
+            return None
+        session.recovery_charges += 1
         session.aborted_last_run = False
         address, cut = session.address, session.cut
         route = address if address is not None and address.reaches_a_person else None
@@ -269,3 +332,35 @@ class Process:
         message.is_internal = True
         message.author = cut.author if cut is not None else None
         self.admission.submit(session, message)
+        return message.run_id
+
+    def give_up(self, session: SimSession) -> None:
+        """A tombstone: the row is ended, its person told, and every message refused from now on (8.2, 9.6)."""
+        world = self.world
+        cut = session.cut
+        session.status, session.restart_recovery_status = "failed", "tombstoned"
+        session.aborted_last_run = False
+        session.ended_ms = session.updated_ms = world.wall_ms
+        session.runtime_ms = None if session.started_ms is None else world.wall_ms - session.started_ms
+        session.last_run_id = session.last_run_error = None
+        world.write(session, EntryKind.MIRROR, GIVEN_UP)
+        route = cut.route if cut is not None and cut.route is not None else session.address
+        self.outbound.say(route, GIVEN_UP, session.key, None, "notice")
+        self.admission.end_stall(session, "tombstoned")
+        world.touch(session)
+
+    # ------------------------------------------------------------ suspension
+
+    def suspend(self, seconds: float) -> None:
+        """It takes nothing, until it is resumed or the time is over."""
+        if self.phase is not Phase.UP or not self.world.profile.may_be_suspended:
+            return
+        self.suspension_id = mine = self.world.new_id()
+        self.world.agenda.after(seconds, self._resume, mine)
+
+    def _resume(self, suspension: str) -> None:
+        if self.suspension_id == suspension:
+            self.resume()
+
+    def resume(self) -> None:
+        self.suspension_id = None

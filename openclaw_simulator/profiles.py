@@ -193,6 +193,12 @@ class Profile:
     and later). Elsewhere it is let in and not remembered."""
     heeds_direct_rules: bool
     """``channels.<x>.direct.<chat>.toolsBySender`` holds (9.6); accepted and without effect before."""
+    names_recovery: bool
+    """``gateway.restart.preflight`` names its own restart recovery as a root request (8.2, 9.6; not 5.18 to 7.35)."""
+    gives_up_recovery: bool
+    """A session whose recovery was cut three times is tombstoned: it refuses every message (8.2, 9.6)."""
+    may_be_suspended: bool
+    """``gateway.suspend.prepare`` exists (9.6)."""
 
 
 _OLD = frozenset({Origin.WEB})
@@ -248,6 +254,9 @@ V2026_3_24 = Profile(
     heeds_global_rules=False,
     pairs_backends=False,
     heeds_direct_rules=False,
+    names_recovery=False,
+    gives_up_recovery=False,
+    may_be_suspended=False,
 )
 
 V2026_4_2 = replace(V2026_3_24, version="2026.4.2", pairs_backends=True)
@@ -303,6 +312,9 @@ V2026_4_14 = Profile(
     heeds_global_rules=False,
     pairs_backends=False,
     heeds_direct_rules=False,
+    names_recovery=False,
+    gives_up_recovery=False,
+    may_be_suspended=False,
 )
 
 V2026_5_18 = Profile(
@@ -355,6 +367,9 @@ V2026_5_18 = Profile(
     heeds_global_rules=True,
     pairs_backends=False,
     heeds_direct_rules=False,
+    names_recovery=False,
+    gives_up_recovery=False,
+    may_be_suspended=False,
 )
 
 V2026_9_6 = Profile(
@@ -407,6 +422,9 @@ V2026_9_6 = Profile(
     heeds_global_rules=True,
     pairs_backends=False,
     heeds_direct_rules=True,
+    names_recovery=True,
+    gives_up_recovery=True,
+    may_be_suspended=True,
 )
 
 PROFILES: dict[str, Profile] = {p.version: p for p in (V2026_3_24, V2026_4_14, V2026_5_18, V2026_9_6)}

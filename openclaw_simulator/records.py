@@ -5,6 +5,7 @@ None of this travels over the wire. A gateway row may lie; these records do not.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -49,6 +50,8 @@ class GroundTruth(StrEnum):
     """Its row says ``running`` because somebody stopped the run and the gateway never wrote that down (3.24, 4.14)."""
     FINISHED = "finished"
     """Its row says ``running`` although the work was done and answered."""
+    LOCKED_OUT = "locked_out"
+    """The same, and somebody's next words are refused at the door."""
     RECOVERING = "recovering"
     """The gateway itself has it in its own restart recovery (2026.9.6)."""
 
@@ -71,6 +74,8 @@ class Cause(StrEnum):
     """The store was locked when the run ended (2026.9.6, ``terminal session persistence failed``)."""
     FINISHED = "finished"
     """The run ended well; only its row says otherwise."""
+    ANSWERED = "answered"
+    """The store was locked as the answer was appended: it is in the transcript, and the row was not told (2026.9.6)."""
 
 
 @dataclass(slots=True)
@@ -105,9 +110,26 @@ class Stall:
 
     @property
     def truth(self) -> GroundTruth:
-        if self.cause is Cause.FINISHED:
+        if self.cause in (Cause.FINISHED, Cause.ANSWERED):
             return GroundTruth.FINISHED
         return GroundTruth.STOPPED if self.cause is Cause.STOPPED or self.stopped_ms is not None else GroundTruth.STUCK
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a gateway says instead of doing. ``retryable`` None: the wire does not carry the flag."""
+
+    code: str
+    message: str
+    retryable: bool | None = None
+    retry_after_ms: int | None = None
+    details: Mapping[str, str] | None = None
+
+    @property
+    def error(self) -> dict[str, object]:
+        """As it stands in the frame; what is None is left out."""
+        flags = {"retryable": self.retryable, "retryAfterMs": self.retry_after_ms, "details": self.details}
+        return {"code": self.code, "message": self.message} | {k: v for k, v in flags.items() if v is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +207,23 @@ class Heard:
     """Where it was really read, topic and bot included."""
     client: ClientInfo | None = None
     """Who had it said, of a literal ``send``; ``run_id`` is its idempotency key then."""
+
+
+class Answered(NamedTuple):
+    """A run came to an answer. ``is_delivered``: it reached the requester's chat; None: it was not meant to."""
+
+    at_ms: int
+    key: str
+    run_id: str
+    is_delivered: bool | None
+
+
+class BrokenRecovery(NamedTuple):
+    """The gateway's own recovery could not take up a row, because a client's words lay there."""
+
+    at_ms: int
+    key: str
+    run_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

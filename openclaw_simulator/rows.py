@@ -53,6 +53,8 @@ def row_of(world: World, session: SimSession) -> Row:
     """The row, cached until the session changes. Read-only."""
     if session.row is None:
         session.row = _modern(world, session) if is_modern(world) else _early(world, session)
+        if session.status_word is not None:
+            session.row["status"] = session.status_word
     return session.row
 
 

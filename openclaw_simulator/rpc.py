@@ -33,6 +33,11 @@ class Close:
     reason: str = ""
 
 
+DRIFTED = (
+    "Error: Session canonical validation schema is missing or drifted: simulated_trigger; run openclaw doctor --fix to "
+    "repair it."
+)
+"""9.6, without ``retryable`` and without ``details``: it will not pass."""
 TICK_SECONDS = 30.0
 """``policy.tickIntervalMs``: a sign of life on every connection."""
 
@@ -162,6 +167,12 @@ class SimulatedConnection:
         if world.process.phase is not Phase.UP and name != "health":
             self.refuse(request_id, _restarting(name))
             return
+        if world.process.is_suspended and not name.startswith("gateway.suspend."):
+            self.refuse(request_id, _suspending(name))
+            return
+        if world.has_drifted and name != "gateway.restart.preflight":
+            self.refuse(request_id, _error(DRIFTED, "UNAVAILABLE"))
+            return
         scope = missing_scope(world.profile, name, params, client.scopes)
         if scope is not None:
             self.refuse(request_id, _missing(scope, forbids=world.profile.forbids))
@@ -177,8 +188,7 @@ class SimulatedConnection:
         try:
             answer = calls.CALLS[name](calls.Call(world, self, client, request_id, params))
         except Refused as refused:
-            details = {} if refused.details is None else {"details": dict(refused.details)}
-            self.refuse(request_id, {"code": refused.code, "message": refused.message} | details)
+            self.refuse(request_id, refused.refusal.error)
             return
         if answer is not calls.LATER:
             self.answer(request_id, answer)
@@ -263,4 +273,15 @@ def _restarting(method: str) -> Frame:
         "retryable": True,
         "retryAfterMs": 1000,
         "details": {"method": method, "reason": "gateway-restarting", "phase": "accepting"},
+    }
+
+
+def _suspending(method: str) -> Frame:
+    """What every call but those of the suspension itself hears, on old connections and new ones (9.6)."""
+    return {
+        "code": "UNAVAILABLE",
+        "message": f"{method} unavailable during gateway suspension",
+        "retryable": True,
+        "retryAfterMs": 1000,
+        "details": {"method": method, "reason": "gateway-suspending", "phase": "prepared"},
     }

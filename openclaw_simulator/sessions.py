@@ -7,11 +7,11 @@ A run follows a :class:`Turn`: a short list of :class:`ActivityStep`. ``None`` s
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from openclaw_simulator.records import ChatPlace, ClientInfo, CronRun, GroundTruth, Person, Stall
+from openclaw_simulator.records import ChatPlace, ClientInfo, CronRun, GroundTruth, Person, Refusal, Stall
 
 
 class ConversationKind(StrEnum):
@@ -59,6 +59,8 @@ class Ending(StrEnum):
     WRITTEN = "written"
     LOST = "lost"
     """2026.9.6 under a locked store: the row stays ``running`` for ever."""
+    ANSWERED = "answered"
+    """2026.9.6, the store locked as the answer is appended: that is written, and the row stays ``running``."""
     LATE = "late"
     """2026.9.6 under a briefly locked store: the row settles 10 to 40 s after the run ended."""
 
@@ -77,6 +79,10 @@ class Turn:
     ending: Ending = Ending.WRITTEN
     children: tuple[tuple[str, Turn], ...] = ()
     """Sub-agents the run starts and waits for: (session key, their turn)."""
+    yields: bool = False
+    """It ends its turn instead of waiting for them (2026.9.2 ``sessions_yield``)."""
+    is_woken: bool = True
+    """... and goes on once the last of them has ended."""
 
 
 def answers(seconds: float = 4.0, text: str | None = None) -> Turn:
@@ -129,6 +135,11 @@ def retries(times: int = 8, seconds: float = 8.0, error: str = "500 provider una
 def spawns(children: tuple[tuple[str, Turn], ...], before: float = 1.0) -> Turn:
     """Start sub-agents and wait until the last of them has finished."""
     return Turn((ActivityStep(Activity.SILENT, before), ActivityStep(Activity.CHILDREN, None)), children=children)
+
+
+def yields(children: tuple[tuple[str, Turn], ...], *, is_woken: bool = True) -> Turn:
+    """Start sub-agents and end the turn; the gateway wakes the session when they have ended, or forgets to."""
+    return replace(spawns(children), yields=True, is_woken=is_woken)
 
 
 class Origin(StrEnum):
@@ -353,6 +364,12 @@ class SimSession:
     is_retrying: bool = False
     """What waits in the spool is offered again and again, and refused."""
     is_in_boot_recovery: bool = False
+    recovery_charges: int = 0
+    """How often the gateway's own recovery has begun this work; the third one that is cut is the last."""
+    refusal: Refusal | None = None
+    """What every client's deed on it is answered with, for good."""
+    status_word: str | None = None
+    """What its row says instead of a status: a word of some later version."""
     stall: Stall | None = None
     cut: InboundMessage | None = None
     """The words of the run that left the row ``running``."""
@@ -371,8 +388,14 @@ class SimSession:
         if self.settling is not None:
             return GroundTruth.LIVE
         if self.stall is not None:
-            return self.stall.truth
+            is_locked_out = self.is_deaf and bool(self.spool) and self.stall.truth is GroundTruth.FINISHED
+            return GroundTruth.LOCKED_OUT if is_locked_out else self.stall.truth
         return GroundTruth.IDLE
+
+    @property
+    def is_tombstoned(self) -> bool:
+        """The restart recovery has given it up: it refuses every message."""
+        return self.restart_recovery_status == "tombstoned"
 
     @property
     def is_ordinary(self) -> bool:

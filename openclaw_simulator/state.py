@@ -17,6 +17,8 @@ from openclaw_simulator.agenda import Agenda
 from openclaw_simulator.profiles import Profile
 from openclaw_simulator.provider import Provider
 from openclaw_simulator.records import (
+    Answered,
+    BrokenRecovery,
     Change,
     ChatPlace,
     ClientEffect,
@@ -103,6 +105,8 @@ class WorldState:
         self.run_timeout_seconds: float | None = None
         """``agents.defaults.timeoutSeconds``; None: 48 hours, that is never here."""
         self.store_locked_until_ms = 0
+        self.has_drifted = False
+        """The store's schema is not this version's: all but preflight is refused, and no next process starts (9.6)."""
         self.approvals: dict[str, PendingInput] = {}
         self.questions: dict[str, PendingInput] = {}
         self.listeners: list[Callable[[Change], None]] = []
@@ -112,6 +116,8 @@ class WorldState:
         self.model_calls: deque[ModelCall] = deque(maxlen=KEPT_RECORDS)
         self.heard: deque[Heard] = deque(maxlen=KEPT_RECORDS)
         self.spoken: deque[Spoken] = deque(maxlen=KEPT_RECORDS)
+        self.answers: deque[Answered] = deque(maxlen=KEPT_RECORDS)
+        self.broken_recoveries: list[BrokenRecovery] = []
         self.stops: list[PersonStop] = []
         self.deeds: list[ClientEffect] = []
         self.stalls: list[Stall] = []

@@ -110,11 +110,7 @@ class World(WorldState):
 
     def tombstone(self, key: str) -> None:
         """Restart recovery gave this session up for good (9.6): only ``sessions.recover`` or a reset help."""
-        session = self.sessions[key]
-        session.status, session.restart_recovery_status = "failed", "tombstoned"
-        session.aborted_last_run = False
-        self.admission.end_stall(session, "tombstoned")
-        self.touch(session)
+        self.process.give_up(self.sessions[key])
 
     def person_approves(self, key: str) -> bool:
         """A person approves what a session's run waits for."""

@@ -19,6 +19,7 @@ from openclaw_simulator.world import World
 from tests.fakes.host import FakeHost
 from tests.sim import judge as judging
 from tests.sim.judge import Judge, Tally, Violation
+from tests.sim.lies import Lies
 from tests.sim.lives import Killed, Life, LivedLedger, LivedNotes
 from tests.sim.paced_runner import SkippingRunner
 from tests.sim.people import Company, Habits, People
@@ -37,6 +38,7 @@ from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import Ledger as LedgerPort
+from watchdog.service.ledger import Outcome
 from watchdog.service.null_meter import NullMeter
 from watchdog.service.pass_report import PassReport
 from watchdog.service.secret import Secret
@@ -51,6 +53,9 @@ STORMS = 0.1
 """Share of seeds whose world is stormy."""
 COMPANY = 0.3
 """Share of seeds whose sessions have several people."""
+LYING = 0.4
+"""Share of seeds whose gateway tells lies (``lies``)."""
+LIES_PER_HOUR = 0.15
 SAID = frozenset(
     {
         Event.SESSION_STUCK,
@@ -95,6 +100,8 @@ class Setting:
     """The watchdog is killed after its n-th effect, again and again."""
     has_company: bool = False
     """Several people share sessions, some with fewer rights; operators write into chats' sessions; people type ``/stop``."""
+    has_lies: bool = False
+    """The gateway tells what ``lies`` has, beside the weather."""
     skips: bool = True
     """Passes that could not see anything new are not made. Off: every one is (slow, for comparison)."""
 
@@ -113,6 +120,7 @@ class Setting:
             run_timeout=rng.choice((None, None, 600.0, 3600.0)),
             kills=rng.random() < 0.5,
             has_company=Random(f"company {seed}").random() < COMPANY,
+            has_lies=Random(f"lies {seed}").random() < LYING,
         )
         return calm.stormy(rng) if rng.random() < STORMS else calm
 
@@ -189,6 +197,7 @@ class Episode:
     judge: Judge = field(init=False)
     weather: Weather = field(init=False)
     people: People = field(init=False)
+    lies: Lies = field(init=False)
     _wiring: Wiring = field(init=False)
     _ledger: SqliteLedger = field(init=False)
     _life: Life = field(init=False)
@@ -225,6 +234,7 @@ class Episode:
         self.weather = Weather(
             self.world, self.timeline, wire, Random(setting.seed + 4), self._kill_watchdog, self._pause
         )
+        self.lies = Lies(self.world, Random(setting.seed + 6), self.weather.struck)
 
     def run(self) -> Result:
         """To the end of all trouble, and ``AT_LAST`` beyond it."""
@@ -242,9 +252,12 @@ class Episode:
         setting = self.setting
         self.people.populate(setting.sessions)
         self.weather.arm(setting.hours, per_hour=setting.troubles_per_hour)
+        if setting.has_lies:
+            self.lies.arm(setting.hours, LIES_PER_HOUR)
         watching = asyncio.create_task(self._keep_watching())
         await self._until(self.world.now_ms + round(max(setting.hours * 3600, self.weather.lull_seconds) * 1000))
         self.people.go_home()
+        self.lies.clear_up()
         self.weather.clear_up()
         self._is_calm = True
         calm_ms = self.world.now_ms
@@ -342,6 +355,8 @@ class Episode:
     def _changed(self, name: str, args: object, _named: object) -> None:
         if name == "release" and isinstance(args, tuple):
             self.judge.released(str(args[1]))
+        elif name == "close_incident" and isinstance(args, tuple):
+            self.judge.closed(str(args[0]), Outcome(args[1]))
 
     # ------------------------------------------------------------ what the weather may do
 

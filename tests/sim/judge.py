@@ -18,12 +18,12 @@ from openclaw_simulator.sessions import EntryKind, SimSession
 from openclaw_simulator.world import World
 from tests.sim.timeline import Timeline
 from tests.sim.wire import Asked
-from watchdog.core.policy import PolicyBook
+from watchdog.core.policy import PolicyBook, Step
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.verdict import Verdict
 from watchdog.gateway.sessions.inspect import TIMEOUT_SLACK
 from watchdog.ledger.ledger import SqliteLedger
-from watchdog.service.ledger import Incident, MessageKind, OwedMessage
+from watchdog.service.ledger import Incident, MessageKind, Outcome, OwedMessage
 
 TARGET = "simulated"
 SOON = timedelta(minutes=45)
@@ -62,6 +62,9 @@ class Rule(StrEnum):
     RIGHTS = "turn of ours with more tools than its requester had"
     ASKED_TWICE = "asked twice about one interruption"
     LEFT_WAITING = "somebody waits at a deaf session, and it was never freed"
+    INTERFERED = "interfered with the gateway's own recovery"
+    UNANSWERED = "recovered although nobody has the answer"
+    CUT_OFF = "somebody cut off from their chat"
 
 
 NOT_YET: frozenset[Rule] = frozenset()
@@ -96,8 +99,11 @@ _BY_TRUTH: Mapping[GroundTruth, Rule] = {
     GroundTruth.QUEUED: Rule.LIVE_OWNER,
     GroundTruth.STOPPED: Rule.STOPPED,
     GroundTruth.FINISHED: Rule.FINISHED,
+    GroundTruth.LOCKED_OUT: Rule.FINISHED,
     GroundTruth.RECOVERING: Rule.FORESTALLED,
 }
+_LETS_IN = frozenset({"sessions.send", "sessions.reset"})
+"""What frees a row whose work was answered and whose people are refused at the door. A turn would ask for it again."""
 _ANSWERING = frozenset({MessageKind.RECOVERED, MessageKind.INEFFECTIVE, MessageKind.QUARANTINED, MessageKind.CLEARED})
 """Kinds that say what came of a deed."""
 
@@ -120,6 +126,8 @@ class Judge:
     """(when, key, words): what the story of a violation is told from."""
     messages: list[OwedMessage] = field(default_factory=list)
     _own_runs: set[str] = field(default_factory=set)
+    _refusals: dict[str, list[str]] = field(default_factory=dict)
+    """Methods refused for good, by incident."""
     _done: dict[int, int] = field(default_factory=dict)
     """Times each attempt's deed reached the gateway, by attempt id."""
     _keys: Counter[str] = field(default_factory=Counter)
@@ -179,19 +187,37 @@ class Judge:
         self.tally.deeds[deed.method] += 1
         attempt = self._ledger_row(deed)
         if not deed.changed:
-            return  # refused: nobody felt it, and the charge is given back
+            if attempt is not None:
+                self._refused(deed, attempt)
+            return  # nobody felt it
+        if deed.run_id is not None:
+            self._own_runs.add(deed.run_id)
         self._truth(deed)
         self._proof(deed)
+        self._chat(deed)
         self._permission(deed)
         if attempt is not None:
             self._budget(deed)
-        if deed.run_id is not None:
-            self._own_runs.add(deed.run_id)
+
+    def _refused(self, deed: ClientEffect, attempt: Attempt) -> None:
+        """No refusal is free for ever: of each rung the first one, at most."""
+        methods = self._refusals.setdefault(attempt.incident, [])
+        methods.append(deed.method)
+        limit = self.book.default.recovery.budget.attempts + len(set(methods))
+        if len(methods) > limit:
+            self._breach(Rule.BUDGET, deed.key, f"refused {len(methods)} times, and asked again")
+
+    def _chat(self, deed: ClientEffect) -> None:
+        if deed.method == "sessions.recover" and deed.key in self.world.homes:
+            self._breach(Rule.CUT_OFF, deed.key, deed.effect)
 
     def _own_send(self, deed: ClientEffect) -> None:
-        """A notice after a fresh session: only ever with an attempt behind it."""
+        """A question, or a notice after a fresh session: only ever with an attempt behind it, and never where the gateway
+        is about to do the work itself."""
         if not self._attempts(deed.key):
             self._breach(Rule.NO_ROW, deed.key, "a notice without an attempt in flight")
+        if deed.truth is GroundTruth.RECOVERING:
+            self._breach(Rule.INTERFERED, deed.key, "somebody was asked to send again what it is about to do")
 
     def _attempts(self, key: str) -> list[tuple[Incident, Attempt]]:
         return [pair for pair in self.ledger.attempts_in_flight(self.gateway) if pair[0].session == key]
@@ -227,6 +253,8 @@ class Judge:
             if session is not None and deed.method == "sessions.reset" and session.queue:
                 self._breach(Rule.LIVE_OWNER, deed.key, "a person's queued words were thrown away")
             return
+        if deed.truth is GroundTruth.LOCKED_OUT and deed.method in _LETS_IN:
+            return
         since = self._owner_since(deed)
         if since is not None and since > self._listed_ms - RACE_SLACK_MS - round(self._lag * 1000):
             self.tally.races += 1
@@ -255,6 +283,9 @@ class Judge:
         """An outside watcher's proof, worked out anew from what this version can be trusted to show."""
         if deed.key in self._broken:
             self._breach(Rule.BROKEN_ROW, deed.key, "its row in the last list was nonsense")
+        session = self.world.sessions.get(deed.key)
+        if session is not None and session.status_word is not None:
+            self._breach(Rule.UNKNOWN, deed.key, f"its row says {session.status_word}")
         stall = self._last_stall(deed.key)
         if stall is None or deed.truth is not GroundTruth.STUCK:
             return
@@ -294,6 +325,33 @@ class Judge:
             self._breach(Rule.BUDGET, deed.key, f"{own} deeds on one session within {recovery.budget.per}")
         if of_all > recovery.gateway_budget.attempts:
             self._breach(Rule.BUDGET, deed.key, f"{of_all} deeds on the gateway within {recovery.gateway_budget.per}")
+
+    # ------------------------------------------------------------ what is said of it
+
+    def closed(self, incident_id: str, outcome: Outcome) -> None:
+        """An incident was closed. ``recovered`` is only said where somebody has the answer, or can have it."""
+        incident = self.ledger.incident(incident_id)
+        if outcome is not Outcome.RECOVERED or incident is None:
+            return
+        stall = self._interruption(incident.session, self.world.now_ms)
+        if stall is not None and not self._has_answer(stall, incident):
+            self._breach(Rule.UNANSWERED, stall.key, f"{stall.cause.value} while {stall.doing}")
+
+    def _has_answer(self, stall: Stall, incident: Incident) -> bool:
+        sent = [attempt for attempt in incident.attempts if attempt.state is AttemptState.SUCCEEDED]
+        if sent and sent[-1].step.loses_context:  # the request is given up, and its person was told so
+            return stall.place is None or any(
+                heard.place == stall.place and heard.at_ms >= stall.since_ms for heard in self.world.heard
+            )
+        if self.world.sessions[stall.key].run is not None:
+            return True  # on its way
+        # Of a run of their own the gateway tells nobody whether its answer was delivered.
+        is_theirs = bool(sent) and sent[-1].step in (Step.ASK, Step.FREE)
+        return any(
+            answer.is_delivered or is_theirs or (answer.is_delivered is None and stall.place is None)
+            for answer in self.world.answers
+            if answer.key == stall.key and answer.at_ms >= stall.since_ms
+        )
 
     # ------------------------------------------------------------ after every pass, and at the end
 
@@ -341,6 +399,9 @@ class Judge:
                 session = self.world.sessions[stall.key]
                 rule = Rule.LEFT_WAITING if session.is_deaf and session.spool else Rule.UNSETTLED
                 self._breach(rule, stall.key, self._age(stall))
+        for broken in self.world.broken_recoveries:
+            if self._own_runs.intersection(broken.run_ids):
+                self._breach(Rule.INTERFERED, broken.key, "it found our turn there, and failed", broken.at_ms)
         for deed, incident, _ in self._deeds:
             said = {owed.message.kind for owed in self.messages if owed.message.incident == incident.id}
             if not said & _ANSWERING:
@@ -403,9 +464,9 @@ class Judge:
         (a turn of 2026.3.24 or 4.14 by ``agent`` answers and leaves the row ``running``)."""
         session = self.world.sessions[stall.key]
         last = _last_kind(session)
-        if session.kind.is_background or last is EntryKind.ANSWER:
-            return True
         is_deaf = session.is_deaf and bool(session.spool)
+        if session.kind.is_background or (last is EntryKind.ANSWER and not is_deaf):
+            return True
         return not is_deaf and (self._was_asked(stall) or self._is_nobodys_for_sure(stall))
 
     def _was_asked(self, stall: Stall) -> bool:
@@ -433,8 +494,7 @@ class Judge:
             stall
             for stall in self.world.stalls
             if stall.is_open
-            and stall.truth is GroundTruth.STUCK
-            and self.world.truth(stall.key) is GroundTruth.STUCK
+            and (stall.truth, self.world.truth(stall.key)) in _LEFT
             and not _has_ended_in_row(self.world.sessions[stall.key])
         ]
 
@@ -509,6 +569,12 @@ class Judge:
             return
         self.timeline_notes.append((when, key, f"VIOLATION {rule.value}: {note}"))
         self.violations.append(Violation(rule, key, (when - self._began_ms) / 1000, note))
+
+
+_LEFT = (
+    (GroundTruth.STUCK, GroundTruth.STUCK),
+    (GroundTruth.FINISHED, GroundTruth.LOCKED_OUT),
+)
 
 
 def _has_ended_in_row(session: SimSession) -> bool:

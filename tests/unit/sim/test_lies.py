@@ -1,0 +1,277 @@
+"""What is told is met: by the watchdog as it is without a violation, and with one of its rules taken out with the one that
+the rule is there for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from openclaw_simulator import sessions as turns
+from openclaw_simulator.profiles import PROFILES
+from openclaw_simulator.records import BrokenRecovery, ClientInfo, GroundTruth, Refusal
+from openclaw_simulator.sessions import Activity, ActivityStep, Ending, Turn
+from tests.sim.episodes import Episode, Setting
+from tests.sim.judge import Rule
+from tests.sim.lies import DISK, REFUSALS, Lie
+from tests.sim.wire import Asked
+from watchdog.core import innocence
+from watchdog.core.recovery import Attempt, AttemptState, Proof
+from watchdog.service import executor, incidents, plan
+from watchdog.service.ledger import MessageKind, Outcome
+
+SETTING = Setting(
+    seed=3,
+    version="2026.9.6",
+    sessions=6,
+    hours=1.0,
+    turns_per_hour=1e-6,
+    troubles_per_hour=1e-6,
+    travel=0.002,
+    is_remote=True,
+    run_timeout=None,
+    kills=False,
+)
+CHAT = "agent:main:irc:group:#g1"
+KEYS = (CHAT, "agent:main:irc:direct:p2", "agent:main:dashboard:d5")
+LOST = Turn((ActivityStep(Activity.SILENT, 3.0),), ending=Ending.LOST)
+
+
+def _told(doing: Callable[[Episode], object], *, version: str = "2026.9.6", hours: float = 1.0) -> Episode:
+    """An episode in which nothing happens but this, ten minutes after its beginning."""
+    episode = Episode(replace(SETTING, version=version, hours=hours))
+    episode.world.agenda.outside(600, doing, episode)
+    return episode
+
+
+def _ask(episode: Episode, key: str, turn: Turn | None) -> None:
+    episode.lies._ask(episode.world.sessions[key], turn)
+
+
+def _kinds(episode: Episode) -> list[MessageKind]:
+    return [owed.message.kind for owed in episode.judge.messages if owed.message.session is not None]
+
+
+# ------------------------------------------------------------ the gateway's own recovery
+
+
+def _recovery_waits(episode: Episode) -> None:
+    world = episode.world
+    for key in KEYS:
+        _ask(episode, key, turns.runs_long_tool(7200.0))
+    world.provider.usual = turns.answers(4000.0)
+    world.process.breaks_off = 1
+    world.agenda.outside(30, world.process.restart, 2.0)
+    world.agenda.outside(3 * 3600, episode.lies._provider_recovers)
+
+
+def test_rows_that_wait_for_the_gateways_own_recovery_are_left_to_it() -> None:
+    episode = _told(_recovery_waits, hours=4.0)
+    result = episode.run()
+    assert result.violations == []
+    assert not result.tally.deeds
+    assert {episode.world.sessions[key].status for key in KEYS} == {"done"}
+    assert MessageKind.LONG_RUNNING in _kinds(episode)
+
+
+def test_who_does_not_heed_that_it_is_named_interferes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(innocence, "_gateway_recovering", lambda _case: None)
+    rules = {violation.rule for violation in _told(_recovery_waits, hours=4.0).run().violations}
+    assert Rule.INTERFERED in rules
+
+
+def test_our_turn_that_breaks_a_recovery_interferes() -> None:
+    episode = _told(lambda _: None)
+    episode.judge._own_runs.add("ours")
+    for run_id in ("somebody's", "ours"):
+        episode.world.broken_recoveries.append(BrokenRecovery(0, run_id, (run_id,)))
+    assert [(v.rule, v.key) for v in episode.run().violations] == [(Rule.INTERFERED, "ours")]
+
+
+# ------------------------------------------------------------ what is called recovered
+
+
+def _blocked(episode: Episode) -> None:
+    episode.world.chat.block(episode.world.homes[CHAT])
+    _ask(episode, CHAT, LOST)
+
+
+def test_an_answer_that_reaches_nobody_is_not_called_recovered() -> None:
+    episode = _told(_blocked)
+    assert episode.run().violations == []
+    assert MessageKind.RECOVERED not in _kinds(episode)
+
+
+@pytest.mark.parametrize("lie", ["undelivered", "unproven"])
+def test_who_calls_it_recovered_says_so_although_nobody_has_the_answer(
+    lie: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if lie == "undelivered":
+        monkeypatch.setattr(incidents, "_outcome_of", lambda _attempt: Outcome.RECOVERED)
+        episode = _told(_blocked)
+    else:  # "ok" is taken for an answer
+
+        def proven(attempt: Attempt, *_: object, **__: object) -> Proof:
+            return Proof(AttemptState.SUCCEEDED, "NewRunDone")
+
+        monkeypatch.setattr(incidents, "verify", proven)
+        episode = _told(_fails)
+    assert Rule.UNANSWERED in {violation.rule for violation in episode.run().violations}
+
+
+def _fails(episode: Episode) -> None:
+    _ask(episode, CHAT, LOST)
+    episode.world.provider.usual = turns.retries(1, 0.1)
+
+
+# ------------------------------------------------------------ answered, and its row left
+
+
+def _locked_out(episode: Episode) -> None:
+    _ask(episode, CHAT, Turn((ActivityStep(Activity.SILENT, 3.0),), ending=Ending.ANSWERED))
+    episode.world.agenda.outside(60, _ask, episode, CHAT, None)
+
+
+def test_who_is_locked_out_of_an_answered_session_is_let_in_without_a_second_turn() -> None:
+    episode = _told(_locked_out)
+    result = episode.run()
+    assert result.violations == []
+    assert result.tally.deeds == {"sessions.send": 1}
+    assert episode.world.heard[-1].via == "reply"
+
+
+def test_nobody_is_let_in_by_who_does_not_see_them_knock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "KNOCKS", 10_000)
+    rules = {violation.rule for violation in _told(_locked_out).run().violations}
+    assert rules == {Rule.LEFT_WAITING}
+
+
+def _own_row_left(episode: Episode) -> None:
+    episode.world.provider.usual = Turn((ActivityStep(Activity.SILENT, 3.0),), ending=Ending.ANSWERED)
+    _ask(episode, CHAT, LOST)
+
+
+def test_our_own_turn_is_not_asked_again_although_its_row_stays() -> None:
+    episode = _told(_own_row_left)
+    result = episode.run()
+    assert result.violations == []
+    assert result.tally.deeds == {"agent": 1}
+    assert MessageKind.RECOVERED in _kinds(episode)
+    assert episode.world.truth(CHAT) is GroundTruth.FINISHED
+
+
+# ------------------------------------------------------------ refusals
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.message)
+@pytest.mark.parametrize("version", ["2026.3.24", "2026.9.6"])
+def test_a_deed_that_is_refused_for_good_ends_in_quarantine_with_a_message(version: str, refusal: Refusal) -> None:
+    def refused(episode: Episode) -> None:
+        session = episode.world.sessions[CHAT]
+        session.refusal = refusal
+        episode.lies._leave_stuck(session)
+
+    episode = _told(refused, version=version)
+    result = episode.run()
+    assert result.violations == []
+    assert 1 <= sum(result.tally.deeds.values()) <= 5
+    assert _kinds(episode).count(MessageKind.QUARANTINED) == 1
+
+
+def test_a_refusal_that_is_free_for_ever_is_asked_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "counts", lambda *_, **__: False)
+
+    def refused(episode: Episode) -> None:
+        episode.world.sessions[CHAT].refusal = DISK
+        _ask(episode, CHAT, LOST)
+
+    rules = {violation.rule for violation in _told(refused).run().violations}
+    assert Rule.BUDGET in rules
+
+
+# ------------------------------------------------------------ rows that do not say running, gateways that say nothing
+
+
+def _tombstone(episode: Episode) -> None:
+    world = episode.world
+    world.sessions[CHAT].recovery_charges = 3
+    _ask(episode, CHAT, turns.runs_long_tool(7200.0))
+    world.agenda.outside(60, world.process.restart, 2.0)
+
+
+def test_a_tombstone_is_not_harmed() -> None:
+    episode = _told(_tombstone)
+    assert episode.run().violations == []
+    assert MessageKind.UNANSWERED in _kinds(episode)
+
+
+def test_a_recover_where_somebody_writes_from_a_chat_cuts_them_off() -> None:
+    episode = _told(_tombstone)
+    episode.world.agenda.outside(3600, _recover, episode)
+    assert Rule.CUT_OFF in {violation.rule for violation in episode.run().violations}
+
+
+def _recover(episode: Episode) -> None:
+    first = len(episode.world.deeds)
+    episode.world.actions.recover(CHAT, ClientInfo(device_id="watchdog"))
+    episode.judge.asked(Asked({"method": "sessions.recover", "params": {}}, None, first))
+
+
+def test_a_parent_that_nobody_woke_is_told_once() -> None:
+    work = turns.yields((("agent:main:subagent:one", turns.answers(300)),), is_woken=False)
+    episode = _told(lambda episode: _ask(episode, CHAT, work))
+    result = episode.run()
+    assert (result.violations, result.tally.deeds) == ([], {})
+    assert _kinds(episode) == [MessageKind.UNANSWERED]
+
+
+@pytest.mark.parametrize("is_suspended", [True, False])
+def test_a_gateway_that_takes_nothing_is_told_once_and_left_alone(is_suspended: bool) -> None:
+    def refuse(episode: Episode) -> None:
+        if is_suspended:
+            episode.world.process.suspend(2 * 3600)
+        else:
+            episode.world.has_drifted = True
+            episode.world.agenda.outside(2 * 3600, episode.lies._repair)
+
+    episode = _told(refuse, hours=3.0)
+    result = episode.run()
+    assert (result.violations, result.tally.deeds) == ([], {})
+    kinds = [owed.message.kind for owed in episode.judge.messages]
+    assert kinds == [MessageKind.GATEWAY_DOWN, MessageKind.GATEWAY_UP]
+
+
+@pytest.mark.parametrize("version", PROFILES)
+def test_a_row_whose_word_nobody_knows_is_left_alone(version: str) -> None:
+    def said(episode: Episode) -> None:
+        _ask(episode, CHAT, turns.runs_long_tool(7200.0))
+        episode.world.agenda.outside(30, episode.world.process.restart, 2.0)
+        episode.world.agenda.outside(60, episode.lies._say_status, CHAT, "hibernating")
+
+    result = _told(said, version=version).run()
+    assert result.violations == []
+
+
+# ------------------------------------------------------------ which are told where
+
+
+@pytest.mark.parametrize("version", PROFILES)
+def test_each_version_tells_its_own(version: str) -> None:
+    told = set(Episode(replace(SETTING, version=version)).lies.told_here)
+    assert told == (set(Lie) if version == "2026.9.6" else {Lie.REFUSES_DEEDS, Lie.UNKNOWN_STATUS})
+
+
+def test_they_are_armed_in_a_part_of_the_worlds() -> None:
+    shares = [Setting.of(seed).has_lies for seed in range(400)]
+    assert 0.3 < sum(shares) / len(shares) < 0.5
+    episode = Episode(replace(SETTING, has_lies=True, hours=24.0))
+    episode.lies.rng = Random(1)
+    struck = {what for _, what in _struck(episode)}
+    assert len(struck & {lie.value for lie in Lie}) >= 3
+
+
+def _struck(episode: Episode) -> list[tuple[int, str]]:
+    assert episode.run().violations == []
+    return episode.weather.struck
