@@ -16,9 +16,10 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.e2e.harness import healthy
 from tests.e2e.harness.conditions import monotonic, until
@@ -28,7 +29,7 @@ from tests.e2e.harness.healthy import Bystander
 from tests.e2e.harness.install import Installation, cache_root, installed
 from tests.e2e.harness.people import is_ours
 from tests.e2e.harness.releases import Release
-from tests.e2e.harness.routes import TelegramDm, TelegramGroup, TelegramRoute, Web
+from tests.e2e.harness.routes import Route, TelegramDm, TelegramGroup, TelegramRoute, Web
 from tests.e2e.harness.runs import Run, finished, in_model_call
 from tests.e2e.harness.stores import agent_folder, database_path, lock_path
 from tests.e2e.harness.stuck import CRON_KEY, by_lost_write
@@ -38,6 +39,7 @@ from tests.e2e.harness.world import World
 from tests.releases.observed import METHODS, Shapes, disagreements
 from tests.releases.published import recipe
 
+T = TypeVar("T")
 INSTALL_WITHIN = 600.0
 WATCHED = 20.0
 """Seconds in which live runs are to be left alone; more than twice of what makes a session stuck (`daemon.QUICK`)."""
@@ -228,11 +230,11 @@ class Trial:
         ]
         if self.seen["telegram"]:
             makers.append(lambda: replace(healthy.slow_stream(world, CHAT), name="from a chat"))
-        for make in makers:
-            bystanders.append(make())
-        others.append(in_model_call(world, Web(CRON_KEY)))
-        if self.seen["telegram"]:
-            others.append(in_model_call(world, AFRESH))
+        stranded: list[Route] = [Web(CRON_KEY), *([AFRESH] if self.seen["telegram"] else [])]
+        for number, make in enumerate(makers, 1):
+            self.step(f"live run {number}", partial(_add, bystanders, make))
+        for route in stranded:
+            self.step(f"live run of {route.key}", partial(_add, others, partial(in_model_call, world, route)))
         self.sample(world)
 
     def look(self, world: World, bystanders: list[Bystander]) -> None:
@@ -241,6 +243,8 @@ class Trial:
         now = {row["key"]: row for row in world.witness.rows()}
         live = [one for one in bystanders if one.lives]
         facts["flags"] = {one.name: now[one.key].get("hasActiveRun") for one in live}
+        if CHAT.key in now and not any(one.key == CHAT.key for one in live):
+            facts["chat_row"] = f"{now[CHAT.key].get('status')}, hasActiveRun {now[CHAT.key].get('hasActiveRun')}"
         facts["stop_leaves_running"] = next(
             (now[one.key].get("status") == "running" for one in bystanders if not one.lives), None
         )
@@ -334,8 +338,7 @@ class Trial:
             if one["by"] == "nobody" and run not in stopped and run.key != CRON_KEY:
                 self.finding(f"{names[run.key]}: not settled, row {row.get('status')}, held by {one['blockers']}")
         self.seen["facts"]["resumes_at_boot"] = any(one["asked_again"] for one in found.values())
-        if self.seen["telegram"]:
-            afresh = found["spawned chat"]
+        if afresh := found.get("spawned chat"):
             now = world.row(AFRESH.key)
             afresh["address_kept"] = place_of(now.get("deliveryContext")) == place_of(address)
             if "new" in afresh["deeds"] and not (afresh["succeeded"] and afresh["address_kept"]):
@@ -404,6 +407,10 @@ class Trial:
 
 
 # ------------------------------------------------------------ small things
+
+
+def _add(to: list[T], make: Callable[[], T]) -> None:
+    to.append(make())
 
 
 def by_whom(one: dict[str, Any]) -> str:
