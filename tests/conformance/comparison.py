@@ -53,10 +53,15 @@ STAGES = (
         "one kill -9 for all of them",
         (
             "killed_in_a_call", "killed_on_cron_key", "killed_in_a_tool", "killed_in_first_turn", "resumed_by_agent",
-            "fresh_by_new", "reset",
+            "fresh_by_new", "reset", "dropped_words",
         ),
         kills=True,
     ),
+    Stage(
+        "each has the gateway's own recovery to itself", ("waiting_for_recovery", "turn_during_recovery", "tombstoned"),
+        True, kills=True,
+    ),
+    Stage("the whole gateway refuses", ("suspended", "drifted"), True),
     Stage("the gateway's own width, and no other rows moving", ("envelope", "full_lane"), True, has_default_lanes=True),
 )  # fmt: skip
 

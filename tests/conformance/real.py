@@ -7,14 +7,18 @@ share is said by :class:`Shared`: a gateway is killed for all of them at once, w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tests.e2e.harness.failures import Refused
 from tests.e2e.harness.provider import Call, Mode, Silence, Status, Stream, Tools
+from tests.e2e.harness.stores import database_path
 from tests.e2e.harness.witness import DeviceKey, Witness
 from tests.e2e.harness.world import World
 from tests.unit.openclaw_simulator.contract import ALL, BACKEND, Reply, name_of
@@ -50,6 +54,8 @@ class Shared:
     devices: dict[str, DeviceKey] = field(default_factory=dict)
     _ends: asyncio.Barrier = field(init=False)
     _begins: asyncio.Barrier = field(init=False)
+    _dropped: str = field(init=False, default="")
+    """The statement that makes the trigger again which was taken out of the store."""
 
     def __post_init__(self) -> None:
         self._ends, self._begins = asyncio.Barrier(self.together), asyncio.Barrier(self.together)
@@ -63,6 +69,15 @@ class Shared:
         if await self._begins.wait() == 0:
             await asyncio.to_thread(self.world.start)
         await self._begins.wait()
+
+    def drift(self, path: Path, *, mends: bool) -> None:
+        with contextlib.closing(sqlite3.connect(path, timeout=20, isolation_level=None)) as store:
+            if mends:
+                store.execute(self._dropped)
+                return
+            found = "select name, sql from sqlite_master where type = 'trigger' and tbl_name = 'session_nodes' order by name"
+            name, self._dropped = store.execute(found).fetchone()
+            store.execute(f'drop trigger "{name}"')
 
     async def give_up(self) -> None:
         """One of them failed: the others need not wait for it."""
@@ -99,8 +114,9 @@ class RealUnderTest:
         try:
             return Reply(True, self._connection(who).call(method, params, within=60))
         except Refused as refused:
-            error = {"code": refused.code, "message": refused.message}
-            return Reply(False, error=error if refused.details is None else {**error, "details": refused.details})
+            extra = {"details": refused.details, "retryable": refused.retryable}
+            said = {name: value for name, value in extra.items() if value is not None}
+            return Reply(False, error={"code": refused.code, "message": refused.message, **said})
 
     def _connection(self, who: _Who) -> Witness:
         before = self._connections.get(who)
@@ -140,6 +156,28 @@ class RealUnderTest:
 
     async def wait(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    async def exhaust_recovery(self, key: str) -> None:
+        if self._shared.world.release.keeps_sessions_in_sqlite:
+            await asyncio.to_thread(_exhaust_recovery, database_path(self._shared.world.gateway, key), key)
+
+    async def drift(self, *, mends: bool) -> None:
+        world = self._shared.world
+        if world.release.keeps_sessions_in_sqlite:
+            await asyncio.to_thread(self._shared.drift, database_path(world.gateway, "agent:main:main"), mends=mends)
+
+
+def _exhaust_recovery(path: Path, key: str) -> None:
+    with contextlib.closing(sqlite3.connect(path, timeout=20, isolation_level=None)) as store:
+        store.execute("begin immediate")
+        read = "select entry_json from session_nodes where session_key = ?"
+        entry = json.loads(store.execute(read, (key,)).fetchone()[0])
+        entry |= {"abortedLastRun": True, "mainRestartRecovery": {"cycleId": "x", "revision": 1, "chargedAttempts": 3}}
+        store.execute("update session_nodes set entry_json = ? where session_key = ?", (json.dumps(entry), key))
+        store.execute(
+            "update session_nodes set entry_valid = 1 where session_key = ?", (key,)
+        )  # triggers had cleared it
+        store.execute("commit")
 
 
 async def set_lanes(world: World, width: int | None) -> None:

@@ -23,4 +23,5 @@ class Refused(HarnessError):
         self.code = str(error.get("code", ""))
         self.message = str(error.get("message", ""))
         self.details = error.get("details")
+        self.retryable = error.get("retryable")
         super().__init__(f"{method} refused: {self.code} {self.message}")

@@ -72,6 +72,15 @@ class GatewayUnderTest(Protocol):
         """Let time pass."""
         ...
 
+    async def exhaust_recovery(self, key: str) -> None:
+        """While it is stopped: the stored row says that the gateway's own recovery was cut three times. Where there is no
+        such count (before 2026.8) nothing is done."""
+        ...
+
+    async def drift(self, *, mends: bool) -> None:
+        """The store's schema is no longer the version's own, or (``mends``) is again. Where it is no SQLite nothing is done."""
+        ...
+
 
 # ---------------------------------------------------------------- helpers
 

@@ -6,7 +6,8 @@ return the same ones, and a conformance suite may run these functions against re
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 from tests.unit.openclaw_simulator.contract import (
     READ,
@@ -459,6 +460,165 @@ async def what_a_reader_sees(gateway: GatewayUnderTest) -> Facts:
     }
 
 
+async def waiting_for_recovery(gateway: GatewayUnderTest) -> Facts:
+    """Three runs are cut, and each takes long again: 9.6 takes them up one after the other, and names that."""
+    keys = [f"agent:main:c20{letter}" for letter in "abc"]
+    await _cut_together(gateway, keys)
+    waiting = await _rows_of(gateway, keys)
+    preflight = await gateway.call("gateway.restart.preflight")
+    root = _root_requests(preflight.payload) if preflight.ok else []
+    await soon(gateway, lambda: _none_running(gateway, keys), 150 if gateway.version >= "2026.9" else 5)
+    await gateway.wait(5)
+    after = await gateway.call("gateway.restart.preflight")
+    return {
+        "rows": sorted([row["status"], bool(row.get("hasActiveRun")), row["abortedLastRun"]] for row in waiting),
+        "counts": preflight.payload["counts"] if preflight.ok else preflight.words,
+        "root requests": root,
+        "afterwards": sorted(row["status"] for row in await _rows_of(gateway, keys)),
+        "root requests afterwards": _root_requests(after.payload) if after.ok else [],
+    }
+
+
+async def turn_during_recovery(gateway: GatewayUnderTest) -> Facts:
+    """A client's turn on a row that waits for the gateway's own recovery."""
+    keys = [f"agent:main:c21{letter}" for letter in "ab"]
+    await _cut_together(gateway, keys)
+    rows = {row["key"]: row for row in await _rows_of(gateway, keys)}
+    key = next((key for key in keys if rows[key]["abortedLastRun"]), keys[-1])
+    words = {"sessionKey": key, "message": f"go on {name_of(key)}", "idempotencyKey": "c21-ours"}
+    sent = await gateway.call("chat.send", words)
+    await gateway.wait(3)
+    history = await gateway.call("chat.history", {"sessionKey": key})
+    row = await row_of(gateway, key)
+    return {
+        "answer": sent.payload["status"],
+        "row": [row["status"], bool(row.get("hasActiveRun")), row["abortedLastRun"]],
+        "pending": [item["state"] for item in history.payload.get("pendingInputs", {}).get("items", [])],
+    }
+
+
+async def dropped_words(gateway: GatewayUnderTest) -> Facts:
+    """Words that waited behind a live run when the process was killed (on a cron key, so that no version recovers it)."""
+    key = "agent:main:cron:c22"
+    await live(gateway, key, run_id="c22-first")
+    await gateway.call("sessions.send", {"key": key, "message": "second c22", "idempotencyKey": "c22-second"})
+    await gateway.wait(3)
+    await gateway.kill()
+    await gateway.provider("none", "TASK-c22")
+    await gateway.start()
+    await gateway.wait(15)
+    history = await gateway.call("chat.history", {"sessionKey": key})
+    return {
+        "pending": [item["state"] for item in history.payload.get("pendingInputs", {}).get("items", [])],
+        "second ran": any("second c22" in words for words in await gateway.model_saw(key)),
+        "status": (await row_of(gateway, key))["status"],
+    }
+
+
+async def tombstoned(gateway: GatewayUnderTest) -> Facts:
+    """A session whose recovery was cut three times, without a chat: what it refuses, and what ``sessions.recover`` makes."""
+    key = "agent:main:c23"
+    await live(gateway, key)
+    await gateway.kill()
+    await gateway.exhaust_recovery(key)
+    await gateway.provider("none", "TASK-c23")
+    await gateway.start()
+    row = await until(gateway, key, lambda row: row.get("status") != "running", 30 if gateway.version > "2026.9" else 5)
+    facts: Facts = {
+        "row": [row["status"], row.get("restartRecoveryStatus"), row["abortedLastRun"], row.get("hasActiveRun")],
+        "has a last run": "lastRunId" in row,
+    }
+    if gateway.version < "2026.8":
+        return facts
+    send = {"key": key, "message": "go on c23"}
+    agent = {"sessionKey": key, "message": "/new", "idempotencyKey": "c23-agent"}
+    chat = {"sessionKey": key, "message": "/new", "idempotencyKey": "c23-chat"}
+    for name, reply in (
+        ("send", await gateway.call("sessions.send", send)),
+        ("/new by chat.send", await gateway.call("chat.send", chat)),
+        ("/new by agent", await gateway.call("agent", agent)),
+    ):
+        facts[name] = [reply.code, reply.words, sorted(reply.error or {})]
+    recovered = await gateway.call("sessions.recover", {"key": key}, scopes=(READ, WRITE))
+    follower = str(recovered.payload["key"])
+    facts["successor"] = follower.startswith("agent:main:dashboard:")
+    facts["its run"] = (await until(gateway, follower, lambda row: row.get("status") == "done")).get("status")
+    facts["still listed"] = bool(await row_of(gateway, key))
+    reset = await gateway.call("sessions.reset", {"key": key, "reason": "reset"})
+    facts["reset then"] = [reset.code, reset.words]
+    return facts
+
+
+async def suspended(gateway: GatewayUnderTest) -> Facts:
+    """A gateway that is told to take nothing, and to take up again."""
+    prepared = await gateway.call("gateway.suspend.prepare", {"requestId": "c24"})
+    if not prepared.ok:
+        return {"prepare": prepared.words}
+    refused = await gateway.call("sessions.list", {"limit": 1})
+    health = await gateway.call("health")
+    suspension = {"suspensionId": prepared.payload["suspensionId"]}
+    await gateway.call("gateway.suspend.resume", suspension)
+    error = refused.error or {}
+    return {
+        "prepare": [prepared.payload["status"], prepared.payload["activeCount"]],
+        "list": [refused.code, error.get("retryable"), error.get("details", {}).get("reason")],
+        "health": health.code,
+        "list afterwards": (await gateway.call("sessions.list", {"limit": 1})).ok,
+    }
+
+
+async def drifted(gateway: GatewayUnderTest) -> Facts:
+    """A store whose schema is not the version's own: what is refused, and with which words."""
+    key = "agent:main:c25"
+    await warm(gateway, key)
+    await gateway.drift(mends=False)
+    facts: Facts = {}
+    for method, params in (
+        ("sessions.list", {"limit": 1}),
+        ("health", {}),
+        ("chat.history", {"sessionKey": key}),
+        ("sessions.send", {"key": key, "message": "more c25"}),
+    ):
+        reply = await gateway.call(method, params)
+        is_named = "schema is missing or drifted" in reply.words
+        facts[method] = "ok" if reply.ok else [reply.code, is_named, sorted(reply.error or {})]
+    preflight = await gateway.call("gateway.restart.preflight")
+    await gateway.drift(mends=True)
+    return {
+        **facts,
+        "preflight": preflight.ok or preflight.words,
+        "list afterwards": (await gateway.call("sessions.list", {"limit": 1})).ok,
+    }
+
+
+async def _cut_together(gateway: GatewayUnderTest, keys: Sequence[str]) -> None:
+    """Runs that are cut by one kill, and take half a minute each when they are taken up; looked at while the first does."""
+    for key in keys:
+        await live(gateway, key)
+    await gateway.kill()
+    for key in keys:
+        await gateway.provider("slow:30", f"TASK-{name_of(key)}")
+    await gateway.start()
+
+    async def is_one_taken_up() -> bool:
+        return any(row.get("hasActiveRun") and not row["abortedLastRun"] for row in await _rows_of(gateway, keys))
+
+    await soon(gateway, is_one_taken_up, 40 if gateway.version >= "2026.9" else 5)
+    await gateway.wait(5)
+
+
+async def _rows_of(gateway: GatewayUnderTest, keys: Sequence[str]) -> list[dict[str, object]]:
+    return [await row_of(gateway, key) for key in keys]
+
+
+async def _none_running(gateway: GatewayUnderTest, keys: Sequence[str]) -> bool:
+    return all(row["status"] != "running" for row in await _rows_of(gateway, keys))
+
+
+def _root_requests(preflight: Mapping[str, Any]) -> list[str]:
+    return [str(item["message"]) for item in preflight["blockers"] if item["kind"] == "root-request"]
+
+
 async def _all_asked(gateway: GatewayUnderTest, keys: Sequence[str]) -> bool:
     """The model was asked for each of these sessions: each has its lane."""
     return all([await gateway.model_saw(key) for key in keys])
@@ -481,10 +641,19 @@ SCENARIOS: dict[str, Scenario] = {
         finished_turn, live_web_run, live_agent_run, stopped_while_streaming, stopped_while_silent,
         stopped_then_agent_failed, queued_behind_live, killed_in_a_call, killed_on_cron_key, killed_in_a_tool,
         killed_in_first_turn, resumed_by_agent, fresh_by_new, new_without_admin, reset, agent_without_address, full_lane,
-        refusals, envelope, who_asked, agent_sent_again, what_a_reader_sees,
+        refusals, envelope, who_asked, agent_sent_again, what_a_reader_sees, waiting_for_recovery, turn_during_recovery,
+        dropped_words, tombstoned, suspended, drifted,
     )
 }  # fmt: skip
 
 PEOPLE = frozenset({"who_asked", "agent_sent_again", "what_a_reader_sees"})
-NOT_MEASURED = {"2026.4.14": PEOPLE, "2026.9.6": frozenset({"agent_sent_again"})}
+OWN_RECOVERY = frozenset(
+    {"waiting_for_recovery", "turn_during_recovery", "dropped_words", "tombstoned", "suspended", "drifted"}
+)
+NOT_MEASURED = {
+    "2026.3.24": OWN_RECOVERY,
+    "2026.4.14": PEOPLE | OWN_RECOVERY,
+    "2026.5.18": OWN_RECOVERY,
+    "2026.9.6": OWN_RECOVERY | {"agent_sent_again"},
+}
 """Scenarios whose answer of that version nobody has seen."""

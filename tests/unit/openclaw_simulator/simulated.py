@@ -8,6 +8,7 @@ from typing import Any
 
 from openclaw_simulator import sessions as turns
 from openclaw_simulator.people import is_group, key_of_chat
+from openclaw_simulator.process import RECOVERY_TRIES
 from openclaw_simulator.profiles import PROFILES
 from openclaw_simulator.records import Person
 from openclaw_simulator.sessions import Address, Turn
@@ -89,6 +90,13 @@ class SimulatedUnderTest:
 
     async def wait(self, seconds: float) -> None:
         self.world.advance(seconds)
+
+    async def exhaust_recovery(self, key: str) -> None:
+        if self.world.profile.gives_up_recovery:
+            self.world.sessions[key].recovery_charges = RECOVERY_TRIES
+
+    async def drift(self, *, mends: bool) -> None:
+        self.world.has_drifted = not mends and self.world.profile.goes_deaf
 
 
 _TROUBLES = {
