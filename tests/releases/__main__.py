@@ -69,8 +69,9 @@ def main() -> int:
 
 
 def try_one(version: str) -> dict[str, Any]:
-    """What was seen of it. Whatever happens, nothing of it runs afterwards, and its install is gone unless the end-to-end
-    tests use it, too."""
+    """What was seen of it. Whatever happens, nothing of it runs afterwards, and its install is gone unless it was there
+    before or the end-to-end tests use it, too."""
+    is_kept = (cache_root() / "versions" / version).exists() or version in {release.version for release in RELEASES}
     folder = Path(tempfile.mkdtemp(prefix=f"openclaw-{version}-"))
     log = cache_root() / "releases" / f"{version}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -90,10 +91,20 @@ def try_one(version: str) -> dict[str, Any]:
         return _outcome(folder, late, child.returncode, log)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if version not in {release.version for release in RELEASES}:
-            for left in (cache_root() / "versions").glob(f"{version}*"):
-                if left.name in (version, f"{version}.part", f"{version}.lock", f"{version}.install.log"):
-                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+        if not is_kept:
+            _uninstall(version)
+
+
+def _uninstall(version: str) -> None:
+    """Under the name of an unfinished one first: half of it is not to be taken for an install."""
+    folder = cache_root() / "versions" / version
+    part = folder.with_name(f"{version}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    if folder.exists():
+        folder.rename(part)
+    shutil.rmtree(part, ignore_errors=True)
+    for left in (f"{version}.lock", f"{version}.install.log"):
+        folder.with_name(left).unlink(missing_ok=True)
 
 
 def _outcome(folder: Path, late: str, code: int, log: Path) -> dict[str, Any]:
