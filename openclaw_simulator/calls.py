@@ -139,7 +139,7 @@ def _preflight(call: Call) -> object:
 
 
 def _suspend(call: Call) -> object:
-    """Granted while nothing runs; ends by itself after two minutes (9.6)."""
+    """Granted while nothing runs; ends by itself after two minutes (9.6). What it answers meanwhile is *assumed*."""
     world = call.world
     runs = sum(session.run is not None for session in world.sessions.values())
     if runs:
