@@ -7,8 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 PYTHONS := 3.11 3.12 3.13 3.14
-# Set: which of the libraries' versions that pyproject.toml allows (uv's words), instead of those in constraints.txt.
-RESOLUTION :=
+CONSTRAINTS := --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: $(shell awk -F: '/^[a-z0-9-]+:.*## / {print $$1}' $(MAKEFILE_LIST))
@@ -22,12 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "openclaw-watchdog needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 <target>")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made; on Debian: apt install python3-venv" >&2; exit 1; }
 	@echo "installing into $(VENV)…"
-ifdef RESOLUTION
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --upgrade --resolution $(RESOLUTION) --editable '.[dev]'
-else
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-endif
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade $(CONSTRAINTS) --editable '.[dev]'
 	@touch $(STAMP)
 
 run: $(STAMP) ## watch the gateway of this machine (ARGS="--observe" to only look)
@@ -49,12 +43,13 @@ test-pythons: ## the same on every Python that is here, each in an environment o
 
 test-lowest: ## the same with the oldest libraries that pyproject.toml allows; what these deprecate is no error
 	@rm -f .venv-lowest/.installed
-	@$(MAKE) --no-print-directory test VENV=.venv-lowest RESOLUTION=lowest-direct \
+	@mkdir -p .venv-lowest && $(PYTHON) .ci/lowest > .venv-lowest/constraints.txt
+	@$(MAKE) --no-print-directory test VENV=.venv-lowest CONSTRAINTS='--constraint .venv-lowest/constraints.txt' \
 	  ARGS="-W default::DeprecationWarning -W default::PendingDeprecationWarning $(ARGS)"
 
 test-newest: ## the same with the newest of everything there is today
 	@rm -f .venv-newest/.installed
-	@$(MAKE) --no-print-directory test VENV=.venv-newest RESOLUTION=highest
+	@$(MAKE) --no-print-directory test VENV=.venv-newest CONSTRAINTS=
 
 wheel: $(STAMP) ## the wheel, installed into an empty environment with what it says it needs, and the demo run there
 	@rm -rf build/wheel
