@@ -477,13 +477,15 @@ class Judge:
         )
 
     def _is_nobodys_for_sure(self, stall: Stall) -> bool:
-        """Held because nobody's chat is proven; allowed where several people or the browser lead to the session, or where a
-        stop may have been said."""
+        """Held because nobody's chat is proven; allowed where several people or the browser lead to the session, where a
+        stop may have been said, or where nothing of the request was written down before the crash."""
         held = self.explain(stall.key)
         if "stopped_by_person" in held:
             return any(stop.key == stall.key for stop in self.world.stops)
         if "requester_unknown" not in held:
             return False
+        if not any(stall.request in entry.text for entry in self.world.sessions[stall.key].transcript):
+            return True
         here = [spoken for spoken in self.world.spoken if spoken.key == stall.key]
         people = {spoken.person.id if spoken.person is not None else None for spoken in here}
         return len(people) != 1 or None in people or stall.person is None
@@ -533,10 +535,10 @@ class Judge:
         how long the run lasted, which a clock set meanwhile or a retry hides; a cut, by having watched the run before. Where
         neither can be, it is left alone like a Stop (counted, not hidden)."""
         session = self.world.sessions[stall.key]
-        last = _last_kind(session)
-        if last is not EntryKind.ABORTED:
+        if _last_kind(session) is not EntryKind.ABORTED:
             return False
-        if stall.cause is Cause.IN_PROCESS_RESTART:
+        is_later = session.transcript[-1].at_ms > stall.since_ms  # of a run that followed this one
+        if stall.cause is Cause.IN_PROCESS_RESTART or is_later:
             return True
         limit = self.world.run_timeout_seconds
         if stall.cause is not Cause.TIMEOUT or limit is None or session.started_ms is None:
