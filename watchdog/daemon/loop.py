@@ -33,7 +33,7 @@ from watchdog.daemon.runner import Runner
 from watchdog.daemon.throttle import Throttle
 from watchdog.discovery.local_gateways import follows_machine
 from watchdog.service import announcements, descriptors
-from watchdog.service.errors import LedgerError
+from watchdog.service.errors import LedgerError, PassFailed
 from watchdog.service.events import Event
 from watchdog.service.ledger import AuditLine
 from watchdog.service.pass_report import PassReport
@@ -220,7 +220,8 @@ class Daemon:
         self._look_for_twins(report)
         if report.is_good:
             parts.meter.cycle_completed(report.at.wall)
-        parts.teller.ping()  # we are here: what is away is told by messages
+        if not isinstance(report.error, PassFailed) and self._all_are_passing():
+            parts.teller.ping()  # we are here and at work; what is away is told by messages
 
     def _look_for_twins(self, report: PassReport) -> None:
         """Not from here: it may be this very pass's runner that has to end."""

@@ -17,7 +17,7 @@ from watchdog import __version__
 from watchdog.config import LoadedConfig
 from watchdog.core.model import Moment
 from watchdog.ledger.ledger import SqliteLedger
-from watchdog.service.errors import LedgerError
+from watchdog.service.errors import LedgerError, PassFailed
 from watchdog.service.events import Event, Log
 from watchdog.service.pass_report import PassReport
 from watchdog.service.ports import Clock, Meter
@@ -224,7 +224,11 @@ class PagePublisher:
 
     def readiness(self) -> Health:
         """Well once every watched gateway was looked at, or found to be away."""
-        waited_for = sorted(watch.gateway.name for watch in self._watches() if watch.last_report is None)
+        waited_for = sorted(
+            watch.gateway.name
+            for watch in self._watches()
+            if watch.last_report is None or isinstance(watch.last_report.error, PassFailed)
+        )
         facts: dict[str, object] = {"status": "starting" if waited_for else "ok", "waited_for": waited_for}
         return Health(not waited_for, facts)
 

@@ -27,6 +27,7 @@ GUARDS: tuple[Guard, ...] = (
     ),
     # ------------------------------------------------------------ repair
     Guard("wire: a certificate is the one that was named", "rule 19", NEVER, tests=DIALLING),
+    Guard("wire: who names a certificate is not spoken to without one", "rule 19", NEVER, tests=DIALLING),
     Guard("wire: half an emoji is repaired", "rule 19", value("None"), tests=DECODING),
     Guard("wire: deep nesting is an unreadable answer", "rule 19", value("ZeroDivisionError"), tests=DECODING),
     Guard("wire: a repair looks at so much and no more", "rule 19", NEVER, tests=DECODING),

@@ -21,6 +21,7 @@ from tests.unit.status.support import ALICE, MINUTE, NOW
 from watchdog.config import LoadedConfig, parse
 from watchdog.core.model import GatewayPhase
 from watchdog.ledger.ledger import SqliteLedger
+from watchdog.service.errors import PassFailed
 from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import Notes
 from watchdog.service.ports import Gateway
@@ -117,7 +118,11 @@ async def test_it_is_ready_once_every_gateway_was_looked_at_or_found_away(daemon
     assert page.readiness() == Health(False, {"status": "starting", "waited_for": ["home", "office"]})
     daemon.passed(page, phase=GatewayPhase.DOWN, problem="nothing listens")
     assert page.readiness() == Health(False, {"status": "starting", "waited_for": ["office"]})
-    daemon.watches[1].last_report = daemon.watches[0].last_report
+    seen = daemon.watches[0].last_report
+    assert seen is not None
+    daemon.watches[1].last_report = replace(seen, error=PassFailed("office: a defect of ours."))
+    assert page.readiness().facts["waited_for"] == ["office"], "a pass that a defect ended has looked at nothing"
+    daemon.watches[1].last_report = seen
     assert page.readiness() == Health(True, {"status": "ok", "waited_for": []})
 
 

@@ -76,7 +76,13 @@ class _Connect(connect):
 async def dial_network(name: str, url: str, patience: float, tls: TlsTrust | None = None) -> ClientConnection:
     """``Dial`` over the network. ``tls`` None: certificates are checked by what this machine trusts."""
     host = urlsplit(url).netloc
-    context = _tls_context(name, tls) if url.lower().startswith("wss:") else None
+    is_encrypted = url.lower().startswith("wss:")
+    if tls is not None and not is_encrypted:  # guard: wire: who names a certificate is not spoken to without one
+        raise errors.InsecureTransport(
+            f"{name}: tls names a certificate, and {host} is spoken to without one (ws://); give the gateway's wss:// url, or "
+            "leave tls out."
+        )
+    context = _tls_context(name, tls) if is_encrypted else None
     try:
         connection = await _Connect(
             url,

@@ -157,6 +157,15 @@ async def test_an_authority_and_a_fingerprint_must_both_fit(tmp_path: Path) -> N
     assert len(gateway.sign_ins) == 1
 
 
+async def test_who_names_a_certificate_is_not_spoken_to_without_one() -> None:
+    """A gateway that is discovered may listen without TLS, whatever its section asks for."""
+    async with running(WireGateway()) as gateway:
+        for tls in (TlsTrust(fingerprint="0" * 64), TlsTrust(ca_file="/nowhere/ca.pem")):
+            refused = await refused_by(f"ws://127.0.0.1:{gateway.port}", tls=tls)
+            assert type(refused) is errors.InsecureTransport
+    assert not gateway.sign_ins
+
+
 @pytest.mark.parametrize(
     ("content", "why"), [(None, "no such file or directory"), ("no certificate", "no certificate in PEM")]
 )

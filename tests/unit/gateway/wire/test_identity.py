@@ -191,7 +191,9 @@ def encrypted_key() -> bytes:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"-----BEGIN PRIVATE KEY-----\nAA", b"\x00" * 50, other_key(), encrypted_key(), b"\xff\xfe"]
+    "content",
+    [b"", b"-----BEGIN PRIVATE KEY-----\nAA", b"\x00" * 50, other_key(), encrypted_key(), b"\xff\xfe"],
+    ids=["empty", "cut short", "zeros", "another kind", "encrypted", "no text"],
 )
 def test_a_damaged_or_foreign_key_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / DEVICE_KEY_NAME
