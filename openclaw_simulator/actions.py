@@ -9,7 +9,7 @@ from openclaw_simulator.admission import Admission
 from openclaw_simulator.endings import NO_REPLY, Endings
 from openclaw_simulator.outbound import Outbound
 from openclaw_simulator.profiles import AfterAbort, NewEffect, NewWithoutAdmin
-from openclaw_simulator.records import ClientEffect, ClientInfo, Refusal
+from openclaw_simulator.records import ClientEffect, ClientInfo, RefusedDeed
 from openclaw_simulator.results import RunResult
 from openclaw_simulator.sessions import Address, Author, EntryKind, InboundMessage, Origin, Run, SimSession
 from openclaw_simulator.state import WorldState
@@ -33,10 +33,10 @@ class Refused(Exception):
 
     def __init__(self, code: str, message: str, details: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
-        self.refusal = Refusal(code, message, details=details)
+        self.refusal = RefusedDeed(code, message, details=details)
 
     @classmethod
-    def with_(cls, refusal: Refusal) -> Refused:
+    def with_(cls, refusal: RefusedDeed) -> Refused:
         """The same with what else the wire says."""
         made = cls(refusal.code, refusal.message)
         made.refusal = refusal

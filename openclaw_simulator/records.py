@@ -116,7 +116,7 @@ class Stall:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedDeed:
     """What a gateway says instead of doing. ``retryable`` None: the wire does not carry the flag."""
 
     code: str

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from openclaw_simulator.records import ChatPlace, ClientInfo, CronRun, GroundTruth, Person, Refusal, Stall
+from openclaw_simulator.records import ChatPlace, ClientInfo, CronRun, GroundTruth, Person, RefusedDeed, Stall
 
 
 class ConversationKind(StrEnum):
@@ -366,7 +366,7 @@ class SimSession:
     is_in_boot_recovery: bool = False
     recovery_charges: int = 0
     """How often the gateway's own recovery has begun this work; the third one that is cut is the last."""
-    refusal: Refusal | None = None
+    refusal: RefusedDeed | None = None
     """What every client's deed on it is answered with, for good."""
     status_word: str | None = None
     """What its row says instead of a status: a word of some later version."""

@@ -10,14 +10,14 @@ from random import Random
 
 from openclaw_simulator import sessions as turns
 from openclaw_simulator.process import RECOVERY_TRIES, Phase
-from openclaw_simulator.records import Refusal
+from openclaw_simulator.records import RefusedDeed
 from openclaw_simulator.sessions import Activity, ActivityStep, Ending, Origin, SimSession, Turn
 from openclaw_simulator.world import World
 
-DISK = Refusal("UNAVAILABLE", "Error: disk I/O error")
-ACTIVE = Refusal("UNAVAILABLE", "Session is still active; try again.", retryable=True, retry_after_ms=1000)
-MUTATED = Refusal("UNAVAILABLE", "Session has another lifecycle mutation in progress; try again.")
-INVALID = Refusal("INVALID_REQUEST", "Session worker is gone.")
+DISK = RefusedDeed("UNAVAILABLE", "Error: disk I/O error")
+ACTIVE = RefusedDeed("UNAVAILABLE", "Session is still active; try again.", retryable=True, retry_after_ms=1000)
+MUTATED = RefusedDeed("UNAVAILABLE", "Session has another lifecycle mutation in progress; try again.")
+INVALID = RefusedDeed("INVALID_REQUEST", "Session worker is gone.")
 REFUSALS = (DISK, ACTIVE, MUTATED, INVALID)
 """None of them ever passes here, whatever it says of itself."""
 UNKNOWN_WORD = "hibernating"

@@ -151,8 +151,6 @@ class Session:
 
     key: str
     status: Status
-    unknown_status: str | None = None
-    """The word, where ``status`` is OTHER."""
     session_id: str | None = None
     kind: SessionKind = SessionKind.OTHER
     agent_id: str | None = None
@@ -172,6 +170,8 @@ class Session:
     aborted_last_run: bool | None = None
     last_run_id: str | None = None
     last_run_error: str | None = None
+    unknown_status: str | None = None
+    """The word, where ``status`` is OTHER."""
     restart_recovery_status: str | None = None
     previous_session_id: str | None = None
     """Of the session that this one goes on with (2026.9.6: after ``sessions.recover``)."""

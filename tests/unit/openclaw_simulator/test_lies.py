@@ -10,7 +10,7 @@ from openclaw_simulator import sessions as turns
 from openclaw_simulator.actions import Refused
 from openclaw_simulator.payloads import preflight
 from openclaw_simulator.profiles import PROFILES
-from openclaw_simulator.records import Cause, ClientInfo, GroundTruth, Refusal
+from openclaw_simulator.records import Cause, ClientInfo, GroundTruth, RefusedDeed
 from openclaw_simulator.rows import row_of
 from openclaw_simulator.sessions import Activity, ActivityStep, Address, Ending, Turn
 from openclaw_simulator.world import World
@@ -226,14 +226,16 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("refusal", "said"),
         [
-            (Refusal("UNAVAILABLE", "Error: disk I/O error"), {}),
+            (RefusedDeed("UNAVAILABLE", "Error: disk I/O error"), {}),
             (
-                Refusal("UNAVAILABLE", "Session is still active; try again.", retryable=True, retry_after_ms=1000),
+                RefusedDeed("UNAVAILABLE", "Session is still active; try again.", retryable=True, retry_after_ms=1000),
                 {"retryable": True, "retryAfterMs": 1000},
             ),
         ],
     )
-    def test_a_deed_is_refused_for_good_with_what_the_wire_says(self, refusal: Refusal, said: dict[str, Any]) -> None:
+    def test_a_deed_is_refused_for_good_with_what_the_wire_says(
+        self, refusal: RefusedDeed, said: dict[str, Any]
+    ) -> None:
         world = make_world()
         world.finished_turn(DASHBOARD)
         world.sessions[DASHBOARD].refusal = refusal

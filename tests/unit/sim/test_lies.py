@@ -11,7 +11,7 @@ import pytest
 
 from openclaw_simulator import sessions as turns
 from openclaw_simulator.profiles import PROFILES
-from openclaw_simulator.records import BrokenRecovery, ClientInfo, GroundTruth, Refusal
+from openclaw_simulator.records import BrokenRecovery, ClientInfo, GroundTruth, RefusedDeed
 from openclaw_simulator.sessions import Activity, ActivityStep, Ending, Turn
 from tests.sim.episodes import Episode, Setting
 from tests.sim.judge import Rule
@@ -167,7 +167,7 @@ def test_our_own_turn_is_not_asked_again_although_its_row_stays() -> None:
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.message)
 @pytest.mark.parametrize("version", ["2026.3.24", "2026.9.6"])
-def test_a_deed_that_is_refused_for_good_ends_in_quarantine_with_a_message(version: str, refusal: Refusal) -> None:
+def test_a_deed_that_is_refused_for_good_ends_in_quarantine_with_a_message(version: str, refusal: RefusedDeed) -> None:
     def refused(episode: Episode) -> None:
         session = episode.world.sessions[CHAT]
         session.refusal = refusal
