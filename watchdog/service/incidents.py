@@ -32,7 +32,7 @@ from watchdog.service import announcements, errors
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import Incident, Ledger, Message, Outcome, Quarantine
 from watchdog.service.observer import Judged
-from watchdog.service.plan import Action, Decision, is_deaf, is_stalled_but_owned, is_written_to, was_sent
+from watchdog.service.plan import Action, Decision, has_chat, is_deaf, is_stalled_but_owned, was_sent
 from watchdog.service.ports import Gateway, Meter, Wants
 
 Foresee = Callable[[Judged, Incident | None], Decision]
@@ -100,7 +100,7 @@ class Incidents:
                 explanation=judged.judgement.message,
                 next_step=decision.step if decision.step is not Step.NOTIFY else None,
                 blockers=decision.blockers,
-                is_written_to=is_written_to(judged.session),
+                has_chat=has_chat(judged.session),
             )
         else:
             message = announcements.stuck(

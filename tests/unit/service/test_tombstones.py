@@ -293,6 +293,10 @@ async def test_the_main_session_without_an_address_is_nobodys_to_choose() -> Non
     world = world_of(main, ladder=(Step.RECOVER, Step.NEW))
     await world.live(hours=1)
     assert (world.steps, world.told()) == ([], ["stuck"])
+    (message,) = world.owed()
+    assert "--step recover" not in message.body, "pasted, it would cut the chat off"
+    assert "recover agent:main:main --step reset" in message.body
+    assert "Never by `sessions.recover`" in message.body
 
 
 @pytest.mark.parametrize(
