@@ -197,6 +197,41 @@ async def test_its_transcript_is_read_once_and_not_at_every_poll() -> None:
     assert world.gateway.calls.count("look") == 1
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("is_waiting_unread", True),
+        ("pending_approvals", 1),
+        ("pending_questions", 1),
+        ("will_redeliver", True),
+        ("problems", ("config.get: no answer",)),
+        ("tail", tail_of(has_pending_input=True)),
+        ("tail", tail_of(has_run_in_flight=True)),
+        ("tail", None),
+    ],
+)
+async def test_what_may_pass_is_looked_at_again_until_it_has_passed(field: str, value: object) -> None:
+    world = world_of(tombstone(), ladder=(Step.RESUME,))
+    world.gateway.shown = {field: value}
+    await world.live(minutes=30)
+    looks = world.gateway.calls.count("look")
+    assert looks > 10
+    world.gateway.shown = {}
+    await world.live(minutes=30)
+    assert world.gateway.calls.count("look") == looks + 1
+
+
+async def test_lists_that_could_not_be_read_at_the_first_look_hold_it_no_longer_than_that() -> None:
+    world = world_of(tombstone())
+    reset(world)
+    world.gateway.shown = {"is_waiting_unread": True}
+    await world.live(minutes=30)
+    assert (world.steps, world.held()) == ([], ["waiting_unknown"])
+    world.gateway.shown = {}
+    await world.live(minutes=5)
+    assert world.states == [("new", "succeeded")]
+
+
 async def test_one_that_was_seen_running_before_is_told_as_what_it_is() -> None:
     """It was stuck, its gateway took it up after a restart and gave it up: the incident goes on, and says so."""
     world = world_of(dead(KEY), ladder=(Step.NOTIFY,))
