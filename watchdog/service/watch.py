@@ -291,9 +291,10 @@ def may_act(book: PolicyBook, gateway: str | None = None) -> frozenset[Step]:
     return frozenset(steps - {Step.NOTIFY})
 
 
-def _oldest_first(item: Judged) -> float:
+def _oldest_first(item: Judged) -> tuple[bool, float]:
+    """Tombstones last: they are the oldest of all, and whoever is stuck now would wait for every one of them."""
     started = item.session.started_at
-    return started.timestamp() if started is not None else float("inf")
+    return item.session.is_tombstone, started.timestamp() if started is not None else float("inf")
 
 
 _LOOK_BACK = timedelta(seconds=2)

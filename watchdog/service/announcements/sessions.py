@@ -84,9 +84,7 @@ def given_up(
         lines += _plan(next_step, blockers, now)
     is_by_hand = next_step is None or bool(blockers)
     by_hand = [
-        command(
-            "recover", "--step", "reset" if has_chat else "recover", key=incident.session, gateway=incident.gateway
-        )
+        command("recover", "--step", "reset" if has_chat else "recover", key=incident.session, gateway=incident.gateway)
     ]
     body = [
         *lines,
