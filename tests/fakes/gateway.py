@@ -59,6 +59,8 @@ class FakeGateway:
     has_admin: bool = True
     channel_problem: str | None = None
     """Why the chat app cannot be reached."""
+    shown: dict[str, Any] = field(default_factory=dict)
+    """What else a closer look at any session shows, by field of ``Look``."""
     spooled: set[str] = field(default_factory=set)
     """Keys of sessions whose chat app's spool still holds a message."""
     scope_problems: dict[Step, str] = field(default_factory=dict)
@@ -195,6 +197,8 @@ class FakeGateway:
             fair = [self.rights.get(who) or SenderRights(who, False, False) for who in people if who is not None]
             look = replace(look, rights=tuple(fair), will_redeliver=session.key in self.spooled)
             look = replace(look, chat_accounts=(ChatAccount("telegram"), ChatAccount("irc")))
+        if wants.pending:
+            look = replace(look, **self.shown)
         if wants.abort_probe:
             assert worth.has_abort_probe, "it would kill the run"
             assert worth.lock is LockWorth.WHOLE_RUN

@@ -25,7 +25,7 @@ from watchdog.service.announcements.phrases import RESULTS, clause, reason_words
 from watchdog.service.ledger import Incident, Ledger
 from watchdog.service.observer import Judged, is_tracked
 from watchdog.service.one_shot import Inspection
-from watchdog.service.plan import PassContext, StepPlan, is_stalled_but_owned, plan_step, standing_of
+from watchdog.service.plan import PassContext, StepPlan, is_stalled_but_owned, limits_of, plan_step, standing_of
 from watchdog.service.ports import Gateway
 
 _WHOSE_TIME = "Ages are the row's own here, so that nobody has to wait for an answer. A daemon counts from when it first saw this run."
@@ -57,7 +57,7 @@ class Explained:
     def of(cls, found: Inspection, judged: Judged, gateway: Gateway, ledger: Ledger, health: str | None) -> Explained:
         """Put together what the look found, what the ledger holds and what ``health`` said."""
         name = found.facts.name
-        row, recovery = judged.session, judged.policy.recovery
+        row = judged.session
         incident = next((one for one in ledger.open_incidents(name) if one.session == row.key), None)
         is_abort = judged.judgement.verdict is Verdict.LONG_RUNNING and is_stalled_but_owned(judged)
         as_stuck = judged if is_abort else _as_stuck(judged)
@@ -76,7 +76,7 @@ class Explained:
         blockers: tuple[Blocker, ...] = ()
         if step is not None and step is not Step.NOTIFY:
             blockers = hold_reasons(
-                case, judged.policy.thresholds, recovery, step, standing, is_proven=judged.judgement.is_proven
+                case, judged.policy.thresholds, limits_of(judged), step, standing, is_proven=judged.judgement.is_proven
             )
         return cls(found, replace(judged, case=case), incident, plan, standing, blockers, health)
 
@@ -276,7 +276,7 @@ class Explained:
 
     def _clear(self, name: BlockerName) -> str:
         case, standing, policy = self.case, self.standing, self.judged.policy
-        recovery, thresholds, tail = policy.recovery, policy.thresholds, self.case.look.tail
+        recovery, thresholds, tail = limits_of(self.judged), policy.thresholds, self.case.look.tail
         running = [one for one in self.found.judged if one.session.status is Status.RUNNING]
         unproven = [one for one in running if one.judgement.verdict is Verdict.STUCK and not one.judgement.is_proven]
         breaker = recovery.fleet_breaker

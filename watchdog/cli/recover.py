@@ -27,6 +27,7 @@ from watchdog.cli.shared import (
     say_error,
     which,
 )
+from watchdog.core.blockers import Blocker
 from watchdog.core.evidence import Truth
 from watchdog.core.policy import Step
 from watchdog.core.printable import read, shown_key
@@ -264,8 +265,8 @@ class ManualRecovery:
             fresh_plan.is_as_owner,
         )
         attempt = await self._executor.act(decision)
-        if attempt is None:
-            return {"session": key, "step": step.value, "recovered": False, "reason": "it could not be claimed"}
+        if isinstance(attempt, Blocker):
+            return {"session": key, "step": step.value, "recovered": False, "reason": attempt.message}
         return await self._verify(incident, attempt, judged)
 
     def _plan(self, judged: Judged, step: Step) -> StepPlan | str:

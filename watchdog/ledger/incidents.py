@@ -309,7 +309,7 @@ class IncidentOperations(Operations):
             )
             return attempt_of(transaction.execute("SELECT * FROM attempts WHERE id = ?", cursor.lastrowid).fetchone())
 
-    def claim_attempt(self, attempt_id: int, at: datetime) -> bool:
+    def claim_attempt(self, attempt_id: int, at: datetime, messages: Sequence[Message] = ()) -> bool:
         """Also False when the incident was closed meanwhile, another attempt of it is in flight, or another incident holds
         the run (``run_holder``)."""
         with self._file.writing() as transaction:
@@ -323,7 +323,7 @@ class IncidentOperations(Operations):
                 or _holder(transaction, mine["incident"], mine["gateway"], mine["run"], at) is not None
             ):
                 return False
-            return transaction.changes_one(
+            is_claimed = transaction.changes_one(
                 """
                 UPDATE attempts SET state = 'started', started_at = ?, is_charged = 1
                 WHERE id = ? AND state = 'planned'
@@ -334,6 +334,9 @@ class IncidentOperations(Operations):
                 to_ms(at),
                 attempt_id,
             )
+            if is_claimed:
+                outbox.owe(transaction, messages, at)
+            return is_claimed
 
     def run_holder(self, incident_id: str, run: RunIdentity, at: datetime) -> Incident | None:
         with self._file.reading() as transaction:

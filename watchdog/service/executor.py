@@ -7,6 +7,7 @@ sent again. Whether a deed helped is not decided here but by later observations 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -28,7 +29,7 @@ from watchdog.core.tracking import RunIdentity
 from watchdog.core.verdict import Verdict
 from watchdog.service import errors
 from watchdog.service.events import Event, Log
-from watchdog.service.ledger import HandoffNote, Incident, Ledger, Notes
+from watchdog.service.ledger import HandoffNote, Incident, Ledger, Message, Notes
 from watchdog.service.observer import Judged, Observer, look_wants
 from watchdog.service.plan import Action, Decision, PassContext, decide, interrupted_at, is_stalled_but_owned
 from watchdog.service.ports import Clock, Deed, Gateway, Meter
@@ -99,8 +100,9 @@ class Executor:
         incident = self.ledger.incident(decision.incident.id) if decision.incident is not None else None
         return decide(fresh, incident, standing, self.gateway, self.ledger)
 
-    async def act(self, decision: Decision) -> Attempt | None:
-        """Carry out a fresh RECOVER decision; the attempt as far as it got, or None when nothing was even planned."""
+    async def act(self, decision: Decision, opened: Sequence[Message] = ()) -> Attempt | Blocker:
+        """Carry out a fresh RECOVER decision; the attempt as far as it got, or why nothing was sent. ``opened`` says that it is done
+        now: owed with the claim, so neither is there without the other."""
         judged, step, incident = decision.judged, decision.step, decision.incident
         assert step is not None
         assert incident is not None
@@ -110,8 +112,8 @@ class Executor:
         requester = decision.requester
         assert requester is not None
         number = max((attempt.number for attempt in incident.attempts), default=0) + 1
-        if step.loses_context and not self._save_note(incident, number, row, tail, now):
-            return None
+        if step.loses_context and (unsaved := self._save_note(incident, number, row, tail, now)) is not None:
+            return unsaved
         attempt = self.ledger.plan_attempt(
             incident.id,
             step,
@@ -120,9 +122,9 @@ class Executor:
             before_tail=tail.fingerprint if tail is not None else None,
             address=decision.route,
         )
-        if not self.ledger.claim_attempt(attempt.id, self.clock.now().wall):
+        if not self.ledger.claim_attempt(attempt.id, self.clock.now().wall, opened):
             self._settle(incident, attempt, AttemptState.ABANDONED, "NotClaimed")
-            return None
+            return Blocker(BlockerName.FOREIGN_DEED, "It could not be claimed: another deed on this run came first.")
         fields = self._fields(incident, attempt, row)
         self.log.event(Event.RECOVERY_STARTED, **fields, reason=judged.judgement.reason)
         self.meter.attempt(self.gateway.name, step.value, AttemptState.STARTED.value)
@@ -227,8 +229,8 @@ class Executor:
 
     def _save_note(
         self, incident: Incident, number: int, row: Session, tail: TranscriptTail | None, now: datetime
-    ) -> bool:
-        """A step that loses context is only done once the note of what is lost lies safely on disk."""
+    ) -> Blocker | None:
+        """A step that loses context is only done once the note of what is lost lies safely on disk. None: it does."""
         text = handoff_note(
             row.key,
             row.session_id,
@@ -242,16 +244,8 @@ class Executor:
             path = self.notes.save(incident.id, number, text)
             self.ledger.add_note(HandoffNote(incident.id, path, now))
         except (errors.LedgerError, OSError) as problem:
-            self.log.event(
-                Event.RECOVERY_HELD,
-                gateway=self.gateway.name,
-                session=row.key,
-                incident=incident.id,
-                blockers=["handoff_note"],
-                reason=f"the handoff note could not be saved: {problem}",
-            )
-            return False
-        return True
+            return Blocker(BlockerName.LEDGER_UNAVAILABLE, f"The handoff note could not be saved: {problem}")
+        return None
 
     def _fields(self, incident: Incident, attempt: Attempt, row: Session) -> dict[str, object]:
         return {

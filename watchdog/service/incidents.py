@@ -32,7 +32,7 @@ from watchdog.service import announcements, errors
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import Incident, Ledger, Message, Outcome, Quarantine
 from watchdog.service.observer import Judged
-from watchdog.service.plan import Action, Decision, is_deaf, is_stalled_but_owned, is_written_to, was_sent
+from watchdog.service.plan import Action, Decision, has_chat, is_deaf, is_stalled_but_owned, was_sent
 from watchdog.service.ports import Gateway, Meter, Wants
 
 Foresee = Callable[[Judged, Incident | None], Decision]
@@ -89,29 +89,9 @@ class Incidents:
         return incident
 
     def announce_opened(self, decision: Decision, now: Moment) -> None:
-        """Owe the opened message, which already says what is planned or what holds; written at most once."""
-        incident, judged = decision.incident, decision.judged
-        if incident is None:
-            return
-        if judged.session.is_tombstone:
-            message = announcements.given_up(
-                incident,
-                now=now.wall,
-                explanation=judged.judgement.message,
-                next_step=decision.step if decision.step is not Step.NOTIFY else None,
-                blockers=decision.blockers,
-                is_written_to=is_written_to(judged.session),
-            )
-        else:
-            message = announcements.stuck(
-                incident,
-                now=now.wall,
-                unattended_for=judged.judgement.unattended_for or timedelta(0),
-                explanation=judged.judgement.message,
-                next_step=decision.step,
-                blockers=decision.blockers,
-            )
-        self.ledger.owe([message], now.wall)
+        """Owe the opened message, which says what holds, or that nothing is to be done; written at most once."""
+        if decision.incident is not None:
+            self.ledger.owe([opened_message(decision, decision.incident, now)], now.wall)
 
     # ---------------------------------------------------------------- verification
 
@@ -479,3 +459,25 @@ def _has_died(attempt: Attempt, age: timedelta, case: Case) -> bool:
 def _first_seen(attempt: Attempt, now: Moment) -> _InFlight:
     began = attempt.started_at or attempt.planned_at
     return _InFlight(now, max(now.wall - began, timedelta(0)))
+
+
+def opened_message(decision: Decision, incident: Incident, now: Moment) -> Message:
+    """Says what is found, and what is done now or what holds it."""
+    judged = decision.judged
+    if judged.session.is_tombstone:
+        return announcements.given_up(
+            incident,
+            now=now.wall,
+            explanation=judged.judgement.message,
+            next_step=decision.step if decision.step is not Step.NOTIFY else None,
+            blockers=decision.blockers,
+            has_chat=has_chat(judged.session),
+        )
+    return announcements.stuck(
+        incident,
+        now=now.wall,
+        unattended_for=judged.judgement.unattended_for or timedelta(0),
+        explanation=judged.judgement.message,
+        next_step=decision.step,
+        blockers=decision.blockers,
+    )

@@ -216,9 +216,9 @@ class IncidentLedger(Protocol):
         there were on it before, so that two ledgers call the same deed the same."""
         ...
 
-    def claim_attempt(self, attempt_id: int, at: datetime) -> bool:
-        """planned -> started and charged, by compare-and-set; exactly one caller ever gets True. False, too, while
-        another incident holds the run."""
+    def claim_attempt(self, attempt_id: int, at: datetime, messages: Sequence[Message] = ()) -> bool:
+        """planned -> started and charged, by compare-and-set; exactly one caller ever gets True, and owes the messages with it.
+        False, too, while another incident holds the run."""
         ...
 
     def run_holder(self, incident_id: str, run: RunIdentity, at: datetime) -> Incident | None:

@@ -60,7 +60,7 @@ class Observer:
         self._unattended: dict[str, RunIdentity] = {}
         """Runs found stuck in the last pass: nobody waits for a child among them."""
         self._tombstones: dict[str, tuple[Session, Look]] = {}
-        """What a look at each showed, as long as its row says what it said then."""
+        """What a look at each showed, as long as its row says what it said then; only what does not pass."""
         self._rest: dict[str, Judged] = {}
         self._rest_by: tuple[PolicyBook, GatewayFacts] | None = None
 
@@ -222,7 +222,8 @@ class Observer:
         return replace(closer, lock=look.lock, preflight=look.preflight)
 
     async def _look_at_tombstone(self, row: Session, policy: Policy, now: Moment) -> Look:
-        """Nothing is written to it any more: one look lasts as long as its row stays the same. The fence looks again."""
+        """Nothing is written to it any more: one look lasts as long as its row stays the same, if it found nothing that may pass.
+        The fence looks again."""
         known = self._tombstones.get(row.key)
         if known is not None and known[0] == row:
             return known[1]
@@ -231,7 +232,7 @@ class Observer:
         if not is_due and not self._believes_rows:
             return Look()
         look = await self._gateway.look(row, Wants(tail=True, people=True, pending=True))
-        if look.tail is not None:
+        if not _may_pass(look):
             self._tombstones[row.key] = (row, look)
         return look
 
@@ -248,6 +249,19 @@ class Observer:
             return policy.thresholds.stuck_after <= policy.thresholds.confirm_for
         wait = policy.thresholds.stuck_after - policy.thresholds.confirm_for
         return track.quiet_for(now) >= wait
+
+
+def _may_pass(look: Look) -> bool:
+    """It shows, or could not read, something that changes while the row stays the same."""
+    tail = look.tail
+    return (
+        tail is None
+        or bool(tail.has_pending_input or tail.has_run_in_flight)
+        or bool(look.pending_approvals or look.pending_questions)
+        or look.is_waiting_unread
+        or look.will_redeliver
+        or bool(look.problems)
+    )
 
 
 def is_tracked(row: Session) -> bool:

@@ -83,7 +83,6 @@ def decide(judged: Judged, incident: Incident | None, here: PassContext, gateway
     """The decision on one stuck session."""
     if judged.judgement.verdict is not Verdict.STUCK and not is_stalled_but_owned(judged):
         return Decision(judged, Action.NOTHING)
-    recovery = judged.policy.recovery
     plan = plan_step(judged, incident, here, gateway)
     if plan.awaits_person:
         return Decision(judged, Action.NOTHING, None, (), incident, plan.requester)
@@ -94,12 +93,22 @@ def decide(judged: Judged, incident: Incident | None, here: PassContext, gateway
     if step is Step.NOTIFY:
         return Decision(judged, Action.HOLD, Step.NOTIFY, (), incident, plan.requester)
     blockers = hold_reasons(
-        judged.case, judged.policy.thresholds, recovery, step, standing, is_proven=judged.judgement.is_proven
+        judged.case, judged.policy.thresholds, limits_of(judged), step, standing, is_proven=judged.judgement.is_proven
     )
     action = Action.HOLD if blockers else Action.RECOVER
     if any(blocker.name is BlockerName.SESSION_BUDGET for blocker in blockers) and not standing.in_flight_here:
         action = Action.ESCALATE
     return Decision(judged, action, step, blockers, incident, plan.requester, plan.is_as_owner)
+
+
+def limits_of(judged: Judged) -> Recovery:
+    """The policy's, but for tombstones, of which a gateway may have gathered dozens: one at a time, and never the second half of the
+    gateway's budget. The rest is for whoever is stuck now."""
+    recovery = judged.policy.recovery
+    if not judged.session.is_tombstone:
+        return recovery
+    half = max(1, recovery.gateway_budget.attempts // 2)
+    return replace(recovery, max_concurrent=1, gateway_budget=replace(recovery.gateway_budget, attempts=half))
 
 
 def foreseen(

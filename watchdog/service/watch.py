@@ -22,7 +22,7 @@ from watchdog.service.executor import Executor
 from watchdog.service.fleet_breaker import FleetBreaker
 from watchdog.service.gateway_connection import GatewayConnection
 from watchdog.service.gateway_trust import Trust
-from watchdog.service.incidents import Incidents
+from watchdog.service.incidents import Incidents, opened_message
 from watchdog.service.ledger import Incident, Ledger, Notes, Stop
 from watchdog.service.ledger_switch import LedgerSwitch
 from watchdog.service.observer import Judged, Observer
@@ -228,18 +228,33 @@ class Watch:
             incident = self.incidents.open_for(item, here.now)
             decision = self._observed(decide(item, incident, here, self.gateway, self.ledger))
             if decision.action is Action.RECOVER:
-                decision = self._observed(await self.executor.fence(decision, here, facts))
+                decision = await self._carried_out(decision, here, facts)
                 here = self._noting_sickness(decision, here)
-            if decision.action is not Action.NOTHING:  # "now" is said only of what has passed the fence
+            if decision.action is Action.RECOVER:
+                deeds += 1  # "now" is owed with its claim, so it is said only of what was done
+            elif decision.action is not Action.NOTHING:
                 self.incidents.announce_opened(decision, here.now)
-            if decision.action is Action.RECOVER and await self.executor.act(decision) is not None:
-                deeds += 1
             if decision.action is Action.ESCALATE:
                 self.incidents.escalate(decision, here.now)
             if decision.action is Action.HOLD:
                 self.reporter.held(decision)
             decisions.append(decision)
         return decisions, deeds
+
+    async def _carried_out(self, decision: Decision, here: PassContext, facts: GatewayFacts) -> Decision:
+        """What became of a RECOVER decision: RECOVER where it was claimed and sent, else what holds it."""
+        try:
+            decision = self._observed(await self.executor.fence(decision, here, facts))
+        except (
+            errors.GatewayError
+        ) as problem:  # ends the pass; the next one may end here, too, and nobody would be told
+            held = Blocker(BlockerName.GATEWAY_UNTRUSTED, str(problem))
+            self.incidents.announce_opened(replace(decision, action=Action.HOLD, blockers=(held,)), here.now)
+            raise
+        if decision.action is not Action.RECOVER or decision.incident is None:
+            return decision
+        done = await self.executor.act(decision, [opened_message(decision, decision.incident, here.now)])
+        return replace(decision, action=Action.HOLD, blockers=(done,)) if isinstance(done, Blocker) else decision
 
     def _note_stops(self, judged: Sequence[Judged]) -> None:
         """A person's stop outlives this daemon and this life of the gateway: no turn of ours, ever."""
@@ -291,9 +306,10 @@ def may_act(book: PolicyBook, gateway: str | None = None) -> frozenset[Step]:
     return frozenset(steps - {Step.NOTIFY})
 
 
-def _oldest_first(item: Judged) -> float:
+def _oldest_first(item: Judged) -> tuple[bool, float]:
+    """Tombstones last: they are the oldest of all, and whoever is stuck now would wait for every one of them."""
     started = item.session.started_at
-    return started.timestamp() if started is not None else float("inf")
+    return item.session.is_tombstone, started.timestamp() if started is not None else float("inf")
 
 
 _LOOK_BACK = timedelta(seconds=2)

@@ -35,7 +35,6 @@ SECOND_LIFE = 2
 
 EVERY_DEED = {
     "open_incident",
-    "owe",
     "frame connect",
     "plan_attempt",
     "claim_attempt",

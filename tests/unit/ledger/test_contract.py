@@ -107,6 +107,15 @@ def test_a_claim_needs_its_incident_open(ledger: SqliteLedger) -> None:
     assert ledger.settle_attempt(attempt.id, AttemptState.ABANDONED, at(3), reason="Cleared")
 
 
+def test_a_claim_owes_its_messages_and_a_refused_one_none(ledger: SqliteLedger) -> None:
+    incident = opened(ledger)
+    ledger.due_messages("pager", at(0))
+    first, second = planned(ledger, incident), planned(ledger, incident)
+    assert ledger.claim_attempt(first.id, at(3), [stuck("first")])
+    assert not ledger.claim_attempt(second.id, at(3), [stuck("second")])
+    assert [one.message.dedupe_key for one in ledger.due_messages("pager", at(4))] == ["first"]
+
+
 @pytest.mark.parametrize("state", sorted(IN_FLIGHT))
 def test_a_claim_waits_for_the_other_attempt_of_its_incident(ledger: SqliteLedger, state: AttemptState) -> None:
     incident = opened(ledger)

@@ -212,13 +212,13 @@ def _all() -> dict[str, Message]:
             explanation="It ended its turn to wait for its subagents; they have all ended since, and it was not woken to go on.",
         ),
         "given up by its gateway, with a deed": say.given_up(
-            INCIDENT, now=NOW, explanation=GIVEN_UP, next_step=Step.NEW, is_written_to=True
+            INCIDENT, now=NOW, explanation=GIVEN_UP, next_step=Step.NEW, has_chat=True
         ),
         "given up by its gateway, held": say.given_up(
-            INCIDENT, now=NOW, explanation=GIVEN_UP, next_step=Step.NEW, blockers=[PAUSED], is_written_to=True
+            INCIDENT, now=NOW, explanation=GIVEN_UP, next_step=Step.NEW, blockers=[PAUSED], has_chat=True
         ),
         "given up by its gateway, told only": say.given_up(
-            INCIDENT, now=NOW, explanation=GIVEN_UP, next_step=None, is_written_to=False
+            INCIDENT, now=NOW, explanation=GIVEN_UP, next_step=None, has_chat=False
         ),
         **{
             f"gateway {phrases.PHASES[phase]}": say.gateway_down(

@@ -104,7 +104,6 @@ def _world(step: Step = Step.RESUME, **recovery: Any) -> World:
 RESUME_ORDER = [
     "open_incident",
     "prepare",
-    "owe",
     "plan_attempt",
     "claim_attempt",
     "perform",
@@ -115,7 +114,6 @@ RESUME_ORDER = [
 NEW_ORDER = [
     "open_incident",
     "prepare",
-    "owe",
     "save",
     "add_note",
     "plan_attempt",
@@ -232,6 +230,37 @@ async def test_what_was_found_started_is_settled_by_looking_and_can_have_worked(
     await world.live(minutes=2)
     assert world.states == [("resume", "succeeded")]
     assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
+
+
+# ---------------------------------------------------------------- what is said of it
+
+
+async def test_of_a_deed_that_could_not_be_claimed_no_one_is_told_that_it_is_done() -> None:
+    world = _world()
+    refusing = Fused(world.ledger, Fuse(), frozenset())
+    refusing.claim_attempt = lambda *_args: False  # type: ignore[attr-defined]
+    world.watch.executor.ledger = cast(Ledger, refusing)
+    await world.live(minutes=22)
+    assert (world.steps, world.told()) == ([], ["stuck"])
+    assert "Now: " not in world.owed()[0].body
+    assert "another deed on this run came first" in world.owed()[0].body
+    assert world.reports[-1].deeds == 0
+
+
+@pytest.mark.parametrize("method", ["prepare", "health"])
+async def test_a_last_look_that_breaks_off_each_time_leaves_nobody_untold(method: str) -> None:
+    world = _world()
+    world.gateway.failing[method] = errors.GatewayUnresponsive("home: no answer within 10s.")
+    await world.live(minutes=30)
+    assert world.steps == []
+    (message,) = world.owed(MessageKind.STUCK)
+    assert "Now: " not in message.body
+    assert "no answer within 10s" in message.body
+    del world.gateway.failing[method]
+    await world.until_deed()
+    await world.live(minutes=2)
+    assert Counter(world.told())["stuck"] == 1
+    assert world.states == [("resume", "succeeded")]
 
 
 # ---------------------------------------------------------------- a ledger that fails

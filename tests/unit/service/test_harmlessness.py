@@ -31,6 +31,7 @@ from tests.fakes.clock import START
 from tests.fakes.world import World
 from watchdog.core.model import Lock, LockSight, MalformedRow, Session, SessionKind, Status, TailKind
 from watchdog.core.policy import Match, Mode, PolicyBook, Step
+from watchdog.core.recovery import Attempt
 from watchdog.core.texts import mark
 from watchdog.service import errors
 from watchdog.service.events import Event
@@ -586,7 +587,7 @@ async def test_rule_07_of_two_that_decided_the_same_only_one_acts() -> None:
     acted = [
         await watch.executor.act(decision) for watch, decision in zip((world.watch, other), decisions, strict=True)
     ]
-    assert [attempt is not None for attempt in acted] == [True, False]
+    assert [isinstance(done, Attempt) for done in acted] == [True, False]
     assert len(world.steps) == 1
 
 
@@ -898,7 +899,10 @@ async def test_rule_13_what_is_lost_is_written_down_first(step: Step) -> None:
     world.notes.broken = True
     await _is_left_alone(world)
     assert world.attempts == []
-    assert world.held() == ["handoff_note"]
+    assert world.held() == ["ledger_unavailable"]
+    (message,) = world.owed()
+    assert "Now: " not in message.body
+    assert "The handoff note could not be saved" in message.body
     world.notes.broken = False
     await world.until_deed()
     ((incident, number, text),) = world.notes.saved

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.builders import BOOT, dead, lenient, tail_of
+from tests.fakes.builders import BOOT, budget, dead, lenient, tail_of
 from tests.fakes.clock import START
 from tests.fakes.world import World
 from watchdog.core.model import Session, SessionKind, Status, TailKind
@@ -135,13 +135,32 @@ async def test_observed_only_it_is_told_once() -> None:
     assert (world.steps, world.told()) == ([], ["stuck"])
 
 
-async def test_a_dozen_found_together_open_no_fleet_breaker_and_are_reset_a_few_at_a_time() -> None:
+async def test_a_dozen_found_together_open_no_fleet_breaker_and_are_reset_one_at_a_time() -> None:
     world = world_of(*(tombstone(f"agent:main:telegram:direct:{number}") for number in range(12)))
     reset(world)
-    await world.live(hours=1)
+    await world.live(hours=2)
     assert len(world.steps) == 12
     assert not world.log.of(Event.FLEET_BREAKER_OPENED)
-    assert max(report.deeds for report in world.reports) <= 2
+    assert max(report.in_flight for report in world.reports) == 1
+
+
+async def test_however_many_there_are_who_is_stuck_now_does_not_wait_for_them() -> None:
+    old = [tombstone(f"agent:main:telegram:direct:{number}") for number in range(12)]
+    world = world_of(*old, dead("agent:main:telegram:direct:2002"), gateway_budget=budget(4, hours=1))
+    reset(world)
+    await world.until_deed(3)
+    assert world.steps == [Step.NEW, Step.NEW, Step.RESUME]
+    await world.live(minutes=20)
+    assert len(world.steps) == 3, "what is left of the budget is not for tombstones"
+
+
+async def test_who_is_stuck_now_comes_first_when_both_may_be_helped() -> None:
+    world = world_of(tombstone(), dead("agent:main:telegram:direct:2002"))
+    world.ledger.pause(
+        at=START.wall, until=START.wall + timedelta(minutes=30), gateway=None, session=None, reason="", who="me"
+    )
+    await world.until_deed()
+    assert world.gateway.performed[0].session.key == "agent:main:telegram:direct:2002"
 
 
 async def test_what_a_person_has_reset_in_time_is_left_alone() -> None:
@@ -195,6 +214,41 @@ async def test_its_transcript_is_read_once_and_not_at_every_poll() -> None:
     world = world_of(tombstone(), ladder=(Step.RESUME,))
     await world.live(hours=1)
     assert world.gateway.calls.count("look") == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("is_waiting_unread", True),
+        ("pending_approvals", 1),
+        ("pending_questions", 1),
+        ("will_redeliver", True),
+        ("problems", ("config.get: no answer",)),
+        ("tail", tail_of(has_pending_input=True)),
+        ("tail", tail_of(has_run_in_flight=True)),
+        ("tail", None),
+    ],
+)
+async def test_what_may_pass_is_looked_at_again_until_it_has_passed(field: str, value: object) -> None:
+    world = world_of(tombstone(), ladder=(Step.RESUME,))
+    world.gateway.shown = {field: value}
+    await world.live(minutes=30)
+    looks = world.gateway.calls.count("look")
+    assert looks > 10
+    world.gateway.shown = {}
+    await world.live(minutes=30)
+    assert world.gateway.calls.count("look") == looks + 1
+
+
+async def test_lists_that_could_not_be_read_at_the_first_look_hold_it_no_longer_than_that() -> None:
+    world = world_of(tombstone())
+    reset(world)
+    world.gateway.shown = {"is_waiting_unread": True}
+    await world.live(minutes=30)
+    assert (world.steps, world.held()) == ([], ["waiting_unknown"])
+    world.gateway.shown = {}
+    await world.live(minutes=5)
+    assert world.states == [("new", "succeeded")]
 
 
 async def test_one_that_was_seen_running_before_is_told_as_what_it_is() -> None:
@@ -293,6 +347,10 @@ async def test_the_main_session_without_an_address_is_nobodys_to_choose() -> Non
     world = world_of(main, ladder=(Step.RECOVER, Step.NEW))
     await world.live(hours=1)
     assert (world.steps, world.told()) == ([], ["stuck"])
+    (message,) = world.owed()
+    assert "--step recover" not in message.body, "pasted, it would cut the chat off"
+    assert "recover agent:main:main --step reset" in message.body
+    assert "Never by `sessions.recover`" in message.body
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 
 from tests.fakes.builders import dead, lenient
 from tests.fakes.world import World
-from watchdog.core.blockers import BlockerName
+from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.policy import PolicyBook, Step
-from watchdog.core.recovery import AttemptState
+from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.service.events import Event
 from watchdog.service.plan import Action, PassContext, decide
 from watchdog.service.watch import Watch
@@ -68,8 +68,8 @@ async def test_both_that_decided_to_act_do_not_both_act(first: int) -> None:
         decisions.append(decide(judged, incident, here, watch.gateway, world.ledger))
     assert [decision.action for decision in decisions] == [Action.RECOVER, Action.RECOVER]
     second = 1 - first
-    assert await watches[first].executor.act(decisions[first]) is not None
-    assert await watches[second].executor.act(decisions[second]) is None
+    assert isinstance(await watches[first].executor.act(decisions[first]), Attempt)
+    assert isinstance(await watches[second].executor.act(decisions[second]), Blocker)
     assert len(world.steps) == 1
     (given_up,) = world.ledger.open_incidents(watches[second].gateway.name)[0].attempts
     assert (given_up.state, given_up.is_charged) == (AttemptState.ABANDONED, False)

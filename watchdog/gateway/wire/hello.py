@@ -112,14 +112,18 @@ def is_suspension(said: object) -> bool:
 
 def stopped_channels(health: object) -> tuple[str, ...]:
     """Chat apps that the gateway does not start since it crashed several times: ``snapshot.health.channels.<id>.lastError`` says
-    so (2026.9.6), whatever a probe says. Names that may stand in a command, a few of them."""
+    so (2026.9.6), whatever a probe says. One that was started since keeps its old words, and says ``running``. Names that may stand
+    in a command, a few of them."""
     channels = health.get("channels") if isinstance(health, dict) else None
     named = channels.items() if isinstance(channels, dict) else ()
     return tuple(
         sorted(
             name
             for name, said in named
-            if isinstance(said, dict) and CRASH_BREAKER in str(said.get("lastError")) and CHANNEL_ID.fullmatch(name)
+            if isinstance(said, dict)
+            and said.get("running") is not True
+            and CRASH_BREAKER in str(said.get("lastError"))
+            and CHANNEL_ID.fullmatch(name)
         )[:MOST_CHANNELS]
     )
 

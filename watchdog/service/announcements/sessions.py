@@ -64,14 +64,14 @@ def given_up(
     explanation: str,
     next_step: Step | None,
     blockers: Sequence[Blocker] = (),
-    is_written_to: bool,
+    has_chat: bool,
 ) -> Message:
-    """The opened message of a tombstone. ``is_written_to``: from a chat app, so only a reset lets its people in again; the others may
-    go on elsewhere with what was said."""
+    """The opened message of a tombstone. ``has_chat``: somebody may write to it from a chat app, so only a reset lets its people in
+    again; the others may go on elsewhere with what was said."""
     way_out = (
-        "It stays so until it is reset, which keeps its chat and forgets the conversation; on 2026.9.6 /new or /reset typed in "
-        "that chat does the same. Never by `sessions.recover`: that cuts the chat off."
-        if is_written_to
+        "It stays so until it is reset, which forgets the conversation and keeps every chat that leads to it; on 2026.9.6 /new or "
+        "/reset typed there does the same. Never by `sessions.recover`: that cuts such a chat off."
+        if has_chat
         else "It stays so until it is recovered, which goes on under a new key with all that was said, or reset, which forgets it. "
         "Do not recover it if anybody writes to it from a chat: that cuts them off."
     )
@@ -84,9 +84,7 @@ def given_up(
         lines += _plan(next_step, blockers, now)
     is_by_hand = next_step is None or bool(blockers)
     by_hand = [
-        command(
-            "recover", "--step", "reset" if is_written_to else "recover", key=incident.session, gateway=incident.gateway
-        )
+        command("recover", "--step", "reset" if has_chat else "recover", key=incident.session, gateway=incident.gateway)
     ]
     body = [
         *lines,

@@ -22,6 +22,10 @@ def test_the_ones_that_the_crash_loop_breaker_stopped_are_named() -> None:
     assert stopped_channels(_health(telegram={"running": False, "lastError": "401 Unauthorized"})) == ()
 
 
+def test_one_that_runs_again_is_not_named_for_its_old_words() -> None:
+    assert stopped_channels(_health(telegram={"running": True, "lastError": TRIPPED})) == ()
+
+
 @pytest.mark.parametrize("health", [None, 1, "x", [], {}, {"channels": None}, {"channels": []}, {"channels": {"a": 1}}])
 def test_a_health_of_any_shape_is_read(health: object) -> None:
     assert stopped_channels(health) == ()
