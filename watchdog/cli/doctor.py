@@ -144,7 +144,7 @@ def _config(setting: Setting) -> list[ReportLine]:
 
 def _mode(setting: Setting) -> list[ReportLine]:
     """What a stuck session means to it, and to whom."""
-    words = service.mode_words(setting)
+    words = service.mode_words(setting, is_observing=service.only_observes(setting.env))
     findings = [ReportLine("mode", Grade.OK, f"{words}{'; `run --observe` only watches' if 'ACTS' in words else ''}")]
     if not setting.loaded.config.notify:
         findings.append(ReportLine("notify", Grade.WARN, service.NOBODY_TOLD))
@@ -191,9 +191,10 @@ def _service(setting: Setting) -> list[ReportLine]:
 
 
 def _installed(setting: Setting, control: ServiceControl, text: str, *, is_system: bool) -> list[ReportLine]:
-    option = " --system" if is_system else ""
+    system = " --system" if is_system else ""
     state = control.state()
     observes = service.observes_in(text)
+    option = f"{system} --observe" if observes else system
     findings: list[ReportLine] = []
     if state.pid is None:
         last = f", last result: {state.last_result}" if state.last_result else ""
@@ -208,7 +209,7 @@ def _installed(setting: Setting, control: ServiceControl, text: str, *, is_syste
     account = (service.account_in(text) or "root") if is_system else None
     if text != service.plan_for(setting, is_system=is_system, account=account, is_observing=observes).text:
         words = (
-            f"its file is not what `service install` would write now; `openclaw-watchdog service status{option}` shows "
+            f"its file is not what `service install` would write now; `openclaw-watchdog service status{system}` shows "
             f"the difference, `openclaw-watchdog service install{option}` takes it over"
         )
         findings.append(ReportLine("service", Grade.WARN, words))
