@@ -19,6 +19,7 @@ from watchdog.cli import completion
 from watchdog.cli.descriptions import VERDICT_STYLES, session_facts
 from watchdog.cli.explain import Explained, explanation_facts, explanation_lines
 from watchdog.cli.screen import Line, padded, screen, text_of, widest
+from watchdog.cli.service import only_observes
 from watchdog.cli.shared import (
     ConfigOption,
     GatewayOption,
@@ -36,10 +37,12 @@ from watchdog.cli.shared import (
     which,
 )
 from watchdog.config import ConfigError
+from watchdog.core.policy import Step
 from watchdog.core.printable import meant, read, shown_key, visible
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
 from watchdog.daemon.assembly import Builder, Identity, ledger_path, make_state_folder, state_folder
+from watchdog.gateway.client import GatewayClient
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import errors
 from watchdog.service.errors import WatchdogError
@@ -188,24 +191,25 @@ async def _inspect_all(setting: Setting, gateway: str | None, *, quiet: bool) ->
     builder = Builder(setting.loaded, setting.env, SilentLog(), NullMeter(), secrets=setting.secrets)
     identity = identity_of(setting)
     sections = chosen_sections(setting, gateway)
-    return list(await asyncio.gather(*(_inspect_one(builder, identity, section, quiet) for section in sections)))
+    asked_for = frozenset[Step]() if only_observes(setting.env) else None
+    clients = (builder.client(section, identity, frozenset(), asked_for) for section in sections)
+    return list(await asyncio.gather(*(_inspect_one(builder, client, quiet) for client in clients)))
 
 
-async def _inspect_one(builder: Builder, identity: Identity, section: Any, quiet: bool) -> Found:
-    client = builder.client(section, identity, frozenset())
+async def _inspect_one(builder: Builder, client: GatewayClient, quiet: bool) -> Found:
 
     async def progress(wait: timedelta, judged: Sequence[Judged]) -> None:
         suspects = sum(item.judgement.verdict is Verdict.SUSPECT for item in judged)
         if not quiet and sys.stderr.isatty():
             say(
-                f"{section.name}: {len(judged)} sessions, {suspects} suspect; looking again in {span_words(wait)}…",
+                f"{client.name}: {len(judged)} sessions, {suspects} suspect; looking again in {span_words(wait)}…",
                 err=True,
             )
 
     try:
         return await inspect(client, builder.loaded.policy_book, builder.clock, progress=progress)
     except errors.GatewayError as problem:
-        return Unreached(section.name, str(problem))
+        return Unreached(client.name, str(problem))
     finally:
         await client.close()
 
@@ -320,7 +324,7 @@ def _unattended(judged: Judged) -> str:
 
 
 async def _explain(setting: Setting, ledger: SqliteLedger, gateway: str | None, key: str, *, as_json: bool) -> None:
-    async with looked_at(setting, gateway, key) as seen:
+    async with looked_at(setting, gateway, key, frozenset()) as seen:
         if len(seen.here) > 1:
             raise UnknownSession(which(one.facts.name for _, one, _ in seen.here))
         say_error(*seen.away)  # it may be there as well
@@ -349,13 +353,17 @@ class Sightings:
 
 
 @contextlib.asynccontextmanager
-async def looked_at(setting: Setting, gateway: str | None, key: str) -> AsyncIterator[Sightings]:
-    """Look for the session that ``key`` names, for reading alone. Raises ``UnknownGateway``."""
+async def looked_at(
+    setting: Setting, gateway: str | None, key: str, configured: frozenset[Step] | None = None
+) -> AsyncIterator[Sightings]:
+    """Look for the session that ``key`` names, for reading alone; ``configured`` as for ``Builder.client``.
+
+    Raises ``UnknownGateway``."""
     builder = Builder(setting.loaded, setting.env, SilentLog(), NullMeter(), secrets=setting.secrets)
     identity = identity_of(setting)
     sections = chosen_sections(setting, gateway)
     async with contextlib.AsyncExitStack() as stack:
-        clients = [builder.client(section, identity, frozenset()) for section in sections]
+        clients = [builder.client(section, identity, frozenset(), configured) for section in sections]
         for client in clients:
             stack.push_async_callback(client.close)
         looks = (inspect(one, builder.loaded.policy_book, builder.clock, at_most=_A_MOMENT) for one in clients)

@@ -227,9 +227,10 @@ async def _gateways(setting: Setting, gateway: str | None) -> list[ReportLine]:
     findings: list[ReportLine] = []
     findings += limit_findings(max(len(sections), len(setting.loaded.config.gateways)), descriptors.reachable())
     seen: dict[str, tuple[ProcessSigns, set[str]]] = {}
+    observes = service.only_observes(setting.env)
     for section in sections:
-        steps = may_act(setting.loaded.policy_book, section.name)
-        client = builder.client(section, identity, steps)
+        steps = frozenset[Step]() if observes else may_act(setting.loaded.policy_book, section.name)
+        client = builder.client(section, identity, steps, steps)
         try:
             found, facts, snapshot = await _gateway(client, section, steps, builder.clock)
             findings += [*found, *_twins(section.name, facts, snapshot, seen)]
@@ -341,7 +342,7 @@ def _scopes(name: str, client: GatewayClient, steps: frozenset[Step], facts: Gat
     version = parse_version(facts.version)
     findings: list[ReportLine] = []
     if not steps:
-        return [ReportLine(name, Grade.OK, "operator.read is enough: no policy does anything")]
+        return [ReportLine(name, Grade.OK, "operator.read is enough: nothing is ever done here")]
     for step in sorted(steps):
         missing = client.missing_scope(step)
         needs = needs_of(step, version)

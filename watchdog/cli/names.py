@@ -58,7 +58,7 @@ async def holders(setting: Setting, gateway: str | None, typed: str) -> Holders:
 
 async def _keys(builder: Builder, identity: Identity, section: Any) -> tuple[set[str], str | None]:
     """The keys it has, and why there may be more."""
-    client = builder.client(section, identity, frozenset())
+    client = builder.client(section, identity, frozenset(), frozenset())
     try:
         await client.connect()
         snapshot = await client.list_sessions()
