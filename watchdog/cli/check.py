@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import re
 import shutil
 import sys
+import traceback
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -75,38 +78,64 @@ _WIDEST_KEY = 60
 class NagiosCommand(typer.core.TyperCommand):
     """Whatever keeps it from looking is UNKNOWN (3): to Nagios, the 2 of a wrong option would be a stuck session."""
 
-    def make_context(self, *arguments: Any, **more: Any) -> Any:
+    def make_context(self, info_name: str | None, args: list[str], *more: Any, **named: Any) -> Any:
         """Wrong use is said on the line that Nagios shows, too."""
+        words = list(args)
         try:
-            return super().make_context(*arguments, **more)
+            return super().make_context(info_name, args, *more, **named)
         except Exception as problem:
             if getattr(problem, "exit_code", None) == 2:
-                problem.exit_code = 3  # type: ignore[attr-defined]
-                say(_no_look(str(problem)))
+                say_wrong_use(problem, words)
             raise
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (ConfigError, WatchdogError, OSError) as problem:
-            words = problem.problems if isinstance(problem, ConfigError) else [problem]
-            if ctx.params.get("as_json"):
-                print_json(
-                    {**_document(()), "status": "unknown", "exit_code": 3, "problems": [str(one) for one in words]}
-                )
-            else:
-                say(_no_look(str(words[0])))
-            say_problem(problem)
+        except (Leave, typer.Exit, typer.Abort):
+            raise
+        except Exception as problem:  # noqa: BLE001 - a fault of ours is no warning about a session, either
+            words = list(map(str, problem.problems)) if isinstance(problem, ConfigError) else [str(problem)]
+            is_known = isinstance(problem, ConfigError | WatchdogError | OSError)
+            with _pipe_that_may_close():
+                _say_unknown(words if is_known else [f"a fault of its own ({type(problem).__name__})"], ctx.params)
+                if is_known:
+                    say_problem(problem)
+                else:
+                    say(*"".join(traceback.format_exception(problem)).splitlines(), err=True)
             raise Leave(3) from None
 
 
-def _no_look(problem: str) -> str:
-    return f"UNKNOWN - {_for_nagios(problem)}"
+def say_wrong_use(problem: Exception, words: Sequence[str]) -> None:
+    """Make it UNKNOWN, and say so as ``words`` (of the command line) want it."""
+    problem.exit_code = 3  # type: ignore[attr-defined]
+    with _pipe_that_may_close():
+        _say_unknown([str(problem)], {"as_json": "--json" in words})
+
+
+def _say_unknown(problems: Sequence[str], options: Mapping[str, Any]) -> None:
+    if options.get("as_json"):
+        print_json({**_document(()), "status": "unknown", "exit_code": 3, "problems": problems})
+    else:
+        say(f"UNKNOWN - {_for_nagios(problems[0])}")
 
 
 def _for_nagios(words: str) -> str:
-    """What follows a ``|`` would be read as figures."""
-    return words.replace("|", r"\x7c")
+    """What follows a ``|`` would be read as figures. A key that stands in ``words`` can still be pasted back."""
+    return re.sub(r"(\\*)\|", lambda found: found[1] + "\\" * (len(found[1]) % 2) + r"\x7c", words)
+
+
+@contextlib.contextmanager
+def _pipe_that_may_close() -> Iterator[None]:
+    """Whoever reads may have left: the exit status is said all the same, and 1 would be a warning."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich makes the one into the other
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except BrokenPipeError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # what is left goes nowhere at the end
 
 
 def add_to(app: typer.Typer) -> None:
@@ -122,10 +151,11 @@ def add_to(app: typer.Typer) -> None:
         setting = read_setting(config)
         found = asyncio.run(_inspect_all(setting, gateway, quiet=as_json))
         code = _exit_code(found)
-        if as_json:
-            print_json(_document(found))
-        else:
-            _print(found)
+        with _pipe_that_may_close():
+            if as_json:
+                print_json(_document(found))
+            else:
+                _print(found)
         if code:
             raise Leave(code)
 
@@ -289,12 +319,14 @@ def _print(found: Sequence[Found]) -> None:
     console = screen()
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     console.print(text_of(_first_line(found, has_figures=width is None)))
+    fit = _for_nagios if width is None else str
     for item in found:
         if isinstance(item, Unreached):
-            say_error(item.problem)
+            say_error(fit(item.problem))
             continue
         facts = item.facts
-        console.print(text_of(((facts.name, "bold"), f"  OpenClaw {facts.version}, {_sessions(len(item.judged))}")))
+        head: Line = ((facts.name, "bold"), f"  OpenClaw {facts.version}, {_sessions(len(item.judged))}")
+        console.print(text_of(head, scrub=fit))
         keys = {judged.session.key: shown_key(judged.session.key) for judged in item.judged}
         spans = {judged.session.key: _unattended(judged) for judged in item.judged}
         columns = (widest(keys.values(), _WIDEST_KEY), widest(spans.values(), _WIDEST_KEY))
@@ -306,9 +338,10 @@ def _print(found: Sequence[Found]) -> None:
             if width is not None and text_of(line).cell_len > width:
                 console.print(text_of((label, keys[key])))
                 line = ("    ", span if spans[key] else "", message)
-            console.print(text_of(line))
+            console.print(text_of(line, scrub=fit))
         for row in item.snapshot.malformed:
-            say_error(f"{facts.name}: row {row.position} of the list cannot be read ({row.reason}); it is left out.")
+            words = f"{facts.name}: row {row.position} of the list cannot be read ({row.reason}); it is left out."
+            say_error(fit(words))
         if not item.snapshot.is_complete:
             say_error(f"{facts.name}: the list could not be read to its end; some sessions may be missing here.")
 
