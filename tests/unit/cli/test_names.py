@@ -105,6 +105,12 @@ def test_a_gateway_that_is_not_configured_is_refused(enter: Type, words: tuple[s
     assert json.loads(enter("history", "--json").stdout)["operator"] == []
 
 
+def test_history_without_a_ledger_refuses_a_gateway_that_is_not_configured(tmp_path: Path) -> None:
+    enter = typing(write_config(tmp_path, AWAY))
+    assert isinstance(enter("history", "--gateway", "nope").exception, UnknownGateway)
+    assert json.loads(enter("history", "--gateway", "away", "--json").stdout)["incidents"] == []
+
+
 def test_a_hold_is_possible_while_the_gateway_is_down(tmp_path: Path) -> None:
     done = typing(write_config(tmp_path, AWAY))("pause", "--session", ONE)
     assert f"paused {ONE} until" in done.stdout
