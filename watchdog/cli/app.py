@@ -88,6 +88,16 @@ class Root(typer.core.TyperGroup):
         super().__init__(**attributes)
         self.commands = Verbs()
 
+    def make_context(self, info_name: str | None, args: list[str], *more: Any, **named: Any) -> Any:
+        """Wrong use before ``check`` is UNKNOWN, as it is behind it."""
+        words = list(args)
+        try:
+            return super().make_context(info_name, args, *more, **named)
+        except Exception as problem:
+            if getattr(problem, "exit_code", None) == 2 and next((one for one in words if one in VERBS), "") == "check":
+                import_module("watchdog.cli.check").say_wrong_use(problem, words)
+            raise
+
 
 app = typer.Typer(
     cls=Root,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import re
 import shutil
 import sys
+import traceback
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -19,6 +22,7 @@ from watchdog.cli import completion
 from watchdog.cli.descriptions import VERDICT_STYLES, session_facts
 from watchdog.cli.explain import Explained, explanation_facts, explanation_lines
 from watchdog.cli.screen import Line, padded, screen, text_of, widest
+from watchdog.cli.service import only_observes
 from watchdog.cli.shared import (
     ConfigOption,
     GatewayOption,
@@ -36,10 +40,12 @@ from watchdog.cli.shared import (
     which,
 )
 from watchdog.config import ConfigError
+from watchdog.core.policy import Step
 from watchdog.core.printable import meant, read, shown_key, visible
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
 from watchdog.daemon.assembly import Builder, Identity, ledger_path, make_state_folder, state_folder
+from watchdog.gateway.client import GatewayClient
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import errors
 from watchdog.service.errors import WatchdogError
@@ -72,38 +78,64 @@ _WIDEST_KEY = 60
 class NagiosCommand(typer.core.TyperCommand):
     """Whatever keeps it from looking is UNKNOWN (3): to Nagios, the 2 of a wrong option would be a stuck session."""
 
-    def make_context(self, *arguments: Any, **more: Any) -> Any:
+    def make_context(self, info_name: str | None, args: list[str], *more: Any, **named: Any) -> Any:
         """Wrong use is said on the line that Nagios shows, too."""
+        words = list(args)
         try:
-            return super().make_context(*arguments, **more)
+            return super().make_context(info_name, args, *more, **named)
         except Exception as problem:
             if getattr(problem, "exit_code", None) == 2:
-                problem.exit_code = 3  # type: ignore[attr-defined]
-                say(_no_look(str(problem)))
+                say_wrong_use(problem, words)
             raise
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (ConfigError, WatchdogError, OSError) as problem:
-            words = problem.problems if isinstance(problem, ConfigError) else [problem]
-            if ctx.params.get("as_json"):
-                print_json(
-                    {**_document(()), "status": "unknown", "exit_code": 3, "problems": [str(one) for one in words]}
-                )
-            else:
-                say(_no_look(str(words[0])))
-            say_problem(problem)
+        except (Leave, typer.Exit, typer.Abort):
+            raise
+        except Exception as problem:  # noqa: BLE001 - a fault of ours is no warning about a session, either
+            words = list(map(str, problem.problems)) if isinstance(problem, ConfigError) else [str(problem)]
+            is_known = isinstance(problem, ConfigError | WatchdogError | OSError)
+            with _pipe_that_may_close():
+                _say_unknown(words if is_known else [f"a fault of its own ({type(problem).__name__})"], ctx.params)
+                if is_known:
+                    say_problem(problem)
+                else:
+                    say(*"".join(traceback.format_exception(problem)).splitlines(), err=True)
             raise Leave(3) from None
 
 
-def _no_look(problem: str) -> str:
-    return f"UNKNOWN - {_for_nagios(problem)}"
+def say_wrong_use(problem: Exception, words: Sequence[str]) -> None:
+    """Make it UNKNOWN, and say so as ``words`` (of the command line) want it."""
+    problem.exit_code = 3  # type: ignore[attr-defined]
+    with _pipe_that_may_close():
+        _say_unknown([str(problem)], {"as_json": "--json" in words})
+
+
+def _say_unknown(problems: Sequence[str], options: Mapping[str, Any]) -> None:
+    if options.get("as_json"):
+        print_json({**_document(()), "status": "unknown", "exit_code": 3, "problems": problems})
+    else:
+        say(f"UNKNOWN - {_for_nagios(problems[0])}")
 
 
 def _for_nagios(words: str) -> str:
-    """What follows a ``|`` would be read as figures."""
-    return words.replace("|", r"\x7c")
+    """What follows a ``|`` would be read as figures. A key that stands in ``words`` can still be pasted back."""
+    return re.sub(r"(\\*)\|", lambda found: found[1] + "\\" * (len(found[1]) % 2) + r"\x7c", words)
+
+
+@contextlib.contextmanager
+def _pipe_that_may_close() -> Iterator[None]:
+    """Whoever reads may have left: the exit status is said all the same, and 1 would be a warning."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich makes the one into the other
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except BrokenPipeError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # what is left goes nowhere at the end
 
 
 def add_to(app: typer.Typer) -> None:
@@ -119,10 +151,11 @@ def add_to(app: typer.Typer) -> None:
         setting = read_setting(config)
         found = asyncio.run(_inspect_all(setting, gateway, quiet=as_json))
         code = _exit_code(found)
-        if as_json:
-            print_json(_document(found))
-        else:
-            _print(found)
+        with _pipe_that_may_close():
+            if as_json:
+                print_json(_document(found))
+            else:
+                _print(found)
         if code:
             raise Leave(code)
 
@@ -188,24 +221,25 @@ async def _inspect_all(setting: Setting, gateway: str | None, *, quiet: bool) ->
     builder = Builder(setting.loaded, setting.env, SilentLog(), NullMeter(), secrets=setting.secrets)
     identity = identity_of(setting)
     sections = chosen_sections(setting, gateway)
-    return list(await asyncio.gather(*(_inspect_one(builder, identity, section, quiet) for section in sections)))
+    asked_for = frozenset[Step]() if only_observes(setting.env) else None
+    clients = (builder.client(section, identity, frozenset(), asked_for) for section in sections)
+    return list(await asyncio.gather(*(_inspect_one(builder, client, quiet) for client in clients)))
 
 
-async def _inspect_one(builder: Builder, identity: Identity, section: Any, quiet: bool) -> Found:
-    client = builder.client(section, identity, frozenset())
+async def _inspect_one(builder: Builder, client: GatewayClient, quiet: bool) -> Found:
 
     async def progress(wait: timedelta, judged: Sequence[Judged]) -> None:
         suspects = sum(item.judgement.verdict is Verdict.SUSPECT for item in judged)
         if not quiet and sys.stderr.isatty():
             say(
-                f"{section.name}: {len(judged)} sessions, {suspects} suspect; looking again in {span_words(wait)}…",
+                f"{client.name}: {len(judged)} sessions, {suspects} suspect; looking again in {span_words(wait)}…",
                 err=True,
             )
 
     try:
         return await inspect(client, builder.loaded.policy_book, builder.clock, progress=progress)
     except errors.GatewayError as problem:
-        return Unreached(section.name, str(problem))
+        return Unreached(client.name, str(problem))
     finally:
         await client.close()
 
@@ -285,12 +319,14 @@ def _print(found: Sequence[Found]) -> None:
     console = screen()
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     console.print(text_of(_first_line(found, has_figures=width is None)))
+    fit = _for_nagios if width is None else str
     for item in found:
         if isinstance(item, Unreached):
-            say_error(item.problem)
+            say_error(fit(item.problem))
             continue
         facts = item.facts
-        console.print(text_of(((facts.name, "bold"), f"  OpenClaw {facts.version}, {_sessions(len(item.judged))}")))
+        head: Line = ((facts.name, "bold"), f"  OpenClaw {facts.version}, {_sessions(len(item.judged))}")
+        console.print(text_of(head, scrub=fit))
         keys = {judged.session.key: shown_key(judged.session.key) for judged in item.judged}
         spans = {judged.session.key: _unattended(judged) for judged in item.judged}
         columns = (widest(keys.values(), _WIDEST_KEY), widest(spans.values(), _WIDEST_KEY))
@@ -302,9 +338,10 @@ def _print(found: Sequence[Found]) -> None:
             if width is not None and text_of(line).cell_len > width:
                 console.print(text_of((label, keys[key])))
                 line = ("    ", span if spans[key] else "", message)
-            console.print(text_of(line))
+            console.print(text_of(line, scrub=fit))
         for row in item.snapshot.malformed:
-            say_error(f"{facts.name}: row {row.position} of the list cannot be read ({row.reason}); it is left out.")
+            words = f"{facts.name}: row {row.position} of the list cannot be read ({row.reason}); it is left out."
+            say_error(fit(words))
         if not item.snapshot.is_complete:
             say_error(f"{facts.name}: the list could not be read to its end; some sessions may be missing here.")
 
@@ -320,7 +357,7 @@ def _unattended(judged: Judged) -> str:
 
 
 async def _explain(setting: Setting, ledger: SqliteLedger, gateway: str | None, key: str, *, as_json: bool) -> None:
-    async with looked_at(setting, gateway, key) as seen:
+    async with looked_at(setting, gateway, key, frozenset()) as seen:
         if len(seen.here) > 1:
             raise UnknownSession(which(one.facts.name for _, one, _ in seen.here))
         say_error(*seen.away)  # it may be there as well
@@ -349,13 +386,17 @@ class Sightings:
 
 
 @contextlib.asynccontextmanager
-async def looked_at(setting: Setting, gateway: str | None, key: str) -> AsyncIterator[Sightings]:
-    """Look for the session that ``key`` names, for reading alone. Raises ``UnknownGateway``."""
+async def looked_at(
+    setting: Setting, gateway: str | None, key: str, configured: frozenset[Step] | None = None
+) -> AsyncIterator[Sightings]:
+    """Look for the session that ``key`` names, for reading alone; ``configured`` as for ``Builder.client``.
+
+    Raises ``UnknownGateway``."""
     builder = Builder(setting.loaded, setting.env, SilentLog(), NullMeter(), secrets=setting.secrets)
     identity = identity_of(setting)
     sections = chosen_sections(setting, gateway)
     async with contextlib.AsyncExitStack() as stack:
-        clients = [builder.client(section, identity, frozenset()) for section in sections]
+        clients = [builder.client(section, identity, frozenset(), configured) for section in sections]
         for client in clients:
             stack.push_async_callback(client.close)
         looks = (inspect(one, builder.loaded.policy_book, builder.clock, at_most=_A_MOMENT) for one in clients)

@@ -6,6 +6,7 @@ Only the configuration and the ledger are read. No gateway is asked: Tab must no
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 Offer = tuple[str, str]
 """A word, and what it is."""
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_:.,@%+=/-]*")
+"""What no shell gives a meaning, on the line or in the ``eval`` of zsh's script. What is offered is put onto the line as it
+is, and whoever may write to an agent may have chosen it: anything else is not offered."""
 
 
 def gateways(context: typer.Context, incomplete: str) -> list[Offer]:
@@ -25,22 +29,22 @@ def gateways(context: typer.Context, incomplete: str) -> list[Offer]:
     if loaded is None:
         return []
     names = [section.name for section in loaded.config.gateways] + [gateway for gateway, _, _ in _kept(loaded)]
-    return [(name, "gateway") for name in dict.fromkeys(names) if name.startswith(incomplete)]
+    return [
+        (name, "gateway") for name in dict.fromkeys(names) if name.startswith(incomplete) and _PLAIN.fullmatch(name)
+    ]
 
 
 def sessions(context: typer.Context, incomplete: str) -> list[Offer]:
-    """Keys that the ledger tells of, as they are typed; of one gateway, if it was named."""
-    from watchdog.core.printable import escaped
-
+    """Keys that the ledger tells of; of one gateway, if it was named."""
     loaded = _loaded(context)
     if loaded is None:
         return []
     wanted = context.params.get("gateway")
     found: dict[str, Offer] = {}
     for gateway, key, what in _kept(loaded):
-        word = escaped(key)
-        if wanted in (None, gateway) and word.startswith(incomplete):
-            found.setdefault(key, (word, f"{what} on {gateway}"))
+        is_plain = _PLAIN.fullmatch(key) and _PLAIN.fullmatch(gateway)
+        if wanted in (None, gateway) and key.startswith(incomplete) and is_plain:
+            found.setdefault(key, (key, f"{what} on {gateway}"))
     return list(found.values())
 
 

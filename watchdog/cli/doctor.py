@@ -144,7 +144,7 @@ def _config(setting: Setting) -> list[ReportLine]:
 
 def _mode(setting: Setting) -> list[ReportLine]:
     """What a stuck session means to it, and to whom."""
-    words = service.mode_words(setting)
+    words = service.mode_words(setting, is_observing=service.only_observes(setting.env))
     findings = [ReportLine("mode", Grade.OK, f"{words}{'; `run --observe` only watches' if 'ACTS' in words else ''}")]
     if not setting.loaded.config.notify:
         findings.append(ReportLine("notify", Grade.WARN, service.NOBODY_TOLD))
@@ -191,9 +191,10 @@ def _service(setting: Setting) -> list[ReportLine]:
 
 
 def _installed(setting: Setting, control: ServiceControl, text: str, *, is_system: bool) -> list[ReportLine]:
-    option = " --system" if is_system else ""
+    system = " --system" if is_system else ""
     state = control.state()
     observes = service.observes_in(text)
+    option = f"{system} --observe" if observes else system
     findings: list[ReportLine] = []
     if state.pid is None:
         last = f", last result: {state.last_result}" if state.last_result else ""
@@ -208,7 +209,7 @@ def _installed(setting: Setting, control: ServiceControl, text: str, *, is_syste
     account = (service.account_in(text) or "root") if is_system else None
     if text != service.plan_for(setting, is_system=is_system, account=account, is_observing=observes).text:
         words = (
-            f"its file is not what `service install` would write now; `openclaw-watchdog service status{option}` shows "
+            f"its file is not what `service install` would write now; `openclaw-watchdog service status{system}` shows "
             f"the difference, `openclaw-watchdog service install{option}` takes it over"
         )
         findings.append(ReportLine("service", Grade.WARN, words))
@@ -226,9 +227,10 @@ async def _gateways(setting: Setting, gateway: str | None) -> list[ReportLine]:
     findings: list[ReportLine] = []
     findings += limit_findings(max(len(sections), len(setting.loaded.config.gateways)), descriptors.reachable())
     seen: dict[str, tuple[ProcessSigns, set[str]]] = {}
+    observes = service.only_observes(setting.env)
     for section in sections:
-        steps = may_act(setting.loaded.policy_book, section.name)
-        client = builder.client(section, identity, steps)
+        steps = frozenset[Step]() if observes else may_act(setting.loaded.policy_book, section.name)
+        client = builder.client(section, identity, steps, steps)
         try:
             found, facts, snapshot = await _gateway(client, section, steps, builder.clock)
             findings += [*found, *_twins(section.name, facts, snapshot, seen)]
@@ -340,7 +342,7 @@ def _scopes(name: str, client: GatewayClient, steps: frozenset[Step], facts: Gat
     version = parse_version(facts.version)
     findings: list[ReportLine] = []
     if not steps:
-        return [ReportLine(name, Grade.OK, "operator.read is enough: no policy does anything")]
+        return [ReportLine(name, Grade.OK, "operator.read is enough: nothing is ever done here")]
     for step in sorted(steps):
         missing = client.missing_scope(step)
         needs = needs_of(step, version)

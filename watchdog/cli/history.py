@@ -81,6 +81,8 @@ def add_to(app: typer.Typer) -> None:
         begin = _instant(since, now)
         found = _Found()
         if not path.exists():
+            if gateway is not None:
+                chosen_sections(setting, gateway)
             say(f"There is no ledger {path} yet: no watchdog has run with this configuration.", err=True)
         else:
             found = _read(path, begin, session, gateway)

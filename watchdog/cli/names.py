@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from watchdog.cli.check import chosen_sections, identity_of
-from watchdog.cli.shared import Setting, SilentLog, UnknownSession, say_error, which
+from watchdog.cli.shared import Setting, SilentLog, UnknownGateway, UnknownSession, say_error, which
 from watchdog.core.printable import meant, read, shown_key
 from watchdog.daemon.assembly import Builder, Identity
 from watchdog.service import errors
 from watchdog.service.null_meter import NullMeter
+
+HOLD_WITHIN = 5.0
+"""Seconds that a hold waits for the gateways' lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,28 @@ def named_session(setting: Setting, gateway: str | None, typed: str) -> str:
     found = asyncio.run(holders(setting, gateway, typed))
     if len(found.keys) > 1:
         raise UnknownSession(which(found.keys))
+    return _key_of(found, typed)
+
+
+def session_to_hold(setting: Setting, gateway: str | None, typed: str) -> str:
+    """The same for a hold, which waits for nothing and does no harm where it is not needed: a lookup that fails, or that takes
+    longer than ``HOLD_WITHIN``, leaves the key as it is, and what several gateways have is held on all of them.
+
+    Raises ``UnknownGateway``, and ``UnknownSession`` when each was asked and none has it."""
+    try:
+        found = asyncio.run(holders(setting, gateway, typed, within=HOLD_WITHIN))
+    except UnknownGateway:
+        raise
+    except (errors.WatchdogError, OSError) as problem:
+        found = Holders({}, {"": str(problem)})
+    if len(set(found.keys.values())) > 1:  # the letters that were typed mean another key on each
+        raise UnknownSession(which(found.keys))
+    if len(found.keys) > 1:
+        say_error(f"{' and '.join(found.keys)} have this session: it is held on every gateway (--gateway: on one)")
+    return _key_of(found, typed)
+
+
+def _key_of(found: Holders, typed: str) -> str:
     if found.keys:
         return next(iter(found.keys.values()))
     if not found.unasked:
@@ -41,12 +66,12 @@ def named_session(setting: Setting, gateway: str | None, typed: str) -> str:
     return read(typed)
 
 
-async def holders(setting: Setting, gateway: str | None, typed: str) -> Holders:
-    """Ask each gateway for its list. Raises ``UnknownGateway``."""
+async def holders(setting: Setting, gateway: str | None, typed: str, *, within: float | None = None) -> Holders:
+    """Ask each gateway for its list, for ``within`` seconds at most. Raises ``UnknownGateway``."""
     builder = Builder(setting.loaded, setting.env, SilentLog(), NullMeter(), secrets=setting.secrets)
-    identity = identity_of(setting)
     sections = chosen_sections(setting, gateway)
-    lists = await asyncio.gather(*(_keys(builder, identity, section) for section in sections))
+    identity = identity_of(setting)
+    lists = await asyncio.gather(*(_keys(builder, identity, section, within) for section in sections))
     found = Holders({}, {})
     for section, (keys, problem) in zip(sections, lists, strict=True):
         if (key := meant(typed, keys)) in keys:
@@ -56,12 +81,17 @@ async def holders(setting: Setting, gateway: str | None, typed: str) -> Holders:
     return found
 
 
-async def _keys(builder: Builder, identity: Identity, section: Any) -> tuple[set[str], str | None]:
+async def _keys(
+    builder: Builder, identity: Identity, section: Any, within: float | None
+) -> tuple[set[str], str | None]:
     """The keys it has, and why there may be more."""
-    client = builder.client(section, identity, frozenset())
+    client = builder.client(section, identity, frozenset(), frozenset())
     try:
-        await client.connect()
-        snapshot = await client.list_sessions()
+        async with asyncio.timeout(within):
+            await client.connect()
+            snapshot = await client.list_sessions()
+    except TimeoutError:
+        return set(), f"{section.name}: no answer within {within:g} s"
     except errors.GatewayError as problem:
         return set(), str(problem)
     finally:

@@ -13,7 +13,7 @@ import typer
 from watchdog.adapters.clock import SystemClock
 from watchdog.cli import completion
 from watchdog.cli.check import chosen_sections
-from watchdog.cli.names import named_session
+from watchdog.cli.names import named_session, session_to_hold
 from watchdog.cli.shared import (
     ConfigOption,
     GatewayOption,
@@ -71,7 +71,7 @@ def add_to(app: typer.Typer) -> None:
         lasts = _span(span) if span is not None else None
         setting = read_setting(config)
         if session is not None:
-            session = named_session(setting, gateway, session)
+            session = session_to_hold(setting, gateway, session)
         elif gateway is not None:
             chosen_sections(setting, gateway)
         with _ledger(setting) as ledger:

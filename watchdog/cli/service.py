@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import getpass
 import grp
@@ -89,8 +90,11 @@ def add_to(app: typer.Typer) -> None:
         system: SystemOption = False,
         account: AccountOption = None,
         observe: Annotated[
-            bool, typer.Option("--observe", help="The daemon only judges and tells; installed again without, it acts.")
-        ] = False,
+            bool | None,
+            typer.Option(
+                "--observe/--act", help="Only judge and tell, or act; without: as installed, at first it acts."
+            ),
+        ] = None,
         only_print: Annotated[bool, typer.Option("--print", help="Only show the file.")] = False,
         yes: Annotated[bool, typer.Option("--yes", "-y", help="Overwrite a changed file without asking.")] = False,
         config: ConfigOption = None,
@@ -100,6 +104,11 @@ def add_to(app: typer.Typer) -> None:
         Example: `openclaw-watchdog service install`
         """
         setting = read_setting(config)
+        if observe is None:
+            before = installed_text(control_for(Service(()), is_system=system, env=setting.env))
+            observe = before is not None and observes_in(before)
+            if observe:
+                say_error("note: the installed service only observes, and so will this one; --act makes it act")
         plan = plan_for(setting, is_system=system, account=account, is_observing=observe)
         if only_print:
             print_file(plan.text)
@@ -182,6 +191,16 @@ def _state_lines(
 def observes_in(text: str) -> bool:
     """Whether an installed service file starts the daemon with ``--observe``."""
     return re.search(r"^ExecStart=.* --observe$|<string>--observe</string>", text, re.MULTILINE) is not None
+
+
+def only_observes(env: Mapping[str, str]) -> bool:
+    """Whether a service is installed on this machine, and none that acts."""
+    found: list[bool] = []
+    for is_system in (False, True):
+        with contextlib.suppress(ServiceTrouble, OSError):
+            text = installed_text(control_for(Service(()), is_system=is_system, env=env))
+            found += [observes_in(text)] if text is not None else []
+    return bool(found) and all(found)
 
 
 def mode_words(setting: Setting, *, is_observing: bool = False) -> str:

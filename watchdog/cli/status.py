@@ -154,7 +154,7 @@ def _only(document: Document, gateway: str) -> Document:
             f"no gateway is called {shown_key(gateway)}; watched: {', '.join(map(visible, names)) or 'none yet'}."
         )
     about = {
-        name: [one for one in entries if one["gateway"] in (gateway, None)]
+        name: [one for one in entries if one["gateway"] in (gateway, None, "")]
         for name, entries in document.items()
         if name in ("incidents", "deeds", "quarantines", "pauses", "undelivered")
     }

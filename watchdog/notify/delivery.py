@@ -242,8 +242,9 @@ class Notifier:
 
     def _fit_to_send(self, message: Message) -> Message:
         """Without secrets, and calling nobody: for every kind of target, and whoever wrote what stands in it."""
-        body = with_config(message.body, self._config_file)
-        title, body = (unaddressed(self._secrets.scrub(text)) for text in (message.title, body))
+        title, body = (unaddressed(self._secrets.scrub(text)) for text in (message.title, message.body))
+        # The operator's own path, as it is: escaped, it would name another file.
+        body = self._secrets.scrub(with_config(body, self._config_file))
         return replace(message, title=" ".join(title.split("\n")), body=body)
 
     # ------------------------------------------------------------ taking note

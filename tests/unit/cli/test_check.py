@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from openclaw_simulator.world import World
 from tests.unit.cli.gateways import Type, code_of, section, served, typing, write_config
 from watchdog.adapters.clock import SystemClock
 from watchdog.cli import check
+from watchdog.core.printable import read
 
 AWAY = "{name: away, url: 'ws://127.0.0.1:1', token: x}"
 FIGURE = re.compile(r"[a-z_]+=\d+;\d*;\d*;0(;\d+)?")
@@ -66,6 +70,7 @@ def test_a_gateway_that_is_away_is_unknown_and_the_line_says_why(quiet: Simulate
 
 
 WRONG = {
+    "an option before it": (("--config", "x"), "No such option: --config"),
     "an option": (("--gatewy", "home"), "No such option: --gatewy"),
     "a gateway": (("--gateway", "nope"), "no gateway is called nope; configured: away."),
 }
@@ -74,9 +79,42 @@ WRONG = {
 @pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_use_is_no_stuck_session(wrong: str, tmp_path: Path) -> None:
     words, said = WRONG[wrong]
-    done = enter(tmp_path, AWAY)("check", *words)
+    line = (*words, "check") if wrong.endswith("before it") else ("check", *words)
+    done = enter(tmp_path, AWAY)(*line)
     assert code_of(done) == 3
     assert done.stdout.startswith(f"UNKNOWN - {said}")
+    document = json.loads(enter(tmp_path, AWAY)(*line, "--json").stdout)
+    assert (document["status"], document["exit_code"]) == ("unknown", 3)
+    assert document["problems"][0].startswith(said)
+
+
+def test_wrong_use_of_another_verb_is_wrong_use(tmp_path: Path) -> None:
+    assert code_of(enter(tmp_path, AWAY)("--bogus", "explain", "check")) == 2
+
+
+def test_a_fault_of_its_own_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "_inspect_all", lambda *_, **__: {}["a|b"])
+    done = enter(tmp_path, AWAY)("check")
+    assert (code_of(done), done.stdout) == (3, "UNKNOWN - a fault of its own (KeyError)\n")
+    assert "KeyError: 'a|b'" in done.stderr
+    assert json.loads(enter(tmp_path, AWAY)("check", "--json").stdout)["exit_code"] == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [("check", 0), ("check --json", 0), ("check --bogus", 3), ("check -g nope 2>&1", 3)]
+)
+def test_a_pipe_that_is_closed_changes_no_status(
+    quiet: SimulatedGateway, tmp_path: Path, words: str, code: int
+) -> None:
+    config = write_config(tmp_path, section("home", quiet))
+    watchdog = shlex.join([sys.executable, "-m", "watchdog"])
+    verb, _, rest = words.partition(" ")
+    # The reader is gone before anything is written: its end of the pipe is closed when the verb is started.
+    line = f"(read -r go; {watchdog} {verb} --config {config} {rest}; echo $? >{tmp_path}/status) | exec 0<&-"
+    with subprocess.Popen(["sh", "-c", line], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as shell:
+        _, said = shell.communicate("go\n", timeout=60)
+    assert (tmp_path / "status").read_text("utf-8") == f"{code}\n", said
+    assert "BrokenPipe" not in said
 
 
 def test_a_configuration_that_is_refused_is_unknown(tmp_path: Path) -> None:
@@ -93,3 +131,20 @@ def test_a_configuration_that_is_refused_is_unknown(tmp_path: Path) -> None:
 def test_words_cannot_be_taken_for_figures() -> None:
     (state, words) = check._first_line([check.Unreached("away", "away: x|stuck=0.")], has_figures=False)
     assert (state, words) == (("UNKNOWN", "bold magenta"), r" - away: x\x7cstuck=0")
+
+
+INJECTED = ("agent:main:x|stuck=0", "agent:main:x\\|stuck=0", "agent:main:x\\x7c\\|stuck=0")
+
+
+def test_no_line_of_a_pipe_holds_figures_that_a_key_brings(tmp_path: Path) -> None:
+    world = World(PROFILES["2026.9.6"], SystemClock().now().wall, 1)
+    for key in INJECTED:
+        world.session(key)
+    with served(world) as gateway:
+        done = enter(tmp_path, section("home", gateway), AWAY)("check")
+    first, *lines = done.stdout.splitlines()
+    assert first.count("|") == 1
+    assert [line for line in lines if "|" in line] == []
+    assert "|" not in done.stderr
+    words = [shlex.split(line)[1] for line in lines if "stuck=0" in line]
+    assert sorted(map(read, words)) == sorted(INJECTED), "and each can be pasted back"

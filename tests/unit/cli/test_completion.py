@@ -53,6 +53,15 @@ def test_verbs_are_completed(shell: str, asked: dict[str, str]) -> None:
     assert "uninstall" not in answer
 
 
+NO_WORDS = [f"agent:main:x{char}touch" for char in ";$\\'\"`|& \t\n<>(){}[]*?!#~^\x1b\u202e"] + [
+    "agent:main:x;touch${IFS}PWNED",
+    "--all",
+    "=ls",
+    "",
+]
+"""Keys, and names that the ledger has of gateways, that a shell would take for more than a word."""
+
+
 @pytest.fixture
 def known(tmp_path: Path) -> Path:
     """A configuration of two gateways, and a ledger that tells of sessions on one of them."""
@@ -60,7 +69,11 @@ def known(tmp_path: Path) -> Path:
     with SqliteLedger.open(ledger_path(tmp_path / "state")) as ledger:
         at = datetime(2026, 11, 20, tzinfo=UTC)
         ledger.open_incident(gateway="home", session="agent:main:main", session_id="s", reason="NoActiveRun", at=at)
-        ledger.quarantine(Quarantine("old", "agent:ops:\x1b[31m", "s", at, "why", None))
+        ledger.quarantine(Quarantine("old", "agent:ops:main", "s", at, "why", None))
+        for key in NO_WORDS:
+            ledger.quarantine(Quarantine("old", key, "s", at, "why", None))
+        for name in NO_WORDS:
+            ledger.quarantine(Quarantine(name, "agent:ops:cron", "s", at, "why", None))
     sections = [f"{{name: {name}, url: 'ws://127.0.0.1:{port}', token: x}}" for name, port in (("home", 1), ("old", 2))]
     return write_config(tmp_path, *sections)
 
@@ -70,9 +83,9 @@ def known(tmp_path: Path) -> Path:
     [
         ("check --gateway ", {"home", "old"}),
         ("pause -g h", {"home"}),
-        ("explain ", {"agent:main:main", "agent:ops:\\x1b[31m"}),
+        ("explain ", {"agent:main:main", "agent:ops:main"}),
         ("recover agent:m", {"agent:main:main"}),
-        ("release --gateway old ", {"agent:ops:\\x1b[31m"}),
+        ("release --gateway old ", {"agent:ops:main"}),
         ("history --session agent:n", set()),
     ],
 )
@@ -86,6 +99,19 @@ def test_gateways_and_sessions_are_completed(known: Path, typed: str, offered: s
         _TYPER_COMPLETE_FISH_ACTION="get-args",
     )
     assert {one.split("\t")[0] for one in answer.splitlines() if one} == offered
+
+
+@pytest.mark.parametrize("typed", ["explain ", "check --gateway "])
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_what_a_shell_would_take_for_more_than_a_word_is_not_offered(known: Path, shell: str, typed: str) -> None:
+    verb, rest = typed.split(" ", 1)
+    line = f"openclaw-watchdog {verb} --config {known} {rest}"
+    asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1), "_TYPER_COMPLETE_ARGS": line}
+    answer = run(str(PROGRAM), _OPENCLAW_WATCHDOG_COMPLETE=f"complete_{shell}", **asked)
+    assert ("agent" if verb == "explain" else "home") in answer
+    assert "touch" not in answer
+    assert "--all" not in answer
+    assert "=ls" not in answer
 
 
 def test_what_cannot_be_read_completes_nothing_and_says_nothing(tmp_path: Path) -> None:

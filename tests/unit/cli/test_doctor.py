@@ -81,6 +81,16 @@ def test_an_observing_service_is_as_it_would_be_written(
     assert done.exit_code == 0, done.output
     said = f"{systemd.folder / UNIT} runs as process 42, and only observes (--observe): 1/1 gateways up"
     assert service_lines() == [("OK", said)]
+    findings = json.loads(CliRunner().invoke(app, ["doctor", "--json", "--config", str(config)]).stdout)["findings"]
+    (mode,) = (one["text"] for one in findings if one["subject"] == "mode")
+    assert mode.startswith("it only observes (--observe): ")
+    systemd.link.unlink()
+    unit = systemd.folder / UNIT
+    unit.write_text(unit.read_text() + "# mine\n")
+    _, (_, not_enabled), (_, drift) = service_lines()
+    assert "`openclaw-watchdog service install --observe` enables it" in not_enabled
+    assert "`openclaw-watchdog service status` shows" in drift
+    assert "`openclaw-watchdog service install --observe` takes it over" in drift
 
 
 @pytest.mark.parametrize(

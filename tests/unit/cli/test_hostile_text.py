@@ -107,8 +107,9 @@ def test_check(text: str) -> None:
     _, found = inspected(text, text)
     out = printed(lambda: check._print([found, check.Unreached("away", f"away: {text}")]))
     assert_text(out)
-    assert holds_key(out, text)
-    assert sum(shown_key(text) in line for line in out.split("\n")) >= 1, "whole, on one line"
+    assert sum(check._for_nagios(shown_key(text)) in line for line in out.split("\n")) >= 1, "whole, on one line"
+    (word,) = shlex.split(check._for_nagios(shown_key(text)))
+    assert read(word) == text
 
 
 @hostile

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -14,9 +16,11 @@ from openclaw_simulator.server import SimulatedGateway
 from openclaw_simulator.world import World
 from tests.unit.cli.gateways import Type, code_of, section, served, typing, write_config
 from watchdog.adapters.clock import SystemClock
+from watchdog.cli import names
 from watchdog.cli.shared import UnknownGateway, UnknownSession
 from watchdog.daemon.assembly import ledger_path
 from watchdog.ledger.ledger import SqliteLedger
+from watchdog.service.errors import WatchdogError
 from watchdog.service.ledger import Quarantine
 
 BOTH, ONE, NOBODY = "agent:main:main", "agent:main:telegram:direct:42", "agent:main:mian"
@@ -75,7 +79,7 @@ def test_a_key_that_nobody_has_is_refused(enter: Type, verb: str) -> None:
     assert json.loads(enter("history", "--json").stdout)["operator"] == [], "and nothing is written down"
 
 
-@pytest.mark.parametrize("verb", ["explain", "pause", "unpause", "release"])
+@pytest.mark.parametrize("verb", ["explain", "unpause", "release"])
 def test_a_key_on_two_gateways_wants_the_gateway(enter: Type, verb: str) -> None:
     done = enter(*_typed(verb, BOTH))
     assert str(done.exception) == "home and old have this session; say which with --gateway"
@@ -101,10 +105,46 @@ def test_a_gateway_that_is_not_configured_is_refused(enter: Type, words: tuple[s
     assert json.loads(enter("history", "--json").stdout)["operator"] == []
 
 
+def test_history_without_a_ledger_refuses_a_gateway_that_is_not_configured(tmp_path: Path) -> None:
+    enter = typing(write_config(tmp_path, AWAY))
+    assert isinstance(enter("history", "--gateway", "nope").exception, UnknownGateway)
+    assert json.loads(enter("history", "--gateway", "away", "--json").stdout)["incidents"] == []
+
+
 def test_a_hold_is_possible_while_the_gateway_is_down(tmp_path: Path) -> None:
     done = typing(write_config(tmp_path, AWAY))("pause", "--session", ONE)
     assert f"paused {ONE} until" in done.stdout
     assert "whether there is such a session is not known: away: cannot connect" in done.stderr
+
+
+def test_what_two_gateways_have_is_held_on_both(enter: Type, tmp_path: Path) -> None:
+    done = enter("pause", "--session", BOTH)
+    assert "home and old have this session: it is held on every gateway (--gateway: on one)" in done.stderr
+    with SqliteLedger.open_read_only(_ledger(tmp_path)) as ledger:
+        assert [(one.gateway, one.session) for one in ledger.pauses(AT)] == [(None, BOTH)]
+    assert enter("unpause", "--session", BOTH).stdout == "1 pause(s) ended\n"
+    assert "held on every" not in enter("pause", "--session", BOTH, "-g", "old").stderr
+
+
+@pytest.mark.parametrize("problem", [OSError("no space left"), WatchdogError("the device key cannot be read")], ids=str)
+def test_a_hold_needs_no_identity(enter: Type, problem: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: object) -> NoReturn:
+        raise problem
+
+    monkeypatch.setattr(names, "identity_of", fails)
+    done = enter("pause", "--session", ONE)
+    assert f"paused {ONE} until" in done.stdout
+    assert f"whether there is such a session is not known: {problem}" in done.stderr
+    assert isinstance(enter("pause", "--session", ONE, "-g", "nope").exception, UnknownGateway)
+
+
+def test_a_hold_does_not_wait_for_a_gateway_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "HOLD_WITHIN", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hung = f"{{name: hung, url: 'ws://127.0.0.1:{silent.getsockname()[1]}', token: x}}"
+        done = typing(write_config(tmp_path, hung))("pause", "--session", ONE)
+    assert f"paused {ONE} until" in done.stdout
+    assert "is not known: hung: no answer within 0.2 s" in done.stderr
 
 
 def test_what_the_ledger_keeps_needs_no_gateway(tmp_path: Path) -> None:

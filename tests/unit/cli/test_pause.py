@@ -58,7 +58,7 @@ def test_who_switched_what_and_why(enter: Type, state: Path) -> None:
     ]
     words = enter("history").stdout
     assert "Nothing has been stuck." in words
-    assert f"operator    release gateway home session {KEY}: provider is back  by ada" in words
+    assert f"operator      release gateway home session {KEY}: provider is back  by ada" in words
     assert words.index("release") < words.index("upgraded") < words.index("gateway home: upgrade ")
 
 

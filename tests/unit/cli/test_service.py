@@ -120,9 +120,15 @@ def test_an_observing_service(systemd: FakeSystemd, enter: Type) -> None:
     document = json.loads(enter("status", "--json").stdout)
     assert (document["observe"], document["drift"]) == (True, None), "that is no drift"
     assert "mode:  it only observes (--observe)" in enter("status").stdout
-    acting = enter("install", answers="y\n")
+    again = enter("install")
+    assert "note: the installed service only observes, and so will this one; --act makes it act" in again.stderr
+    assert "nothing to do" in again.stdout
+    assert " --observe\n" in enter("install", "--print").stdout
+    acting = enter("install", "--act", answers="y\n")
     assert " --observe" in acting.stdout, "what changes is shown"
     assert "mode:  it ACTS: stuck sessions are recovered by themselves (new, resume); " in acting.stdout
+    assert json.loads(enter("status", "--json").stdout)["observe"] is False
+    assert "note: the installed" not in enter("install").stderr
     assert json.loads(enter("status", "--json").stdout)["observe"] is False
 
 

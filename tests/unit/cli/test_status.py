@@ -87,7 +87,10 @@ def test_status_in_words(config: Path) -> None:
 
 
 def test_status_of_one_gateway(config: Path) -> None:
-    with served(full_document()) as port:
+    shown = dict(full_document())
+    (owed,) = shown["undelivered"]
+    shown["undelivered"] = [owed, {**owed, "kind": "fleet_breaker", "gateway": ""}]
+    with served(shown) as port:
         write(config, f"{{listen: '127.0.0.1:{port}'}}")
         _, out, _ = run("status", "--gateway", "office", "--json", "--config", str(config))
         with pytest.raises(UnknownGateway, match="no gateway is called nope; watched: home, office"):
@@ -96,6 +99,7 @@ def test_status_of_one_gateway(config: Path) -> None:
     assert [one["name"] for one in document["gateways"]] == ["office"]
     listed = [one for name in ("incidents", "deeds", "quarantines", "pauses") for one in document[name]]
     assert {one["gateway"] for one in listed} <= {"office", None}
+    assert [one["kind"] for one in document["undelivered"]] == ["fleet_breaker"], "what is about everything stays"
     assert document["headline"] == full_document()["headline"], "and what is about everything stays"
 
 

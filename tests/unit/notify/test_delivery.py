@@ -121,11 +121,11 @@ class Bench:
 
 async def test_a_pasted_command_is_about_the_configuration_that_it_came_from() -> None:
     """Only a command begins a line so: what others wrote stands inside of one."""
-    bench = Bench(config_file=Path("/srv/my watchdogs/two.yaml"))
+    bench = Bench(config_file=Path("/srv/my watchdogs/@two.yaml"))
     words = "It said:   openclaw-watchdog run\n\n  openclaw-watchdog explain a:b --gateway old"
     bench.outbox.put(replace(told(1), body=words))
     await bench.round()
-    assert bench.sender().taken[0].body == f"{words} --config '/srv/my watchdogs/two.yaml'"
+    assert bench.sender().taken[0].body == f"{words} --config '/srv/my watchdogs/@two.yaml'"
 
 
 DOWN = DeliveryFailed("it cannot be reached")

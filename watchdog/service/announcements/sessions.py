@@ -305,7 +305,7 @@ def unknown_status(gateway: str, session: str, word: str) -> Message:
         "Sessions that say so are neither judged nor touched; this message comes once.",
         "",
         "Perhaps the gateway is newer than this watchdog: see whether there is an update.",
-        *commands([command("explain", key=session), command("doctor")]),
+        *commands([command("explain", key=session, gateway=gateway), command("doctor")]),
     ]
     title = f"Unknown status “{plain(word)}” on {gateway}"
     return write(MessageKind.UNKNOWN, gateway, title, lines, f"unknown_status:{gateway}:{word}", session)
