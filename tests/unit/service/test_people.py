@@ -354,6 +354,20 @@ async def test_where_freeing_an_answered_row_lets_nobody_in_a_fresh_session_does
     assert bool(world.ledger.quarantines()) is is_given_up
 
 
+@pytest.mark.parametrize("kind", [TailKind.ANSWERED, TailKind.STOPPED])
+async def test_what_was_answered_or_stopped_is_not_quoted_to_be_sent_again(kind: TailKind) -> None:
+    world = world_with(shared(HERS, "1001"), asked(ALICE, kind=kind), version=V96, ladder=(Step.NEW,))
+    world.gateway.effect = world.gateway.nothing
+    await world.live(minutes=1)
+    await _knock(world, 3)
+    await world.live(hours=1)
+    assert world.steps == [Step.FREE, Step.NEW]
+    notice = world.gateway.performed[-1].notice
+    assert notice is not None
+    assert SECRET not in notice
+    assert "again" not in notice
+
+
 @pytest.mark.parametrize(
     ("ladder", "steps"),
     [((Step.RESUME, Step.NEW), [Step.FREE, Step.NEW]), ((Step.RESUME,), [Step.FREE]), ((Step.ASK,), [Step.FREE])],
