@@ -39,7 +39,7 @@ REQUEST = "please do the long task LONGTASK-7"
 
 def facts(version: str = V96, **changes: Any) -> GatewayFacts:
     """A gateway of that version, up for a day."""
-    methods = frozenset({"gateway.restart.preflight"} if version in (V518, V96) else ())
+    methods = frozenset({"gateway.restart.preflight"} if version in (V518, "2026.7.2", V96) else ())
     worth, untried = capabilities_of(version, methods), untried_words(version)
     made = GatewayFacts("home", version, worth, BOOT, methods=methods, untried=untried)
     return replace(made, **changes)

@@ -227,8 +227,12 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: SessionCo
                 Blocker(BlockerName.WORK_FINISHED, "The last request was answered: there is nothing to resume.")
             )
         is_stopped = tail.kind is TailKind.STOPPED and refuses_its_people(case)
+        # To a row that may take it after all (reported and not measured, or its queue not shown) the message that frees one
+        # is a turn: that is told alone.
+        # guard: stop: let in only where its row is sure to refuse them
+        is_proven = case.facts.capabilities.has_deaf_rows and tail.has_pending_input is False
         # guard: stop: who is shut out is let in, and not asked about it
-        if is_stopped and step in (Step.RESUME, Step.ASK):
+        if is_stopped and (not is_proven or step in (Step.RESUME, Step.ASK)):
             found.append(Blocker(BlockerName.STOPPED_BY_PERSON, "A person stopped this request; it stays stopped."))
         if tail.kind is TailKind.EMPTY and step in (Step.RESUME, Step.ASK) and not started_before_boot(case):
             found.append(

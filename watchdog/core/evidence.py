@@ -21,6 +21,7 @@ from watchdog.core.model import (
     Moment,
     Session,
     Status,
+    TailKind,
 )
 from watchdog.core.tracking import Track
 
@@ -128,10 +129,12 @@ def refuses_its_people(case: Case) -> bool:
     return (
         (worth.has_deaf_rows or is_reported)
         and case.session.status is Status.RUNNING
-        and case.track.knocks >= KNOCKS  # guard: free: only on proof that somebody waits
+        and len(case.track.knocks) >= KNOCKS  # guard: free: only on proof that somebody waits
         and tail is not None
         and not tail.has_pending_input
         and not tail.has_run_in_flight
+        # guard: stop: kept unless somebody is proven to be shut out
+        and (tail.kind is not TailKind.STOPPED or case.track.is_insistent)
     )
 
 

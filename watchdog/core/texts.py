@@ -56,6 +56,7 @@ class _Language:
     ask: str
     fresh_session: str
     fresh_request: str
+    fresh_again: str
     free: str
     cut: str
     unknown_time: str
@@ -80,9 +81,10 @@ LANGUAGES: Mapping[str, _Language] = {
         ask=("Your last request was cut off and is not done; please send it again if you still need it."),
         fresh_session=(
             "I had got stuck on this conversation and could not continue it, so a fresh session was started. "
-            "Earlier messages are no longer in my context.{request} Please send it again if you still need it."
+            "Earlier messages are no longer in my context.{request}{again}"
         ),
         fresh_request=" Your last request was: “{words}” (interrupted {interrupted_at}).",
+        fresh_again=" Please send it again if you still need it.",
         free="This message only frees the session after an interrupted run. It asks for nothing; what follows it is unaffected.",
         cut=" […cut]",
         unknown_time="an unknown time",
@@ -96,8 +98,9 @@ LANGUAGES: Mapping[str, _Language] = {
         heading="被中断的请求{author}：",
         author="（发送者：{name}，id {id}）",
         ask="您上一条请求被中断了，没有完成。如果仍然需要，请重新发送一次。",
-        fresh_session="此前的会话卡住了，无法继续，因此已开始一个新会话。之前的消息已不在我的上下文中。{request}如果仍然需要，请重新发送一次。",
+        fresh_session="此前的会话卡住了，无法继续，因此已开始一个新会话。之前的消息已不在我的上下文中。{request}{again}",
         fresh_request="您上一条请求是：“{words}”（中断于 {interrupted_at}）。",
+        fresh_again="如果仍然需要，请重新发送一次。",
         free="本消息仅用于在运行中断后释放此会话，不要求任何操作，也不影响其后的消息。",
         cut=" […已截断]",
         unknown_time="未知时间",
@@ -159,15 +162,21 @@ def free_text(incident: str, number: int, texts: Texts = BUILT_IN) -> str:
     return f"{_language(texts).free}\n\n{mark(incident, number)}"
 
 
-def fresh_session_notice(request: str | None, interrupted_at: datetime | None, texts: Texts = BUILT_IN) -> str:
-    """What the requester reads in their chat after a fresh session was started. ``request`` None: nothing is quoted."""
+def fresh_session_notice(
+    request: str | None, interrupted_at: datetime | None, texts: Texts = BUILT_IN, *, is_over: bool = False
+) -> str:
+    """What the requester reads in their chat after a fresh session was started. ``request`` None: nothing is quoted.
+    ``is_over``: it was answered or stopped, so nothing is quoted and nobody is asked to send it again."""
+    request = None if is_over else request
     words = _language(texts)
     at = _instant(interrupted_at, words)
     if texts.fresh_session is not None:
         quoted = f"\n{quote(_head(request))}\n" if request else ""
         return _filled(texts.fresh_session, {"interrupted_at": at, "request": quoted}).strip()
     asked = _filled_words(words.fresh_request, _head(request), at) if request else ""
-    return words.fresh_session.replace("{request}", asked)
+    again = "" if is_over else words.fresh_again
+    # Last comes what others wrote: no word of theirs is filled in.
+    return words.fresh_session.replace("{again}", again).replace("{request}", asked)
 
 
 def handoff_note(

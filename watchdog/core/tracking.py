@@ -16,6 +16,11 @@ from watchdog.core.model import Moment, Session, Status
 START_LAG = timedelta(seconds=10)
 """How long a list goes on to show the row before once a lane is free (0.3 to 7 s, measured on 3.24 and 4.14)."""
 
+INSISTENCE = 3
+INSISTENCE_SPAN = timedelta(seconds=150)
+"""A refused message is tried again after 4, 8, 5, 9, 16 s and then more rarely (2026.9.6): looks up to a minute apart see three
+moves within this."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
@@ -64,14 +69,21 @@ class Track:
     """When that flag turned from false to true while nothing else changed and the gateway went on living: a person's stop.
     (Measured on 2026.5.18 and 9.6. A gateway that marks rows for its own recovery does so before it first lists them.)"""
     last_interaction_at: datetime | None = None
-    knocks: int = 0
-    """How often a person's message moved ``lastInteractionAt`` since the owner was gone, without a run coming of it."""
+    knocks: tuple[Moment, ...] = ()
+    """When ``lastInteractionAt`` moved since the owner was gone and the run showed nothing new, without a run coming of it:
+    the last ``INSISTENCE`` times, and once those came close together, those (``is_insistent``)."""
     believes_row: bool = False
     """Its first spans are those of the row's own times."""
     watched_from: datetime | None = None
     """``startedAt`` of the first of the runs of this conversation that we have watched one after the other without a gap."""
     ended_gateways: int = 0
     """How many lives of the gateway ended while one of those runs was, as far as we saw, at work."""
+
+    @property
+    def is_insistent(self) -> bool:
+        """Somebody knocked in the rhythm of a message that is tried again and again, which no person's own words keep."""
+        # guard: knocks: a few within hours are no retries
+        return len(self.knocks) >= INSISTENCE and self.knocks[-1].since(self.knocks[0]) <= INSISTENCE_SPAN
 
     def unattended_for(self, now: Moment) -> timedelta | None:
         """How long the run has had neither progress nor an owner, as seen by us; None while an owner may exist."""
@@ -177,9 +189,14 @@ def _seen(
         aborted=session.aborted_last_run if not is_same_life else _known(session.aborted_last_run, track.aborted),
         stopped_at=now if was_stopped else track.stopped_at,  # guard: stop: the flag that turns is a person's
         last_interaction_at=_known(session.last_interaction_at, track.last_interaction_at),
-        knocks=track.knocks + 1 if knocked else track.knocks,
+        # guard: knocks: what is taken is none
+        knocks=() if moved else _knocks(track, now) if knocked else track.knocks,
         ended_gateways=ended_gateways,
     )
+
+
+def _knocks(track: Track, now: Moment) -> tuple[Moment, ...]:
+    return track.knocks if track.is_insistent else (*track.knocks, now)[-INSISTENCE:]
 
 
 def _moment_of(said: datetime, now: Moment) -> Moment:
@@ -229,4 +246,5 @@ def forget_spans(track: Track, now: Moment) -> Track:
         touched_at=None,
         alone_since=None,
         lanes_free_at=None,
+        knocks=(),
     )

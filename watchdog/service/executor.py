@@ -214,9 +214,10 @@ class Executor:
         elif attempt.step is Step.FREE:
             message = free_text(incident.id, attempt.number, recovery.conversation_texts)
         elif attempt.step.loses_context and requester.route is not None:
-            is_answered = tail is not None and tail.kind is TailKind.ANSWERED
-            is_theirs = requester.kind is RequesterKind.PERSON and not is_answered
-            notice = fresh_session_notice(request if is_theirs else None, at, recovery.conversation_texts)
+            # What was answered, or stopped by its person, is not to be asked for again.
+            is_over = tail is not None and tail.kind in (TailKind.ANSWERED, TailKind.STOPPED)
+            quoted = request if requester.kind is RequesterKind.PERSON else None
+            notice = fresh_session_notice(quoted, at, recovery.conversation_texts, is_over=is_over)
         return Deed(
             attempt.step,
             row,

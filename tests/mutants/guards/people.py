@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutations import ALWAYS, DROP, NEVER, value
+from tests.mutants.mutations import ALWAYS, DROP, NEVER, swap, value
 
 from .kinds import CORE, GATEWAY, SERVICE, Guard
 
 REQUESTER = (CORE + "test_requester.py",)
 PEOPLE = (SERVICE + "test_people.py",)
+TRACKING = (CORE + "test_tracking.py",)
 BOTH = (*REQUESTER, *PEOPLE)
 TRANSCRIPT = (GATEWAY + "sessions/test_transcript.py",)
 ASKED_IN = (GATEWAY + "sessions/test_asked_in.py",)
@@ -36,6 +37,12 @@ GUARDS = (
     Guard("fence: signed in for what is done", "rule 15", NEVER, tests=PEOPLE),
     Guard("ask: once per interruption", "double recovery", NEVER, tests=PEOPLE),
     Guard("free: only on proof that somebody waits", "rule 15", DROP, tests=PEOPLE),
+    Guard("stop: kept unless somebody is proven to be shut out", "rule 16", DROP, tests=PEOPLE),
+    Guard("stop: let in only where its row is sure to refuse them", "rule 16", value("True"), tests=PEOPLE),
+    Guard(
+        "knocks: a few within hours are no retries", "rule 16", value("len(self.knocks) >= INSISTENCE"), tests=TRACKING
+    ),
+    Guard("knocks: what is taken is none", "rule 16", swap("moved", "False"), tests=TRACKING),
     Guard("free: once per run", "double recovery", DROP, tests=PEOPLE),
     Guard("stop: the flag that turns is a person's", "rule 16", DROP, tests=PEOPLE),
     Guard("stop: not across a boot", "rule 16", DROP, tests=PEOPLE),

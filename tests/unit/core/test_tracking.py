@@ -269,3 +269,34 @@ def test_gateways_that_ended_with_it_at_work_are_counted() -> None:
     assert seen(track, 95, "three", session_id="another").ended_gateways == 0
     orphan = _noted(track, at(90), gone=True)
     assert seen(orphan, 120, "four", started_at=at(50).wall).ended_gateways == 2, "it was not at work there"
+
+
+def _knocking(*seconds: int) -> Track:
+    row = running(last_interaction_at=START.wall)
+    track = observe(None, row, "tail-1", START)
+    track = note_owner(track, owner_gone=True, owner_alive=False, gateway_idle=False, now=START)
+    for second in seconds:
+        row = replace(row, last_interaction_at=at(second).wall)
+        track = observe(track, row, "tail-1", at(second))
+    return track
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_insistent"),
+    [
+        ((10, 20), False),
+        ((10, 20, 30), True),
+        ((5, 65, 125), True),
+        ((5, 95, 185, 275), False),
+        ((5, 600, 1200, 1230, 1260), True),
+        ((5, 35, 65, 4000, 9000), True),
+    ],
+)
+def test_who_knocks_again_and_again_within_minutes_is_refused(seconds: tuple[int, ...], is_insistent: bool) -> None:
+    assert _knocking(*seconds).is_insistent is is_insistent
+
+
+def test_a_knock_that_the_transcript_answers_is_none_and_a_jump_forgets_all() -> None:
+    track = _knocking(10, 20, 30)
+    assert observe(track, running(last_interaction_at=at(40).wall), "tail-2", at(40)).knocks == ()
+    assert forget_spans(track, at(40)).knocks == ()

@@ -354,6 +354,21 @@ async def test_where_freeing_an_answered_row_lets_nobody_in_a_fresh_session_does
     assert bool(world.ledger.quarantines()) is is_given_up
 
 
+@pytest.mark.parametrize("kind", [TailKind.ANSWERED, TailKind.STOPPED])
+async def test_what_was_answered_or_stopped_is_not_quoted_to_be_sent_again(kind: TailKind) -> None:
+    over = asked(ALICE, kind=kind, has_pending_input=False)
+    world = world_with(shared(HERS, "1001"), over, version=V96, ladder=(Step.NEW,))
+    world.gateway.effect = world.gateway.nothing
+    await world.live(minutes=1)
+    await _knock(world, 3)
+    await world.live(hours=1)
+    assert world.steps == [Step.FREE, Step.NEW]
+    notice = world.gateway.performed[-1].notice
+    assert notice is not None
+    assert SECRET not in notice
+    assert "again" not in notice
+
+
 @pytest.mark.parametrize(
     ("ladder", "steps"),
     [((Step.RESUME, Step.NEW), [Step.FREE, Step.NEW]), ((Step.RESUME,), [Step.FREE]), ((Step.ASK,), [Step.FREE])],
@@ -361,18 +376,40 @@ async def test_where_freeing_an_answered_row_lets_nobody_in_a_fresh_session_does
 async def test_who_stopped_a_run_and_is_shut_out_is_let_in_and_asked_nothing(
     ladder: tuple[Step, ...], steps: list[Step]
 ) -> None:
-    """#120315; 9.6: the end of a stopped run could not be written."""
-    stopped = asked(ALICE, kind=TailKind.STOPPED)
+    """9.6: the end of a stopped run could not be written."""
+    stopped = asked(ALICE, kind=TailKind.STOPPED, has_pending_input=False)
     world = world_with(shared(HERS, "1001"), stopped, version=V96, ladder=ladder)
     world.gateway.effect = world.gateway.nothing
     await world.live(hours=1)
-    assert world.steps == []
-    await _knock(world, 1)
-    await world.live(hours=1)
-    assert world.steps == [], "a message that is taken knocks once"
-    await _knock(world, 1)
+    for _ in range(4):
+        await _knock(world, 2)
+        await world.live(minutes=10)
+    assert world.steps == [], "so does a person write; a message that is refused knocks again within seconds"
+    await _knock(world, 3)
     await world.live(hours=1)
     assert world.steps == steps
+
+
+@pytest.mark.parametrize(
+    ("version", "pending", "held", "told"),
+    [
+        (V96, True, [], []),
+        (V96, None, ["stopped_by_person"], ["stuck"]),
+        ("2026.7.2", False, ["stopped_by_person"], ["stuck"]),
+    ],
+    ids=["their words wait", "perhaps their words wait", "reported alone (#120315)"],
+)
+async def test_a_row_that_may_take_words_after_all_is_told_alone_once_its_run_was_stopped(
+    version: str, pending: bool | None, held: list[str], told: list[str]
+) -> None:
+    """There the message that frees a row would begin a turn."""
+    stopped = asked(ALICE, kind=TailKind.STOPPED, has_pending_input=pending)
+    world = world_with(shared(HERS, "1001"), stopped, version=version)
+    world.gateway.be(busy=0)
+    await world.live(minutes=1)
+    await _knock(world, 5)
+    await world.live(hours=2)
+    assert (world.steps, world.held(), world.told()) == ([], held, told)
 
 
 async def test_early_gateways_have_no_deaf_rows() -> None:
