@@ -227,7 +227,6 @@ async def _inspect_all(setting: Setting, gateway: str | None, *, quiet: bool) ->
 
 
 async def _inspect_one(builder: Builder, client: GatewayClient, quiet: bool) -> Found:
-
     async def progress(wait: timedelta, judged: Sequence[Judged]) -> None:
         suspects = sum(item.judgement.verdict is Verdict.SUSPECT for item in judged)
         if not quiet and sys.stderr.isatty():

@@ -93,7 +93,7 @@ def test_wrong_use_of_another_verb_is_wrong_use(tmp_path: Path) -> None:
 
 
 def test_a_fault_of_its_own_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check, "_inspect_all", lambda *_, **__: {}["a|b"])
+    monkeypatch.setattr(check, "_inspect_all", lambda *_, **__: {"": 0}["a|b"])
     done = enter(tmp_path, AWAY)("check")
     assert (code_of(done), done.stdout) == (3, "UNKNOWN - a fault of its own (KeyError)\n")
     assert "KeyError: 'a|b'" in done.stderr

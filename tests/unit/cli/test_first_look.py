@@ -11,7 +11,7 @@ from tests.unit.gateway.scene import ADMIN, READ, WRITE, answers_of
 from tests.unit.gateway.server import WireGateway, running
 from tests.unit.gateway.support import TOKEN
 from watchdog.cli import check, doctor, names, service
-from watchdog.cli.shared import Setting
+from watchdog.cli.shared import Leave, Setting
 from watchdog.config import load
 from watchdog.service.redaction import Secrets
 
@@ -19,7 +19,7 @@ KEY = "agent:main:main"
 
 
 async def _explain(setting: Setting) -> None:
-    with check._readable_ledger(setting) as ledger, pytest.raises(check.Leave):
+    with check._readable_ledger(setting) as ledger, pytest.raises(Leave):
         await check._explain(setting, ledger, None, KEY, as_json=False)
 
 
