@@ -177,6 +177,8 @@ class Proof:
 
 
 NOTHING_CHANGED = "NothingChanged"
+NOTHING_RAN = "NothingRan"
+"""The gateway made the session in which it was to go on, and no run of it is seen."""
 NOT_YET = Proof(None, "NoChangeYet")
 
 
@@ -188,13 +190,15 @@ def verify(
     is_overdue: bool,
     owner: Truth,
     has_gateway_died: bool = False,
+    is_successor: bool = False,
 ) -> Proof:
     """Judge an attempt by what a *later* observation shows; an "ok" from the gateway is never enough.
 
     ``session`` is None when the key is gone from a complete list. ``tail`` is the transcript after the deed.
     Proofs of success: a run that started after the deed and ended well, a row that is terminal or cleared, an answer in
     the transcript. A run that failed, or nothing new within ``verify_within`` (``is_overdue``), is ``ineffective``.
-    ``has_gateway_died``: another process of the gateway has begun since the deed was sent.
+    ``has_gateway_died``: another process of the gateway has begun since the deed was sent. ``is_successor``: ``session`` is the
+    one in which a ``recover`` goes on.
     """
     if session is None:
         return Proof(AttemptState.INEFFECTIVE, "SessionGone") if is_overdue else NOT_YET
@@ -214,6 +218,8 @@ def verify(
         if owner is Truth.FALSE:
             return Proof(AttemptState.SUCCEEDED, "RunEnded")  # 3.24 and 4.14 leave the row of an aborted run running
         return Proof(AttemptState.INEFFECTIVE, "StillRunning") if is_overdue else NOT_YET
+    if is_successor and session.status is Status.ABSENT:  # guard: verify: a successor in which nothing has run
+        return Proof(AttemptState.INEFFECTIVE, NOTHING_RAN) if is_overdue else NOT_YET
     proof = _verify_turn(attempt, session, tail, is_overdue=is_overdue, owner=owner)
     if proof.reason == NOTHING_CHANGED and has_gateway_died and _left_no_trace(attempt, tail):
         return Proof(AttemptState.INEFFECTIVE, LOST_WITH_GATEWAY)

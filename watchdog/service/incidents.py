@@ -130,14 +130,14 @@ class Incidents:
             if here is None and not snapshot.lacks(incident.session):
                 still += 1
                 continue
-            proof = await self._prove(attempt, here, now)
+            proof = await self._prove(incident, attempt, here, now)
             if proof.state is None:
                 still += 1
                 continue
             await self._settle(incident, attempt, proof, here, now, foresee)
         return still
 
-    async def _prove(self, attempt: Attempt, here: Judged | None, now: Moment) -> Proof:
+    async def _prove(self, incident: Incident, attempt: Attempt, here: Judged | None, now: Moment) -> Proof:
         row = here.session if here is not None else None
         tail: TranscriptTail | None = None
         if row is not None and attempt.step in (Step.RESUME, Step.RECOVER):
@@ -153,6 +153,7 @@ class Incidents:
             owner=here.judgement.owner if here is not None else Truth.UNKNOWN,
             has_gateway_died=here is not None
             and _has_died(attempt, self._in_flight[attempt.id].age_at(now), here.case),
+            is_successor=row is not None and row.key != incident.session,
         )
 
     async def _settle(

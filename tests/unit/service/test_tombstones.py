@@ -280,6 +280,21 @@ async def test_a_recovery_whose_run_fails_is_not_called_one(is_answer_lost: bool
     assert "recovered" not in world.told()
 
 
+async def test_a_recovery_after_which_nothing_has_run_is_not_called_one() -> None:
+    """The session in which it was to go on is there, and says of no run."""
+    world = world_of(_web(), ladder=(Step.RECOVER,))
+    world.gateway.be(more_methods=frozenset({"sessions.recover"}))
+    _recovered(world, status=Status.ABSENT)
+    await world.until_deed()
+    world.gateway.change(SUCCESSOR, started_at=None, ended_at=None)
+    await world.live(seconds=60)
+    assert world.states == [("recover", "started")]
+    await world.live(minutes=30)
+    assert world.states == [("recover", "ineffective")]
+    assert world.attempts[0].reason == "NothingRan"
+    assert "recovered" not in world.told()
+
+
 async def test_one_without_a_chat_keeps_its_words_where_the_ladder_would_begin_afresh() -> None:
     world = world_of(_web())
     await world.live(hours=1)

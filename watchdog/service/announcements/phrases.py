@@ -124,6 +124,7 @@ REASONS = {
     "RunEnded": "its run has ended",
     "StillRunning": "the session is still marked running",
     "StillGivenUp": "the session still takes no messages",
+    "NothingRan": "no run of it is seen since",
     "SessionGone": "the session is no longer listed",
     "TerminalDeliverySent": "its answer was delivered",
     "Asked": "the message was sent",
