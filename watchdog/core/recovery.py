@@ -179,6 +179,8 @@ class Proof:
 NOTHING_CHANGED = "NothingChanged"
 NOTHING_RAN = "NothingRan"
 """The gateway made the session in which it was to go on, and no run of it is seen."""
+NOTHING_PROVEN = "NothingProven"
+"""The row's status is a word that we do not know."""
 NOT_YET = Proof(None, "NoChangeYet")
 
 
@@ -202,6 +204,10 @@ def verify(
     """
     if session is None:
         return Proof(AttemptState.INEFFECTIVE, "SessionGone") if is_overdue else NOT_YET
+    by_row = (Step.NEW, Step.RESET, Step.FREE, Step.ABORT)
+    # guard: verify: an unknown word proves nothing
+    if session.status is Status.OTHER and attempt.step in by_row:
+        return Proof(AttemptState.INEFFECTIVE, NOTHING_PROVEN) if is_overdue else NOT_YET
     if attempt.step in (Step.NEW, Step.RESET):
         return _verify_fresh(attempt, session, is_overdue=is_overdue)
     if attempt.step is Step.ASK:
@@ -312,6 +318,8 @@ def _verify_turn(
     if is_overdue:
         if moved and session.status is Status.RUNNING:
             return Proof(AttemptState.INEFFECTIVE, "NewRunSilent")
+        if session.status is Status.OTHER:
+            return Proof(AttemptState.INEFFECTIVE, NOTHING_PROVEN)
         return Proof(AttemptState.INEFFECTIVE, NOTHING_CHANGED)
     return NOT_YET
 

@@ -348,19 +348,23 @@ _QUEUED_PATIENCE = 10
 """How many times ``verify_within`` a turn of ours may lie among the words that wait to be taken up (9.6: while the
 gateway's own recovery is at work): it is under way, not ineffective."""
 
+_NOT_STUCK = "as things are now it does not count as stuck"
+
 
 def _did_not_help(
     incident: Incident, settled: Attempt, here: Judged | None, now: Moment, foresee: Foresee | None
 ) -> Message:
     """Says what follows only as far as it is known to come."""
     tell = partial(announcements.did_not_help, incident, settled, now=now.wall)
+    if here is not None and here.session.status in (Status.OTHER, Status.QUEUED):
+        return tell(next_step=None, no_more=_NOT_STUCK)
     if here is None or (here.session.status is not Status.RUNNING and not here.session.is_tombstone):
         return tell(next_step=None, no_more="no run is marked as going on any more")
     if foresee is None:
         return tell(next_step=Step.NOTIFY)
     verdict = here.judgement.verdict
     if verdict not in (Verdict.STUCK, Verdict.SUSPECT) and not is_stalled_but_owned(here):
-        return tell(next_step=None, no_more="as things are now it does not count as stuck")
+        return tell(next_step=None, no_more=_NOT_STUCK)
     coming = foresee(here, replace(incident, attempts=(*_others(incident, settled), settled)))
     if coming.action is Action.NOTHING:
         return tell(next_step=None, no_more="the one who asked was asked to send it again, and that is waited for")
@@ -407,6 +411,8 @@ def _ending(incident: Incident, here: Judged) -> Outcome | None:
         return _outcome_of(proven[-1])  # and we died before we could say so
     sent = [attempt for attempt in incident.attempts if was_sent(attempt)]
     if row.is_tombstone:  # guard: tombstone: it has ended, and is not over
+        return None
+    if row.status is Status.OTHER:  # guard: ending: an unknown word is none
         return None
     if row.status is not Status.RUNNING:
         if row.status is Status.DONE and any(attempt.before is not None for attempt in sent):
