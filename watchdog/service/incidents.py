@@ -260,7 +260,7 @@ class Incidents:
             here = judged.get(incident.session)
             if here is None:
                 if snapshot.lacks(incident.session):
-                    self._close(incident, Outcome.CLEARED, "SessionGone", now)
+                    self._close(incident, Outcome.CLEARED, "SessionGone", now, successor=_kept_as(incident, judged))
                 continue
             outcome = _ending(incident, here)
             if outcome is None:
@@ -269,7 +269,7 @@ class Incidents:
             if outcome is Outcome.RECOVERED and awaits_person(incident.attempts):
                 reason = PERSON_ANSWERED
                 incident = self._note_answer(incident, here.session)  # noqa: PLW2901 - the same one, with its proof
-            self._close(incident, outcome, reason, now, here.session)
+            self._close(incident, outcome, reason, now, here.session, successor=_kept_as(incident, judged))
 
     def _note_answer(self, incident: Incident, row: Session) -> Incident:
         """Who was asked, or had been waiting, has been answered: that is what the deed was for."""
@@ -292,11 +292,18 @@ class Incidents:
         return replace(incident, attempts=(*_others(incident, last), proven))
 
     def _close(
-        self, incident: Incident, outcome: Outcome, reason: str, now: Moment, row: Session | None = None
+        self,
+        incident: Incident,
+        outcome: Outcome,
+        reason: str,
+        now: Moment,
+        row: Session | None = None,
+        *,
+        successor: str | None = None,
     ) -> None:
         note = next(iter(self.ledger.notes(incident.id)), None)
         note_path = note.path if note is not None else None
-        message = announcements.closed(incident, outcome, now=now.wall, note_path=note_path)
+        message = announcements.closed(incident, outcome, now=now.wall, note_path=note_path, successor=successor)
         if self.ledger.close_incident(incident.id, outcome, now.wall, [message]):
             self.log.event(
                 Event.SESSION_CLEARED,
@@ -356,6 +363,8 @@ def _did_not_help(
 ) -> Message:
     """Says what follows only as far as it is known to come."""
     tell = partial(announcements.did_not_help, incident, settled, now=now.wall)
+    if here is not None and here.session.key != incident.session:
+        return tell(next_step=None, successor=here.session.key)  # what follows there is an incident of its own
     if here is not None and here.session.status in (Status.OTHER, Status.QUEUED):
         return tell(next_step=None, no_more=_NOT_STUCK)
     if here is None or (here.session.status is not Status.RUNNING and not here.session.is_tombstone):
@@ -395,6 +404,12 @@ def _successor_of(attempt: Attempt, session: str, judged: Mapping[str, Judged]) 
         ),
         None,
     )
+
+
+def _kept_as(incident: Incident, judged: Mapping[str, Judged]) -> str | None:
+    """The key under which a recovery of this incident goes on, whether or not its run came to anything."""
+    found = (_successor_of(attempt, incident.session, judged) for attempt in incident.attempts)
+    return next((here.session.key for here in found if here is not None), None)
 
 
 def _others(incident: Incident, attempt: Attempt) -> list[Attempt]:

@@ -271,13 +271,16 @@ async def test_one_without_a_chat_is_recovered_and_proved_where_it_goes_on(is_an
 
 @pytest.mark.parametrize("is_answer_lost", [False, True])
 async def test_a_recovery_whose_run_fails_is_not_called_one(is_answer_lost: bool) -> None:
-    world = world_of(dead("agent:main:other", status=Status.DONE), _web(), ladder=(Step.RECOVER,))
+    world = world_of(dead("agent:main:other", status=Status.DONE), _web(), ladder=(Step.RECOVER, Step.NEW))
     world.gateway.be(more_methods=frozenset({"sessions.recover"}))
     _recovered(world, is_answer_lost=is_answer_lost, status=Status.FAILED)
     await world.until_deed()
     await world.live(minutes=30)
     assert world.states == [("recover", "ineffective")]
     assert "recovered" not in world.told()
+    (in_vain,), (closed,) = world.owed(MessageKind.INEFFECTIVE), world.owed(MessageKind.CLEARED)
+    assert f"No further step follows: the conversation is kept as {SUCCESSOR} now" in in_vain.body
+    assert f"its conversation is kept as {SUCCESSOR} now" in closed.body
 
 
 async def test_a_recovery_after_which_nothing_has_run_is_not_called_one() -> None:
