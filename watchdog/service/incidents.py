@@ -303,7 +303,14 @@ class Incidents:
     ) -> None:
         note = next(iter(self.ledger.notes(incident.id)), None)
         note_path = note.path if note is not None else None
-        message = announcements.closed(incident, outcome, now=now.wall, note_path=note_path, successor=successor)
+        message = announcements.closed(
+            incident,
+            outcome,
+            now=now.wall,
+            note_path=note_path,
+            successor=successor,
+            is_buried=row is not None and row.is_buried,
+        )
         if self.ledger.close_incident(incident.id, outcome, now.wall, [message]):
             self.log.event(
                 Event.SESSION_CLEARED,
@@ -427,6 +434,8 @@ def _ending(incident: Incident, here: Judged) -> Outcome | None:
     sent = [attempt for attempt in incident.attempts if was_sent(attempt)]
     if row.is_tombstone:  # guard: tombstone: it has ended, and is not over
         return None
+    if row.is_buried:
+        return Outcome.CLEARED
     if row.status is Status.OTHER:  # guard: ending: an unknown word is none
         return None
     if row.status is not Status.RUNNING:

@@ -323,6 +323,24 @@ async def test_what_was_put_away_and_background_work_is_let_be(changes: dict[str
     assert (world.steps, world.told()) == ([], [])
 
 
+@pytest.mark.parametrize("is_tried", [False, True])
+async def test_one_that_a_person_archives_is_called_neither_well_nor_open_to_messages(is_tried: bool) -> None:
+    world = world_of(tombstone(), ladder=(Step.NEW, Step.RESET) if is_tried else (Step.NOTIFY,))
+    world.gateway.effect = lambda deed: Receipt(None, "sessions.reset: ok")
+    if is_tried:
+        await world.until_deed()
+    await world.live(minutes=4)
+    assert bool(world.steps) is is_tried
+    assert world.told()[0] == "stuck"
+    world.gateway.change(KEY, is_archived=True)
+    await world.live(minutes=30)
+    (closed,) = world.owed(MessageKind.CLEARED)
+    assert "was archived" in closed.body
+    assert "it still takes no messages" in closed.body
+    assert "no longer stuck" not in closed.body
+    assert not world.owed(MessageKind.QUARANTINED)
+
+
 async def test_it_is_told_by_its_incident_and_not_as_unanswered_too() -> None:
     began = BOOT + timedelta(hours=1)
     world = world_of(dead(KEY, started_at=began, updated_at=began, has_active_run=True), ladder=(Step.RESUME,))

@@ -212,9 +212,12 @@ def failed(incident: Incident, *, now: datetime) -> Message:
     return _about(incident, MessageKind.INEFFECTIVE, f"Failed: {_name(incident)}", lines, "closed", "explain")
 
 
-def cleared(incident: Incident, *, now: datetime, successor: str | None = None) -> Message:
-    """The closed message of an incident that ended without a deed proven to be the cause. ``successor``: as in ``did_not_help``."""
+def cleared(incident: Incident, *, now: datetime, successor: str | None = None, is_buried: bool = False) -> Message:
+    """The closed message of an incident that ended without a deed proven to be the cause. ``successor``: as in ``did_not_help``.
+    ``is_buried``: ``Session.is_buried``."""
     lines = [f"{_who(incident)} is no longer stuck, {_after(incident, now)}."]
+    if is_buried:
+        lines = [f"{_who(incident)} was archived, {_after(incident, now)}; it still takes no messages."]
     if successor is not None:
         lines = [
             f"{_who(incident)} takes no messages any more; its conversation is kept as {key_words(successor)} now."
@@ -235,6 +238,7 @@ def closed(
     now: datetime,
     note_path: str | None = None,
     successor: str | None = None,
+    is_buried: bool = False,
 ) -> Message:
     """The closed message for how it ended; RECOVERED by the last successful attempt."""
     proven = [attempt for attempt in incident.attempts if attempt.state is AttemptState.SUCCEEDED]
@@ -246,7 +250,7 @@ def closed(
         return failed(incident, now=now)
     if outcome is Outcome.RECOVERED and proven:
         return recovered(incident, proven[-1], now=now, note_path=note_path, successor=successor)
-    return cleared(incident, now=now, successor=successor)
+    return cleared(incident, now=now, successor=successor, is_buried=is_buried)
 
 
 # ---------------------------------------------------------------- runs without an incident
