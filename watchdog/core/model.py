@@ -209,6 +209,11 @@ class Session:
         )
 
     @property
+    def is_buried(self) -> bool:
+        """Put away after its gateway had given it up: nobody waits for it to be reset, and it takes no message all the same."""
+        return self.restart_recovery_status == TOMBSTONED and self.status.is_terminal and self.is_archived
+
+    @property
     def may_change_unseen(self) -> bool:
         """Something works on it, or is said to: its row may change without ``updatedAt`` moving, so it is read anew in
         every poll."""

@@ -177,6 +177,10 @@ class Proof:
 
 
 NOTHING_CHANGED = "NothingChanged"
+NOTHING_RAN = "NothingRan"
+"""The gateway made the session in which it was to go on, and no run of it is seen."""
+NOTHING_PROVEN = "NothingProven"
+"""The row's status is a word that we do not know."""
 NOT_YET = Proof(None, "NoChangeYet")
 
 
@@ -188,16 +192,22 @@ def verify(
     is_overdue: bool,
     owner: Truth,
     has_gateway_died: bool = False,
+    is_successor: bool = False,
 ) -> Proof:
     """Judge an attempt by what a *later* observation shows; an "ok" from the gateway is never enough.
 
     ``session`` is None when the key is gone from a complete list. ``tail`` is the transcript after the deed.
     Proofs of success: a run that started after the deed and ended well, a row that is terminal or cleared, an answer in
     the transcript. A run that failed, or nothing new within ``verify_within`` (``is_overdue``), is ``ineffective``.
-    ``has_gateway_died``: another process of the gateway has begun since the deed was sent.
+    ``has_gateway_died``: another process of the gateway has begun since the deed was sent. ``is_successor``: ``session`` is the
+    one in which a ``recover`` goes on.
     """
     if session is None:
         return Proof(AttemptState.INEFFECTIVE, "SessionGone") if is_overdue else NOT_YET
+    by_row = (Step.NEW, Step.RESET, Step.FREE, Step.ABORT)
+    # guard: verify: an unknown word proves nothing
+    if session.status is Status.OTHER and attempt.step in by_row:
+        return Proof(AttemptState.INEFFECTIVE, NOTHING_PROVEN) if is_overdue else NOT_YET
     if attempt.step in (Step.NEW, Step.RESET):
         return _verify_fresh(attempt, session, is_overdue=is_overdue)
     if attempt.step is Step.ASK:
@@ -214,6 +224,8 @@ def verify(
         if owner is Truth.FALSE:
             return Proof(AttemptState.SUCCEEDED, "RunEnded")  # 3.24 and 4.14 leave the row of an aborted run running
         return Proof(AttemptState.INEFFECTIVE, "StillRunning") if is_overdue else NOT_YET
+    if is_successor and session.status is Status.ABSENT:  # guard: verify: a successor in which nothing has run
+        return Proof(AttemptState.INEFFECTIVE, NOTHING_RAN) if is_overdue else NOT_YET
     proof = _verify_turn(attempt, session, tail, is_overdue=is_overdue, owner=owner)
     if proof.reason == NOTHING_CHANGED and has_gateway_died and _left_no_trace(attempt, tail):
         return Proof(AttemptState.INEFFECTIVE, LOST_WITH_GATEWAY)
@@ -306,6 +318,8 @@ def _verify_turn(
     if is_overdue:
         if moved and session.status is Status.RUNNING:
             return Proof(AttemptState.INEFFECTIVE, "NewRunSilent")
+        if session.status is Status.OTHER:
+            return Proof(AttemptState.INEFFECTIVE, NOTHING_PROVEN)
         return Proof(AttemptState.INEFFECTIVE, NOTHING_CHANGED)
     return NOT_YET
 

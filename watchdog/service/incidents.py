@@ -110,14 +110,14 @@ class Incidents:
             if here is None and not snapshot.lacks(incident.session):
                 still += 1
                 continue
-            proof = await self._prove(attempt, here, now)
+            proof = await self._prove(incident, attempt, here, now)
             if proof.state is None:
                 still += 1
                 continue
             await self._settle(incident, attempt, proof, here, now, foresee)
         return still
 
-    async def _prove(self, attempt: Attempt, here: Judged | None, now: Moment) -> Proof:
+    async def _prove(self, incident: Incident, attempt: Attempt, here: Judged | None, now: Moment) -> Proof:
         row = here.session if here is not None else None
         tail: TranscriptTail | None = None
         if row is not None and attempt.step in (Step.RESUME, Step.RECOVER):
@@ -133,6 +133,7 @@ class Incidents:
             owner=here.judgement.owner if here is not None else Truth.UNKNOWN,
             has_gateway_died=here is not None
             and _has_died(attempt, self._in_flight[attempt.id].age_at(now), here.case),
+            is_successor=row is not None and row.key != incident.session,
         )
 
     async def _settle(
@@ -239,7 +240,7 @@ class Incidents:
             here = judged.get(incident.session)
             if here is None:
                 if snapshot.lacks(incident.session):
-                    self._close(incident, Outcome.CLEARED, "SessionGone", now)
+                    self._close(incident, Outcome.CLEARED, "SessionGone", now, successor=_kept_as(incident, judged))
                 continue
             outcome = _ending(incident, here)
             if outcome is None:
@@ -248,7 +249,7 @@ class Incidents:
             if outcome is Outcome.RECOVERED and awaits_person(incident.attempts):
                 reason = PERSON_ANSWERED
                 incident = self._note_answer(incident, here.session)  # noqa: PLW2901 - the same one, with its proof
-            self._close(incident, outcome, reason, now, here.session)
+            self._close(incident, outcome, reason, now, here.session, successor=_kept_as(incident, judged))
 
     def _note_answer(self, incident: Incident, row: Session) -> Incident:
         """Who was asked, or had been waiting, has been answered: that is what the deed was for."""
@@ -271,11 +272,25 @@ class Incidents:
         return replace(incident, attempts=(*_others(incident, last), proven))
 
     def _close(
-        self, incident: Incident, outcome: Outcome, reason: str, now: Moment, row: Session | None = None
+        self,
+        incident: Incident,
+        outcome: Outcome,
+        reason: str,
+        now: Moment,
+        row: Session | None = None,
+        *,
+        successor: str | None = None,
     ) -> None:
         note = next(iter(self.ledger.notes(incident.id)), None)
         note_path = note.path if note is not None else None
-        message = announcements.closed(incident, outcome, now=now.wall, note_path=note_path)
+        message = announcements.closed(
+            incident,
+            outcome,
+            now=now.wall,
+            note_path=note_path,
+            successor=successor,
+            is_buried=row is not None and row.is_buried,
+        )
         if self.ledger.close_incident(incident.id, outcome, now.wall, [message]):
             self.log.event(
                 Event.SESSION_CLEARED,
@@ -327,19 +342,25 @@ _QUEUED_PATIENCE = 10
 """How many times ``verify_within`` a turn of ours may lie among the words that wait to be taken up (9.6: while the
 gateway's own recovery is at work): it is under way, not ineffective."""
 
+_NOT_STUCK = "as things are now it does not count as stuck"
+
 
 def _did_not_help(
     incident: Incident, settled: Attempt, here: Judged | None, now: Moment, foresee: Foresee | None
 ) -> Message:
     """Says what follows only as far as it is known to come."""
     tell = partial(announcements.did_not_help, incident, settled, now=now.wall)
+    if here is not None and here.session.key != incident.session:
+        return tell(next_step=None, successor=here.session.key)  # what follows there is an incident of its own
+    if here is not None and here.session.status in (Status.OTHER, Status.QUEUED):
+        return tell(next_step=None, no_more=_NOT_STUCK)
     if here is None or (here.session.status is not Status.RUNNING and not here.session.is_tombstone):
         return tell(next_step=None, no_more="no run is marked as going on any more")
     if foresee is None:
         return tell(next_step=Step.NOTIFY)
     verdict = here.judgement.verdict
     if verdict not in (Verdict.STUCK, Verdict.SUSPECT) and not is_stalled_but_owned(here):
-        return tell(next_step=None, no_more="as things are now it does not count as stuck")
+        return tell(next_step=None, no_more=_NOT_STUCK)
     coming = foresee(here, replace(incident, attempts=(*_others(incident, settled), settled)))
     if coming.action is Action.NOTHING:
         return tell(next_step=None, no_more="the one who asked was asked to send it again, and that is waited for")
@@ -372,6 +393,12 @@ def _successor_of(attempt: Attempt, session: str, judged: Mapping[str, Judged]) 
     )
 
 
+def _kept_as(incident: Incident, judged: Mapping[str, Judged]) -> str | None:
+    """The key under which a recovery of this incident goes on, whether or not its run came to anything."""
+    found = (_successor_of(attempt, incident.session, judged) for attempt in incident.attempts)
+    return next((here.session.key for here in found if here is not None), None)
+
+
 def _others(incident: Incident, attempt: Attempt) -> list[Attempt]:
     return [other for other in incident.attempts if other.id != attempt.id]
 
@@ -386,6 +413,10 @@ def _ending(incident: Incident, here: Judged) -> Outcome | None:
         return _outcome_of(proven[-1])  # and we died before we could say so
     sent = [attempt for attempt in incident.attempts if was_sent(attempt)]
     if row.is_tombstone:  # guard: tombstone: it has ended, and is not over
+        return None
+    if row.is_buried:
+        return Outcome.CLEARED
+    if row.status is Status.OTHER:  # guard: ending: an unknown word is none
         return None
     if row.status is not Status.RUNNING:
         if row.status is Status.DONE and any(attempt.before is not None for attempt in sent):

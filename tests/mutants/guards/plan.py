@@ -61,6 +61,8 @@ GUARDS: tuple[Guard, ...] = (
         "ok is not recovered", "rule 9", ALWAYS, ("59878-new-after", "78785-resume-yields"), (CORE + "test_verify.py",)
     ),
     Guard("abort only without progress", "long silent tool", DROP, ("143396-working",), HARMLESS),
+    Guard("verify: an unknown word proves nothing", "rule 9", NEVER, tests=(CORE + "test_verify.py",)),
+    Guard("ending: an unknown word is none", "rule 9", NEVER, tests=(SERVICE + "test_what_follows.py",)),
     Guard(
         "verify: a turn that was answered and overtaken has helped",
         "double recovery",

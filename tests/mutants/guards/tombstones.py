@@ -27,6 +27,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard("tombstone: it has ended, and is not over", "rule 18", NEVER, tests=TOMBSTONES),
     Guard("stop: the transcript of a tombstone", "rule 16", DROP, tests=TOMBSTONES),
     Guard("verify: a tombstone that is one still", "rule 9", NEVER, tests=TOMBSTONES),
+    Guard("verify: a successor in which nothing has run", "rule 9", NEVER, tests=TOMBSTONES),
     Guard("recover: proved where it goes on", "rule 9", DROP, tests=TOMBSTONES),
     Guard("unanswered: a tombstone is told with its incident", "rule 8", NEVER, tests=TOMBSTONES),
 )

@@ -238,6 +238,13 @@ def test_measured_endings(step: Step, row: Session | None, early: Proof, late: P
     assert _late(step, row, OURS) == late
 
 
+@pytest.mark.parametrize("step", [Step.RESUME, Step.RECOVER, Step.NEW, Step.RESET, Step.FREE, Step.ABORT])
+def test_a_status_that_we_do_not_know_proves_nothing(step: Step) -> None:
+    row = _row(status=Status.OTHER, started_at=AFTER)
+    assert _early(step, row, OURS) == NOT_YET
+    assert _late(step, row, OURS) == Proof(INEFFECTIVE, "NothingProven")
+
+
 def test_an_abort_that_ends_nothing_is_ineffective() -> None:
     assert _early(Step.ABORT, _row(), OURS, owner=ALIVE) == NOT_YET
     assert _late(Step.ABORT, _row(), OURS, owner=ALIVE) == Proof(INEFFECTIVE, "StillRunning")

@@ -325,12 +325,30 @@ async def test_one_without_a_chat_is_recovered_and_proved_where_it_goes_on(is_an
 
 @pytest.mark.parametrize("is_answer_lost", [False, True])
 async def test_a_recovery_whose_run_fails_is_not_called_one(is_answer_lost: bool) -> None:
-    world = world_of(dead("agent:main:other", status=Status.DONE), _web(), ladder=(Step.RECOVER,))
+    world = world_of(dead("agent:main:other", status=Status.DONE), _web(), ladder=(Step.RECOVER, Step.NEW))
     world.gateway.be(more_methods=frozenset({"sessions.recover"}))
     _recovered(world, is_answer_lost=is_answer_lost, status=Status.FAILED)
     await world.until_deed()
     await world.live(minutes=30)
     assert world.states == [("recover", "ineffective")]
+    assert "recovered" not in world.told()
+    (in_vain,), (closed,) = world.owed(MessageKind.INEFFECTIVE), world.owed(MessageKind.CLEARED)
+    assert f"No further step follows: the conversation is kept as {SUCCESSOR} now" in in_vain.body
+    assert f"its conversation is kept as {SUCCESSOR} now" in closed.body
+
+
+async def test_a_recovery_after_which_nothing_has_run_is_not_called_one() -> None:
+    """The session in which it was to go on is there, and says of no run."""
+    world = world_of(_web(), ladder=(Step.RECOVER,))
+    world.gateway.be(more_methods=frozenset({"sessions.recover"}))
+    _recovered(world, status=Status.ABSENT)
+    await world.until_deed()
+    world.gateway.change(SUCCESSOR, started_at=None, ended_at=None)
+    await world.live(seconds=60)
+    assert world.states == [("recover", "started")]
+    await world.live(minutes=30)
+    assert world.states == [("recover", "ineffective")]
+    assert world.attempts[0].reason == "NothingRan"
     assert "recovered" not in world.told()
 
 
@@ -361,6 +379,24 @@ async def test_what_was_put_away_and_background_work_is_let_be(changes: dict[str
     world = world_of(tombstone(**changes))
     await world.live(hours=1)
     assert (world.steps, world.told()) == ([], [])
+
+
+@pytest.mark.parametrize("is_tried", [False, True])
+async def test_one_that_a_person_archives_is_called_neither_well_nor_open_to_messages(is_tried: bool) -> None:
+    world = world_of(tombstone(), ladder=(Step.NEW, Step.RESET) if is_tried else (Step.NOTIFY,))
+    world.gateway.effect = lambda deed: Receipt(None, "sessions.reset: ok")
+    if is_tried:
+        await world.until_deed()
+    await world.live(minutes=4)
+    assert bool(world.steps) is is_tried
+    assert world.told()[0] == "stuck"
+    world.gateway.change(KEY, is_archived=True)
+    await world.live(minutes=30)
+    (closed,) = world.owed(MessageKind.CLEARED)
+    assert "was archived" in closed.body
+    assert "it still takes no messages" in closed.body
+    assert "no longer stuck" not in closed.body
+    assert not world.owed(MessageKind.QUARANTINED)
 
 
 async def test_it_is_told_by_its_incident_and_not_as_unanswered_too() -> None:

@@ -12,7 +12,7 @@ from tests.fakes.world import World
 from watchdog.core.model import Status
 from watchdog.core.policy import Budget, PolicyBook, Step
 from watchdog.service import errors
-from watchdog.service.ledger import Message, MessageKind
+from watchdog.service.ledger import Message, MessageKind, Outcome
 
 KEY = dead().key
 
@@ -80,6 +80,27 @@ async def test_a_turn_that_failed_announces_no_further_step() -> None:
     message = world.owed(MessageKind.INEFFECTIVE)[0]
     assert "Next" not in message.body
     assert "No further step follows: no run is marked as going on any more." in message.body
+
+
+@pytest.mark.parametrize("status", [Status.OTHER, Status.QUEUED])
+async def test_of_a_row_that_may_go_on_nothing_is_claimed(status: Status) -> None:
+    world = World(book=PolicyBook(default=policy(ladder=(Step.RESUME, Step.NEW))))
+    world.gateway.put(dead())
+    world.gateway.effect = world.gateway.nothing
+    await world.until_deed()
+    world.gateway.change(KEY, status=status)
+    message = await _after_a_resume_in_vain(world)
+    assert "No further step follows: as things are now it does not count as stuck." in message.body
+
+
+async def test_a_word_that_we_do_not_know_ends_no_incident() -> None:
+    world = World(book=PolicyBook(default=policy(ladder=(Step.NOTIFY,))))
+    world.gateway.put(dead())
+    await world.live(minutes=40)
+    assert world.told() == ["stuck"]
+    world.gateway.change(KEY, status=Status.OTHER)
+    await world.live(minutes=10)
+    assert [one.outcome for one in world.incidents] == [Outcome.OPEN]
 
 
 async def test_now_is_said_only_of_what_has_passed_the_last_look() -> None:

@@ -124,6 +124,8 @@ REASONS = {
     "RunEnded": "its run has ended",
     "StillRunning": "the session is still marked running",
     "StillGivenUp": "the session still takes no messages",
+    "NothingProven": "the session says a word of itself that this watchdog does not know",
+    "NothingRan": "no run of it is seen since",
     "SessionGone": "the session is no longer listed",
     "TerminalDeliverySent": "its answer was delivered",
     "Asked": "the message was sent",

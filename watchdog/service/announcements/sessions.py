@@ -106,12 +106,15 @@ def did_not_help(
     blockers: Sequence[Blocker] = (),
     stuck_at: datetime | None = None,
     no_more: str | None = None,
+    successor: str | None = None,
 ) -> Message:
     """An attempt ended, and a later look shows that it did not help.
 
     What follows is said as far as it is known now: ``next_step`` (None: none is left; NOTIFY: nothing more is done), what
     holds it, and ``stuck_at``, before which the session does not count as stuck again. ``no_more``: why nothing follows, as a
-    clause."""
+    clause. ``successor``: the key under which the conversation is kept now, where that is another one: nothing follows here."""
+    if successor is not None:
+        no_more = f"the conversation is kept as {key_words(successor)} now; the old key takes no messages"
     done = f"{DEEDS[attempt.step]} at {when(attempt.started_at or now, now)} {RESULTS[AttemptState.INEFFECTIVE]}"
     words = reason_words(attempt.reason)
     lines = [sentence(f"{done}{f': {words}' if words else ''}"), _found(incident, now), ""]
@@ -207,9 +210,16 @@ def failed(incident: Incident, *, now: datetime) -> Message:
     return _about(incident, MessageKind.INEFFECTIVE, f"Failed: {_name(incident)}", lines, "closed", "explain")
 
 
-def cleared(incident: Incident, *, now: datetime) -> Message:
-    """The closed message of an incident that ended without a deed proven to be the cause."""
+def cleared(incident: Incident, *, now: datetime, successor: str | None = None, is_buried: bool = False) -> Message:
+    """The closed message of an incident that ended without a deed proven to be the cause. ``successor``: as in ``did_not_help``.
+    ``is_buried``: ``Session.is_buried``."""
     lines = [f"{_who(incident)} is no longer stuck, {_after(incident, now)}."]
+    if is_buried:
+        lines = [f"{_who(incident)} was archived, {_after(incident, now)}; it still takes no messages."]
+    if successor is not None:
+        lines = [
+            f"{_who(incident)} takes no messages any more; its conversation is kept as {key_words(successor)} now."
+        ]
     attempts = tried(incident.attempts, now)
     if attempts:
         lines += ["None of these attempts is proven to be the cause:", *attempts]
@@ -226,6 +236,7 @@ def closed(
     now: datetime,
     note_path: str | None = None,
     successor: str | None = None,
+    is_buried: bool = False,
 ) -> Message:
     """The closed message for how it ended; RECOVERED by the last successful attempt."""
     proven = [attempt for attempt in incident.attempts if attempt.state is AttemptState.SUCCEEDED]
@@ -237,7 +248,7 @@ def closed(
         return failed(incident, now=now)
     if outcome is Outcome.RECOVERED and proven:
         return recovered(incident, proven[-1], now=now, note_path=note_path, successor=successor)
-    return cleared(incident, now=now)
+    return cleared(incident, now=now, successor=successor, is_buried=is_buried)
 
 
 # ---------------------------------------------------------------- runs without an incident
