@@ -73,5 +73,5 @@ def recipe(version: str) -> Release:
         resumes_on_boot=at >= (8, 0),
         restarts_on_sigusr1=at < (8, 0),
         agents_without_skills=at >= (5, 0),
-        gives_up_silent_models=(5, 12) <= at < (8, 0),
+        gives_up_silent_models=(5, 0) <= at < (8, 0),
     )
