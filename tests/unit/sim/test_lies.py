@@ -17,9 +17,9 @@ from tests.sim.episodes import Episode, Setting
 from tests.sim.judge import Rule
 from tests.sim.lies import DISK, REFUSALS, Lie
 from tests.sim.wire import Asked
-from watchdog.core import innocence
+from watchdog.core import evidence, innocence
 from watchdog.core.recovery import Attempt, AttemptState, Proof
-from watchdog.service import executor, incidents, plan
+from watchdog.service import executor, incidents
 from watchdog.service.ledger import MessageKind, Outcome
 
 SETTING = Setting(
@@ -143,7 +143,7 @@ def test_who_is_locked_out_of_an_answered_session_is_let_in_without_a_second_tur
 
 
 def test_nobody_is_let_in_by_who_does_not_see_them_knock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "KNOCKS", 10_000)
+    monkeypatch.setattr(evidence, "KNOCKS", 10_000)
     rules = {violation.rule for violation in _told(_locked_out).run().violations}
     assert rules == {Rule.LEFT_WAITING}
 
@@ -203,8 +203,10 @@ def _tombstone(episode: Episode) -> None:
 
 def test_a_tombstone_is_not_harmed() -> None:
     episode = _told(_tombstone)
-    assert episode.run().violations == []
-    assert MessageKind.UNANSWERED in _kinds(episode)
+    result = episode.run()
+    assert result.violations == []
+    assert set(result.tally.deeds) <= {"sessions.reset"}
+    assert MessageKind.STUCK in _kinds(episode)
 
 
 def test_a_recover_where_somebody_writes_from_a_chat_cuts_them_off() -> None:
