@@ -130,11 +130,11 @@ def _pipe_that_may_close() -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # rich makes the one into the other
+    except (OSError, SystemExit):  # rich makes a broken pipe into the other
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
-            except BrokenPipeError:
+            except OSError:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # what is left goes nowhere at the end
 
 
@@ -356,7 +356,7 @@ def _unattended(judged: Judged) -> str:
 
 
 async def _explain(setting: Setting, ledger: SqliteLedger, gateway: str | None, key: str, *, as_json: bool) -> None:
-    async with looked_at(setting, gateway, key, frozenset()) as seen:
+    async with looked_at(setting, gateway, key, frozenset() if only_observes(setting.env) else None) as seen:
         if len(seen.here) > 1:
             raise UnknownSession(which(one.facts.name for _, one, _ in seen.here))
         say_error(*seen.away)  # it may be there as well

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from watchdog.cli.check import chosen_sections, identity_of
+from watchdog.cli.service import only_observes
 from watchdog.cli.shared import Setting, SilentLog, UnknownGateway, UnknownSession, say_error, which
+from watchdog.core.policy import Step
 from watchdog.core.printable import meant, read, shown_key
 from watchdog.daemon.assembly import Builder, Identity
 from watchdog.service import errors
@@ -85,7 +87,8 @@ async def _keys(
     builder: Builder, identity: Identity, section: Any, within: float | None
 ) -> tuple[set[str], str | None]:
     """The keys it has, and why there may be more."""
-    client = builder.client(section, identity, frozenset(), frozenset())
+    asked_for = frozenset[Step]() if only_observes(builder.env) else None  # as ``check``: it may be the first sign-in
+    client = builder.client(section, identity, frozenset(), asked_for)
     try:
         async with asyncio.timeout(within):
             await client.connect()

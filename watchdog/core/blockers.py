@@ -229,8 +229,12 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: SessionCo
         is_stopped = tail.kind is TailKind.STOPPED and refuses_its_people(case)
         # To a row that may take it after all (reported and not measured, or its queue not shown) the message that frees one
         # is a turn: that is told alone.
-        # guard: stop: let in only where its row is sure to refuse them
-        is_proven = case.facts.capabilities.has_deaf_rows and tail.has_pending_input is False
+        is_proven = (
+            # guard: stop: let in only where its row is sure to refuse them
+            (case.facts.capabilities.has_deaf_rows and tail.has_pending_input is False)
+            # guard: stop: kept unless somebody is proven to be shut out
+            and case.track.is_insistent
+        )
         # guard: stop: who is shut out is let in, and not asked about it
         if is_stopped and (not is_proven or step in (Step.RESUME, Step.ASK)):
             found.append(Blocker(BlockerName.STOPPED_BY_PERSON, "A person stopped this request; it stays stopped."))
@@ -335,7 +339,7 @@ def _ledger(case: Case, recovery: Recovery, standing: SessionContext) -> Sequenc
         found.append(
             Blocker(
                 BlockerName.CONCURRENCY,
-                f"{standing.in_flight_on_gateway} deeds are in flight on this gateway; the oldest go first.",
+                f"{standing.in_flight_on_gateway} deeds are in flight on this gateway; others go first.",
             )
         )
     if standing.last_settled_at is not None:

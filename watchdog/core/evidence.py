@@ -21,7 +21,6 @@ from watchdog.core.model import (
     Moment,
     Session,
     Status,
-    TailKind,
 )
 from watchdog.core.tracking import Track
 
@@ -133,8 +132,6 @@ def refuses_its_people(case: Case) -> bool:
         and tail is not None
         and not tail.has_pending_input
         and not tail.has_run_in_flight
-        # guard: stop: kept unless somebody is proven to be shut out
-        and (tail.kind is not TailKind.STOPPED or case.track.is_insistent)
     )
 
 

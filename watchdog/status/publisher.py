@@ -57,6 +57,8 @@ class PagePublisher:
     _are_passing: Callable[[], bool] = field(default=lambda: True)
     _began: Moment = field(init=False)
     _last_cycle: Moment | None = None
+    _looked_at: set[str] = field(default_factory=set)
+    """Gateways that a pass was made over, or found to be away; a pass that a defect of ours ended is none."""
     _seen: dict[str, tuple[Watch, PassReport]] = field(default_factory=dict)
     _feed: Feed = field(default_factory=Feed)
     _server: StatusServer | None = None
@@ -103,6 +105,8 @@ class PagePublisher:
 
     def note(self, report: PassReport) -> None:
         """A pass has ended."""
+        if not isinstance(report.error, PassFailed):
+            self._looked_at.add(report.gateway)
         watch = next((one for one in self._watches() if one.gateway.name == report.gateway), None)
         if report.is_good and watch is not None:
             self._seen[report.gateway] = (watch, report)
@@ -224,11 +228,7 @@ class PagePublisher:
 
     def readiness(self) -> Health:
         """Well once every watched gateway was looked at, or found to be away."""
-        waited_for = sorted(
-            watch.gateway.name
-            for watch in self._watches()
-            if watch.last_report is None or isinstance(watch.last_report.error, PassFailed)
-        )
+        waited_for = sorted({watch.gateway.name for watch in self._watches()} - self._looked_at)
         facts: dict[str, object] = {"status": "starting" if waited_for else "ok", "waited_for": waited_for}
         return Health(not waited_for, facts)
 

@@ -33,7 +33,7 @@ LOOKS: dict[str, Callable[[Setting], Awaitable[object]]] = {
 
 @pytest.mark.parametrize("observes", [True, False], ids=["observing service", "no such service"])
 @pytest.mark.parametrize("look", LOOKS)
-async def test_who_looks_asks_for_reading(
+async def test_who_looks_asks_for_what_the_service_may_need(
     look: str, observes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "installed_text", lambda _: "ExecStart=/w run --observe\n" if observes else None)
@@ -46,5 +46,4 @@ async def test_who_looks_asks_for_reading(
         env = {"HOME": str(tmp_path)}
         await LOOKS[look](Setting(load(file, env=env), env, Secrets()))
     asked = {scope for scopes in gateway.scopes_asked for scope in scopes}
-    is_first_of_acting = not observes and look in ("check", "doctor")
-    assert asked == ({READ, WRITE, ADMIN} if is_first_of_acting else {READ})
+    assert asked == ({READ} if observes else {READ, WRITE, ADMIN}), "whoever signs in first asks for all"

@@ -385,6 +385,7 @@ async def test_who_stopped_a_run_and_is_shut_out_is_let_in_and_asked_nothing(
         await _knock(world, 2)
         await world.live(minutes=10)
     assert world.steps == [], "so does a person write; a message that is refused knocks again within seconds"
+    assert (world.held(), world.told()) == (["stopped_by_person"], ["stuck"]), "whoever it is, somebody is told"
     await _knock(world, 3)
     await world.live(hours=1)
     assert world.steps == steps

@@ -57,6 +57,10 @@ def stuck(
     return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened", "explain")
 
 
+_PASSING = (BlockerName.CONCURRENCY, BlockerName.GATEWAY_BUDGET, BlockerName.COOL_DOWN)
+"""What holds a deed that comes by itself, in its turn."""
+
+
 def given_up(
     incident: Incident,
     *,
@@ -76,20 +80,20 @@ def given_up(
         "Do not recover it if anybody writes to it from a chat: that cuts them off."
     )
     lines = [f"{_who(incident)} takes no message any more.", sentence(explanation), ""]
+    comes_by_itself = next_step is not None and all(held.name in _PASSING for held in blockers)
     if next_step is None:
         lines += [f"Nothing is done by itself. {way_out}"]
-    elif blockers:
-        lines += [*_plan(next_step, blockers, now), "", way_out]
-    else:
+    elif comes_by_itself:
         lines += _plan(next_step, blockers, now)
-    is_by_hand = next_step is None or bool(blockers)
+    else:
+        lines += [*_plan(next_step, blockers, now), "", way_out]
     by_hand = [
         command("recover", "--step", "reset" if has_chat else "recover", key=incident.session, gateway=incident.gateway)
     ]
     body = [
         *lines,
         *commands(
-            [command("explain", key=incident.session, gateway=incident.gateway), *(by_hand if is_by_hand else [])]
+            [command("explain", key=incident.session, gateway=incident.gateway), *([] if comes_by_itself else by_hand)]
         ),
     ]
     title = f"Takes no messages: {_name(incident)}"
@@ -114,7 +118,7 @@ def did_not_help(
     holds it, and ``stuck_at``, before which the session does not count as stuck again. ``no_more``: why nothing follows, as a
     clause. ``successor``: the key under which the conversation is kept now, where that is another one: nothing follows here."""
     if successor is not None:
-        no_more = f"the conversation is kept as {key_words(successor)} now; the old key takes no messages"
+        no_more = f"the conversation is kept as {key_words(successor)} now"
     done = f"{DEEDS[attempt.step]} at {when(attempt.started_at or now, now)} {RESULTS[AttemptState.INEFFECTIVE]}"
     words = reason_words(attempt.reason)
     lines = [sentence(f"{done}{f': {words}' if words else ''}"), _found(incident, now), ""]
@@ -218,7 +222,7 @@ def cleared(incident: Incident, *, now: datetime, successor: str | None = None, 
         lines = [f"{_who(incident)} was archived, {_after(incident, now)}; it still takes no messages."]
     if successor is not None:
         lines = [
-            f"{_who(incident)} takes no messages any more; its conversation is kept as {key_words(successor)} now."
+            f"{_who(incident)} is no longer stuck, {_after(incident, now)}; its conversation is kept as {key_words(successor)} now."
         ]
     attempts = tried(incident.attempts, now)
     if attempts:
