@@ -41,7 +41,7 @@ async def test_who_observes_asks_nobody_for_more_than_reading(tmp_path: Path, is
             with pytest.raises(errors.PairingRequired):
                 await watch.gateway.connect()
         finally:
-            parts.ledger.close()
+            parts.close()
     more = {(READ, WRITE, ADMIN)}
     assert set(gateway.scopes_asked) == {(READ,)} | (set() if is_observing else more)
 
