@@ -242,7 +242,7 @@ class Incidents:
                 if snapshot.lacks(incident.session):
                     self._close(incident, Outcome.CLEARED, "SessionGone", now, successor=_kept_as(incident, judged))
                 continue
-            outcome = _ending(incident, here)
+            outcome = _ending(incident, here, now)
             if outcome is None:
                 continue
             reason = here.judgement.reason
@@ -403,10 +403,10 @@ def _others(incident: Incident, attempt: Attempt) -> list[Attempt]:
     return [other for other in incident.attempts if other.id != attempt.id]
 
 
-def _ending(incident: Incident, here: Judged) -> Outcome | None:
+def _ending(incident: Incident, here: Judged, now: Moment) -> Outcome | None:
     row, verdict = here.session, here.judgement.verdict
     if awaits_person(incident.attempts):
-        return _ending_of_wait(incident, row)
+        return _ending_of_wait(incident, here, now)
     opens_only = (Step.FREE, Step.ASK)
     proven = [one for one in incident.attempts if one.state is AttemptState.SUCCEEDED and one.step not in opens_only]
     if proven:
@@ -445,15 +445,27 @@ def _is_another_run(incident: Incident, sent: Sequence[Attempt], row: Session) -
     return row.started_at is not None and all(at is not None and row.started_at > at for at in settled)
 
 
-def _ending_of_wait(incident: Incident, row: Session) -> Outcome | None:
+def _ending_of_wait(incident: Incident, here: Judged, now: Moment) -> Outcome | None:
     """Somebody was asked, or a row freed for who waited: over when a run of the session has ended well, or its row says
-    nothing any more."""
+    nothing any more. Where nobody is answered at a freed row, that is said after ``_ANSWERED_WITHIN``."""
+    row = here.session
     last = max((one for one in incident.attempts if one.started_at is not None), key=lambda one: one.number)
     if row.status is Status.ABSENT:
         return Outcome.CLEARED
     has_moved = last.before is None or RunIdentity.of(row) != last.before
     is_done = row.status is Status.DONE or (row.has_end_though_running and _ended_since(row, last))
-    return Outcome.RECOVERED if has_moved and is_done else None
+    if has_moved and is_done:
+        return Outcome.RECOVERED
+    waited = now.wall - last.settled_at if last.settled_at is not None else timedelta(0)
+    has_failed = row.status in (Status.FAILED, Status.KILLED, Status.TIMEOUT)
+    if last.step is Step.FREE and has_failed and waited >= _ANSWERED_WITHIN:
+        return Outcome.FAILED
+    return None
+
+
+_ANSWERED_WITHIN = timedelta(minutes=30)
+"""Who waits at a freed row is answered at the next try of their message: after 4 to 5 s where it was sent just before (8.2, 9.6),
+later the longer it has waited."""
 
 
 def _ended_since(row: Session, attempt: Attempt) -> bool:

@@ -290,6 +290,17 @@ async def test_who_waits_at_a_deaf_row_is_let_in_without_a_turn_of_ours() -> Non
     assert world.attempts[0].verified_by == "PersonAnswered"
 
 
+async def test_a_freed_row_at_which_nobody_is_answered_is_told() -> None:
+    world = world_with(shared(HERS, "1001"), asked(ALICE), version=V96)
+    await world.live(minutes=1)
+    await _knock(world, 3)
+    await world.until_deed()
+    await world.live(hours=2)
+    assert world.states == [("free", "succeeded")]
+    assert [incident.outcome for incident in world.incidents] == [Outcome.FAILED]
+    assert world.told() == ["stuck", "ineffective"]
+
+
 async def test_who_knocks_without_a_pause_is_let_in_all_the_same() -> None:
     """Each retry moves ``updatedAt``: the row is never at rest for as long as a person may be writing to it."""
     world = world_with(shared(HERS, "1001"), asked(ALICE), version=V96)
