@@ -245,9 +245,8 @@ class Watch:
         """What became of a RECOVER decision: RECOVER where it was claimed and sent, else what holds it."""
         try:
             decision = self._observed(await self.executor.fence(decision, here, facts))
-        except (
-            errors.GatewayError
-        ) as problem:  # ends the pass; the next one may end here, too, and nobody would be told
+        except errors.GatewayError as problem:
+            # It ends the pass; the next one may end here, too, and nobody would be told.
             held = Blocker(BlockerName.GATEWAY_UNTRUSTED, str(problem))
             self.incidents.announce_opened(replace(decision, action=Action.HOLD, blockers=(held,)), here.now)
             raise
