@@ -246,7 +246,7 @@ def test_another_origin_cannot_read_it(browser: Browser, serve: MakeSite) -> Non
 
 
 def _keep_picture(tab: Tab, name: str) -> None:
-    """``STATUS_PAGE_PICTURES=folder`` keeps what the tests saw, for people's eyes and the README."""
+    """``STATUS_PAGE_PICTURES=folder`` keeps what the tests saw, for people's eyes."""
     folder = os.environ.get("STATUS_PAGE_PICTURES")
     if folder:
         tab.run("document.querySelectorAll('details').forEach((one) => { one.open = false; })")

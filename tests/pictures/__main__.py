@@ -1,4 +1,4 @@
-"""``make pictures``: the pictures of the README, drawn by the program itself, into ``docs/``.
+"""``make pictures``: the pictures of README and documents, drawn by the program itself, into ``docs/``.
 
 Nothing is staged but the world: sessions, gateway and clock are the tests' own, so every picture comes out the same each
 time. The page is photographed in a real Chromium (``--no-page`` leaves it out); what a terminal shows is drawn as SVG.
@@ -37,7 +37,7 @@ from watchdog.status.server import Feed, StatusServer
 
 DOCS = Path(__file__).parents[2] / "docs"
 LARGEST = 150_000
-"""Bytes of a picture; a README is read on phones too."""
+"""Bytes of a picture; they are read on phones too."""
 _FONT_FACE = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 
 

@@ -13,24 +13,72 @@ import typer.main
 from watchdog.cli.app import app
 from watchdog.config import parse
 
-REPOSITORY = Path(__file__).parents[3]
-DOCUMENTS = [REPOSITORY / name for name in ("README.md", "docs/newcomer.md")]
+REPOSITORY = Path(__file__).resolve().parents[3]
+README = REPOSITORY / "README.md"
+DOCUMENTS = [README, REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "SECURITY.md"]
+DOCUMENTS += sorted((REPOSITORY / "docs").rglob("*.md"))
 DOCUMENTS += sorted((REPOSITORY / ".github/ISSUE_TEMPLATE").glob("*.yml"))
-TEXT = {document: document.read_text("utf-8") for document in DOCUMENTS}
+TEXT = {document: document.read_text("utf-8") for document in [*DOCUMENTS, REPOSITORY / "CHANGELOG.md"]}
+CONFIGURATIONS = [
+    pytest.param(block, id=f"{document.name}-{number}")
+    for document, text in TEXT.items()
+    for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL), 1)
+]
+COMMANDS = {
+    document: re.findall(r"openclaw-watchdog ((?:[a-z]+ ?)+)((?: --[a-z-]+| -[a-z]\b| [^-\s`#|]+)*)", TEXT[document])
+    for document in DOCUMENTS
+}
+SHOWING = [document for document, shown in COMMANDS.items() if shown]
 LARGEST = 150_000
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def _name(document: Path) -> str:
+    return str(document.relative_to(REPOSITORY))
+
+
+def _prose(document: Path) -> str:
+    """Without what stands there as it is typed or printed: a ``#`` in it is no heading, brackets are no link."""
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", TEXT[document], flags=re.DOTALL | re.MULTILINE))
+
+
+def _links(document: Path) -> list[str]:
+    text = _prose(document)
+    links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'src="([^"]+)"', text)
+    return [link for link in links if "://" not in link]
+
+
+def _anchors(document: Path) -> set[str]:
+    """As GitHub makes them of the headings."""
+    text = re.sub(r"^```.*?^```", "", TEXT[document], flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _leads_somewhere(document: Path, link: str) -> bool:
+    file, _, anchor = link.partition("#")
+    target = (document.parent / file).resolve() if file else document
+    return target.exists() and (not anchor or anchor in _anchors(target))
+
+
+def test_the_readme_is_short() -> None:
+    assert README.stat().st_size <= 10_240, "what is longer has its place in docs/"
+
+
+@pytest.mark.parametrize("document", TEXT, ids=_name)
 def test_every_link_into_the_repository_leads_somewhere(document: Path) -> None:
-    links = re.findall(r"\]\(([^)\s]+)\)", TEXT[document]) + re.findall(r'src="([^"]+)"', TEXT[document])
-    inside = [link.partition("#")[0] for link in links if "://" not in link and not link.startswith("#")]
-    assert [link for link in inside if not (document.parent / link).exists()] == []
-    headings = {
-        re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-")
-        for line in TEXT[document].splitlines()
-        if line.startswith("#")
-    }
-    assert [link for link in links if link.startswith("#") and link[1:] not in headings] == []
+    assert [link for link in _links(document) if not _leads_somewhere(document, link)] == []
+
+
+def test_links_and_anchors_that_lead_nowhere_are_noticed() -> None:
+    assert _leads_somewhere(README, "docs/deciding.md#in-whose-name")
+    assert not _leads_somewhere(README, "docs/deciding.md#in-nobodys-name")
+    assert not _leads_somewhere(README, "docs/nothing.md")
+
+
+def test_every_document_is_in_the_index() -> None:
+    index = REPOSITORY / "docs/README.md"
+    linked = {(index.parent / link).resolve() for link in _links(index)}
+    assert [_name(one) for one in index.parent.glob("*.md") if one != index and one not in linked] == []
 
 
 def test_pictures_are_small_and_ask_for_nothing_elsewhere() -> None:
@@ -44,20 +92,22 @@ def test_pictures_are_small_and_ask_for_nothing_elsewhere() -> None:
             assert not re.search(r"(?:href|src|url\()\W*https?:", text), picture.name
 
 
-@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", TEXT[DOCUMENTS[0]], re.DOTALL))
+@pytest.mark.parametrize("block", CONFIGURATIONS)
 def test_every_configuration_shown_is_one(block: str) -> None:
     env = {"HOME": "/home/you", "OPENCLAW_GATEWAY_TOKEN": "t" * 16, "PAGER_URL": "ntfy://ntfy.sh/pager"}
     loaded = parse(block, env=env)
     assert [str(warning) for warning in loaded.warnings] == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_are_found_where_they_are_shown() -> None:
+    assert {"README.md", "docs/operating.md", "docs/installing.md", "docs/newcomer.md"} <= set(map(_name, SHOWING))
+
+
+@pytest.mark.parametrize("document", SHOWING, ids=_name)
 def test_every_command_shown_exists(document: Path) -> None:
     root = typer.main.get_command(app)
     assert isinstance(root, typer.core.TyperGroup)
-    shown = re.findall(r"openclaw-watchdog ((?:[a-z]+ ?)+)((?: --[a-z-]+| -[a-z]\b| [^-\s`#|]+)*)", TEXT[document])
-    assert shown
-    for words, rest in shown:
+    for words, rest in COMMANDS[document]:
         command: typer.core.TyperGroup | typer.core.TyperCommand = root
         for word in words.split():
             if not isinstance(command, typer.core.TyperGroup):
@@ -72,7 +122,7 @@ def test_every_command_shown_exists(document: Path) -> None:
 
 def test_every_sentence_of_the_troubleshooting_table_is_one_the_program_says() -> None:
     """Word for word, up to what varies: each piece of a quoted sentence stands in a string of the package."""
-    section = TEXT[DOCUMENTS[0]].partition("## Troubleshooting")[2].partition("\n| you see")[0]
+    section = TEXT[REPOSITORY / "docs/troubleshooting.md"].partition("\n| you see")[0]
     quoted = [cell for row in re.findall(r"^\| (`.*?`)(?: \||, | / | and | FAIL|\s\()", section, re.MULTILINE)
               for cell in re.findall(r"`([^`]+)`", row)]  # fmt: skip
     assert len(quoted) > 12

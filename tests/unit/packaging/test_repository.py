@@ -106,11 +106,3 @@ def test_every_file_that_contributing_names_exists() -> None:
     named = re.findall(r"`([\w./*-]+\.(?:py|yaml|json))`", CONTRIBUTING.read_text("utf-8"))
     assert len(named) > 20
     assert [name for name in named if not any(path.match(name) for path in there)] == []
-
-
-@pytest.mark.parametrize(
-    "document", [CONTRIBUTING, GLOSSARY, *(REPOSITORY / "docs/decisions").glob("*.md")], ids=lambda path: path.stem
-)
-def test_every_link_leads_somewhere(document: Path) -> None:
-    links = re.findall(r"\]\(([^)\s]+)\)", document.read_text("utf-8"))
-    assert [link for link in links if "://" not in link and not (document.parent / link).exists()] == []
