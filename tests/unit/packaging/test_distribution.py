@@ -119,7 +119,8 @@ def test_the_sdist_holds_what_an_operator_wants(built: Path) -> None:
         there = {name.partition("/")[2] for name in opened.getnames()}
     wanted = {str(file.relative_to(REPOSITORY)) for folder in ("config", "systemd", "launchd")
               for file in (REPOSITORY / folder).iterdir()}  # fmt: skip
-    assert wanted | {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "watchdog/core/verdict.py"} <= there
+    wanted |= {"README.md", "docs/README.md", "docs/page-light.webp", "docs/decisions/README.md"}
+    assert wanted | {"CHANGELOG.md", "LICENSE", "pyproject.toml", "watchdog/core/verdict.py"} <= there
     assert not any(name.startswith(("tests/", ".venv/")) for name in there)
 
 
