@@ -15,14 +15,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from openclaw_simulator.world import World
-from watchdog.core.model import Moment, Status
+from watchdog.core.blockers import BlockerName
+from watchdog.core.model import Moment
 from watchdog.core.verdict import Verdict
 from watchdog.daemon.runner import Runner
+from watchdog.service.observer import is_tracked
 from watchdog.service.pass_report import PassReport
 from watchdog.service.plan import Action, Decision
 
 TIMELESS = frozenset({"StoppedOnPurpose", "ChildRowsRunning", "SubagentActive", "PlacedElsewhere"})
 """Reasons to wait that do not end by the mere passing of time."""
+ENDED_BY_OTHERS = frozenset(
+    {
+        BlockerName.REQUESTER_UNKNOWN,
+        BlockerName.STOPPED_BY_PERSON,
+        BlockerName.SESSION_LOCKED,
+        BlockerName.WORK_FINISHED,
+        BlockerName.AMBIGUOUS_SESSION,
+        BlockerName.QUARANTINED,
+    }
+)
+"""Blockers without a known end that only an event of the world, or the watchdog itself, can end."""
 
 
 @dataclass(slots=True)
@@ -75,10 +88,14 @@ def _is_settled(report: PassReport) -> bool:
     return all(
         item.judgement.reason in TIMELESS
         for item in report.judged
-        if item.judgement.verdict is Verdict.WAITING and item.session.status is Status.RUNNING
+        if item.judgement.verdict is Verdict.WAITING and is_tracked(item.session)
     ) and all(_is_timed(decision) for decision in report.decisions)
 
 
 def _is_timed(decision: Decision) -> bool:
-    """What holds it ends at a known moment, or never by itself."""
-    return decision.action is Action.HOLD and all(blocker.until is not None for blocker in decision.blockers)
+    """What holds it ends at a known moment, or never by itself. Nothing is done of a stuck session whose requester was asked."""
+    if decision.action is Action.NOTHING:
+        return decision.judged.judgement.verdict is Verdict.STUCK
+    return decision.action is Action.HOLD and all(
+        blocker.until is not None or blocker.name in ENDED_BY_OTHERS for blocker in decision.blockers
+    )
