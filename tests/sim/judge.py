@@ -18,8 +18,8 @@ from openclaw_simulator.sessions import EntryKind, SimSession
 from openclaw_simulator.world import World
 from tests.sim.timeline import Timeline
 from tests.sim.wire import Asked
-from watchdog.core.policy import PolicyBook, Step
-from watchdog.core.recovery import Attempt, AttemptState
+from watchdog.core.policy import PolicyBook
+from watchdog.core.recovery import Attempt, AttemptState, awaits_person
 from watchdog.core.verdict import Verdict
 from watchdog.gateway.sessions.inspect import TIMEOUT_SLACK
 from watchdog.ledger.ledger import SqliteLedger
@@ -346,7 +346,8 @@ class Judge:
         if self.world.sessions[stall.key].run is not None:
             return True  # on its way
         # Of a run of their own the gateway tells nobody whether its answer was delivered.
-        is_theirs = bool(sent) and sent[-1].step in (Step.ASK, Step.FREE)
+        # Nor does it where we died as we asked and cannot know whether they heard it.
+        is_theirs = awaits_person(incident.attempts)
         return any(
             answer.is_delivered or is_theirs or (answer.is_delivered is None and stall.place is None)
             for answer in self.world.answers
@@ -393,6 +394,8 @@ class Judge:
                 if self._is_older(stall, SOON):
                     self._breach(Rule.LEFT_STUCK, stall.key, self._age(stall))
                 continue
+            if told == "incident" and self._is_held_as_stop(stall):
+                told = "looks like a stop"
             self.tally.told[told] += 1
             is_due = self._is_older(stall, AT_LAST) and not self._is_left_on_purpose(stall)
             if told == "incident" and is_due:
@@ -545,6 +548,10 @@ class Judge:
             return False
         lasted = (session.updated_ms - session.started_ms) / 1000
         return not limit <= lasted < limit + TIMEOUT_SLACK.total_seconds()
+
+    def _is_held_as_stop(self, stall: Stall) -> bool:
+        """Told when an earlier run was cut, and no longer known for a cut since the watchdog that had watched this run died."""
+        return self._looks_like_a_stop(stall) and "StoppedOnPurpose" in self.explain(stall.key)
 
     def _ended_by(self, stall: Stall) -> str:
         if stall.is_open:

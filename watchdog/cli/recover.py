@@ -314,7 +314,7 @@ class ManualRecovery:
             await self._clock.sleep(1.0)
         recovered = state.state is AttemptState.SUCCEEDED and state.delivered is not False
         if not recovered:
-            self._incidents.close_ended(by_key, self._clock.now(), found.snapshot)
+            await self._incidents.close_ended(by_key, self._clock.now(), found.snapshot)
         return {
             "session": judged.session.key,
             "session_id": judged.session.session_id,

@@ -148,11 +148,14 @@ class Incidents:
         assert proof.state is not None
         row = here.session if here is not None else None
         verified_by, delivered = proof.reason, attempt.delivered
-        is_open = delivered is None and attempt.run_id is not None and attempt.address is not None
-        if proof.state is AttemptState.SUCCEEDED and is_open and attempt.run_id is not None:
-            delivered = await self._delivered(attempt.run_id)
-            if delivered:
-                verified_by = f"{proof.reason}, {DELIVERED}"
+        run_id = _run_of(attempt)
+        is_open = delivered is None and run_id is not None and attempt.address is not None
+        if proof.state is AttemptState.SUCCEEDED and is_open and run_id is not None:
+            delivered = await self._delivered(run_id)
+            if delivered is not None:  # before it is settled: whoever dies in between would call it recovered
+                self.ledger.note_delivery(attempt.id, delivered)
+        if delivered and run_id is not None:
+            verified_by = f"{proof.reason}, {DELIVERED}"
         settled = replace(
             attempt,
             state=proof.state,
@@ -169,8 +172,6 @@ class Incidents:
         )
         if not done:
             return
-        if delivered is not attempt.delivered:
-            self.ledger.note_delivery(attempt.id, delivered)
         if proof.state is AttemptState.ABANDONED:
             return  # an `ask` whose answer was lost: told as indeterminate then, and nothing more will be known of it
         events = {
@@ -212,6 +213,22 @@ class Incidents:
         except errors.GatewayError:
             return None
 
+    async def _is_late_and_unheard(self, incident: Incident, row: Session) -> bool:
+        """Our turn was given up (``NewRunSilent``) and ended well after all, and the gateway says that its answer did not reach the
+        chat. What somebody else asked since then is theirs."""
+        last = max((one for one in incident.attempts if was_sent(one)), key=lambda one: one.number, default=None)
+        run_id = _run_of(last) if last is not None else None
+        if last is None or run_id is None or last.address is None:
+            return False
+        tail = (await self.gateway.look(row, Wants(tail=True))).tail
+        mark = f"{last.incident}/{last.number}"
+        if tail is None or tail.kind is not TailKind.ANSWERED or tail.deed_mark != mark:
+            return False
+        delivered = last.delivered
+        if delivered is None and (delivered := await self._delivered(run_id)) is not None:
+            self.ledger.note_delivery(last.id, delivered)
+        return delivered is False
+
     def was_answered(self, judged: Judged) -> bool:
         """Our own turn answered it and nobody waits: nothing is left to do, although its row goes on saying ``running``."""
         tail = judged.case.look.tail
@@ -231,7 +248,7 @@ class Incidents:
 
     # ---------------------------------------------------------------- endings
 
-    def close_ended(self, judged: Mapping[str, Judged], now: Moment, snapshot: Snapshot) -> None:
+    async def close_ended(self, judged: Mapping[str, Judged], now: Moment, snapshot: Snapshot) -> None:
         """Close what healed, with or without us; leave open what is still stuck or still in our hands."""
         in_flight = {incident.id for incident, _ in self.ledger.attempts_in_flight(self.gateway.name)}
         for incident in self.ledger.open_incidents(self.gateway.name):
@@ -249,6 +266,10 @@ class Incidents:
             if outcome is Outcome.RECOVERED and awaits_person(incident.attempts):
                 reason = PERSON_ANSWERED
                 incident = self._note_answer(incident, here.session)  # noqa: PLW2901 - the same one, with its proof
+            # guard: outcome: a turn that ended late is asked after
+            elif outcome is Outcome.RECOVERED and await self._is_late_and_unheard(incident, here.session):
+                outcome = Outcome.UNDELIVERED
+                incident = self.ledger.incident(incident.id) or incident  # noqa: PLW2901 - the same one, as noted
             self._close(incident, outcome, reason, now, here.session, successor=_kept_as(incident, judged))
 
     def _note_answer(self, incident: Incident, row: Session) -> Incident:
@@ -470,6 +491,13 @@ later the longer it has waited."""
 
 def _ended_since(row: Session, attempt: Attempt) -> bool:
     return row.ended_at is not None and attempt.started_at is not None and row.ended_at > attempt.started_at
+
+
+def _run_of(attempt: Attempt) -> str | None:
+    """The run that an attempt started; None: it starts none, or the gateway did not name it. A turn's own is named by its key, so it
+    is known where the answer to the deed was lost, too (``agent``: 3.24 to 9.6)."""
+    # guard: outcome: a turn whose answer was lost is asked after
+    return attempt.run_id or (attempt.idempotency_key if attempt.step is Step.RESUME else None)
 
 
 def _outcome_of(attempt: Attempt) -> Outcome:

@@ -186,7 +186,7 @@ class Watch:
             return self._observed(foreseen(item, incident, here, self.gateway, self.ledger))
 
         in_flight = await self.incidents.verify_attempts(by_key, now, snapshot, foresee)
-        self.incidents.close_ended(by_key, now, snapshot)
+        await self.incidents.close_ended(by_key, now, snapshot)
         self.incidents.release_recovered(by_key, now)
         decisions, deeds = await self._work(judged, here, facts)
         open_ones = {incident.session: incident for incident in self.ledger.open_incidents(self.gateway.name)}

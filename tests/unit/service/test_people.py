@@ -541,6 +541,81 @@ async def test_recovered_means_that_the_person_has_the_answer(delivered: bool | 
     assert world.steps == [Step.RESUME], "it is not said again"
 
 
+async def test_a_turn_whose_answer_was_lost_is_asked_after_by_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make sim SEED=1151`: 9.6, killed before the run was noted, and the person had blocked the bot."""
+    world = world_with(shared(HERS, "1001"), asked(ALICE), version=V96)
+    world.gateway.delivery = False
+    runs: list[str] = []
+
+    async def delivered(run_id: str) -> bool | None:
+        runs.append(run_id)
+        return world.gateway.delivery
+
+    def lost(deed: Deed) -> Receipt:
+        world.gateway.cure(deed)
+        raise errors.OutcomeUnknown("home: no answer.")
+
+    monkeypatch.setattr(world.gateway, "delivered", delivered)
+    world.gateway.effect = lost
+    await world.until_deed()
+    await world.live(hours=2)
+    assert runs == [world.attempts[0].idempotency_key]
+    assert [incident.outcome for incident in world.incidents] == [Outcome.UNDELIVERED]
+
+
+async def test_who_dies_between_proof_and_closing_remembers_that_it_was_not_delivered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = world_with(shared(HERS, "1001"), asked(ALICE), version=V96)
+    world.gateway.delivery = False
+    settle = world.ledger.settle_attempt
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*args: Any, **named: Any) -> bool:
+        settle(*args, **named)
+        raise Killed
+
+    await world.until_deed()
+    monkeypatch.setattr(world.ledger, "settle_attempt", killed)
+    with pytest.raises(Killed):
+        await world.live(hours=1)
+    monkeypatch.undo()
+    world.die_and_start_again()
+    await world.live(hours=1)
+    assert [incident.outcome for incident in world.incidents] == [Outcome.UNDELIVERED]
+
+
+@pytest.mark.parametrize(
+    ("delivered", "is_ours", "outcome"),
+    [
+        (False, True, Outcome.UNDELIVERED),
+        (True, True, Outcome.RECOVERED),
+        (None, True, Outcome.RECOVERED),
+        (False, False, Outcome.RECOVERED),
+    ],
+)
+async def test_a_turn_that_ended_after_it_was_given_up_is_asked_after(
+    delivered: bool | None, is_ours: bool, outcome: Outcome
+) -> None:
+    """`make sim SEED=1263`: 9.6, a provider that took ten minutes, and the person had blocked the bot."""
+    world = world_with(shared(HERS, "1001"), asked(ALICE), version=V96)
+    world.gateway.effect = world.gateway.hang
+    world.gateway.delivery = delivered
+    await world.until_deed()
+    await world.live(minutes=3)
+    (attempt,) = world.attempts
+    assert attempt.reason == "NewRunSilent"
+    mark = f"{attempt.incident}/{attempt.number}" if is_ours else None
+    world.gateway.see(MAIN, tail=asked(ALICE, kind=TailKind.ANSWERED, deed_mark=mark))
+    world.gateway.change(MAIN, status=Status.DONE, has_active_run=False)
+    await world.live(minutes=3)
+    assert [incident.outcome for incident in world.incidents] == [outcome]
+    titles = [message.title for message in world.owed(MessageKind.INEFFECTIVE)]
+    assert any(title.startswith("Not delivered") for title in titles) is (outcome is Outcome.UNDELIVERED)
+
+
 async def test_a_fresh_session_that_its_person_was_not_told_of_is_not_recovered() -> None:
     world = world_with(shared(HERS, "1001"), asked(ALICE), ladder=(Step.NEW,))
 

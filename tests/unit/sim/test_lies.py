@@ -3,6 +3,7 @@ the rule is there for."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
@@ -11,13 +12,16 @@ import pytest
 
 from openclaw_simulator import sessions as turns
 from openclaw_simulator.profiles import PROFILES
-from openclaw_simulator.records import BrokenRecovery, ClientInfo, GroundTruth, RefusedDeed
+from openclaw_simulator.records import Answered, BrokenRecovery, ClientInfo, GroundTruth, RefusedDeed
 from openclaw_simulator.sessions import Activity, ActivityStep, Ending, Turn
+from tests.sim import episodes
 from tests.sim.episodes import Episode, Setting
 from tests.sim.judge import Rule
 from tests.sim.lies import DISK, REFUSALS, Lie
+from tests.sim.lives import Killed
 from tests.sim.wire import Asked
 from watchdog.core import evidence, innocence
+from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState, Proof
 from watchdog.service import executor, incidents
 from watchdog.service.ledger import MessageKind, Outcome
@@ -124,6 +128,50 @@ def test_who_calls_it_recovered_says_so_although_nobody_has_the_answer(
 def _fails(episode: Episode) -> None:
     _ask(episode, CHAT, LOST)
     episode.world.provider.usual = turns.retries(1, 0.1)
+
+
+def _asked_and_answered(episode: Episode) -> None:
+    """A cut run whose person is asked to send it again, and does."""
+    world = episode.world
+    _ask(episode, CHAT, turns.runs_long_tool(7200.0))
+    world.agenda.outside(30, world.process.restart, 2.0)
+    world.agenda.outside(3 * 3600, _ask, episode, CHAT, None)
+
+
+class _Hushed(deque[Answered]):
+    """Of what is answered nobody says whether it was delivered (2026.3.24, a turn of the browser's)."""
+
+    def append(self, answer: Answered) -> None:
+        super().append(answer._replace(is_delivered=None))
+
+
+class _Mute(deque[Answered]):
+    def append(self, _answer: Answered) -> None:
+        return
+
+
+@pytest.mark.parametrize(("answers", "rules"), [(_Hushed(), []), (_Mute(), [Rule.UNANSWERED])], ids=["some", "none"])
+def test_who_dies_as_it_asks_recovers_with_the_next_answer(
+    answers: deque[Answered], rules: list[Rule], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot know whether it was heard, and ends with the next run that ends well, like every other question."""
+    episode = _told(_asked_and_answered, version="2026.3.24", hours=4.0)
+    recovery = replace(episode.book.default.recovery, ladder=(Step.ASK,))
+    episode.book = replace(episode.book, default=replace(episode.book.default, recovery=recovery))
+    episode.world.answers = answers
+
+    def dies(
+        _executor: object, _incident: object, _attempt: object, to: AttemptState, *_: object, **__: object
+    ) -> None:
+        assert to is AttemptState.SUCCEEDED
+        episode._life.is_over = True
+        raise Killed
+
+    monkeypatch.setattr(executor.Executor, "_settle", dies)
+    result = episode.run()
+    assert result.lives == 2
+    assert _kinds(episode) == [MessageKind.STUCK, MessageKind.CLEARED], "not called recovered to anybody"
+    assert [violation.rule for violation in result.violations] == rules
 
 
 # ------------------------------------------------------------ answered, and its row left
@@ -263,6 +311,13 @@ def test_a_row_whose_word_nobody_knows_is_left_alone(version: str) -> None:
 def test_each_version_tells_its_own(version: str) -> None:
     told = set(Episode(replace(SETTING, version=version)).lies.told_here)
     assert told == (set(Lie) if version == "2026.9.6" else {Lie.REFUSES_DEEDS, Lie.UNKNOWN_STATUS})
+
+
+def test_a_cut_that_only_a_dead_watchdog_had_watched_looks_like_a_stop() -> None:
+    """Asked about the run before it, killed, and 4.14 writes the same for a Stop and for an in-process restart."""
+    result = episodes.run(1121)
+    assert result.violations == []
+    assert result.tally.told == {"looks like a stop": 2}
 
 
 def test_they_are_armed_in_a_part_of_the_worlds() -> None:

@@ -244,8 +244,9 @@ def closed(
 ) -> Message:
     """The closed message for how it ended; RECOVERED by the last successful attempt."""
     proven = [attempt for attempt in incident.attempts if attempt.state is AttemptState.SUCCEEDED]
-    if outcome is Outcome.UNDELIVERED and proven:
-        return undelivered(incident, proven[-1], now=now)
+    unheard = [attempt for attempt in incident.attempts if attempt.delivered is False]
+    if outcome is Outcome.UNDELIVERED and unheard:
+        return undelivered(incident, unheard[-1], now=now)
     if outcome is Outcome.ENDED:
         return ended(incident, now=now)
     if outcome is Outcome.FAILED:
