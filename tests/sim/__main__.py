@@ -1,4 +1,5 @@
-"""``python -m tests.sim`` (``make sim``): fixed seeds for about a minute, or ``SEED=… HOURS=…``.
+"""``python -m tests.sim`` (``make sim``): fixed seeds for about a minute, or ``SEED=… HOURS=…``, or as many seeds as make so
+many session-hours (``--session-hours``).
 
 Prints simulated session-hours, deeds and violations; a violation with its seed and the course of its session. Exits 1 on
 a violation.
@@ -10,8 +11,10 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
 
+from tests.sim.episodes import Setting
 from tests.sim.fleet import SHOWN, Order, Sum, report, results, story
 
 FIXED_SEEDS = 120
@@ -26,11 +29,18 @@ def main(words: Sequence[str]) -> int:
     )
     parser.add_argument("--first", type=int, default=0, help="first seed of the range")
     parser.add_argument("--seeds", type=int, default=FIXED_SEEDS, help="how many seeds")
+    parser.add_argument(
+        "--session-hours", type=float, help="as many seeds from the first as make so many session-hours"
+    )
     parser.add_argument("--workers", type=int, default=max(1, os.cpu_count() or 1), help="processes")
     asked = parser.parse_args(words)
     if asked.hours is not None and not 0 < asked.hours <= 10_000:
         parser.error("HOURS is how long the world lives with faults: more than 0, at most 10000")
-    seeds = [asked.seed] if asked.seed is not None else range(asked.first, asked.first + asked.seeds)
+    seeds: Sequence[int] = range(asked.first, asked.first + asked.seeds)
+    if asked.seed is not None:
+        seeds = [asked.seed]
+    elif asked.session_hours is not None:
+        seeds = [*_seeds_of(asked.session_hours, asked.first)]
     orders = [Order(seed, asked.hours) for seed in seeds]
     total, began = Sum(), time.perf_counter()
     for done, result in enumerate(results(orders, min(asked.workers, len(orders))), 1):
@@ -45,6 +55,16 @@ def main(words: Sequence[str]) -> int:
     for crashed in total.crashed[:SHOWN]:
         print(f"\nseed {crashed.seed} (make sim SEED={crashed.seed}) did not come to its end:\n{crashed.trace}")
     return 1 if total.bad or total.crashed else 0
+
+
+def _seeds_of(session_hours: float, first: int) -> Iterator[int]:
+    """Without the hours after all trouble, of which each world has a few: it becomes rather more."""
+    for seed in count(first):
+        if session_hours <= 0:
+            return
+        setting = Setting.of(seed)
+        session_hours -= setting.sessions * setting.hours
+        yield seed
 
 
 if __name__ == "__main__":

@@ -53,8 +53,6 @@ STORMS = 0.1
 """Share of seeds whose world is stormy."""
 COMPANY = 0.3
 """Share of seeds whose sessions have several people."""
-LYING_FROM = 1000
-"""The first seed of gateways that lie, too: they take several times as long, so a plain ``make sim`` has none."""
 LYING = 0.4
 """Share of seeds whose gateway tells lies (``lies``)."""
 LIES_PER_HOUR = 0.15
@@ -122,7 +120,7 @@ class Setting:
             run_timeout=rng.choice((None, None, 600.0, 3600.0)),
             kills=rng.random() < 0.5,
             has_company=Random(f"company {seed}").random() < COMPANY,
-            has_lies=seed >= LYING_FROM and Random(f"lies {seed}").random() < LYING,
+            has_lies=Random(f"lies {seed}").random() < LYING,
         )
         return calm.stormy(rng) if rng.random() < STORMS else calm
 

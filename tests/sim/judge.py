@@ -473,10 +473,15 @@ class Judge:
         return not is_deaf and (self._was_asked(stall) or self._is_nobodys_for_sure(stall))
 
     def _was_asked(self, stall: Stall) -> bool:
-        """The requester has been asked to send it again, and has not yet."""
-        return any(
+        """The requester has been asked to send it again, and has not yet; or we died as we asked, and an operator knows."""
+        is_sent = any(
             deed.method == "send" and deed.key == stall.key and deed.at_ms >= stall.since_ms
             for deed in self.world.deeds
+        )
+        told = {owed.message.incident for owed in self.messages if owed.message.kind is MessageKind.INEFFECTIVE}
+        return is_sent or any(
+            incident.session == stall.key and incident.id in told and awaits_person(incident.attempts)
+            for incident in self.ledger.open_incidents(self.gateway)
         )
 
     def _is_nobodys_for_sure(self, stall: Stall) -> bool:

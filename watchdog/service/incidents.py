@@ -167,13 +167,15 @@ class Incidents:
         messages: list[Message] = []
         if proof.state is AttemptState.INEFFECTIVE:
             messages = [_did_not_help(incident, settled, here, now, foresee)]
+        elif proof.state is AttemptState.ABANDONED:
+            messages = [announcements.perhaps_asked(incident, settled, now=now.wall)]
         done = self.ledger.settle_attempt(
             attempt.id, proof.state, now.wall, reason=proof.reason, verified_by=verified_by, messages=messages
         )
         if not done:
             return
         if proof.state is AttemptState.ABANDONED:
-            return  # an `ask` whose answer was lost: told as indeterminate then, and nothing more will be known of it
+            return  # an `ask` whose answer was lost: nothing more will be known of it
         events = {
             AttemptState.SUCCEEDED: Event.RECOVERY_SUCCEEDED,
             AttemptState.INDETERMINATE: Event.RECOVERY_INDETERMINATE,

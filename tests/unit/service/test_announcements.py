@@ -113,6 +113,9 @@ def _all() -> dict[str, Message]:
             next_step=None,
             no_more="no run is marked as going on any more",
         ),
+        "perhaps asked": say.perhaps_asked(
+            INCIDENT, replace(RESUMED, step=Step.ASK, state=AttemptState.ABANDONED), now=NOW + 3 * MINUTE
+        ),
         "recovered by resume": say.closed(
             replace(
                 INCIDENT,
@@ -437,7 +440,9 @@ def test_every_reason_of_the_core_has_words() -> None:
 
 @pytest.mark.parametrize("outcome", [one for one in Outcome if one not in (Outcome.OPEN, Outcome.QUARANTINED)])
 def test_a_closed_message_begins_with_the_outcome_as_everything_else_names_it(outcome: Outcome) -> None:
-    worked = replace(RESUMED, state=AttemptState.SUCCEEDED, reason="NewRunDone")
+    worked = replace(
+        RESUMED, state=AttemptState.SUCCEEDED, reason="NewRunDone", delivered=outcome is not Outcome.UNDELIVERED
+    )
     message = say.closed(replace(INCIDENT, attempts=(worked,)), outcome, now=NOW)
     assert message.title.startswith(f"{phrases.OUTCOMES[outcome].capitalize()}: ")
 

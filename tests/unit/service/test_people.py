@@ -210,6 +210,7 @@ async def test_a_question_whose_answer_is_lost_is_never_repeated() -> None:
     assert world.steps == [Step.ASK]
     assert [(one.state, one.reason) for one in world.attempts] == [(AttemptState.ABANDONED, PERHAPS_ASKED)]
     assert [incident.outcome for incident in world.incidents] == [Outcome.OPEN]
+    assert [message.title.split(":")[0] for message in world.owed(MessageKind.INEFFECTIVE)] == ["Question unclear"]
 
 
 async def test_a_question_whose_answer_could_not_be_written_down_is_settled_and_never_repeated() -> None:

@@ -140,6 +140,18 @@ def did_not_help(
     return _about(incident, MessageKind.INEFFECTIVE, heading, lines, key, "explain")
 
 
+def perhaps_asked(incident: Incident, attempt: Attempt, *, now: datetime) -> Message:
+    """The answer to an ``ask`` was lost: it is never asked again, so a person may be waiting who heard nothing."""
+    lines = [
+        f"Whether the person was asked to send the request again at {when(attempt.started_at or now, now)} is not known: the answer was lost.",
+        _found(incident, now),
+        "",
+        "They are not asked again. Look into the chat; nothing more is done until somebody writes there.",
+    ]
+    heading = f"{STEP_NAMES[attempt.step]} {RESULTS[AttemptState.INDETERMINATE]}: {_name(incident)}"
+    return _about(incident, MessageKind.INEFFECTIVE, heading, lines, f"attempt:{attempt.number}:unclear", "explain")
+
+
 def quarantined(incident: Incident, *, now: datetime, why: str, budget: Budget | None = None) -> Message:
     """Hands off from now on. ``why`` is a sentence; ``budget`` is given when it is what ran out, and says it better."""
     if budget is not None and "used up" in why:
