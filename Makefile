@@ -108,7 +108,7 @@ conformance: $(STAMP) ## the simulator beside real gateways, scenario by scenari
 fuzz: $(STAMP) ## broken frames, rows and clocks through to decisions (CASES=100000 SEED=1)
 	@$(BIN)/python -m tests.fuzz --cases $(or $(CASES),100000) --seed $(or $(SEED),1)
 
-sim: $(STAMP) ## the real watchdog in virtual time, about a minute (or SEED=7 HOURS=200; ARGS="--first 1000": among lies)
+sim: $(STAMP) ## the real watchdog in virtual time, about a minute (or SEED=7 HOURS=200, or ARGS="--session-hours 1000000")
 	@$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED)) $(if $(HOURS),--hours $(HOURS)) $(ARGS)
 
 fmt: $(STAMP) ## format and sort imports

@@ -36,6 +36,8 @@ def main(words: Sequence[str]) -> int:
     asked = parser.parse_args(words)
     if asked.hours is not None and not 0 < asked.hours <= 10_000:
         parser.error("HOURS is how long the world lives with faults: more than 0, at most 10000")
+    if asked.session_hours is not None and not 0 < asked.session_hours <= 100_000_000:
+        parser.error("--session-hours is more than 0, at most 100000000")
     seeds: Sequence[int] = range(asked.first, asked.first + asked.seeds)
     if asked.seed is not None:
         seeds = [asked.seed]

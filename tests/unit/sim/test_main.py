@@ -6,6 +6,7 @@ import pytest
 
 from tests.sim import __main__ as command
 from tests.sim import episodes
+from tests.sim.episodes import Setting
 from tests.sim.judge import Rule, Violation
 
 
@@ -47,3 +48,17 @@ def test_hours_that_make_no_sense_are_refused(hours: str, capsys: pytest.Capture
     with pytest.raises(SystemExit):
         command.main(["--hours", hours])
     assert "HOURS is how long" in capsys.readouterr().err
+
+
+def test_as_many_seeds_as_make_so_many_session_hours() -> None:
+    seeds = [*command._seeds_of(5000.0, 40)]
+    hours = [setting.sessions * setting.hours for setting in map(Setting.of, seeds)]
+    assert seeds == [*range(40, 40 + len(seeds))]
+    assert sum(hours) >= 5000 > sum(hours[:-1])
+
+
+@pytest.mark.parametrize("hours", ["0", "-1", "nan", "inf"])
+def test_session_hours_that_make_no_sense_are_refused(hours: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["--session-hours", hours])
+    assert "--session-hours is more than 0" in capsys.readouterr().err
