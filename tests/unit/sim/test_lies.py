@@ -23,7 +23,7 @@ from tests.sim.wire import Asked
 from watchdog.core import evidence, innocence
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState, Proof
-from watchdog.service import executor, incidents
+from watchdog.service import announcements, executor, incidents
 from watchdog.service.ledger import MessageKind, Outcome
 
 SETTING = Setting(
@@ -130,12 +130,15 @@ def _fails(episode: Episode) -> None:
     episode.world.provider.usual = turns.retries(1, 0.1)
 
 
+def _cut(episode: Episode) -> None:
+    _ask(episode, CHAT, turns.runs_long_tool(7200.0))
+    episode.world.agenda.outside(30, episode.world.process.restart, 2.0)
+
+
 def _asked_and_answered(episode: Episode) -> None:
     """A cut run whose person is asked to send it again, and does."""
-    world = episode.world
-    _ask(episode, CHAT, turns.runs_long_tool(7200.0))
-    world.agenda.outside(30, world.process.restart, 2.0)
-    world.agenda.outside(3 * 3600, _ask, episode, CHAT, None)
+    _cut(episode)
+    episode.world.agenda.outside(3 * 3600, _ask, episode, CHAT, None)
 
 
 class _Hushed(deque[Answered]):
@@ -170,8 +173,34 @@ def test_who_dies_as_it_asks_recovers_with_the_next_answer(
     monkeypatch.setattr(executor.Executor, "_settle", dies)
     result = episode.run()
     assert result.lives == 2
-    assert _kinds(episode) == [MessageKind.STUCK, MessageKind.CLEARED], "not called recovered to anybody"
+    kinds = [MessageKind.STUCK, MessageKind.INEFFECTIVE, MessageKind.CLEARED]
+    assert _kinds(episode) == kinds, "not called recovered to anybody"
     assert [violation.rule for violation in result.violations] == rules
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_who_dies_before_it_has_asked_says_that_it_does_not_know(
+    is_told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`make sim SEED=38`: nobody was asked, nobody is asked again, and the message before it said that they were being asked."""
+    episode = _told(_cut, version="2026.5.18", hours=4.0)
+    recovery = replace(episode.book.default.recovery, ladder=(Step.ASK,))
+    episode.book = replace(episode.book, default=replace(episode.book.default, recovery=recovery))
+
+    async def dies(*_: object) -> None:
+        episode._life.is_over = True
+        raise Killed
+
+    monkeypatch.setattr(executor.Executor, "_send", dies)
+    if not is_told:
+        said = announcements.perhaps_asked
+        monkeypatch.setattr(
+            announcements, "perhaps_asked", lambda *a, **n: replace(said(*a, **n), kind=MessageKind.TEST)
+        )
+    result = episode.run()
+    assert not any(deed.method == "send" for deed in episode.world.deeds)
+    assert (MessageKind.INEFFECTIVE in _kinds(episode)) is is_told
+    assert [violation.rule for violation in result.violations] == ([] if is_told else [Rule.UNSETTLED])
 
 
 # ------------------------------------------------------------ answered, and its row left
