@@ -66,7 +66,7 @@ class Executor:
         fresh = await self.look_again(decision, here, facts)  # guard: fence: look again at all
         is_same = (fresh.step, fresh.is_as_owner) == (decision.step, decision.is_as_owner)
         # guard: fence: signed in for what is done
-        if fresh.action is Action.RECOVER and not (is_same and fresh.route == decision.route):
+        if fresh.action is Action.ACT and not (is_same and fresh.route == decision.route):
             # What we signed in for is not what is to be done: the next pass signs in for that.
             return replace(fresh, action=Action.NOTHING)
         return fresh
@@ -106,7 +106,7 @@ class Executor:
         judged, step, incident = decision.judged, decision.step, decision.incident
         assert step is not None
         assert incident is not None
-        assert decision.action is Action.RECOVER
+        assert decision.action is Action.ACT
         row, tail = judged.session, judged.case.look.tail
         now = self.clock.now().wall
         requester = decision.requester

@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import partial
 
 from watchdog.core.blockers import BlockerName
-from watchdog.core.evidence import Case, Truth
+from watchdog.core.evidence import Case, Truth, refuses_its_people
 from watchdog.core.model import Moment, Session, Snapshot, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Step
 from watchdog.core.recovery import (
@@ -32,7 +32,7 @@ from watchdog.service import announcements, errors
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import Incident, Ledger, Message, Outcome, Quarantine
 from watchdog.service.observer import Judged
-from watchdog.service.plan import Action, Decision, has_chat, is_deaf, is_stalled_but_owned, was_sent
+from watchdog.service.plan import Action, Decision, has_chat, is_stalled_but_owned, was_sent
 from watchdog.service.ports import Gateway, Meter, Wants
 
 Foresee = Callable[[Judged, Incident | None], Decision]
@@ -217,7 +217,7 @@ class Incidents:
         tail = judged.case.look.tail
         if tail is None or tail.kind is not TailKind.ANSWERED or tail.deed_mark is None:
             return False
-        if is_deaf(judged) or judged.session.is_tombstone:
+        if refuses_its_people(judged.case) or judged.session.is_tombstone:
             return False
         incident_id, _, number = tail.deed_mark.partition("/")
         incident, began = self.ledger.incident(incident_id), judged.session.started_at
@@ -289,7 +289,7 @@ class Incidents:
             now=now.wall,
             note_path=note_path,
             successor=successor,
-            is_buried=row is not None and row.is_buried,
+            is_archived_tombstone=row is not None and row.is_archived_tombstone,
         )
         if self.ledger.close_incident(incident.id, outcome, now.wall, [message]):
             self.log.event(
@@ -414,7 +414,7 @@ def _ending(incident: Incident, here: Judged, now: Moment) -> Outcome | None:
     sent = [attempt for attempt in incident.attempts if was_sent(attempt)]
     if row.is_tombstone:  # guard: tombstone: it has ended, and is not over
         return None
-    if row.is_buried:
+    if row.is_archived_tombstone:
         return Outcome.CLEARED
     if row.status is Status.OTHER:  # guard: ending: an unknown word is none
         return None

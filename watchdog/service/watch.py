@@ -227,10 +227,10 @@ class Watch:
                 continue
             incident = self.incidents.open_for(item, here.now)
             decision = self._observed(decide(item, incident, here, self.gateway, self.ledger))
-            if decision.action is Action.RECOVER:
+            if decision.action is Action.ACT:
                 decision = await self._carried_out(decision, here, facts)
                 here = self._noting_sickness(decision, here)
-            if decision.action is Action.RECOVER:
+            if decision.action is Action.ACT:
                 deeds += 1  # "now" is owed with its claim, so it is said only of what was done
             elif decision.action is not Action.NOTHING:
                 self.incidents.announce_opened(decision, here.now)
@@ -250,7 +250,7 @@ class Watch:
             held = Blocker(BlockerName.GATEWAY_UNTRUSTED, str(problem))
             self.incidents.announce_opened(replace(decision, action=Action.HOLD, blockers=(held,)), here.now)
             raise
-        if decision.action is not Action.RECOVER or decision.incident is None:
+        if decision.action is not Action.ACT or decision.incident is None:
             return decision
         done = await self.executor.act(decision, [opened_message(decision, decision.incident, here.now)])
         return replace(decision, action=Action.HOLD, blockers=(done,)) if isinstance(done, Blocker) else decision
