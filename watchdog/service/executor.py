@@ -74,7 +74,7 @@ class Executor:
     async def look_again(self, decision: Decision, here: PassContext, facts: GatewayFacts) -> Decision:
         """The fence: a fresh, complete look; the same run, still without an owner, still nothing in the way.
 
-        Returns the decision as the fresh look makes it; anything but RECOVER means: not now.
+        Returns the decision as the fresh look makes it; anything but ACT means: not now.
         """
         before = decision.judged
         snapshot = await self.gateway.list_sessions()  # guard: fence: everything is read
@@ -101,7 +101,7 @@ class Executor:
         return decide(fresh, incident, standing, self.gateway, self.ledger)
 
     async def act(self, decision: Decision, opened: Sequence[Message] = ()) -> Attempt | Blocker:
-        """Carry out a fresh RECOVER decision; the attempt as far as it got, or why nothing was sent. ``opened`` says that it is done
+        """Carry out a fresh decision to act; the attempt as far as it got, or why nothing was sent. ``opened`` says that it is done
         now: owed with the claim, so neither is there without the other."""
         judged, step, incident = decision.judged, decision.step, decision.incident
         assert step is not None

@@ -120,7 +120,7 @@ class Incidents:
     async def _prove(self, incident: Incident, attempt: Attempt, here: Judged | None, now: Moment) -> Proof:
         row = here.session if here is not None else None
         tail: TranscriptTail | None = None
-        if row is not None and attempt.step in (Step.RESUME, Step.RECOVER):
+        if row is not None and attempt.step.nature.is_turn:
             look = await self.gateway.look(row, Wants(tail=True))
             tail = look.tail
         is_queued = attempt.step is Step.RESUME and tail is not None and tail.has_pending_input is True
@@ -407,8 +407,9 @@ def _ending(incident: Incident, here: Judged, now: Moment) -> Outcome | None:
     row, verdict = here.session, here.judgement.verdict
     if awaits_person(incident.attempts):
         return _ending_of_wait(incident, here, now)
-    opens_only = (Step.FREE, Step.ASK)
-    proven = [one for one in incident.attempts if one.state is AttemptState.SUCCEEDED and one.step not in opens_only]
+    proven = [
+        one for one in incident.attempts if one.state is AttemptState.SUCCEEDED and not one.step.nature.opens_only
+    ]
     if proven:
         return _outcome_of(proven[-1])  # and we died before we could say so
     sent = [attempt for attempt in incident.attempts if was_sent(attempt)]

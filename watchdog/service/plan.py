@@ -1,4 +1,4 @@
-"""From a judgement to a decision: hold, recover or escalate, with every blocker named.
+"""From a judgement to a decision: hold, act or escalate, with every blocker named.
 
 Decisions are values. Nothing here does anything; the executor acts on a decision after one more look.
 """
@@ -45,7 +45,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do about one session now, and why. With ``action`` RECOVER there are no ``blockers``."""
+    """What to do about one session now, and why. With ``action`` ACT there are no ``blockers``."""
 
     judged: Judged
     action: Action
@@ -147,8 +147,7 @@ class StepPlan:
 
 
 def _heard_at(step: Step | None, requester: Requester | None) -> ReplyAddress | None:
-    speaks = step in (Step.RESUME, Step.ASK, Step.NEW, Step.RESET)
-    return requester.route if speaks and requester is not None else None
+    return requester.route if step is not None and step.nature.is_heard and requester is not None else None
 
 
 def plan_step(judged: Judged, incident: Incident | None, here: PassContext, gateway: Gateway) -> StepPlan:

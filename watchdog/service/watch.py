@@ -242,7 +242,7 @@ class Watch:
         return decisions, deeds
 
     async def _carried_out(self, decision: Decision, here: PassContext, facts: GatewayFacts) -> Decision:
-        """What became of a RECOVER decision: RECOVER where it was claimed and sent, else what holds it."""
+        """What became of a decision to act: itself where it was claimed and sent, else what holds it."""
         try:
             decision = self._observed(await self.executor.fence(decision, here, facts))
         except errors.GatewayError as problem:
