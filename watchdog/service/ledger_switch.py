@@ -38,10 +38,11 @@ class LedgerSwitch:
         self.problem = problem
         return True
 
-    def come_back(self) -> None:
-        """Use the real one again, if it was out of use and can be written."""
-        if self.spare is not None and self.problem is not None and self.real.is_writable():
-            self.problem = None
+    def choose(self) -> None:
+        """Use the real one if it can be written now, else the spare. Asked before each pass: a full disk is known, and told,
+        before somebody is stuck on whose behalf nothing can be claimed."""
+        if self.spare is not None:
+            self.problem = None if self.real.is_writable() else self.real.problem or "The ledger cannot be written."
 
 
 class _InForce:

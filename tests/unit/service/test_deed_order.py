@@ -333,6 +333,7 @@ async def test_while_the_ledger_is_out_watching_goes_on_and_nothing_is_done() ->
     for method in ("open_incidents", "attempts_in_flight"):
         setattr(sick, method, broken)
     sick.is_writable = lambda: False  # type: ignore[attr-defined]
+    sick.problem = "the disk is full"  # type: ignore[attr-defined]
     watch = world.watch
     watch.ledgers.real = cast(Ledger, sick)
     await world.live(minutes=20)
@@ -347,6 +348,22 @@ async def test_while_the_ledger_is_out_watching_goes_on_and_nothing_is_done() ->
     assert world.gateway.rows[KEY].status is Status.DONE
 
 
+async def test_a_full_disk_is_known_before_anything_is_to_be_written() -> None:
+    world = World(book=PolicyBook(default=lenient(ladder=(Step.RESUME,))))
+    world.watch.ledgers.spare = World().ledger
+    await world.live(minutes=2)
+    sick = Fused(world.ledger, Fuse(), frozenset())
+    sick.is_writable = lambda: False  # type: ignore[attr-defined]
+    sick.problem = "the disk is full"  # type: ignore[attr-defined]
+    world.watch.ledgers.real = cast(Ledger, sick)
+    await world.look()
+    assert world.reports[-1].is_good
+    assert _problem_of(world.watch) == "the disk is full"
+    world.watch.ledgers.real = world.ledger
+    await world.look()
+    assert _problem_of(world.watch) is None
+
+
 async def test_every_part_of_a_watch_follows_it_to_the_other_ledger_and_back() -> None:
     watch, spare = _world().watch, World().ledger
     parts = {name: getattr(watch, name, None) for name in watch.__slots__} | {"outages": watch.connection.outages}
@@ -359,7 +376,7 @@ async def test_every_part_of_a_watch_follows_it_to_the_other_ledger_and_back() -
     assert watch.ledgers.fall_back("the disk is full")
     assert not watch.ledgers.fall_back("the disk is full")
     watch.ledger.audit(START.wall, "somebody", "in the spare", "")
-    watch.ledgers.come_back()
+    watch.ledgers.choose()
     watch.ledger.audit(START.wall, "somebody", "in the real", "")
     assert [line.what for line in spare.audit_trail()] == ["in the spare"]
     assert [line.what for line in watch.ledgers.real.audit_trail()] == ["in the real"]
