@@ -28,6 +28,7 @@ from watchdog.status.metrics import PrometheusMeter
 
 REPOSITORY = Path(__file__).parents[3]
 ALERTS = REPOSITORY / "config/prometheus-alerts.yml"
+RUNBOOKS = REPOSITORY / "docs/runbooks.md"
 DASHBOARD = REPOSITORY / "config/grafana-dashboard.json"
 PREFIX = "openclaw_watchdog_"
 
@@ -150,6 +151,17 @@ def test_what_an_operator_wants_to_be_woken_by_is_there() -> None:
     }
     texts = [one.text for one in alerts()]
     assert [what for what, part in wanted.items() if not any(part in text for text in texts)] == []
+
+
+def test_every_alert_leads_to_its_runbook_and_every_runbook_is_one_of_an_alerts() -> None:
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", RUNBOOKS.read_text("utf-8"), re.DOTALL | re.MULTILINE))
+    rules = [rule for group in YAML(typ="safe").load(ALERTS)["groups"] for rule in group["rules"]]
+    for rule in rules:
+        assert rule["annotations"]["runbook_url"] == f"docs/runbooks.md#{rule['alert'].lower()}"
+    assert list(sections) == [rule["alert"] for rule in rules]
+    for name, text in sections.items():
+        said = " ".join(re.findall(r"^\*\*(.+?)\.\*\*", text, re.MULTILINE)).lower()
+        assert re.fullmatch(r"meaning impact diagnosis( and)? way out", said), name
 
 
 def test_every_metric_of_the_contract_is_on_the_dashboard(series: Mapping[str, set[str]]) -> None:
