@@ -19,12 +19,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
 
+from tests.site.reference import filled_meter
 from watchdog.core.blockers import BlockerName
 from watchdog.core.policy import Step
 from watchdog.core.recovery import AttemptState
 from watchdog.core.verdict import Verdict
 from watchdog.service.events import Delivery
-from watchdog.status.metrics import PrometheusMeter
 
 REPOSITORY = Path(__file__).parents[3]
 ALERTS = REPOSITORY / "config/prometheus-alerts.yml"
@@ -82,16 +82,8 @@ EXPRESSIONS = [*alerts(), *panels()]
 @pytest.fixture(scope="module")
 def series() -> Mapping[str, set[str]]:
     """Every sample the program can show: its name and its labels."""
-    meter = PrometheusMeter("1.2.3")
-    meter.watch_gateways(["home"])
-    meter.polled("home", 0.02, 1000)
-    meter.gateway_up("home", is_up=True)
-    meter.sessions("home", {"healthy": 1})
-    meter.incidents_open("home", 1)
-    meter.quarantined("home", 1)
-    meter.detection_delay(1.0)
     found: dict[str, set[str]] = {name: set(labels) for name, labels in PROCESS.items()}
-    for family in text_string_to_metric_families(meter.render().decode()):
+    for family in text_string_to_metric_families(filled_meter().render().decode()):
         for sample in family.samples:
             found.setdefault(sample.name, set()).update(sample.labels)
     return found

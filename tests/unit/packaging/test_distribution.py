@@ -101,7 +101,8 @@ def place(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_the_whole_package(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        there = {name for name in archive.namelist() if ".dist-info/" not in name}
+        names = [name for name in archive.namelist() if ".dist-info/" not in name]
+    there = {name for name in names if ".data/" not in name}
     wanted = {
         str(file.relative_to(REPOSITORY))
         for package in PACKAGES
@@ -110,6 +111,9 @@ def test_the_wheel_holds_the_whole_package(wheel: Path) -> None:
     }
     delivered = {f"watchdog/config/delivered/{name}" for name in ("grafana-dashboard.json", "prometheus-alerts.yml")}
     assert there == wanted | delivered
+    assert [name.partition(".data/data/")[2] for name in names if ".data/" in name] == [
+        "share/man/man1/openclaw-watchdog.1"
+    ]
     assert {"watchdog/py.typed", "watchdog/status/page/page.html", "watchdog/status/page/page.css"} <= there
 
 
