@@ -116,7 +116,7 @@ SPHINX = $(SITE)/bin/sphinx-build --quiet --fail-on-warning --keep-going -c docs
 
 $(SITE)/.installed: pyproject.toml constraints.txt docs/site/requirements.txt
 	@test -x $(SITE)/bin/python || $(PYTHON) -m venv $(SITE)
-	@$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement docs/site/requirements.txt --editable .
+	@$(SITE)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --requirement docs/site/requirements.txt --editable .
 	@touch $@
 
 docs: $(SITE)/.installed ## the site, in build/docs/html, each link inside it checked; whether the man page is the commands' own
