@@ -58,6 +58,17 @@ wheel: $(STAMP) ## the wheel, installed into an empty environment with what it s
 	@build/wheel/env/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt build/wheel/*.whl
 	@cd build/wheel && env/bin/openclaw-watchdog --version && env/bin/openclaw-watchdog demo
 
+release: $(STAMP) ## what a release consists of, in dist/: sdist, wheel, and an SBOM of an environment that has the wheel and no more
+	@rm -rf dist build/release
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
+	@$(PYTHON) -m venv --without-pip build/release/env
+	@$(BIN)/python -m pip --python build/release/env/bin/python install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
+	@$(PYTHON) -m venv build/release/tool
+	@build/release/tool/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0
+	@build/release/tool/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
+	  --output-file dist/openclaw-watchdog.cdx.json build/release/env/bin/python
+	@cd dist && sha256sum * > ../build/release/SHA256SUMS && mv ../build/release/SHA256SUMS .
+
 check: $(STAMP) ## ruff, mypy --strict on package and tests, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
