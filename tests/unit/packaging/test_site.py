@@ -36,6 +36,20 @@ def test_every_event_and_every_metric_is_on_its_page() -> None:
     assert _shown(metrics()) == exposed
 
 
+def test_every_exit_status_of_the_code_is_in_the_table() -> None:
+    table = (REPOSITORY / "docs/operating.md").read_text("utf-8").partition("| exit status | means |")[2]
+    shown = {
+        int(one) for cell in re.findall(r"^\| ([\d /]+) \|", table, re.MULTILINE) for one in re.findall(r"\d+", cell)
+    }
+    code = "\n".join(file.read_text("utf-8") for file in (REPOSITORY / "watchdog/cli").glob("*.py"))
+    named = re.findall(
+        r"^(?:EX_[A-Z]+|NOT_RUNNING|STOPPED, NOT_INSTALLED) = ([\d, ]+)$|Leave\((\d)\)", code, re.MULTILINE
+    )
+    left_with = {int(one) for pair in named for one in re.findall(r"\d+", " ".join(pair))}
+    assert left_with >= {0, 1, 3, 4, 65, 66, 69, 78}
+    assert left_with | {2} == shown
+
+
 def test_a_page_is_filled_in_where_it_says_so() -> None:
     saying = {
         str(page.relative_to(REPOSITORY).with_suffix(""))
