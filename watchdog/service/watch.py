@@ -104,7 +104,7 @@ class Watch:
 
     async def pass_once(self) -> PassReport:
         """One whole pass. Raises ``errors.LedgerError`` only, and only where there is no spare ledger."""
-        self.ledgers.choose()
+        self.ledgers.choose(self.clock.now().wall)
         try:
             return await self._pass()
         except errors.LedgerError as problem:
@@ -171,13 +171,12 @@ class Watch:
         now = snapshot.answered_at
         by_key = {item.session.key: item for item in judged}
         self.reporter.malformed(snapshot)
-        is_writable = self.ledger_problem is None and (self.ledgers.spare is not None or self.ledger.is_writable())
         self.fleet.note(judged, self.book.default.recovery, now)
         here = PassContext(
             now=now,
             trust=self.trust,
             is_list_complete=snapshot.is_complete,
-            is_ledger_writable=is_writable,
+            is_ledger_writable=self.ledgers.is_writable,
             is_fleet_open=self.fleet.is_open,
             gateway_problem=self.trust.sickness(now),
         )
