@@ -58,6 +58,17 @@ wheel: $(STAMP) ## the wheel, installed into an empty environment with what it s
 	@build/wheel/env/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt build/wheel/*.whl
 	@cd build/wheel && env/bin/openclaw-watchdog --version && env/bin/openclaw-watchdog demo
 
+release: $(STAMP) ## what a release consists of, in dist/: sdist, wheel, and an SBOM of an environment that has the wheel and no more
+	@rm -rf dist build/release
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
+	@$(PYTHON) -m venv --without-pip build/release/env
+	@$(BIN)/python -m pip --python build/release/env/bin/python install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
+	@$(PYTHON) -m venv build/release/tool
+	@build/release/tool/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0
+	@build/release/tool/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
+	  --output-file dist/openclaw-watchdog.cdx.json build/release/env/bin/python
+	@cd dist && sha256sum * > ../build/release/SHA256SUMS && mv ../build/release/SHA256SUMS .
+
 check: $(STAMP) ## ruff, mypy --strict on package and tests, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -110,6 +121,28 @@ fuzz: $(STAMP) ## broken frames, rows and clocks through to decisions (CASES=100
 
 sim: $(STAMP) ## the real watchdog in virtual time, about a minute (or SEED=7 HOURS=200, or ARGS="--session-hours 1000000")
 	@$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED)) $(if $(HOURS),--hours $(HOURS)) $(ARGS)
+
+SITE := .venv-docs
+SPHINX = $(SITE)/bin/sphinx-build --quiet --fail-on-warning --keep-going -c docs/site -d build/docs/doctrees .
+
+$(SITE)/.installed: pyproject.toml constraints.txt docs/site/requirements.txt
+	@test -x $(SITE)/bin/python || $(PYTHON) -m venv $(SITE)
+	@$(SITE)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --requirement docs/site/requirements.txt --editable .
+	@touch $@
+
+docs: $(SITE)/.installed ## the site, in build/docs/html, each link inside it checked; whether the man page is the commands' own
+	@rm -rf build/docs
+	@$(SPHINX) -b html build/docs/html
+	@$(SPHINX) -b man build/docs/man
+	@cmp build/docs/man/openclaw-watchdog.1 docs/openclaw-watchdog.1 || { echo "make man writes it anew" >&2; exit 1; }
+
+man: $(SITE)/.installed ## write docs/openclaw-watchdog.1 anew, after a change of a command's --help
+	@rm -rf build/docs
+	@$(SPHINX) -b man build/docs/man
+	@cp build/docs/man/openclaw-watchdog.1 docs/openclaw-watchdog.1
+
+links: $(SITE)/.installed ## ask whether what the documents link to elsewhere is still there; gates nothing
+	-@$(SPHINX) -b linkcheck build/docs/links
 
 fmt: $(STAMP) ## format and sort imports
 	@$(BIN)/ruff format .

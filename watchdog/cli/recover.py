@@ -257,7 +257,7 @@ class ManualRecovery:
             return {"session": key, "step": step.value, "recovered": False, "reason": held}
         decision = Decision(
             again,
-            Action.RECOVER,
+            Action.ACT,
             fresh_plan.step or step,
             (),
             incident,

@@ -222,7 +222,7 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: SessionCo
             )
         )
     else:
-        if tail.kind is TailKind.ANSWERED and step in (Step.RESUME, Step.ASK):  # guard: work finished
+        if tail.kind is TailKind.ANSWERED and step.nature.rests_on_request:  # guard: work finished
             found.append(
                 Blocker(BlockerName.WORK_FINISHED, "The last request was answered: there is nothing to resume.")
             )
@@ -236,9 +236,9 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: SessionCo
             and case.track.is_insistent
         )
         # guard: stop: who is shut out is let in, and not asked about it
-        if is_stopped and (not is_proven or step in (Step.RESUME, Step.ASK)):
+        if is_stopped and (not is_proven or step.nature.rests_on_request):
             found.append(Blocker(BlockerName.STOPPED_BY_PERSON, "A person stopped this request; it stays stopped."))
-        if tail.kind is TailKind.EMPTY and step in (Step.RESUME, Step.ASK) and not started_before_boot(case):
+        if tail.kind is TailKind.EMPTY and step.nature.rests_on_request and not started_before_boot(case):
             found.append(
                 Blocker(
                     BlockerName.WORK_FINISHED,
@@ -261,8 +261,8 @@ def _person(case: Case, step: Step, standing: SessionContext) -> Iterator[Blocke
     tail = case.look.tail
     if standing.requester_problem is not None:
         yield Blocker(BlockerName.REQUESTER_UNKNOWN, standing.requester_problem)
-    speaks_for_request = step not in (Step.FREE, Step.ABORT)
-    if speaks_for_request and (
+    is_for_requester = step.nature.acts_for_requester
+    if is_for_requester and (
         standing.was_stopped  # guard: stop: kept over restarts
         or case.track.stopped_at is not None
         # guard: stop: the transcript of a tombstone
@@ -271,7 +271,8 @@ def _person(case: Case, step: Step, standing: SessionContext) -> Iterator[Blocke
         yield Blocker(
             BlockerName.STOPPED_BY_PERSON, "A person stopped this request after its run had died; it stays stopped."
         )
-    if speaks_for_request and case.look.will_redeliver:  # guard: spool: what the chat app brings again is not resumed
+    # guard: spool: what the chat app brings again is not resumed
+    if is_for_requester and case.look.will_redeliver:
         yield Blocker(
             BlockerName.GATEWAY_RECOVERING,
             "The chat app's spool still holds a message of this chat; the gateway takes it up by itself.",

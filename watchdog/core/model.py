@@ -209,7 +209,7 @@ class Session:
         )
 
     @property
-    def is_buried(self) -> bool:
+    def is_archived_tombstone(self) -> bool:
         """Put away after its gateway had given it up: nobody waits for it to be reset, and it takes no message all the same."""
         return self.restart_recovery_status == TOMBSTONED and self.status.is_terminal and self.is_archived
 

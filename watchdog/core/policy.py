@@ -5,6 +5,7 @@ Built by ``watchdog.config`` from the YAML file; plain frozen values here so tha
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -29,8 +30,46 @@ class Step(StrEnum):
     NOTIFY = "notify"
 
     @property
+    def nature(self) -> StepNature:
+        return NATURES[self]
+
+    @property
     def loses_context(self) -> bool:
-        return self in (Step.NEW, Step.RESET)
+        return self.nature.loses_context
+
+
+@dataclass(frozen=True, slots=True)
+class StepNature:
+    """What a step is, for everything that judges it by its kind. No defaults: whoever adds a step answers all of it."""
+
+    rests_on_request: bool
+    """Done only while the last request is undone and not stopped: an answered one is neither resumed nor asked for again."""
+    acts_for_requester: bool
+    """Done in the requester's interest, so what they stopped stays stopped; the others only clear a row."""
+    is_heard: bool
+    """Something of it is said in the requester's own chat, where one is proven."""
+    is_turn: bool
+    """Runs the model: proved by what is in the transcript afterwards. The others are proved by the row, ``ASK`` by the person."""
+    opens_only: bool
+    """Its success is no end: the incident waits for a run of the session that ends well."""
+    loses_context: bool
+    """A fresh session follows: only with a note of what is lost on disk, and never while somebody's words wait."""
+
+
+NATURES: Mapping[Step, StepNature] = {
+    step: StepNature(*(trait == "yes" for trait in traits.split()))
+    for step, traits in {
+        #             request requester heard turn opens loses
+        Step.ASK:     "yes    yes       yes   no   yes   no",
+        Step.FREE:    "no     no        no    no   yes   no",
+        Step.RESUME:  "yes    yes       yes   yes  no    no",
+        Step.NEW:     "no     yes       yes   no   no    yes",
+        Step.RESET:   "no     yes       yes   no   no    yes",
+        Step.RECOVER: "no     yes       no    yes  no    no",
+        Step.ABORT:   "no     no        no    no   no    no",
+        Step.NOTIFY:  "no     yes       no    no   no    no",
+    }.items()
+}  # fmt: skip
 
 
 class AskInstead(StrEnum):

@@ -208,7 +208,7 @@ def verify(
     # guard: verify: an unknown word proves nothing
     if session.status is Status.OTHER and attempt.step in by_row:
         return Proof(AttemptState.INEFFECTIVE, NOTHING_PROVEN) if is_overdue else NOT_YET
-    if attempt.step in (Step.NEW, Step.RESET):
+    if attempt.step.loses_context:
         return _verify_fresh(attempt, session, is_overdue=is_overdue)
     if attempt.step is Step.ASK:
         if not is_overdue:
@@ -268,7 +268,7 @@ def awaits_person(attempts: Sequence[Attempt]) -> bool:
     """What was done last only opens the door: the incident ends when a run of the session ends well."""
     sent = [attempt for attempt in attempts if attempt.started_at is not None]
     return bool(sent) and (
-        (sent[-1].step in (Step.ASK, Step.FREE) and sent[-1].state is AttemptState.SUCCEEDED)
+        (sent[-1].step.nature.opens_only and sent[-1].state is AttemptState.SUCCEEDED)
         or sent[-1].reason == PERHAPS_ASKED
     )
 

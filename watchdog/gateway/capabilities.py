@@ -3,6 +3,9 @@
 Measured on the real 2026.3.24, 2026.4.14, 2026.5.18 and 2026.9.6; versions in between get the weaker of their
 neighbours' guarantees, unknown ones the weakest of all. Method names in a hello are a lower bound (2026.3.24 hides
 some), so a missing one is only believed where the version is known to lack it.
+
+Facts that go with one of these are properties of ``core.model.Capabilities``. All of them, release by release, stand in
+docs/releases.md.
 """
 
 from __future__ import annotations
@@ -21,21 +24,23 @@ READ, WRITE, ADMIN = "operator.read", "operator.write", "operator.admin"
 NEWEST_TRIED: Version = (2026, 9, 6)
 """The newest release in docs/compatibility.md; a test compares the two."""
 FIRST_WITH_STATUS: Version = (2026, 3, 24)
+"""``sessions.list`` says ``status``; before, no run could be told stuck."""
 LAST_LOCKING_WHOLE_RUN: Version = (2026, 4, 14)
 """``<sessionId>.jsonl.lock`` is held from start to end of a run on 3.24, 4.8 and 4.14; on 5.18 it is not."""
 FIRST_WITH_FLAG: Version = (2026, 5, 12)
+"""``hasActiveRun`` appears in the rows, and misses runs: it proves life, and no death."""
 FIRST_WITH_HONEST_FLAG: Version = (2026, 7, 1)  # guard: version gate of the flag
 """``hasActiveRun`` counts channel and embedded runs since openclaw PR #98257 (in 2026.7.1-beta.1)."""
 FIRST_RECOVERING_AT_BOOT: Version = (2026, 4, 24)
 """Some sessions are resumed by the gateway itself after a boot (subagents after 2026.4.23, main sessions later)."""
 FIRST_ENDING_ROW_ON_STOP: Version = (2026, 5, 18)
+"""A person's Stop ends the row; before, it goes on saying ``running``."""
 FIRST_RESUMED_BY_AGENT: Version = (2026, 7, 1)
 """``agent`` with ``deliver`` cures a row and proves its delivery (2026.9.6); on 3.24 it leaves the row running."""
 FIRST_WRAPPING_PROMPTS: Version = (2026, 4, 15)
+"""From here to ``FIRST_HANDING_OUT_BARE_WORDS``, see ``wraps_prompts``."""
 FIRST_HANDING_OUT_BARE_WORDS: Version = (2026, 9, 0)
-"""In between (measured on 2026.5.18, and not on 3.24 and 9.6) ``chat.history`` puts a block of the gateway's own before a
-person's words, with other people's lines in it. In the same span a transcript's file names the chat of each message
-(measured on 2026.5.18; on 3.24 it does not, and 9.6 has no such file), and a chat app's spool keeps what was not handled."""
+"""``chat.history`` gives a person's words as they wrote them."""
 FIRST_WITH_DEAF_ROWS: Version = (2026, 8, 0)
 """After a lost write a row refuses every message of its people (measured on 2026.8.2 and 9.6)."""
 FIRST_WITHOUT_OWNERS_BY_ALLOWLIST: Version = (2026, 9, 0)
@@ -56,9 +61,16 @@ was not measured.)"""
 BOOT_RECOVERY = timedelta(minutes=5)
 
 
+def wraps_prompts(version: Version) -> bool:
+    """``chat.history`` puts a block of the gateway's own before a person's words, with other people's lines in it (measured on
+    2026.5.18, and not on 3.24 and 9.6). In the same span a transcript's file names the chat of each message (on 3.24 it does
+    not, and 9.6 has no such file), and a chat app's spool keeps what was not handled."""
+    return FIRST_WRAPPING_PROMPTS <= version < FIRST_HANDING_OUT_BARE_WORDS
+
+
 def adds_threads(version: Version) -> bool:
     """``agent`` to the chat that the row leads to takes the row's thread where it is given none (2026.5.18)."""
-    return FIRST_WRAPPING_PROMPTS <= version < FIRST_HANDING_OUT_BARE_WORDS
+    return wraps_prompts(version)
 
 
 def parse_version(text: str) -> Version | None:
@@ -114,9 +126,9 @@ def capabilities_of(version_text: str, methods: frozenset[str]) -> Capabilities:
         boot_recovery=BOOT_RECOVERY if version >= FIRST_RECOVERING_AT_BOOT else timedelta(0),
         row_survives_stop=version < FIRST_ENDING_ROW_ON_STOP,
         has_deaf_rows=version >= FIRST_WITH_DEAF_ROWS,
-        wraps_prompts=(wraps := FIRST_WRAPPING_PROMPTS <= version < FIRST_HANDING_OUT_BARE_WORDS),
-        names_chats_in_file=wraps,
-        has_chat_spool=wraps,
+        wraps_prompts=wraps_prompts(version),
+        names_chats_in_file=wraps_prompts(version),
+        has_chat_spool=wraps_prompts(version),
     )
 
 

@@ -66,7 +66,7 @@ class Executor:
         fresh = await self.look_again(decision, here, facts)  # guard: fence: look again at all
         is_same = (fresh.step, fresh.is_as_owner) == (decision.step, decision.is_as_owner)
         # guard: fence: signed in for what is done
-        if fresh.action is Action.RECOVER and not (is_same and fresh.route == decision.route):
+        if fresh.action is Action.ACT and not (is_same and fresh.route == decision.route):
             # What we signed in for is not what is to be done: the next pass signs in for that.
             return replace(fresh, action=Action.NOTHING)
         return fresh
@@ -74,7 +74,7 @@ class Executor:
     async def look_again(self, decision: Decision, here: PassContext, facts: GatewayFacts) -> Decision:
         """The fence: a fresh, complete look; the same run, still without an owner, still nothing in the way.
 
-        Returns the decision as the fresh look makes it; anything but RECOVER means: not now.
+        Returns the decision as the fresh look makes it; anything but ACT means: not now.
         """
         before = decision.judged
         snapshot = await self.gateway.list_sessions()  # guard: fence: everything is read
@@ -101,12 +101,12 @@ class Executor:
         return decide(fresh, incident, standing, self.gateway, self.ledger)
 
     async def act(self, decision: Decision, opened: Sequence[Message] = ()) -> Attempt | Blocker:
-        """Carry out a fresh RECOVER decision; the attempt as far as it got, or why nothing was sent. ``opened`` says that it is done
+        """Carry out a fresh decision to act; the attempt as far as it got, or why nothing was sent. ``opened`` says that it is done
         now: owed with the claim, so neither is there without the other."""
         judged, step, incident = decision.judged, decision.step, decision.incident
         assert step is not None
         assert incident is not None
-        assert decision.action is Action.RECOVER
+        assert decision.action is Action.ACT
         row, tail = judged.session, judged.case.look.tail
         now = self.clock.now().wall
         requester = decision.requester

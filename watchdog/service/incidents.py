@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import partial
 
 from watchdog.core.blockers import BlockerName
-from watchdog.core.evidence import Case, Truth
+from watchdog.core.evidence import Case, Truth, refuses_its_people
 from watchdog.core.model import Moment, Session, Snapshot, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Step
 from watchdog.core.recovery import (
@@ -32,7 +32,7 @@ from watchdog.service import announcements, errors
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import Incident, Ledger, Message, Outcome, Quarantine
 from watchdog.service.observer import Judged
-from watchdog.service.plan import Action, Decision, has_chat, is_deaf, is_stalled_but_owned, was_sent
+from watchdog.service.plan import Action, Decision, has_chat, is_stalled_but_owned, was_sent
 from watchdog.service.ports import Gateway, Meter, Wants
 
 Foresee = Callable[[Judged, Incident | None], Decision]
@@ -120,7 +120,7 @@ class Incidents:
     async def _prove(self, incident: Incident, attempt: Attempt, here: Judged | None, now: Moment) -> Proof:
         row = here.session if here is not None else None
         tail: TranscriptTail | None = None
-        if row is not None and attempt.step in (Step.RESUME, Step.RECOVER):
+        if row is not None and attempt.step.nature.is_turn:
             look = await self.gateway.look(row, Wants(tail=True))
             tail = look.tail
         is_queued = attempt.step is Step.RESUME and tail is not None and tail.has_pending_input is True
@@ -236,7 +236,7 @@ class Incidents:
         tail = judged.case.look.tail
         if tail is None or tail.kind is not TailKind.ANSWERED or tail.deed_mark is None:
             return False
-        if is_deaf(judged) or judged.session.is_tombstone:
+        if refuses_its_people(judged.case) or judged.session.is_tombstone:
             return False
         incident_id, _, number = tail.deed_mark.partition("/")
         incident, began = self.ledger.incident(incident_id), judged.session.started_at
@@ -312,7 +312,7 @@ class Incidents:
             now=now.wall,
             note_path=note_path,
             successor=successor,
-            is_buried=row is not None and row.is_buried,
+            is_archived_tombstone=row is not None and row.is_archived_tombstone,
         )
         if self.ledger.close_incident(incident.id, outcome, now.wall, [message]):
             self.log.event(
@@ -430,14 +430,15 @@ def _ending(incident: Incident, here: Judged, now: Moment) -> Outcome | None:
     row, verdict = here.session, here.judgement.verdict
     if awaits_person(incident.attempts):
         return _ending_of_wait(incident, here, now)
-    opens_only = (Step.FREE, Step.ASK)
-    proven = [one for one in incident.attempts if one.state is AttemptState.SUCCEEDED and one.step not in opens_only]
+    proven = [
+        one for one in incident.attempts if one.state is AttemptState.SUCCEEDED and not one.step.nature.opens_only
+    ]
     if proven:
         return _outcome_of(proven[-1])  # and we died before we could say so
     sent = [attempt for attempt in incident.attempts if was_sent(attempt)]
     if row.is_tombstone:  # guard: tombstone: it has ended, and is not over
         return None
-    if row.is_buried:
+    if row.is_archived_tombstone:
         return Outcome.CLEARED
     if row.status is Status.OTHER:  # guard: ending: an unknown word is none
         return None

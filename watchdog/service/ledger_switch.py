@@ -7,9 +7,14 @@ a pass, so that no try writes to both.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, cast
 
+from watchdog.service.errors import LedgerError
 from watchdog.service.ledger import Ledger
+
+_REAL = "the ledger"
+"""The target to which the spare one owes its messages."""
 
 
 @dataclass(slots=True)
@@ -19,6 +24,8 @@ class LedgerSwitch:
     real: Ledger
     spare: Ledger | None = None
     """Kept in memory: watching and telling go on with it while the real one cannot be used, and no deed is done."""
+    is_writable: bool = field(init=False, default=True)
+    """The real ledger could be written when this pass began. Where it could not, nothing is done in it."""
     problem: str | None = field(init=False, default=None)
     """Why the real ledger is out of use, or None."""
     in_force: Ledger = field(init=False)
@@ -36,11 +43,29 @@ class LedgerSwitch:
         if self.spare is None or self.problem is not None:
             return False
         self.problem = problem
+        self.is_writable = False
         return True
 
-    def come_back(self) -> None:
-        """Use the real one again, if it was out of use and can be written."""
-        if self.spare is not None and self.problem is not None and self.real.is_writable():
+    def choose(self, at: datetime) -> None:
+        """Before each pass: use the spare once the real one cannot be written for the second pass in a row, and the real one as
+        soon as it can. So a full disk is known, and told, before somebody is stuck on whose behalf nothing can be claimed."""
+        was_writable, self.is_writable = self.is_writable, self.real.is_writable()
+        if self.is_writable and self.problem is not None:
+            self._carry_over(at)
+        elif not self.is_writable and not was_writable and self.problem is None:
+            self.fall_back(self.real.problem or "The ledger cannot be written.")
+
+    def _carry_over(self, at: datetime) -> None:
+        """What was to be told meanwhile is told now, but for what belongs to an incident: that is opened anew."""
+        assert self.spare is not None
+        try:
+            while owed := self.spare.due_messages(_REAL, at):
+                self.real.owe([one.message for one in owed if one.message.incident is None], at)
+                for one in owed:
+                    self.spare.mark_delivered(one.id, _REAL, at)
+        except LedgerError:
+            self.is_writable = False
+        else:
             self.problem = None
 
 

@@ -1,4 +1,4 @@
-"""From a judgement to a decision: hold, recover or escalate, with every blocker named.
+"""From a judgement to a decision: hold, act or escalate, with every blocker named.
 
 Decisions are values. Nothing here does anything; the executor acts on a decision after one more look.
 """
@@ -39,13 +39,13 @@ from watchdog.service.ports import Gateway
 class Action(StrEnum):
     NOTHING = "nothing"
     HOLD = "hold"
-    RECOVER = "recover"
+    ACT = "act"
     ESCALATE = "escalate"
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do about one session now, and why. With ``action`` RECOVER there are no ``blockers``."""
+    """What to do about one session now, and why. With ``action`` ACT there are no ``blockers``."""
 
     judged: Judged
     action: Action
@@ -95,7 +95,7 @@ def decide(judged: Judged, incident: Incident | None, here: PassContext, gateway
     blockers = hold_reasons(
         judged.case, judged.policy.thresholds, limits_of(judged), step, standing, is_proven=judged.judgement.is_proven
     )
-    action = Action.HOLD if blockers else Action.RECOVER
+    action = Action.HOLD if blockers else Action.ACT
     if any(blocker.name is BlockerName.SESSION_BUDGET for blocker in blockers) and not standing.in_flight_here:
         action = Action.ESCALATE
     return Decision(judged, action, step, blockers, incident, plan.requester, plan.is_as_owner)
@@ -147,8 +147,7 @@ class StepPlan:
 
 
 def _heard_at(step: Step | None, requester: Requester | None) -> ReplyAddress | None:
-    speaks = step in (Step.RESUME, Step.ASK, Step.NEW, Step.RESET)
-    return requester.route if speaks and requester is not None else None
+    return requester.route if step is not None and step.nature.is_heard and requester is not None else None
 
 
 def plan_step(judged: Judged, incident: Incident | None, here: PassContext, gateway: Gateway) -> StepPlan:
@@ -169,7 +168,7 @@ def plan_step(judged: Judged, incident: Incident | None, here: PassContext, gate
     if (
         acts
         and judged.judgement.verdict is Verdict.STUCK
-        and is_deaf(judged)
+        and refuses_its_people(judged.case)
         # guard: free: once per run
         and not was_freed(attempts, run)
     ):
@@ -178,7 +177,11 @@ def plan_step(judged: Judged, incident: Incident | None, here: PassContext, gate
             return StepPlan(Step.FREE, requester, manner="Somebody's messages are refused at the door.")
         return _asking(Step.ASK, requester, "Somebody else is waiting; the requester is asked first.")
     fresh = _fresh_rung(recovery.ladder, attempts)
-    is_shut_out = judged.judgement.verdict is Verdict.STUCK and is_deaf(judged) and (is_asked or _is_finished(judged))
+    is_shut_out = (
+        judged.judgement.verdict is Verdict.STUCK
+        and refuses_its_people(judged.case)
+        and (is_asked or _is_finished(judged))
+    )
     if acts and is_shut_out and fresh is not None:
         # Freeing it did not let them in: a fresh session does. Nothing is left to be gone on with in this one.
         return StepPlan(fresh, requester, requester_problem=why_unreachable(requester))
@@ -227,10 +230,6 @@ def choose_resume(judged: Judged, requester: Requester, here: PassContext, gatew
         has_admin=gateway.may_act_as_admin(),
         ask_instead=recovery.ask_instead_of_resume,
     )
-
-
-def is_deaf(judged: Judged) -> bool:
-    return refuses_its_people(judged.case)
 
 
 def _is_finished(judged: Judged) -> bool:
@@ -359,7 +358,7 @@ def standing_of(
         alias_keys=tuple(other.key for other in judged.case.aliases),
         own_marks=_own_marks(ledger, gateway.name, row.key, now.wall),
         requester_problem=plan.requester_problem,
-        is_deaf=plan.step in (Step.FREE, Step.ASK, Step.NEW, Step.RESET) and is_deaf(judged),
+        is_deaf=plan.step in (Step.FREE, Step.ASK, Step.NEW, Step.RESET) and refuses_its_people(judged.case),
         was_stopped=was_stopped(judged, gateway.name, ledger),
         run_held_by=run_held_by(ledger, incident, row, now.wall),
     )

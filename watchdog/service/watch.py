@@ -104,7 +104,7 @@ class Watch:
 
     async def pass_once(self) -> PassReport:
         """One whole pass. Raises ``errors.LedgerError`` only, and only where there is no spare ledger."""
-        self.ledgers.come_back()
+        self.ledgers.choose(self.clock.now().wall)
         try:
             return await self._pass()
         except errors.LedgerError as problem:
@@ -171,13 +171,12 @@ class Watch:
         now = snapshot.answered_at
         by_key = {item.session.key: item for item in judged}
         self.reporter.malformed(snapshot)
-        is_writable = self.ledger_problem is None and self.ledger.is_writable()
         self.fleet.note(judged, self.book.default.recovery, now)
         here = PassContext(
             now=now,
             trust=self.trust,
             is_list_complete=snapshot.is_complete,
-            is_ledger_writable=is_writable,
+            is_ledger_writable=self.ledgers.is_writable,
             is_fleet_open=self.fleet.is_open,
             gateway_problem=self.trust.sickness(now),
         )
@@ -227,10 +226,10 @@ class Watch:
                 continue
             incident = self.incidents.open_for(item, here.now)
             decision = self._observed(decide(item, incident, here, self.gateway, self.ledger))
-            if decision.action is Action.RECOVER:
+            if decision.action is Action.ACT:
                 decision = await self._carried_out(decision, here, facts)
                 here = self._noting_sickness(decision, here)
-            if decision.action is Action.RECOVER:
+            if decision.action is Action.ACT:
                 deeds += 1  # "now" is owed with its claim, so it is said only of what was done
             elif decision.action is not Action.NOTHING:
                 self.incidents.announce_opened(decision, here.now)
@@ -242,7 +241,7 @@ class Watch:
         return decisions, deeds
 
     async def _carried_out(self, decision: Decision, here: PassContext, facts: GatewayFacts) -> Decision:
-        """What became of a RECOVER decision: RECOVER where it was claimed and sent, else what holds it."""
+        """What became of a decision to act: itself where it was claimed and sent, else what holds it."""
         try:
             decision = self._observed(await self.executor.fence(decision, here, facts))
         except errors.GatewayError as problem:
@@ -250,7 +249,7 @@ class Watch:
             held = Blocker(BlockerName.GATEWAY_UNTRUSTED, str(problem))
             self.incidents.announce_opened(replace(decision, action=Action.HOLD, blockers=(held,)), here.now)
             raise
-        if decision.action is not Action.RECOVER or decision.incident is None:
+        if decision.action is not Action.ACT or decision.incident is None:
             return decision
         done = await self.executor.act(decision, [opened_message(decision, decision.incident, here.now)])
         return replace(decision, action=Action.HOLD, blockers=(done,)) if isinstance(done, Blocker) else decision

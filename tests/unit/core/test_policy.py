@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.builders import KEY, running
 from tests.fakes.clock import START
 from watchdog.core.model import MalformedRow, SessionKind, Snapshot
-from watchdog.core.policy import BACKGROUND_MATCHES, Match, Policy, PolicyBook
+from watchdog.core.policy import BACKGROUND_MATCHES, NATURES, Match, Policy, PolicyBook, Step
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,7 @@ def test_only_a_whole_and_readable_list_says_that_a_session_is_gone(
     snapshot: Snapshot, key: str, is_gone: bool
 ) -> None:
     assert snapshot.lacks(key) is is_gone
+
+
+def test_every_step_has_a_nature() -> None:
+    assert set(NATURES) == set(Step)

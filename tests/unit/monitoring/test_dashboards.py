@@ -19,15 +19,16 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
 
+from tests.site.reference import filled_meter
 from watchdog.core.blockers import BlockerName
 from watchdog.core.policy import Step
 from watchdog.core.recovery import AttemptState
 from watchdog.core.verdict import Verdict
 from watchdog.service.events import Delivery
-from watchdog.status.metrics import PrometheusMeter
 
 REPOSITORY = Path(__file__).parents[3]
 ALERTS = REPOSITORY / "config/prometheus-alerts.yml"
+RUNBOOKS = REPOSITORY / "docs/runbooks.md"
 DASHBOARD = REPOSITORY / "config/grafana-dashboard.json"
 PREFIX = "openclaw_watchdog_"
 
@@ -81,16 +82,8 @@ EXPRESSIONS = [*alerts(), *panels()]
 @pytest.fixture(scope="module")
 def series() -> Mapping[str, set[str]]:
     """Every sample the program can show: its name and its labels."""
-    meter = PrometheusMeter("1.2.3")
-    meter.watch_gateways(["home"])
-    meter.polled("home", 0.02, 1000)
-    meter.gateway_up("home", is_up=True)
-    meter.sessions("home", {"healthy": 1})
-    meter.incidents_open("home", 1)
-    meter.quarantined("home", 1)
-    meter.detection_delay(1.0)
     found: dict[str, set[str]] = {name: set(labels) for name, labels in PROCESS.items()}
-    for family in text_string_to_metric_families(meter.render().decode()):
+    for family in text_string_to_metric_families(filled_meter().render().decode()):
         for sample in family.samples:
             found.setdefault(sample.name, set()).update(sample.labels)
     return found
@@ -150,6 +143,17 @@ def test_what_an_operator_wants_to_be_woken_by_is_there() -> None:
     }
     texts = [one.text for one in alerts()]
     assert [what for what, part in wanted.items() if not any(part in text for text in texts)] == []
+
+
+def test_every_alert_leads_to_its_runbook_and_every_runbook_is_one_of_an_alerts() -> None:
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", RUNBOOKS.read_text("utf-8"), re.DOTALL | re.MULTILINE))
+    rules = [rule for group in YAML(typ="safe").load(ALERTS)["groups"] for rule in group["rules"]]
+    for rule in rules:
+        assert rule["annotations"]["runbook_url"] == f"docs/runbooks.md#{rule['alert'].lower()}"
+    assert list(sections) == [rule["alert"] for rule in rules]
+    for name, text in sections.items():
+        said = " ".join(re.findall(r"^\*\*(.+?)\.\*\*", text, re.MULTILINE)).lower()
+        assert re.fullmatch(r"meaning impact diagnosis( and)? way out", said), name
 
 
 def test_every_metric_of_the_contract_is_on_the_dashboard(series: Mapping[str, set[str]]) -> None:

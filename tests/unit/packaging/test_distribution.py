@@ -6,20 +6,26 @@ else is, so that a forgotten dependency is missed.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator, Sequence
+from email.message import EmailMessage
 from email.parser import Parser
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from watchdog.config.generate import delivered
 
 REPOSITORY = Path(__file__).parents[3]
 PACKAGES = (REPOSITORY / "watchdog", REPOSITORY / "openclaw_simulator")
@@ -101,7 +107,8 @@ def place(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_the_whole_package(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        there = {name for name in archive.namelist() if ".dist-info/" not in name}
+        names = [name for name in archive.namelist() if ".dist-info/" not in name]
+    there = {name for name in names if ".data/" not in name}
     wanted = {
         str(file.relative_to(REPOSITORY))
         for package in PACKAGES
@@ -110,6 +117,9 @@ def test_the_wheel_holds_the_whole_package(wheel: Path) -> None:
     }
     delivered = {f"watchdog/config/delivered/{name}" for name in ("grafana-dashboard.json", "prometheus-alerts.yml")}
     assert there == wanted | delivered
+    assert [name.partition(".data/data/")[2] for name in names if ".data/" in name] == [
+        "share/man/man1/openclaw-watchdog.1"
+    ]
     assert {"watchdog/py.typed", "watchdog/status/page/page.html", "watchdog/status/page/page.css"} <= there
 
 
@@ -120,7 +130,7 @@ def test_the_sdist_holds_what_an_operator_wants(built: Path) -> None:
     wanted = {str(file.relative_to(REPOSITORY)) for folder in ("config", "systemd", "launchd")
               for file in (REPOSITORY / folder).iterdir()}  # fmt: skip
     wanted |= {"README.md", "docs/README.md", "docs/page-light.webp", "docs/decisions/README.md"}
-    assert wanted | {"CHANGELOG.md", "LICENSE", "pyproject.toml", "watchdog/core/verdict.py"} <= there
+    assert wanted | {"hatch_build.py", "CHANGELOG.md", "LICENSE", "pyproject.toml", "watchdog/core/verdict.py"} <= there
     assert not any(name.startswith(("tests/", ".venv/")) for name in there)
 
 
@@ -160,6 +170,46 @@ def test_the_delivered_files_are_printed_by_it(place: Path, tmp_path: Path, what
     done = _run([place / "openclaw-watchdog", "config", what], tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (REPOSITORY / "config" / name).read_text("utf-8")
+
+
+def _metadata(monkeypatch: pytest.MonkeyPatch, repository: str) -> dict[str, Any]:
+    spec = importlib.util.spec_from_file_location("hatch_build", REPOSITORY / "hatch_build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    hook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hook)
+    monkeypatch.setenv(hook.VARIABLE, repository)
+    found: dict[str, Any] = {"version": "1.2.3"}
+    hook.Addresses(str(REPOSITORY), {}).update(found)
+    return found
+
+
+def test_a_release_says_where_its_repository_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (REPOSITORY / "README.md").read_text("utf-8")
+    plain = _metadata(monkeypatch, "")
+    assert (plain["urls"], plain["readme"]["text"]) == ({}, readme)
+    found = _metadata(monkeypatch, "https://git.example.org/you/watchdog/")
+    assert set(found["urls"]) == {"Changelog", "Documentation", "Issues", "Repository", "Runbooks"}
+    at = "https://git.example.org/you/watchdog"
+    text = found["readme"]["text"]
+    assert f"({at}/raw/v1.2.3/docs/page-light.webp)" in text
+    assert f"({at}/blob/v1.2.3/docs/evidence.md#what-it-promises)" in text
+    links = [re.findall(r"\]\(([^)\s]+)\)", one) for one in (readme, text)]
+    assert len(links[0]) == len(links[1]) > 15
+    assert [link for link in links[1] if not link.startswith("https://")] == []
+    for address in found["urls"].values():
+        file = address.partition("/blob/v1.2.3/")[2]
+        assert (REPOSITORY / file).exists(), address
+
+
+def test_its_alerts_lead_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = EmailMessage()
+    said["Project-URL"] = "Repository, https://git.example.org/you/watchdog"
+    monkeypatch.setattr(metadata, "metadata", lambda name: said)
+    assert delivered("prometheus-alerts.yml") == (REPOSITORY / "config/prometheus-alerts.yml").read_text("utf-8")
+    said["Project-URL"] = "Runbooks, https://git.example.org/runbooks.md"
+    assert "runbook_url: https://git.example.org/runbooks.md#openclawgatewaydown" in delivered("prometheus-alerts.yml")
+    assert "docs/runbooks.md" not in delivered("prometheus-alerts.yml")
 
 
 def test_a_service_can_be_installed_from_it(place: Path, tmp_path: Path) -> None:

@@ -16,6 +16,20 @@ import watchdog
 
 REPOSITORY = Path(__file__).parents[3]
 FORMS = sorted((REPOSITORY / ".github/ISSUE_TEMPLATE").glob("*.yml"))
+WORKFLOWS = sorted((REPOSITORY / ".github/workflows").glob("*.yml"))
+EXPRESSIONS = {
+    f" {one} "
+    for one in (
+        "github.workflow",
+        "github.ref",
+        "github.server_url",
+        "github.repository",
+        "github.token",
+        "github.event_name == 'pull_request'",
+        "runner.os",
+        "hashFiles('tests/e2e/harness/releases.py', 'tests/e2e/harness/install.py')",
+    )
+}
 DECISIONS = sorted((REPOSITORY / "docs/decisions").glob("0*.md"))
 GLOSSARY = REPOSITORY / "docs/glossary.md"
 CONTRIBUTING = REPOSITORY / "CONTRIBUTING.md"
@@ -64,6 +78,46 @@ def test_the_workflow_runs_the_whole_proof_with_no_rights() -> None:
     assert set(asked) == set(versions[:-1])
 
 
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_is_one(workflow: Path) -> None:
+    """What its schema (a hook of pre-commit) cannot say: what it names is there, and it has no right that is not asked for."""
+    read, text = _yaml(workflow), workflow.read_text("utf-8")
+    assert read["permissions"] == {"contents": "read"}
+    assert set(re.findall(r"\$\{\{(.+?)\}\}", text)) <= EXPRESSIONS, "nothing that somebody else may write"
+    targets = re.findall(r"^([a-z0-9-]+):.*##", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE)
+    for name, job in read["jobs"].items():
+        assert job["timeout-minutes"] <= 90, name
+        assert job.get("needs", name) in read["jobs"]
+        for step in job["steps"]:
+            assert ("uses" in step) != ("run" in step), step
+            assert re.fullmatch(r"actions/[a-z-]+@v\d+", step.get("uses", "actions/it@v1")), step
+            assert step.get("with", {}).get("persist-credentials") is False or "checkout" not in step.get("uses", "")
+            for line in re.findall(r"^make (.+)$", step.get("run", ""), re.MULTILINE):
+                assert set(line.split()) <= set(targets), line
+
+
+def test_a_release_is_proved_built_attested_and_left_to_a_person() -> None:
+    workflow = _yaml(".github/workflows/release.yml")
+    assert workflow["on"] == {"push": {"tags": ["v*"]}}
+    prove, build, draft = workflow["jobs"].values()
+    assert (build["needs"], draft["needs"]) == ("prove", "build")
+    assert "permissions" not in prove, "what runs the tests may write nothing and sign nothing"
+    assert build["permissions"] == {"contents": "read", "id-token": "write", "attestations": "write"}
+    assert draft["permissions"] == {"contents": "write"}
+    assert "checkout" not in str(draft), "what may write runs nothing of the repository"
+    assert "--draft" in draft["steps"][-1]["run"]
+    order = [step.get("run") or step["uses"].partition("@")[0] for step in build["steps"]]
+    assert order[2:] == [
+        "make release",
+        *(f"actions/{one}" for one in ("attest-build-provenance", "attest-sbom", "upload-artifact")),
+    ]
+    recipe = (REPOSITORY / "Makefile").read_text("utf-8").partition("\nrelease:")[2].partition("\n\n")[0]
+    sbom = next(step["with"]["sbom-path"] for step in build["steps"] if "sbom" in step.get("uses", ""))
+    assert f"--output-file {sbom} " in recipe
+    variable = next(iter(next(step["env"] for step in build["steps"] if "env" in step)))
+    assert f'"{variable}"' in (REPOSITORY / "hatch_build.py").read_text("utf-8")
+
+
 @pytest.mark.parametrize("form", FORMS, ids=lambda path: path.stem)
 def test_an_issue_form_is_one(form: Path) -> None:
     read = _yaml(form)
@@ -103,6 +157,7 @@ def test_every_file_that_contributing_names_exists() -> None:
         for folder in ("watchdog", "openclaw_simulator", "tests", "config", "docs")
         for path in (REPOSITORY / folder).rglob("*.*")
     ]
+    there += REPOSITORY.glob("*.py")
     named = re.findall(r"`([\w./*-]+\.(?:py|yaml|json))`", CONTRIBUTING.read_text("utf-8"))
     assert len(named) > 20
     assert [name for name in named if not any(path.match(name) for path in there)] == []

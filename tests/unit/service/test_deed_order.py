@@ -22,7 +22,7 @@ from watchdog.core.policy import PolicyBook, Step
 from watchdog.core.recovery import AttemptState
 from watchdog.service import errors
 from watchdog.service.events import Event
-from watchdog.service.ledger import Ledger, MessageKind, Notes, Outcome
+from watchdog.service.ledger import Ledger, Message, MessageKind, Notes, Outcome
 from watchdog.service.ledger_switch import LedgerSwitch
 from watchdog.service.ports import Gateway, Receipt
 from watchdog.service.watch import Watch
@@ -333,6 +333,7 @@ async def test_while_the_ledger_is_out_watching_goes_on_and_nothing_is_done() ->
     for method in ("open_incidents", "attempts_in_flight"):
         setattr(sick, method, broken)
     sick.is_writable = lambda: False  # type: ignore[attr-defined]
+    sick.problem = "the disk is full"  # type: ignore[attr-defined]
     watch = world.watch
     watch.ledgers.real = cast(Ledger, sick)
     await world.live(minutes=20)
@@ -347,6 +348,41 @@ async def test_while_the_ledger_is_out_watching_goes_on_and_nothing_is_done() ->
     assert world.gateway.rows[KEY].status is Status.DONE
 
 
+async def test_a_full_disk_is_known_before_anything_is_to_be_written() -> None:
+    world = World(book=PolicyBook(default=lenient(ladder=(Step.RESUME,))))
+    world.watch.ledgers.spare = World().ledger
+    await world.live(minutes=2)
+    sick = Fused(world.ledger, Fuse(), frozenset())
+    sick.is_writable = lambda: False  # type: ignore[attr-defined]
+    sick.problem = "the disk is full"  # type: ignore[attr-defined]
+    world.watch.ledgers.real = cast(Ledger, sick)
+    await world.look()
+    assert _problem_of(world.watch) is None, "a moment's trouble is none"
+    await world.look()
+    assert world.reports[-1].is_good
+    assert _problem_of(world.watch) == "the disk is full"
+    world.watch.ledgers.real = world.ledger
+    await world.look()
+    assert _problem_of(world.watch) is None
+
+
+async def test_what_was_to_be_told_while_the_ledger_was_out_is_told_when_it_is_back() -> None:
+    world = World(book=PolicyBook(default=lenient(ladder=(Step.RESUME,))))
+    watch = world.watch
+    watch.ledgers.spare = spare = World().ledger
+    await world.look()
+    assert watch.ledgers.fall_back("the disk is full")
+    about_gateway = Message(MessageKind.GATEWAY_DOWN, "home", "Down", "It is.", "gateway:home:down")
+    spare.owe([about_gateway], START.wall)
+    assert world.owed() == []
+    await world.look()
+    assert _problem_of(watch) is None
+    assert [one.dedupe_key for one in world.owed()] == ["gateway:home:down"]
+    assert watch.ledgers.fall_back("the disk is full")
+    await world.look()
+    assert len(world.owed()) == 1
+
+
 async def test_every_part_of_a_watch_follows_it_to_the_other_ledger_and_back() -> None:
     watch, spare = _world().watch, World().ledger
     parts = {name: getattr(watch, name, None) for name in watch.__slots__} | {"outages": watch.connection.outages}
@@ -359,7 +395,7 @@ async def test_every_part_of_a_watch_follows_it_to_the_other_ledger_and_back() -
     assert watch.ledgers.fall_back("the disk is full")
     assert not watch.ledgers.fall_back("the disk is full")
     watch.ledger.audit(START.wall, "somebody", "in the spare", "")
-    watch.ledgers.come_back()
+    watch.ledgers.choose(START.wall)
     watch.ledger.audit(START.wall, "somebody", "in the real", "")
     assert [line.what for line in spare.audit_trail()] == ["in the spare"]
     assert [line.what for line in watch.ledgers.real.audit_trail()] == ["in the real"]

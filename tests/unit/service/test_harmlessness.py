@@ -583,7 +583,7 @@ async def test_rule_07_of_two_that_decided_the_same_only_one_acts() -> None:
         incident = watch.incidents.open_for(judged, world.clock.now())
         here = PassContext(world.clock.now(), watch.trust, True, True, False)
         decisions.append(decide(judged, incident, here, world.gateway, world.ledger))
-    assert [decision.action for decision in decisions] == [Action.RECOVER, Action.RECOVER]
+    assert [decision.action for decision in decisions] == [Action.ACT, Action.ACT]
     acted = [
         await watch.executor.act(decision) for watch, decision in zip((world.watch, other), decisions, strict=True)
     ]

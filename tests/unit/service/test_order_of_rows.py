@@ -41,7 +41,7 @@ def _seen(version: str, rows: Sequence[Session], order: Sequence[Session]) -> di
         world.gateway.put(*order)
         await world.live(minutes=12)
         report = world.reports[-1]
-        assert not any(decision.action is Action.RECOVER for decision in report.decisions)
+        assert not any(decision.action is Action.ACT for decision in report.decisions)
         return {item.session.key: (item.judgement.verdict.value, item.judgement.reason) for item in report.judged}
 
     return asyncio.run(watch())

@@ -188,7 +188,7 @@ async def test_only_the_stuck_are_decided_about(verdict: Verdict) -> None:
 
 async def test_go() -> None:
     decision = await _decided(World(), await _judged())
-    assert (decision.action, decision.step, decision.blockers) == (Action.RECOVER, Step.RESUME, ())
+    assert (decision.action, decision.step, decision.blockers) == (Action.ACT, Step.RESUME, ())
 
 
 async def test_hold_names_every_reason() -> None:

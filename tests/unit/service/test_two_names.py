@@ -66,7 +66,7 @@ async def test_both_that_decided_to_act_do_not_both_act(first: int) -> None:
         incident = world.ledger.open_incidents(watch.gateway.name)[0]
         here = PassContext(world.clock.now(), watch.trust, True, True, False)
         decisions.append(decide(judged, incident, here, watch.gateway, world.ledger))
-    assert [decision.action for decision in decisions] == [Action.RECOVER, Action.RECOVER]
+    assert [decision.action for decision in decisions] == [Action.ACT, Action.ACT]
     second = 1 - first
     assert isinstance(await watches[first].executor.act(decisions[first]), Attempt)
     assert isinstance(await watches[second].executor.act(decisions[second]), Blocker)

@@ -80,7 +80,7 @@ def report(judged: Sequence[Judged], decisions: Sequence[Decision] = (), **chang
         judged=tuple(judged),
         decisions=tuple(decisions),
         foreseen=tuple(
-            Decision(item, Action.RECOVER, item.policy.recovery.ladder[0])
+            Decision(item, Action.ACT, item.policy.recovery.ladder[0])
             for item in judged
             if item.judgement.verdict is Verdict.SUSPECT
         ),

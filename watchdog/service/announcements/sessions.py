@@ -226,11 +226,13 @@ def failed(incident: Incident, *, now: datetime) -> Message:
     return _about(incident, MessageKind.INEFFECTIVE, f"Failed: {_name(incident)}", lines, "closed", "explain")
 
 
-def cleared(incident: Incident, *, now: datetime, successor: str | None = None, is_buried: bool = False) -> Message:
+def cleared(
+    incident: Incident, *, now: datetime, successor: str | None = None, is_archived_tombstone: bool = False
+) -> Message:
     """The closed message of an incident that ended without a deed proven to be the cause. ``successor``: as in ``did_not_help``.
-    ``is_buried``: ``Session.is_buried``."""
+    ``is_archived_tombstone``: ``Session.is_archived_tombstone``."""
     lines = [f"{_who(incident)} is no longer stuck, {_after(incident, now)}."]
-    if is_buried:
+    if is_archived_tombstone:
         lines = [f"{_who(incident)} was archived, {_after(incident, now)}; it still takes no messages."]
     if successor is not None:
         lines = [
@@ -252,7 +254,7 @@ def closed(
     now: datetime,
     note_path: str | None = None,
     successor: str | None = None,
-    is_buried: bool = False,
+    is_archived_tombstone: bool = False,
 ) -> Message:
     """The closed message for how it ended; RECOVERED by the last successful attempt."""
     proven = [attempt for attempt in incident.attempts if attempt.state is AttemptState.SUCCEEDED]
@@ -265,7 +267,7 @@ def closed(
         return failed(incident, now=now)
     if outcome is Outcome.RECOVERED and proven:
         return recovered(incident, proven[-1], now=now, note_path=note_path, successor=successor)
-    return cleared(incident, now=now, successor=successor, is_buried=is_buried)
+    return cleared(incident, now=now, successor=successor, is_archived_tombstone=is_archived_tombstone)
 
 
 # ---------------------------------------------------------------- runs without an incident
