@@ -18,7 +18,7 @@ from openclaw_simulator.sessions import EntryKind, SimSession
 from openclaw_simulator.world import World
 from tests.sim.timeline import Timeline
 from tests.sim.wire import Asked
-from watchdog.core.policy import PolicyBook
+from watchdog.core.policy import PolicyBook, Step
 from watchdog.core.recovery import Attempt, AttemptState, awaits_person
 from watchdog.core.verdict import Verdict
 from watchdog.gateway.sessions.inspect import TIMEOUT_SLACK
@@ -478,9 +478,11 @@ class Judge:
             deed.method == "send" and deed.key == stall.key and deed.at_ms >= stall.since_ms
             for deed in self.world.deeds
         )
-        told = {owed.message.incident for owed in self.messages if owed.message.kind is MessageKind.INEFFECTIVE}
+        told = {owed.message.incident for owed in self.messages if owed.message.dedupe_key.endswith(":unclear")}
         return is_sent or any(
-            incident.session == stall.key and incident.id in told and awaits_person(incident.attempts)
+            incident.session == stall.key
+            and incident.id in told
+            and any(one.step is Step.ASK and _is_after(one, stall) for one in incident.attempts)
             for incident in self.ledger.open_incidents(self.gateway)
         )
 
@@ -589,6 +591,10 @@ _LEFT = (
     (GroundTruth.STUCK, GroundTruth.STUCK),
     (GroundTruth.FINISHED, GroundTruth.LOCKED_OUT),
 )
+
+
+def _is_after(attempt: Attempt, stall: Stall) -> bool:
+    return attempt.started_at is not None and attempt.started_at.timestamp() * 1000 >= stall.since_ms
 
 
 def _has_ended_in_row(session: SimSession) -> bool:

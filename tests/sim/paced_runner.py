@@ -95,7 +95,7 @@ def _is_settled(report: PassReport) -> bool:
 def _is_timed(decision: Decision) -> bool:
     """What holds it ends at a known moment, or never by itself. Nothing is done of a stuck session whose requester was asked."""
     if decision.action is Action.NOTHING:
-        return decision.judged.judgement.verdict is Verdict.STUCK
+        return decision.step is None and decision.requester is not None
     return decision.action is Action.HOLD and all(
         blocker.until is not None or blocker.name in ENDED_BY_OTHERS for blocker in decision.blockers
     )

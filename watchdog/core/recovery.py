@@ -211,6 +211,8 @@ def verify(
     if attempt.step.loses_context:
         return _verify_fresh(attempt, session, is_overdue=is_overdue)
     if attempt.step is Step.ASK:
+        if attempt.delivered:  # and we died before we could settle it
+            return Proof(AttemptState.SUCCEEDED, ASKED)
         if not is_overdue:
             return NOT_YET
         if attempt.state is AttemptState.STARTED:  # the ledger was out of use when the answer came

@@ -17,6 +17,7 @@ from watchdog.core.evidence import Case, Truth, refuses_its_people
 from watchdog.core.model import Moment, Session, Snapshot, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Step
 from watchdog.core.recovery import (
+    ASKED,
     PERSON_ANSWERED,
     REFUSED_FOR_GOOD,
     TURN_ANSWERED,
@@ -59,6 +60,8 @@ class Incidents:
     log: Log
     meter: Meter
     _in_flight: dict[int, _InFlight] = field(init=False, default_factory=dict)
+    _heard: dict[int, bool] = field(init=False, default_factory=dict)
+    """What the gateway said of an attempt's delivery, until it is written down."""
 
     def open_for(self, judged: Judged, now: Moment) -> Incident:
         """The session's open incident; a new one is logged and its message owed in one transaction."""
@@ -148,14 +151,12 @@ class Incidents:
         assert proof.state is not None
         row = here.session if here is not None else None
         verified_by, delivered = proof.reason, attempt.delivered
-        run_id = _run_of(attempt)
-        is_open = delivered is None and run_id is not None and attempt.address is not None
-        if proof.state is AttemptState.SUCCEEDED and is_open and run_id is not None:
-            delivered = await self._delivered(run_id)
-            if delivered is not None:  # before it is settled: whoever dies in between would call it recovered
-                self.ledger.note_delivery(attempt.id, delivered)
-        if delivered and run_id is not None:
-            verified_by = f"{proof.reason}, {DELIVERED}"
+        if proof.state is AttemptState.SUCCEEDED:
+            delivered = await self._delivered(
+                attempt
+            )  # before it is settled: whoever dies in between would call it recovered
+            if delivered and _run_of(attempt) is not None:
+                verified_by = f"{proof.reason}, {DELIVERED}"
         settled = replace(
             attempt,
             state=proof.state,
@@ -167,7 +168,7 @@ class Incidents:
         messages: list[Message] = []
         if proof.state is AttemptState.INEFFECTIVE:
             messages = [_did_not_help(incident, settled, here, now, foresee)]
-        elif proof.state is AttemptState.ABANDONED:
+        elif proof.state is AttemptState.ABANDONED and not _has_been_answered(incident, settled, here, now):
             messages = [announcements.perhaps_asked(incident, settled, now=now.wall)]
         done = self.ledger.settle_attempt(
             attempt.id, proof.state, now.wall, reason=proof.reason, verified_by=verified_by, messages=messages
@@ -175,7 +176,10 @@ class Incidents:
         if not done:
             return
         if proof.state is AttemptState.ABANDONED:
-            return  # an `ask` whose answer was lost: nothing more will be known of it
+            return  # an `ask` of which nothing more will be known
+        if proof.reason == ASKED:  # whether it helped, the requester's next run shows
+            self.meter.attempt(self.gateway.name, attempt.step.value, proof.state.value)
+            return
         events = {
             AttemptState.SUCCEEDED: Event.RECOVERY_SUCCEEDED,
             AttemptState.INDETERMINATE: Event.RECOVERY_INDETERMINATE,
@@ -195,7 +199,7 @@ class Incidents:
             delivered=delivered,
         )
         self.meter.attempt(self.gateway.name, attempt.step.value, proof.state.value)
-        if proof.state is AttemptState.SUCCEEDED and attempt.step is not Step.FREE:
+        if proof.state is AttemptState.SUCCEEDED and not attempt.step.nature.opens_only:
             fresh = self.ledger.incident(incident.id) or incident
             note = next(iter(self.ledger.notes(incident.id)), None)
             outcome = _outcome_of(settled)
@@ -209,27 +213,42 @@ class Incidents:
             )
             self.ledger.close_incident(incident.id, outcome, now.wall, [message])
 
-    async def _delivered(self, run_id: str) -> bool | None:
-        try:
-            return await self.gateway.delivered(run_id)
-        except errors.GatewayError:
-            return None
+    async def _delivered(self, attempt: Attempt) -> bool | None:
+        """Whether its answer reached the chat it was sent to, written down. 5.18 says it once, so what was heard is kept until
+        the ledger has it."""
+        run_id = _run_of(attempt)
+        if attempt.delivered is not None or attempt.address is None or run_id is None:
+            return attempt.delivered
+        if attempt.id not in self._heard:
+            try:
+                said = await self.gateway.delivered(run_id)
+            except errors.GatewayError:
+                return None
+            if said is None:
+                return None
+            self._heard[attempt.id] = said
+        self.ledger.note_delivery(attempt.id, self._heard[attempt.id])
+        return self._heard.pop(attempt.id)
 
     async def _is_late_and_unheard(self, incident: Incident, row: Session) -> bool:
         """Our turn was given up (``NewRunSilent``) and ended well after all, and the gateway says that its answer did not reach the
-        chat. What somebody else asked since then is theirs."""
-        last = max((one for one in incident.attempts if was_sent(one)), key=lambda one: one.number, default=None)
-        run_id = _run_of(last) if last is not None else None
-        if last is None or run_id is None or last.address is None:
+        chat. What was answered after somebody wrote again is theirs."""
+        turns = [one for one in incident.attempts if was_sent(one) and _run_of(one) is not None]
+        if not turns:
             return False
-        tail = (await self.gateway.look(row, Wants(tail=True))).tail
-        mark = f"{last.incident}/{last.number}"
-        if tail is None or tail.kind is not TailKind.ANSWERED or tail.deed_mark != mark:
+        try:
+            tail = (await self.gateway.look(row, Wants(tail=True))).tail
+        except errors.GatewayError:
+            tail = None
+        seen = tail.deed_mark if tail is not None else None
+        if tail is not None and (
+            tail.kind is not TailKind.ANSWERED or (seen is not None and seen == tail.overtaken_mark)
+        ):
             return False
-        delivered = last.delivered
-        if delivered is None and (delivered := await self._delivered(run_id)) is not None:
-            self.ledger.note_delivery(last.id, delivered)
-        return delivered is False
+        # Only the end of a long transcript is read: a mark that is not seen may stand before it, and the run is asked after by its id.
+        ours = [one for one in turns if seen in (None, f"{one.incident}/{one.number}")]
+        last = max(ours, key=lambda one: one.number, default=None)
+        return last is not None and await self._delivered(last) is False
 
     def was_answered(self, judged: Judged) -> bool:
         """Our own turn answered it and nobody waits: nothing is left to do, although its row goes on saying ``running``."""
@@ -456,6 +475,12 @@ def _ending(incident: Incident, here: Judged, now: Moment) -> Outcome | None:
     if verdict in (Verdict.HEALTHY, Verdict.WAITING, Verdict.LONG_RUNNING) and not sent:
         return Outcome.CLEARED
     return None
+
+
+def _has_been_answered(incident: Incident, settled: Attempt, here: Judged | None, now: Moment) -> bool:
+    """Whoever may have been asked wrote again, and has had their answer."""
+    asked = replace(incident, attempts=(*_others(incident, settled), settled))
+    return here is not None and _ending_of_wait(asked, here, now) is Outcome.RECOVERED
 
 
 def _is_another_run(incident: Incident, sent: Sequence[Attempt], row: Session) -> bool:

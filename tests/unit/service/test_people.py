@@ -27,7 +27,7 @@ from watchdog.core.model import (
     TranscriptTail,
 )
 from watchdog.core.policy import AskInstead, PolicyBook, Step
-from watchdog.core.recovery import PERHAPS_ASKED, AttemptState
+from watchdog.core.recovery import ASKED, PERHAPS_ASKED, AttemptState
 from watchdog.service import errors
 from watchdog.service.events import Event
 from watchdog.service.ledger import MessageKind, Outcome
@@ -213,6 +213,44 @@ async def test_a_question_whose_answer_is_lost_is_never_repeated() -> None:
     assert [message.title.split(":")[0] for message in world.owed(MessageKind.INEFFECTIVE)] == ["Question unclear"]
 
 
+async def test_who_wrote_again_and_was_answered_was_asked_well_enough() -> None:
+    world = _rules(world_with(shared(HERS, "1001"), asked(ALICE)))
+    world.gateway.failing["perform"] = errors.OutcomeUnknown("no answer to send")
+    await world.until_deed()
+    world.gateway.failing.clear()
+    later = world.clock.now().wall
+    world.gateway.change(MAIN, status=Status.DONE, started_at=later, updated_at=later)
+    await world.live(minutes=10)
+    assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
+    assert world.owed(MessageKind.INEFFECTIVE) == []
+
+
+async def test_what_a_gateway_says_once_of_a_delivery_survives_a_ledger_that_is_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """2026.5.18 says it on the turn's own connection, and never again."""
+    world = world_with(shared(HERS, "1001"), asked(ALICE), version=V96)
+    said = [False]
+    noted, is_full = world.ledger.note_delivery, True
+
+    async def delivered(_run: str) -> bool | None:
+        return said.pop() if said else None
+
+    def note_delivery(*args: Any, **named: Any) -> None:
+        if is_full:
+            raise errors.LedgerUnavailable("the disk is full")
+        noted(*args, **named)
+
+    await world.until_deed()
+    monkeypatch.setattr(world.gateway, "delivered", delivered)
+    monkeypatch.setattr(world.ledger, "note_delivery", note_delivery)
+    with pytest.raises(errors.LedgerUnavailable):
+        await world.live(hours=1)
+    is_full = False
+    await world.live(hours=1)
+    assert [incident.outcome for incident in world.incidents] == [Outcome.UNDELIVERED]
+
+
 async def test_a_question_whose_answer_could_not_be_written_down_is_settled_and_never_repeated() -> None:
     """The ledger was out of use between the question and its answer."""
     world = _rules(world_with(shared(HERS, "1001"), asked(ALICE)))
@@ -230,8 +268,8 @@ async def test_a_question_whose_answer_could_not_be_written_down_is_settled_and_
     is_full = False
     await world.live(hours=6)
     assert world.steps == [Step.ASK]
-    assert [(one.state, one.reason) for one in world.attempts] == [(AttemptState.ABANDONED, PERHAPS_ASKED)]
-    assert [line["step"] for line in world.log.of(Event.RECOVERY_INDETERMINATE)] == ["ask"]
+    assert [(one.state, one.reason) for one in world.attempts] == [(AttemptState.SUCCEEDED, ASKED)]
+    assert world.owed(MessageKind.INEFFECTIVE) == []
     assert [incident.outcome for incident in world.incidents] == [Outcome.OPEN]
     later = world.clock.now().wall
     world.gateway.change(MAIN, status=Status.DONE, started_at=later, updated_at=later)
@@ -589,16 +627,19 @@ async def test_who_dies_between_proof_and_closing_remembers_that_it_was_not_deli
 
 
 @pytest.mark.parametrize(
-    ("delivered", "is_ours", "outcome"),
+    ("delivered", "mark", "outcome"),
     [
-        (False, True, Outcome.UNDELIVERED),
-        (True, True, Outcome.RECOVERED),
-        (None, True, Outcome.RECOVERED),
-        (False, False, Outcome.RECOVERED),
+        (False, "its own", Outcome.UNDELIVERED),
+        (True, "its own", Outcome.RECOVERED),
+        (None, "its own", Outcome.RECOVERED),
+        (False, "further up", Outcome.UNDELIVERED),
+        (False, "unreadable", Outcome.UNDELIVERED),
+        (False, "another's", Outcome.RECOVERED),
+        (False, "overtaken", Outcome.RECOVERED),
     ],
 )
 async def test_a_turn_that_ended_after_it_was_given_up_is_asked_after(
-    delivered: bool | None, is_ours: bool, outcome: Outcome
+    delivered: bool | None, mark: str, outcome: Outcome
 ) -> None:
     """`make sim SEED=1263`: 9.6, a provider that took ten minutes, and the person had blocked the bot."""
     world = world_with(shared(HERS, "1001"), asked(ALICE), version=V96)
@@ -608,8 +649,12 @@ async def test_a_turn_that_ended_after_it_was_given_up_is_asked_after(
     await world.live(minutes=3)
     (attempt,) = world.attempts
     assert attempt.reason == "NewRunSilent"
-    mark = f"{attempt.incident}/{attempt.number}" if is_ours else None
-    world.gateway.see(MAIN, tail=asked(ALICE, kind=TailKind.ANSWERED, deed_mark=mark))
+    own = f"{attempt.incident}/{attempt.number}"
+    written = {"further up": None, "another's": "i9/1"}.get(mark, own)
+    overtaken = own if mark == "overtaken" else None
+    world.gateway.see(MAIN, tail=asked(ALICE, kind=TailKind.ANSWERED, deed_mark=written, overtaken_mark=overtaken))
+    if mark == "unreadable":
+        world.gateway.failing["look"] = errors.GatewayUnresponsive("home: no answer within 10s.")
     world.gateway.change(MAIN, status=Status.DONE, has_active_run=False)
     await world.live(minutes=3)
     assert [incident.outcome for incident in world.incidents] == [outcome]

@@ -141,9 +141,9 @@ def did_not_help(
 
 
 def perhaps_asked(incident: Incident, attempt: Attempt, *, now: datetime) -> Message:
-    """The answer to an ``ask`` was lost: it is never asked again, so a person may be waiting who heard nothing."""
+    """Nobody knows what became of an ``ask``: it is never asked again, so a person may be waiting who heard nothing."""
     lines = [
-        f"Whether the person was asked to send the request again at {when(attempt.started_at or now, now)} is not known: the answer was lost.",
+        f"Whether the person was asked to send the request again at {when(attempt.started_at or now, now)} is not known.",
         _found(incident, now),
         "",
         "They are not asked again. Look into the chat; nothing more is done until somebody writes there.",
