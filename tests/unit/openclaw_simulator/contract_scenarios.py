@@ -665,7 +665,7 @@ PEOPLE = frozenset({"who_asked", "agent_sent_again", "what_a_reader_sees"})
 OWN_RECOVERY = frozenset(
     {"waiting_for_recovery", "turn_during_recovery", "dropped_words", "tombstoned", "suspended", "drifted"}
 )
-NOT_MEASURED = {"2026.4.14": PEOPLE | OWN_RECOVERY, "2026.9.6": frozenset({"agent_sent_again"})}
+NOT_MEASURED = {"2026.4.14": PEOPLE | OWN_RECOVERY}
 """Scenarios whose answer of that version nobody has seen.
 
 Where a version has no such thing, that is what was seen, and what is recorded. 2026.3.24 and 5.18 take up nothing by themselves
