@@ -22,7 +22,6 @@ NOT_ALLOWED = (
     "Ask your administrator to reset it, or send your message without the command."
 )
 TOMBSTONED = 'Session "{key}" ended during restart recovery. Use /new or /reset to start a replacement session.'
-ARCHIVED = 'Session "{key}" is archived. Restore it before starting new work.'
 NEEDS_TOMBSTONE = "Session recovery requires a restart-tombstoned session."
 NO_SOURCE = "Session recovery source was not found."
 NO_CHANNEL = "Channel is required (no configured channels detected)."
@@ -378,9 +377,9 @@ class Actions:
         if session.refusal is not None:
             deed.came_to_nothing("refused for good")
             raise Refused.with_(session.refusal)
-        if session.is_archived:
+        if session.is_archived:  # `sessions.recover` left it, a tombstone still (9.6)
             deed.came_to_nothing("refused: archived")
-            raise Refused("INVALID_REQUEST", ARCHIVED.format(key=key))
+            raise Refused("INVALID_REQUEST", TOMBSTONED.format(key=key))
         run = session.run
         if run is not None:
             deed.killed_run = run.run_id

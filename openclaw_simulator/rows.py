@@ -62,12 +62,14 @@ def has_active_run(world: World, session: SimSession) -> bool:
     """What ``hasActiveRun`` says, true or not.
 
     5.18 knows registered controllers only: a live chat-app, cron or sub-agent run reads false (#82382, channels.md 2).
-    9.6 knows every run, and counts a live sub-agent as its parent's.
+    9.6 knows every run, counts a live sub-agent as its parent's, and words that wait for the gateway's own recovery as a run.
     """
     run = session.run
     if world.profile.active_flag is ActiveFlag.TRACKED_ONLY:
         return run is not None and run.is_tracked
     if run is not None:
+        return True
+    if session.is_in_boot_recovery and any(message.origin is not Origin.CHANNEL for message in session.queue):
         return True
     return any(
         child.run is not None

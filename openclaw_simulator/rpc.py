@@ -38,6 +38,8 @@ DRIFTED = (
     "repair it."
 )
 """9.6, without ``retryable`` and without ``details``: it will not pass."""
+_WITHOUT_SESSIONS = frozenset({"gateway.restart.preflight"})
+_WITHOUT_STORE = _WITHOUT_SESSIONS | {"sessions.list", "health", "status"}
 TICK_SECONDS = 30.0
 """``policy.tickIntervalMs``: a sign of life on every connection."""
 
@@ -170,7 +172,7 @@ class SimulatedConnection:
         if world.process.is_suspended and not name.startswith("gateway.suspend."):
             self.refuse(request_id, _suspending(name))
             return
-        if world.has_drifted and name != "gateway.restart.preflight":
+        if world.has_drifted and name not in (_WITHOUT_STORE if world.lists_from_memory else _WITHOUT_SESSIONS):
             self.refuse(request_id, _error(DRIFTED, "UNAVAILABLE"))
             return
         scope = missing_scope(world.profile, name, params, client.scopes)

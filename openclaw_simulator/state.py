@@ -107,6 +107,9 @@ class WorldState:
         self.store_locked_until_ms = 0
         self.has_drifted = False
         """The store's schema is not this version's: all but preflight is refused, and no next process starts (9.6)."""
+        self.lists_from_memory = False
+        """... but what needs no look into the store is answered: the list, health and status (9.6, 4 of 4 on 2026-11-29, for at
+        least 35 s; on 2026-11-28 these were refused, too)."""
         self.approvals: dict[str, PendingInput] = {}
         self.questions: dict[str, PendingInput] = {}
         self.listeners: list[Callable[[Change], None]] = []

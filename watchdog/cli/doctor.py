@@ -279,6 +279,7 @@ async def _gateway(
     findings = [
         ReportLine(name, Grade.OK, f"connected to OpenClaw {facts.version}{up}"),
         *([ReportLine(name, Grade.WARN, facts.untried)] if facts.untried is not None else []),
+        *_channels(name, facts),
         ReportLine(
             name,
             Grade.OK if snapshot.is_complete and not snapshot.malformed else Grade.WARN,
@@ -295,6 +296,18 @@ async def _gateway(
     if problem is not None:
         findings.append(ReportLine(name, Grade.WARN, problem))
     return findings, facts, snapshot
+
+
+def _channels(name: str, facts: GatewayFacts) -> Sequence[ReportLine]:
+    return [
+        ReportLine(
+            name,
+            Grade.WARN,
+            f"it does not run {channel} since it crashed several times: nobody is heard or answered there; "
+            f'`openclaw gateway call channels.start --params \'{{"channel":"{channel}"}}\'` starts it',
+        )
+        for channel in facts.stopped_channels
+    ]
 
 
 def _whose(name: str, client: GatewayClient, facts: GatewayFacts) -> Sequence[ReportLine]:

@@ -121,7 +121,12 @@ retry (after 4, 8, 5, 9, 16 s and then more and more rarely: 2026.9.6)."""
 
 def refuses_its_people(case: Case) -> bool:
     """The row refuses every message of its people: one that waits is tried again and again, and no run comes of it (2026.8
-    and later, after a lost write)."""
+    and later, after a lost write).
+
+    So does a row whose answer was written before the store was locked (2026.9.6, Telegram, twice): its person heard "Something
+    went wrong" instead of the answer, nothing is resumed, and the second knock that we see has it freed, 4 s and 42 s after it was
+    called stuck. Whoever waits is answered at the gateway's own next retry: 17 s after that deed, and more than 40 s where the
+    words had been tried for a minute."""
     tail, preflight, worth = case.look.tail, case.look.preflight, case.facts.capabilities
     # Reported of 7.2 (#111862, #120315), and not measured there: who waits behind nothing at all waits for no lane.
     is_reported = worth.says_queued and preflight is not None and preflight.total_active == 0

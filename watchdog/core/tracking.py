@@ -66,8 +66,9 @@ class Track:
     aborted: bool | None = None
     """What ``abortedLastRun`` said last in this life; None: nothing yet."""
     stopped_at: Moment | None = None
-    """When that flag turned from false to true while nothing else changed and the gateway went on living: a person's stop.
-    (Measured on 2026.5.18 and 9.6. A gateway that marks rows for its own recovery does so before it first lists them.)"""
+    """When that flag turned from false to true, the row was touched, nothing else changed and the gateway went on living: a
+    person's stop. (Measured on 2026.5.18 and 9.6. A gateway that marks rows for its own recovery does so before it first lists
+    them, or without a touch.)"""
     last_interaction_at: datetime | None = None
     knocks: tuple[Moment, ...] = ()
     """When ``lastInteractionAt`` moved since the owner was gone and the run showed nothing new, without a run coming of it:
@@ -173,6 +174,9 @@ def _seen(
         is_same_life  # guard: stop: not across a boot
         and track.aborted is False
         and session.aborted_last_run is True
+        # `/stop` moves `updatedAt` (source of 2026.3.24 to 8.2; measured on 5.18, 9.6). 5.18 sets the flag too, 2 s after it is ready
+        # and without that, on rows whose transcript's lock it found left over.
+        and touched  # guard: stop: a mark of the gateway's own does not touch the row
     )
     knocked = track.owner_gone_since is not None and _differs(session.last_interaction_at, track.last_interaction_at)
     return replace(

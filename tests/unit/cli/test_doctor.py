@@ -12,12 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 import watchdog
+from tests.fakes.builders import facts
 from tests.unit.adapters.service_units.managers import FakeSystemd
 from watchdog.adapters.service_units.control import ServiceControl, Systemd
 from watchdog.adapters.service_units.files import UNIT
 from watchdog.cli import service
 from watchdog.cli.app import app
-from watchdog.cli.doctor import Grade, _account, limit_findings
+from watchdog.cli.doctor import Grade, _account, _channels, limit_findings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the service is systemd's here")
 Lines = list[tuple[str, str]]
@@ -202,3 +203,11 @@ def test_root_is_remarked_on() -> None:
     (finding,) = _account(0)
     assert finding.grade is Grade.WARN
     assert "runs as root" in finding.text
+
+
+def test_chat_apps_that_a_gateway_does_not_start_are_named_with_the_way_out() -> None:
+    (line,) = _channels("home", facts(stopped_channels=("telegram",)))
+    assert line.grade is Grade.WARN
+    assert "does not run telegram" in line.text
+    assert """channels.start --params '{"channel":"telegram"}'""" in line.text
+    assert not _channels("home", facts())

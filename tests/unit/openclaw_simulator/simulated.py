@@ -96,7 +96,7 @@ class SimulatedUnderTest:
             self.world.sessions[key].recovery_charges = RECOVERY_TRIES
 
     async def drift(self, *, mends: bool) -> None:
-        self.world.has_drifted = not mends and self.world.profile.goes_deaf
+        self.world.has_drifted = self.world.lists_from_memory = not mends and self.world.profile.goes_deaf
 
 
 _TROUBLES = {

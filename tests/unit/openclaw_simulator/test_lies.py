@@ -147,7 +147,7 @@ class TestTombstones:
     def test_recover_cuts_its_person_off(self, world: World) -> None:
         world.actions.recover(CHAT, BACKEND)
         world.advance(20)
-        with pytest.raises(Refused, match="archived"):
+        with pytest.raises(Refused, match="ended during restart recovery"):
             world.actions.reset(CHAT, BACKEND, "reset")
         world.chat.person_writes(CHAT, "hello?")
         world.advance(20)

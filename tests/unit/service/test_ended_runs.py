@@ -83,11 +83,21 @@ async def test_not_told(change: Change) -> None:
 
 async def test_a_stop_that_was_seen_before_the_end() -> None:
     world = await _watched(_alive(aborted_last_run=False))
-    world.gateway.change(KEY, aborted_last_run=True)
+    world.gateway.change(KEY, aborted_last_run=True, updated_at=world.clock.now().wall)
     await world.live(minutes=1)
     _end(world, aborted_last_run=True)
     await world.live(minutes=5)
     assert world.told() == []
+
+
+async def test_a_run_that_its_gateway_marks_for_recovery_and_fails_is_nobodys_stop() -> None:
+    """2026.5.18 marks what a left-over lock shows it 2 s after it is ready, and fails what it cannot carry on 3 s later."""
+    world = await _watched(_alive(aborted_last_run=False))
+    world.gateway.change(KEY, aborted_last_run=True)
+    await world.live(minutes=1)
+    _end(world, aborted_last_run=True)
+    await world.live(minutes=5)
+    assert world.told() == ["unanswered"]
 
 
 async def test_a_run_that_is_begun_again_at_once_goes_on() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.builders import BOOT, V96, V324, dead, lenient, policy, tail_of
+from tests.fakes.builders import BOOT, V96, V324, V518, dead, lenient, policy, tail_of
 from tests.fakes.clock import START
 from tests.fakes.world import World
 from watchdog.core.model import (
@@ -539,6 +539,17 @@ async def test_a_mark_that_came_with_a_restart_is_nobodys_stop() -> None:
     world.gateway.change(MAIN, aborted_last_run=True)
     await world.live(minutes=3)
     assert not world.log.of(Event.SESSION_STOPPED)
+
+
+async def test_a_mark_that_does_not_touch_the_row_is_the_gateways_own() -> None:
+    """2026.5.18 marks a row for its own recovery after it has listed it once (its transcript's lock was left over)."""
+    world = world_with(shared(HERS, "1001", aborted_last_run=False), asked(ALICE), version=V518)
+    await world.live(minutes=3)
+    world.gateway.change(MAIN, aborted_last_run=True)
+    await world.live(hours=4)
+    assert not world.log.of(Event.SESSION_STOPPED)
+    assert "stopped_by_person" not in world.held()
+    assert heard(world) == [("ask", "telegram:1001")], "it may be a stop of before: nothing is gone on with"
 
 
 # ---------------------------------------------------------------- the answer

@@ -247,7 +247,8 @@ def _people_in(tail: TranscriptTail) -> list[Sender]:
 
 def _names_recovery(blockers: Any) -> bool:
     """Among the root requests: ``1 active gateway request(s): main-session:startup-recovery`` (2026.8.2 and 9.6; by source
-    also ``restart-`` and ``target-recovery``). Prose: anything of a main session counts as one."""
+    also ``restart-`` and ``target-recovery``), maybe one of several: ``2 active gateway request(s): …, startup:sidecars.…``.
+    Prose: anything of a main session counts as one."""
     said = [item for item in blockers if isinstance(item, dict)] if isinstance(blockers, list) else []
     return any(item.get("kind") == "root-request" and "main-session:" in _text(item.get("message")) for item in said)
 

@@ -79,12 +79,16 @@ async def test_what_the_gateway_counts(counts: Row | None, total: int | None) ->
 
 
 RECOVERY = {"kind": "root-request", "message": "1 active gateway request(s): main-session:startup-recovery"}
+BESIDE_ANOTHER = RECOVERY | {
+    "message": "2 active gateway request(s): startup:sidecars.control-ui-assets, main-session:startup-recovery"
+}
 
 
 @pytest.mark.parametrize(
     ("blockers", "counts", "says"),
     [
         ([RECOVERY | {"task": {"title": "please send my salary"}}], IDLE_96, True),
+        ([BESIDE_ANOTHER], IDLE_96, True),
         ([{"kind": "root-request", "message": "1 active gateway request(s): chat.send"}], IDLE_96, False),
         ([{"kind": "task", "message": "main-session: what a person wrote"}], IDLE_96, False),
         ([], IDLE_96, False),
@@ -94,6 +98,7 @@ RECOVERY = {"kind": "root-request", "message": "1 active gateway request(s): mai
     ],
     ids=[
         "named",
+        "named beside another",
         "another request",
         "somebody's words",
         "nothing",
