@@ -18,8 +18,8 @@ from openclaw_simulator.sessions import EntryKind, SimSession
 from openclaw_simulator.world import World
 from tests.sim.timeline import Timeline
 from tests.sim.wire import Asked
-from watchdog.core.policy import PolicyBook, Step
-from watchdog.core.recovery import Attempt, AttemptState, awaits_person
+from watchdog.core.policy import PolicyBook
+from watchdog.core.recovery import PERHAPS_ASKED, Attempt, AttemptState, awaits_person
 from watchdog.core.verdict import Verdict
 from watchdog.gateway.sessions.inspect import TIMEOUT_SLACK
 from watchdog.ledger.ledger import SqliteLedger
@@ -340,8 +340,11 @@ class Judge:
     def _has_answer(self, stall: Stall, incident: Incident) -> bool:
         sent = [attempt for attempt in incident.attempts if attempt.state is AttemptState.SUCCEEDED]
         if sent and sent[-1].step.loses_context:  # the request is given up, and its person was told so
-            return stall.place is None or any(
-                heard.place == stall.place and heard.at_ms >= stall.since_ms for heard in self.world.heard
+            # Of a tombstone its gateway has told them, or could not: there nothing is ours to say.
+            return (
+                stall.place is None
+                or stall.ended_by == "tombstoned"
+                or any(heard.place == stall.place and heard.at_ms >= stall.since_ms for heard in self.world.heard)
             )
         if self.world.sessions[stall.key].run is not None:
             return True  # on its way
@@ -478,13 +481,21 @@ class Judge:
             deed.method == "send" and deed.key == stall.key and deed.at_ms >= stall.since_ms
             for deed in self.world.deeds
         )
-        told = {owed.message.incident for owed in self.messages if owed.message.dedupe_key.endswith(":unclear")}
         return is_sent or any(
-            incident.session == stall.key
-            and incident.id in told
-            and any(one.step is Step.ASK and _is_after(one, stall) for one in incident.attempts)
+            self._is_asked_about(incident, self.world.sessions[stall.key])
             for incident in self.ledger.open_incidents(self.gateway)
+            if incident.session == stall.key and awaits_person(incident.attempts)
         )
+
+    def _is_asked_about(self, incident: Incident, session: SimSession) -> bool:
+        """Perhaps asked, which was told; or asked about this very run before it was cut: a process elsewhere whose clock was set
+        before our first look at it is believed to be younger than it is (``boot_time``), and nobody is asked twice."""
+        last = max((one for one in incident.attempts if one.started_at is not None), key=lambda one: one.number)
+        if last.reason == PERHAPS_ASKED:
+            about = [owed.message for owed in self.messages if owed.message.incident == incident.id]
+            return any(message.dedupe_key.endswith(":unclear") for message in about)
+        began = last.before.started_at if last.before is not None else None
+        return began is not None and round(began.timestamp() * 1000) == session.started_ms
 
     def _is_nobodys_for_sure(self, stall: Stall) -> bool:
         """Held because nobody's chat is proven; allowed where several people or the browser lead to the session, where a
@@ -591,10 +602,6 @@ _LEFT = (
     (GroundTruth.STUCK, GroundTruth.STUCK),
     (GroundTruth.FINISHED, GroundTruth.LOCKED_OUT),
 )
-
-
-def _is_after(attempt: Attempt, stall: Stall) -> bool:
-    return attempt.started_at is not None and attempt.started_at.timestamp() * 1000 >= stall.since_ms
 
 
 def _has_ended_in_row(session: SimSession) -> bool:

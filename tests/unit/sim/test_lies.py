@@ -288,7 +288,7 @@ def test_a_tombstone_is_not_harmed() -> None:
 
 def test_a_recover_where_somebody_writes_from_a_chat_cuts_them_off() -> None:
     episode = _told(_tombstone)
-    episode.world.agenda.outside(3600, _recover, episode)
+    episode.world.agenda.outside(800, _recover, episode)
     assert Rule.CUT_OFF in {violation.rule for violation in episode.run().violations}
 
 
@@ -347,6 +347,26 @@ def test_a_cut_that_only_a_dead_watchdog_had_watched_looks_like_a_stop() -> None
     result = episodes.run(1121)
     assert result.violations == []
     assert result.tally.told == {"looks like a stop": 2}
+
+
+@pytest.mark.parametrize(
+    ("seed", "sessions", "hours", "troubles"),
+    [
+        # Killed as it asked: 5.18. A tombstone of which its gateway could tell nobody: 9.6. Asked about a run that lived on
+        # elsewhere, on a host whose clock had been set, and was cut later: 3.24.
+        (50010, 4, 8.0, 1.0),
+        (50031, 8, 16.0, 0.3),
+        (50036, 8, 8.0, 1.0),
+    ],
+)
+def test_worlds_that_were_breaches(
+    seed: int, sessions: int, hours: float, troubles: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(episodes, "LIES_PER_HOUR", 1.0)
+    setting = replace(Setting.of(seed), sessions=sessions, hours=hours, turns_per_hour=0.05, kills=True, has_lies=True)
+    result = Episode(replace(setting, troubles_per_hour=troubles)).run()
+    assert result.tally.told["incident"] or result.tally.deeds
+    assert result.violations == []
 
 
 def test_they_are_armed_in_a_part_of_the_worlds() -> None:
