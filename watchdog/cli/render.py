@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from watchdog.core.printable import shown_key, visible
+from watchdog.core.printable import shown_key, shown_name, visible
 from watchdog.core.spans import span_words
 from watchdog.service.announcements.phrases import OUTCOMES, PHASES, RESULTS, VERDICTS
 
@@ -64,7 +64,7 @@ def status_lines(state: Document, now: datetime) -> Iterator[Text]:
         if shown and _is_old(gateway):
             yield Text(f"  {_as_of(gateway, now)}", "yellow")
         for session in shown:
-            yield from _session_lines(session, _seen(gateway, now))
+            yield from _session_lines(session, gateway, _seen(gateway, now))
     matters = list(_matters(state, now))
     if matters:
         yield Text()
@@ -91,11 +91,11 @@ def top_frame(state: Document, now: datetime, size: ConsoleDimensions, *, is_onc
     for_incidents = min(len(incidents), 8, max(0, rows - for_sessions) // 2)
     for_deeds = min(len(deeds), 8, max(0, rows - for_sessions - for_incidents))
     parts: list[RenderableType] = [*head, *_gateways(state, now, size.width)]
-    parts += [Text(), _sessions(sessions[:for_sessions], len(sessions) - for_sessions, now, size.width)]
+    parts += [Text(), _sessions(state, sessions[:for_sessions], len(sessions) - for_sessions, now, size.width)]
     if for_incidents or not incidents:
-        parts += [Text(), _incidents(incidents[:for_incidents], now, size.width)]
+        parts += [Text(), _incidents(state, incidents[:for_incidents], now, size.width)]
     if for_deeds or not deeds:
-        parts += [Text(), _deeds(deeds[:for_deeds], now, size.width)]
+        parts += [Text(), _deeds(state, deeds[:for_deeds], now, size.width)]
     left = rows - for_sessions - for_incidents - for_deeds - 2
     if switches and left > 0:
         parts += [Text(), _switches(switches[: min(5, left)], now, size.width)]
@@ -156,11 +156,12 @@ def _counts(gateway: Document) -> str:
     return f"{total} session{'' if total == 1 else 's'}" + (f" ({', '.join(found)})" if found else "")
 
 
-def _session_lines(session: Document, now: datetime) -> Iterator[Text]:
+def _session_lines(session: Document, gateway: Document, now: datetime) -> Iterator[Text]:
     yield Text.assemble(
         "  ",
         _word(_STANDINGS, _standing(session), 14),
         (shown_key(session["key"]), "bold"),
+        (shown_name(gateway["names"].get(session["key"])), "dim"),
         f"  {_LASTED[session['since_what']]} for {_since(session['since'], now)}",
     )
     pad = " " * 16
@@ -184,13 +185,15 @@ def _matters(state: Document, now: datetime) -> Iterator[Text]:
             "red",
         )
     for pause in state["pauses"]:
-        scope = " on ".join(shown_key(one) for one in (pause["session"], pause["gateway"]) if one) or "everything"
+        who = _named(state, pause["gateway"], pause["session"]).plain if pause["session"] else None
+        where = shown_key(pause["gateway"]) if pause["gateway"] else None
+        scope = " on ".join(filter(None, (who, where))) or "everything"
         end = f", ends {_until(pause['until'], now)}" if pause["until"] else ", until `openclaw-watchdog unpause`"
         why = f": {visible(pause['reason'])}" if pause["reason"] else ""
         yield Text(f"paused: {scope}, by {visible(pause['who'])}{why}{end}", "yellow")
     for one in state["quarantines"]:
         yield Text(
-            f"quarantined: {shown_key(one['session'])} on {visible(one['gateway'])} for {_since(one['since'], now)}: "
+            f"quarantined: {_named(state, one['gateway'], one['session'])} on {visible(one['gateway'])} for {_since(one['since'], now)}: "
             f"{visible(one['reason'])}",
             "red",
         )
@@ -245,7 +248,9 @@ def _gateways(state: Document, now: datetime, width: int) -> Iterator[Renderable
     yield from problems
 
 
-def _sessions(shown: Sequence[tuple[Document, Document]], left_out: int, now: datetime, width: int) -> RenderableType:
+def _sessions(
+    state: Document, shown: Sequence[tuple[Document, Document]], left_out: int, now: datetime, width: int
+) -> RenderableType:
     if not shown:
         return Text("Every session is healthy.", "green")
     wide = width >= _WIDE
@@ -257,7 +262,7 @@ def _sessions(shown: Sequence[tuple[Document, Document]], left_out: int, now: da
         rows.append(
             [
                 _word(_STANDINGS, _standing(session)),
-                Text(shown_key(session["key"]), "bold"),
+                _named(state, gateway["name"], session["key"], "bold"),
                 _bar(session, seen),
                 Text(_since(session["since"], seen) + as_of),
                 Text(_due(session, now)),
@@ -281,7 +286,7 @@ def _bar(session: Document, now: datetime) -> Text:
     return Text.assemble((filled, _STYLES.get(_standing(session), "")), ("─" * (_BAR - len(filled)), "dim"))
 
 
-def _incidents(incidents: Sequence[Document], now: datetime, width: int) -> RenderableType:
+def _incidents(state: Document, incidents: Sequence[Document], now: datetime, width: int) -> RenderableType:
     if not incidents:
         return Text("No incidents in the last 7 days.", "dim")
     rows: list[list[Text]] = []
@@ -290,7 +295,7 @@ def _incidents(incidents: Sequence[Document], now: datetime, width: int) -> Rend
         rows.append(
             [
                 _word(OUTCOMES, one["outcome"]),
-                Text(shown_key(one["session"])),
+                _named(state, one["gateway"], one["session"]),
                 Text(_clock(one["opened_at"], now)),
                 Text(span_words(end - datetime.fromisoformat(one["opened_at"]))),
                 Text(", ".join(attempt["step"] for attempt in one["attempts"]) or "-"),
@@ -299,7 +304,7 @@ def _incidents(incidents: Sequence[Document], now: datetime, width: int) -> Rend
     return _table(width, ["incidents", "session", "found", "lasted", "attempts"], rows, flexible=(1,))
 
 
-def _deeds(deeds: Sequence[Document], now: datetime, width: int) -> RenderableType:
+def _deeds(state: Document, deeds: Sequence[Document], now: datetime, width: int) -> RenderableType:
     if not deeds:
         return Text("No deeds in the last 7 days.", "dim")
     rows: list[list[Text]] = []
@@ -311,7 +316,7 @@ def _deeds(deeds: Sequence[Document], now: datetime, width: int) -> RenderableTy
         rows.append(
             [
                 Text(attempt["step"]),
-                Text(shown_key(deed["session"])),
+                _named(state, deed["gateway"], deed["session"]),
                 Text(_clock(attempt["started_at"], now)),
                 outcome,
             ]
@@ -349,6 +354,12 @@ def _table(width: int, columns: Sequence[str], rows: Sequence[Sequence[Text]], *
 
 
 # ---------------------------------------------------------------- words
+
+
+def _named(state: Document, gateway: str | None, key: str, style: str = "") -> Text:
+    """A session's key, and behind it what people call it; ``gateway`` None: wherever it is known."""
+    names = (one["names"].get(key) for one in state["gateways"] if gateway in (None, one["name"]))
+    return Text.assemble((shown_key(key), style), (shown_name(next(filter(None, names), None)), "dim"))
 
 
 def _standing(session: Document) -> str:

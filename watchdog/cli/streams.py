@@ -9,6 +9,7 @@ import sys
 
 _ALIKE = {
     **dict.fromkeys("…·", "."),
+    **dict.fromkeys("“”", '"'),
     **dict.fromkeys("─", "-"),
     **dict.fromkeys("│├", "|"),
     **dict.fromkeys("└", "`"),

@@ -7,7 +7,7 @@ Invariants: nothing can be changed here (GET and HEAD only), and a web page of s
 a request whose ``Host`` is neither a loopback name, the configured address nor one of ``status_page.hosts`` is turned away
 (DNS rebinding). The page
 loads nothing from anywhere and runs only the script it was shipped with (CSP by hash). Limit: there is no password; who can
-reach the address can read session keys and times.
+reach the address can read session keys, what people call their sessions, and times.
 
 starlette and uvicorn are imported when somebody first asks: a page that nobody opens costs one listening socket.
 """

@@ -78,7 +78,8 @@ def test_status_in_words(config: Path) -> None:
     assert code == 0
     assert out.startswith("▲ Gateway office is down, 1 quarantined, 1 stuck")
     for words in (
-        "agent:main:irc:group:#ops",
+        "agent:main:irc:group:#ops  “Ops '\\u202e \\x1b[31m<b>all is well</b>”  nothing works",
+        "agent:main:irc:direct:alice  “Alice Ames (@alice)”, by ada",
         "by ada: moving house",
         "HTTP 503",
         "office: nothing listens on 10.0.0.5",

@@ -33,6 +33,14 @@ ALICE, BOB, OPS = "agent:main:irc:direct:alice", "agent:main:irc:direct:bob", "a
 LONG, UNCLEAR, CHILD = "agent:research:main", "agent:main:telegram:direct:4711", "agent:main:subagent:9f2c"
 
 
+NAMES = {
+    ALICE: "Alice Ames (@alice)",
+    OPS: "Ops ”\u202e \x1b[31m<b>all is well</b>",
+    "agent:main:irc:direct:quiet3": "Family chat",
+}
+"""What people call some of them; one means harm."""
+
+
 def row(key: str, **changes: object) -> Session:
     made = Session(
         key,
@@ -41,6 +49,7 @@ def row(key: str, **changes: object) -> Session:
         kind=SessionKind.DIRECT,
         agent_id="main",
         channel="irc",
+        name=NAMES.get(key),
         started_at=NOW.wall - HOUR,
     )
     return replace(made, **changes)  # type: ignore[arg-type]
