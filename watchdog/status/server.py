@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 MOST_LISTENERS = 50
 """Open event streams at once; more get 503."""
 PING_EVERY = 15.0
-"""Seconds after which a silent event stream says that it is alive."""
+"""Seconds after which a silent event stream says that it is alive; the page waits a little longer than for two."""
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 Document = Mapping[str, Any]
@@ -118,7 +118,7 @@ class Feed:
                 try:
                     await asyncio.wait_for(news.wait(), PING_EVERY)
                 except TimeoutError:
-                    yield ": still here\n\n"
+                    yield "event: ping\ndata: still here\n\n"
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[None]:
