@@ -117,6 +117,7 @@ def test_it_loads_without_an_error_or_a_request_to_anybody_else(browser: Browser
         assert has_clean_record(tab, site)
         assert {urlsplit(url).path for url in tab.requests} == {"/", "/api/events"}
         assert "Gateway office is down" in tab.text()
+        assert "agent:main:irc:direct:alice Alice Ames (@alice) is paused until" in tab.text()
         assert tab.run("document.title").startswith("▲ Gateway office is down")
 
 
