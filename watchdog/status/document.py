@@ -87,7 +87,11 @@ class Record:
 
     def sessions(self, gateway: str) -> frozenset[str]:
         """Every session of ``gateway`` that is spoken of."""
-        spoken_of = (*self.incidents[: say.MOST_INCIDENTS], *self.quarantines, *self.pauses)
+        spoken_of: tuple[Incident | Quarantine | Pause, ...] = (
+            *self.incidents[: say.MOST_INCIDENTS],
+            *self.quarantines,
+            *self.pauses,
+        )
         return frozenset(one.session for one in spoken_of if one.session and one.gateway in (gateway, None))
 
 
@@ -215,7 +219,9 @@ def _gateway(sight: WatchView, record: Record) -> say.GatewayView:
         else None,
         healthy=healthy,
         healthy_left_out=len(judged) - len(shown) - len(healthy),
-        names=_names(judged, {*(one.key for one in (*sessions, *healthy)), *record.sessions(sight.name)}),
+        names=_names(
+            judged, {one.key for one in sessions} | {one.key for one in healthy} | record.sessions(sight.name)
+        ),
         untried=facts.untried if facts is not None else None,
     )
 
