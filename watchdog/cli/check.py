@@ -333,7 +333,8 @@ def _print(found: Sequence[Found]) -> None:
             verdict, key = judged.judgement.verdict, judged.session.key
             label = (f"{verdict.value:<14}", VERDICT_STYLES[verdict])
             span, message = f"{spans[key]:<{columns[1]}}  " if columns[1] else "", judged.judgement.message
-            name = (shown_name(judged.session.name), "dim")
+            # A pipe leads to whoever is told by Nagios.
+            name = (shown_name(judged.session.name) if width is not None else "", "dim")
             line: Line = (label, padded(keys[key], columns[0]), "  ", span, message, name)
             if width is not None and text_of(line).cell_len > width:
                 console.print(text_of((label, keys[key], name)))
