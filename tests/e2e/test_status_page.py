@@ -249,6 +249,19 @@ def test_the_healthy_are_folded_and_found(browser: Browser, serve: MakeSite) -> 
         assert tab.run("document.querySelectorAll('.fold li, article.session').length") == 1
 
 
+def test_a_week_of_each_gateway_is_drawn_and_said(browser: Browser, serve: MakeSite) -> None:
+    site = serve(world.full_document())
+    with browser.tab() as tab:
+        opened(tab, site)
+        said = tab.run("[...document.querySelectorAll('.available')].map((one) => one.textContent)")
+        assert said[0].endswith("Answered 98.91 % of 5d watched in 7 days.")
+        pieces = "[...document.querySelectorAll('.available')[1].querySelectorAll('rect')].map((one) => [one.getAttribute('class'), one.getAttribute('width')])"
+        assert tab.run(pieces) == [["unwatched", "48"], ["up", "111"], ["away", "9"]]
+        assert "; away from 04:00." in tab.run(
+            "document.querySelectorAll('.available svg')[1].getAttribute('aria-label')"
+        )
+
+
 def test_a_day_of_the_week_can_be_looked_at_alone(browser: Browser, serve: MakeSite) -> None:
     site = serve(world.full_document())
     with browser.tab() as tab:

@@ -49,6 +49,7 @@ class WatchView:
     distrust: str | None = None
     is_observing: bool = False
     not_granted: Mapping[Step, str] = field(default_factory=dict)
+    availability: say.AvailabilityView | None = None
     not_watched: str | None = None
     """Why nobody watches it: it leads to a gateway that another name watches."""
 
@@ -222,6 +223,7 @@ def _gateway(sight: WatchView, record: Record) -> say.GatewayView:
         names=_names(
             judged, {one.key for one in sessions} | {one.key for one in healthy} | record.sessions(sight.name)
         ),
+        availability=sight.availability,
         untried=facts.untried if facts is not None else None,
     )
 

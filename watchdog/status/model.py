@@ -131,6 +131,17 @@ class HealthyView:
 
 
 @dataclass(frozen=True, slots=True)
+class AvailabilityView:
+    """The last week. ``hours``: in which share of each it answered, the oldest first, up to the one that began at ``last_hour``;
+    None: nobody watched."""
+
+    watched_seconds: float
+    answered_seconds: float
+    hours: tuple[float | None, ...]
+    last_hour: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayView:
     """One gateway. Everything about sessions is from ``seen_at``, the last poll it answered; ``last_poll_at`` is the last try.
 
@@ -168,6 +179,7 @@ class GatewayView:
     healthy_left_out: int = 0
     names: Mapping[str, str] = field(default_factory=dict)
     """By session key, what people call the sessions of this gateway that stand anywhere in the document."""
+    availability: AvailabilityView | None = None
     untried: str | None = None
     """Its version is newer than any that this program was tried on; what is still believed of it, and why."""
 

@@ -160,9 +160,29 @@ function gatewayCard(gateway) {
       gateway.last_poll_at && fact("Last poll", since(gateway.last_poll_at), " ago"),
       gateway.latency_seconds !== null && fact("Answered in", gateway.latency_seconds < 1 ? `${Math.round(gateway.latency_seconds * 1000)} ms` : `${gateway.latency_seconds.toFixed(1)} s`),
       gateway.budget && fact("Deeds left", `${gateway.budget.left} of ${gateway.budget.attempts} per ${span(gateway.budget.per_seconds * 1000)}`)),
+    gateway.availability && available(gateway.availability),
     gateway.untried && h("p", { class: "muted" }, gateway.untried),
     !gateway.is_list_complete && h("p", { class: "problem" }, "The list of sessions could not be read to its end."),
     gateway.malformed_rows > 0 && h("p", { class: "problem" }, `${plural(gateway.malformed_rows, "row")} could not be read.`));
+}
+
+// The last week, hour by hour; hours alike are one piece.
+function available({ watched_seconds: watched, answered_seconds: answered, hours, last_hour: last }) {
+  if (!watched) return null;
+  const kind = (hour) => (hour === null ? "unwatched" : hour > 0.999 ? "up" : hour > 0.5 ? "partly" : "away");
+  const at = (index) => Date.parse(last) - (hours.length - 1 - index) * 3600000;
+  const pieces = [];
+  hours.forEach((hour, index) => {
+    if (pieces.at(-1)?.kind === kind(hour)) pieces.at(-1).count += 1;
+    else pieces.push({ kind: kind(hour), index, count: 1 });
+  });
+  const gone = pieces.filter((one) => one.kind === "away" || one.kind === "partly").map((one) => when(new Date(at(one.index)).toISOString()));
+  const percent = answered >= watched ? "100" : (Math.floor((answered / watched) * 10000) / 100).toFixed(2);
+  const text = `Answered ${percent} % of ${span(watched * 1000)} watched in 7 days`;
+  return h("div", { class: "available" },
+    s("svg", { viewBox: `0 0 ${hours.length} 1`, preserveAspectRatio: "none", role: "img", "aria-label": `${text}${gone.length ? `; away from ${gone.join(", ")}` : ""}.` },
+      pieces.map((one) => s("rect", { x: one.index, y: 0, width: one.count, height: 1, class: one.kind }, s("title", {}, `${when(new Date(at(one.index)).toISOString())}: ${{ up: "answered", partly: "answered in part", away: "did not answer", unwatched: "not watched" }[one.kind]} for ${plural(one.count, "hour")}`)))),
+    h("p", { class: "muted" }, `${text}.`));
 }
 
 // ---------------------------------------------------------------- sessions
