@@ -47,12 +47,14 @@ _STANDINGS = {**VERDICTS, "recovering": "in recovery", "quarantined": OUTCOMES["
 _LASTED = {"no_owner": "nothing works on it", "silent": "no sign of progress", "running": "working"}
 _BAR = 10
 _WIDE = 110
-"""Columns of a terminal from which on everything is shown."""
+"""Columns of a terminal from which on ages are drawn and gateways are told of in full."""
 _NARROWEST = 14
 """Characters left at least to every column that gives way, where the terminal is not too small for that."""
 _WORST_FIRST = ("stuck", "unknown", "suspect", "long_running", "waiting", "healthy")
 _OUTCOME = 28
-"""Columns that the outcome of a deed needs."""
+"""Columns that the outcome of a deed needs, and what comes next."""
+_ROOMY = 100
+"""Columns of a terminal from which on that is kept back beside a key."""
 _SIDE_BY_SIDE = 180
 """Columns of a terminal from which on incidents and deeds stand beside each other."""
 LOST_LINES = 3
@@ -61,8 +63,8 @@ _FIRST_ROWS = 5
 """Rows that the list with the chosen line gets before the others, if there is room."""
 _NAME = 8
 """Columns without which a name is left out."""
-_WITH_BAR = 100
-"""Columns of a terminal from which on ages are drawn, too."""
+_WITH_WHY = 160
+"""Columns of a terminal from which on there is room for what holds a session, too."""
 _MOST = {"incidents": 15, "deeds": 15, "operator": 5}
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _MOST_SESSIONS_IN_STATUS = 50
@@ -408,7 +410,7 @@ def _gateways(state: Document, now: datetime, width: int) -> Iterator[Renderable
 def _sessions(state: Document, shown: _Shown, now: datetime, width: int) -> RenderableType:
     if not shown.rows:
         return Text("No session to show.", "dim")
-    wide, with_bar, several = width >= _WIDE, width >= _WITH_BAR, len(state["gateways"]) > 1
+    wide, with_bar, several = width >= _WITH_WHY, width >= _WIDE, len(state["gateways"]) > 1
     rows: list[list[Text]] = []
     for session in shown.rows:
         gateway = session["on"]
@@ -436,7 +438,9 @@ def _sessions(state: Document, shown: _Shown, now: datetime, width: int) -> Rend
     columns += [*(["age", ""] if with_bar else ["age"]), "due", "next"]
     last = len(columns) - 1
     columns += ["why"] if wide else []
-    return _table(width, columns, rows, flexible=(1, last, last + 1) if wide else (1, last), chosen=shown.chosen)
+    flexible = (1, last, last + 1) if wide else (1, last)
+    least = _OUTCOME if width >= _ROOMY else _NARROWEST
+    return _table(width, columns, rows, flexible=flexible, least=least, chosen=shown.chosen)
 
 
 def _bar(session: Document, now: datetime) -> Text:
