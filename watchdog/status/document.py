@@ -136,7 +136,8 @@ class Life:
 
 def build(life: Life, sights: Sequence[WatchView], record: Record, now: datetime) -> say.State:
     """The whole state at ``now``."""
-    gateways = tuple(_gateway(sight, record) for sight in sights)
+    most_healthy = min(say.MOST_SESSIONS, say.MOST_HEALTHY // max(1, len(sights)))
+    gateways = tuple(_gateway(sight, record, most_healthy) for sight in sights)
     incidents = tuple(_incident(one) for one in record.incidents[: say.MOST_INCIDENTS])
     quarantines = tuple(
         say.QuarantineView(one.gateway, one.session, one.since, one.reason, one.incident) for one in record.quarantines
@@ -179,7 +180,7 @@ def _held_back_by(sight: WatchView) -> str | None:
     return sight.distrust or next(iter(sight.not_granted.values()), None)
 
 
-def _gateway(sight: WatchView, record: Record) -> say.GatewayView:
+def _gateway(sight: WatchView, record: Record, most_healthy: int) -> say.GatewayView:
     report, seen = sight.report, sight.seen
     is_connected = _is_connected(sight)
     facts = seen.facts if seen is not None else None
@@ -187,7 +188,7 @@ def _gateway(sight: WatchView, record: Record) -> say.GatewayView:
     shown = _shown(sight, record)
     sessions = tuple(_session(item, sight, record) for item in shown[: say.MOST_SESSIONS])
     judged = seen.judged if seen is not None else ()
-    healthy = _healthy(judged, shown)
+    healthy = _healthy(judged, shown, most_healthy)
     decisions = seen.decisions if seen is not None else ()
     return say.GatewayView(
         name=sight.name,
@@ -236,10 +237,10 @@ def _shown(sight: WatchView, record: Record) -> list[Judged]:
     return sorted(wanted, key=lambda item: (_WORST_FIRST.index(item.judgement.verdict), _age(item).since))
 
 
-def _healthy(judged: Sequence[Judged], shown: Sequence[Judged]) -> tuple[say.HealthyView, ...]:
+def _healthy(judged: Sequence[Judged], shown: Sequence[Judged], most: int) -> tuple[say.HealthyView, ...]:
     listed = {item.session.key for item in shown}
     rest = (item.session for item in judged if item.session.key not in listed)
-    last = nlargest(say.MOST_SESSIONS, rest, key=lambda row: (row.updated_at is not None, row.updated_at, row.key))
+    last = nlargest(most, rest, key=lambda row: (row.updated_at is not None, row.updated_at, row.key))
     return tuple(say.HealthyView(row.key, row.kind.value, row.status.value, row.updated_at) for row in last)
 
 

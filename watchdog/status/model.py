@@ -23,6 +23,8 @@ HISTORY = timedelta(days=7)
 """How far back incidents and attempts are shown."""
 MOST_SESSIONS = 200
 """Sessions listed per gateway, worst first; the rest is only counted."""
+MOST_HEALTHY = 1000
+"""Healthy sessions listed of all gateways together, a like number of each."""
 MOST_INCIDENTS = 500
 LAST_DEEDS = 15
 LAST_SWITCHES = 10
@@ -175,7 +177,7 @@ class GatewayView:
     poll_every_seconds: float | None = None
     """Longer than configured while it answers slowly. None: it has not answered yet."""
     healthy: tuple[HealthyView, ...] = ()
-    """Those not in ``sessions``, the last that moved first; at most ``MOST_SESSIONS``."""
+    """Those not in ``sessions``, the last that moved first; some are only counted."""
     healthy_left_out: int = 0
     names: Mapping[str, str] = field(default_factory=dict)
     """By session key, what people call the sessions of this gateway that stand anywhere in the document."""

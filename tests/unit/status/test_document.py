@@ -86,6 +86,13 @@ def test_the_healthy_that_moved_last_are_listed_and_the_rest_is_counted() -> Non
     assert gateway["names"] == {"s000": "n", "s001": "n"}
 
 
+def test_many_gateways_share_the_room_for_the_healthy() -> None:
+    """The document goes to every open page at every pass."""
+    items = [world.at_rest(f"s{number}") for number in range(150)]
+    gateways = shown(*(world.sight(world.report(items), name=f"g{number}") for number in range(10)))["gateways"]
+    assert {(len(one["healthy"]), one["healthy_left_out"]) for one in gateways} == {(100, 50)}
+
+
 async def test_a_name_is_on_screens_alone() -> None:
     """Not in what is sent, logged, counted or kept: it is somebody's private words."""
     lived = World(book=PolicyBook(default=lenient(ladder=(Step.RESUME,))))
