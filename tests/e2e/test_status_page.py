@@ -117,6 +117,7 @@ def test_it_loads_without_an_error_or_a_request_to_anybody_else(browser: Browser
         assert has_clean_record(tab, site)
         assert {urlsplit(url).path for url in tab.requests} == {"/", "/api/events"}
         assert "Gateway office is down" in tab.text()
+        assert "agent:main:irc:direct:alice Alice Ames (@alice) is paused until" in tab.text()
         assert tab.run("document.title").startswith("▲ Gateway office is down")
 
 
@@ -154,7 +155,8 @@ def test_a_session_goes_stuck_and_is_recovered_live(browser: Browser, serve: Mak
         site.show(stuck(world.WORKED, is_over=True))
         tab.wait_for("document.querySelector('.banner.ok')")
         tab.wait_for("document.querySelector('svg.chart .bar.recovered .deed.worked')")
-        assert tab.run("document.getElementById('sessions').hidden")
+        assert tab.run("document.querySelectorAll('article.session').length") == 0
+        assert tab.run("document.querySelector('#sessions summary').textContent") == "2 healthy"
         assert "Resume worked: a new run finished" in tab.text()
         assert "1 recovered" in tab.run("document.getElementById('timeline-text').textContent")
         assert tab.run("window.isTheSamePage")
@@ -176,6 +178,115 @@ def test_a_lost_connection_is_said_and_comes_back(browser: Browser, serve: MakeS
         tab.wait_for("document.getElementById('live-text').textContent === 'live'")
         assert tab.run("document.querySelector('.banner').textContent") == "1 stuck."
         again.close()
+
+
+def test_a_frozen_watchdog_is_not_taken_for_a_quiet_one(browser: Browser, serve: MakeSite) -> None:
+    """Stopped or hung, it holds the connection; what the page says then is old."""
+    site = serve(quiet())
+    with browser.tab() as tab:
+        opened(tab, site)
+        tab.run("{ const real = Date.now; Date.now = () => real() + 41000; }")
+        tab.wait_for("document.querySelector('.banner.trouble')")
+        assert tab.text().count("The watchdog does not answer. All of this is from") == 1
+        assert tab.run("document.title").startswith("▲ The watchdog does not answer.")
+        site.show(stuck())
+        tab.wait_for("document.querySelector('.banner').textContent === '1 stuck.'")
+
+
+def test_the_headline_says_that_what_it_says_is_old(browser: Browser, serve: MakeSite) -> None:
+    site = serve({**quiet(), "last_cycle_at": "2026-11-20T11:50:00+00:00"})
+    with browser.tab() as tab:
+        opened(tab, site)
+        tab.wait_for(
+            "document.querySelector('.banner.trouble')?.textContent.startsWith('No gateway has answered since')"
+        )
+
+
+def test_sessions_incidents_and_deeds_lead_to_each_other(browser: Browser, serve: MakeSite) -> None:
+    site = serve(world.full_document())
+    with browser.tab() as tab:
+        opened(tab, site)
+        for row in ("article.session", "#incidents details", "#deeds li"):
+            assert tab.run(
+                f"[...document.querySelectorAll('{row}')].every((one) => one.textContent.includes('on home'))"
+            )
+        tab.run(
+            "{ const box = document.getElementById('filter'); box.value = 'ames'; box.dispatchEvent(new Event('input')); }"
+        )
+        assert tab.run("[...document.querySelectorAll('.session h3 .sessionkey')].map((one) => one.textContent)") == [
+            ALICE
+        ]
+        tab.run("document.querySelector('.session .about a').click()")
+        tab.wait_for("document.querySelector('#incidents details[open].reached')")
+        tab.run("document.querySelector('#incidents details[open] .inside a').click()")
+        tab.wait_for("document.querySelector('article.session.reached h3').textContent.includes('alice')")
+        tab.run(
+            "{ const box = document.getElementById('filter'); box.value = 'worked'; box.dispatchEvent(new Event('input')); }"
+        )
+        oldest = "[...document.querySelectorAll('#deeds li')].at(-1)"
+        assert tab.run(f"{oldest}.querySelectorAll('a').length") == 2
+        tab.run(f"[...{oldest}.querySelectorAll('a')].at(-1).click()")
+        tab.wait_for("document.querySelector('#incidents details[open].reached')?.textContent.includes('alice')")
+        assert tab.run("document.getElementById('filter').value") == "", "what hides it gives way"
+        assert has_clean_record(tab, site)
+
+
+def test_the_healthy_are_folded_and_found(browser: Browser, serve: MakeSite) -> None:
+    site = serve(world.full_document())
+    with browser.tab() as tab:
+        opened(tab, site)
+        assert tab.run("[...document.querySelectorAll('.fold summary')].map((one) => one.textContent)") == [
+            "1 waiting",
+            "9 healthy",
+        ]
+        assert not tab.run("Boolean(document.querySelector('.fold[open]'))")
+        tab.run(
+            "{ const box = document.getElementById('filter'); box.value = 'FAMILY'; box.dispatchEvent(new Event('input')); }"
+        )
+        assert tab.run("document.querySelector('.fold[open] li').textContent").startswith(
+            "agent:main:irc:direct:quiet3 Family chat"
+        )
+        assert tab.run("document.querySelectorAll('.fold li, article.session').length") == 1
+
+
+def test_a_week_of_each_gateway_is_drawn_and_said(browser: Browser, serve: MakeSite) -> None:
+    site = serve(world.full_document())
+    with browser.tab() as tab:
+        opened(tab, site)
+        said = tab.run("[...document.querySelectorAll('.available')].map((one) => one.textContent)")
+        assert said[0].endswith("Answered 98.91 % of 5d watched in 7 days.")
+        pieces = "[...document.querySelectorAll('.available')[1].querySelectorAll('rect')].map((one) => [one.getAttribute('class'), one.getAttribute('width')])"
+        assert tab.run(pieces) == [["unwatched", "48"], ["up", "111"], ["away", "9"]]
+        assert "; away from 04:00." in tab.run(
+            "document.querySelectorAll('.available svg')[1].getAttribute('aria-label')"
+        )
+
+
+def test_a_day_of_the_week_can_be_looked_at_alone(browser: Browser, serve: MakeSite) -> None:
+    site = serve(world.full_document())
+    with browser.tab() as tab:
+        opened(tab, site)
+        assert tab.run("document.querySelectorAll('.chart .bar').length") == 11
+        tab.run("[...document.querySelectorAll('.zoom button')].at(-3).click()")
+        assert tab.run("document.querySelector('.zoom [aria-pressed=true]').textContent").endswith("18")
+        assert tab.run("document.querySelectorAll('.chart .bar').length") == 8, "four, each in two rows"
+        assert "4 recovered" in tab.run("document.getElementById('timeline-text').textContent")
+        tab.run("document.querySelector('.zoom button').click()")
+        assert tab.run("document.querySelectorAll('.chart .bar').length") == 11
+
+
+def test_a_name_is_text_and_stays_in_its_place(browser: Browser, serve: MakeSite) -> None:
+    hostile = "<img src=x onerror=alert(1)>\u202e”" + "Z\u0300\u0301\u0302\u0303" * 10
+    shown = world.full_document()
+    home = {**shown["gateways"][0], "names": {ALICE: hostile, "__proto__": "x"}}
+    site = serve({**shown, "gateways": [home, shown["gateways"][1]]})
+    with browser.tab(width=PHONE) as tab:
+        opened(tab, site)
+        assert tab.run("document.querySelectorAll('img').length") == 0
+        name = tab.run("document.querySelector('.session.stuck .name').textContent")
+        assert name.startswith("<img src=x onerror=alert(1)>\\u202e”Z")
+        assert tab.run("document.documentElement.scrollWidth") <= PHONE
+        assert has_clean_record(tab, site)
 
 
 def test_ages_grow_and_countdowns_fall_by_themselves(browser: Browser, serve: MakeSite) -> None:

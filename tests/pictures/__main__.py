@@ -43,7 +43,7 @@ _FONT_FACE = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 
 def main(arguments: Sequence[str]) -> int:
     DOCS.mkdir(exist_ok=True)
-    write("top.svg", terminal("openclaw-watchdog top", 108, top()))
+    write("top.svg", terminal("openclaw-watchdog top", 132, top()))
     log, messages = asyncio.run(a_day())
     write("log.svg", terminal("openclaw-watchdog run", 150, log))
     write("messages.svg", terminal("what arrives on the phone", 84, messages))
@@ -71,7 +71,7 @@ def terminal(title: str, width: int, content: RenderableType) -> str:
 
 
 def top() -> RenderableType:
-    size = Console(width=108, height=50).size
+    size = Console(width=132, height=50).size
     return top_frame(dict(full_document()), NOW.wall, size, is_once=True)
 
 

@@ -49,7 +49,7 @@ EPILOG = """\
 `/etc/openclaw-watchdog/watchdog.yaml`, in this order; without any, the gateway of this machine is discovered.
 
 **Exit status:** 0 done, 1 not done, 2 wrong use, 69 it cannot work here, 78 the configuration is refused; `check` as for
-Nagios, `status` and `top` 3 when no daemon runs.
+Nagios, `status` and `top --once` 3 when no daemon runs.
 """
 
 

@@ -41,7 +41,7 @@ from watchdog.cli.shared import (
 )
 from watchdog.config import ConfigError
 from watchdog.core.policy import Step
-from watchdog.core.printable import meant, read, shown_key, visible
+from watchdog.core.printable import meant, read, shown_key, shown_name, visible
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
 from watchdog.daemon.assembly import Builder, Identity, ledger_path, make_state_folder, state_folder
@@ -333,9 +333,11 @@ def _print(found: Sequence[Found]) -> None:
             verdict, key = judged.judgement.verdict, judged.session.key
             label = (f"{verdict.value:<14}", VERDICT_STYLES[verdict])
             span, message = f"{spans[key]:<{columns[1]}}  " if columns[1] else "", judged.judgement.message
-            line: Line = (label, padded(keys[key], columns[0]), "  ", span, message)
+            # A pipe leads to whoever is told by Nagios.
+            name = (shown_name(judged.session.name) if width is not None else "", "dim")
+            line: Line = (label, padded(keys[key], columns[0]), "  ", span, message, name)
             if width is not None and text_of(line).cell_len > width:
-                console.print(text_of((label, keys[key])))
+                console.print(text_of((label, keys[key], name)))
                 line = ("    ", span if spans[key] else "", message)
             console.print(text_of(line, scrub=fit))
         for row in item.snapshot.malformed:

@@ -23,6 +23,7 @@ def session_facts(judged: Judged) -> dict[str, Any]:
     row, judgement = judged.session, judged.judgement
     return {
         "key": row.key,
+        "name": row.name,
         "session_id": row.session_id,
         "kind": row.kind.value,
         "status": row.status.value,

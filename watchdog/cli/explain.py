@@ -16,7 +16,7 @@ from watchdog.core.blockers import Blocker, BlockerName, SessionContext, hold_re
 from watchdog.core.evidence import OWNER_SIGNALS, Case, Signal, Truth
 from watchdog.core.model import FlagWorth, Status, TailKind
 from watchdog.core.policy import Mode, Step
-from watchdog.core.printable import shown_key
+from watchdog.core.printable import shown_key, shown_name
 from watchdog.core.recovery import Attempt
 from watchdog.core.requester import chat_of
 from watchdog.core.spans import span_words
@@ -431,7 +431,11 @@ def explanation_lines(it: Explained) -> list[Line]:
     ladder = " → ".join(step.value for step in policy.recovery.ladder)
     verdict = (judgement.verdict.value.replace("_", " "), VERDICT_STYLES[judgement.verdict])
     lines: list[Line] = [
-        ((shown_key(it.judged.session.key), "bold"), f"  on {facts.name} (OpenClaw {facts.version})"),
+        (
+            (shown_key(it.judged.session.key), "bold"),
+            (shown_name(it.judged.session.name), "dim"),
+            f"  on {facts.name} (OpenClaw {facts.version})",
+        ),
         ("  ", verdict, f": {_verdict_words(it)}"),
         ("  ", ("next", "bold"), f": {it.next_words()}"),
         (),

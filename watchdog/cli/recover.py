@@ -30,7 +30,7 @@ from watchdog.cli.shared import (
 from watchdog.core.blockers import Blocker
 from watchdog.core.evidence import Truth
 from watchdog.core.policy import Step
-from watchdog.core.printable import read, shown_key
+from watchdog.core.printable import read, shown_key, shown_name
 from watchdog.core.recovery import Attempt, AttemptState, next_step
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
@@ -213,7 +213,8 @@ class ManualRecovery:
             return {"session": key, "step": step.value, "recovered": False, "reason": planned}
         if ask:
             verdict = judged.judgement.verdict.value
-            say(f"{shown_key(key)} of {self._gateway.name}: {verdict}. {judged.judgement.message}", err=True)
+            named = f"{shown_key(key)}{shown_name(judged.session.name)}"
+            say(f"{named} of {self._gateway.name}: {verdict}. {judged.judgement.message}", err=True)
             if step.loses_context:
                 say("This starts a fresh session; a handoff note is saved first.", err=True)
             if step is Step.RECOVER and has_chat(judged.session):

@@ -6,15 +6,18 @@ Keys and reasons were written by others: they go in as text, never as markup, an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import ConsoleDimensions, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from watchdog.core.printable import shown_key, visible
+from watchdog.cli.selection import Selection
+from watchdog.core.printable import shown_key, shown_name, visible
 from watchdog.core.spans import span_words
 from watchdog.service.announcements.phrases import OUTCOMES, PHASES, RESULTS, VERDICTS
 
@@ -44,10 +47,25 @@ _STANDINGS = {**VERDICTS, "recovering": "in recovery", "quarantined": OUTCOMES["
 _LASTED = {"no_owner": "nothing works on it", "silent": "no sign of progress", "running": "working"}
 _BAR = 10
 _WIDE = 110
-"""Columns of a terminal from which on everything is shown."""
+"""Columns of a terminal from which on ages are drawn and gateways are told of in full."""
 _NARROWEST = 14
 """Characters left at least to every column that gives way, where the terminal is not too small for that."""
 _WORST_FIRST = ("stuck", "unknown", "suspect", "long_running", "waiting", "healthy")
+_OUTCOME = 28
+"""Columns that the outcome of a deed needs, and what comes next."""
+_ROOMY = 100
+"""Columns of a terminal from which on that is kept back beside a key."""
+_SIDE_BY_SIDE = 180
+"""Columns of a terminal from which on incidents and deeds stand beside each other."""
+LOST_LINES = 3
+"""Lines of the news that a picture is old."""
+_FIRST_ROWS = 5
+"""Rows that the list with the chosen line gets before the others, if there is room."""
+_NAME = 8
+"""Columns without which a name is left out."""
+_WITH_WHY = 160
+"""Columns of a terminal from which on there is room for what holds a session, too."""
+_MOST = {"incidents": 15, "deeds": 15, "operator": 5}
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _MOST_SESSIONS_IN_STATUS = 50
 
@@ -64,7 +82,7 @@ def status_lines(state: Document, now: datetime) -> Iterator[Text]:
         if shown and _is_old(gateway):
             yield Text(f"  {_as_of(gateway, now)}", "yellow")
         for session in shown:
-            yield from _session_lines(session, _seen(gateway, now))
+            yield from _session_lines(session, gateway, _seen(gateway, now))
     matters = list(_matters(state, now))
     if matters:
         yield Text()
@@ -77,31 +95,171 @@ def status_lines(state: Document, now: datetime) -> Iterator[Text]:
     )
 
 
-def top_frame(state: Document, now: datetime, size: ConsoleDimensions, *, is_once: bool = False) -> RenderableType:
-    """``top``: one picture that fits the terminal (``is_once``: as long as it must be)."""
+def top_frame(
+    state: Document,
+    now: datetime,
+    size: ConsoleDimensions,
+    selection: Selection | None = None,
+    *,
+    is_once: bool = False,
+) -> RenderableType:
+    """``top``: one picture that fits the terminal (``is_once``: as long as it must be), with one line chosen."""
+    chosen = selection or Selection()
     head = [_title(state, now), _headline(state), *_matters(state, now), Text()]
     for line in head:
         line.no_wrap, line.overflow = True, "ellipsis"
-    sessions = [(gateway, one) for gateway in state["gateways"] for one in gateway["sessions"]]
-    incidents, deeds, switches = state["incidents"], state["deeds"], state.get("operator", [])
-    old = sum(bool(one["sessions"]) and _is_old(one) for one in state["gateways"])
-    around = len(head) + 1 + sum(2 if one["problem"] else 1 for one in state["gateways"]) + old + 8
-    rows = 1000 if is_once else max(3, size.height - around)
-    for_sessions = min(len(sessions), max(3, rows // 2))
-    for_incidents = min(len(incidents), 8, max(0, rows - for_sessions) // 2)
-    for_deeds = min(len(deeds), 8, max(0, rows - for_sessions - for_incidents))
-    parts: list[RenderableType] = [*head, *_gateways(state, now, size.width)]
-    parts += [Text(), _sessions(sessions[:for_sessions], len(sessions) - for_sessions, now, size.width)]
-    if for_incidents or not incidents:
-        parts += [Text(), _incidents(incidents[:for_incidents], now, size.width)]
-    if for_deeds or not deeds:
-        parts += [Text(), _deeds(deeds[:for_deeds], now, size.width)]
-    left = rows - for_sessions - for_incidents - for_deeds - 2
-    if switches and left > 0:
-        parts += [Text(), _switches(switches[: min(5, left)], now, size.width)]
-    if not is_once:
-        parts.append(Text("q leaves", "dim"))
-    return Group(*parts)
+    foot = [] if is_once else [_foot(chosen)]
+    above: list[RenderableType] = [*head, *_gateways(state, now, size.width)]
+    lists = _lists(state, chosen, has_healthy=not is_once)
+    lines = [(kind, place) for kind, shown in lists.items() for place in range(len(shown))]
+    at = chosen.place([_line_id(kind, lists[kind][place]) for kind, place in lines])
+    kind, place = lines[at] if at >= 0 and not is_once else ("", -1)
+    if chosen.is_open and kind:
+        return Group(*above, Text(), *_explained(state, kind, lists[kind][place], now), Text(), *foot)
+    taken = len(above) + len(state["gateways"]) + len(foot)  # the table of gateways is one of them
+    rows = 100_000 if is_once else size.height - taken
+    is_wide = size.width >= _SIDE_BY_SIDE
+    bands = [["sessions"], *([["incidents", "deeds"]] if is_wide else [["incidents"], ["deeds"]])]
+    bands += [["operator"]] if state.get("operator") else []
+    wants = [min(max(1, *(len(lists[name]) for name in band), 1), _MOST.get(band[0], rows)) for band in bands]
+    first = next((number for number, band in enumerate(bands) if kind in band), 0)
+    parts: list[RenderableType] = []
+    for band, count in zip(bands, _shares(wants, rows, first), strict=True):
+        if not count:
+            continue
+        width = (size.width - 2 * (len(band) - 1)) // len(band)
+        shown = {name: _Shown.of(lists[name], count, place if name == kind else -1) for name in band}
+        tables = [_TABLES[name](state, rows, now, width) for name, rows in shown.items()]
+        beside = Table.grid(padding=(0, 2, 0, 0))
+        beside.add_row(*tables)
+        parts += [Text(), beside if len(tables) > 1 else tables[0]]
+    return Group(*above, *parts, *foot)
+
+
+def _foot(chosen: Selection) -> Text:
+    if chosen.is_typing:
+        return Text.assemble(
+            "filter: ", (visible(chosen.words), "bold"), "▏", ("  Enter keeps it, Esc drops it", "dim")
+        )
+    found = f"filter: {visible(chosen.words)} (Esc drops it)  " if chosen.words else ""
+    keys = "Enter goes back" if chosen.is_open else "↑↓ choose  Enter explains"
+    line = Text.assemble((found, "bold"), (f"{keys}  / filters  q leaves", "dim"))
+    line.no_wrap, line.overflow = True, "ellipsis"
+    return line
+
+
+def _lists(state: Document, chosen: Selection, *, has_healthy: bool) -> dict[str, list[Document]]:
+    """What can be chosen, in the order of the picture; sessions with their gateway."""
+
+    def wants(gateway: str, key: str, *words: str | None) -> bool:
+        return chosen.wants(gateway, _named(state, gateway, key).plain, *words)
+
+    sessions = [{"on": gateway, **one} for gateway in state["gateways"] for one in gateway["sessions"]]
+    if has_healthy:
+        sessions += [{"on": gateway, **one} for gateway in state["gateways"] for one in gateway["healthy"]]
+    return {
+        "sessions": [one for one in sessions if wants(one["on"]["name"], one["key"], _STANDINGS.get(_standing(one)))],
+        "incidents": [
+            one
+            for one in state["incidents"]
+            if wants(one["gateway"], one["session"], OUTCOMES.get(one["outcome"]), one["id"])
+        ],
+        "deeds": [
+            one
+            for one in state["deeds"]
+            if wants(
+                one["gateway"],
+                one["session"],
+                one["attempt"]["step"],
+                RESULTS.get(one["attempt"]["state"]),
+                one["incident"],
+            )
+        ],
+        "operator": [one for one in state.get("operator", ()) if chosen.wants(one["what"], one["detail"], one["who"])],
+    }
+
+
+def _line_id(kind: str, one: Document) -> tuple[object, ...]:
+    match kind:
+        case "sessions":
+            return kind, one["on"]["name"], one["key"]
+        case "incidents":
+            return kind, one["id"]
+        case "deeds":
+            return kind, one["incident"], one["attempt"]["number"]
+    return kind, one["at"], one["what"], one["detail"]
+
+
+def _shares(wants: Sequence[int], lines: int, first: int) -> list[int]:
+    """How many rows each list gets of so many lines: a blank and its head come with the first one. ``first`` begins with
+    some, and gets twice as many as the others."""
+    given = [0] * len(wants)
+    given[first] = max(1, min(wants[first], _FIRST_ROWS, lines - 2))
+    lines -= given[first] + 2
+    order = [first, first, *(place for place in range(len(wants)) if place != first)]
+    while True:
+        before = lines
+        for place in order:
+            cost = 1 if given[place] else 3
+            if given[place] < wants[place] and cost <= lines:
+                given[place] += 1
+                lines -= cost
+        if lines == before:
+            return given
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """The rows of a list that there is room for."""
+
+    rows: Sequence[Document]
+    chosen: int
+    """-1: none of them."""
+    span: str
+    """Which of how many, where that is not all."""
+
+    @classmethod
+    def of(cls, found: Sequence[Document], count: int, chosen: int) -> _Shown:
+        start = max(0, min(chosen - count // 2, len(found) - count))
+        rows = found[start : start + count]
+        span = f" {start + 1}-{start + len(rows)} of {len(found)}" if len(rows) < len(found) else ""
+        return cls(rows, chosen - start if chosen >= 0 else -1, span)
+
+
+def _explained(state: Document, kind: str, one: Document, now: datetime) -> Iterator[Text]:
+    """All that is known here of the chosen line, and the command that looks closer."""
+    if kind == "operator":
+        yield Text(f"{visible(one['what']).replace('_', ' ')} {visible(one['detail'])}, by {visible(one['who'])}")
+        return
+    gateway, key = (one["on"]["name"], one["key"]) if kind == "sessions" else (one["gateway"], one["session"])
+    config = f" --config {shown_key(state['config_file'])}" if state.get("config_file") else ""
+    if kind != "sessions" or "verdict" not in one:
+        yield Text.assemble(_named(state, gateway, key, "bold"), f"  on {visible(gateway)}")
+    yield Text(f"openclaw-watchdog explain {shown_key(key)} --gateway {shown_key(gateway)}{config}", "cyan")
+    yield Text()
+    if kind == "sessions" and "verdict" not in one:
+        moved = f", moved {_since(one['updated_at'], now)} ago" if one["updated_at"] else ""
+        yield Text(f"  healthy: {visible(one['kind'])}, {visible(one['status'])}{moved}")
+        return
+    if kind == "sessions":
+        yield from _session_lines(one, one["on"], _seen(one["on"], now))
+        about = (one["kind"], one["channel"], one["agent"] and f"agent {one['agent']}", f"policy {one['policy']}")
+        yield Text(f"{' ' * 16}{visible(', '.join(filter(None, about)))}; {_budget(one['budget'], 'attempts')}", "dim")
+    number = one["id"] if kind == "incidents" else one["incident"]
+    incident = next((it for it in state["incidents"] if it["id"] == number), None)
+    if incident is not None:
+        found = f"  found {_clock(incident['opened_at'], now)}: {visible(incident['verdict_reason'])}"
+        yield Text.assemble(f"  {incident['id']}  ", _word(OUTCOMES, incident["outcome"]), found)
+    for attempt in incident["attempts"] if incident is not None else one.get("attempts", ()):
+        at = _clock(attempt["started_at"] or attempt["planned_at"], now)
+        words = f": {visible(attempt['words'])}" if attempt["words"] else ""
+        line = f"  {attempt['number']}. {attempt['step']} at {at}  "
+        yield Text.assemble(line, _word(RESULTS, attempt["state"]), words)
+
+
+def waiting_frame(problem: str) -> RenderableType:
+    """There is no daemon yet."""
+    return Group(Panel(Text(visible(problem), "yellow"), title="waiting for the daemon"), Text("q leaves", "dim"))
 
 
 def lost_frame(frame: RenderableType, problem: str) -> RenderableType:
@@ -156,11 +314,12 @@ def _counts(gateway: Document) -> str:
     return f"{total} session{'' if total == 1 else 's'}" + (f" ({', '.join(found)})" if found else "")
 
 
-def _session_lines(session: Document, now: datetime) -> Iterator[Text]:
+def _session_lines(session: Document, gateway: Document, now: datetime) -> Iterator[Text]:
     yield Text.assemble(
         "  ",
         _word(_STANDINGS, _standing(session), 14),
         (shown_key(session["key"]), "bold"),
+        (shown_name(gateway["names"].get(session["key"])), "dim"),
         f"  {_LASTED[session['since_what']]} for {_since(session['since'], now)}",
     )
     pad = " " * 16
@@ -184,13 +343,15 @@ def _matters(state: Document, now: datetime) -> Iterator[Text]:
             "red",
         )
     for pause in state["pauses"]:
-        scope = " on ".join(shown_key(one) for one in (pause["session"], pause["gateway"]) if one) or "everything"
+        who = _named(state, pause["gateway"], pause["session"]).plain if pause["session"] else None
+        where = shown_key(pause["gateway"]) if pause["gateway"] else None
+        scope = " on ".join(filter(None, (who, where))) or "everything"
         end = f", ends {_until(pause['until'], now)}" if pause["until"] else ", until `openclaw-watchdog unpause`"
         why = f": {visible(pause['reason'])}" if pause["reason"] else ""
         yield Text(f"paused: {scope}, by {visible(pause['who'])}{why}{end}", "yellow")
     for one in state["quarantines"]:
         yield Text(
-            f"quarantined: {shown_key(one['session'])} on {visible(one['gateway'])} for {_since(one['since'], now)}: "
+            f"quarantined: {_named(state, one['gateway'], one['session'])} on {visible(one['gateway'])} for {_since(one['since'], now)}: "
             f"{visible(one['reason'])}",
             "red",
         )
@@ -240,34 +401,46 @@ def _gateways(state: Document, now: datetime, width: int) -> Iterator[Renderable
             said = f"{visible(gateway['name'])}: {visible(gateway['problem'].removeprefix(gateway['name'] + ': '))}"
             problems.append(Text(said, style, no_wrap=True, overflow="ellipsis"))
         if gateway["sessions"] and _is_old(gateway):
-            problems.append(Text(f"{visible(gateway['name'])}: {_as_of(gateway, now)}", "yellow"))
+            said = f"{visible(gateway['name'])}: {_as_of(gateway, now)}"
+            problems.append(Text(said, "yellow", no_wrap=True, overflow="ellipsis"))
     yield _table(width, columns, rows, flexible=(2,))
     yield from problems
 
 
-def _sessions(shown: Sequence[tuple[Document, Document]], left_out: int, now: datetime, width: int) -> RenderableType:
-    if not shown:
-        return Text("Every session is healthy.", "green")
-    wide = width >= _WIDE
+def _sessions(state: Document, shown: _Shown, now: datetime, width: int) -> RenderableType:
+    if not shown.rows:
+        return Text("No session to show.", "dim")
+    wide, with_bar, several = width >= _WITH_WHY, width >= _WIDE, len(state["gateways"]) > 1
     rows: list[list[Text]] = []
-    for gateway, session in shown:
+    for session in shown.rows:
+        gateway = session["on"]
         seen = _seen(gateway, now)
+        head = [_word(_STANDINGS, _standing(session)), _named(state, gateway["name"], session["key"], "bold")]
+        head += [Text(visible(gateway["name"]))] if several else []
+        if "verdict" not in session:
+            moved = f"moved {_since(session['updated_at'], seen)} ago" if session["updated_at"] else session["status"]
+            bar = [Text("·" * _BAR, "dim")] if with_bar else []
+            rows.append([*head, *bar, Text("-"), Text("-"), Text(moved, "dim"), *([Text()] if wide else [])])
+            continue
         as_of = f" at {_clock(gateway['seen_at'], now)}" if _is_old(gateway) else ""
         why = session["blockers"][0]["message"] if session["blockers"] else session["message"]
         rows.append(
             [
-                _word(_STANDINGS, _standing(session)),
-                Text(shown_key(session["key"]), "bold"),
-                _bar(session, seen),
+                *head,
+                *([_bar(session, seen)] if with_bar else []),
                 Text(_since(session["since"], seen) + as_of),
                 Text(_due(session, now)),
                 Text(visible(session["next"]["words"])),
                 *([Text(visible(why), "dim")] if wide else []),
             ]
         )
-    columns = ["verdict", "session", "age", "", "due", "next", *(["why"] if wide else [])]
-    table = _table(width, columns, rows, flexible=(1, 5, 6) if wide else (1, 5))
-    return Group(table, Text(f"and {left_out} more", "dim")) if left_out > 0 else table
+    columns = ["verdict", f"session{shown.span}", *(["gateway"] if several else [])]
+    columns += [*(["age", ""] if with_bar else ["age"]), "due", "next"]
+    last = len(columns) - 1
+    columns += ["why"] if wide else []
+    flexible = (1, last, last + 1) if wide else (1, last)
+    least = _OUTCOME if width >= _ROOMY else _NARROWEST
+    return _table(width, columns, rows, flexible=flexible, least=least, chosen=shown.chosen)
 
 
 def _bar(session: Document, now: datetime) -> Text:
@@ -281,29 +454,33 @@ def _bar(session: Document, now: datetime) -> Text:
     return Text.assemble((filled, _STYLES.get(_standing(session), "")), ("─" * (_BAR - len(filled)), "dim"))
 
 
-def _incidents(incidents: Sequence[Document], now: datetime, width: int) -> RenderableType:
-    if not incidents:
-        return Text("No incidents in the last 7 days.", "dim")
+def _incidents(state: Document, shown: _Shown, now: datetime, width: int) -> RenderableType:
+    if not shown.rows:
+        return Text("No incident to show." if state["incidents"] else "No incidents in the last 7 days.", "dim")
+    several = len(state["gateways"]) > 1
     rows: list[list[Text]] = []
-    for one in incidents:
+    for one in shown.rows:
         end = datetime.fromisoformat(one["closed_at"]) if one["closed_at"] else now
         rows.append(
             [
                 _word(OUTCOMES, one["outcome"]),
-                Text(shown_key(one["session"])),
+                _named(state, one["gateway"], one["session"]),
+                *([Text(visible(one["gateway"]))] if several else []),
                 Text(_clock(one["opened_at"], now)),
                 Text(span_words(end - datetime.fromisoformat(one["opened_at"]))),
                 Text(", ".join(attempt["step"] for attempt in one["attempts"]) or "-"),
             ]
         )
-    return _table(width, ["incidents", "session", "found", "lasted", "attempts"], rows, flexible=(1,))
+    columns = ["incidents", f"session{shown.span}", *(["gateway"] if several else []), "found", "lasted", "attempts"]
+    return _table(width, columns, rows, flexible=(1,), chosen=shown.chosen)
 
 
-def _deeds(deeds: Sequence[Document], now: datetime, width: int) -> RenderableType:
-    if not deeds:
-        return Text("No deeds in the last 7 days.", "dim")
+def _deeds(state: Document, shown: _Shown, now: datetime, width: int) -> RenderableType:
+    if not shown.rows:
+        return Text("No deed to show." if state["deeds"] else "No deeds in the last 7 days.", "dim")
+    several = len(state["gateways"]) > 1
     rows: list[list[Text]] = []
-    for deed in deeds:
+    for deed in shown.rows:
         attempt = deed["attempt"]
         outcome = _word(RESULTS, attempt["state"])
         if attempt["words"]:
@@ -311,15 +488,17 @@ def _deeds(deeds: Sequence[Document], now: datetime, width: int) -> RenderableTy
         rows.append(
             [
                 Text(attempt["step"]),
-                Text(shown_key(deed["session"])),
+                _named(state, deed["gateway"], deed["session"]),
+                *([Text(visible(deed["gateway"]))] if several else []),
                 Text(_clock(attempt["started_at"], now)),
                 outcome,
             ]
         )
-    return _table(width, ["last deeds", "session", "at", "outcome"], rows, flexible=(1, 3))
+    columns = ["last deeds", f"session{shown.span}", *(["gateway"] if several else []), "at", "outcome"]
+    return _table(width, columns, rows, flexible=(1, len(columns) - 1), least=_OUTCOME, chosen=shown.chosen)
 
 
-def _switches(switches: Sequence[Document], now: datetime, width: int) -> RenderableType:
+def _switches(_state: Document, shown: _Shown, now: datetime, width: int) -> RenderableType:
     rows = [
         [
             Text(visible(one["what"]).replace("_", " ")),
@@ -327,31 +506,63 @@ def _switches(switches: Sequence[Document], now: datetime, width: int) -> Render
             Text(_clock(one["at"], now)),
             Text(visible(one["who"])),
         ]
-        for one in switches
+        for one in shown.rows
     ]
-    return _table(width, ["operator", "what", "at", "who"], rows, flexible=(1, 3))
+    return _table(width, ["operator", f"what{shown.span}", "at", "who"], rows, flexible=(1, 3), chosen=shown.chosen)
 
 
-def _table(width: int, columns: Sequence[str], rows: Sequence[Sequence[Text]], *, flexible: Sequence[int]) -> Table:
+_TABLES = {"sessions": _sessions, "incidents": _incidents, "deeds": _deeds, "operator": _switches}
+
+
+def _table(
+    width: int,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Text]],
+    *,
+    flexible: Sequence[int],
+    least: int = _NARROWEST,
+    chosen: int = -1,
+) -> Table:
     """A table as wide as the terminal at most: only the ``flexible`` columns give way, the last one first."""
     widths = [max([len(name), *(row[place].cell_len for row in rows)]) for place, name in enumerate(columns)]
     left = width - sum(size + 2 for place, size in enumerate(widths) if place not in flexible) - 2 * len(flexible)
     for count, place in enumerate(flexible, start=1):
-        kept_back = _NARROWEST * (len(flexible) - count)
+        kept_back = least * (len(flexible) - count)
         widths[place] = max(4, min(widths[place], left - kept_back))
         left -= widths[place]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name, size in zip(columns, widths, strict=True):
         table.add_column(name, width=size, no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        table.add_row(*row)
+    for number, row in enumerate(rows):
+        cells = (
+            _tail(cell, size) if name.split()[:1] == ["session"] else cell
+            for name, cell, size in zip(columns, row, widths, strict=True)
+        )
+        table.add_row(*cells, style="reverse" if number == chosen else None)
     return table
+
+
+def _tail(named: Text, width: int) -> Text:
+    """A key that does not fit says by its end which session it is; a name gives way to its key."""
+    key = named.plain.partition("  “")[0]
+    if named.cell_len <= width or cell_len(key) <= width - _NAME:
+        return named
+    style = next((span.style for span in named.spans if span.start == 0), "")
+    return Text(key if cell_len(key) <= width else "…" + key[-max(1, width - 1) :], style)
 
 
 # ---------------------------------------------------------------- words
 
 
+def _named(state: Document, gateway: str | None, key: str, style: str = "") -> Text:
+    """A session's key, and behind it what people call it; ``gateway`` None: wherever it is known."""
+    names = (one["names"].get(key) for one in state["gateways"] if gateway in (None, one["name"]))
+    return Text.assemble((shown_key(key), style), (shown_name(next(filter(None, names), None)), "dim"))
+
+
 def _standing(session: Document) -> str:
+    if "verdict" not in session:
+        return "healthy"
     if session["is_in_recovery"]:
         return "recovering"
     return "quarantined" if session["is_quarantined"] else str(session["verdict"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import sys
 import termios
@@ -14,13 +15,14 @@ from typing import Annotated, Any
 
 import httpx
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleDimensions, RenderableType
 from rich.live import Live
 
 from watchdog import PROGRAM
 from watchdog.adapters.clock import SystemClock
-from watchdog.cli.render import lost_frame, status_lines, top_frame
+from watchdog.cli.render import LOST_LINES, lost_frame, status_lines, top_frame, waiting_frame
 from watchdog.cli.screen import screen
+from watchdog.cli.selection import Selection, keys_of
 from watchdog.cli.shared import (
     ConfigOption,
     GatewayOption,
@@ -77,20 +79,23 @@ def add_to(app: typer.Typer) -> None:
         config: ConfigOption = None,
         once: Annotated[bool, typer.Option("--once", help="Print one picture and leave.")] = False,
     ) -> None:
-        """A live view of the running daemon; `q` or Ctrl-C leaves.
+        """A live view of the running daemon; waits for one that is not there yet.
 
-        Exit status 3 if no daemon runs.
+        Arrows (or `j`, `k`, Page Up, Page Down) choose a line, Enter explains it, `/` filters by key, name, gateway, verdict
+        or outcome, Esc goes back, `q` or Ctrl-C leaves. With `--once` or in a pipe it is one picture, and exit status 3 if
+        no daemon runs.
 
         Example: `openclaw-watchdog top`
         """
         console = screen(is_picture=True)
-        with Asker(read_setting(config)) as asker:
-            document = _ask_or_leave(asker)
-            if once or not console.is_terminal:
+        setting = read_setting(config)
+        with Asker(setting) as asker:
+            if once or not console.is_terminal or setting.loaded.config.status_page is None:
+                document = _ask_or_leave(asker)
                 console.print(top_frame(document, SystemClock().now().wall, console.size, is_once=True))
                 return
             with contextlib.suppress(KeyboardInterrupt):
-                _live(asker, document, console)
+                _live(asker, console)
 
 
 class Asker:
@@ -171,50 +176,52 @@ def _ask_or_leave(asker: Asker, *, as_json: bool = False) -> Document:
         raise Leave(NOT_RUNNING) from None
 
 
-def _live(asker: Asker, document: Document, console: Console) -> None:
-    clock = SystemClock()
+def _live(asker: Asker, console: Console) -> None:
+    clock, selection = SystemClock(), Selection()
     asked = clock.now()
-    problem: str | None = None
-    with (
-        _keys() as pressed,
-        Live(_frame(document, problem, asked.wall, console), console=console, screen=True, auto_refresh=False) as live,
-    ):
-        while pressed(_BLINK) not in ("q", "Q", "\x03", "\x04"):
+    document, problem = _ask_again(asker, None)
+    frame = _frame(document, problem, asked, console, selection)
+    with _keys() as pressed, Live(frame, console=console, screen=True, auto_refresh=False) as live:
+        while all(selection.take(key) for key in keys_of(pressed(_BLINK))):
             now = clock.now()
             if now.since(asked).total_seconds() >= ASK_EVERY:
                 asked, (document, problem) = now, _ask_again(asker, document)
-            live.update(_frame(document, problem, _shown_at(now, problem, document), console), refresh=True)
+            live.update(_frame(document, problem, now, console, selection), refresh=True)
 
 
-def _ask_again(asker: Asker, before: Document) -> tuple[Document, str | None]:
+def _ask_again(asker: Asker, before: Document | None) -> tuple[Document | None, str | None]:
     try:
         return asker.ask(), None
     except NobodyAnswers as problem:
         return before, str(problem)
 
 
-def _shown_at(now: Moment, problem: str | None, document: Document) -> datetime:
-    """Ages stand still once nobody tells us any more."""
-    return now.wall if problem is None else datetime.fromisoformat(document["at"])
-
-
-def _frame(document: Document, problem: str | None, now: datetime, console: Console) -> RenderableType:
-    frame = top_frame(document, now, console.size)
-    return frame if problem is None else lost_frame(frame, problem)
+def _frame(
+    document: Document | None, problem: str | None, now: Moment, console: Console, selection: Selection
+) -> RenderableType:
+    if document is None:
+        return waiting_frame(problem or "")
+    if problem is None:
+        return top_frame(document, now.wall, console.size, selection)
+    # Ages stand still once nobody tells us any more.
+    at = datetime.fromisoformat(document["at"])
+    smaller = ConsoleDimensions(console.width, console.height - LOST_LINES)
+    return lost_frame(top_frame(document, at, smaller, selection), problem)
 
 
 class _Keys:
-    """Waits a moment and says which key was pressed, if any."""
+    """Waits a moment and says what was typed, if anything."""
 
     def __init__(self, has_keyboard: bool) -> None:
         self._has_keyboard = has_keyboard
 
-    def __call__(self, seconds: float) -> str | None:
+    def __call__(self, seconds: float) -> str:
         ready, _, _ = select.select([sys.stdin] if self._has_keyboard else [], [], [], seconds)
         if not ready:
-            return None
-        key = sys.stdin.read(1)
-        return key or "q"  # the terminal is gone
+            return ""
+        # Past Python's buffer, which would keep the rest of an arrow from ``select``.
+        typed = os.read(sys.stdin.fileno(), 1024)
+        return typed.decode(errors="ignore") if typed else "\x04"  # the terminal is gone
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import sys
 
 _ALIKE = {
     **dict.fromkeys("…·", "."),
+    **dict.fromkeys("“”", '"'),
     **dict.fromkeys("─", "-"),
     **dict.fromkeys("│├", "|"),
     **dict.fromkeys("└", "`"),
@@ -16,6 +17,7 @@ _ALIKE = {
     **dict.fromkeys("→", ">"),
     **dict.fromkeys("▏▎▍▌▋▊▉", "+"),
     **dict(zip("▁▂▃▄▅▆▇", "1234567", strict=True)),
+    **dict(zip("↑↓", "^v", strict=True)),
     **dict(zip("✓●▲✗", "+*!x", strict=True)),
 }
 """What we draw with, one letter for one: a column stays a column."""

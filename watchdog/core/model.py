@@ -155,6 +155,9 @@ class Session:
     kind: SessionKind = SessionKind.OTHER
     agent_id: str | None = None
     channel: str | None = None
+    name: str | None = field(default=None, compare=False)
+    """What people call it: words of theirs that prove nothing. On screens alone; never in a log, a metric, a message, the
+    ledger or a recording."""
     reply_address: ReplyAddress | None = None
     """The last writer's, not the requester's (measured on 2026.3.24 and 9.6): it proves nothing by itself."""
     last_writer: str | None = None

@@ -1,12 +1,13 @@
 """Text that others wrote, made fit to be shown: session keys, names, versions, reasons, errors, paths.
 
 Whatever does not print is escaped: ``\\xNN``, ``\\uNNNN``, ``\\UNNNNNNNN``. Nothing then moves a cursor, begins a line, turns
-the direction of what follows, or hides. Three forms:
+the direction of what follows, or hides. Four forms:
 
 - ``visible``: words. Done twice it is the same as done once, so a sentence may hold what was escaped before.
 - ``escaped``: a key, so that ``read`` gives the key back, whatever it is. Ordinary keys stay as they are.
 - ``shown_key``: a key as screens and messages show it: escaped, and in quotes where a shell would take it for more than
   a word. Pasted behind ``explain`` it means that session; ``meant`` finds it.
+- ``shown_name``: what people call the session, behind its key. Words of theirs: never in what leaves this machine.
 
 ``unaddressed`` is for messages that go to chat services: nothing in them calls anybody, links anywhere or is markup.
 """
@@ -25,6 +26,7 @@ _UNSEEN = re.compile(
 _ESCAPE = re.compile(r"\\(?:\\|x([0-9a-f]{2})|u([0-9a-f]{4})|U(000[0-9a-f]{5}|0010[0-9a-f]{4}))")
 _WORD = re.compile(r"[A-Za-z0-9_@%+=:,./-][A-Za-z0-9_@%+=:,./#-]*")
 """What no shell takes for more than a word: what ``shlex`` says, and ``#`` inside (chat groups have it)."""
+_QUOTES = str.maketrans({"“": "'", "”": "'"})
 _CALL = re.compile(
     r"(?<![A-Za-z0-9])@|@(?![A-Za-z])|@(?=everyone|here|(?:channel|all|room|team|online)\b)|[<>]|(?<=\])\(",
     re.IGNORECASE,
@@ -69,6 +71,11 @@ def shown_key(key: str, *, is_message: bool = False) -> str:
     """A session's key (or a gateway's name, or a path) as a person reads it and pastes it into a command."""
     text = escaped(key, is_message=is_message)
     return text if _WORD.fullmatch(text) else shlex.quote(text)
+
+
+def shown_name(name: str | None) -> str:
+    """What people call a session, to stand behind its key: in quotes that it cannot end. Nothing without a name."""
+    return f"  “{visible(name).translate(_QUOTES)}”" if name else ""
 
 
 def meant(typed: str, keys: Collection[str]) -> str:

@@ -136,10 +136,11 @@ def _read(kind: Any, data: object) -> Any:
 
 
 def session_data(row: Session) -> dict[str, Any]:
-    """A row without its key, its error text and the address of its person."""
+    """A row without its key, its name, its error text and the address of its person."""
     address = row.reply_address
     kept = replace(
         row,
+        name=None,
         last_run_error=None,
         reply_address=_pseudonymous(address, row.key) if address is not None else None,
         last_writer=_pseudonym(row.last_writer, row.key) if row.last_writer is not None else None,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from heapq import nlargest
 
 from watchdog import PROGRAM
 from watchdog.core.blockers import Blocker, BlockerName
@@ -48,6 +49,7 @@ class WatchView:
     distrust: str | None = None
     is_observing: bool = False
     not_granted: Mapping[Step, str] = field(default_factory=dict)
+    availability: say.AvailabilityView | None = None
     not_watched: str | None = None
     """Why nobody watches it: it leads to a gateway that another name watches."""
 
@@ -83,6 +85,15 @@ class Record:
         """Sessions shown whatever their verdict: in quarantine, or with an incident still open."""
         open_ones = {one.session for one in self.incidents if one.is_open and one.gateway == gateway}
         return frozenset(open_ones | {one.session for one in self.quarantines if one.gateway == gateway})
+
+    def sessions(self, gateway: str) -> frozenset[str]:
+        """Every session of ``gateway`` that is spoken of."""
+        spoken_of: tuple[Incident | Quarantine | Pause, ...] = (
+            *self.incidents[: say.MOST_INCIDENTS],
+            *self.quarantines,
+            *self.pauses,
+        )
+        return frozenset(one.session for one in spoken_of if one.session and one.gateway in (gateway, None))
 
 
 def read_record(ledger: Ledger, sights: Sequence[WatchView], now: datetime) -> Record:
@@ -125,7 +136,8 @@ class Life:
 
 def build(life: Life, sights: Sequence[WatchView], record: Record, now: datetime) -> say.State:
     """The whole state at ``now``."""
-    gateways = tuple(_gateway(sight, record) for sight in sights)
+    most_healthy = min(say.MOST_SESSIONS, say.MOST_HEALTHY // max(1, len(sights)))
+    gateways = tuple(_gateway(sight, record, most_healthy) for sight in sights)
     incidents = tuple(_incident(one) for one in record.incidents[: say.MOST_INCIDENTS])
     quarantines = tuple(
         say.QuarantineView(one.gateway, one.session, one.since, one.reason, one.incident) for one in record.quarantines
@@ -168,7 +180,7 @@ def _held_back_by(sight: WatchView) -> str | None:
     return sight.distrust or next(iter(sight.not_granted.values()), None)
 
 
-def _gateway(sight: WatchView, record: Record) -> say.GatewayView:
+def _gateway(sight: WatchView, record: Record, most_healthy: int) -> say.GatewayView:
     report, seen = sight.report, sight.seen
     is_connected = _is_connected(sight)
     facts = seen.facts if seen is not None else None
@@ -176,6 +188,7 @@ def _gateway(sight: WatchView, record: Record) -> say.GatewayView:
     shown = _shown(sight, record)
     sessions = tuple(_session(item, sight, record) for item in shown[: say.MOST_SESSIONS])
     judged = seen.judged if seen is not None else ()
+    healthy = _healthy(judged, shown, most_healthy)
     decisions = seen.decisions if seen is not None else ()
     return say.GatewayView(
         name=sight.name,
@@ -206,6 +219,12 @@ def _gateway(sight: WatchView, record: Record) -> say.GatewayView:
         poll_every_seconds=seen.poll_every.total_seconds()
         if seen is not None and seen.poll_every is not None
         else None,
+        healthy=healthy,
+        healthy_left_out=len(judged) - len(shown) - len(healthy),
+        names=_names(
+            judged, {one.key for one in sessions} | {one.key for one in healthy} | record.sessions(sight.name)
+        ),
+        availability=sight.availability,
         untried=facts.untried if facts is not None else None,
     )
 
@@ -216,6 +235,18 @@ def _shown(sight: WatchView, record: Record) -> list[Judged]:
     marked = record.marked(sight.name)
     wanted = [item for item in judged if item.judgement.verdict is not Verdict.HEALTHY or item.session.key in marked]
     return sorted(wanted, key=lambda item: (_WORST_FIRST.index(item.judgement.verdict), _age(item).since))
+
+
+def _healthy(judged: Sequence[Judged], shown: Sequence[Judged], most: int) -> tuple[say.HealthyView, ...]:
+    listed = {item.session.key for item in shown}
+    rest = (item.session for item in judged if item.session.key not in listed)
+    last = nlargest(most, rest, key=lambda row: (row.updated_at is not None, row.updated_at, row.key))
+    return tuple(say.HealthyView(row.key, row.kind.value, row.status.value, row.updated_at) for row in last)
+
+
+def _names(judged: Sequence[Judged], keys: Collection[str]) -> dict[str, str]:
+    rows = (item.session for item in judged)
+    return {row.key: row.name for row in rows if row.name is not None and row.key in keys}
 
 
 def _budget(budget: Budget, used: int) -> say.BudgetLeft:

@@ -3,15 +3,15 @@
 ``build`` is pure: it takes what each watch saw last (``Sight``) and what the ledger says (``Record``) and returns a frozen
 ``State``; ``document`` turns that into plain JSON values. Names are part of the contract with users: add, never rename.
 
-Never in here: secrets, and a person's words. Session keys, times, reasons and our own sentences only; every string is
-scrubbed once more by ``document``. Instants are ISO 8601 in UTC, spans are seconds (``*_seconds``); ages are given as the
+Never in here: secrets, and what a person wrote in a conversation. Session keys and what people call them, times, reasons and
+our own sentences only; every string is scrubbed once more by ``document``. Instants are ISO 8601 in UTC, spans are seconds (``*_seconds``); ages are given as the
 instant they count from (``since``), so that a reader can let them grow without asking again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Any
@@ -23,6 +23,8 @@ HISTORY = timedelta(days=7)
 """How far back incidents and attempts are shown."""
 MOST_SESSIONS = 200
 """Sessions listed per gateway, worst first; the rest is only counted."""
+MOST_HEALTHY = 1000
+"""Healthy sessions listed of all gateways together, a like number of each."""
 MOST_INCIDENTS = 500
 LAST_DEEDS = 15
 LAST_SWITCHES = 10
@@ -121,6 +123,27 @@ class SessionView:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthyView:
+    """A session that nothing is to be said of."""
+
+    key: str
+    kind: str
+    status: str
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AvailabilityView:
+    """The last week. ``hours``: in which share of each it answered, the oldest first, up to the one that began at ``last_hour``;
+    None: nobody watched."""
+
+    watched_seconds: float
+    answered_seconds: float
+    hours: tuple[float | None, ...]
+    last_hour: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayView:
     """One gateway. Everything about sessions is from ``seen_at``, the last poll it answered; ``last_poll_at`` is the last try.
 
@@ -153,6 +176,12 @@ class GatewayView:
     sessions_left_out: int
     poll_every_seconds: float | None = None
     """Longer than configured while it answers slowly. None: it has not answered yet."""
+    healthy: tuple[HealthyView, ...] = ()
+    """Those not in ``sessions``, the last that moved first; some are only counted."""
+    healthy_left_out: int = 0
+    names: Mapping[str, str] = field(default_factory=dict)
+    """By session key, what people call the sessions of this gateway that stand anywhere in the document."""
+    availability: AvailabilityView | None = None
     untried: str | None = None
     """Its version is newer than any that this program was tried on; what is still believed of it, and why."""
 
@@ -286,7 +315,7 @@ def _plain(value: object, scrub: Callable[[str], str]) -> object:
         case str():
             return scrub(value)
         case Mapping():
-            return {str(key): _plain(item, scrub) for key, item in value.items()}
+            return {scrub(str(key)): _plain(item, scrub) for key, item in value.items()}
         case list() | tuple():
             return [_plain(item, scrub) for item in value]
     assert is_dataclass(value)

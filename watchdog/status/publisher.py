@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from watchdog import __version__
 from watchdog.config import LoadedConfig
-from watchdog.core.model import Moment
+from watchdog.core.model import GatewayPhase, Moment
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.errors import LedgerError, PassFailed
 from watchdog.service.events import Event, Log
@@ -23,6 +23,7 @@ from watchdog.service.pass_report import PassReport
 from watchdog.service.ports import Clock, Meter
 from watchdog.service.redaction import Secrets
 from watchdog.service.watch import Watch
+from watchdog.status.availability import FILE, Availability
 from watchdog.status.document import Life, Record, WatchView, build, read_record, view_of
 from watchdog.status.metrics import PrometheusMeter
 from watchdog.status.model import document
@@ -60,6 +61,7 @@ class PagePublisher:
     _looked_at: set[str] = field(default_factory=set)
     """Gateways that a pass was made over, or found to be away; a pass that a defect of ours ended is none."""
     _seen: dict[str, tuple[Watch, PassReport]] = field(default_factory=dict)
+    _availability: Availability = field(init=False)
     _feed: Feed = field(default_factory=Feed)
     _server: StatusServer | None = None
     _reader: SqliteLedger | None = None
@@ -70,6 +72,8 @@ class PagePublisher:
 
     def __post_init__(self) -> None:
         self._began = self.clock.now()
+        path = self.ledger.path
+        self._availability = Availability(path.parent / FILE if path is not None else None)
 
     # ------------------------------------------------------------ life
 
@@ -99,6 +103,7 @@ class PagePublisher:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self._end_serving()
+        self._availability.write(self.clock.now().wall)
         if self._reader is not None and self._reader is not self.ledger:
             self._reader.close()
         self._reader = None
@@ -107,6 +112,9 @@ class PagePublisher:
         """A pass has ended."""
         if not isinstance(report.error, PassFailed):
             self._looked_at.add(report.gateway)
+        is_theirs = not isinstance(report.error, PassFailed) and report.phase is not GatewayPhase.UNKNOWN
+        answered = report.is_good if is_theirs else None
+        self._availability.note(report.gateway, report.at.wall, answered=answered)
         watch = next((one for one in self._watches() if one.gateway.name == report.gateway), None)
         if report.is_good and watch is not None:
             self._seen[report.gateway] = (watch, report)
@@ -192,7 +200,13 @@ class PagePublisher:
         now = self.clock.now()
         by_name = {watch.gateway.name: watch for watch in self._watches()}
         watches = [by_name[one.name] for one in self.loaded.config.gateways if one.name in by_name]
-        sights = [view_of(watch, self._seen_by(watch)) for watch in watches]
+        sights = [
+            replace(
+                view_of(watch, self._seen_by(watch)),
+                availability=self._availability.view(watch.gateway.name, now.wall),
+            )
+            for watch in watches
+        ]
         sights += [
             WatchView(name, self.loaded.policy_book, not_watched=why)
             for name, why in sorted(self._not_watched().items())

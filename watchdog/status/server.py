@@ -7,7 +7,7 @@ Invariants: nothing can be changed here (GET and HEAD only), and a web page of s
 a request whose ``Host`` is neither a loopback name, the configured address nor one of ``status_page.hosts`` is turned away
 (DNS rebinding). The page
 loads nothing from anywhere and runs only the script it was shipped with (CSP by hash). Limit: there is no password; who can
-reach the address can read session keys and times.
+reach the address can read session keys, what people call their sessions, and times.
 
 starlette and uvicorn are imported when somebody first asks: a page that nobody opens costs one listening socket.
 """
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 MOST_LISTENERS = 50
 """Open event streams at once; more get 503."""
 PING_EVERY = 15.0
-"""Seconds after which a silent event stream says that it is alive."""
+"""Seconds after which a silent event stream says that it is alive; the page waits a little longer than for two."""
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 Document = Mapping[str, Any]
@@ -118,7 +118,7 @@ class Feed:
                 try:
                     await asyncio.wait_for(news.wait(), PING_EVERY)
                 except TimeoutError:
-                    yield ": still here\n\n"
+                    yield "event: ping\ndata: still here\n\n"
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[None]:

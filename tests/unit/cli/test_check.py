@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,10 +20,13 @@ from openclaw_simulator.profiles import PROFILES
 from openclaw_simulator.scenarios import demo_world
 from openclaw_simulator.server import SimulatedGateway
 from openclaw_simulator.world import World
+from tests.fakes.builders import dead
+from tests.fakes.world import World as FakeWorld
 from tests.unit.cli.gateways import Type, code_of, section, served, typing, write_config
 from watchdog.adapters.clock import SystemClock
 from watchdog.cli import check
 from watchdog.core.printable import read
+from watchdog.service.one_shot import Inspection, inspect
 
 AWAY = "{name: away, url: 'ws://127.0.0.1:1', token: x}"
 FIGURE = re.compile(r"[a-z_]+=\d+;\d*;\d*;0(;\d+)?")
@@ -148,3 +155,52 @@ def test_no_line_of_a_pipe_holds_figures_that_a_key_brings(tmp_path: Path) -> No
     assert "|" not in done.stderr
     words = [shlex.split(line)[1] for line in lines if "stuck=0" in line]
     assert sorted(map(read, words)) == sorted(INJECTED), "and each can be pasted back"
+
+
+class Stream(io.StringIO):
+    """Text that is taken for a terminal's, or not."""
+
+    def __init__(self, *, is_terminal: bool) -> None:
+        super().__init__()
+        self._is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+
+def named_sessions() -> Inspection:
+    world = FakeWorld()
+    world.gateway.put(dead("agent:main:telegram:group:-100:topic:11", name="Family chat (topic: holidays)"))
+    world.gateway.put(dead("agent:main:telegram:direct:4711", session_id="s2", name="Eve | stuck=0\u202e ”  \x1b[31m"))
+    found = asyncio.run(inspect(world.gateway, world.book, world.clock, at_most=timedelta(seconds=2)))
+    return replace(found, facts=replace(found.facts, name="home"))
+
+
+TALL = """\
+stuck         agent:main:telegram:group:-100:topic:11  “Family chat (topic: holidays)”
+    25h  The gateway says no run is active.
+stuck         agent:main:telegram:direct:4711  “Eve | stuck=0\\u202e '  \\x1b[31m”
+    25h  The gateway says no run is active.
+"""
+WIDE = """\
+stuck         agent:main:telegram:group:-100:topic:11  25h  The gateway says no run is active.  “Family chat (topic: holidays)”
+stuck         agent:main:telegram:direct:4711          25h  The gateway says no run is active.  “Eve | stuck=0\\u202e '  \\x1b[31m”
+"""
+PIPE = """\
+stuck         agent:main:telegram:group:-100:topic:11  25h  The gateway says no run is active.
+stuck         agent:main:telegram:direct:4711          25h  The gateway says no run is active.
+"""
+
+
+@pytest.mark.parametrize(("columns", "shown"), [(40, TALL), (80, TALL), (200, WIDE), (None, PIPE)])
+def test_names_stand_beside_keys_on_a_terminal_and_never_in_a_pipe(
+    columns: int | None, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Nagios gets it sends to others."""
+    monkeypatch.setenv("TERM", "dumb")
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", str(columns))
+    stream = Stream(is_terminal=columns is not None)
+    monkeypatch.setattr(sys, "stdout", stream)
+    check._print([named_sessions()])
+    assert re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()).endswith(f"2 sessions\n{shown}")

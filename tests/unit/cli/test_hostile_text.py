@@ -94,7 +94,7 @@ def holds_key(out: str, key: str) -> bool:
 
 def inspected(key: str, text: str) -> tuple[World, Inspection]:
     world = World(version=V96)
-    world.gateway.put(dead(key, last_run_error=text, parent_key=key, channel=text))
+    world.gateway.put(dead(key, last_run_error=text, parent_key=key, channel=text, name=text))
     world.gateway.name = "home"
     found = asyncio.run(inspect(world.gateway, world.book, world.clock, at_most=timedelta(seconds=2)))
     return world, replace(found, facts=replace(found.facts, version=text or "1"))
@@ -157,6 +157,8 @@ def filled(document: Any, text: str) -> Any:
 @given(ANY_TEXT)
 def test_status_and_top(text: str) -> None:
     document = filled(full_document(), text)
+    for gateway in document["gateways"]:
+        gateway["names"] = {text: text}
     out = printed(lambda: show(*status_lines(document, NOW.wall)))
     assert_text(out)
     assert holds_key(out, text)

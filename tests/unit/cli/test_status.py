@@ -21,14 +21,15 @@ from tests.unit.status.support import NOW, Scripted, full_document
 from watchdog.cli import status
 from watchdog.cli.app import app
 from watchdog.cli.render import lost_frame, status_lines, top_frame
+from watchdog.cli.selection import Selection, keys_of
 from watchdog.cli.shared import Leave, UnknownGateway
 from watchdog.status.server import Document, Feed, StatusServer
 
 
 @contextlib.contextmanager
-def served(document: Document) -> Iterator[int]:
+def served(document: Document, at: int | None = None) -> Iterator[int]:
     """A page that shows ``document``, in a thread of its own; its port."""
-    port, ready, over = free_port(), threading.Event(), threading.Event()
+    port, ready, over = at or free_port(), threading.Event(), threading.Event()
 
     async def serve() -> None:
         server = await StatusServer.start("127.0.0.1", port, Scripted(document), Feed())
@@ -78,7 +79,8 @@ def test_status_in_words(config: Path) -> None:
     assert code == 0
     assert out.startswith("▲ Gateway office is down, 1 quarantined, 1 stuck")
     for words in (
-        "agent:main:irc:group:#ops",
+        "agent:main:irc:group:#ops  “Ops '\\u202e \\x1b[31m<b>all is well</b>”  nothing works",
+        "agent:main:irc:direct:alice  “Alice Ames (@alice)”, by ada",
         "by ada: moving house",
         "HTTP 503",
         "office: nothing listens on 10.0.0.5",
@@ -146,44 +148,143 @@ def test_somebody_else_has_the_port(config: Path, document: Document) -> None:
     assert (code, "another program has that address" in err) == (3, True)
 
 
+class Terminal:
+    """``top`` in a terminal of its own."""
+
+    def __init__(self, config: Path, lines: int = 40) -> None:
+        self.pid, self._terminal = pty.fork()
+        if self.pid == 0:
+            os.environ |= {"TERM": "xterm-256color", "COLUMNS": "110", "LINES": str(lines)}
+            os.execv(sys.executable, [sys.executable, "-m", "watchdog", "top", "--config", str(config)])
+        self.shown = b""
+
+    def until(self, words: bytes) -> bytes:
+        """What is shown from now on, up to ``words``."""
+        before = len(self.shown)
+        while words not in self.shown[before:]:
+            self.shown += os.read(self._terminal, 65536)
+        return self.shown[before:]
+
+    def press(self, keys: bytes) -> None:
+        os.write(self._terminal, keys)
+
+    def leave(self, key: bytes) -> int:
+        """Its exit status."""
+        self.press(key)
+        with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+            while more := os.read(self._terminal, 65536):
+                self.shown += more
+        os.close(self._terminal)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
 @pytest.mark.parametrize("leaving", [b"q", b"\x03"])
 def test_top_lives_in_a_terminal_and_leaves_it_as_it_was(config: Path, leaving: bytes) -> None:
     with served(full_document()) as port:
         write(config, f"{{listen: '127.0.0.1:{port}'}}")
-        pid, terminal = pty.fork()
-        if pid == 0:
-            os.environ |= {"TERM": "xterm-256color", "COLUMNS": "110", "LINES": "40"}
-            os.execv(sys.executable, [sys.executable, "-m", "watchdog", "top", "--config", str(config)])
-        shown = b""
-        while b"q leaves" not in shown:
-            shown += os.read(terminal, 65536)
-        os.write(terminal, leaving)
-        with contextlib.suppress(OSError):  # how Linux says that the other end is closed
-            while more := os.read(terminal, 65536):
-                shown += more
-        os.close(terminal)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert b"agent:main:irc:direct:alice" in shown
-    assert shown.endswith(b"\x1b[?25h\x1b[?1049l")  # the cursor is back, and what was on the screen before
-    assert b"Traceback" not in shown
+        terminal = Terminal(config)
+        terminal.until(b"q leaves")
+        assert terminal.leave(leaving) == 0
+    assert b"agent:main:irc:direct:alice" in terminal.shown
+    assert terminal.shown.endswith(b"\x1b[?25h\x1b[?1049l")  # the cursor is back, and what was on the screen before
+    assert b"Traceback" not in terminal.shown
+
+
+def test_top_waits_for_a_daemon_and_takes_keys(config: Path) -> None:
+    port = free_port()
+    write(config, f"{{listen: '127.0.0.1:{port}'}}")
+    terminal = Terminal(config)
+    terminal.until(b"waiting for the daemon")
+    with served(full_document(), port):
+        terminal.until(b"Enter explains")
+        terminal.press(b"\x1b[B\r")
+        assert b"explain agent:main:irc:direct:alice --gateway home" in terminal.until(b"Enter goes back")
+        terminal.press(b"\x1b")
+        terminal.until(b"Enter explains")
+        terminal.press(b"/FAMILY\r")
+        terminal.until(b"filter: family (Esc drops it)")
+    terminal.until(b"what follows is old")
+    assert terminal.leave(b"q") == 0
+    assert b"Traceback" not in terminal.shown
 
 
 # ---------------------------------------------------------------- pictures
 
 
-def picture(document: Document, width: int, height: int) -> list[str]:
+def picture(document: Document, width: int, height: int, selection: Selection | None = None) -> list[str]:
     console = Console(width=width, height=height, record=True, force_terminal=True, color_system=None)
     with console.capture() as shown:
-        console.print(top_frame(dict(document), NOW.wall, ConsoleDimensions(width, height)))
+        console.print(top_frame(dict(document), NOW.wall, ConsoleDimensions(width, height), selection))
     return shown.get().splitlines()
 
 
+def pressed(*keys: str, document: Document | None = None) -> Selection:
+    """Each key after a picture, as in the terminal."""
+    selection = Selection()
+    for key in keys:
+        picture(document or full_document(), 80, 24, selection)
+        assert selection.take(key)
+    return selection
+
+
+@pytest.mark.parametrize("keys", [(), ("G",), ("j", "e"), ("/", "x")])
 @pytest.mark.parametrize("size", [(80, 24), (80, 40), (120, 30), (200, 60)])
-def test_a_picture_fits_the_terminal(size: tuple[int, int]) -> None:
+def test_a_picture_fits_the_terminal(size: tuple[int, int], keys: tuple[str, ...]) -> None:
+    lines = picture(full_document(), *size, pressed(*keys))
+    assert max(map(len, lines)) <= size[0]
+    assert len(lines) <= size[1]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (80, 40), (120, 30), (200, 60)])
+def test_the_worst_are_in_every_picture(size: tuple[int, int]) -> None:
     lines = picture(full_document(), *size)
     assert max(map(len, lines)) <= size[0]
     assert len(lines) <= size[1]
     assert any("agent:main:irc:direct:bob" in line for line in lines)
+
+
+def test_scrolling_leads_through_everything() -> None:
+    text = "\n".join(picture(full_document(), 80, 24, pressed("G")))
+    assert "\nrelease " in text, "the last switch"
+    text = "\n".join(picture(full_document(), 80, 24, pressed(*"j" * 12)))
+    assert "irc:direct:quiet3" in text
+    assert "agent:main:irc:direct:bob" not in text.partition("verdict")[2].partition("incidents")[0]
+
+
+def test_a_chosen_line_stays_chosen_when_others_come_before_it() -> None:
+    before = full_document()
+    selection = pressed("j", "j", document=before)
+    picture(before, 80, 24, selection)
+    home, office = before["gateways"]
+    after = {**before, "gateways": [{**home, "sessions": list(reversed(home["sessions"]))}, office]}
+    assert selection.take("e")
+    assert "explain agent:main:irc:group:#ops --gateway home" in "\n".join(picture(after, 120, 40, selection))
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [("ames", "agent:main:irc:direct:alice"), ("family", "quiet3"), ("unclear", "telegram:direct:4711")],
+)
+def test_a_filter_finds_by_name_key_and_verdict(words: str, found: str) -> None:
+    lines = picture(full_document(), 120, 40, pressed("/", *words, "\r"))
+    sessions = "\n".join(lines).partition("verdict")[2].partition("incidents")[0]
+    assert found in sessions
+    assert sessions.count("agent:") == 1
+    kept = picture(full_document(), 120, 40, pressed("/", *words, "\r", "\x1b"))
+    assert "\n".join(kept).partition("verdict")[2].count("agent:") > 10
+
+
+def test_a_wide_terminal_is_used() -> None:
+    lines = picture(full_document(), 200, 50)
+    assert max(len(line.rstrip()) for line in lines) > 180
+    assert any("incidents" in line and "last deeds" in line for line in lines), "beside each other"
+    assert sum("healthy" in line[:10] for line in lines) == 9
+
+
+def test_an_incident_and_a_deed_are_explained_too() -> None:
+    lines = "\n".join(picture(full_document(), 120, 40, pressed(*"j" * 18, "e")))
+    assert "agent:main:irc:direct:bob  on home" in lines
+    assert "2. new at 03:01:50  did not help: the session is still marked running" in lines
 
 
 def test_written_by_others_has_no_power_over_the_terminal() -> None:
@@ -200,3 +301,8 @@ def test_a_lost_connection_says_so_above_the_last_picture() -> None:
         frame = top_frame(dict(full_document()), NOW.wall, ConsoleDimensions(100, 40))
         console.print(lost_frame(frame, "no daemon answers."))
     assert "what follows is old" in shown.get().splitlines()[0]
+
+
+def test_an_arrow_is_one_key() -> None:
+    assert list(keys_of("j\x1b[B\x1bOA\x1b[5~\x1b/é")) == ["j", "\x1b[B", "\x1bOA", "\x1b[5~", "\x1b", "/", "é"]
+    assert list(keys_of("")) == []

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.hostile import ANY_TEXT, CALLS, HOSTILE, ORDINARY, hostile, is_printable
-from watchdog.core.printable import escaped, json_visible, meant, read, shown_key, unaddressed, visible
+from watchdog.core.printable import escaped, json_visible, meant, read, shown_key, shown_name, unaddressed, visible
 
 
 @hostile
@@ -54,6 +54,14 @@ def test_what_an_escape_looks_like() -> None:
     assert escaped("\\x41") == "\\\\x41"
     assert escaped("-rf") == "\\x2drf"
     assert shown_key("agent:main:irc:direct:a b") == "'agent:main:irc:direct:a b'"
+
+
+@hostile
+@given(ANY_TEXT)
+def test_a_name_prints_and_cannot_end_its_quotes(name: str) -> None:
+    said = shown_name(name)
+    assert is_printable(said)
+    assert (said.count("“"), said.count("”")) == ((1, 1) if name else (0, 0))
 
 
 @pytest.mark.parametrize("text", ["\u200b", "\u3164", "\ufe0f", "\u00ad", "\u2800", "\u034f", "\u2060"])

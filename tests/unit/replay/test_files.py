@@ -382,7 +382,9 @@ def test_a_recording_keeps_who_is_who_and_nobodys_name() -> None:
 
 
 def test_rows_keep_what_judging_needs_and_nothing_of_a_person() -> None:
-    row = dead(last_run_error="the model said: hello Alice", active_run_ids=("r1",), child_keys=("a", "b"))
+    row = dead(
+        name="Alice Ames", last_run_error="the model said: hello Alice", active_run_ids=("r1",), child_keys=("a", "b")
+    )
     data = session_data(row)
     assert "Alice" not in json.dumps(data)
     assert "irc:alice" in json.dumps(data), "its key names that chat anyway"

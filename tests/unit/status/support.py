@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -21,7 +21,7 @@ from watchdog.service.observer import Judged
 from watchdog.service.pass_report import PassReport
 from watchdog.service.plan import Action, Decision
 from watchdog.status.document import Life, WatchView, build, read_record
-from watchdog.status.model import document
+from watchdog.status.model import AvailabilityView, document
 from watchdog.status.server import Document, Health
 
 NOW = START
@@ -33,6 +33,14 @@ ALICE, BOB, OPS = "agent:main:irc:direct:alice", "agent:main:irc:direct:bob", "a
 LONG, UNCLEAR, CHILD = "agent:research:main", "agent:main:telegram:direct:4711", "agent:main:subagent:9f2c"
 
 
+NAMES = {
+    ALICE: "Alice Ames (@alice)",
+    OPS: "Ops ”\u202e \x1b[31m<b>all is well</b>",
+    "agent:main:irc:direct:quiet3": "Family chat",
+}
+"""What people call some of them; one means harm."""
+
+
 def row(key: str, **changes: object) -> Session:
     made = Session(
         key,
@@ -41,6 +49,7 @@ def row(key: str, **changes: object) -> Session:
         kind=SessionKind.DIRECT,
         agent_id="main",
         channel="irc",
+        name=NAMES.get(key),
         started_at=NOW.wall - HOUR,
     )
     return replace(made, **changes)  # type: ignore[arg-type]
@@ -93,6 +102,13 @@ def sight(latest: PassReport | None, **changes: object) -> WatchView:
     good = latest if latest is not None and latest.is_good else None
     made = WatchView("home", BOOK, latest, good, connected_at=NOW.plus(-3 * DAY))
     return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def week(away: Mapping[int, float]) -> AvailabilityView:
+    """Watched for five days; ``away`` by hours before now: the share of it in which it answered."""
+    hours = [None if back >= 120 else away.get(back, 1.0) for back in range(167, -1, -1)]
+    watched = [one for one in hours if one is not None]
+    return AvailabilityView(5 * 86400.0, sum(watched) * 3600, tuple(hours), NOW.wall)
 
 
 def life(**changes: object) -> Life:
@@ -182,9 +198,14 @@ def full_sight(ledger: SqliteLedger) -> WatchView:
 def full_document() -> Document:
     """The whole state of that world, as the page gets it."""
     with full_ledger() as ledger:
-        home = full_sight(ledger)
+        home = replace(full_sight(ledger), availability=week({30: 0.0, 31: 0.7}))
         away = report([], phase=GatewayPhase.DOWN, facts=None, problem="office: nothing listens on 10.0.0.5:18789.")
-        office = sight(replace(away, gateway="office"), name="office", connected_at=None)
+        office = sight(
+            replace(away, gateway="office"),
+            name="office",
+            connected_at=None,
+            availability=week(dict.fromkeys(range(9), 0.0)),
+        )
         sights = [home, office]
         return document(build(life(), sights, read_record(ledger, sights, NOW.wall), NOW.wall))
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.builders import facts
+from tests.fakes.builders import dead, facts, lenient
+from tests.fakes.world import World
 from tests.unit.status import support as world
 from tests.unit.status.support import ALICE, BOB, HOUR, MINUTE, NOW
 from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.model import GatewayPhase
-from watchdog.core.policy import Mode, Step
+from watchdog.core.policy import Mode, PolicyBook, Step
 from watchdog.core.recovery import AttemptState
 from watchdog.core.verdict import Verdict
 from watchdog.ledger.ledger import SqliteLedger
@@ -66,6 +67,44 @@ def test_no_message_text_and_no_secret_is_in_it() -> None:
     )
     state = build(world.life(), [quiet], Record(), NOW.wall)
     assert "tok-12345678" not in json.dumps(document(state, Secrets(["tok-12345678"]).scrub))
+
+
+def test_sessions_that_stand_in_it_are_called_by_their_names() -> None:
+    home, office = world.full_document()["gateways"]
+    assert home["names"] == world.NAMES
+    assert office["names"] == {}
+    assert len(home["healthy"]) == home["verdicts"]["healthy"] == 9
+    assert home["healthy_left_out"] == 0
+
+
+def test_the_healthy_that_moved_last_are_listed_and_the_rest_is_counted() -> None:
+    items = [world.at_rest(f"s{number:03}") for number in range(MOST_SESSIONS + 7)]
+    moved = [replace(one, session=replace(one.session, updated_at=NOW.wall, name="n")) for one in items[:2]]
+    gateway = shown(world.sight(world.report([*moved, *items[2:]])))["gateways"][0]
+    assert [one["key"] for one in gateway["healthy"][:2]] == ["s001", "s000"]
+    assert (len(gateway["healthy"]), gateway["healthy_left_out"]) == (MOST_SESSIONS, 7)
+    assert gateway["names"] == {"s000": "n", "s001": "n"}
+
+
+def test_many_gateways_share_the_room_for_the_healthy() -> None:
+    """The document goes to every open page at every pass."""
+    items = [world.at_rest(f"s{number}") for number in range(150)]
+    gateways = shown(*(world.sight(world.report(items), name=f"g{number}") for number in range(10)))["gateways"]
+    assert {(len(one["healthy"]), one["healthy_left_out"]) for one in gateways} == {(100, 50)}
+
+
+async def test_a_name_is_on_screens_alone() -> None:
+    """Not in what is sent, logged, counted or kept: it is somebody's private words."""
+    lived = World(book=PolicyBook(default=lenient(ladder=(Step.RESUME,))))
+    lived.gateway.effect = lived.gateway.nothing
+    lived.gateway.put(dead(name="Zaphod"))
+    await lived.until_deed()
+    await lived.live(minutes=30)
+    assert {"stuck", "quarantined"} <= set(lived.told())
+    assert lived.reports[-1].judged[0].session.name == "Zaphod"
+    sent = [(deed.message, deed.notice) for deed in lived.gateway.performed]
+    kept = (lived.owed(), lived.log.lines, lived.incidents, lived.ledger.quarantines(), lived.notes, sent)
+    assert "Zaphod" not in repr(kept)
 
 
 def test_before_the_first_look_nothing_is_claimed() -> None:

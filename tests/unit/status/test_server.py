@@ -294,7 +294,7 @@ async def test_a_silent_stream_says_that_it_lives(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(server, "PING_EVERY", 0.01)
     stream = Feed().stream({})
     await anext(stream)
-    assert await anext(stream) == ": still here\n\n"
+    assert await anext(stream) == "event: ping\ndata: still here\n\n"
 
 
 async def test_streams_are_limited(facts: Scripted) -> None:

@@ -38,6 +38,9 @@ class _Row(msgspec.Struct, rename="camel"):
     channel: str | None = None
     last_channel: str | None = None
     delivery_context: _DeliveryContext | None = None
+    display_name: Any = None
+    label: Any = None
+    subject: Any = None
     origin: Any = None
     """Where the last message from a chat app came from: ``from``, ``to`` (2026.3.24 to 9.6)."""
     last_interaction_at: Millis = None
@@ -88,6 +91,9 @@ LONGEST_REMEMBERED = 16 * 1024
 
 LONGEST_STATUS = 40
 """Characters of a status that we do not know."""
+
+LONGEST_NAME = 60
+"""Characters of a session's name, the last of them an ellipsis."""
 
 _row_decoder = msgspec.json.Decoder(_Row)
 _key_decoder = msgspec.json.Decoder(_Key)
@@ -146,6 +152,7 @@ def _session(row: _Row, main_key: str | None) -> Session:
         kind=kind_of(row.key, main_key, row.classification, row.kind, is_subagent=bool(row.subagent_role)),
         agent_id=row.agent_id or agent_of(row.key),
         channel=row.channel or row.last_channel,
+        name=_name(row),
         reply_address=address,
         last_writer=_last_writer(row.origin, address),
         last_interaction_at=instant(row.last_interaction_at),
@@ -178,6 +185,18 @@ def status_of(word: str | None) -> Status:
         return Status(word)
     except ValueError:
         return Status.OTHER
+
+
+def _name(row: _Row) -> str | None:
+    """What people call it (``displayName`` on 2026.3.24 to 9.6; ``derivedTitle`` would be a message's words); None where
+    that says no more than the key."""
+    for said in (row.display_name, row.label, row.subject):
+        name = " ".join(said[: 4 * LONGEST_NAME].split()) if isinstance(said, str) else ""
+        if name:
+            short = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+            # irc:#g1 is agent:main:irc:group:#g1
+            return short if name.rpartition(":")[2].lower() not in row.key.lower().split(":") else None
+    return None
 
 
 def _reply_address(context: _DeliveryContext | None) -> ReplyAddress | None:

@@ -1,4 +1,4 @@
-// Seven days, one row each, drawn as SVG. The list of incidents below says the same in words.
+// Seven days, one row each, or one day, four hours a row, drawn as SVG. The list of incidents below says the same in words.
 
 const LANE = 15;
 const MOST_LANES = 6;
@@ -17,7 +17,18 @@ function days() {
   return found;
 }
 
-// Bars of one day, each on the first lane that is free where it begins.
+const dayLabel = (day) => `${WEEKDAY.format(day.start)} ${new Date(day.start).getDate()}`;
+
+function parts(day) {
+  return [0, 4, 8, 12, 16, 20].map((hour) => {
+    const [start, end] = [new Date(day), new Date(day)];
+    start.setHours(hour);
+    end.setHours(hour + 4);
+    return { start: start.getTime(), end: end.getTime() };
+  });
+}
+
+// Bars of one row, each on the first lane that is free where it begins.
 function laid(incidents, day, widthOf) {
   const lanes = [];
   const bars = [];
@@ -50,15 +61,17 @@ function drawTimeline(incidents, width) {
   const said = [];
   let y = 20;
   const top = y;
-  for (const day of days()) {
+  for (const day of zoomed === null ? days() : parts(zoomed)) {
     const x = (at) => label + ((at - day.start) / (day.end - day.start)) * inner;
     const { bars: placed, lanes } = laid(oldestFirst, day, x);
     const height = Math.max(1, lanes) * LANE + 8;
-    const isToday = day.end > now();
+    const isToday = day.start <= now() && now() < day.end;
+    const name = zoomed === null ? dayLabel(day) : CLOCK.format(day.start);
     ground.push(
       s("rect", { x: label, y, width: inner, height: height - 2, rx: 4, class: "day" }),
-      s("text", { x: 0, y: y + height / 2 + 3, class: isToday ? "label today" : "label" }, `${WEEKDAY.format(day.start)} ${new Date(day.start).getDate()}`),
+      s("text", { x: 0, y: y + height / 2 + 3, class: isToday ? "label today" : "label" }, name),
     );
+    if (day.start > now()) ground.push(s("rect", { x: label, y, width: inner, height: height - 2, rx: 4, class: "future" }));
     if (isToday) {
       const at = x(now());
       ground.push(s("rect", { x: at, y, width: Math.max(0, label + inner - at), height: height - 2, rx: 4, class: "future" }));
@@ -66,20 +79,22 @@ function drawTimeline(incidents, width) {
     }
     const shown = placed.filter((bar) => bar.lane < MOST_LANES);
     for (const bar of shown) bars.push(drawBar(bar, day, x, y + 4 + bar.lane * LANE));
-    if (placed.length) said.push(`${DAY.format(day.start)}: ${tally(placed.map((bar) => bar.incident))}`);
+    if (placed.length) said.push(`${zoomed === null ? DAY.format(day.start) : name}: ${tally(placed.map((bar) => bar.incident))}`);
     y += height;
   }
-  for (let hour = 0; hour <= 24; hour += 6) {
-    const at = label + (hour / 24) * inner;
-    const anchor = hour === 0 ? "start" : hour === 24 ? "end" : "middle";
+  const [hours, step] = zoomed === null ? [24, 6] : [4, 1];
+  for (let hour = 0; hour <= hours; hour += step) {
+    const at = label + (hour / hours) * inner;
+    const anchor = hour === 0 ? "start" : hour === hours ? "end" : "middle";
+    const mark = zoomed === null ? `${String(hour).padStart(2, "0")}:00` : `+${hour} h`;
     ground.push(s("line", { x1: at, x2: at, y1: top - 3, y2: y, class: "hour" }));
-    ground.push(s("text", { x: at, y: 11, class: "label", "text-anchor": anchor }, `${String(hour).padStart(2, "0")}:00`));
+    ground.push(s("text", { x: at, y: 11, class: "label", "text-anchor": anchor }, mark));
   }
   const text = said.length ? `${said.join("; ")}.` : "Nothing was stuck.";
   return s(
     "svg",
     { viewBox: `0 0 ${width} ${y}`, width, height: y, role: "img", "aria-labelledby": "timeline-name timeline-text", class: "chart" },
-    s("title", { id: "timeline-name" }, "Incidents and deeds of the last 7 days, one row a day"),
+    s("title", { id: "timeline-name" }, zoomed === null ? "Incidents and deeds of the last 7 days, one row a day" : `Incidents and deeds of ${DAY.format(zoomed)}, four hours a row`),
     s("desc", { id: "timeline-text" }, text),
     ground,
     bars,

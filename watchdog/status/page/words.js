@@ -24,7 +24,7 @@ function fill(element, attributes, children) {
     if (name === "onclick") element.addEventListener("click", value);
     else element.setAttribute(name, value === true ? "" : visible(String(value)));
   }
-  const shown = children.flat(3).filter((child) => child !== null && child !== undefined && child !== false);
+  const shown = children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
   element.append(...shown.map((child) => (child instanceof Node ? child : visible(String(child)))));
   return element;
 }
