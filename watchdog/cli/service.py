@@ -209,7 +209,9 @@ def mode_words(setting: Setting, *, is_observing: bool = False) -> str:
     if is_observing or not steps:
         why = "--observe" if is_observing else "no policy does anything"
         return f"it only observes ({why}): sessions are judged and told, nothing is done to them"
-    return f"it ACTS: stuck sessions are recovered by themselves ({', '.join(sorted(steps))})"
+    window = setting.loaded.policy_book.default.recovery.deeds_between
+    hours = f", {window.words} only" if window is not None else ""
+    return f"it ACTS: stuck sessions are recovered by themselves ({', '.join(sorted(steps))}){hours}"
 
 
 ONLY_WATCH = "; `openclaw-watchdog service install --observe` makes it watch only"

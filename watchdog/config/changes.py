@@ -12,6 +12,7 @@ from watchdog.config.models import Config, NotifyTarget
 from watchdog.config.policybook import policy_name
 from watchdog.config.references import mask
 from watchdog.config.sections import MatchSection, PolicySection, RecoveryOverride, ThresholdsOverride
+from watchdog.core.deed_window import DeedWindow
 
 
 def diff(old: Config, new: Config) -> list[str]:
@@ -95,6 +96,8 @@ def setting_text(value: object) -> str:
             return spell(value)
         case tuple() | list():
             return f"[{', '.join(map(setting_text, value))}]"
+        case DeedWindow():
+            return value.words
         case NotifyTarget():
             return f"{mask(value.url)} on {setting_text(value.on)}"
         case MatchSection():

@@ -50,6 +50,11 @@ GRACE = Blocker(
     "The gateway started, or we connected, less than 5m ago.",
     Moment(0, NOW + 5 * MINUTE),
 )
+HOURS = Blocker(
+    BlockerName.DEEDS_WINDOW,
+    "Outside deeds_between, Mon-Fri 08:00-16:00 Europe/Berlin.",
+    Moment(0, NOW + 16 * HOUR - 3 * MINUTE),
+)
 PAUSED = Blocker(BlockerName.PAUSED, "Paused: upgrading the machine")
 COOLING = Blocker(BlockerName.COOL_DOWN, "Cooling down after attempt 1.", Moment(0, NOW + 8 * MINUTE))
 GIVEN_UP = "Its gateway tried to go on with it after a restart, and gave it up."
@@ -83,6 +88,14 @@ def _all() -> dict[str, Message]:
             explanation=IDLE,
             next_step=Step.NEW,
             blockers=[GRACE, PAUSED],
+        ),
+        "stuck, outside the hours for deeds": say.stuck(
+            INCIDENT,
+            now=NOW,
+            unattended_for=21 * MINUTE,
+            explanation=IDLE,
+            next_step=Step.RESUME,
+            blockers=[HOURS],
         ),
         "stuck, only told": say.stuck(
             INCIDENT, now=NOW, unattended_for=14 * HOUR + 5 * MINUTE, explanation=IDLE, next_step=Step.NOTIFY

@@ -54,6 +54,11 @@ def stuck(
         lines += ["Look at it first; then act by hand, if it should go on:"]
         lines += commands([command("explain", key=incident.session, gateway=incident.gateway), _by_hand(incident)])
         return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened")
+    if [held.name for held in blockers] == [BlockerName.DEEDS_WINDOW]:
+        lines += ["", "It is done by itself then, if it is still stuck. By hand it can be done now:"]
+        verbs = ("explain", "recover")
+        lines += commands([command(verb, key=incident.session, gateway=incident.gateway) for verb in verbs])
+        return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened")
     return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened", "explain")
 
 
