@@ -32,6 +32,7 @@ VERBS: Mapping[str, str] = {
     "pause": "pause",
     "unpause": "pause",
     "release": "pause",
+    "ack": "pause",
     "doctor": "doctor",
     "init": "init",
     "demo": "demo",

@@ -194,6 +194,14 @@ def _matters(state: Document, now: datetime) -> Iterator[Text]:
             f"{visible(one['reason'])}",
             "red",
         )
+    for one in (*state["incidents"], *state["quarantines"]):
+        if known := one.get("acknowledged"):
+            end = f", reminders again {_until(known['until'], now)}" if known["until"] else ""
+            why = f": {visible(known['reason'])}" if known["reason"] else ""
+            yield Text(
+                f"acknowledged: {shown_key(one['session'])} on {visible(one['gateway'])}, by {visible(known['who'])}{why}{end}",
+                "dim",
+            )
     if state["undelivered"]:
         count, first = len(state["undelivered"]), state["undelivered"][0]
         error = f" ({visible(first['error'])})" if first["error"] else ""

@@ -99,7 +99,10 @@ def setting_text(value: object) -> str:
         case DeedWindow():
             return value.words
         case NotifyTarget():
-            return f"{mask(value.url)} on {setting_text(value.on)}"
+            name = f"{value.name}: " if value.name is not None else ""
+            is_said = "remind_every" in value.model_fields_set
+            again = f", remind_every {setting_text(value.remind_every)}" if is_said else ""
+            return f"{name}{mask(value.url)} on {setting_text(value.on)}{again}"
         case MatchSection():
             return _flow(value, frozenset(value.model_fields_set))
         case BaseModel():

@@ -80,6 +80,7 @@ def test_status_in_words(config: Path) -> None:
     for words in (
         "agent:main:irc:group:#ops",
         "by ada: moving house",
+        "acknowledged: agent:main:irc:direct:bob on home, by ada: asked the provider, reminders again ",
         "HTTP 503",
         "office: nothing listens on 10.0.0.5",
     ):

@@ -27,7 +27,7 @@ from watchdog.core.tracking import RunIdentity
 from watchdog.service import announcements as say
 from watchdog.service.announcements import phrases
 from watchdog.service.announcements.ourselves import GRAVEST_FIRST
-from watchdog.service.ledger import Incident, Message, MessageKind, Outcome
+from watchdog.service.ledger import Incident, Message, MessageKind, Outcome, Quarantine
 
 GOLDEN = Path(__file__).parents[3] / "docs" / "messages.md"
 NOW = datetime(2026, 9, 14, 14, 3, 20, tzinfo=UTC)
@@ -88,6 +88,39 @@ def _all() -> dict[str, Message]:
             explanation=IDLE,
             next_step=Step.NEW,
             blockers=[GRACE, PAUSED],
+        ),
+        "still open": say.still_open(
+            replace(INCIDENT, attempts=(RESUMED,)),
+            now=NOW + 24 * HOUR,
+            every=24 * HOUR,
+            target="phone",
+            dedupe_key="remind:phone:stuck:i-7:2026-09-14T14:03:00+00:00",
+        ),
+        "still open, its person was asked": say.still_open(
+            replace(INCIDENT, attempts=(_attempt(1, Step.ASK, AttemptState.SUCCEEDED, "Asked", 1),)),
+            now=NOW + 24 * HOUR,
+            every=24 * HOUR,
+            target="phone",
+            dedupe_key="remind:phone:stuck:i-7:2026-09-15T14:03:00+00:00",
+        ),
+        "still open, nothing was done": say.still_open(
+            INCIDENT, now=NOW + 8 * HOUR, every=8 * HOUR, target="phone", dedupe_key="remind:phone:stuck:i-7:x"
+        ),
+        "still in quarantine": say.still_quarantined(
+            Quarantine("home", KEY, "0b6e", NOW + HOUR, "Every step of the ladder was tried.", "i-7"),
+            replace(INCIDENT, attempts=(RESUMED,)),
+            now=NOW + 25 * HOUR,
+            every=24 * HOUR,
+            target="phone",
+            dedupe_key="remind:phone:quarantined:i-7:2026-09-14T15:03:00+00:00",
+        ),
+        "still in quarantine, put there without an incident": say.still_quarantined(
+            Quarantine("home", KEY, "0b6e", NOW + HOUR, "It was put there by hand.", None),
+            None,
+            now=NOW + 25 * HOUR,
+            every=24 * HOUR,
+            target="phone",
+            dedupe_key="remind:phone:quarantined:home x:2026-09-14T15:03:00+00:00",
         ),
         "stuck, outside the hours for deeds": say.stuck(
             INCIDENT,

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.policy import Budget, Step
-from watchdog.core.recovery import Attempt, AttemptState
+from watchdog.core.recovery import Attempt, AttemptState, awaits_person
 from watchdog.core.spans import span_words
 from watchdog.core.tracking import RunIdentity
 from watchdog.service.announcements.phrases import (
@@ -30,7 +30,7 @@ from watchdog.service.announcements.phrases import (
     when,
     write,
 )
-from watchdog.service.ledger import Incident, Message, MessageKind, Outcome
+from watchdog.service.ledger import Incident, Message, MessageKind, Outcome, Quarantine
 
 
 def stuck(
@@ -258,6 +258,64 @@ def closed(
     if outcome is Outcome.RECOVERED and proven:
         return recovered(incident, proven[-1], now=now, note_path=note_path, successor=successor)
     return cleared(incident, now=now, successor=successor, is_buried=is_buried)
+
+
+# ---------------------------------------------------------------- said again
+
+
+def still_open(incident: Incident, *, now: datetime, every: timedelta, target: str, dedupe_key: str) -> Message:
+    """The reminder of an open incident."""
+    lines = [f"{_found(incident, now)} It is still open."]
+    attempts = tried(incident.attempts, now)
+    if awaits_person(incident.attempts):
+        lines += ["It waits for a message of its person; nothing more is done until then."]
+    lines += ["", "Tried:", *attempts] if attempts else ["Nothing was done to it yet."]
+    lines += ["", *_reminds(every), "To see what holds it, or to end these reminders:"]
+    about = [
+        command("explain", key=incident.session, gateway=incident.gateway),
+        command("ack", incident.id, gateway=incident.gateway),
+    ]
+    title, body = f"Still open: {_name(incident)}", [*lines, *commands(about)]
+    return write(
+        MessageKind.STUCK, incident.gateway, title, body, dedupe_key, incident.session, incident.id, target=target
+    )
+
+
+def still_quarantined(
+    entry: Quarantine, incident: Incident | None, *, now: datetime, every: timedelta, target: str, dedupe_key: str
+) -> Message:
+    """The reminder of a quarantine. ``incident``: the one that ended in it, where it is known."""
+    lines = [
+        f"{key_words(entry.session)} on {entry.gateway} has been in quarantine {lasting(entry.since, now)}.",
+        sentence(entry.reason),
+    ]
+    attempts = tried(incident.attempts, now) if incident is not None else []
+    if attempts:
+        lines += ["", "Tried:", *attempts]
+    lines += [
+        "",
+        "Nothing is done to it until you release it, a message to it is answered, or a new session replaces it.",
+        *_reminds(every),
+        "To look at it, to have it tried again, or to end these reminders:",
+    ]
+    about = [command(verb, key=entry.session, gateway=entry.gateway) for verb in ("explain", "release")]
+    known = [entry.incident] if entry.incident is not None else []
+    about += [command("ack", *known, key=None if known else entry.session, gateway=entry.gateway)]
+    title, body = f"Still needs you: {short_key(entry.session)} on {entry.gateway}", [*lines, *commands(about)]
+    return write(
+        MessageKind.QUARANTINED,
+        entry.gateway,
+        title,
+        body,
+        dedupe_key,
+        entry.session,
+        entry.incident,
+        target=target,
+    )
+
+
+def _reminds(every: timedelta) -> list[str]:
+    return [f"You are told again every {span_words(every)}, until it is over or you acknowledge it."]
 
 
 # ---------------------------------------------------------------- runs without an incident
