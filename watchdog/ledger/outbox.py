@@ -19,7 +19,7 @@ from watchdog.service.ledger import GIVE_UP_AFTER, Message, MessageKind, OwedMes
 LONGEST_ERROR = 300
 
 _OWED_COLUMNS = """
-    m.id, m.kind, m.gateway, m.title, m.body, m.dedupe_key, m.session, m.incident, m.target AS only_for, m.created_at,
+    m.id, m.kind, m.gateway, m.title, m.body, m.dedupe_key, m.session, m.incident, m.target AS only_for, m.step, m.created_at,
     d.tries, d.next_try_at, d.last_error
 """
 
@@ -29,8 +29,8 @@ def owe(transaction: Transaction, messages: Sequence[Message], at: datetime) -> 
     return sum(
         transaction.execute(
             """
-            INSERT INTO messages (dedupe_key, kind, gateway, title, body, session, incident, target, created_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (dedupe_key) DO NOTHING
+            INSERT INTO messages (dedupe_key, kind, gateway, title, body, session, incident, target, step, created_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (dedupe_key) DO NOTHING
             """,
             message.dedupe_key,
             message.kind,
@@ -40,6 +40,7 @@ def owe(transaction: Transaction, messages: Sequence[Message], at: datetime) -> 
             message.session,
             message.incident,
             message.target,
+            message.step,
             to_ms(at),
         ).rowcount
         for message in messages

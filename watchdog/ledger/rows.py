@@ -188,6 +188,8 @@ def owed_of(row: sqlite3.Row) -> OwedMessage:
             session=row["session"],
             incident=row["incident"],
             target=row["only_for"],
+            step=Step(row["step"]) if row["step"] is not None else None,
+            at=from_ms(row["created_at"]),
         ),
         created_at=from_ms(row["created_at"]),
         tries=row["tries"] or 0,

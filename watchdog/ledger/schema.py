@@ -201,6 +201,7 @@ _LEDGER_4: Migration = (
 _LEDGER_5: Migration = (
     # A reminder is for one target; every other message is for all.
     "ALTER TABLE messages ADD COLUMN target TEXT",
+    "ALTER TABLE messages ADD COLUMN step TEXT",
     "CREATE INDEX reminders_by_target ON messages (target) WHERE target IS NOT NULL",
     """
     CREATE TABLE acks (

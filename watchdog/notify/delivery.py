@@ -299,7 +299,8 @@ class Notifier:
         title, body = (unaddressed(self._secrets.scrub(text)) for text in (message.title, message.body))
         # The operator's own path, as it is: escaped, it would name another file.
         body = self._secrets.scrub(with_config(body, self._config_file))
-        return replace(message, title=" ".join(title.split("\n")), body=body)
+        at = message.at if message.at is not None else self._clock.now().wall  # a digest, or past the outbox
+        return replace(message, title=" ".join(title.split("\n")), body=body, at=at)
 
     # ------------------------------------------------------------ taking note
 

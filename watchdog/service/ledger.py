@@ -6,7 +6,7 @@ Adapters keep them (``ledger.ledger``: SQLite; a spare in memory); both pass the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -67,6 +67,10 @@ class Message:
     incident: str | None = None
     target: str | None = None
     """The only target it is for: a reminder. None: every target that wants its kind."""
+    step: Step | None = None
+    """Which step it tells of: done now, tried, or next. None: of none."""
+    at: datetime | None = field(default=None, compare=False)
+    """When it was written; the ledger says it. None: it is not in the ledger."""
 
     @property
     def is_reminder(self) -> bool:

@@ -405,6 +405,13 @@ def test_a_reminder_is_for_its_target_alone_and_the_last_one_is_remembered(ledge
     assert ledger.reminded("nobody") == {}
 
 
+def test_a_message_keeps_its_step_and_says_when_it_was_written(ledger: SqliteLedger) -> None:
+    ledger.due_messages("phone", at(0))
+    ledger.owe([replace(stuck("k"), step=Step.RESUME), stuck("none")], at(1))
+    first, second = (one.message for one in ledger.due_messages("phone", at(2)))
+    assert (first.step, first.at, second.step) == (Step.RESUME, at(1), None)
+
+
 def test_pauses_end_by_time_or_by_exactly_their_scope(ledger: SqliteLedger) -> None:
     def pause(gateway: str | None, session: str | None, until: datetime | None = None) -> records.Pause:
         return ledger.pause(at=T0, until=until, gateway=gateway, session=session, reason="r", who="ann")

@@ -105,6 +105,7 @@ async def test_an_open_incident_is_said_once_a_day_whatever_the_daemon_lives_thr
     assert await desk.live(DAY) == [("phone", 48.0)]
     title, body = desk.said[-1][2].title, desk.said[-1][2].body
     assert title == "Still open: agent:main:main on home"
+    assert (desk.said[-1][2].at, desk.said[-1][2].is_reminder) == (desk.now, True)
     assert "was found stuck at 20 Nov 12:00 UTC, 2d ago. It is still open." in body
     assert f"\n  openclaw-watchdog ack {incident} --gateway home" in body
     desk.ledger.close_incident(incident, Outcome.RECOVERED, desk.now)

@@ -538,3 +538,17 @@ def test_keys_of_others_cannot_break_a_message_or_a_shell() -> None:
     program, verb, pasted, *place = shlex.split(command)
     assert (program, verb, read(pasted), place) == ("openclaw-watchdog", "explain", key, ["--gateway", "home"])
     assert command.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("stuck, with a deed", Step.RESUME),
+        ("stuck, only told", Step.NOTIFY),
+        ("stuck, no step fits", None),
+        ("did not help, last", Step.NEW),
+        ("still open", None),
+    ],
+)
+def test_a_message_names_its_step_for_machines(name: str, step: Step | None) -> None:
+    assert _all()[name].step is step

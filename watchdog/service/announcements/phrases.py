@@ -263,5 +263,6 @@ def write(
     session: str | None = None,
     incident: str | None = None,
     target: str | None = None,
+    step: Step | None = None,
 ) -> Message:
-    return Message(kind, gateway, title, "\n".join(lines), dedupe_key, session, incident, target)
+    return Message(kind, gateway, title, "\n".join(lines), dedupe_key, session, incident, target, step)

@@ -53,13 +53,13 @@ def stuck(
     if next_step in (None, Step.NOTIFY):
         lines += ["Look at it first; then act by hand, if it should go on:"]
         lines += commands([command("explain", key=incident.session, gateway=incident.gateway), _by_hand(incident)])
-        return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened")
+        return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened", step=next_step)
     if [held.name for held in blockers] == [BlockerName.DEEDS_WINDOW]:
         lines += ["", "It is done by itself then, if it is still stuck. By hand it can be done now:"]
         verbs = ("explain", "recover")
         lines += commands([command(verb, key=incident.session, gateway=incident.gateway) for verb in verbs])
-        return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened")
-    return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened", "explain")
+        return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened", step=next_step)
+    return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened", "explain", step=next_step)
 
 
 _PASSING = (BlockerName.CONCURRENCY, BlockerName.GATEWAY_BUDGET, BlockerName.COOL_DOWN)
@@ -103,7 +103,7 @@ def given_up(
     ]
     title = f"Takes no messages: {_name(incident)}"
     key = f"{incident.id}:given_up"
-    return write(MessageKind.STUCK, incident.gateway, title, body, key, incident.session, incident.id)
+    return write(MessageKind.STUCK, incident.gateway, title, body, key, incident.session, incident.id, step=next_step)
 
 
 def did_not_help(
@@ -142,7 +142,7 @@ def did_not_help(
         lines += [f"Next{moment}: {DEEDS[next_step]}. {STEP_EFFECTS[next_step]}"]
     heading = f"{STEP_NAMES[attempt.step]} {RESULTS[AttemptState.INEFFECTIVE]}: {_name(incident)}"
     key = f"attempt:{attempt.number}:{attempt.state.value}"
-    return _about(incident, MessageKind.INEFFECTIVE, heading, lines, key, "explain")
+    return _about(incident, MessageKind.INEFFECTIVE, heading, lines, key, "explain", step=attempt.step)
 
 
 def quarantined(incident: Incident, *, now: datetime, why: str, budget: Budget | None = None) -> Message:
@@ -159,7 +159,9 @@ def quarantined(incident: Incident, *, now: datetime, why: str, budget: Budget |
         "Once released, it is tried again from the first step on.",
     ]
     title = f"Needs you: {_name(incident)}"
-    return _about(incident, MessageKind.QUARANTINED, title, lines, "quarantined", "explain", "release")
+    return _about(
+        incident, MessageKind.QUARANTINED, title, lines, "quarantined", "explain", "release", step=_last_step(incident)
+    )
 
 
 def recovered(
@@ -184,7 +186,7 @@ def recovered(
         lines += ["", f"It goes on as {key_words(successor)}; the old key is archived and takes no messages."]
     else:
         lines += ["", "Nothing is left to do."]
-    return _about(incident, MessageKind.RECOVERED, f"Recovered: {_name(incident)}", lines, "closed")
+    return _about(incident, MessageKind.RECOVERED, f"Recovered: {_name(incident)}", lines, "closed", step=attempt.step)
 
 
 def undelivered(incident: Incident, attempt: Attempt, *, now: datetime) -> Message:
@@ -197,7 +199,15 @@ def undelivered(incident: Incident, attempt: Attempt, *, now: datetime) -> Messa
         "",
         "It is not sent again. The answer stands in the conversation; see whether the person has blocked the bot.",
     ]
-    return _about(incident, MessageKind.INEFFECTIVE, f"Not delivered: {_name(incident)}", lines, "closed", "explain")
+    return _about(
+        incident,
+        MessageKind.INEFFECTIVE,
+        f"Not delivered: {_name(incident)}",
+        lines,
+        "closed",
+        "explain",
+        step=attempt.step,
+    )
 
 
 def ended(incident: Incident, *, now: datetime) -> Message:
@@ -206,7 +216,15 @@ def ended(incident: Incident, *, now: datetime) -> Message:
         f"The run of {_who(incident)} was stopped, {_after(incident, now)}.",
         "What it was doing is not finished, and nobody was told in the chat. A new message to it starts a new run.",
     ]
-    return _about(incident, MessageKind.CLEARED, f"Stopped: {_name(incident)}", lines, "closed", "explain")
+    return _about(
+        incident,
+        MessageKind.CLEARED,
+        f"Stopped: {_name(incident)}",
+        lines,
+        "closed",
+        "explain",
+        step=_last_step(incident),
+    )
 
 
 def failed(incident: Incident, *, now: datetime) -> Message:
@@ -216,7 +234,15 @@ def failed(incident: Incident, *, now: datetime) -> Message:
         "Nothing shows that the request was answered. A new message to it starts a new run.",
         *["", "Tried:", *tried(incident.attempts, now)],
     ]
-    return _about(incident, MessageKind.INEFFECTIVE, f"Failed: {_name(incident)}", lines, "closed", "explain")
+    return _about(
+        incident,
+        MessageKind.INEFFECTIVE,
+        f"Failed: {_name(incident)}",
+        lines,
+        "closed",
+        "explain",
+        step=_last_step(incident),
+    )
 
 
 def cleared(incident: Incident, *, now: datetime, successor: str | None = None, is_buried: bool = False) -> Message:
@@ -455,7 +481,21 @@ def _run(gateway: str, session: str, run: RunIdentity) -> str:
     return f"{gateway}:{session}:{run.session_id or '-'}:{started}"
 
 
-def _about(incident: Incident, kind: MessageKind, title: str, lines: Sequence[str], key: str, *verbs: str) -> Message:
+def _last_step(incident: Incident) -> Step | None:
+    """The one that was tried last."""
+    begun = [attempt.step for attempt in incident.attempts if attempt.started_at is not None]
+    return begun[-1] if begun else None
+
+
+def _about(
+    incident: Incident,
+    kind: MessageKind,
+    title: str,
+    lines: Sequence[str],
+    key: str,
+    *verbs: str,
+    step: Step | None = None,
+) -> Message:
     about = [command(verb, key=incident.session, gateway=incident.gateway) for verb in verbs]
     body = [*lines, *commands(about)]
-    return write(kind, incident.gateway, title, body, f"{incident.id}:{key}", incident.session, incident.id)
+    return write(kind, incident.gateway, title, body, f"{incident.id}:{key}", incident.session, incident.id, step=step)
