@@ -45,7 +45,7 @@ from watchdog.cli.shared import (
     say,
     say_error,
 )
-from watchdog.config import ConfigError, missing_secrets
+from watchdog.config import ConfigError, NotifyEvent, missing_secrets
 from watchdog.daemon.assembly import home_folder, state_folder
 from watchdog.service.watch import may_act
 
@@ -218,6 +218,17 @@ ONLY_WATCH = "; `openclaw-watchdog service install --observe` makes it watch onl
 NOBODY_TOLD = (
     "nobody is told: `notify:` names no target; what happens is only in the log, `status`, `history` and on the page"
 )
+_GRAVE = (NotifyEvent.STUCK, NotifyEvent.QUARANTINED, NotifyEvent.GATEWAY_DOWN)
+"""What needs somebody."""
+
+
+def untold(setting: Setting) -> str | None:
+    """Of what nobody is told, in one sentence; None: somebody is told of all that needs somebody."""
+    targets = setting.loaded.config.notify
+    if not targets:
+        return NOBODY_TOLD
+    unheard = [event.value for event in _GRAVE if not any(event in target.on for target in targets)]
+    return f"nobody is told of {' or '.join(unheard)}: no target under `notify:` has it in `on`" if unheard else None
 
 
 def plan_for(setting: Setting, *, is_system: bool, account: str | None, is_observing: bool = False) -> Plan:
@@ -363,8 +374,8 @@ def _say_next(setting: Setting, plan: Plan, *, is_system: bool, is_observing: bo
         )
     if not is_system and _is_linux() and not _lingers():
         say_error("note: it runs while you are signed in; `loginctl enable-linger` keeps it running when you are not")
-    if not setting.loaded.config.notify:
-        say_error(f"note: {NOBODY_TOLD}")
+    if (gap := untold(setting)) is not None:
+        say_error(f"note: {gap}")
     mode = mode_words(setting, is_observing=is_observing)
     say(f"mode:  {mode}{ONLY_WATCH if 'ACTS' in mode else ''}")
     say(f"state: {plan.state_dir}", f"log:   {plan.control.logs}", "next:  openclaw-watchdog service status")

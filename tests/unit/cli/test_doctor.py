@@ -110,6 +110,11 @@ def test_an_observing_service_is_as_it_would_be_written(
             "it only observes (no policy does anything): sessions are judged and told, nothing is done to them",
             True,
         ),
+        (
+            "recovery: {mode: observe}\nnotify: [{url: 'ntfy://ntfy.sh/topic', on: [recovered]}]\n",
+            "it only observes (no policy does anything): sessions are judged and told, nothing is done to them",
+            False,
+        ),
     ],
 )
 def test_the_mode_and_whether_anybody_is_told(
