@@ -34,6 +34,7 @@ VERBS: Mapping[str, str] = {
     "release": "pause",
     "ack": "pause",
     "doctor": "doctor",
+    "approve": "approve",
     "init": "init",
     "demo": "demo",
     "config": "config",
