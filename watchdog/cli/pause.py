@@ -33,7 +33,7 @@ from watchdog.core.printable import meant, shown_key, visible
 from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import ledger_path, make_state_folder, state_folder
 from watchdog.ledger.ledger import SqliteLedger
-from watchdog.service.ledger import Incident, Pause, Quarantine
+from watchdog.service.ledger import Pause, Quarantine
 from watchdog.service.reminders import open_matters
 
 _ForOption = Annotated[
@@ -201,9 +201,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _matter(setting: Setting, ledger: SqliteLedger, gateway: str | None, typed: str) -> tuple[str | None, str]:
-    """Gateway and key of what is meant by an incident's id or a session's key. Gateway None: nothing is open there.
+    """Gateway and key of what is meant by an incident's id or a session's key. Gateway None: nothing is open there any more.
+    Only the ledger is asked: a gateway that is away is no reason to be reminded.
 
-    Raises ``UnknownSession`` where neither is known, or an incident is of another gateway."""
+    Raises ``UnknownGateway``, and ``UnknownSession`` where the ledger knows neither, or it is another gateway's or several's."""
     incident = ledger.incident(typed)
     if incident is not None:
         if gateway not in (None, incident.gateway):
@@ -212,10 +213,17 @@ def _matter(setting: Setting, ledger: SqliteLedger, gateway: str | None, typed: 
         return (incident.gateway if incident.is_open or incident.id in shut else None), incident.session
     if _INCIDENT.fullmatch(typed):
         raise UnknownSession(f"the ledger knows no incident {typed}; `history` lists them.")
-    matters = [one.about for one in open_matters(ledger)]
-    place, key = _meant(setting, gateway, typed, matters)
-    is_open = any((one.gateway, one.session) == (place, key) for one in matters)
-    return (place if is_open else None), key
+    matters = [matter.about for matter in open_matters(ledger)]
+    known = [*matters, *ledger.history()]
+    key = meant(typed, {one.session for one in known})
+    places = {one.gateway for one in matters if one.session == key and gateway in (None, one.gateway)}
+    if len(places) > 1:
+        raise UnknownSession(which(sorted(places)))
+    if not any(one.session == key and gateway in (None, one.gateway) for one in known):
+        if gateway is not None:
+            chosen_sections(setting, gateway)
+        raise UnknownSession(f"no incident or quarantine of {shown_key(key)} is known; `history` lists them.")
+    return next(iter(places), None), key
 
 
 def _report(as_json: bool, document: dict[str, object], text: str) -> None:
@@ -226,7 +234,7 @@ def _report(as_json: bool, document: dict[str, object], text: str) -> None:
 
 
 def _meant(
-    setting: Setting, gateway: str | None, typed: str, kept: Sequence[Pause] | Sequence[Incident | Quarantine]
+    setting: Setting, gateway: str | None, typed: str, kept: Sequence[Pause] | Sequence[Quarantine]
 ) -> tuple[str | None, str]:
     """The gateway and the key of what is ``kept`` in the ledger and meant by ``typed``, or a session that there is.
 

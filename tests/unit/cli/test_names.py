@@ -59,7 +59,6 @@ VERBS = {
     "pause": ("pause", "--session", "{}"),
     "unpause": ("unpause", "--session", "{}"),
     "release": ("release", "{}"),
-    "ack": ("ack", "{}"),
     "history": ("history", "--session", "{}"),
 }
 
@@ -80,7 +79,7 @@ def test_a_key_that_nobody_has_is_refused(enter: Type, verb: str) -> None:
     assert json.loads(enter("history", "--json").stdout)["operator"] == [], "and nothing is written down"
 
 
-@pytest.mark.parametrize("verb", ["explain", "unpause", "release", "ack"])
+@pytest.mark.parametrize("verb", ["explain", "unpause", "release"])
 def test_a_key_on_two_gateways_wants_the_gateway(enter: Type, verb: str) -> None:
     done = enter(*_typed(verb, BOTH))
     assert str(done.exception) == "home and old have this session; say which with --gateway"

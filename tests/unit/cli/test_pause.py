@@ -165,6 +165,8 @@ def test_names_that_nobody_has_are_not_acknowledged(enter: Type, state: Path) ->
     incident = _open(state)
     nobody = enter("ack", "i20261120-0009-abcd")
     assert str(nobody.exception) == "the ledger knows no incident i20261120-0009-abcd; `history` lists them."
+    nobody = enter("ack", "agent:main:mian")
+    assert str(nobody.exception) == "no incident or quarantine of agent:main:mian is known; `history` lists them."
     elsewhere = enter("ack", incident.id, "--gateway", "work")
     assert str(elsewhere.exception) == f"{incident.id} is an incident of gateway home"
     assert isinstance(enter("ack", KEY, "--gateway", "work").exception, UnknownGateway)
