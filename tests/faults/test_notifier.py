@@ -11,7 +11,7 @@ import pytest
 
 from tests.fakes.builders import dead
 from tests.fakes.world import World
-from watchdog.notify.delivery import Notifier, targets_from
+from watchdog.notify.delivery import Notifier, TargetEntry, targets_from
 from watchdog.notify.senders import DeliveryFailed
 from watchdog.service.ledger import Message
 
@@ -41,7 +41,7 @@ class Pager:
 async def test_an_hour_without_a_pager(row: Row) -> None:
     row.on("virtual time, in one process")
     world, pager = World(), Pager()
-    targets = targets_from([("json+http://pager.invalid/hook", None)])
+    targets = targets_from([TargetEntry("json+http://pager.invalid/hook")])
     notifier = Notifier(
         world.ledger, targets, world.clock, Random(1), world.log, world.meter, make_sender=lambda _url: pager
     )

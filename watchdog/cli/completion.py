@@ -48,6 +48,13 @@ def sessions(context: typer.Context, incomplete: str) -> list[Offer]:
     return list(found.values())
 
 
+def matters(context: typer.Context, incomplete: str) -> list[Offer]:
+    """Keys of sessions in quarantine or with an open incident; of one gateway, if it was named."""
+    return [
+        offer for offer in sessions(context, incomplete) if offer[1].partition(" on ")[0] in ("quarantined", "open")
+    ]
+
+
 def _loaded(context: typer.Context) -> LoadedConfig | None:
     from watchdog.adapters.host import LocalHost
     from watchdog.config import ConfigError, load

@@ -146,8 +146,8 @@ def _mode(setting: Setting) -> list[ReportLine]:
     """What a stuck session means to it, and to whom."""
     words = service.mode_words(setting, is_observing=service.only_observes(setting.env))
     findings = [ReportLine("mode", Grade.OK, f"{words}{'; `run --observe` only watches' if 'ACTS' in words else ''}")]
-    if not setting.loaded.config.notify:
-        findings.append(ReportLine("notify", Grade.WARN, service.NOBODY_TOLD))
+    if (gap := service.untold(setting)) is not None:
+        findings.append(ReportLine("notify", Grade.WARN, gap))
     return findings
 
 

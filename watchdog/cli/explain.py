@@ -285,6 +285,9 @@ class Explained:
                 return f"mode is {recovery.mode.value}"
             case BlockerName.PAUSED:
                 return "nobody paused it"
+            case BlockerName.DEEDS_WINDOW:
+                window = recovery.deeds_between
+                return f"deeds_between is {window.words}" if window is not None else "deeds are done at any hour"
             case BlockerName.STARTUP_GRACE:
                 age = case.boot_age
                 up = f"up for {span_words(age)}" if age is not None else "up for an unknown time"

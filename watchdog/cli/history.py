@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,7 +27,8 @@ from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import ledger_path, state_folder
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.announcements.phrases import OUTCOMES, RESULTS, reason_words
-from watchdog.service.ledger import AuditLine, Incident, Outcome
+from watchdog.service.ledger import Ack, AuditLine, Incident, Outcome
+from watchdog.service.reminders import open_matters
 
 _STYLES = {
     Outcome.QUARANTINED: "bold red",
@@ -93,13 +94,13 @@ def add_to(app: typer.Typer) -> None:
             lines = [
                 {"at": _iso(one.at), "who": one.who, "what": one.what, "detail": one.detail} for one in found.trail
             ]
-            print_json({"incidents": [_facts(incident) for incident in found.incidents], "operator": lines})
+            print_json({"incidents": [_facts(one, found.acks) for one in found.incidents], "operator": lines})
         elif follow:
             with contextlib.suppress(KeyboardInterrupt):
                 _follow(path, found, limit or _FOLLOWED, session, gateway)
         elif path.exists():
             shown = found.newest(limit)
-            _print(shown.incidents, shown.trail, now)
+            _print(shown, now)
             if shown.incidents:
                 begin = begin or min(one.opened_at for one in shown.incidents)
                 screen().print(timeline(shown.incidents, begin, now))
@@ -111,13 +112,17 @@ class _Found:
 
     incidents: Sequence[Incident] = ()
     trail: Sequence[AuditLine] = ()
+    acks: Mapping[str, Ack] = field(default_factory=dict)
+    """Those in force, by incident."""
 
     def newest(self, limit: int | None) -> _Found:
         """The newest of both together."""
         entries = [*((one.opened_at, one) for one in self.incidents), *((one.at, one) for one in self.trail)]
         kept = [one for _, one in sorted(entries, key=lambda entry: entry[0], reverse=True)[:limit]]
         return _Found(
-            [one for one in kept if isinstance(one, Incident)], [one for one in kept if isinstance(one, AuditLine)]
+            [one for one in kept if isinstance(one, Incident)],
+            [one for one in kept if isinstance(one, AuditLine)],
+            self.acks,
         )
 
 
@@ -128,7 +133,19 @@ def _read(path: Path, begin: datetime | None, session: str | None, gateway: str 
             incidents = ledger.history(since=begin, session=session, gateway=gateway)
         # A line of the trail may be about everything.
         is_whole = session is None and gateway is None
-        return _Found(incidents, ledger.audit_trail(since=begin) if is_whole else ())
+        return _Found(incidents, ledger.audit_trail(since=begin) if is_whole else (), _acks(ledger))
+
+
+def _acks(ledger: SqliteLedger) -> dict[str, Ack]:
+    """By incident, of those that are open or ended in a quarantine that is not lifted."""
+    in_force = ledger.acks(SystemClock().now().wall)
+    found: dict[str, Ack] = {}
+    for matter in open_matters(ledger):
+        name = matter.about.id if isinstance(matter.about, Incident) else matter.about.incident
+        ack = matter.acknowledged(in_force)
+        if name is not None and ack is not None:
+            found[name] = ack
+    return found
 
 
 def _follow(path: Path, found: _Found, limit: int, session: str | None, gateway: str | None) -> None:
@@ -198,7 +215,9 @@ def _instant(text: str | None, now: datetime) -> datetime | None:
     return at.astimezone()  # a time without a zone is this machine's, as those that are printed are
 
 
-def _facts(incident: Incident) -> dict[str, Any]:
+def _facts(incident: Incident, acks: Mapping[str, Ack]) -> dict[str, Any]:
+    ack = acks.get(incident.id)
+    known = {"at": _iso(ack.at), "until": _iso(ack.until), "who": ack.who, "reason": ack.reason} if ack else None
     return {
         "id": incident.id,
         "gateway": incident.gateway,
@@ -208,6 +227,7 @@ def _facts(incident: Incident) -> dict[str, Any]:
         "closed_at": _iso(incident.closed_at),
         "verdict_reason": incident.verdict_reason,
         "outcome": incident.outcome.value,
+        "acknowledged": known,
         "attempts": [
             {
                 "number": attempt.number,
@@ -237,14 +257,14 @@ def _iso(at: datetime | None) -> str | None:
     return at.isoformat() if at is not None else None
 
 
-def _print(incidents: Sequence[Incident], trail: Sequence[AuditLine], now: datetime) -> None:
+def _print(found: _Found, now: datetime) -> None:
     console = screen()
-    if not incidents:
+    if not found.incidents:
         console.print("Nothing has been stuck.")
     else:
         console.print(_head(now))
-    entries = [(one.opened_at, list(_incident_lines(one, now))) for one in incidents]
-    entries += [(one.at, [_trail_line(one)]) for one in trail]
+    entries = [(one.opened_at, list(_incident_lines(one, now, found.acks.get(one.id)))) for one in found.incidents]
+    entries += [(one.at, [_trail_line(one)]) for one in found.trail]
     for _, lines in sorted(entries, key=lambda entry: entry[0], reverse=True):
         for line in lines:
             console.print(line)
@@ -270,7 +290,7 @@ def timeline(incidents: Sequence[Incident], begin: datetime, now: datetime) -> T
     return line.append(f" now; a cell is {span_words(cell)}, its height the incidents that were open in it", "dim")
 
 
-def _incident_lines(incident: Incident, now: datetime) -> Iterator[Text]:
+def _incident_lines(incident: Incident, now: datetime, ack: Ack | None = None) -> Iterator[Text]:
     lasted = max((incident.closed_at or now) - incident.opened_at, timedelta(0))
     about = f"{incident.gateway}, {incident.id}, {reason_words(incident.verdict_reason)}, {span_words(lasted)}"
     yield Text.assemble(
@@ -279,6 +299,10 @@ def _incident_lines(incident: Incident, now: datetime) -> Iterator[Text]:
         f"{shown_key(incident.session)}  ",
         (visible(about), "dim"),
     )
+    if ack is not None:
+        end = f" until {ack.until.astimezone():%Y-%m-%d %H:%M}" if ack.until is not None else ""
+        why = f": {ack.reason}" if ack.reason else ""
+        yield Text(visible(f"    acknowledged by {ack.who}{end}{why}"), "dim")
     for attempt in incident.attempts:
         at = attempt.started_at or attempt.planned_at
         mark = "└" if attempt is incident.attempts[-1] else "├"

@@ -23,7 +23,7 @@ from watchdog.cli.shared import (
 )
 from watchdog.config import SecretError, resolve_secret
 from watchdog.ledger.ledger import SqliteLedger
-from watchdog.notify.delivery import Notifier, TargetRefused, targets_from
+from watchdog.notify.delivery import Notifier, TargetEntry, TargetRefused, targets_from
 from watchdog.service import announcements
 from watchdog.service.null_meter import NullMeter
 
@@ -63,18 +63,18 @@ def add_to(app: typer.Typer) -> None:
 async def send_trial(setting: Setting) -> dict[str, str | None]:
     """Target name -> problem, None where it went out. A target whose secret is missing is named by its place."""
     results: dict[str, str | None] = {}
-    urls: list[str] = []
+    entries: list[TargetEntry] = []
     for position, target in enumerate(setting.loaded.config.notify):
         try:
             url = resolve_secret(target, "url", setting.env)
         except SecretError as problem:
-            results[f"notify[{position}]"] = str(problem)
+            results[target.name or f"notify[{position}]"] = str(problem)
             continue
         if url is not None:
-            urls.append(url)
+            entries.append(TargetEntry(url, name=target.name))
     gateways = [section.url for section in setting.loaded.config.gateways if section.url is not None]
     try:
-        targets = targets_from([(url, None) for url in urls], gateways)
+        targets = targets_from(entries, gateways)
     except TargetRefused as refused:
         return {**results, "notify": str(refused)}
     clock = SystemClock()

@@ -1,9 +1,10 @@
-"""``pause``, ``unpause``, ``release``: the operator's switches. Kept in the ledger, seen by the daemon at its next pass."""
+"""``pause``, ``unpause``, ``release``, ``ack``: the operator's switches. Kept in the ledger, seen by the daemon at its next pass."""
 
 from __future__ import annotations
 
 import getpass
 import os
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
@@ -28,11 +29,12 @@ from watchdog.cli.shared import (
     which,
 )
 from watchdog.config import durations
-from watchdog.core.printable import meant, shown_key
+from watchdog.core.printable import meant, shown_key, visible
 from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import ledger_path, make_state_folder, state_folder
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.ledger import Pause, Quarantine
+from watchdog.service.reminders import open_matters
 
 _ForOption = Annotated[
     str | None, typer.Option("--for", metavar="SPAN", help="For how long, e.g. 2h; else until unpause.")
@@ -44,6 +46,8 @@ _SessionOption = Annotated[
     str | None,
     typer.Option("--session", "-s", metavar="KEY", autocompletion=completion.sessions, help="Only this session."),
 ]
+
+_INCIDENT = re.compile(r"i\d{8}-\d+-[0-9a-f]{4}", re.ASCII)
 
 
 def who() -> str:
@@ -154,6 +158,73 @@ def add_to(app: typer.Typer) -> None:
             raise Leave(0)
         _report(as_json, {"released": len(lifted)}, f"released {shown_key(key)}")
 
+    @app.command()
+    def ack(
+        matter: Annotated[
+            str,
+            typer.Argument(
+                metavar="INCIDENT|KEY",
+                autocompletion=completion.matters,
+                help="An incident's id, or the key of a session with one or in quarantine.",
+            ),
+        ],
+        span: Annotated[
+            str | None, typer.Option("--for", metavar="SPAN", help="For how long, e.g. 24h; else until it is over.")
+        ] = None,
+        gateway: GatewayOption = None,
+        reason: _WhyOption = "",
+        config: ConfigOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        """You know of it: nobody is reminded of this incident or quarantine any more. What is done about it stays as it is.
+
+        What begins later in the same session is another matter, and told.
+
+        Example: `openclaw-watchdog ack agent:main:main --for 24h --reason "waiting for the provider"`
+        """
+        lasts = _span(span, "nobody would notice") if span is not None else None
+        setting = read_setting(config)
+        with _ledger(setting) as ledger:
+            place, key = _matter(setting, ledger, gateway, matter)
+            now = SystemClock().now().wall
+            until = now + lasts if lasts is not None else None
+            entry = None
+            if place is not None:
+                entry = ledger.acknowledge(at=now, until=until, gateway=place, session=key, reason=reason, who=who())
+        if entry is None and not as_json:
+            say_error(f"nothing is open for {shown_key(key)}; `history` shows what was.")
+            raise Leave(0)
+        known = {"gateway": place, "session": key, "until": until.isoformat() if until is not None else None}
+        limit = f"for {span_words(lasts)}" if lasts is not None else "until it is over"
+        words = f"acknowledged {shown_key(key)} on {place}: no reminders {limit}"
+        _report(as_json, {"acknowledged": entry is not None, **known, "reason": reason}, words)
+
+
+def _matter(setting: Setting, ledger: SqliteLedger, gateway: str | None, typed: str) -> tuple[str | None, str]:
+    """Gateway and key of what is meant by an incident's id or a session's key. Gateway None: nothing is open there any more.
+    Only the ledger is asked: a gateway that is away is no reason to be reminded.
+
+    Raises ``UnknownGateway``, and ``UnknownSession`` where the ledger knows neither, or it is another gateway's or several's."""
+    incident = ledger.incident(typed)
+    if incident is not None:
+        if gateway not in (None, incident.gateway):
+            raise UnknownSession(f"{visible(typed)} is an incident of gateway {incident.gateway}")
+        shut = [one.incident for one in ledger.quarantines(incident.gateway)]
+        return (incident.gateway if incident.is_open or incident.id in shut else None), incident.session
+    if _INCIDENT.fullmatch(typed):
+        raise UnknownSession(f"the ledger knows no incident {typed}; `history` lists them.")
+    matters = [matter.about for matter in open_matters(ledger)]
+    known = [*matters, *ledger.history()]
+    key = meant(typed, {one.session for one in known})
+    places = {one.gateway for one in matters if one.session == key and gateway in (None, one.gateway)}
+    if len(places) > 1:
+        raise UnknownSession(which(sorted(places)))
+    if not any(one.session == key and gateway in (None, one.gateway) for one in known):
+        if gateway is not None:
+            chosen_sections(setting, gateway)
+        raise UnknownSession(f"no incident or quarantine of {shown_key(key)} is known; `history` lists them.")
+    return next(iter(places), None), key
+
 
 def _report(as_json: bool, document: dict[str, object], text: str) -> None:
     if as_json:
@@ -184,13 +255,13 @@ def _ledger(setting: Setting) -> SqliteLedger:
     return SqliteLedger.open(ledger_path(folder), wall=lambda: SystemClock().now().wall)
 
 
-def _span(text: str) -> timedelta:
+def _span(text: str, of_none: str = "nothing would be paused") -> timedelta:
     try:
         span = durations.parse(text)
     except ValueError as problem:
         raise typer.BadParameter(str(problem), param_hint="--for") from None
     if span <= timedelta(0):
-        raise typer.BadParameter("that is no time at all: nothing would be paused", param_hint="--for")
+        raise typer.BadParameter(f"that is no time at all: {of_none}", param_hint="--for")
     return span
 
 

@@ -81,7 +81,8 @@ def add_to(app: typer.Typer) -> None:
     ) -> None:
         """Recover one session by hand: looked at first, done once, and proved by looking again.
 
-        A run that shows a sign of life is left alone (only `--step abort` ends one). Exit status: 0 recovered, 1 not.
+        A run that shows a sign of life is left alone (only `--step abort` ends one). `deeds_between` holds the daemon, not you.
+        Exit status: 0 recovered, 1 not.
 
         - `ask`: a message in the requester's own chat, please send it again; nothing runs.
         - `resume`: a turn that goes on with the interrupted request; the conversation is kept. Becomes `ask` where it may not be done.

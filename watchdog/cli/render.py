@@ -105,7 +105,8 @@ def top_frame(
 ) -> RenderableType:
     """``top``: one picture that fits the terminal (``is_once``: as long as it must be), with one line chosen."""
     chosen = selection or Selection()
-    head = [_title(state, now), _headline(state), *_matters(state, now), Text()]
+    matters = () if chosen.is_open else _matters(state, now)  # what is explained needs the room
+    head = [_title(state, now), _headline(state), *matters, Text()]
     for line in head:
         line.no_wrap, line.overflow = True, "ellipsis"
     foot = [] if is_once else [_foot(chosen)]
@@ -355,6 +356,14 @@ def _matters(state: Document, now: datetime) -> Iterator[Text]:
             f"{visible(one['reason'])}",
             "red",
         )
+    for one in (*state["incidents"], *state["quarantines"]):
+        if known := one.get("acknowledged"):
+            end = f", reminders again {_until(known['until'], now)}" if known["until"] else ""
+            why = f": {visible(known['reason'])}" if known["reason"] else ""
+            yield Text(
+                f"acknowledged: {shown_key(one['session'])} on {visible(one['gateway'])}, by {visible(known['who'])}{why}{end}",
+                "dim",
+            )
     if state["undelivered"]:
         count, first = len(state["undelivered"]), state["undelivered"][0]
         error = f" ({visible(first['error'])})" if first["error"] else ""

@@ -45,7 +45,7 @@ from watchdog.cli.shared import (
     say,
     say_error,
 )
-from watchdog.config import ConfigError, missing_secrets
+from watchdog.config import ConfigError, NotifyEvent, missing_secrets
 from watchdog.daemon.assembly import home_folder, state_folder
 from watchdog.service.watch import may_act
 
@@ -209,13 +209,26 @@ def mode_words(setting: Setting, *, is_observing: bool = False) -> str:
     if is_observing or not steps:
         why = "--observe" if is_observing else "no policy does anything"
         return f"it only observes ({why}): sessions are judged and told, nothing is done to them"
-    return f"it ACTS: stuck sessions are recovered by themselves ({', '.join(sorted(steps))})"
+    window = setting.loaded.policy_book.default.recovery.deeds_between
+    hours = f", {window.words} only" if window is not None else ""
+    return f"it ACTS: stuck sessions are recovered by themselves ({', '.join(sorted(steps))}){hours}"
 
 
 ONLY_WATCH = "; `openclaw-watchdog service install --observe` makes it watch only"
 NOBODY_TOLD = (
     "nobody is told: `notify:` names no target; what happens is only in the log, `status`, `history` and on the page"
 )
+_GRAVE = (NotifyEvent.STUCK, NotifyEvent.QUARANTINED, NotifyEvent.GATEWAY_DOWN)
+"""What needs somebody."""
+
+
+def untold(setting: Setting) -> str | None:
+    """Of what nobody is told, in one sentence; None: somebody is told of all that needs somebody."""
+    targets = setting.loaded.config.notify
+    if not targets:
+        return NOBODY_TOLD
+    unheard = [event.value for event in _GRAVE if not any(event in target.on for target in targets)]
+    return f"nobody is told of {' or '.join(unheard)}: no target under `notify:` has it in `on`" if unheard else None
 
 
 def plan_for(setting: Setting, *, is_system: bool, account: str | None, is_observing: bool = False) -> Plan:
@@ -361,8 +374,8 @@ def _say_next(setting: Setting, plan: Plan, *, is_system: bool, is_observing: bo
         )
     if not is_system and _is_linux() and not _lingers():
         say_error("note: it runs while you are signed in; `loginctl enable-linger` keeps it running when you are not")
-    if not setting.loaded.config.notify:
-        say_error(f"note: {NOBODY_TOLD}")
+    if (gap := untold(setting)) is not None:
+        say_error(f"note: {gap}")
     mode = mode_words(setting, is_observing=is_observing)
     say(f"mode:  {mode}{ONLY_WATCH if 'ACTS' in mode else ''}")
     say(f"state: {plan.state_dir}", f"log:   {plan.control.logs}", "next:  openclaw-watchdog service status")

@@ -12,6 +12,7 @@ from watchdog.config.models import Config, NotifyTarget
 from watchdog.config.policybook import policy_name
 from watchdog.config.references import mask
 from watchdog.config.sections import MatchSection, PolicySection, RecoveryOverride, ThresholdsOverride
+from watchdog.core.deed_window import DeedWindow
 
 
 def diff(old: Config, new: Config) -> list[str]:
@@ -95,8 +96,13 @@ def setting_text(value: object) -> str:
             return spell(value)
         case tuple() | list():
             return f"[{', '.join(map(setting_text, value))}]"
+        case DeedWindow():
+            return value.words
         case NotifyTarget():
-            return f"{mask(value.url)} on {setting_text(value.on)}"
+            name = f"{value.name}: " if value.name is not None else ""
+            is_said = "remind_every" in value.model_fields_set
+            again = f", remind_every {setting_text(value.remind_every)}" if is_said else ""
+            return f"{name}{mask(value.url)} on {setting_text(value.on)}{again}"
         case MatchSection():
             return _flow(value, frozenset(value.model_fields_set))
         case BaseModel():

@@ -71,6 +71,7 @@ def findings(config: Config) -> Iterator[ConfigProblem]:
         yield from _recovery(policy.recovery, ("policies", position, "recovery"))
     yield from _policies(config.policies)
     yield from _gateway_restart(config)
+    yield from _targets(config)
 
 
 def _gateways(gateways: Sequence[GatewaySection]) -> Iterator[ConfigProblem]:
@@ -229,6 +230,16 @@ def _gateway_restart(config: Config) -> Iterator[ConfigProblem]:
     if restart.min_down < MIN_DOWN_FLOOR and not config.allow_short_thresholds:
         message = f"min_down ({spell(restart.min_down)}) is below its floor of {spell(MIN_DOWN_FLOOR)}"
         yield ConfigProblem((at, "min_down"), message, "a gateway that is only starting must not be restarted")
+
+
+def _targets(config: Config) -> Iterator[ConfigProblem]:
+    first: dict[str, int] = {}
+    for position, target in enumerate(config.notify):
+        if target.name is not None and first.setdefault(target.name, position) != position:
+            message = f"two targets are called {quoted(target.name)}"
+            other: KeyPath = ("notify", first[target.name], "name")
+            hint = "give each a name of its own"
+            yield ConfigProblem(("notify", position, "name"), message, hint, rests_on=(other,))
 
 
 def remarks(config: Config) -> Iterator[ConfigProblem]:

@@ -52,6 +52,7 @@ def _policy(policy: core.Policy) -> dict[str, Any]:
             "fleet_breaker": {"sessions": recovery.fleet_breaker.sessions, "share": recovery.fleet_breaker.share},
             "resume_max_age": spell(recovery.resume_max_age),
             "ask_instead_of_resume": str(recovery.ask_instead_of_resume),
+            "deeds_between": recovery.deeds_between.words if recovery.deeds_between is not None else None,
             "resume_message": recovery.resume_message,
         },
         "texts": {field: getattr(recovery.texts, field) for field in ("language", "resume", "ask", "fresh_session")},

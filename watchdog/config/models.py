@@ -174,8 +174,16 @@ class NotifyTarget(Section):
     url: ServiceUrl
     """An apprise URL, e.g. ntfy://ntfy.sh/my-topic; ${NAME} takes it from the environment."""
 
+    name: Label | None = Field(default=None, examples=["phone"])
+    """Its name in logs, on the page and in notify test. Given or changed later, it is another target, which gets the last
+    day's messages. Default null: what it is and its place, e.g. ntfy-1."""
+
     on: Events = tuple(NotifyEvent)
     """Events it is told about. Default [stuck, recovered, ineffective, quarantined, gateway_down, long_running]."""
+
+    remind_every: Span | None = timedelta(hours=24)
+    """How often it is told again of an incident (stuck) or quarantine (quarantined) that is still open, until somebody
+    acknowledges it (ack). null: never. Default 24h."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -249,7 +257,12 @@ _POLICIES = [
 ]
 _TARGETS = [
     "ntfy://ntfy.sh/my-topic",
-    {"url": "${WATCHDOG_MAIL_URL}", "on": ["stuck", "quarantined", "gateway_down"]},
+    {
+        "name": "mail",
+        "url": "${WATCHDOG_MAIL_URL}",
+        "on": ["stuck", "quarantined", "gateway_down"],
+        "remind_every": "24h",
+    },
 ]
 
 
@@ -281,7 +294,8 @@ class Config(Section):
     notify: Annotated[tuple[Annotated[NotifyTarget, BeforeValidator(_just_a_url)], ...], BeforeValidator(_nobody)] = (
         Field(default=(), examples=[_TARGETS])
     )
-    """Who is told: apprise URLs, or {url, on: [events]} to be told less. Default []: nobody."""
+    """Who is told: apprise URLs, or {name, url, on: [events], remind_every: 24h} to be told less. What is still open is said again
+    every day until somebody acknowledges it (ack). Default []: nobody."""
 
     status_page: StatusPage | None = StatusPage()
     """A small web page with /metrics, /livez and /readyz. hosts: further names it may be asked by (behind a proxy, in a

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from watchdog.config.deed_window import DeedsBetween
 from watchdog.config.fields import (
     AskInsteadWord,
     Count,
@@ -144,6 +145,13 @@ class RecoverySection(Section):
 
     ask_instead_of_resume: AskInsteadWord = _RECOVERY.ask_instead_of_resume
     """auto: ask where a resume may not be done. always: ask every time. never: hold instead, and report. Default auto."""
+
+    deeds_between: DeedsBetween | None = Field(
+        default=_RECOVERY.deeds_between, examples=["Mon-Fri 08:00-20:00 Europe/Berlin"]
+    )
+    """Deeds only in these hours; outside them they are held, and it is said until when. Days (left out: every day; Sat,Mon-Wed),
+    hours (22:00-06:00 ends on the next day) and a time zone. What is under way is still seen to its end; recover by hand is
+    never held. Default null: at any hour."""
 
     resume_message: Text | None = Field(
         default=_RECOVERY.resume_message,

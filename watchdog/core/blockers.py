@@ -51,6 +51,7 @@ class BlockerName(StrEnum):
     STOPPED_BY_PERSON = "stopped_by_person"
     CHANNEL_DOWN = "channel_down"
     GATEWAY_RECOVERING = "gateway_recovering"
+    DEEDS_WINDOW = "deeds_window"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def hold_reasons(
 ) -> tuple[Blocker, ...]:
     """Every reason not to do ``step`` on this session now; empty means: go."""
     found = [
-        *_operator(recovery, standing),
+        *_operator(case, recovery, standing),
         *_gateway(case, thresholds, standing, is_proven=is_proven),
         *_session(case, thresholds, step, standing),
         *_ledger(case, recovery, standing),
@@ -120,18 +121,31 @@ def hold_reasons(
     return tuple(found)
 
 
-def _operator(recovery: Recovery, standing: SessionContext) -> Sequence[Blocker]:
+def _operator(case: Case, recovery: Recovery, standing: SessionContext) -> Sequence[Blocker]:
     found: list[Blocker] = []
     if recovery.mode is Mode.OBSERVE:  # guard: observe mode
         found.append(Blocker(BlockerName.OBSERVE_MODE, "Observe mode: nothing is ever done."))
     if standing.paused is not None:  # guard: paused by an operator
         until = f" until {standing.paused_until:%Y-%m-%d %H:%MZ}" if standing.paused_until else ""
         found.append(Blocker(BlockerName.PAUSED, f"Paused{until}: {standing.paused}"))
+    closed = outside_hours(recovery, case.now)
+    if closed is not None:  # guard: outside the hours for deeds
+        found.append(closed)
     if standing.is_quarantined:  # guard: quarantined
         found.append(
             Blocker(BlockerName.QUARANTINED, "Quarantined: earlier attempts did not help; `release` lets us try again.")
         )
     return found
+
+
+def outside_hours(recovery: Recovery, at: Moment) -> Blocker | None:
+    """What holds a deed at that hour (``deeds_between``), or None."""
+    window = recovery.deeds_between
+    opens_at = window.closed_until(at.wall) if window is not None else None
+    if window is None or opens_at is None:
+        return None
+    words = f"Outside deeds_between, {window.words}."
+    return Blocker(BlockerName.DEEDS_WINDOW, words, at.plus(opens_at - at.wall))
 
 
 def _gateway(case: Case, thresholds: Thresholds, standing: SessionContext, *, is_proven: bool) -> Sequence[Blocker]:

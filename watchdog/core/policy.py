@@ -11,6 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from watchdog.core.deed_window import DeedWindow
 from watchdog.core.model import Session
 
 
@@ -143,6 +144,8 @@ class Recovery:
     """The older name of ``texts.resume``."""
     ask_instead_of_resume: AskInstead = AskInstead.AUTO
     texts: Texts = Texts()
+    deeds_between: DeedWindow | None = None
+    """None: at any hour."""
 
     @property
     def conversation_texts(self) -> Texts:

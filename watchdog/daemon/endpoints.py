@@ -15,7 +15,9 @@ gateway's files are of, or root's, or our own (``errors.ForeignListener``). A ur
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -36,6 +38,23 @@ from watchdog.service.ownership import owner_of
 from watchdog.service.secret import Secret
 
 KeepSecret = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenclawCommand:
+    """OpenClaw's own CLI, led to one gateway. ``places``: the variables that lead it there."""
+
+    words: tuple[str, ...]
+    places: Mapping[str, str] = field(default_factory=dict)
+
+    def line(self, *arguments: str) -> str:
+        """As it is typed into a shell."""
+        return " ".join(
+            [
+                *(f"{name}={shlex.quote(value)}" for name, value in self.places.items()),
+                shlex.join([*self.words, *arguments]),
+            ]
+        )
 
 
 class EndpointFinder:
@@ -107,6 +126,23 @@ class EndpointFinder:
         if not is_local(url) or (found is not None and found.cell is None):
             return None
         return next((cell.openclaw for cell in self._machine.known_cells() if is_same_place(url, cell.url)), None)
+
+    def openclaw_here(self) -> OpenclawCommand | None:
+        """How OpenClaw's CLI speaks to this section's gateway from here; None: it does not, the gateway is elsewhere or another
+        account's. Raises ``errors.GatewayUnreachable``."""
+        found = self._discover()
+        url = self._section.url or (found.url if found is not None else None)
+        local = found if found is not None and is_local(found.url) else None
+        if url is None:
+            return None
+        if (inside := self._openclaw(url, local)) is not None:
+            return OpenclawCommand(tuple(shlex.split(inside)))
+        if local is None or local.cell is not None or local.owner not in (None, os.getuid()):
+            return None
+        places = {"OPENCLAW_CONFIG_PATH": str(local.config_path)}
+        if local.state_dir is not None:
+            places["OPENCLAW_STATE_DIR"] = str(local.state_dir)
+        return OpenclawCommand(("openclaw",), places)
 
     def _beside(self, url: str) -> DiscoveredGateway | None:
         """The gateway of this machine that listens where ``url`` leads."""

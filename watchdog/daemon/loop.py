@@ -55,6 +55,7 @@ _SWITCHES = {
     "pause": Event.OPERATOR_PAUSED,
     "unpause": Event.OPERATOR_UNPAUSED,
     "release": Event.SESSION_RELEASED,
+    "ack": Event.OPERATOR_ACKNOWLEDGED,
 }
 """Lines of the audit trail that are worth one in the log; a deed by hand shows as its attempt."""
 
@@ -109,6 +110,7 @@ class Daemon:
             unsettled_attempts=len(left),
         )
         self._name_gateways()
+        parts.teller.watched = self._runners.keys
         await parts.teller.configure(parts.loaded)
         parts.restarts.configure(parts.written)
         for watch in parts.watches:

@@ -112,6 +112,11 @@ class GatewayClient:
         return self._connected.link.unchecked_peer if self._connected is not None else None
 
     @property
+    def awaited_approval(self) -> errors.PairingRequired | None:
+        """What a person is to approve before the steps can be done, though we were let in to look; None: nothing."""
+        return self._sign_in.grants.awaited
+
+    @property
     def _version(self) -> Version | None:
         """The gateway's; None also where there is no connection."""
         return self._connected.version if self._connected is not None else None

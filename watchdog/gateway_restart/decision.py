@@ -152,6 +152,8 @@ class RestartContext:
     own: Sequence[Moment] = ()
     is_observing: bool = False
     paused: str | None = None
+    outside_hours: str | None = None
+    """Why nothing is done at this hour (``deeds_between``), or None."""
     ledger_problem: str | None = None
     process_age: timedelta | None = None
     """How old the gateway's process is by its own lock file; None: not known, or none lives."""
@@ -168,6 +170,7 @@ class HoldName(StrEnum):
     TOO_SOON = "too_soon"
     OBSERVE_MODE = "observe_mode"
     PAUSED = "paused"
+    DEEDS_WINDOW = "deeds_window"
     LEDGER_UNAVAILABLE = "ledger_unavailable"
     AWAITING_OUTCOME = "awaiting_outcome"
     USED_UP = "used_up"
@@ -257,6 +260,8 @@ def _of_operator(standing: RestartContext) -> Sequence[Hold]:
         holds.append(Hold(HoldName.OBSERVE_MODE, "Observe mode: nothing is ever done."))
     if standing.paused is not None:
         holds.append(Hold(HoldName.PAUSED, f"Paused: {standing.paused}"))
+    if standing.outside_hours is not None:
+        holds.append(Hold(HoldName.DEEDS_WINDOW, standing.outside_hours))
     return holds
 
 

@@ -64,6 +64,7 @@ class Circumstances:
     is_observing: bool = False
     ledger_problem: str | None = None
     process_started_at: datetime | None = None
+    outside_hours: str | None = None
 
 
 @dataclass(slots=True)
@@ -134,6 +135,7 @@ class Restarter:
             own=tuple(self._own),
             is_observing=at_hand.is_observing,
             paused=None if problem is not None else self._paused(now.wall),
+            outside_hours=at_hand.outside_hours,
             ledger_problem=problem,
             process_age=now.wall - born if born is not None else None,
             was_reached=self._was_reached,

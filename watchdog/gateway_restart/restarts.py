@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from watchdog.config import GatewayRestart, GatewaySection, LoadedConfig
+from watchdog.core.blockers import outside_hours
 from watchdog.core.policy import Budget, Mode
 from watchdog.gateway_restart.decision import Rule
 from watchdog.gateway_restart.restarter import Circumstances, Restarter
@@ -81,9 +82,12 @@ class Restarts:
         restarter = self._restarter
         if restarter is None or restarter.rule.gateway != report.gateway:
             return
-        is_observing = watch.is_observing or watch.book.default.recovery.mode is Mode.OBSERVE
+        recovery = watch.book.default.recovery
+        is_observing = watch.is_observing or recovery.mode is Mode.OBSERVE
+        closed = outside_hours(recovery, report.at)
         started_at = None if report.is_good or self._gateway is None else self.process_start(self._gateway)
-        is_wanted = restarter.note(report, Circumstances(is_observing, watch.ledger_problem, started_at))
+        hours = closed.message if closed is not None else None
+        is_wanted = restarter.note(report, Circumstances(is_observing, watch.ledger_problem, started_at, hours))
         if is_wanted and (self._acting is None or self._acting.done()):
             self._acting = asyncio.get_running_loop().create_task(restarter.act(), name="gateway restart")
 

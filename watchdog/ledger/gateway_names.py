@@ -49,6 +49,7 @@ def _take_over(transaction: Transaction, before: str, after: str, at: datetime) 
     )
     transaction.execute("UPDATE quarantines SET gateway = ? WHERE gateway = ?", after, before)
     transaction.execute("UPDATE pauses SET gateway = ? WHERE gateway = ?", after, before)
+    transaction.execute("UPDATE OR REPLACE acks SET gateway = ? WHERE gateway = ?", after, before)
     transaction.execute(
         """
         UPDATE gateway_restarts SET outcome = 'failed', settled_at = :now

@@ -1,4 +1,4 @@
-"""What operators and endings wrote: quarantines, releases, pauses, and the audit trail of both.
+"""What operators and endings wrote: quarantines, releases, pauses, acknowledgements, and the audit trail of all.
 
 Invariant: one active quarantine per (gateway, session); a release and an end of a pause leave their line in the audit
 trail in the same transaction. Limit: the trail names who the caller says it was.
@@ -11,9 +11,9 @@ from datetime import datetime
 
 from watchdog.core.printable import shown_key
 from watchdog.ledger import incidents, outbox
-from watchdog.ledger.rows import from_ms, pause_of, quarantine_of, to_ms, to_ms_or_none
+from watchdog.ledger.rows import ack_of, from_ms, pause_of, quarantine_of, to_ms, to_ms_or_none
 from watchdog.ledger.sqlite import Operations, Transaction
-from watchdog.service.ledger import AuditLine, Message, Outcome, Pause, Quarantine
+from watchdog.service.ledger import Ack, AuditLine, Message, Outcome, Pause, Quarantine
 
 
 def audit(transaction: Transaction, at: datetime, who: str, what: str, detail: str) -> None:
@@ -50,6 +50,13 @@ def prune(transaction: Transaction, before: datetime) -> int:
             "DELETE FROM pauses WHERE ended_at < :before OR until < :before",
             "DELETE FROM quarantines WHERE released_at < :before",
             "DELETE FROM audit WHERE at < :before",
+            """
+            DELETE FROM acks WHERE at < :before
+              AND NOT EXISTS (SELECT 1 FROM incidents i
+                              WHERE i.closed_at IS NULL AND (i.gateway, i.session) = (acks.gateway, acks.session))
+              AND NOT EXISTS (SELECT 1 FROM quarantines q
+                              WHERE q.released_at IS NULL AND (q.gateway, q.session) = (acks.gateway, acks.session))
+            """,
         )
     )
 
@@ -166,6 +173,43 @@ class HoldOperations(Operations):
     def pauses(self, at: datetime) -> Sequence[Pause]:
         with self._file.reading() as transaction:
             return _pauses(transaction, at)
+
+    def acknowledge(
+        self, *, at: datetime, until: datetime | None, gateway: str, session: str, reason: str, who: str
+    ) -> Ack | None:
+        with self._file.writing() as transaction:
+            began = transaction.execute(
+                """
+                SELECT opened_at FROM incidents WHERE gateway = :gateway AND session = :session AND closed_at IS NULL
+                UNION ALL
+                SELECT since FROM quarantines WHERE gateway = :gateway AND session = :session AND released_at IS NULL
+                """,
+                gateway=gateway,
+                session=session,
+            ).fetchall()
+            if not began:
+                return None
+            # What is open now is meant, even if the clock was set back since it began.
+            ack = Ack(gateway, session, max(at, *(from_ms(row[0]) for row in began)), who, reason, until)
+            transaction.execute(
+                "INSERT OR REPLACE INTO acks (gateway, session, at, until, who, reason) VALUES (?, ?, ?, ?, ?, ?)",
+                gateway,
+                session,
+                to_ms(ack.at),
+                to_ms_or_none(until),
+                who,
+                reason,
+            )
+            limit = f" until {until:%Y-%m-%d %H:%MZ}" if until is not None else ""
+            audit(transaction, at, who, "ack", _with(_scope(gateway, session) + limit, reason))
+            return ack
+
+    def acks(self, at: datetime) -> Sequence[Ack]:
+        with self._file.reading() as transaction:
+            rows = transaction.execute(
+                "SELECT * FROM acks WHERE until IS NULL OR until > ? ORDER BY gateway, session", to_ms(at)
+            )
+            return [ack_of(row) for row in rows]
 
     def audit(self, at: datetime, who: str, what: str, detail: str) -> None:
         with self._file.writing() as transaction:

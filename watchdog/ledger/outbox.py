@@ -7,19 +7,19 @@ again. A target met for the first time is owed the messages of the last day only
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from watchdog.ledger.errors import LedgerRefused
-from watchdog.ledger.rows import owed_of, to_ms, to_ms_or_none
+from watchdog.ledger.rows import from_ms, owed_of, to_ms, to_ms_or_none
 from watchdog.ledger.sqlite import Operations, Transaction
 from watchdog.service.errors import LedgerUnavailable
-from watchdog.service.ledger import GIVE_UP_AFTER, Message, OwedMessage
+from watchdog.service.ledger import GIVE_UP_AFTER, Message, MessageKind, OwedMessage, ReminderKey
 
 LONGEST_ERROR = 300
 
 _OWED_COLUMNS = """
-    m.id, m.kind, m.gateway, m.title, m.body, m.dedupe_key, m.session, m.incident, m.created_at,
+    m.id, m.kind, m.gateway, m.title, m.body, m.dedupe_key, m.session, m.incident, m.target AS only_for, m.step, m.created_at,
     d.tries, d.next_try_at, d.last_error
 """
 
@@ -29,8 +29,8 @@ def owe(transaction: Transaction, messages: Sequence[Message], at: datetime) -> 
     return sum(
         transaction.execute(
             """
-            INSERT INTO messages (dedupe_key, kind, gateway, title, body, session, incident, created_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (dedupe_key) DO NOTHING
+            INSERT INTO messages (dedupe_key, kind, gateway, title, body, session, incident, target, step, created_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (dedupe_key) DO NOTHING
             """,
             message.dedupe_key,
             message.kind,
@@ -39,6 +39,8 @@ def owe(transaction: Transaction, messages: Sequence[Message], at: datetime) -> 
             message.body,
             message.session,
             message.incident,
+            message.target,
+            message.step,
             to_ms(at),
         ).rowcount
         for message in messages
@@ -54,7 +56,7 @@ def prune(transaction: Transaction, before: datetime) -> int:
           AND (incident IS NULL OR incident NOT IN (SELECT id FROM incidents))
           AND (created_at < ? OR NOT EXISTS (
               SELECT 1 FROM targets t LEFT JOIN deliveries d ON d.message = messages.id AND d.target = t.name
-              WHERE t.owed_since <= messages.created_at AND d.delivered_at IS NULL AND d.given_up_at IS NULL))
+              WHERE t.owed_since <= messages.created_at AND ifnull(messages.target, t.name) = t.name AND d.delivered_at IS NULL AND d.given_up_at IS NULL))
         """,
         to_ms(before),
         to_ms(before - GIVE_UP_AFTER),
@@ -78,12 +80,14 @@ class OutboxOperations(Operations):
                 f"""
                 SELECT {_OWED_COLUMNS}
                 FROM messages m LEFT JOIN deliveries d ON d.message = m.id AND d.target = ?
-                WHERE m.created_at >= ? AND d.delivered_at IS NULL AND d.given_up_at IS NULL
+                WHERE m.created_at >= ? AND ifnull(m.target, ?) = ? AND d.delivered_at IS NULL AND d.given_up_at IS NULL
                   AND (d.next_try_at IS NULL OR d.next_try_at <= ?)
                 ORDER BY m.id LIMIT ?
                 """,  # noqa: S608 - the columns are ours
                 target,
                 since,
+                target,
+                target,
                 to_ms(at),
                 limit,
             )
@@ -138,6 +142,17 @@ class OutboxOperations(Operations):
                 to_ms(at) if next_try_at is None else None,
                 message_id,
             )
+
+    def reminded(self, target: str) -> Mapping[ReminderKey, datetime]:
+        with self._file.reading() as transaction:
+            rows = transaction.execute(
+                """
+                SELECT kind, ifnull(incident, gateway || ' ' || session) AS matter, created_at FROM messages
+                WHERE target = ? ORDER BY id
+                """,
+                target,
+            )
+            return {(MessageKind(row["kind"]), row["matter"]): from_ms(row["created_at"]) for row in rows}
 
     def undelivered(self, at: datetime | None = None) -> Sequence[tuple[str, OwedMessage]]:
         """``at``: from when "the last day" is counted back; the wall clock if not given."""

@@ -17,6 +17,7 @@ from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
 from watchdog.ledger.errors import LedgerRefused
 from watchdog.service.ledger import (
+    Ack,
     HandoffNote,
     Incident,
     Message,
@@ -163,6 +164,17 @@ def pause_of(row: sqlite3.Row) -> Pause:
     )
 
 
+def ack_of(row: sqlite3.Row) -> Ack:
+    return Ack(
+        gateway=row["gateway"],
+        session=row["session"],
+        at=from_ms(row["at"]),
+        who=row["who"],
+        reason=row["reason"],
+        until=from_ms_or_none(row["until"]),
+    )
+
+
 def owed_of(row: sqlite3.Row) -> OwedMessage:
     """Of ``messages`` joined with ``deliveries``, whose columns may all be NULL."""
     return OwedMessage(
@@ -175,6 +187,9 @@ def owed_of(row: sqlite3.Row) -> OwedMessage:
             dedupe_key=row["dedupe_key"],
             session=row["session"],
             incident=row["incident"],
+            target=row["only_for"],
+            step=Step(row["step"]) if row["step"] is not None else None,
+            at=from_ms(row["created_at"]),
         ),
         created_at=from_ms(row["created_at"]),
         tries=row["tries"] or 0,

@@ -198,7 +198,25 @@ _LEDGER_4: Migration = (
     "CREATE TABLE gateway_places (name TEXT PRIMARY KEY, place TEXT NOT NULL) STRICT, WITHOUT ROWID",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_LEDGER_1, _LEDGER_2, _LEDGER_3, _LEDGER_4)
+_LEDGER_5: Migration = (
+    # A reminder is for one target; every other message is for all.
+    "ALTER TABLE messages ADD COLUMN target TEXT",
+    "ALTER TABLE messages ADD COLUMN step TEXT",
+    "CREATE INDEX reminders_by_target ON messages (target) WHERE target IS NOT NULL",
+    """
+    CREATE TABLE acks (
+        gateway TEXT NOT NULL,
+        session TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        until INTEGER,
+        who TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        PRIMARY KEY (gateway, session)
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_LEDGER_1, _LEDGER_2, _LEDGER_3, _LEDGER_4, _LEDGER_5)
 """Entry n (from 0) leads from ``user_version`` n to n + 1."""
 
 SERIALS_PER_LEDGER = 1_000_000

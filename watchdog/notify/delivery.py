@@ -9,9 +9,10 @@ comes as one digest once the target is back. Nothing here goes through a watched
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ from watchdog.service.events import Delivery, Event, Log
 from watchdog.service.ledger import GIVE_UP_AFTER, Ledger, Message, MessageKind, OwedMessage
 from watchdog.service.ports import Clock, Meter
 from watchdog.service.redaction import Secrets
+from watchdog.service.reminders import LOOK_EVERY, owe_reminders, reminder_key, unacknowledged
 
 if TYPE_CHECKING:
     import httpx
@@ -52,6 +54,7 @@ ROUND_LIMIT = 200
 
 ALWAYS = frozenset({MessageKind.TEST, MessageKind.LEDGER, MessageKind.FLEET_BREAKER})
 """Told to every target: each says that the watchdog does not do what is expected of it."""
+REMINDED = (MessageKind.STUCK, MessageKind.QUARANTINED)
 GOES_WITH: Mapping[MessageKind, frozenset[MessageKind]] = {
     MessageKind.CLEARED: frozenset({MessageKind.STUCK, MessageKind.RECOVERED}),
     MessageKind.UNKNOWN: frozenset({MessageKind.STUCK}),
@@ -72,6 +75,8 @@ class Target:
     name: str
     url: str = field(repr=False)
     on: frozenset[MessageKind] | None = None
+    remind_every: timedelta | None = None
+    """How often it is told again of what is still open; None: never."""
 
     def wants(self, kind: MessageKind) -> bool:
         if self.on is None or kind in self.on or kind in ALWAYS:
@@ -79,25 +84,36 @@ class Target:
         return bool(GOES_WITH.get(kind, frozenset()) & self.on)
 
 
-def targets_from(
-    entries: Iterable[tuple[str, Iterable[MessageKind] | None]], gateway_urls: Iterable[str] = ()
-) -> tuple[Target, ...]:
-    """Targets named after what they are and their place among their kind: ``webhook-1``, ``webhook-2``, ``discord-1``.
+@dataclass(frozen=True, slots=True)
+class TargetEntry:
+    """A target as it is configured, its secret read. ``on`` None: every kind; ``name`` None: after what it is."""
+
+    url: str = field(repr=False)
+    on: Iterable[MessageKind] | None = None
+    name: str | None = None
+    remind_every: timedelta | None = None
+
+
+def targets_from(entries: Sequence[TargetEntry], gateway_urls: Iterable[str] = ()) -> tuple[Target, ...]:
+    """Targets by their names, else called after what they are and their place among their kind: ``webhook-1``, ``webhook-2``,
+    ``discord-1``.
 
     Raises ``TargetRefused`` for one that leads to a watched gateway: it would be silent just when it is needed."""
     watched = {place for place in map(_place, gateway_urls) if place is not None}
     counts: dict[str, int] = {}
+    taken = {entry.name for entry in entries}
     found: list[Target] = []
-    for url, kinds in entries:
-        service = service_of(url)
+    for entry in entries:
+        service = service_of(entry.url)
         counts[service] = counts.get(service, 0) + 1
-        name = f"{service}-{counts[service]}"
-        if _place(url) in watched:
+        name = entry.name or next(free for n in count(counts[service]) if (free := f"{service}-{n}") not in taken)
+        taken.add(name)
+        if _place(entry.url) in watched:
             raise TargetRefused(
                 f"notify target {name} is a watched gateway itself, which could not tell of its own outage; "
                 "take another way to be told."
             )
-        found.append(Target(name, url, None if kinds is None else frozenset(kinds)))
+        found.append(Target(name, entry.url, None if entry.on is None else frozenset(entry.on), entry.remind_every))
     return tuple(found)
 
 
@@ -157,14 +173,18 @@ class Notifier:
         secrets: Secrets | None = None,
         make_sender: Callable[[str], MessageSender] = sender_for,
         config_file: Path | None = None,
+        watched: Callable[[], Collection[str] | None] = lambda: None,
     ) -> None:
-        """``config_file``: what the commands in a message have to name (``LoadedConfig.to_name``)."""
+        """``config_file``: what the commands in a message have to name (``LoadedConfig.to_name``). ``watched``: the gateways
+        of which anybody is reminded; None: all that the ledger knows."""
         self._ledger = ledger
         self._clock = clock
         self._rng = rng
         self._log = log
         self._meter = meter
         self._config_file = config_file
+        self._watched = watched
+        self._reminds_at: Moment | None = None
         self._secrets = secrets if secrets is not None else Secrets()
         self._targets = [_TargetState(target, make_sender(target.url)) for target in targets]
         for target in targets:
@@ -172,6 +192,7 @@ class Notifier:
 
     async def deliver_due(self, now: Moment) -> None:
         """One round: to every target at once, what is due to it. A target still busy with the last round is left out."""
+        self._remind(now)
         await asyncio.gather(*(self._round(state, now) for state in self._targets if not state.lock.locked()))
 
     async def send_now(self, message: Message) -> dict[str, str | None]:
@@ -190,6 +211,26 @@ class Notifier:
     async def aclose(self) -> None:
         for state in self._targets:
             await state.sender.aclose()
+
+    def _remind(self, now: Moment) -> None:
+        """Owe what is to be said again. Not at every round: nobody waits for it by the second."""
+        spans = [state.target.remind_every for state in self._targets if state.target.remind_every is not None]
+        if not spans or (self._reminds_at is not None and now < self._reminds_at):
+            return
+        self._reminds_at = now.plus(min(LOOK_EVERY, *spans))
+        try:
+            watched = self._watched()
+            matters = [
+                matter
+                for matter in unacknowledged(self._ledger, now.wall)
+                if watched is None or matter.about.gateway in watched
+            ]
+            for target in (state.target for state in self._targets):
+                if target.remind_every is not None:
+                    kinds = [kind for kind in REMINDED if target.wants(kind)]
+                    owe_reminders(self._ledger, target.name, target.remind_every, kinds, matters, now.wall)
+        except LedgerError:
+            return  # the cycle tells of the ledger
 
     # ------------------------------------------------------------ one target
 
@@ -217,12 +258,25 @@ class Notifier:
         except LedgerError:
             return []  # the cycle tells of the ledger; what is owed stays owed
         owed = []
+        over = self._no_longer_open(due, now)
         for item in due:
-            if item.id in state.delivered or not state.target.wants(item.message.kind):
+            if item.id in state.delivered or item.id in over or not state.target.wants(item.message.kind):
                 self._mark_delivered(state, item.id)
             elif item.id not in state.not_before or now >= state.not_before[item.id]:
                 owed.append(item)
         return owed
+
+    def _no_longer_open(self, due: Sequence[OwedMessage], now: Moment) -> frozenset[int]:
+        """Reminders that waited for their target until what they are about was over, or acknowledged."""
+        reminders = [item for item in due if item.message.is_reminder]
+        if not reminders:
+            return frozenset()
+        try:
+            still = {matter.key for matter in unacknowledged(self._ledger, now.wall)}
+        except LedgerError:
+            return frozenset()
+        # guard: reminders: none of what is over
+        return frozenset(item.id for item in reminders if reminder_key(item.message) not in still)
 
     async def _send(self, state: _TargetState, batch: _Batch) -> DeliveryFailed | None:
         message = self._fit_to_send(batch.message)
@@ -245,7 +299,8 @@ class Notifier:
         title, body = (unaddressed(self._secrets.scrub(text)) for text in (message.title, message.body))
         # The operator's own path, as it is: escaped, it would name another file.
         body = self._secrets.scrub(with_config(body, self._config_file))
-        return replace(message, title=" ".join(title.split("\n")), body=body)
+        at = message.at if message.at is not None else self._clock.now().wall  # a digest, or past the outbox
+        return replace(message, title=" ".join(title.split("\n")), body=body, at=at)
 
     # ------------------------------------------------------------ taking note
 

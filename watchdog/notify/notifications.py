@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
@@ -17,7 +17,7 @@ from typing import Any
 from watchdog.config import LoadedConfig, SecretError, resolve_secret
 from watchdog.core.model import Moment
 from watchdog.ledger.ledger import SqliteLedger
-from watchdog.notify.delivery import Heartbeat, Notifier, targets_from
+from watchdog.notify.delivery import Heartbeat, Notifier, TargetEntry, targets_from
 from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import Message, MessageKind
@@ -38,6 +38,8 @@ class Notifications:
     secrets: Secrets
     env: Mapping[str, str]
     rng: Random
+    watched: Callable[[], Collection[str] | None] = lambda: None
+    """The gateways that are watched now. None: all."""
     _notifier: Notifier | None = None
     _heartbeat: Heartbeat | None = None
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -50,7 +52,7 @@ class Notifications:
         """Take the targets of a configuration. A secret that is not there leaves out its target, and says so.
 
         Where nothing of it changed, what is being sent goes on; else it is cut, and comes again from the ledger."""
-        entries: list[tuple[str, Iterable[MessageKind] | None]] = []
+        entries: list[TargetEntry] = []
         for target in loaded.config.notify:
             try:
                 url = resolve_secret(target, "url", self.env)
@@ -58,7 +60,8 @@ class Notifications:
                 self.log.event(Event.NOTIFICATION_FAILED, reason=str(problem))
                 continue
             if url is not None:
-                entries.append((url, tuple(MessageKind(event.value) for event in target.on)))
+                kinds = tuple(MessageKind(event.value) for event in target.on)
+                entries.append(TargetEntry(url, kinds, target.name, target.remind_every))
         try:
             ping = resolve_secret(loaded.config, "heartbeat_url", self.env)
         except SecretError as problem:
@@ -77,6 +80,7 @@ class Notifications:
             self.meter,
             secrets=self.secrets,
             config_file=loaded.to_name,
+            watched=self.watched,
         )
         self._heartbeat = Heartbeat(ping, self.log, secrets=self.secrets) if ping is not None else None
         self._in_force = (targets, ping, loaded.to_name)

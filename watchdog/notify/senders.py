@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import json
 import re
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,6 +57,8 @@ _TONES = {
     MessageKind.LEDGER: "failure",
 }
 """apprise's colour and icon; ``info`` for the rest."""
+_SEVERITIES = {"failure": "critical", "warning": "warning"}
+"""The webhook's word for a tone, as in the delivered Prometheus alerts; ``info`` for the rest."""
 
 
 class DeliveryFailed(WatchdogError):
@@ -96,8 +99,10 @@ def sender_for(url: str) -> MessageSender:
 class WebhookSender:
     """POSTs the message as one JSON object: title and body as people read them, the other fields as machines need them."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, host: str | None = None) -> None:
+        """``host``: the machine that says so. None: this one."""
         self._url = url
+        self._host = host if host is not None else socket.gethostname()
         self._client: httpx.AsyncClient | None = None
 
     async def send(self, message: Message, parts: Sequence[Message] = ()) -> None:
@@ -105,9 +110,9 @@ class WebhookSender:
 
         if self._client is None:
             self._client = httpx.AsyncClient(timeout=HTTP_TIMEOUT, headers={"user-agent": PROGRAM})
-        document = _document(message)
+        document = self._document(message)
         if parts:
-            document |= {"kind": "digest", "messages": [_document(part) for part in parts]}
+            document |= {"kind": "digest", "messages": [self._document(part) for part in parts]}
         try:
             # In ASCII: a key may hold what UTF-8 cannot say (half an emoji), and whoever shows it raw gets escapes.
             content = json.dumps(document).encode("ascii")
@@ -119,22 +124,26 @@ class WebhookSender:
         if not answer.is_success:
             raise _refusal(answer.status_code)
 
+    def _document(self, message: Message) -> dict[str, Any]:
+        return {
+            "kind": message.kind.value,
+            "severity": _SEVERITIES.get(_TONES.get(message.kind, ""), "info"),
+            "time": message.at.isoformat() if message.at is not None else None,
+            "host": self._host,
+            "gateway": message.gateway or None,
+            "session": message.session,
+            "incident": message.incident,
+            "step": message.step.value if message.step is not None else None,
+            "reminder": message.is_reminder,
+            "title": message.title,
+            "body": message.body,
+            "id": message.dedupe_key,
+        }
+
     async def aclose(self) -> None:
         if self._client is not None:
             await self._client.aclose()
             self._client = None
-
-
-def _document(message: Message) -> dict[str, Any]:
-    return {
-        "kind": message.kind.value,
-        "gateway": message.gateway or None,
-        "session": message.session,
-        "incident": message.incident,
-        "title": message.title,
-        "body": message.body,
-        "id": message.dedupe_key,
-    }
 
 
 def http_problem(error: Exception) -> str:

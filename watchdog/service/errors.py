@@ -83,12 +83,20 @@ class PairingRequired(GatewayError):
 
     ``reason``: the gateway's own word, ``not-paired`` or ``scope-upgrade`` (measured), ``role-upgrade`` and others (in its
     source); None: it gives none. ``approved``: the scopes that the device is approved for; None: it does not say (before
-    2026.5.18), or does not know the device.
+    2026.5.18), or does not know the device. ``request``: the id of what is to be approved; None: it names none that can be typed.
     """
 
-    def __init__(self, message: str, *, reason: str | None = None, approved: frozenset[str] | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        approved: frozenset[str] | None = None,
+        request: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.reason = reason
+        self.request = request
         self.approved = approved
 
     def may_allow(self, scopes: Iterable[str]) -> bool:

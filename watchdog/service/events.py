@@ -56,6 +56,7 @@ class Event(StrEnum):
 
     OPERATOR_PAUSED = "operator.paused"
     OPERATOR_UNPAUSED = "operator.unpaused"
+    OPERATOR_ACKNOWLEDGED = "operator.acknowledged"
 
     LEDGER_UNAVAILABLE = "ledger.unavailable"
     LEDGER_RESTORED = "ledger.restored"
@@ -134,6 +135,7 @@ LEVELS: Mapping[Event, Severity] = {
     Event.FLEET_BREAKER_CLOSED: Severity.INFO,
     Event.OPERATOR_PAUSED: Severity.WARNING,
     Event.OPERATOR_UNPAUSED: Severity.INFO,
+    Event.OPERATOR_ACKNOWLEDGED: Severity.INFO,
     Event.LEDGER_UNAVAILABLE: Severity.ERROR,
     Event.LEDGER_RESTORED: Severity.INFO,
     Event.RECORDING_UNAVAILABLE: Severity.WARNING,

@@ -6,7 +6,7 @@ Adapters keep them (``ledger.ledger``: SQLite; a spare in memory); both pass the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -65,6 +65,20 @@ class Message:
     dedupe_key: str
     session: str | None = None
     incident: str | None = None
+    target: str | None = None
+    """The only target it is for: a reminder. None: every target that wants its kind."""
+    step: Step | None = None
+    """Which step it tells of: done now, tried, or next. None: of none."""
+    at: datetime | None = field(default=None, compare=False)
+    """When it was written; the ledger says it. None: it is not in the ledger."""
+
+    @property
+    def is_reminder(self) -> bool:
+        return self.target is not None
+
+
+ReminderKey = tuple[MessageKind, str]
+"""What is said again: STUCK or QUARANTINED, and the incident (where there is none, gateway and session)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +140,22 @@ class Pause:
             and self.gateway in (None, gateway)
             and self.session in (None, session)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """An operator knows of what is open in a session: nobody is reminded of it until it is over, or until ``until``."""
+
+    gateway: str
+    session: str
+    at: datetime
+    who: str
+    reason: str
+    until: datetime | None = None
+
+    def covers(self, gateway: str, session: str, since: datetime) -> bool:
+        """It is about what began there at ``since``; what began later nobody has acknowledged."""
+        return (self.gateway, self.session) == (gateway, session) and since <= self.at
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +338,16 @@ class HoldLedger(Protocol):
         """Those in force at ``at``."""
         ...
 
+    def acknowledge(
+        self, *, at: datetime, until: datetime | None, gateway: str, session: str, reason: str, who: str
+    ) -> Ack | None:
+        """Of the session's open incident, its quarantine or both; None when it has neither. Takes the place of an earlier one."""
+        ...
+
+    def acks(self, at: datetime) -> Sequence[Ack]:
+        """Those in force at ``at``."""
+        ...
+
     def audit(self, at: datetime, who: str, what: str, detail: str) -> None:
         """One line about an operator's deed: pause, release, recover by hand, mode switched."""
         ...
@@ -332,6 +372,10 @@ class OutboxLedger(Protocol):
 
     def mark_failed(self, message_id: int, target: str, at: datetime, error: str, next_try_at: datetime | None) -> None:
         """``next_try_at`` None: given up."""
+        ...
+
+    def reminded(self, target: str) -> Mapping[ReminderKey, datetime]:
+        """When each matter was last said again to ``target``: the last one written, whatever the clock said then."""
         ...
 
     def undelivered(self) -> Sequence[tuple[str, OwedMessage]]:

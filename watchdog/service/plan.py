@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from watchdog.core.blockers import FOREIGN_DEED_HOLD, Blocker, BlockerName, SessionContext, hold_reasons
+from watchdog.core.blockers import FOREIGN_DEED_HOLD, Blocker, BlockerName, SessionContext, hold_reasons, outside_hours
 from watchdog.core.evidence import innocence_of, refuses_its_people
 from watchdog.core.model import Moment, ReplyAddress, Session, SessionKind, TailKind, TranscriptTail
 from watchdog.core.policy import Recovery, Step
@@ -118,13 +118,23 @@ def foreseen(
     until then and no longer is left out. Nothing is done by it; what is announced is taken from it."""
     due = judged.judgement.changes_at
     if judged.judgement.verdict is Verdict.STUCK or is_stalled_but_owned(judged):
-        return decide(judged, incident, here, gateway, ledger)
+        return _within_hours(decide(judged, incident, here, gateway, ledger), here.now)
     as_stuck = replace(judged, judgement=replace(judged.judgement, verdict=Verdict.STUCK))
     decision = decide(as_stuck, incident, here, gateway, ledger)
     left = tuple(
         held for held in decision.blockers if held.until is None or due is None or held.until.monotonic > due.monotonic
     )
-    return replace(decision, judged=judged, blockers=left)
+    return _within_hours(replace(decision, judged=judged, blockers=left), due or here.now)
+
+
+def _within_hours(decision: Decision, due: Moment) -> Decision:
+    """By the time it comes, after its cool-down, the hours for deeds may be over."""
+    waits = [held.until for held in decision.blockers if held.name is BlockerName.COOL_DOWN and held.until is not None]
+    closed = outside_hours(decision.judged.policy.recovery, max([due, *waits], key=lambda moment: moment.monotonic))
+    is_deed = decision.action in (Action.ACT, Action.HOLD) and decision.step is not Step.NOTIFY
+    if closed is None or not is_deed or closed.name.value in decision.blocker_names:
+        return decision
+    return replace(decision, action=Action.HOLD, blockers=(*decision.blockers, closed))
 
 
 @dataclass(frozen=True, slots=True)

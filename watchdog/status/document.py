@@ -16,10 +16,11 @@ from watchdog.core.recovery import Attempt, awaits_person
 from watchdog.core.verdict import Verdict
 from watchdog.service.announcements.phrases import DEEDS, gateway_is, reason_words
 from watchdog.service.errors import LedgerError
-from watchdog.service.ledger import AuditLine, Incident, Ledger, OwedMessage, Pause, Quarantine
+from watchdog.service.ledger import Ack, AuditLine, Incident, Ledger, OwedMessage, Pause, Quarantine
 from watchdog.service.observer import Judged
 from watchdog.service.pass_report import PassReport
 from watchdog.service.plan import Action, Decision
+from watchdog.service.reminders import OpenMatter
 from watchdog.service.watch import Watch
 from watchdog.status import model as say
 
@@ -75,6 +76,7 @@ class Record:
     incidents: Sequence[Incident] = ()
     quarantines: Sequence[Quarantine] = ()
     pauses: Sequence[Pause] = ()
+    acks: Sequence[Ack] = ()
     trail: Sequence[AuditLine] = ()
     undelivered: Sequence[tuple[str, OwedMessage]] = ()
     charges: Mapping[tuple[str, str | None], int] = field(default_factory=dict)
@@ -103,6 +105,7 @@ def read_record(ledger: Ledger, sights: Sequence[WatchView], now: datetime) -> R
             incidents=ledger.history(since=now - say.HISTORY),
             quarantines=ledger.quarantines(),
             pauses=ledger.pauses(now),
+            acks=ledger.acks(now),
             trail=ledger.audit_trail(since=now - say.HISTORY, limit=say.LAST_SWITCHES),
             undelivered=ledger.undelivered(),
             lost_history_at=ledger.lost_history_at,
@@ -138,9 +141,10 @@ def build(life: Life, sights: Sequence[WatchView], record: Record, now: datetime
     """The whole state at ``now``."""
     most_healthy = min(say.MOST_SESSIONS, say.MOST_HEALTHY // max(1, len(sights)))
     gateways = tuple(_gateway(sight, record, most_healthy) for sight in sights)
-    incidents = tuple(_incident(one) for one in record.incidents[: say.MOST_INCIDENTS])
+    incidents = tuple(_incident(one, record) for one in record.incidents[: say.MOST_INCIDENTS])
     quarantines = tuple(
-        say.QuarantineView(one.gateway, one.session, one.since, one.reason, one.incident) for one in record.quarantines
+        say.QuarantineView(one.gateway, one.session, one.since, one.reason, one.incident, _ack(one, record))
+        for one in record.quarantines
     )
     pauses = tuple(
         say.PauseView(one.since, one.until, one.gateway, one.session, one.reason, one.who) for one in record.pauses
@@ -391,7 +395,12 @@ def _blocker(blocker: Blocker) -> say.BlockerView:
     )
 
 
-def _incident(incident: Incident) -> say.IncidentView:
+def _ack(about: Incident | Quarantine, record: Record) -> say.AckView | None:
+    ack = OpenMatter(about).acknowledged(record.acks)
+    return say.AckView(ack.at, ack.until, ack.who, ack.reason) if ack is not None else None
+
+
+def _incident(incident: Incident, record: Record) -> say.IncidentView:
     return say.IncidentView(
         id=incident.id,
         gateway=incident.gateway,
@@ -402,6 +411,7 @@ def _incident(incident: Incident) -> say.IncidentView:
         verdict_reason=incident.verdict_reason,
         outcome=incident.outcome.value,
         attempts=tuple(_attempt(attempt) for attempt in incident.attempts),
+        acknowledged=_ack(incident, record) if incident.is_open else None,
     )
 
 

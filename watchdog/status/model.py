@@ -187,6 +187,16 @@ class GatewayView:
 
 
 @dataclass(frozen=True, slots=True)
+class AckView:
+    """Somebody knows of it: nobody is reminded, until ``until`` or until it is over."""
+
+    at: datetime
+    until: datetime | None
+    who: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class IncidentView:
     """One stretch of "stuck" of one session, with every attempt."""
 
@@ -199,6 +209,7 @@ class IncidentView:
     verdict_reason: str
     outcome: str
     attempts: tuple[AttemptView, ...]
+    acknowledged: AckView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +229,7 @@ class QuarantineView:
     since: datetime
     reason: str
     incident: str | None
+    acknowledged: AckView | None = None
 
 
 @dataclass(frozen=True, slots=True)

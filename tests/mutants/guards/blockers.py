@@ -36,6 +36,12 @@ GUARDS: tuple[Guard, ...] = (
     Guard("session budget", "rule 10", NEVER, ("74864-stuck-again",), BLOCKERS),
     Guard("missing scope", "rule 6", NEVER, tests=BLOCKERS),
     Guard("paused by an operator", "rule 10", NEVER, tests=BLOCKERS),
+    Guard(
+        "outside the hours for deeds",
+        "rule 10",
+        NEVER,
+        tests=(*BLOCKERS, "tests/unit/service/test_hours_for_deeds.py"),
+    ),
     Guard("observe mode", "rule 10", NEVER, tests=BLOCKERS),
     Guard("quarantined", "rule 10", NEVER, tests=BLOCKERS),
     Guard("ledger cannot be written", "rule 10", NEVER, tests=BLOCKERS),

@@ -99,9 +99,22 @@ def test_an_observing_service_is_as_it_would_be_written(
     [
         ("", "it ACTS: stuck sessions are recovered by themselves (new, resume); `run --observe` only watches", False),
         (
+            "recovery: {deeds_between: Mon-Fri 08:00-20:00 UTC}\n",
+            (
+                "it ACTS: stuck sessions are recovered by themselves (new, resume), Mon-Fri 08:00-20:00 UTC only; "
+                "`run --observe` only watches"
+            ),
+            False,
+        ),
+        (
             "recovery: {mode: observe}\nnotify: [ntfy://ntfy.sh/topic]\n",
             "it only observes (no policy does anything): sessions are judged and told, nothing is done to them",
             True,
+        ),
+        (
+            "recovery: {mode: observe}\nnotify: [{url: 'ntfy://ntfy.sh/topic', on: [recovered]}]\n",
+            "it only observes (no policy does anything): sessions are judged and told, nothing is done to them",
+            False,
         ),
     ],
 )

@@ -44,7 +44,7 @@ from watchdog.core.printable import read, shown_key
 from watchdog.daemon.assembly import ledger_path
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.replay.story import Line, Story
-from watchdog.service.ledger import AuditLine, Incident, Outcome, Quarantine
+from watchdog.service.ledger import Ack, AuditLine, Incident, Outcome, Quarantine
 from watchdog.service.one_shot import Inspection, inspect
 
 
@@ -173,7 +173,8 @@ def test_status_and_top(text: str) -> None:
 @given(ANY_TEXT)
 def test_history(text: str) -> None:
     incident = Incident(text, text, text, "sid", NOW.wall, text, Outcome.OPEN)
-    out = printed(lambda: history._print([incident], [AuditLine(NOW.wall, text, text, text)], NOW.wall))
+    line, ack = AuditLine(NOW.wall, text, text, text), Ack(text, text, NOW.wall, text, text)
+    out = printed(lambda: history._print(history._Found([incident], [line], {text: ack}), NOW.wall))
     assert_text(out)
     assert holds_key(out, text)
 

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from watchdog.adapters.clock import SystemClock
 from watchdog.cli import pause
 from watchdog.cli.app import app
+from watchdog.cli.shared import Leave, UnknownGateway
 from watchdog.daemon.assembly import StateFolderUnusable, ledger_path
 from watchdog.ledger.ledger import SqliteLedger
-from watchdog.service.ledger import Quarantine
+from watchdog.service.ledger import Incident, Outcome, Quarantine
 
 Type = Callable[..., Result]
 KEY = "agent:main:main"
@@ -100,3 +102,77 @@ def test_a_state_folder_that_cannot_be_made(enter: Type, tmp_path: Path) -> None
     done = enter("pause")
     assert isinstance(done.exception, StateFolderUnusable)
     assert f"the state folder {tmp_path}/state cannot be made (file exists); set state_dir" in str(done.exception)
+
+
+# ---------------------------------------------------------------- ack
+
+
+def _open(state: Path, session: str = KEY, gateway: str = "home") -> Incident:
+    with SqliteLedger.open(ledger_path(state)) as ledger:
+        at = datetime(2026, 11, 20, tzinfo=UTC)
+        return ledger.open_incident(gateway=gateway, session=session, session_id="sid", reason="OwnerGone", at=at)
+
+
+def _acks(state: Path) -> list[tuple[str, str, str, bool]]:
+    with SqliteLedger.open(ledger_path(state)) as ledger:
+        found = ledger.acks(SystemClock().now().wall)
+    return [(one.gateway, one.session, one.reason, one.until is not None) for one in found]
+
+
+def test_an_incident_is_acknowledged_by_its_id_and_by_its_key(enter: Type, state: Path) -> None:
+    enter("unpause")
+    incident = _open(state)
+    done = enter("ack", incident.id, "--for", "24h", "--reason", "I know")
+    assert done.stdout == f"acknowledged {KEY} on home: no reminders for 24h\n"
+    assert _acks(state) == [("home", KEY, "I know", True)]
+    assert enter("ack", KEY).stdout == f"acknowledged {KEY} on home: no reminders until it is over\n"
+    assert _acks(state) == [("home", KEY, "", False)]
+    history = json.loads(enter("history", "--json").stdout)
+    assert [one["what"] for one in history["operator"]] == ["ack", "ack"]
+    assert history["operator"][1]["detail"].startswith(f"gateway home session {KEY} until 20")
+    (shown,) = history["incidents"]
+    assert (shown["acknowledged"]["who"], shown["acknowledged"]["until"]) == ("ada", None)
+    assert "    acknowledged by ada\n" in enter("history").stdout
+
+
+def test_a_quarantine_is_acknowledged_by_its_key_and_by_the_incident_that_ended_in_it(enter: Type, state: Path) -> None:
+    enter("unpause")
+    incident = _open(state)
+    with SqliteLedger.open(ledger_path(state)) as ledger:
+        ledger.quarantine(Quarantine("home", KEY, "sid", datetime(2026, 11, 21, tzinfo=UTC), "why", incident.id))
+    for name in (incident.id, KEY):
+        document = json.loads(enter("ack", name, "--json", "--reason", "x").stdout)
+        assert document == {"acknowledged": True, "gateway": "home", "session": KEY, "until": None, "reason": "x"}
+    (shown,) = json.loads(enter("history", "--json").stdout)["incidents"]
+    assert (shown["outcome"], shown["acknowledged"]["reason"]) == ("quarantined", "x")
+
+
+def test_what_is_over_is_not_acknowledged(enter: Type, state: Path) -> None:
+    enter("unpause")
+    incident = _open(state)
+    with SqliteLedger.open(ledger_path(state)) as ledger:
+        ledger.close_incident(incident.id, Outcome.CLEARED, datetime(2026, 11, 21, tzinfo=UTC))
+    done = enter("ack", incident.id)
+    assert isinstance(done.exception, Leave)
+    assert done.exception.code == 0
+    assert done.stderr.endswith(f"nothing is open for {KEY}; `history` shows what was.\n")
+    assert json.loads(enter("ack", incident.id, "--json").stdout)["acknowledged"] is False
+    assert (_acks(state), _trail(enter)) == ([], [])
+
+
+def test_names_that_nobody_has_are_not_acknowledged(enter: Type, state: Path) -> None:
+    enter("unpause")
+    incident = _open(state)
+    nobody = enter("ack", "i20261120-0009-abcd")
+    assert str(nobody.exception) == "the ledger knows no incident i20261120-0009-abcd; `history` lists them."
+    nobody = enter("ack", "agent:main:mian")
+    assert str(nobody.exception) == "no incident or quarantine of agent:main:mian is known; `history` lists them."
+    elsewhere = enter("ack", incident.id, "--gateway", "work")
+    assert str(elsewhere.exception) == f"{incident.id} is an incident of gateway home"
+    assert isinstance(enter("ack", KEY, "--gateway", "work").exception, UnknownGateway)
+    assert enter("ack", KEY, "--for", "0s").exit_code == 2
+    _open(state, gateway="old")
+    assert str(enter("ack", KEY).exception) == "home and old have this session; say which with --gateway"
+    assert (_acks(state), _trail(enter)) == ([], [])
+    assert enter("ack", KEY, "--gateway", "old").exit_code == 0
+    assert [place for place, *_ in _acks(state)] == ["old"]

@@ -140,6 +140,12 @@ def test_that_nobody_is_told_is_said(systemd: FakeSystemd, enter: Type, config: 
     assert "mode:  it only observes (no policy does anything)" in done.stdout
 
 
+def test_of_what_nobody_is_told_is_said(systemd: FakeSystemd, enter: Type, config: Path) -> None:
+    config.write_text("notify: [{url: 'ntfy://a', on: stuck}, {url: 'ntfy://b', on: [stuck, recovered]}]\n")
+    words = "note: nobody is told of quarantined or gateway_down: no target under `notify:` has it in `on`"
+    assert words in enter("install").stderr
+
+
 def test_uninstall_keeps_state_and_says_where(systemd: FakeSystemd, enter: Type, tmp_path: Path) -> None:
     enter("install")
     state = tmp_path / ".local/state/openclaw-watchdog"

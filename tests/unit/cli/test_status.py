@@ -82,6 +82,7 @@ def test_status_in_words(config: Path) -> None:
         "agent:main:irc:group:#ops  “Ops '\\u202e \\x1b[31m<b>all is well</b>”  nothing works",
         "agent:main:irc:direct:alice  “Alice Ames (@alice)”, by ada",
         "by ada: moving house",
+        "acknowledged: agent:main:irc:direct:bob on home, by ada: asked the provider, reminders again ",
         "HTTP 503",
         "office: nothing listens on 10.0.0.5",
     ):

@@ -82,6 +82,11 @@ def test_saved_and_read_again_it_names_the_same_gateways(gateways: str) -> None:
             ["notify: [ntfy://*** on [stuck]] -> [ntfy://*** on [stuck]] (a different secret)"],
         ),
         (
+            "notify: [{url: 'ntfy://x', on: stuck}]",
+            "notify: [{name: a, url: 'ntfy://x', on: stuck, remind_every: null}]",
+            ["notify: [ntfy://*** on [stuck]] -> [a: ntfy://*** on [stuck], remind_every null]"],
+        ),
+        (
             "gateways: [{name: a}, {name: b, url: 'wss://b', token: one}]",
             "gateways: [{name: b, url: 'wss://b', token: two}, {name: c}]",
             ["gateways[a]: removed", "gateways[b].token: *** -> *** (a different secret)", "gateways[c]: added"],

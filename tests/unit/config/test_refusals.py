@@ -214,6 +214,9 @@ AGREEMENT = {
     "policies:\n  - match: {kind: main}\n    recovery: {budget: {per: 100d}}": (
         "3:30: ledger_retention (90d) would forget attempts that a budget still counts (at least 100d)"
     ),
+    "notify:\n  - {name: a, url: 'ntfy://x'}\n  - {name: a, url: 'ntfy://y'}": (
+        "3:12: two targets are called 'a' (give each a name of its own)"
+    ),
     "gateways: []": "1:11: gateways: the list is empty (leave it out to discover the local gateway)",
     "gateways:\n  - name: a\n  - {name: b, url: 'ws://127.0.0.1:1'}\n  - {name: a, url: 'ws://127.0.0.1:2'}": (
         "4:12: two gateways are called 'a' (give each a name of its own)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, time, timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests.fakes.builders import BOOT, MEASURED, V324, V414, V518, facts, fresh_track, orphan, tail_of
 from tests.fakes.clock import START
 from watchdog.core.blockers import FOREIGN_DEED_HOLD, Blocker, BlockerName, SessionContext, hold_reasons
+from watchdog.core.deed_window import DeedWindow
 from watchdog.core.evidence import Case
 from watchdog.core.model import Lock, LockSight, Look, Moment, TailKind
 from watchdog.core.policy import Budget, Mode, Recovery, Step, Thresholds
@@ -68,6 +69,11 @@ class Situation:
 
     def observe_only(self) -> Situation:
         self.recovery = replace(self.recovery, mode=Mode.OBSERVE)
+        return self
+
+    def hours(self, begins: time, ends: time) -> Situation:
+        window = DeedWindow(frozenset({START.wall.weekday()}), begins, ends, UTC, "on Fridays")
+        self.recovery = replace(self.recovery, deeds_between=window)
         return self
 
     def blockers(self) -> tuple[Blocker, ...]:
@@ -146,6 +152,10 @@ CHANGES: dict[BlockerName, list[Change]] = {
         lambda s: s.stand(was_stopped=True).plan(Step.NEW),
     ],
     BlockerName.GATEWAY_RECOVERING: [lambda s: s.look(will_redeliver=True)],
+    BlockerName.DEEDS_WINDOW: [
+        lambda s: s.hours(time(6), time(12)),
+        *(lambda s, step=step: s.hours(time(12, 1), time(6)).plan(step) for step in Step),
+    ],
 }
 EACH = [(name, change) for name, changes in CHANGES.items() for change in changes]
 
@@ -214,6 +224,7 @@ INNOCENT: dict[str, Change] = {
     "one attempt left": lambda s: s.stand(session_charges=2, gateway_charges=19),
     "room for one more": lambda s: s.stand(in_flight_on_gateway=1),
     "nothing pending": lambda s: s.look(tail=tail_of(has_pending_input=False)),
+    "the hours for deeds": lambda s: s.hours(time(12), time(12, 1)),
     "a proof of its own": lambda s: s.stand(is_fleet_open=True).plan(Step.RESUME, is_proven=True),
 }
 
@@ -276,6 +287,7 @@ def test_all_of_them_are_named_never_just_the_first(names: set[BlockerName], las
         (BlockerName.STARTUP_GRACE, at(1)),
         (BlockerName.RECENTLY_TOUCHED, at(60)),
         (BlockerName.COOL_DOWN, at(1)),
+        (BlockerName.DEEDS_WINDOW, START.plus(timedelta(days=6, hours=18))),
         (BlockerName.PAUSED, None),
         (BlockerName.SESSION_LOCKED, None),
     ],

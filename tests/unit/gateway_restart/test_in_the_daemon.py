@@ -118,6 +118,15 @@ async def test_observe_mode_however_it_was_asked_for(place: Place, more: str | N
     assert place.marks == 0
 
 
+@pytest.mark.parametrize(("hours", "restarts"), [("Fri 12:00-13:00 UTC", 1), ("Fri 13:00-12:00 UTC", 0)])
+async def test_the_hours_for_deeds(place: Place, hours: str, restarts: int) -> None:
+    config = loaded(place.section, f"recovery: {{deeds_between: {hours}}}\n")
+    place.restarts.configure(config)
+    place.watch.take_book(config.policy_book)
+    await place.outage()
+    assert place.marks == restarts
+
+
 async def test_a_pause(place: Place) -> None:
     place.restarts.configure(loaded(place.section))
     place.ledger.pause(at=START.wall, until=None, gateway=None, session=None, reason="x", who="ann")

@@ -172,8 +172,9 @@ async def test_while_it_starts_nothing_is_called_in_vain() -> None:
         Circumstances(is_observing=True),
         Circumstances(ledger_problem="The disk is full."),
         Circumstances(process_started_at=START.wall + 100 * HOUR),
+        Circumstances(outside_hours="Outside deeds_between, Mon 08:00-09:00 UTC."),
     ],
-    ids=["observe", "ledger", "young"],
+    ids=["observe", "ledger", "young", "hours"],
 )
 async def test_circumstances_hold_it(circumstances: Circumstances) -> None:
     story = Story()

@@ -15,7 +15,7 @@ from watchdog.core.recovery import IN_FLIGHT, LIFE, AttemptState
 from watchdog.ledger.ledger import LedgerRefused, SqliteLedger
 from watchdog.service import ledger as records
 from watchdog.service.errors import LedgerUnavailable
-from watchdog.service.ledger import HandoffNote, Outcome, Stop
+from watchdog.service.ledger import Ack, HandoffNote, MessageKind, Outcome, Stop
 
 from .support import RUN, T0, at, attempt_now, brought_to, opened, planned, quarantine_of, started, stuck
 
@@ -361,6 +361,55 @@ def test_a_quarantine_closes_the_incident_it_ends(ledger: SqliteLedger) -> None:
     again = opened(ledger, "main", seconds=70)
     assert not ledger.quarantine(quarantine_of(incident=again.id)), "quarantined already"
     assert ledger.open_incidents() == [other], "and yet nothing of it stays open"
+
+
+def test_what_is_open_is_acknowledged_until_its_time_and_nothing_else_is(ledger: SqliteLedger) -> None:
+    def ack(seconds: float, session: str = "main", until: float | None = None) -> Ack | None:
+        end = at(until) if until is not None else None
+        return ledger.acknowledge(at=at(seconds), until=end, gateway="home", session=session, reason="r", who="ann")
+
+    assert ack(0) is None
+    assert (ledger.acks(at(0)), ledger.audit_trail()) == ([], [])
+    incident = opened(ledger, "main", seconds=10)
+    first = ack(20, until=30)
+    assert first == Ack("home", "main", at(20), "ann", "r", at(30))
+    assert (ledger.acks(at(29)), ledger.acks(at(30))) == ([first], [])
+    second = ack(5)
+    assert second == Ack("home", "main", at(10), "ann", "r"), (
+        "the clock was set back; what is open is meant all the same"
+    )
+    assert ledger.acks(at(99)) == [second], "one in place of the other"
+    ledger.quarantine(quarantine_of(incident=incident.id))
+    assert not second.covers("home", "main", quarantine_of().since)
+    third = ack(60)
+    assert third is not None
+    assert third.covers("home", "main", quarantine_of().since)
+    assert not third.covers("work", "main", at(0))
+    ledger.prune(at(1000))
+    assert ledger.acks(at(99)) == [third], "it holds for as long as what it is about"
+    ledger.release("home", "main", at(70), who="ann", why="")
+    ledger.prune(at(1000))
+    assert ledger.acks(at(99)) == []
+
+
+def test_a_reminder_is_for_its_target_alone_and_the_last_one_is_remembered(ledger: SqliteLedger) -> None:
+    for target in ("phone", "mail"):
+        ledger.due_messages(target, at(0))
+    incident = opened(ledger)
+    again = replace(stuck("k1", incident=incident.id), target="phone")
+    assert ledger.owe([again, replace(again, dedupe_key="k2", target="mail")], at(1)) == 2
+    assert ledger.owe([again], at(2)) == 0
+    assert [one.message for one in ledger.due_messages("phone", at(3))] == [again]
+    ledger.owe([replace(again, dedupe_key="k3")], at(0.5))
+    assert ledger.reminded("phone") == {(MessageKind.STUCK, incident.id): at(0.5)}, "whatever the clock says"
+    assert ledger.reminded("nobody") == {}
+
+
+def test_a_message_keeps_its_step_and_says_when_it_was_written(ledger: SqliteLedger) -> None:
+    ledger.due_messages("phone", at(0))
+    ledger.owe([replace(stuck("k"), step=Step.RESUME), stuck("none")], at(1))
+    first, second = (one.message for one in ledger.due_messages("phone", at(2)))
+    assert (first.step, first.at, second.step) == (Step.RESUME, at(1), None)
 
 
 def test_pauses_end_by_time_or_by_exactly_their_scope(ledger: SqliteLedger) -> None:

@@ -100,6 +100,23 @@ def test_incidents_and_attempts_of_an_older_ledger_are_read(path: Path) -> None:
         assert reader.history()[0].attempts[0].delivered is False
 
 
+def test_messages_of_an_older_ledger_are_owed_to_every_target(path: Path) -> None:
+    """One of before reminders, and before messages named their step."""
+    made_by(path, 4)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(
+            "INSERT INTO messages (dedupe_key, kind, gateway, title, body, created_at) VALUES ('k', 'stuck', 'home', 't', 'b', ?)",
+            (int(T0.timestamp() * 1000),),
+        )
+        db.commit()
+    with SqliteLedger.open(path, owner=True) as ledger:
+        for target in ("phone", "mail"):
+            (owed,) = ledger.due_messages(target, T0)
+            assert (owed.message.target, owed.message.step, owed.message.at) == (None, None, T0)
+        assert ledger.reminded("phone") == {}
+        assert ledger.acks(T0) == []
+
+
 def test_a_reader_of_an_older_ledger_says_what_to_do_and_changes_nothing(path: Path) -> None:
     made_by(path, LATEST - 1)
     with pytest.raises(LedgerUnavailable, match="older version"):

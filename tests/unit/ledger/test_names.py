@@ -113,6 +113,7 @@ def test_nothing_is_left_under_the_name_of_before(tmp_path: Path) -> None:
         ledger.pause(at=at(3), until=None, gateway="home", session="main", reason="r", who="ann")
         ledger.restarts.begin("home", at(3), "systemd", Budget(1, timedelta(hours=1)))
         ledger.note_stop(STOP)
+        ledger.acknowledge(at=at(3), until=None, gateway="home", session="main", reason="r", who="ann")
         ledger.take_over("home", "castle", at(4))
     with closing(sqlite3.connect(path)) as db:
         tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]

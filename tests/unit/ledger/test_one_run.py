@@ -167,6 +167,10 @@ def test_what_an_older_program_had_in_flight_holds_the_run(path: Path) -> None:
         db.execute("DROP INDEX attempts_by_run")
         db.execute("ALTER TABLE attempts DROP COLUMN run")
         db.execute("DROP TABLE gateway_places")
+        db.execute("DROP TABLE acks")
+        db.execute("DROP INDEX reminders_by_target")
+        db.execute("ALTER TABLE messages DROP COLUMN target")
+        db.execute("ALTER TABLE messages DROP COLUMN step")
         db.execute("PRAGMA user_version = 3")
     with SqliteLedger.open(path, owner=True) as ledger:
         assert query(path, "PRAGMA user_version") == [(len(schema.MIGRATIONS),)]

@@ -29,6 +29,7 @@ from watchdog.notify.delivery import (
     LONGEST_WAIT,
     Notifier,
     Target,
+    TargetEntry,
     TargetRefused,
     targets_from,
 )
@@ -366,7 +367,7 @@ def test_targets_are_named_without_their_urls() -> None:
         ("mailtos://me:secret@example.org", None),
         ("no url at all", None),
     ]
-    targets = targets_from(entries)
+    targets = targets_from([TargetEntry(url, on) for url, on in entries])
     assert [target.name for target in targets] == [
         "webhook-1",
         "webhook-2",
@@ -379,14 +380,24 @@ def test_targets_are_named_without_their_urls() -> None:
     assert "example" not in repr(targets)
 
 
+def test_a_given_name_leaves_the_others_theirs_and_is_nobody_elses() -> None:
+    entries = [TargetEntry("ntfy://a", name="phone"), TargetEntry("ntfy://b"), TargetEntry("ntfy://c", name="ntfy-3")]
+    entries += [TargetEntry("ntfy://d")]
+    assert [target.name for target in targets_from(entries[:2])] == ["phone", "ntfy-2"]
+    assert [target.name for target in targets_from(entries)] == ["phone", "ntfy-2", "ntfy-3", "ntfy-4"]
+    assert [target.name for target in targets_from(entries[1:])] == ["ntfy-1", "ntfy-3", "ntfy-4"]
+
+
 @pytest.mark.parametrize(
     "url", ["http://localhost:18789/hooks/agent", "json+http://127.0.0.1:18789", "json://[::1]:18789/x"]
 )
 def test_never_through_a_watched_gateway(url: str) -> None:
     with pytest.raises(TargetRefused, match=r"-1 is a watched gateway") as refused:
-        targets_from([(url, None)], ["ws://127.0.0.1:18789"])
+        targets_from([TargetEntry(url)], ["ws://127.0.0.1:18789"])
     assert "18789" not in str(refused.value)
-    assert targets_from([("http://127.0.0.1:9000", None), ("ntfy://[", None)], ["ws://127.0.0.1:18789", "ws://["])
+    assert targets_from(
+        [TargetEntry("http://127.0.0.1:9000"), TargetEntry("ntfy://[")], ["ws://127.0.0.1:18789", "ws://["]
+    )
 
 
 async def test_nothing_secret_goes_out_or_is_logged() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ import pytest
 import respx
 
 from tests.unit.notify.outbox import told
+from watchdog.core.policy import Step
 from watchdog.notify.delivery import Heartbeat
 from watchdog.notify.senders import (
     _NATIVE_HOSTS,
@@ -42,22 +44,32 @@ NOW = datetime(2026, 9, 14, 14, 3, tzinfo=UTC)
 @respx.mock
 async def test_a_webhook_gets_the_message_as_json() -> None:
     route = respx.post(URL).respond(204)
-    sender = WebhookSender(URL)
-    await sender.send(told(1))
-    await sender.send(told(2))
+    sender = WebhookSender(URL, "cellar")
+    await sender.send(replace(told(1), step=Step.RESUME, at=NOW))
+    await sender.send(told(2, MessageKind.QUARANTINED))
+    await sender.send(replace(told(3, MessageKind.RECOVERED), target="phone"))
     await sender.aclose()
     request = route.calls[0].request
     assert request.headers["content-type"] == "application/json"
     assert request.headers["user-agent"] == "openclaw-watchdog"
     assert json.loads(request.content) == {
         "kind": "stuck",
+        "severity": "warning",
+        "time": "2026-09-14T14:03:00+00:00",
+        "host": "cellar",
         "gateway": "home",
         "session": "agent:main:1",
         "incident": "i-1",
+        "step": "resume",
+        "reminder": False,
         "title": "Title 1",
         "body": "Body 1",
         "id": "key-1",
     }
+    given_up, well = (json.loads(call.request.content) for call in list(route.calls)[1:])
+    assert (given_up["severity"], given_up["step"], given_up["time"]) == ("critical", None, None)
+    assert (well["severity"], well["reminder"]) == ("info", True)
+    assert WebhookSender(URL)._host == socket.gethostname()
 
 
 @respx.mock

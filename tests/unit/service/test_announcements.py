@@ -27,7 +27,7 @@ from watchdog.core.tracking import RunIdentity
 from watchdog.service import announcements as say
 from watchdog.service.announcements import phrases
 from watchdog.service.announcements.ourselves import GRAVEST_FIRST
-from watchdog.service.ledger import Incident, Message, MessageKind, Outcome
+from watchdog.service.ledger import Incident, Message, MessageKind, Outcome, Quarantine
 
 GOLDEN = Path(__file__).parents[3] / "docs" / "messages.md"
 NOW = datetime(2026, 9, 14, 14, 3, 20, tzinfo=UTC)
@@ -49,6 +49,11 @@ GRACE = Blocker(
     BlockerName.STARTUP_GRACE,
     "The gateway started, or we connected, less than 5m ago.",
     Moment(0, NOW + 5 * MINUTE),
+)
+HOURS = Blocker(
+    BlockerName.DEEDS_WINDOW,
+    "Outside deeds_between, Mon-Fri 08:00-16:00 Europe/Berlin.",
+    Moment(0, NOW + 16 * HOUR - 3 * MINUTE),
 )
 PAUSED = Blocker(BlockerName.PAUSED, "Paused: upgrading the machine")
 COOLING = Blocker(BlockerName.COOL_DOWN, "Cooling down after attempt 1.", Moment(0, NOW + 8 * MINUTE))
@@ -83,6 +88,47 @@ def _all() -> dict[str, Message]:
             explanation=IDLE,
             next_step=Step.NEW,
             blockers=[GRACE, PAUSED],
+        ),
+        "still open": say.still_open(
+            replace(INCIDENT, attempts=(RESUMED,)),
+            now=NOW + 24 * HOUR,
+            every=24 * HOUR,
+            target="phone",
+            dedupe_key="remind:phone:stuck:i-7:2026-09-14T14:03:00+00:00",
+        ),
+        "still open, its person was asked": say.still_open(
+            replace(INCIDENT, attempts=(_attempt(1, Step.ASK, AttemptState.SUCCEEDED, "Asked", 1),)),
+            now=NOW + 24 * HOUR,
+            every=24 * HOUR,
+            target="phone",
+            dedupe_key="remind:phone:stuck:i-7:2026-09-15T14:03:00+00:00",
+        ),
+        "still open, nothing was done": say.still_open(
+            INCIDENT, now=NOW + 8 * HOUR, every=8 * HOUR, target="phone", dedupe_key="remind:phone:stuck:i-7:x"
+        ),
+        "still in quarantine": say.still_quarantined(
+            Quarantine("home", KEY, "0b6e", NOW + HOUR, "Every step of the ladder was tried.", "i-7"),
+            replace(INCIDENT, attempts=(RESUMED,)),
+            now=NOW + 25 * HOUR,
+            every=24 * HOUR,
+            target="phone",
+            dedupe_key="remind:phone:quarantined:i-7:2026-09-14T15:03:00+00:00",
+        ),
+        "still in quarantine, put there without an incident": say.still_quarantined(
+            Quarantine("home", KEY, "0b6e", NOW + HOUR, "It was put there by hand.", None),
+            None,
+            now=NOW + 25 * HOUR,
+            every=24 * HOUR,
+            target="phone",
+            dedupe_key="remind:phone:quarantined:home x:2026-09-14T15:03:00+00:00",
+        ),
+        "stuck, outside the hours for deeds": say.stuck(
+            INCIDENT,
+            now=NOW,
+            unattended_for=21 * MINUTE,
+            explanation=IDLE,
+            next_step=Step.RESUME,
+            blockers=[HOURS],
         ),
         "stuck, only told": say.stuck(
             INCIDENT, now=NOW, unattended_for=14 * HOUR + 5 * MINUTE, explanation=IDLE, next_step=Step.NOTIFY
@@ -497,3 +543,17 @@ def test_keys_of_others_cannot_break_a_message_or_a_shell() -> None:
     program, verb, pasted, *place = shlex.split(command)
     assert (program, verb, read(pasted), place) == ("openclaw-watchdog", "explain", key, ["--gateway", "home"])
     assert command.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("stuck, with a deed", Step.RESUME),
+        ("stuck, only told", Step.NOTIFY),
+        ("stuck, no step fits", None),
+        ("did not help, last", Step.NEW),
+        ("still open", None),
+    ],
+)
+def test_a_message_names_its_step_for_machines(name: str, step: Step | None) -> None:
+    assert _all()[name].step is step

@@ -164,6 +164,10 @@ def full_ledger() -> SqliteLedger:
     incident(ledger, BOB, 9 * HOUR, SILENT, (Step.NEW, AttemptState.INEFFECTIVE, "StillRunning"), lasted=20 * MINUTE,
              outcome=Outcome.QUARANTINED)  # fmt: skip
     ledger.quarantine(Quarantine("home", BOB, "sid-1", NOW.wall - 9 * HOUR, "Every step of the ladder was tried."))
+    asked = "asked the provider"
+    ledger.acknowledge(
+        at=NOW.wall - 8 * HOUR, until=NOW.wall + 16 * HOUR, gateway="home", session=BOB, reason=asked, who="ada"
+    )
     incident(ledger, OPS, MINUTE, SENT)
     ledger.release("home", ALICE, NOW.wall - 2 * DAY, who="ada", why="the provider is back")
     ledger.pause(

@@ -44,6 +44,8 @@ class Grants:
         self._unapproved_since: Moment | None = None
         self._is_due = False
         self._asked: _Asked | None = None
+        self.awaited: errors.PairingRequired | None = None
+        """A person is to approve the scopes that the steps need, as the last check was told."""
 
     def want(self, steps: frozenset[Step]) -> None:
         """Deeds may be these from now on; ``check_again`` asks for their scopes."""
@@ -72,7 +74,7 @@ class Grants:
         before = self._problems
         asked, self._asked = self._asked, None
         self._version, self._problems, self._is_due = version, {}, False
-        self._unanswered_since = self._unapproved_since = None
+        self._unanswered_since = self._unapproved_since = self.awaited = None
         if not self.steps:
             return
         wanted = scopes_for(self.steps, version)
@@ -85,7 +87,7 @@ class Grants:
             except errors.PairingRequired as problem:
                 # Before 2026.9 each of them may give the waiting request another id: the last one is for all of them.
                 self._problems = dict.fromkeys(wanted if is_first else before, str(problem))
-                self._unapproved_since = self._clock.now()
+                self._unapproved_since, self.awaited = self._clock.now(), problem
                 if not problem.may_allow(less) or (problem.approved is None and not is_first):
                     return
             except errors.GatewayError as problem:

@@ -124,9 +124,10 @@ def _approval_wanted(name: str, error: WireError, find_openclaw: FindCommand) ->
     request_id, openclaw = error.detail("requestId") or "", find_openclaw()
     command = f"{openclaw or 'openclaw'} devices"
     where = " on the gateway's machine" if openclaw is None else ""
+    is_named = _REQUEST_ID.fullmatch(request_id) is not None
     way_out = (
         f"run `{command} approve {request_id}`{where} (or the newer id that `{command} list` shows)"
-        if _REQUEST_ID.fullmatch(request_id)
+        if is_named
         else f"run `{command} list` and `{command} approve`{where}"
     )
     reason = error.detail("reason")
@@ -138,6 +139,7 @@ def _approval_wanted(name: str, error: WireError, find_openclaw: FindCommand) ->
         f"{name}: {what}: {way_out}.",
         reason=reason,
         approved=frozenset(filter(_is_text, approved)) if isinstance(approved, list) else None,
+        request=request_id if is_named else None,
     )
 
 

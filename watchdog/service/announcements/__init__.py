@@ -5,7 +5,7 @@ worked; the commands to type next stand alone at the end. Never a person's words
 keys, times, reasons and our own sentences go in. Times are UTC, and say so.
 
 Pure functions. ``dedupe_key`` makes each message once: opened and closed once per incident, quarantined once, an attempt's
-ending once, an outage and a storm of restarts once each way, long-running, unknown and unanswered once per run.
+ending once, an outage and a storm of restarts once each way, long-running, unknown and unanswered once per run, a reminder once after the one before it.
 """
 
 from watchdog.service.announcements.gateways import (
@@ -29,6 +29,8 @@ from watchdog.service.announcements.sessions import (
     perhaps_asked,
     quarantined,
     recovered,
+    still_open,
+    still_quarantined,
     stuck,
     unanswered,
     unknown,
@@ -56,6 +58,8 @@ __all__ = [
     "perhaps_asked",
     "quarantined",
     "recovered",
+    "still_open",
+    "still_quarantined",
     "stuck",
     "trial",
     "unanswered",

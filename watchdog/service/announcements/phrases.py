@@ -262,5 +262,7 @@ def write(
     dedupe_key: str,
     session: str | None = None,
     incident: str | None = None,
+    target: str | None = None,
+    step: Step | None = None,
 ) -> Message:
-    return Message(kind, gateway, title, "\n".join(lines), dedupe_key, session, incident)
+    return Message(kind, gateway, title, "\n".join(lines), dedupe_key, session, incident, target, step)

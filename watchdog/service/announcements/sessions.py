@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.policy import Budget, Step
-from watchdog.core.recovery import Attempt, AttemptState
+from watchdog.core.recovery import Attempt, AttemptState, awaits_person
 from watchdog.core.spans import span_words
 from watchdog.core.tracking import RunIdentity
 from watchdog.service.announcements.phrases import (
@@ -30,7 +30,7 @@ from watchdog.service.announcements.phrases import (
     when,
     write,
 )
-from watchdog.service.ledger import Incident, Message, MessageKind, Outcome
+from watchdog.service.ledger import Incident, Message, MessageKind, Outcome, Quarantine
 
 
 def stuck(
@@ -53,8 +53,13 @@ def stuck(
     if next_step in (None, Step.NOTIFY):
         lines += ["Look at it first; then act by hand, if it should go on:"]
         lines += commands([command("explain", key=incident.session, gateway=incident.gateway), _by_hand(incident)])
-        return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened")
-    return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened", "explain")
+        return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened", step=next_step)
+    if [held.name for held in blockers] == [BlockerName.DEEDS_WINDOW]:
+        lines += ["", "It is done by itself then, if it is still stuck. By hand it can be done now:"]
+        verbs = ("explain", "recover")
+        lines += commands([command(verb, key=incident.session, gateway=incident.gateway) for verb in verbs])
+        return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened", step=next_step)
+    return _about(incident, MessageKind.STUCK, f"Stuck: {_name(incident)}", lines, "opened", "explain", step=next_step)
 
 
 _PASSING = (BlockerName.CONCURRENCY, BlockerName.GATEWAY_BUDGET, BlockerName.COOL_DOWN)
@@ -98,7 +103,7 @@ def given_up(
     ]
     title = f"Takes no messages: {_name(incident)}"
     key = f"{incident.id}:given_up"
-    return write(MessageKind.STUCK, incident.gateway, title, body, key, incident.session, incident.id)
+    return write(MessageKind.STUCK, incident.gateway, title, body, key, incident.session, incident.id, step=next_step)
 
 
 def did_not_help(
@@ -137,7 +142,7 @@ def did_not_help(
         lines += [f"Next{moment}: {DEEDS[next_step]}. {STEP_EFFECTS[next_step]}"]
     heading = f"{STEP_NAMES[attempt.step]} {RESULTS[AttemptState.INEFFECTIVE]}: {_name(incident)}"
     key = f"attempt:{attempt.number}:{attempt.state.value}"
-    return _about(incident, MessageKind.INEFFECTIVE, heading, lines, key, "explain")
+    return _about(incident, MessageKind.INEFFECTIVE, heading, lines, key, "explain", step=attempt.step)
 
 
 def perhaps_asked(incident: Incident, attempt: Attempt, *, now: datetime) -> Message:
@@ -166,7 +171,9 @@ def quarantined(incident: Incident, *, now: datetime, why: str, budget: Budget |
         "Once released, it is tried again from the first step on.",
     ]
     title = f"Needs you: {_name(incident)}"
-    return _about(incident, MessageKind.QUARANTINED, title, lines, "quarantined", "explain", "release")
+    return _about(
+        incident, MessageKind.QUARANTINED, title, lines, "quarantined", "explain", "release", step=_last_step(incident)
+    )
 
 
 def recovered(
@@ -191,7 +198,7 @@ def recovered(
         lines += ["", f"It goes on as {key_words(successor)}; the old key is archived and takes no messages."]
     else:
         lines += ["", "Nothing is left to do."]
-    return _about(incident, MessageKind.RECOVERED, f"Recovered: {_name(incident)}", lines, "closed")
+    return _about(incident, MessageKind.RECOVERED, f"Recovered: {_name(incident)}", lines, "closed", step=attempt.step)
 
 
 def undelivered(incident: Incident, attempt: Attempt, *, now: datetime) -> Message:
@@ -204,7 +211,15 @@ def undelivered(incident: Incident, attempt: Attempt, *, now: datetime) -> Messa
         "",
         "It is not sent again. The answer stands in the conversation; see whether the person has blocked the bot.",
     ]
-    return _about(incident, MessageKind.INEFFECTIVE, f"Not delivered: {_name(incident)}", lines, "closed", "explain")
+    return _about(
+        incident,
+        MessageKind.INEFFECTIVE,
+        f"Not delivered: {_name(incident)}",
+        lines,
+        "closed",
+        "explain",
+        step=attempt.step,
+    )
 
 
 def ended(incident: Incident, *, now: datetime) -> Message:
@@ -213,7 +228,15 @@ def ended(incident: Incident, *, now: datetime) -> Message:
         f"The run of {_who(incident)} was stopped, {_after(incident, now)}.",
         "What it was doing is not finished, and nobody was told in the chat. A new message to it starts a new run.",
     ]
-    return _about(incident, MessageKind.CLEARED, f"Stopped: {_name(incident)}", lines, "closed", "explain")
+    return _about(
+        incident,
+        MessageKind.CLEARED,
+        f"Stopped: {_name(incident)}",
+        lines,
+        "closed",
+        "explain",
+        step=_last_step(incident),
+    )
 
 
 def failed(incident: Incident, *, now: datetime) -> Message:
@@ -223,7 +246,15 @@ def failed(incident: Incident, *, now: datetime) -> Message:
         "Nothing shows that the request was answered. A new message to it starts a new run.",
         *["", "Tried:", *tried(incident.attempts, now)],
     ]
-    return _about(incident, MessageKind.INEFFECTIVE, f"Failed: {_name(incident)}", lines, "closed", "explain")
+    return _about(
+        incident,
+        MessageKind.INEFFECTIVE,
+        f"Failed: {_name(incident)}",
+        lines,
+        "closed",
+        "explain",
+        step=_last_step(incident),
+    )
 
 
 def cleared(
@@ -268,6 +299,64 @@ def closed(
     if outcome is Outcome.RECOVERED and proven:
         return recovered(incident, proven[-1], now=now, note_path=note_path, successor=successor)
     return cleared(incident, now=now, successor=successor, is_archived_tombstone=is_archived_tombstone)
+
+
+# ---------------------------------------------------------------- said again
+
+
+def still_open(incident: Incident, *, now: datetime, every: timedelta, target: str, dedupe_key: str) -> Message:
+    """The reminder of an open incident."""
+    lines = [f"{_found(incident, now)} It is still open."]
+    attempts = tried(incident.attempts, now)
+    if awaits_person(incident.attempts):
+        lines += ["It waits for a message of its person; nothing more is done until then."]
+    lines += ["", "Tried:", *attempts] if attempts else ["Nothing was done to it yet."]
+    lines += ["", *_reminds(every), "To see what holds it, or to end these reminders:"]
+    about = [
+        command("explain", key=incident.session, gateway=incident.gateway),
+        command("ack", incident.id, gateway=incident.gateway),
+    ]
+    title, body = f"Still open: {_name(incident)}", [*lines, *commands(about)]
+    return write(
+        MessageKind.STUCK, incident.gateway, title, body, dedupe_key, incident.session, incident.id, target=target
+    )
+
+
+def still_quarantined(
+    entry: Quarantine, incident: Incident | None, *, now: datetime, every: timedelta, target: str, dedupe_key: str
+) -> Message:
+    """The reminder of a quarantine. ``incident``: the one that ended in it, where it is known."""
+    lines = [
+        f"{key_words(entry.session)} on {entry.gateway} has been in quarantine {lasting(entry.since, now)}.",
+        sentence(entry.reason),
+    ]
+    attempts = tried(incident.attempts, now) if incident is not None else []
+    if attempts:
+        lines += ["", "Tried:", *attempts]
+    lines += [
+        "",
+        "Nothing is done to it until you release it, a message to it is answered, or a new session replaces it.",
+        *_reminds(every),
+        "To look at it, to have it tried again, or to end these reminders:",
+    ]
+    about = [command(verb, key=entry.session, gateway=entry.gateway) for verb in ("explain", "release")]
+    known = [entry.incident] if entry.incident is not None else []
+    about += [command("ack", *known, key=None if known else entry.session, gateway=entry.gateway)]
+    title, body = f"Still needs you: {short_key(entry.session)} on {entry.gateway}", [*lines, *commands(about)]
+    return write(
+        MessageKind.QUARANTINED,
+        entry.gateway,
+        title,
+        body,
+        dedupe_key,
+        entry.session,
+        entry.incident,
+        target=target,
+    )
+
+
+def _reminds(every: timedelta) -> list[str]:
+    return [f"You are told again every {span_words(every)}, until it is over or you acknowledge it."]
 
 
 # ---------------------------------------------------------------- runs without an incident
@@ -407,7 +496,21 @@ def _run(gateway: str, session: str, run: RunIdentity) -> str:
     return f"{gateway}:{session}:{run.session_id or '-'}:{started}"
 
 
-def _about(incident: Incident, kind: MessageKind, title: str, lines: Sequence[str], key: str, *verbs: str) -> Message:
+def _last_step(incident: Incident) -> Step | None:
+    """The one that was tried last."""
+    begun = [attempt.step for attempt in incident.attempts if attempt.started_at is not None]
+    return begun[-1] if begun else None
+
+
+def _about(
+    incident: Incident,
+    kind: MessageKind,
+    title: str,
+    lines: Sequence[str],
+    key: str,
+    *verbs: str,
+    step: Step | None = None,
+) -> Message:
     about = [command(verb, key=incident.session, gateway=incident.gateway) for verb in verbs]
     body = [*lines, *commands(about)]
-    return write(kind, incident.gateway, title, body, f"{incident.id}:{key}", incident.session, incident.id)
+    return write(kind, incident.gateway, title, body, f"{incident.id}:{key}", incident.session, incident.id, step=step)

@@ -41,7 +41,7 @@ function show() {
   headline();
   draw("holds", [state.pauses, state.quarantines, state.undelivered, state.ledger, state.mode, state.gateways.map((one) => [one.names, one.sessions.map((session) => session.key)])], holds);
   draw("gateways", [state.gateways.map(({ sessions, ...rest }) => rest), state.mode], () => state.gateways.map(gatewayCard));
-  draw("sessions", [filter, state.quarantines, state.incidents.map((one) => one.id), state.gateways.map((one) => [one.name, one.phase, isOld(one) && one.seen_at, one.names, one.sessions, one.sessions_left_out, one.healthy, one.healthy_left_out])], sessions);
+  draw("sessions", [filter, state.quarantines, state.incidents.map((one) => [one.id, one.acknowledged]), state.gateways.map((one) => [one.name, one.phase, isOld(one) && one.seen_at, one.names, one.sessions, one.sessions_left_out, one.healthy, one.healthy_left_out])], sessions);
   drawnTimeline(false);
   const listed = state.gateways.map((one) => [one.names, one.sessions.map((session) => session.key)]);
   draw("incidents", [filter, state.incidents, showsAll, state.incidents_left_out, listed], incidentList);
@@ -125,7 +125,7 @@ function holds() {
   const listed = new Set(state.gateways.flatMap((gateway) => gateway.sessions.map((one) => `${gateway.name} ${one.key}`)));
   for (const one of state.quarantines) {
     if (listed.has(`${one.gateway} ${one.session}`)) continue; // its own card says so
-    note("trouble", "Quarantined", [named(one.gateway, one.session), ` on ${one.gateway}, `, since(one.since), " ago. ", one.reason], command("explain", escaped(one.session), "--gateway", one.gateway), command("release", escaped(one.session), "--gateway", one.gateway));
+    note("trouble", "Quarantined", [named(one.gateway, one.session), ` on ${one.gateway}, `, since(one.since), " ago. ", one.reason], acknowledged(one), command("explain", escaped(one.session), "--gateway", one.gateway), command("release", escaped(one.session), "--gateway", one.gateway));
   }
   if (state.ledger.problem) note("trouble", "Ledger", [state.ledger.problem, " Nothing is done until it can be used."]);
   if (state.ledger.lost_history_at) note("trouble", "History lost", ["The ledger was lost ", instant(state.ledger.lost_history_at), ", and with it what was done before."], command("release", "--lost-history"));
@@ -236,6 +236,7 @@ function sessionCard(session, gateway) {
     asOf !== null && h("p", { class: "problem" }, "As of ", instant(gateway.seen_at, CLOCK_SECONDS), ", when its gateway last answered."),
     h("p", {}, session.message),
     quarantine && h("p", {}, h("b", {}, "In quarantine "), "for ", since(quarantine.since), ": ", quarantine.reason),
+    acknowledged(quarantine || state.incidents.find((one) => one.id === session.incident)),
     h("div", { class: "age" },
       session.limit_seconds ? h("div", { class: "track", "aria-hidden": "true" }, h("div", share === null ? { class: "level", "data-since-bar": session.since, "data-limit": session.limit_seconds } : { class: "level", "data-share": share })) : null,
       h("p", {}, `${LASTED[session.since_what]} `, lasted, limit)),
@@ -244,6 +245,11 @@ function sessionCard(session, gateway) {
     h("p", { class: "next" }, h("b", {}, "Next: "), session.next.words, session.next.at ? [session.is_in_recovery ? ", given up after " : ", ", session.is_in_recovery ? instant(session.next.at, CLOCK_SECONDS) : until(session.next.at)] : "", "."),
     left < session.budget.attempts ? h("p", { class: "muted" }, `${left} of ${plural(session.budget.attempts, "attempt")} left per ${span(session.budget.per_seconds * 1000)}.`) : null,
     command(...(session.is_quarantined ? ["release"] : ["explain"]), escaped(session.key), "--gateway", gateway.name));
+}
+
+function acknowledged(matter) {
+  const known = matter && matter.acknowledged;
+  return known ? h("p", { class: "muted" }, "Acknowledged by ", known.who, known.reason ? `: ${known.reason}` : "", ". ", known.until ? ["Reminders again ", until(known.until), "."] : "No reminders until it is over.") : null;
 }
 
 function attemptLine(attempt) {

@@ -212,6 +212,7 @@ async def test_one_approval_is_enough_and_the_request_that_was_told_is_the_one_t
                 await scene.client.connect()
             told.add(str(refused.value))
         (sentence,) = told
+        assert refused.value.request == door.request_id
         assert f"`openclaw devices approve {door.request_id}` on the gateway's machine" in sentence
         assert door.waiting >= {READ, WRITE}
         door.approve()
@@ -240,11 +241,14 @@ async def test_who_may_read_only_watches_and_what_is_asked_for_more_is_said(
     async with scene_with(steps=LADDER, hello=door, **version) as scene:
         for step in LADDER:
             assert f"devices approve {door.request_id}`" in (scene.client.missing_scope(step) or "")
+        assert scene.client.awaited_approval is not None
+        assert scene.client.awaited_approval.request == door.request_id
         door.approve()
         for _ in range(int(APPROVAL_CHECK / LITTLE_BY_LITTLE)):
             scene.clock.advance(LITTLE_BY_LITTLE.total_seconds())
             await scene.client.connect()
         assert {scene.client.missing_scope(step) for step in LADDER} == {None}, "without a new connection"
+        assert scene.client.awaited_approval is None
 
 
 async def test_until_it_is_approved_it_is_asked_for_rarely_and_under_the_same_id() -> None:
@@ -484,6 +488,10 @@ def test_the_command_is_the_one_of_that_gateway() -> None:
 
 @pytest.mark.parametrize("request_id", ["x; rm -rf ~", "--latest", "`id`", "", "a\nb", "7" * 65, 7, None])
 def test_what_a_gateway_says_never_becomes_part_of_a_command(request_id: object) -> None:
+    error = WireError(details={"code": "PAIRING_REQUIRED", "requestId": request_id})
+    refused = refusal("home", "connect", error)
+    assert isinstance(refused, errors.PairingRequired)
+    assert refused.request is None
     said = _sentence({"requestId": request_id})
     assert said == (
         "home: the gateway wants this device approved first: run `openclaw devices list` and `openclaw devices approve` "

@@ -1,0 +1,189 @@
+"""``approve``: the approvals that wait for this device on gateways of this machine, printed or given."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+import typer
+
+from watchdog.adapters.clock import SystemClock
+from watchdog.adapters.programs import run_and_wait
+from watchdog.cli import service
+from watchdog.cli.check import chosen_sections, identity_of
+from watchdog.cli.pause import who
+from watchdog.cli.shared import (
+    ConfigOption,
+    GatewayOption,
+    JsonOption,
+    Leave,
+    Setting,
+    SilentLog,
+    print_json,
+    read_setting,
+    say,
+    say_error,
+)
+from watchdog.core.policy import Step
+from watchdog.daemon.assembly import Builder, Identity, ledger_path, make_state_folder, state_folder
+from watchdog.daemon.endpoints import OpenclawCommand
+from watchdog.ledger.ledger import SqliteLedger
+from watchdog.service import errors
+from watchdog.service.announcements.phrases import clip
+from watchdog.service.null_meter import NullMeter
+from watchdog.service.watch import may_act
+
+APPROVES_WITHIN = 90.0
+"""Seconds for OpenClaw's CLI, which takes several to start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What waits for a person at one gateway."""
+
+    gateway: str
+    steps: tuple[Step, ...]
+    """What it is for; none: to look."""
+    request: str | None
+    openclaw: OpenclawCommand | None
+    """None: it cannot be given from here."""
+    is_given: bool | None = None
+    """None: nobody tried."""
+    problem: str | None = None
+
+    @property
+    def line(self) -> str:
+        """As it is typed into a shell, on the gateway's machine."""
+        words = ["devices", "approve", self.request] if self.request is not None else ["devices", "list"]
+        return (self.openclaw or OpenclawCommand(("openclaw",))).line(*words)
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command()
+    def approve(
+        everywhere: Annotated[
+            bool, typer.Option("--all", help="With --yes: on every gateway where one waits, not only on one.")
+        ] = False,
+        yes: Annotated[bool, typer.Option("--yes", "-y", help="Give them, by OpenClaw's own command line.")] = False,
+        config: ConfigOption = None,
+        gateway: GatewayOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        """Print the approvals that wait for this device, with the command for each; with `--yes` give them.
+
+        Given are those on gateways of this machine and of your own account; the others are printed. This device signs in once for
+        each gateway, as `doctor` does. Exit status: 0 when nothing waits, all were printed, or all were given; else 1.
+
+        Example: `openclaw-watchdog approve --all --yes`
+        """
+        setting = read_setting(config)
+        found, unasked = asyncio.run(_waiting(setting, gateway))
+        if yes and len(found) > 1 and not everywhere:
+            names = " and ".join(one.gateway for one in found)
+            say_error(f"approvals wait on {names}: say which with --gateway, or --all")
+            raise Leave(1)
+        if yes:
+            found = [_given(setting, one) for one in found]
+        if as_json:
+            print_json({"approvals": [_facts(one) for one in found], "unasked": unasked})
+        else:
+            _print(found, unasked)
+        if unasked or any(one.is_given is False for one in found):
+            raise Leave(1)
+
+
+async def _waiting(setting: Setting, gateway: str | None) -> tuple[list[Approval], list[str]]:
+    """What waits, and why a gateway could not be asked. Raises ``UnknownGateway``."""
+    builder = Builder(setting.loaded, setting.env, SilentLog(), NullMeter(), secrets=setting.secrets)
+    identity = identity_of(setting)
+    found: list[Approval] = []
+    unasked: list[str] = []
+    for section in chosen_sections(setting, gateway):
+        try:
+            waits = await _asked(setting, builder, identity, section)
+        except errors.GatewayError as problem:
+            unasked.append(str(problem))
+        else:
+            found += [waits] if waits is not None else []
+    return found, unasked
+
+
+async def _asked(setting: Setting, builder: Builder, identity: Identity, section: Any) -> Approval | None:
+    """Sign in as ``doctor`` does, for all that the configuration may do there."""
+    steps = frozenset[Step]()
+    if not service.only_observes(setting.env):
+        steps = may_act(setting.loaded.policy_book, section.name)
+    client = builder.client(section, identity, steps, steps)
+    try:
+        await client.connect()
+        awaited = client.awaited_approval
+    except errors.PairingRequired as refused:
+        awaited = refused
+    finally:
+        await client.close()
+    if awaited is None:
+        return None
+    openclaw = builder.finder(section, identity).openclaw_here()
+    return Approval(section.name, tuple(sorted(steps)), awaited.request, openclaw)
+
+
+def _given(setting: Setting, wanted: Approval) -> Approval:
+    """Tried, and proved by signing in again."""
+    if wanted.openclaw is None:
+        return replace(wanted, is_given=False, problem="it is not on this machine, or another account's")
+    if wanted.request is None:
+        return replace(wanted, is_given=False, problem="the gateway names no request")
+    argv = [*wanted.openclaw.words, "devices", "approve", wanted.request]
+    ran = run_and_wait(argv, {**setting.env, **wanted.openclaw.places, "NO_COLOR": "1"}, APPROVES_WITHIN)
+    if ran.code != 0:
+        said = (
+            "it did not end in time"
+            if ran.is_late
+            else ran.err.strip() or ran.out.strip() or f"it ended with {ran.code}"
+        )
+        return replace(wanted, is_given=False, problem=clip(setting.secrets.scrub(said)))
+    still, unasked = asyncio.run(_waiting(setting, wanted.gateway))
+    if still or unasked:
+        problem = unasked[0] if unasked else "the gateway still wants an approval"
+        return replace(wanted, is_given=False, problem=problem)
+    with contextlib.suppress(errors.LedgerError), _ledger(setting) as ledger:
+        ledger.audit(SystemClock().now().wall, who(), "approve", f"gateway {wanted.gateway}: {_purpose(wanted)}")
+    return replace(wanted, is_given=True)
+
+
+def _ledger(setting: Setting) -> SqliteLedger:
+    return SqliteLedger.open(ledger_path(make_state_folder(state_folder(setting.loaded, setting.env))))
+
+
+def _purpose(wanted: Approval) -> str:
+    return f"for {', '.join(step.value for step in wanted.steps)}" if wanted.steps else "to look"
+
+
+def _print(found: Sequence[Approval], unasked: Sequence[str]) -> None:
+    for problem in unasked:
+        say_error(problem)
+    if not found and not unasked:
+        say("no approval waits for this device")
+    for one in found:
+        if one.is_given:
+            say(f"{one.gateway}: approved, {_purpose(one)}")
+            continue
+        where = "" if one.openclaw is not None else ", by its account on its machine"
+        say(f"{one.gateway}: an approval waits, {_purpose(one)}{where}:", f"  {one.line}")
+        if one.problem is not None:
+            say_error(f"{one.gateway}: not approved: {one.problem}")
+
+
+def _facts(one: Approval) -> dict[str, object]:
+    return {
+        "gateway": one.gateway,
+        "request": one.request,
+        "steps": [step.value for step in one.steps],
+        "command": one.line,
+        "is_here": one.openclaw is not None,
+        "approved": one.is_given,
+        "problem": one.problem,
+    }
