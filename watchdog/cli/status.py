@@ -8,7 +8,7 @@ import select
 import sys
 import termios
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from types import TracebackType
 from typing import Annotated, Any
@@ -56,15 +56,28 @@ class NobodyAnswers(Exception):
 
 def add_to(app: typer.Typer) -> None:
     @app.command()
-    def status(config: ConfigOption = None, gateway: GatewayOption = None, as_json: JsonOption = False) -> None:
+    def status(
+        config: ConfigOption = None,
+        gateway: GatewayOption = None,
+        live: Annotated[
+            bool,
+            typer.Option(
+                "--live", help="Only whether it works, as /livez says, whatever its gateways do: a health check."
+            ),
+        ] = False,
+        as_json: JsonOption = False,
+    ) -> None:
         """What the running daemon sees and does: gateways, sessions by verdict, open incidents, budgets left.
 
-        Exit status 3 if no daemon runs.
+        Exit status 3 if no daemon runs; with --live also if it runs and its passes no longer end.
 
         Example: `openclaw-watchdog status --json | jq .headline`
         """
         with Asker(read_setting(config)) as asker:
-            document = _ask_or_leave(asker, as_json=as_json)
+            document = _ask_or_leave(asker.ask_liveness if live else asker.ask, as_json=as_json)
+        if live:
+            _say_liveness(document, as_json=as_json)
+            return
         if gateway is not None:
             document = _only(document, gateway)
         if as_json:
@@ -91,7 +104,7 @@ def add_to(app: typer.Typer) -> None:
         setting = read_setting(config)
         with Asker(setting) as asker:
             if once or not console.is_terminal or setting.loaded.config.status_page is None:
-                document = _ask_or_leave(asker)
+                document = _ask_or_leave(asker.ask)
                 console.print(top_frame(document, SystemClock().now().wall, console.size, is_once=True))
                 return
             with contextlib.suppress(KeyboardInterrupt):
@@ -133,9 +146,26 @@ class Asker:
 
     def ask(self) -> Document:
         """The state document. Raises ``NobodyAnswers``."""
+        code, document = self._get("api/state")
+        if code != 200 or document.get("program") != PROGRAM:
+            raise self._is_another()
+        return document
+
+    def ask_liveness(self) -> Document:
+        """What ``/livez`` says: status is ok or stuck. Raises ``NobodyAnswers``."""
+        code, facts = self._get("livez")
+        if (code, facts.get("status")) not in ((200, "ok"), (503, "stuck")):
+            raise self._is_another()
+        return facts
+
+    def _is_another(self) -> NobodyAnswers:
+        return NobodyAnswers(f"what answers at {self.url} is not {PROGRAM}; another program has that address.")
+
+    def _get(self, path: str) -> tuple[int, Document]:
+        """Its answer: status code, and the document ({}: none). Raises ``NobodyAnswers``."""
         url = self.url
         try:
-            answer = self._client.get(f"{url}api/state")
+            answer = self._client.get(f"{url}{path}")
         except httpx.TimeoutException:
             raise NobodyAnswers(f"the daemon at {url} does not answer within {PATIENCE:g} s.") from None
         except httpx.HTTPError:
@@ -146,9 +176,7 @@ class Asker:
             document = answer.json()
         except ValueError:
             document = None
-        if answer.status_code != 200 or not isinstance(document, dict) or document.get("program") != PROGRAM:
-            raise NobodyAnswers(f"what answers at {url} is not {PROGRAM}; another program has that address.")
-        return document
+        return answer.status_code, document if isinstance(document, dict) else {}
 
 
 def _only(document: Document, gateway: str) -> Document:
@@ -166,14 +194,23 @@ def _only(document: Document, gateway: str) -> Document:
     return {**document, **about, "gateways": [one for one in document["gateways"] if one["name"] == gateway]}
 
 
-def _ask_or_leave(asker: Asker, *, as_json: bool = False) -> Document:
+def _ask_or_leave(ask: Callable[[], Document], *, as_json: bool = False) -> Document:
     try:
-        return asker.ask()
+        return ask()
     except NobodyAnswers as problem:
         if as_json:
             print_json({"program": PROGRAM, "running": False, "problem": str(problem)})
         say_error(str(problem))
         raise Leave(NOT_RUNNING) from None
+
+
+def _say_liveness(facts: Document, *, as_json: bool) -> None:
+    if as_json:
+        print_json(facts)
+    if facts["status"] == "ok":
+        return
+    say_error(str(facts.get("problem", "it does not work.")))
+    raise Leave(NOT_RUNNING)
 
 
 def _live(asker: Asker, console: Console) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pty
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -27,12 +28,12 @@ from watchdog.status.server import Document, Feed, StatusServer
 
 
 @contextlib.contextmanager
-def served(document: Document, at: int | None = None) -> Iterator[int]:
+def served(document: Document, at: int | None = None, *, is_well: bool = True) -> Iterator[int]:
     """A page that shows ``document``, in a thread of its own; its port."""
     port, ready, over = at or free_port(), threading.Event(), threading.Event()
 
     async def serve() -> None:
-        server = await StatusServer.start("127.0.0.1", port, Scripted(document), Feed())
+        server = await StatusServer.start("127.0.0.1", port, Scripted(document, is_well=is_well), Feed())
         ready.set()
         await asyncio.to_thread(over.wait)
         await server.stop()
@@ -104,6 +105,31 @@ def test_status_of_one_gateway(config: Path) -> None:
     assert {one["gateway"] for one in listed} <= {"office", None}
     assert [one["kind"] for one in document["undelivered"]] == ["fleet_breaker"], "what is about everything stays"
     assert document["headline"] == full_document()["headline"], "and what is about everything stays"
+
+
+def test_live_is_about_the_daemon_and_not_about_its_gateways(config: Path) -> None:
+    with served(full_document()) as port:
+        write(config, f"{{listen: '127.0.0.1:{port}'}}")
+        assert "is down" in str(full_document()["headline"])
+        assert run("status", "--live", "--config", str(config)) == (0, "", "")
+    assert run("status", "--live", "--config", str(config))[0] == 3, "nobody is there any more"
+
+
+def test_live_fails_when_the_passes_no_longer_end(config: Path) -> None:
+    with served(full_document(), is_well=False) as port:
+        write(config, f"{{listen: '127.0.0.1:{port}'}}")
+        code, out, err = run("status", "--live", "--json", "--config", str(config))
+        assert (code, json.loads(out)["status"]) == (3, "stuck")
+        assert "does not work" in err
+        assert run("status", "--config", str(config))[0] == 0, "what it knows is still to be had"
+
+
+def test_live_fails_when_nothing_answers_in_time(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "PATIENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        write(config, f"{{listen: '127.0.0.1:{frozen.getsockname()[1]}'}}")
+        code, _, err = run("status", "--live", "--config", str(config))
+    assert (code, "does not answer within 0.2 s" in err) == (3, True)
 
 
 def test_top_once_prints_one_picture(config: Path) -> None:

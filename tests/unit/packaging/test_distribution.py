@@ -129,7 +129,14 @@ def test_the_sdist_holds_what_an_operator_wants(built: Path) -> None:
         there = {name.partition("/")[2] for name in opened.getnames()}
     wanted = {str(file.relative_to(REPOSITORY)) for folder in ("config", "systemd", "launchd")
               for file in (REPOSITORY / folder).iterdir()}  # fmt: skip
-    wanted |= {"README.md", "docs/README.md", "docs/page-light.webp", "docs/decisions/README.md"}
+    wanted |= {
+        "Containerfile",
+        "constraints.txt",
+        "README.md",
+        "docs/README.md",
+        "docs/page-light.webp",
+        "docs/decisions/README.md",
+    }
     assert wanted | {"hatch_build.py", "CHANGELOG.md", "LICENSE", "pyproject.toml", "watchdog/core/verdict.py"} <= there
     assert not any(name.startswith(("tests/", ".venv/")) for name in there)
 
