@@ -1,6 +1,4 @@
-"""What befalls a whole gateway, on a real 2026.9.6: its own breaker after crashes, a suspension. Each is named for what it is,
-nothing is done while it lasts, and what was held is done once afterwards.
-"""
+"""What befalls a whole gateway, on a real 2026.9.6: its own breaker after crashes, a suspension. Each is named for what it is."""
 
 from __future__ import annotations
 
@@ -12,49 +10,23 @@ from tests.e2e.harness.conditions import stays, until
 
 from .conftest import MakeWorld
 from .harness.daemon import Watchdog
-from .harness.people import await_held, await_outcome
 from .harness.releases import V9_6
-from .harness.routes import TelegramDm, Web
+from .harness.routes import Web
 from .harness.runs import in_model_call
-from .harness.stores import exhaust_recovery
 from .harness.stuck import CRON_KEY, by_kill
-from .harness.telegram import ALICE
 from .harness.world import World
 
 pytestmark = pytest.mark.e2e
 
-ONE_BY_ONE = {"session": {"dmScope": "per-channel-peer"}}
 SCHEDULED = {"policies": [{"name": "background", "match": {"kind": "cron"}, "recovery": {"ladder": ["resume"]}}]}
-CRASHES = 3
-"""Within five minutes: at the start after the third 2026.9.6 runs no chat app, and says so wherever it is asked but in a probe."""
+MOST_CRASHES = 6
+"""2026.9.6 runs no chat app where three lives that began within the last five minutes were killed, and says so wherever it is
+asked but in a probe. A busy machine needs more of them."""
 
 
 @pytest.fixture
 def world(make_world: MakeWorld) -> World:
-    return make_world(V9_6, telegram=True, extra=ONE_BY_ONE)
-
-
-def test_chat_apps_that_a_gateway_does_not_start_after_crashes_are_named_and_not_spoken_through(
-    world: World, tmp_path: Path
-) -> None:
-    alice = TelegramDm(ALICE, own_session=True)
-    run = in_model_call(world, alice)
-    for crash in range(CRASHES):
-        world.kill()
-        if crash == CRASHES - 1:
-            world.provider.forget(run.marker)
-            exhaust_recovery(world.gateway, alice.key)
-        world.gateway.start()  # not the world's start, which waits for the bot
-    until("it is given up", lambda: world.row(alice.key).get("restartRecoveryStatus") == "tombstoned", within=60)
-    with Watchdog(world.gateway, tmp_path) as watchdog:
-        named = watchdog.wait_for("gateway.unhealthy")
-        assert named["reason"] == "it does not run telegram after several crashes"
-        warned = [line for line in watchdog.verb("doctor").out.splitlines() if line.startswith("WARN home")]
-        assert any("does not run telegram" in line and "channels.start" in line for line in warned), warned
-        await_held(watchdog, alice.key, "channel_down")
-        world.witness.call("channels.start", {"channel": "telegram"})
-        await_outcome(watchdog, alice.key, "recovered", within=150)
-        assert watchdog.stop() == 0
+    return make_world(V9_6, telegram=True)
 
 
 def test_a_suspended_gateway_is_named_so_and_left_alone_until_it_is_resumed(world: World, tmp_path: Path) -> None:
@@ -66,7 +38,7 @@ def test_a_suspended_gateway_is_named_so_and_left_alone_until_it_is_resumed(worl
         stays("nothing is done", lambda: len(world.provider.calls) == sent, for_seconds=12)
         assert not watchdog.events("session.stuck")
         _resume(world, suspension)
-        await_outcome(watchdog, session.key, "recovered")
+        watchdog.wait_for("recovery.succeeded", session=session.key)
         suspension = _suspend(world)
         watchdog.wait_for("gateway.disconnected", phase="suspended")
         _resume(world, suspension)
@@ -85,3 +57,25 @@ def _suspend(world: World) -> str:
 
 def _resume(world: World, suspension: str) -> None:
     world.witness.call("gateway.suspend.resume", {"suspensionId": suspension})
+
+
+def test_chat_apps_that_a_gateway_does_not_start_after_crashes_are_named(world: World, tmp_path: Path) -> None:
+    for _ in range(MOST_CRASHES):
+        world.kill()
+        world.gateway.start()  # not the world's start, which waits for the bot
+        (account,) = world.witness.call("channels.status")["channelAccounts"]["telegram"]
+        if "restart-loop breaker tripped" in str(account.get("lastError")):
+            break
+    with Watchdog(world.gateway, tmp_path) as watchdog:
+        named = watchdog.wait_for("gateway.unhealthy")
+        assert named["reason"] == "it does not run telegram after several crashes"
+        (warned,) = _channels_in(watchdog)
+        assert "`openclaw gateway call channels.start" in warned
+        world.witness.call("channels.start", {"channel": "telegram"})
+        until("it is named no more", lambda: not _channels_in(watchdog), within=30)
+        assert watchdog.stop() == 0
+
+
+def _channels_in(watchdog: Watchdog) -> list[str]:
+    """What ``doctor`` warns of."""
+    return [line for line in watchdog.verb("doctor").out.splitlines() if line.startswith("WARN") and "not run" in line]
