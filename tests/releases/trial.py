@@ -1,5 +1,6 @@
 """One release, from its install to its end: ``python -m tests.releases.trial VERSION FOLDER``. What was seen is written to
-``FOLDER/seen.json`` after every step, so that a trial that is cut off still says how far it came.
+``FOLDER/seen.json`` after every step, so that a trial that is cut off still says how far it came. Without a folder it is
+installed, and that is all.
 
 A process of its own: whoever started it ends its group when it takes too long.
 """
@@ -494,13 +495,16 @@ def _without_ids(text: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    version, folder = arguments
+    version, *folders = arguments
+    if not folders:
+        installed(recipe(version), tries=1, patience=INSTALL_WITHIN)
+        return 0
 
     def leave(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
     signal.signal(signal.SIGTERM, leave)
-    trial = Trial(recipe(version), Path(folder))
+    trial = Trial(recipe(version), Path(folders[0]))
     trial.run()
     trial.write()
     return 0

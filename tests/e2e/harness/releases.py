@@ -32,6 +32,9 @@ class Release:
     """Bundled, on by default, and busy at start (this one has npm fetch a program from the network)."""
     gives_up_silent_models: bool = False
     """A model that says nothing for two minutes is asked again, unless its provider has a time limit of its own."""
+    silent_in_groups: bool = False
+    """What the model says to a group is not posted unless it uses a tool for it (its changelog: the default from 2026.4.27
+    on, and taken back in 2026.5.18)."""
     bundles_irc: bool = True
     private_topics_in_main: bool = False
     """A topic in a private chat has no session of its own."""

@@ -61,8 +61,10 @@ def settings_for(
     diagnostics: Settings = (
         {"diagnostics": {"stuckSessionAbortMs": run_timeout_seconds * 1000}} if release.gives_up_silent_models else {}
     )
+    groups: Settings = {"messages": {"groupChat": {"visibleReplies": "automatic"}}} if release.silent_in_groups else {}
     return {
         **diagnostics,
+        **groups,
         "gateway": gateway,
         "agents": {"defaults": defaults},
         "models": {
