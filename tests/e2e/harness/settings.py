@@ -47,6 +47,8 @@ def settings_for(
     }
     if release.agents_without_skills:
         defaults["skills"] = []
+    if release.gives_up_after_a_minute:
+        defaults["llm"] = {"idleTimeoutSeconds": run_timeout_seconds}
     gateway: Settings = {
         "mode": "local",
         "bind": "loopback",
