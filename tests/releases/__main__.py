@@ -16,6 +16,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -54,12 +56,15 @@ def main() -> int:
     wanted = options.versions or by_distance(known["published"], finished)
     began = monotonic()
     is_whole = True
+    kept = {release.version for release in RELEASES} | {version for version in wanted if _folder(version).exists()}
     for number, version in enumerate(wanted, 1):
         if options.minutes is not None and monotonic() - began > options.minutes * 60:
             _say(f"{len(wanted) - number + 1} releases are left for another time")
             return 1
         _say(f"{number} of {len(wanted)}: OpenClaw {version}")
-        seen = try_one(version)
+        with _ahead(wanted[number] if number < len(wanted) else None, kept):
+            seen = try_one(version, is_kept=version in kept)
+        known["notes"] = record.load()["notes"]  # a finding may have been explained in the meantime
         known["releases"][version] = seen
         record.save(known)
         is_whole = is_whole and seen["fate"] != "cut short"
@@ -68,10 +73,9 @@ def main() -> int:
     return 0 if is_whole else 1
 
 
-def try_one(version: str) -> dict[str, Any]:
-    """What was seen of it. Whatever happens, nothing of it runs afterwards, and its install is gone unless it was there
-    before or the end-to-end tests use it, too."""
-    is_kept = (cache_root() / "versions" / version).exists() or version in {release.version for release in RELEASES}
+def try_one(version: str, *, is_kept: bool) -> dict[str, Any]:
+    """What was seen of it. Whatever happens, nothing of it runs afterwards, and its install is gone unless ``is_kept``: it
+    was there before, or the end-to-end tests use it, too."""
     folder = Path(tempfile.mkdtemp(prefix=f"openclaw-{version}-"))
     log = cache_root() / "releases" / f"{version}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -95,14 +99,40 @@ def try_one(version: str) -> dict[str, Any]:
             _uninstall(version)
 
 
+@contextlib.contextmanager
+def _ahead(version: str | None, kept: Collection[str]) -> Iterator[None]:
+    """The next release is installed while the present one is tried, behind everything else that this machine does: an
+    install takes as long as half a trial. What it has begun, the next trial waits for, and then does itself."""
+    if version is None or version in kept:
+        yield
+        return
+    command = [sys.executable, "-m", "tests.releases.trial", version]
+    quiet = subprocess.DEVNULL
+    child = subprocess.Popen(
+        command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True, preexec_fn=partial(_nicely, 15)
+    )
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        _uninstall(version)
+        raise
+
+
+def _folder(version: str) -> Path:
+    return cache_root() / "versions" / version
+
+
 def _uninstall(version: str) -> None:
-    """Under the name of an unfinished one first: half of it is not to be taken for an install."""
-    folder = cache_root() / "versions" / version
-    part = folder.with_name(f"{version}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    """Under another name first: half of it is not to be taken for an install. It goes on while the next one is tried, and
+    even when this program ends: 100,000 files take minutes on a busy machine."""
+    folder = _folder(version)
+    gone = [folder.with_name(f"{version}.{word}") for word in ("gone", "part")]
     if folder.exists():
-        folder.rename(part)
-    shutil.rmtree(part, ignore_errors=True)
+        folder.rename(gone[0])
+    subprocess.Popen(["rm", "-rf", *gone], start_new_session=True, preexec_fn=partial(_nicely, 15))
     for left in (f"{version}.lock", f"{version}.install.log"):
         folder.with_name(left).unlink(missing_ok=True)
 
@@ -120,8 +150,8 @@ def _last_line(log: Path) -> str:
     return next((line for line in reversed(log.read_text(errors="replace").splitlines()) if line.strip()), "")[:300]
 
 
-def _nicely() -> None:
-    os.nice(max(0, 5 - os.nice(0)))
+def _nicely(to: int = 5) -> None:
+    os.nice(max(0, to - os.nice(0)))
 
 
 def _end(child: subprocess.Popen[bytes], folder: Path) -> None:

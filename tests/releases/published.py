@@ -74,4 +74,7 @@ def recipe(version: str) -> Release:
         restarts_on_sigusr1=at < (8, 0),
         agents_without_skills=at >= (5, 0),
         gives_up_silent_models=(5, 0) <= at < (8, 0),
+        ends_silent_runs=(5, 12) <= at < (8, 0),
+        gives_up_after_a_minute=(3, 31) <= at < (4, 9),
+        silent_in_groups=(4, 27) <= at < (5, 18),
     )

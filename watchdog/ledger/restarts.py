@@ -33,15 +33,15 @@ class LedgerRestarts:
             is_new = transaction.changes_one(
                 """
                 INSERT INTO gateway_restarts (gateway, at, how)
-                SELECT ?1, ?2, ?3
-                WHERE (SELECT count(*) FROM gateway_restarts WHERE gateway = ?1 AND at >= ?4) < ?5
-                  AND NOT EXISTS (SELECT 1 FROM gateway_restarts WHERE gateway = ?1 AND outcome IS NULL)
+                SELECT :gateway, :at, :how
+                WHERE (SELECT count(*) FROM gateway_restarts WHERE gateway = :gateway AND at >= :since) < :attempts
+                  AND NOT EXISTS (SELECT 1 FROM gateway_restarts WHERE gateway = :gateway AND outcome IS NULL)
                 """,
-                gateway,
-                to_ms(at),
-                how,
-                to_ms(at - limit.per),
-                limit.attempts,
+                gateway=gateway,
+                at=to_ms(at),
+                how=how,
+                since=to_ms(at - limit.per),
+                attempts=limit.attempts,
             )
             return _select(transaction, gateway, at)[-1] if is_new else None
 

@@ -79,9 +79,9 @@ class Transaction:
         row: sqlite3.Row | None = self.execute(sql, *params).fetchone()
         return row
 
-    def changes_one(self, sql: str, *params: str | int | None) -> bool:
+    def changes_one(self, sql: str, *params: str | int | None, **named: str | int | None) -> bool:
         """Compare-and-set: the guard stands in the statement, and True means that exactly one row passed it."""
-        return self.execute(sql, *params).rowcount == 1
+        return self.execute(sql, *params, **named).rowcount == 1
 
 
 class LedgerFile:

@@ -32,6 +32,15 @@ class Release:
     """Bundled, on by default, and busy at start (this one has npm fetch a program from the network)."""
     gives_up_silent_models: bool = False
     """A model that says nothing for two minutes is asked again, unless its provider has a time limit of its own."""
+    ends_silent_runs: bool = False
+    """A run that has been silent for six minutes is ended, unless ``diagnostics.stuckSessionAbortMs`` says otherwise, which
+    came with 2026.5.12."""
+    gives_up_after_a_minute: bool = False
+    """The same after one minute, whatever the run's own limit is, unless ``agents.defaults.llm.idleTimeoutSeconds`` says
+    otherwise. Its row stays ``running`` then (2026.4.2)."""
+    silent_in_groups: bool = False
+    """What the model says to a group is not posted unless it uses a tool for it (its changelog: the default from 2026.4.27
+    on, and taken back in 2026.5.18)."""
     bundles_irc: bool = True
     private_topics_in_main: bool = False
     """A topic in a private chat has no session of its own."""
@@ -69,6 +78,7 @@ V5_18 = Release(
     _GONE,
     agents_without_skills=True,
     gives_up_silent_models=True,
+    ends_silent_runs=True,
     private_topics_in_main=True,
 )
 V9_6 = Release(

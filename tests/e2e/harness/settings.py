@@ -47,6 +47,8 @@ def settings_for(
     }
     if release.agents_without_skills:
         defaults["skills"] = []
+    if release.gives_up_after_a_minute:
+        defaults["llm"] = {"idleTimeoutSeconds": run_timeout_seconds}
     gateway: Settings = {
         "mode": "local",
         "bind": "loopback",
@@ -57,12 +59,12 @@ def settings_for(
         # How long such a restart waits for live runs; 2026.3.24 drains 90 s more whatever it says.
         gateway["reload"] = {"deferralTimeoutMs": 5000}
     patience: Settings = {"timeoutSeconds": run_timeout_seconds} if release.gives_up_silent_models else {}
-    # 2026.5.18 also ends a live run by itself that has been silent for six minutes ("stuck session recovery").
-    diagnostics: Settings = (
-        {"diagnostics": {"stuckSessionAbortMs": run_timeout_seconds * 1000}} if release.gives_up_silent_models else {}
-    )
+    stuck_after_ms = run_timeout_seconds * 1000
+    diagnostics: Settings = {"diagnostics": {"stuckSessionAbortMs": stuck_after_ms}} if release.ends_silent_runs else {}
+    groups: Settings = {"messages": {"groupChat": {"visibleReplies": "automatic"}}} if release.silent_in_groups else {}
     return {
         **diagnostics,
+        **groups,
         "gateway": gateway,
         "agents": {"defaults": defaults},
         "models": {

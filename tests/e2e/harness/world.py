@@ -75,6 +75,8 @@ class World:
             )
             self.start()
         except BaseException:
+            if self._gateway is not None:
+                print(self.report(), file=sys.stderr)
             self.close()
             raise
 

@@ -152,7 +152,11 @@ def test_it_follows_until_it_is_told_to_stop(enter: Type, tmp_path: Path) -> Non
     assert enter("history", "--follow", "--json").exit_code == 2, "a document has an end"
     config = str(tmp_path / "watchdog.yaml")
     argv = [sys.executable, "-m", "watchdog", "history", "--follow", "--limit", "1", "--config", config]
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # ignored in a shell's background, and in all it starts
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        signal.signal(signal.SIGINT, before)
         assert process.stdout is not None
         assert process.stdout.readline().startswith("found, ")
         assert "agent:main:20" in process.stdout.readline()

@@ -304,7 +304,7 @@ async def test_behind_a_broken_line_everything_up_to_the_next_whole_one_is_left_
         (b"hello\n", "is not a recording of openclaw-watchdog"),
         (b'{"incidents": []}\n', "is not a recording of openclaw-watchdog"),
         (b"[" * 100_000 + b"\n", "is not a recording of openclaw-watchdog"),
-        (os.urandom(3000), "is not a recording of openclaw-watchdog"),
+        (Random(1).randbytes(3000), "is not a recording of openclaw-watchdog"),
         (
             json.dumps({MARK: 2, "program": "3.1.0"}).encode() + b"\n",
             "newer openclaw-watchdog (3.1.0, recording format 2",

@@ -87,6 +87,7 @@ def _played(phase: float, lasts: float, *, is_busy: bool) -> timedelta | None:
         loop.run_until_complete(episode._run())
     finally:
         loop.close()
+        episode._ledger.close()
     return episode.delay
 
 
