@@ -28,6 +28,7 @@ from watchdog.service import announcements as say
 from watchdog.service.announcements import phrases
 from watchdog.service.announcements.ourselves import GRAVEST_FIRST
 from watchdog.service.ledger import Incident, Message, MessageKind, Outcome, Quarantine
+from watchdog.service.outages import DOWN_TOLD_AFTER, SUSPENDED_TOLD_AFTER
 
 GOLDEN = Path(__file__).parents[3] / "docs" / "messages.md"
 NOW = datetime(2026, 9, 14, 14, 3, 20, tzinfo=UTC)
@@ -271,7 +272,12 @@ def _all() -> dict[str, Message]:
         ),
         **{
             f"gateway {phrases.PHASES[phase]}": say.gateway_down(
-                "home", phase, since=NOW, now=NOW + 2 * MINUTE, problem=problem, open_incidents=2
+                "home",
+                phase,
+                since=NOW,
+                now=NOW + (SUSPENDED_TOLD_AFTER if phase is GatewayPhase.SUSPENDED else DOWN_TOLD_AFTER),
+                problem=problem,
+                open_incidents=2,
             )
             for phase, problem in PROBLEMS.items()
         },
