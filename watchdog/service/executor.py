@@ -89,7 +89,7 @@ class Executor:
         if not _still_so(fresh, decision.step):
             return Decision(fresh, Action.NOTHING)
         problem = await self.gateway.health_problem()
-        standing = PassContext(
+        context = PassContext(
             now=snapshot.answered_at,
             trust=here.trust,
             is_list_complete=snapshot.is_complete,
@@ -98,7 +98,7 @@ class Executor:
             gateway_problem=problem,
         )
         incident = self.ledger.incident(decision.incident.id) if decision.incident is not None else None
-        return decide(fresh, incident, standing, self.gateway, self.ledger)
+        return decide(fresh, incident, context, self.gateway, self.ledger)
 
     async def act(self, decision: Decision, opened: Sequence[Message] = ()) -> Attempt | Blocker:
         """Carry out a fresh decision to act; the attempt as far as it got, or why nothing was sent. ``opened`` says that it is done

@@ -109,33 +109,33 @@ class Incidents:
             attempt.id: self._in_flight.get(attempt.id) or _first_seen(attempt, now) for _, attempt in in_flight
         }
         for incident, attempt in in_flight:
-            here = _successor_of(attempt, incident.session, judged) or judged.get(incident.session)
-            if here is None and not snapshot.lacks(incident.session):
+            current = _successor_of(attempt, incident.session, judged) or judged.get(incident.session)
+            if current is None and not snapshot.lacks(incident.session):
                 still += 1
                 continue
-            proof = await self._prove(incident, attempt, here, now)
+            proof = await self._prove(incident, attempt, current, now)
             if proof.state is None:
                 still += 1
                 continue
-            await self._settle(incident, attempt, proof, here, now, foresee)
+            await self._settle(incident, attempt, proof, current, now, foresee)
         return still
 
-    async def _prove(self, incident: Incident, attempt: Attempt, here: Judged | None, now: Moment) -> Proof:
-        row = here.session if here is not None else None
+    async def _prove(self, incident: Incident, attempt: Attempt, current: Judged | None, now: Moment) -> Proof:
+        row = current.session if current is not None else None
         tail: TranscriptTail | None = None
         if row is not None and attempt.step.nature.is_turn:
             look = await self.gateway.look(row, Wants(tail=True))
             tail = look.tail
         is_queued = attempt.step is Step.RESUME and tail is not None and tail.has_pending_input is True
-        verify_within = here.policy.recovery.verify_within if here is not None else timedelta(seconds=90)
+        verify_within = current.policy.recovery.verify_within if current is not None else timedelta(seconds=90)
         return verify(
             attempt,
             row,
             tail,
             is_overdue=self._in_flight[attempt.id].age_at(now) > verify_within * (_QUEUED_PATIENCE if is_queued else 1),
-            owner=here.judgement.owner if here is not None else Truth.UNKNOWN,
-            has_gateway_died=here is not None
-            and _has_died(attempt, self._in_flight[attempt.id].age_at(now), here.case),
+            owner=current.judgement.owner if current is not None else Truth.UNKNOWN,
+            has_gateway_died=current is not None
+            and _has_died(attempt, self._in_flight[attempt.id].age_at(now), current.case),
             is_successor=row is not None and row.key != incident.session,
         )
 
@@ -144,12 +144,12 @@ class Incidents:
         incident: Incident,
         attempt: Attempt,
         proof: Proof,
-        here: Judged | None,
+        current: Judged | None,
         now: Moment,
         foresee: Foresee | None,
     ) -> None:
         assert proof.state is not None
-        row = here.session if here is not None else None
+        row = current.session if current is not None else None
         verified_by, delivered = proof.reason, attempt.delivered
         if proof.state is AttemptState.SUCCEEDED:
             delivered = await self._delivered(
@@ -167,8 +167,8 @@ class Incidents:
         )
         messages: list[Message] = []
         if proof.state is AttemptState.INEFFECTIVE:
-            messages = [_did_not_help(incident, settled, here, now, foresee)]
-        elif proof.state is AttemptState.ABANDONED and not _has_been_answered(incident, settled, here, now):
+            messages = [_did_not_help(incident, settled, current, now, foresee)]
+        elif proof.state is AttemptState.ABANDONED and not _has_been_answered(incident, settled, current, now):
             messages = [announcements.perhaps_asked(incident, settled, now=now.wall)]
         done = self.ledger.settle_attempt(
             attempt.id, proof.state, now.wall, reason=proof.reason, verified_by=verified_by, messages=messages
@@ -275,23 +275,23 @@ class Incidents:
         for incident in self.ledger.open_incidents(self.gateway.name):
             if incident.id in in_flight:
                 continue
-            here = judged.get(incident.session)
-            if here is None:
+            current = judged.get(incident.session)
+            if current is None:
                 if snapshot.lacks(incident.session):
                     self._close(incident, Outcome.CLEARED, "SessionGone", now, successor=_kept_as(incident, judged))
                 continue
-            outcome = _ending(incident, here, now)
+            outcome = _ending(incident, current, now)
             if outcome is None:
                 continue
-            reason = here.judgement.reason
+            reason = current.judgement.reason
             if outcome is Outcome.RECOVERED and awaits_person(incident.attempts):
                 reason = PERSON_ANSWERED
-                incident = self._note_answer(incident, here.session)  # noqa: PLW2901 - the same one, with its proof
+                incident = self._note_answer(incident, current.session)  # noqa: PLW2901 - the same one, with its proof
             # guard: outcome: a turn that ended late is asked after
-            elif outcome is Outcome.RECOVERED and await self._is_late_and_unheard(incident, here.session):
+            elif outcome is Outcome.RECOVERED and await self._is_late_and_unheard(incident, current.session):
                 outcome = Outcome.UNDELIVERED
                 incident = self.ledger.incident(incident.id) or incident  # noqa: PLW2901 - the same one, as noted
-            self._close(incident, outcome, reason, now, here.session, successor=_kept_as(incident, judged))
+            self._close(incident, outcome, reason, now, current.session, successor=_kept_as(incident, judged))
 
     def _note_answer(self, incident: Incident, row: Session) -> Incident:
         """Who was asked, or had been waiting, has been answered: that is what the deed was for."""
@@ -368,10 +368,10 @@ class Incidents:
     def release_recovered(self, judged: Mapping[str, Judged], now: Moment) -> None:
         """A quarantine ends by itself with a new session id, or with a run that completed after it began."""
         for entry in self.ledger.quarantines(self.gateway.name):
-            here = judged.get(entry.session)
-            if here is None:
+            current = judged.get(entry.session)
+            if current is None:
                 continue
-            row = here.session
+            row = current.session
             reborn = row.session_id is not None and entry.session_id is not None and row.session_id != entry.session_id
             finished = row.status is Status.DONE and row.started_at is not None and row.started_at > entry.since
             if reborn or finished:
@@ -388,25 +388,25 @@ _NOT_STUCK = "as things are now it does not count as stuck"
 
 
 def _did_not_help(
-    incident: Incident, settled: Attempt, here: Judged | None, now: Moment, foresee: Foresee | None
+    incident: Incident, settled: Attempt, current: Judged | None, now: Moment, foresee: Foresee | None
 ) -> Message:
     """Says what follows only as far as it is known to come."""
     tell = partial(announcements.did_not_help, incident, settled, now=now.wall)
-    if here is not None and here.session.key != incident.session:
-        return tell(next_step=None, successor=here.session.key)  # what follows there is an incident of its own
-    if here is not None and here.session.status in (Status.OTHER, Status.QUEUED):
+    if current is not None and current.session.key != incident.session:
+        return tell(next_step=None, successor=current.session.key)  # what follows there is an incident of its own
+    if current is not None and current.session.status in (Status.OTHER, Status.QUEUED):
         return tell(next_step=None, no_more=_NOT_STUCK)
-    if here is None or (here.session.status is not Status.RUNNING and not here.session.is_tombstone):
+    if current is None or (current.session.status is not Status.RUNNING and not current.session.is_tombstone):
         return tell(next_step=None, no_more="no run is marked as going on any more")
     if foresee is None:
         return tell(next_step=Step.NOTIFY)
-    verdict = here.judgement.verdict
-    if verdict not in (Verdict.STUCK, Verdict.SUSPECT) and not is_stalled_but_owned(here):
+    verdict = current.judgement.verdict
+    if verdict not in (Verdict.STUCK, Verdict.SUSPECT) and not is_stalled_but_owned(current):
         return tell(next_step=None, no_more=_NOT_STUCK)
-    coming = foresee(here, replace(incident, attempts=(*_others(incident, settled), settled)))
+    coming = foresee(current, replace(incident, attempts=(*_others(incident, settled), settled)))
     if coming.action is Action.NOTHING:
         return tell(next_step=None, no_more="the one who asked was asked to send it again, and that is waited for")
-    due = here.judgement.changes_at if verdict is Verdict.SUSPECT else None
+    due = current.judgement.changes_at if verdict is Verdict.SUSPECT else None
     return tell(next_step=coming.step, blockers=coming.blockers, stuck_at=due.wall if due is not None else None)
 
 
@@ -438,17 +438,17 @@ def _successor_of(attempt: Attempt, session: str, judged: Mapping[str, Judged]) 
 def _kept_as(incident: Incident, judged: Mapping[str, Judged]) -> str | None:
     """The key under which a recovery of this incident goes on, whether or not its run came to anything."""
     found = (_successor_of(attempt, incident.session, judged) for attempt in incident.attempts)
-    return next((here.session.key for here in found if here is not None), None)
+    return next((current.session.key for current in found if current is not None), None)
 
 
 def _others(incident: Incident, attempt: Attempt) -> list[Attempt]:
     return [other for other in incident.attempts if other.id != attempt.id]
 
 
-def _ending(incident: Incident, here: Judged, now: Moment) -> Outcome | None:
-    row, verdict = here.session, here.judgement.verdict
+def _ending(incident: Incident, current: Judged, now: Moment) -> Outcome | None:
+    row, verdict = current.session, current.judgement.verdict
     if awaits_person(incident.attempts):
-        return _ending_of_wait(incident, here, now)
+        return _ending_of_wait(incident, current, now)
     proven = [
         one for one in incident.attempts if one.state is AttemptState.SUCCEEDED and not one.step.nature.opens_only
     ]
@@ -468,19 +468,19 @@ def _ending(incident: Incident, here: Judged, now: Moment) -> Outcome | None:
         return Outcome.FAILED if has_failed and sent else Outcome.CLEARED
     if _is_another_run(incident, sent, row):
         return Outcome.CLEARED
-    if is_stalled_but_owned(here):
+    if is_stalled_but_owned(current):
         return None
-    if verdict is Verdict.HEALTHY and here.judgement.owner is Truth.UNKNOWN:
+    if verdict is Verdict.HEALTHY and current.judgement.owner is Truth.UNKNOWN:
         return None  # it looks healthy because we have not looked for long, after a restart of ours for example
     if verdict in (Verdict.HEALTHY, Verdict.WAITING, Verdict.LONG_RUNNING) and not sent:
         return Outcome.CLEARED
     return None
 
 
-def _has_been_answered(incident: Incident, settled: Attempt, here: Judged | None, now: Moment) -> bool:
+def _has_been_answered(incident: Incident, settled: Attempt, current: Judged | None, now: Moment) -> bool:
     """Whoever may have been asked wrote again, and has had their answer."""
     asked = replace(incident, attempts=(*_others(incident, settled), settled))
-    return here is not None and _ending_of_wait(asked, here, now) is Outcome.RECOVERED
+    return current is not None and _ending_of_wait(asked, current, now) is Outcome.RECOVERED
 
 
 def _is_another_run(incident: Incident, sent: Sequence[Attempt], row: Session) -> bool:
@@ -494,10 +494,10 @@ def _is_another_run(incident: Incident, sent: Sequence[Attempt], row: Session) -
     return row.started_at is not None and all(at is not None and row.started_at > at for at in settled)
 
 
-def _ending_of_wait(incident: Incident, here: Judged, now: Moment) -> Outcome | None:
+def _ending_of_wait(incident: Incident, current: Judged, now: Moment) -> Outcome | None:
     """Somebody was asked, or a row freed for who waited: over when a run of the session has ended well, or its row says
     nothing any more. Where nobody is answered at a freed row, that is said after ``_ANSWERED_WITHIN``."""
-    row = here.session
+    row = current.session
     last = max((one for one in incident.attempts if one.started_at is not None), key=lambda one: one.number)
     if row.status is Status.ABSENT:
         return Outcome.CLEARED

@@ -105,7 +105,7 @@ class Observer:
                 if row.is_tombstone
                 else self._look(row, policy, facts, preflight, now)
             )
-            here = judged[row.key] = self._judge_running(
+            current = judged[row.key] = self._judge_running(
                 row,
                 look,
                 policy,
@@ -115,9 +115,9 @@ class Observer:
                 self._living(relatives.get(row.key, ())),
                 is_alone=busy is not None and busy <= {row.key},  # guard: a lane is free only when nothing else runs
             )
-            self.tracks[row.key] = here.case.track
-            if here.judgement.verdict is Verdict.STUCK:
-                self._unattended[row.key] = here.case.track.identity
+            self.tracks[row.key] = current.case.track
+            if current.judgement.verdict is Verdict.STUCK:
+                self._unattended[row.key] = current.case.track.identity
             else:
                 self._unattended.pop(row.key, None)
         return [judged[row.key] for row in snapshot.sessions if row.key in judged]
