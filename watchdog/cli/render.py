@@ -183,6 +183,8 @@ def _matters(state: Document, now: datetime) -> Iterator[Text]:
             "`openclaw-watchdog release --lost-history` accepts that",
             "red",
         )
+    for problem in state.get("list_problems", ()):  # a daemon from before an update has none
+        yield Text(visible(problem), "red")
     for pause in state["pauses"]:
         scope = " on ".join(shown_key(one) for one in (pause["session"], pause["gateway"]) if one) or "everything"
         end = f", ends {_until(pause['until'], now)}" if pause["until"] else ", until `openclaw-watchdog unpause`"

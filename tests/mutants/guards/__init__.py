@@ -19,6 +19,7 @@ from tests.mutants.guards import (
     blockers,
     ended_runs,
     innocence,
+    lists,
     owner_signals,
     people,
     plan,
@@ -45,6 +46,7 @@ GUARDS = (
     *ended_runs.GUARDS,
     *polls.GUARDS,
     *single.GUARDS,
+    *lists.GUARDS,
     *tombstones.GUARDS,
     *wire.GUARDS,
 )
