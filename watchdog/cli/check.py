@@ -207,6 +207,8 @@ def chosen_sections(setting: Setting, gateway: str | None, log: Log | None = Non
     if gateway is not None and all(section.name != gateway for section in sections):
         sections = every.spelled_out(setting.loaded, with_stopped=True).config.gateways
     chosen = [section for section in sections if gateway is None or section.name == gateway]
+    if not chosen and gateway is None:
+        raise UnknownGateway("no list names a gateway now, so there is nothing to look at.")
     if not chosen:
         names = ", ".join(section.name for section in sections)
         raise UnknownGateway(f"no gateway is called {shown_key(gateway or '')}; configured: {names}.")

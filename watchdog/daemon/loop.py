@@ -82,6 +82,7 @@ class Daemon:
     _file: FileWatch = field(init=False)
     _round: Throttle = field(init=False)
     _looks_again: bool = False
+    _looks_around: bool = False
     _is_short: bool = False
     _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _one_watch: DuplicateGateways = field(default_factory=DuplicateGateways)
@@ -412,8 +413,16 @@ class Daemon:
         """Follow this machine and the lists: watch the gateways that came, let go of those that went. The others notice
         nothing."""
         parts = self.parts
-        if not is_followed(parts.written):
-            return
+        if self._looks_around or not is_followed(parts.written):
+            return  # lists that nobody answers with may take longer than the time between two looks
+        self._looks_around = True
+        try:
+            await self._look_around()
+        finally:
+            self._looks_around = False
+
+    async def _look_around(self) -> None:
+        parts = self.parts
         async with self._reloading:
             after = await asyncio.to_thread(parts.gateways.spelled_out, parts.written)
             before = parts.loaded

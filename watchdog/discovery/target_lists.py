@@ -95,8 +95,8 @@ class TargetLists:
         self._say(found)
         if not lists:
             return loaded
-        # guard: lists: what a list names comes last, and of two names for one gateway the later is not watched
-        gateways = (*own, *listed)
+        # Of two names for one gateway the later is not watched.
+        gateways = (*own, *listed)  # guard: lists: what a list names comes last
         return replace(loaded, config=loaded.config.model_copy(update={"gateways": gateways}))
 
     @staticmethod

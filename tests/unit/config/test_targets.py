@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from watchdog.config import GatewaySection, parse
 from watchdog.config.targets import MOST_TARGETS, ListUnreadable, read_targets, section_for
@@ -142,6 +145,21 @@ def test_a_list_that_came_over_http_names_no_file_here() -> None:
 def test_what_is_no_list_is_none_as_a_whole(body: str) -> None:
     with pytest.raises(ListUnreadable, match="is no list of targets"):
         read_targets(body, FOLDER)
+
+
+_ADDRESSES = st.text(st.sampled_from("a1.:[]/@?#$%{}-_ws\x00é"), max_size=12) | st.sampled_from(["ws://[::1]:1", "b:1"])
+_LABELS = st.dictionaries(st.sampled_from(["name", "token_file", "x"]), st.text(max_size=6))
+_GROUPS = st.fixed_dictionaries({"targets": st.lists(_ADDRESSES, max_size=4)}, optional={"labels": _LABELS})
+
+
+@given(st.lists(_GROUPS, max_size=3), st.booleans())
+def test_whatever_it_says_every_target_is_used_or_named_as_a_problem(groups: list[Any], is_remote: bool) -> None:
+    read = read_targets(json.dumps(groups), None if is_remote else FOLDER, is_remote=is_remote)
+    assert len({target.name for target in read.targets}) == len({target.url for target in read.targets})
+    assert all(target.url is not None and target.token is None for target in read.targets)
+    written = [target for group in groups for target in group["targets"]]
+    assert len(read.targets) + len(read.problems) <= len(written)
+    assert bool(read.targets or read.problems) is bool(written)
 
 
 def test_bytes_that_are_no_text_are_no_list() -> None:
