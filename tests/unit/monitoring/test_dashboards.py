@@ -89,6 +89,8 @@ def series() -> Mapping[str, set[str]]:
     meter.incidents_open("home", 1)
     meter.quarantined("home", 1)
     meter.detection_delay(1.0)
+    meter.attempt("home", "resume", "started")
+    meter.held("home", "fleet_breaker")
     found: dict[str, set[str]] = {name: set(labels) for name, labels in PROCESS.items()}
     for family in text_string_to_metric_families(meter.render().decode()):
         for sample in family.samples:
