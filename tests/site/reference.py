@@ -79,6 +79,8 @@ def filled_meter() -> PrometheusMeter:
     meter.incidents_open("home", 1)
     meter.quarantined("home", 1)
     meter.detection_delay(1.0)
+    meter.attempt("home", "resume", "started")
+    meter.held("home", "fleet_breaker")
     return meter
 
 

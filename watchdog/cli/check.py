@@ -197,16 +197,18 @@ class PlainLog:
 
 
 def chosen_sections(setting: Setting, gateway: str | None, log: Log | None = None) -> list[Any]:
-    """The configured gateways and those that ``discover: local`` stands for, or the one asked for, running or not.
+    """The configured gateways and those that ``discover`` stands for, or the one asked for, running or not.
 
     ``log`` takes what stood in the way of finding others; None: it is told on stderr.
     """
     builder = Builder(setting.loaded, setting.env, log or PlainLog(), NullMeter(), secrets=setting.secrets)
-    local = builder.local_gateways()
-    sections = local.spelled_out(setting.loaded).config.gateways
+    every = builder.every_gateway()
+    sections = every.spelled_out(setting.loaded).config.gateways
     if gateway is not None and all(section.name != gateway for section in sections):
-        sections = local.spelled_out(setting.loaded, with_stopped=True).config.gateways
+        sections = every.spelled_out(setting.loaded, with_stopped=True).config.gateways
     chosen = [section for section in sections if gateway is None or section.name == gateway]
+    if not chosen and gateway is None:
+        raise UnknownGateway("no list names a gateway now, so there is nothing to look at.")
     if not chosen:
         names = ", ".join(section.name for section in sections)
         raise UnknownGateway(f"no gateway is called {shown_key(gateway or '')}; configured: {names}.")

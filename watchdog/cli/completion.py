@@ -28,7 +28,8 @@ def gateways(context: typer.Context, incomplete: str) -> list[Offer]:
     loaded = _loaded(context)
     if loaded is None:
         return []
-    names = [section.name for section in loaded.config.gateways] + [gateway for gateway, _, _ in _kept(loaded)]
+    sections = [section.name for section in loaded.config.gateways if section.target_list is None]
+    names = sections + [gateway for gateway, _, _ in _kept(loaded)]
     return [
         (name, "gateway") for name in dict.fromkeys(names) if name.startswith(incomplete) and _PLAIN.fullmatch(name)
     ]

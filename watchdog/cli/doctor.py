@@ -27,6 +27,7 @@ from watchdog.cli.shared import (
     JsonOption,
     Leave,
     Setting,
+    UnknownGateway,
     print_json,
     read_setting,
 )
@@ -223,8 +224,13 @@ async def _gateways(setting: Setting, gateway: str | None) -> list[ReportLine]:
         identity = identity_of(setting)
     except (errors.WatchdogError, OSError) as problem:
         return [ReportLine("identity", Grade.FAIL, str(problem))]
-    sections = chosen_sections(setting, gateway, aside)
     findings: list[ReportLine] = []
+    try:
+        sections = chosen_sections(setting, gateway, aside)
+    except UnknownGateway as problem:
+        if gateway is not None:
+            raise
+        sections, findings = [], [ReportLine("discovery", Grade.FAIL, str(problem))]
     findings += limit_findings(max(len(sections), len(setting.loaded.config.gateways)), descriptors.reachable())
     seen: dict[str, tuple[ProcessSigns, set[str]]] = {}
     observes = service.only_observes(setting.env)

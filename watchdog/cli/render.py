@@ -343,6 +343,8 @@ def _matters(state: Document, now: datetime) -> Iterator[Text]:
             "`openclaw-watchdog release --lost-history` accepts that",
             "red",
         )
+    for problem in state.get("list_problems", ()):  # a daemon from before an update has none
+        yield Text(visible(problem), "red")
     for pause in state["pauses"]:
         who = _named(state, pause["gateway"], pause["session"]).plain if pause["session"] else None
         where = shown_key(pause["gateway"]) if pause["gateway"] else None

@@ -6,6 +6,7 @@ caller turns places into lines. Remarks are things that load but probably do not
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,7 +14,7 @@ from fnmatch import fnmatchcase
 
 from watchdog.config import sections
 from watchdog.config.durations import spell
-from watchdog.config.models import Config, GatewaySection
+from watchdog.config.models import Config, GatewaySection, TargetList
 from watchdog.config.policybook import DEFAULT_POLICY, merged, policy_name
 from watchdog.config.problems import KeyPath, quoted, suggestion
 from watchdog.core import policy as core
@@ -80,12 +81,22 @@ def _gateways(gateways: Sequence[GatewaySection]) -> Iterator[ConfigProblem]:
     first: dict[str, int] = {}
     for position, gateway in enumerate(gateways):
         at: KeyPath = ("gateways", position)
-        if gateway.name in first:
+        targets = gateway.target_list
+        if targets is not None:
+            yield from _target_list(gateway, targets, at)
+            if any(targets == earlier.target_list for earlier in gateways[:position]):
+                yield ConfigProblem((*at, "discover"), "this list is given twice", "keep one", at_key=True)
+        elif gateway.name in first:
             message = f"two gateways are called {quoted(gateway.name)}"
             others = tuple(("gateways", first[gateway.name], field) for field in ("name", "url"))
             yield ConfigProblem((*at, "name"), message, "give each a name of its own", rests_on=(*others, (*at, "url")))
-        first.setdefault(gateway.name, position)
-        if gateway.discover and gateway.discover in (earlier.discover for earlier in gateways[:position]):
+        if targets is None:
+            first.setdefault(gateway.name, position)
+        if (
+            gateway.discover
+            and targets is None
+            and gateway.discover in (earlier.discover for earlier in gateways[:position])
+        ):
             message = "discover: local is given twice, and once stands for every gateway of this machine"
             yield ConfigProblem((*at, "discover"), message, "keep one", at_key=True)
         if gateway.url and gateway.discover:
@@ -97,7 +108,7 @@ def _gateways(gateways: Sequence[GatewaySection]) -> Iterator[ConfigProblem]:
             which = "password" if gateway.password else "password_file"
             yield ConfigProblem((*at, which), "a token and a password are both given", "keep one", at_key=True)
         address = gateway.address
-        if address and address.scheme == "ws" and not is_loopback(address.hostname) and not gateway.insecure:
+        if is_in_the_clear(gateway):
             message = "ws:// to another machine sends the token in the clear"
             hint = "use wss://, or an ssh tunnel to 127.0.0.1, or say insecure: true"
             yield ConfigProblem((*at, "url"), message, hint)
@@ -110,6 +121,36 @@ def _gateways(gateways: Sequence[GatewaySection]) -> Iterator[ConfigProblem]:
             yield ConfigProblem(
                 (*at, "tls"), "tls has no effect on ws://: nothing is encrypted", "leave it out, or use wss://"
             )
+
+
+def is_in_the_clear(gateway: GatewaySection) -> bool:
+    """Its token would be readable on the way to another machine, and nobody said that this is meant."""
+    address = gateway.address
+    is_plain = address is not None and address.scheme == "ws" and not is_loopback(address.hostname)
+    return is_plain and not gateway.insecure
+
+
+def _target_list(gateway: GatewaySection, targets: TargetList, at: KeyPath) -> Iterator[ConfigProblem]:
+    """A section that stands for the gateways of a list."""
+    place: KeyPath = (*at, "discover")
+    if (targets.file is None) is (targets.http is None):
+        yield ConfigProblem(place, "a list is either a file or an http address", "give one of them")
+        return
+    if targets.file is not None and re.search(r"[*?\[]", str(targets.file.parent)):
+        message = "file: only the last part of the path may hold * and ?"
+        yield ConfigProblem((*place, "file"), message, "e.g. /etc/openclaw-watchdog/gateways.d/*.json")
+    if targets.file is not None and targets.token_dir is not None:
+        message = "token_dir has no effect on a file, which names a token_file for each gateway"
+        yield ConfigProblem((*place, "token_dir"), message, "leave it out", at_key=True)
+    for name in ("name", "state_dir"):
+        if name in gateway.model_fields_set:
+            message = f"{name} is one gateway's, and a list stands for many"
+            yield ConfigProblem((*at, name), message, "leave it out; a list gives each its own name", at_key=True)
+    for name in ("token", "token_file", "password", "password_file"):
+        # guard: lists: no secret for every host that an inventory names
+        if targets.http is not None and getattr(gateway, name) is not None:
+            message = f"{name} would be sent to whatever host that list names"
+            yield ConfigProblem((*at, name), message, "token_dir has one token for each address", at_key=True)
 
 
 def _reached_twice(gateways: Sequence[GatewaySection]) -> Iterator[ConfigProblem]:
@@ -218,15 +259,18 @@ def _gateway_restart(config: Config) -> Iterator[ConfigProblem]:
         yield ConfigProblem((at,), "gateway_restart does not say how", one_of, at_key=True)
     elif len(ways) > 1:
         yield ConfigProblem((at, ways[1]), f"{ways[0]} and {ways[1]} are both given", "keep one", at_key=True)
-    names = [gateway.name for gateway in config.gateways]
+    names = [gateway.name for gateway in config.gateways if gateway.target_list is None]
     if restart.gateway is not None and restart.gateway not in names:
         message = f"gateway_restart: no gateway is called {quoted(restart.gateway)}"
         yield ConfigProblem((at, "gateway"), message, suggestion(restart.gateway, names), related=(("gateways",),))
-    elif restart.gateway is None and len(names) > 1:
+    elif restart.gateway is None and len(config.gateways) > 1:
         message = "gateway_restart does not say which gateway it is for"
         yield ConfigProblem(
             (at,), message, f"gateway: one of {', '.join(names)}", related=(("gateways",),), at_key=True
         )
+    elif not names:
+        message = "gateway_restart is for a gateway with a section of its own, and there is none"
+        yield ConfigProblem((at,), message, "leave it out", related=(("gateways",),), at_key=True)
     if restart.min_down < MIN_DOWN_FLOOR and not config.allow_short_thresholds:
         message = f"min_down ({spell(restart.min_down)}) is below its floor of {spell(MIN_DOWN_FLOOR)}"
         yield ConfigProblem((at, "min_down"), message, "a gateway that is only starting must not be restarted")

@@ -21,9 +21,13 @@ def effective(loaded: LoadedConfig) -> dict[str, Any]:
 
 
 def _gateway(shown: dict[str, Any]) -> dict[str, Any]:
-    """Name first, and without what is left to discovery: a section without ``url`` is one gateway, not ``discover: local``."""
+    """Name first, and without what is left to discovery: a section without ``url`` is one gateway, not ``discover: local``.
+    A list has no name."""
     said = {name: value for name, value in shown.items() if value is not None}
-    return {"name": said.pop("name"), **said}
+    name = said.pop("name")
+    if isinstance(said.get("discover"), dict):
+        return {"discover": {key: value for key, value in said.pop("discover").items() if value is not None}, **said}
+    return {"name": name, **said}
 
 
 def _policy(policy: core.Policy) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, GetJsonSchemaHandler, Tag
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -121,17 +121,55 @@ class TlsSection(Section):
     """SHA-256 of the certificate itself, with or without colons. Without ca_file it alone decides. Default null: not asked."""
 
 
+class TargetList(Section):
+    """Gateways out of a list that somebody else writes, in the shape of Prometheus' targets; either file or http."""
+
+    file: PathText | None = Field(default=None, examples=["/etc/openclaw-watchdog/gateways.d/*.json"])
+    """Files of this machine; the last part may hold * and ?. They must be ours or root's. Default null: none."""
+
+    http: PingUrl | None = Field(default=None, examples=["https://inventory.example/targets"])
+    """Or an address that answers with such a list; https://, or on this machine. Default null: none."""
+
+    every: Span = timedelta(seconds=60)
+    """How often it is read; not more often than once a minute, when this machine is looked at. Default 60s."""
+
+    token_dir: PathText | None = Field(default=None, examples=["/run/secrets/gateways"])
+    """For http: a folder with one file for each token, called like the address that it is for (gateway.example:443). What such
+    a list says never decides which secret goes where. Default null: its gateways are shown no token."""
+
+
+WORD, LIST = "a word", "a list"
+"""Which of two shapes a value has: parts of pydantic's path to it, not of the file's."""
+
+
+def _shape(value: object) -> str:
+    return LIST if isinstance(value, dict | TargetList) else WORD
+
+
+class _AnyOf:
+    """Either shape, in the schema's one word for that."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": handler(schema)["oneOf"]}
+
+
 class GatewaySection(Section):
-    """One OpenClaw gateway, by address or discovered."""
+    """One OpenClaw gateway, by address or discovered; or several: those of this machine, or those of a list."""
 
     url: WebsocketUrl | None = Field(default=None, examples=["ws://127.0.0.1:18789"])
     """Its address, ws:// or wss://. Default null: discovered."""
 
-    discover: DiscoverWord | None = Field(default=None, examples=["local"])
+    discover: (
+        Annotated[Annotated[DiscoverWord, Tag(WORD)] | Annotated[TargetList, Tag(LIST)], Discriminator(_shape), _AnyOf]
+        | None
+    ) = Field(default=None, examples=["local"])
     """Instead of url. local: every gateway this user runs on this machine. First the one the environment means, as without
     this line; then every other OpenClaw profile (~/.openclaw-*), live lock file and fleet cell, each under its own name,
     from when it is first seen running until its configuration is gone; looked for every minute. token, password and state_dir here are
-    the first one's; the others' are found. Default null: without url, the one gateway the environment means
+    the first one's; the others' are found. {file: GLOB} or {http: URL, every: 60s, token_dir: FOLDER}: the gateways of a list, in
+    the shape of Prometheus' targets; token, password, tls and insecure here are for each of them (token and password: of
+    files only). Default null: without url, the one gateway the environment means
     (OPENCLAW_CONFIG_PATH, OPENCLAW_STATE_DIR, ~/.openclaw/openclaw.json, else the only live lock file)."""
 
     name: Label = Field(default_factory=_default_name)
@@ -161,6 +199,11 @@ class GatewaySection(Section):
     )
     """For wss:// with a certificate that this machine does not trust: ca_file, or the certificate's fingerprint (SHA-256).
     Default null: what this machine trusts."""
+
+    @property
+    def target_list(self) -> TargetList | None:
+        """The list whose gateways the section stands for. ``None``: it stands for none."""
+        return self.discover if isinstance(self.discover, TargetList) else None
 
     @property
     def address(self) -> SplitResult | None:

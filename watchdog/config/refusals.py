@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from watchdog.config.document import Document
 from watchdog.config.fields import REFUSAL, describe
-from watchdog.config.models import Config, GatewaySection
+from watchdog.config.models import LIST, WORD, Config, GatewaySection
 from watchdog.config.problems import KeyPath, Problem, closest, quoted
 
 _MAPPING = "expected a mapping ('key: value' lines)"
@@ -53,7 +53,7 @@ _OTHER_NAMES = {
 def problems_of(error: ValidationError, document: Document) -> Iterator[tuple[KeyPath, Problem]]:
     """Each refusal with the path of the setting it is about."""
     for detail in error.errors(include_url=False):
-        path: KeyPath = detail["loc"]
+        path: KeyPath = tuple(part for part in detail["loc"] if part not in (WORD, LIST))
         kind = detail["type"]
         if kind == "default_factory_not_called":
             continue  # the name follows from the url, which was refused itself

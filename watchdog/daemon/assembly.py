@@ -18,8 +18,10 @@ from watchdog.adapters.sd_notify import Supervisor
 from watchdog.config import GatewaySection, LoadedConfig, load
 from watchdog.core.policy import Step
 from watchdog.daemon.endpoints import EndpointFinder
+from watchdog.discovery.every_gateway import EveryGateway
 from watchdog.discovery.local_gateways import LocalGateways
 from watchdog.discovery.machine import Machine
+from watchdog.discovery.target_lists import TargetLists
 from watchdog.gateway.client import GatewayClient
 from watchdog.gateway.wire.identity import DeviceIdentity, DeviceTokens, IdentityError, is_device_token
 from watchdog.gateway_restart.restarts import Restarts
@@ -46,10 +48,10 @@ class Parts:
     """A whole watchdog, ready to run."""
 
     loaded: LoadedConfig
-    """With a section of its own for every gateway that ``discover: local`` stands for."""
+    """With a section of its own for every gateway that one with ``discover`` stands for."""
     written: LoadedConfig
     """As the file has it."""
-    local: LocalGateways
+    gateways: EveryGateway
     watches: Sequence[Watch]
     ledger: SqliteLedger
     spare: SqliteLedger
@@ -168,9 +170,10 @@ class Builder:
             self._said.add(reason)
             self.log.event(Event.CONFIG_REFUSED, reason=reason, in_force="everything else that was found")
 
-    def local_gateways(self) -> LocalGateways:
-        """What ``discover: local`` stands for, not looked for yet."""
-        return LocalGateways(self.machine.everything, self.clock, self.log)
+    def every_gateway(self) -> EveryGateway:
+        """What ``discover`` stands for, not looked for yet."""
+        lists = TargetLists(self.env, self.host, self.clock, self.log)
+        return EveryGateway(lists, LocalGateways(self.machine.everything, self.clock, self.log))
 
     def finder(self, section: GatewaySection, identity: Identity) -> EndpointFinder:
         return EndpointFinder(
@@ -274,8 +277,8 @@ class Builder:
         spare = SqliteLedger.in_memory(wall=lambda: self.clock.now().wall)
         notes = HandoffNotes(state_dir)
         recordings = Recordings(recordings_folder(state_dir), self.clock, self.log, self.secrets)
-        source, was_found, local = self.loaded.source, self.loaded.was_found, self.local_gateways()
-        spelled_out = local.spelled_out(self.loaded)
+        source, was_found, gateways = self.loaded.source, self.loaded.was_found, self.every_gateway()
+        spelled_out = gateways.spelled_out(self.loaded)
 
         def read_again() -> LoadedConfig:
             nonlocal source, was_found
@@ -287,7 +290,7 @@ class Builder:
         return Parts(
             loaded=spelled_out,
             written=self.loaded,
-            local=local,
+            gateways=gateways,
             watches=self.watches(
                 spelled_out, identity, ledger, spare, notes, is_observing=is_observing, recordings=recordings
             ),

@@ -22,6 +22,7 @@ from datetime import datetime
 from pathlib import Path
 
 from watchdog.config import GatewaySection, SecretError, resolve_secret
+from watchdog.config.targets import ListedGateway
 from watchdog.discovery.found import DiscoveredGateway
 from watchdog.discovery.gateway_lock import Address
 from watchdog.discovery.local_gateways import LocalGateway
@@ -203,7 +204,8 @@ class EndpointFinder:
                 password = found.password() if token is None and found.password is not None else None
             except DiscoveryError as problem:
                 raise errors.AuthenticationRefused(f"{section.name}: {problem}") from problem
-        if token is None and password is None and found is None:
+        # guard: lists: a list is not given the token of the environment
+        if token is None and password is None and found is None and not isinstance(section, ListedGateway):
             token = Secret.of(self._machine.env.get("OPENCLAW_GATEWAY_TOKEN"))
         device_token = self._tokens.get(url, self._device.device_id, "operator", (READ,))
         for secret in (token, password, device_token):

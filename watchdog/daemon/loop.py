@@ -31,7 +31,7 @@ from watchdog.daemon.pass_slots import PassSlots, first_after
 from watchdog.daemon.places import places_of
 from watchdog.daemon.runner import Runner
 from watchdog.daemon.throttle import Throttle
-from watchdog.discovery.local_gateways import follows_machine
+from watchdog.discovery.every_gateway import is_followed
 from watchdog.service import announcements, descriptors
 from watchdog.service.errors import LedgerError, PassFailed
 from watchdog.service.events import Event
@@ -48,7 +48,7 @@ PASS_LIMIT = timedelta(minutes=3)
 """A pass on a gateway that answers nothing: connecting, listing and looking each run into their time-outs."""
 
 LOOK_AROUND_EVERY = timedelta(seconds=60)
-"""How often this machine is looked at for gateways that came or went, where ``discover: local`` asks for it."""
+"""How often this machine, and the lists that are due, are looked at for gateways that came or went."""
 SWITCHES_READ = 20
 """Lines of the operators' audit trail that are read after a pass: more than are written between two."""
 _SWITCHES = {
@@ -83,6 +83,7 @@ class Daemon:
     _file: FileWatch = field(init=False)
     _round: Throttle = field(init=False)
     _looks_again: bool = False
+    _looks_around: bool = False
     _is_short: bool = False
     _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _one_watch: DuplicateGateways = field(default_factory=DuplicateGateways)
@@ -119,6 +120,7 @@ class Daemon:
             lambda: [runner.watch for runner in self._runners.values()],
             lambda: {name: str(twin) for name, twin in self._one_watch.refused.items()},
             self._all_are_passing,
+            lambda: parts.gateways.lists.problems,
         )
         self._scheduler.add_job(self._prune, "interval", seconds=DAY)
         self._scheduler.add_job(self._ring_look_around, "interval", seconds=self.look_around_every.total_seconds())
@@ -393,7 +395,7 @@ class Daemon:
             return
         parts.written = loaded
         self._file.watch(loaded.searched)
-        before, parts.loaded = parts.loaded, await asyncio.to_thread(parts.local.spelled_out, loaded)
+        before, parts.loaded = parts.loaded, await asyncio.to_thread(parts.gateways.spelled_out, loaded)
         changes = self._say_loaded(before, why)
         if not changes and before.config == parts.loaded.config:
             return
@@ -406,20 +408,30 @@ class Daemon:
 
     async def _ring_look_around(self) -> None:
         """The scheduler cuts what it runs itself when it is shut down; this must not end a runner halfway."""
+        self._round.wanted()  # with no gateway at all there is no pass that would ask for it
         self._spawn(self.look_around)
 
     async def look_around(self) -> None:
-        """Follow this machine: watch the gateways that came, let go of those that went. The others notice nothing."""
+        """Follow this machine and the lists: watch the gateways that came, let go of those that went. The others notice
+        nothing."""
         parts = self.parts
-        if not follows_machine(parts.written):
-            return
+        if self._looks_around or not is_followed(parts.written):
+            return  # lists that nobody answers with may take longer than the time between two looks
+        self._looks_around = True
+        try:
+            await self._look_around()
+        finally:
+            self._looks_around = False
+
+    async def _look_around(self) -> None:
+        parts = self.parts
         async with self._reloading:
-            after = await asyncio.to_thread(parts.local.spelled_out, parts.written)
+            after = await asyncio.to_thread(parts.gateways.spelled_out, parts.written)
             before = parts.loaded
             if self._stop.is_set() or after.config.gateways == before.config.gateways:
                 return
             parts.loaded = after
-            self._say_loaded(before, "what runs on this machine has changed")
+            self._say_loaded(before, "the gateways that discover stands for have changed")
             await self._apply_gateways(before)
             await parts.page.configure(after)
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from watchdog.config import GatewaySection, LoadedConfig, Problem
 from watchdog.core.model import ProcessSigns
 from watchdog.core.same_process import is_same_process
-from watchdog.discovery.local_gateways import stands_for_all
 from watchdog.service.pass_report import PassReport
 
 
@@ -98,8 +97,8 @@ def are_same(one: PassReport, other: PassReport) -> bool:
 
 def problem_of(written: LoadedConfig, later: str, first: str) -> Problem:
     """What to say of it, with the places of both in the file; a name that the file does not have was discovered."""
-    positions = {section.name: position for position, section in enumerate(written.config.gateways)}
-    discovering = next((positions[one.name] for one in written.config.gateways if stands_for_all(one)), 0)
+    positions = {one.name: at for at, one in enumerate(written.config.gateways) if one.target_list is None}
+    discovering = next((at for at, one in enumerate(written.config.gateways) if one.discover is not None), 0)
     place = written.problem_at(("gateways", positions.get(first, discovering)), "")
     where = f" at {place.file}:{place.line}" if place.line is not None else ""
     return written.problem_at(

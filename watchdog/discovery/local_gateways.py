@@ -16,7 +16,7 @@ Limit: who was seen alive is kept in memory, so a gateway that went down before 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Collection, Container, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -67,6 +67,11 @@ class LocalGateways:
     log: Log
     _known: dict[str, _Known] = field(default_factory=dict)
     _said: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> Collection[str]:
+        """Of those that are watched, without the one that the environment means."""
+        return [known.section.name for known in self._known.values()]
 
     def spelled_out(self, loaded: LoadedConfig, *, with_stopped: bool = False) -> LoadedConfig:
         """``loaded`` with a section for each gateway that its ``discover: local`` stands for now.
@@ -138,14 +143,9 @@ class LocalGateways:
         self._said = frozenset(problems)
 
 
-def follows_machine(loaded: LoadedConfig) -> bool:
-    """Some section is for every gateway of this machine."""
-    return any(stands_for_all(section) for section in loaded.config.gateways)
-
-
 def stands_for_all(section: GatewaySection) -> bool:
     """The section is for every gateway of this machine, not for one."""
-    return section.discover is not None
+    return section.discover is not None and section.target_list is None
 
 
 def _own_name(name: str, port: str, taken: Container[str]) -> str:

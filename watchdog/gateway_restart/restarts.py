@@ -62,8 +62,9 @@ class Restarts:
         self._restarter = self._gateway = None
         if section is None:
             return
-        name = section.gateway or config.gateways[0].name
-        self._gateway = next(gateway for gateway in config.gateways if gateway.name == name)
+        own = [gateway for gateway in config.gateways if gateway.target_list is None]
+        name = section.gateway or own[0].name
+        self._gateway = next(gateway for gateway in own if gateway.name == name)
         service = service_of(section, name, self.env)
         self._restarter = Restarter(
             rule=Rule(name, section.after_failures, section.min_down, Budget(section.max_per_6h, WINDOW), service.how),

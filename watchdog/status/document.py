@@ -135,6 +135,7 @@ class Life:
     ledger_problem: str | None = None
     """Why the watches cannot use the ledger, whatever reading it says."""
     config_file: str | None = None
+    list_problems: Sequence[str] = ()
 
 
 def build(life: Life, sights: Sequence[WatchView], record: Record, now: datetime) -> say.State:
@@ -161,7 +162,7 @@ def build(life: Life, sights: Sequence[WatchView], record: Record, now: datetime
         mode=Mode.OBSERVE.value if life.is_observing else Mode.RECOVER.value,
         poll_every_seconds=life.poll_every.total_seconds(),
         last_cycle_at=life.last_cycle_at,
-        headline=say.headline(gateways, pauses, quarantines, undelivered, ledger),
+        headline=say.headline(gateways, pauses, quarantines, undelivered, ledger, life.list_problems),
         gateways=gateways,
         open_incidents=sum(one.is_open for one in record.incidents),
         incidents=incidents,
@@ -173,6 +174,7 @@ def build(life: Life, sights: Sequence[WatchView], record: Record, now: datetime
         undelivered=undelivered,
         ledger=ledger,
         config_file=life.config_file,
+        list_problems=tuple(life.list_problems),
     )
 
 

@@ -2,7 +2,8 @@
 
 Names and labels are the contract's; dashboards and alerts are tested against them. Every label value comes from a closed
 set or is a configured gateway's name: a word nobody knows is counted as ``other``, and what belongs to a gateway goes away
-with it. Counters of a known gateway start at zero, so that ``increase()`` sees the first deed too.
+with it. Series appear when first counted: with a zero for whatever could be, each gateway would have seventy. The states that a
+deed can end in start at zero when the first one of that step is begun there, so that ``increase()`` sees its end.
 """
 
 from __future__ import annotations
@@ -33,8 +34,7 @@ POLL_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 DELAY_BUCKETS = (5, 15, 30, 60, 120, 300, 600, 900, 1200, 1260, 1320, 1500, 1800, 2700, 3600, 7200)
 """A poll or two late is usual (30 s by default); the long tail is a gateway that was away or could not be trusted."""
 
-_COUNTED_STEPS = [step for step in Step if step is not Step.NOTIFY]
-_COUNTED_STATES = [state for state in AttemptState if state not in (AttemptState.PLANNED, AttemptState.STARTED)]
+_ENDS = [state for state in AttemptState if state not in (AttemptState.PLANNED, AttemptState.STARTED)]
 
 
 class PrometheusMeter:
@@ -44,7 +44,7 @@ class PrometheusMeter:
         # The library's *_created series double every counter and are in nobody's dashboard. The switch is global; so are we.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry if registry is not None else CollectorRegistry()
-        self._gateways: set[str] = set()
+        self._gateways: set[str] | None = None
         self._series: dict[Gauge | Counter, set[tuple[str, ...]]] = {}
 
         self._sessions = self._gauge("sessions", "Sessions by verdict in the last whole poll.", "gateway", "verdict")
@@ -101,6 +101,9 @@ class PrometheusMeter:
 
     def attempt(self, gateway: str, step: str, state: str) -> None:
         self._count(self._attempts, 1, gateway, _known(step, Step), _known(state, AttemptState))
+        if state == AttemptState.STARTED:
+            for end in _ENDS:
+                self._count(self._attempts, 0, gateway, _known(step, Step), end.value)
 
     def held(self, gateway: str, blocker: str) -> None:
         self._count(self._held, 1, gateway, _known(blocker, BlockerName))
@@ -114,28 +117,23 @@ class PrometheusMeter:
     # ------------------------------------------------------------ beyond the port
 
     def watch_gateways(self, names: Iterable[str]) -> None:
-        """Exactly these gateways are configured now: new ones start at zero, all series of the others are dropped.
+        """Exactly these gateways are configured now: all series of others are dropped.
 
         Called at start-up and after a reload. Until the first call any gateway's name is taken."""
-        self._gateways = set(names)
-        for name in self._gateways:
-            for step in _COUNTED_STEPS:
-                for state in _COUNTED_STATES:
-                    self._count(self._attempts, 0, name, step.value, state.value)
-            for blocker in BlockerName:
-                self._count(self._held, 0, name, blocker.value)
+        gateways = self._gateways = set(names)
         for metric in list(self._series):
-            self._drop(metric, lambda labels: labels[0] not in self._gateways)
+            self._drop(metric, lambda labels: labels[0] not in gateways)
 
     def render(self) -> bytes:
-        """The text exposition format; serve it as ``server.METRICS_TYPE``."""
+        """The text exposition format; serve it as ``server.METRICS_TYPE``. Takes seconds where there are thousands of gateways,
+        and may be called from another thread."""
         return generate_latest(self.registry)
 
     # ------------------------------------------------------------ series
 
     def _takes(self, gateway: str) -> bool:
         # A poll that was under way while its gateway was removed must not bring the series back.
-        return not self._gateways or gateway in self._gateways
+        return self._gateways is None or gateway in self._gateways
 
     def _set(self, metric: Gauge, value: float, gateway: str, *labels: str) -> None:
         if self._takes(gateway):

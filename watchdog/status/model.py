@@ -302,6 +302,8 @@ class State:
     ledger: LedgerView
     config_file: str | None = None
     """What a command has to name with ``--config`` to be about this daemon; None: it finds that file by itself."""
+    list_problems: tuple[str, ...] = ()
+    """What of the lists of gateways (``discover: {file: …}`` or ``{http: …}``) cannot be used, as sentences."""
 
 
 Document = dict[str, Any]
@@ -343,6 +345,7 @@ def headline(
     quarantines: Sequence[QuarantineView],
     undelivered: Sequence[UndeliveredView],
     ledger: LedgerView,
+    list_problems: Sequence[str] = (),
 ) -> Headline:
     """What a person must know first: trouble before notices, the worst first, joined in one sentence."""
     trouble: list[str] = []
@@ -351,6 +354,8 @@ def headline(
         trouble.append("the ledger cannot be used")
     if ledger.lost_history_at is not None:
         trouble.append("the ledger's history was lost")
+    if list_problems:
+        trouble.append("a list of gateways cannot be used in full")
     away = [gateway for gateway in gateways if gateway.phase not in ("connected", "unseen")]
     trouble += [f"gateway {gateway.name} {gateway_is(gateway.phase)}" for gateway in away]
     trouble += [f"the fleet breaker is open on {gateway.name}" for gateway in gateways if gateway.is_fleet_breaker_open]
@@ -384,6 +389,8 @@ def headline(
         return Headline(level, _sentence([*trouble, *notices]))
     if any(gateway.phase == "unseen" for gateway in gateways):
         return Headline(Urgency.NOTICE, "Taking the first look.")
+    if not gateways:
+        return Headline(Urgency.NOTICE, "No gateway is watched: the lists name none.")
     total = sum(gateway.session_count for gateway in gateways)
     if total == 0:
         return Headline(Urgency.OK, "All is well: there are no sessions.")

@@ -56,6 +56,7 @@ class PagePublisher:
     _watches: Watches = field(default=tuple)
     _not_watched: NotWatched = field(default=dict)
     _are_passing: Callable[[], bool] = field(default=lambda: True)
+    _list_problems: Callable[[], Sequence[str]] = field(default=tuple)
     _began: Moment = field(init=False)
     _last_cycle: Moment | None = None
     _looked_at: set[str] = field(default_factory=set)
@@ -78,11 +79,16 @@ class PagePublisher:
     # ------------------------------------------------------------ life
 
     async def open(
-        self, watches: Watches, not_watched: NotWatched = dict, are_passing: Callable[[], bool] = lambda: True
+        self,
+        watches: Watches,
+        not_watched: NotWatched = dict,
+        are_passing: Callable[[], bool] = lambda: True,
+        list_problems: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """Begin to serve, if the configuration wants it. ``are_passing``: whether every gateway's passes go on."""
+        """Begin to serve, if the configuration wants it. ``are_passing``: whether every gateway's passes go on;
+        ``list_problems``: what of the lists of gateways cannot be used."""
         self._began, self._watches, self._not_watched = self.clock.now(), watches, not_watched
-        self._are_passing = are_passing
+        self._are_passing, self._list_problems = are_passing, list_problems
         self._name_gateways()
         await self._serve()
         self._task = asyncio.create_task(self._run(), name="page")
@@ -220,6 +226,7 @@ class PagePublisher:
             last_cycle_at=self._last_cycle.wall if self._last_cycle is not None else None,
             ledger_problem=next((one.ledger_problem for one in watches if one.ledger_problem is not None), None),
             config_file=str(self.loaded.to_name) if self.loaded.to_name is not None else None,
+            list_problems=self._list_problems(),
         )
         try:
             record = read_record(self._readable(), sights, now.wall)

@@ -19,6 +19,7 @@ from tests.mutants.guards import (
     blockers,
     ended_runs,
     innocence,
+    lists,
     owner_signals,
     people,
     plan,
@@ -47,6 +48,7 @@ GUARDS = (
     *polls.GUARDS,
     *reminders.GUARDS,
     *single.GUARDS,
+    *lists.GUARDS,
     *tombstones.GUARDS,
     *wire.GUARDS,
 )

@@ -74,6 +74,23 @@ async def test_doctor_examines_each_and_says_what_cannot_be_used(setting: Settin
     assert ".openclaw-bad" in bad.text
 
 
+async def test_verbs_with_a_list(setting: Setting, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    section = f"gateways: [{{discover: {{file: '{tmp_path}/*.json'}}}}]"
+    text = CONFIG.format(folder=tmp_path).replace("gateways: [{discover: local}]", section)
+    listed = Setting(parse(text, env=setting.env), setting.env, Secrets())
+    (tmp_path / "a.json").write_text("[]")
+    with pytest.raises(UnknownGateway, match="no list names a gateway now"):
+        chosen_sections(listed, None)
+    (said,) = [one for one in await _gateways(listed, None) if one.subject == "discovery"]
+    assert said.grade is Grade.FAIL
+
+    (tmp_path / "a.json").write_text('[{"targets": ["127.0.0.1:1"], "labels": {"name": "x"}}, {"targets": ["b b"]}]')
+    assert [section.name for section in chosen_sections(listed, "x")] == ["x"]
+    assert "warning: <text>:2:23: not all of this list is used" in capsys.readouterr().err
+    said, down = await _gateways(listed, None)
+    assert (said.subject, said.grade, down.subject, down.grade) == ("discovery", Grade.WARN, "x", Grade.FAIL)
+
+
 async def test_doctor_says_what_is_believed_of_a_version_that_nobody_has_tried(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         gateway = await LocalProfiles(tmp_path, stack).start(".openclaw", version="2026.9.7")

@@ -48,6 +48,7 @@ def test_effective_of_the_defaults() -> None:
         "gateways: [{name: home}]",
         "gateways: [{discover: local}]",
         "gateways: [{discover: local}, {name: far, url: 'wss://far.example'}]",
+        "gateways: [{discover: {file: /a/*.json, every: 2m}, insecure: true}, {discover: {file: /b}, token_file: /t}]",
     ],
 )
 def test_saved_and_read_again_it_names_the_same_gateways(gateways: str) -> None:

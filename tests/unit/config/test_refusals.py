@@ -231,6 +231,35 @@ AGREEMENT = {
     "gateways:\n  - discover: local\n  - {name: b, discover: local}": (
         "3:15: discover: local is given twice, and once stands for every gateway of this machine (keep one)"
     ),
+    "gateways:\n  - discover: {}": "2:15: a list is either a file or an http address (give one of them)",
+    "gateways:\n  - discover: {file: a, http: 'http://a'}": (
+        "2:15: a list is either a file or an http address (give one of them)"
+    ),
+    "gateways:\n  - discover: {file: '/etc/*/a.json'}": (
+        "2:22: file: only the last part of the path may hold * and ? (e.g. /etc/openclaw-watchdog/gateways.d/*.json)"
+    ),
+    "gateways:\n  - discover: {file: a, token_dir: b}": (
+        "2:25: token_dir has no effect on a file, which names a token_file for each gateway (leave it out)"
+    ),
+    "gateways:\n  - {discover: {file: a}, name: b}": (
+        "2:27: name is one gateway's, and a list stands for many (leave it out; a list gives each its own name)"
+    ),
+    "gateways:\n  - {discover: {file: a}, state_dir: none}": (
+        "2:27: state_dir is one gateway's, and a list stands for many (leave it out; a list gives each its own name)"
+    ),
+    **{
+        f"gateways:\n  - {{discover: {{http: 'https://a'}}, {secret}: hunter2}}": (
+            f"2:37: {secret} would be sent to whatever host that list names (token_dir has one token for each address)"
+        )
+        for secret in ("token", "token_file", "password", "password_file")
+    },
+    "gateways: [{discover: {file: a}}, {discover: {file: a}}]": "1:36: this list is given twice (keep one)",
+    "gateways: [{discover: {file: a}}]\ngateway_restart: {command: a}": (
+        "2:1: gateway_restart is for a gateway with a section of its own, and there is none (leave it out)"
+    ),
+    "gateways: [{discover: {file: a, evry: 5s}}]": (
+        "1:33: unknown key 'evry' in 'gateways.discover' (did you mean 'every'?)"
+    ),
     "gateways:\n  - url: ws://127.0.0.1:1\n    discover: local": "3:5: url and discover are both given (keep one)",
     "gateways:\n  - token: hunter2\n    token_file: t": "3:5: token and token_file are both given (keep one)",
     "gateways:\n  - password_file: t\n    password: hunter2": (
@@ -315,6 +344,8 @@ def test_two_urls_of_one_gateway(one: str, other: str) -> None:
         "status_page: {hosts: [watchdog, watchdog.example.org]}",
         "gateways: [{url: '${GATEWAY}', token: '${NOT_SET_HERE}', state_dir: none}]",
         "gateways: [{discover: local, name: home, token_file: ~/token}]",
+        "gateways: [{name: a}, {discover: {file: /a/*.json}, token: '${T}'}, {discover: {http: 'https://a', every: 60s}}]",
+        "gateways: [{name: local, url: 'ws://127.0.0.1:1'}, {discover: {file: /a/*.json}}]\ngateway_restart: {gateway: local, command: a}",
         "gateways:\npoll_every: 30s\nthresholds:\nrecovery:\npolicies:\nnotify:\nstatus_page:\nlog:\n",
         "allow_short_thresholds: true\npoll_every: 100ms\nthresholds: {stuck_after: 300ms, confirm_for: 0s, startup_grace: 0s}",
         "policies: [{match: {key: 'agent:main:*', kind: [main, direct], archived: false}}]",

@@ -9,6 +9,7 @@ import pytest
 from tests.unit.discovery.support import Machine
 from tests.unit.discovery.test_fleet_cells import TOKEN, play_runtime, write_registry
 from watchdog.config import GatewaySection, parse
+from watchdog.config.targets import ListedGateway
 from watchdog.daemon.endpoints import EndpointFinder
 from watchdog.discovery.fleet_cells import read_registry
 from watchdog.discovery.local_gateways import LocalGateway
@@ -92,6 +93,12 @@ def test_the_meant_one_is_completed_running_or_not(desk: Desk) -> None:
 def test_another_machine_gets_nothing_of_ours(desk: Desk) -> None:
     desk.profile(None, 3, "main", pid=11)
     assert facts(desk.of("{url: 'wss://far.example:3'}")()) == ("wss://far.example:3", None, None, None)
+
+
+def test_what_a_list_names_is_not_shown_the_environments_token(desk: Desk) -> None:
+    desk.machine.env["OPENCLAW_GATEWAY_TOKEN"] = "of the meant one"
+    assert facts(desk.of("{url: 'wss://far.example:3'}")())[1] == "of the meant one"
+    assert facts(desk.finder(ListedGateway(name="far", url="wss://far.example:3"))())[1] is None
 
 
 def test_a_local_gateway_is_found_afresh_by_its_own_configuration(desk: Desk) -> None:

@@ -78,7 +78,7 @@ async def test_a_gateway_that_appears_is_watched_and_a_deleted_one_goes(desk: De
     await desk.until(lambda: "third" in desk.connected)
     (came,) = desk.log.of(Event.CONFIG_LOADED)
     assert came["changes"] == ["gateways[third]: added"]
-    assert came["asked_by"] == "what runs on this machine has changed"
+    assert came["asked_by"] == "the gateways that discover stands for have changed"
     await desk.until(lambda: desk.is_up("third") == 1)
     assert desk.shown == ["local", "work", "third"]
 

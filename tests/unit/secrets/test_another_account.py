@@ -183,7 +183,7 @@ async def test_a_lock_that_names_what_no_file_can_be_called_ends_nothing(
     )
     async with house.watched(kind) as daemon:
         await until(tried(daemon, 1), house)
-        await asyncio.to_thread(daemon.parts.local.spelled_out, daemon.parts.written)
+        await asyncio.to_thread(daemon.parts.gateways.spelled_out, daemon.parts.written)
     assert house.log.of(Event.CYCLE_FAILED) == []
     assert TOKEN not in house.words
     assert ELSEWHERE not in house.words
@@ -307,7 +307,7 @@ async def test_root_reads_nothing_of_its_own_for_another_account(house: House, r
     house.thief(NOBODY, plant=plant, links=links)
     async with house.watched("discover: local, ") as daemon:
         await until(tried(daemon), house)
-        await asyncio.to_thread(daemon.parts.local.spelled_out, daemon.parts.written)
+        await asyncio.to_thread(daemon.parts.gateways.spelled_out, daemon.parts.written)
     assert ELSEWHERE not in house.words
     assert TOKEN not in house.words
     assert len(house.reasons) >= 2, "root's own is down, and theirs cannot be signed in to or used"

@@ -286,6 +286,14 @@ def test_what_the_watches_say_of_the_ledger_counts_first() -> None:
     assert found["ledger"]["problem"] == "read-only file system"
 
 
+def test_lists_that_cannot_be_used_are_trouble_and_none_watched_is_said() -> None:
+    found = shown(world.sight(None), life=world.life(list_problems=["w.yaml:2:3: not all of this list is used"]))
+    assert found["headline"] == {"level": "trouble", "text": "A list of gateways cannot be used in full."}
+    assert found["list_problems"] == ["w.yaml:2:3: not all of this list is used"]
+    nobody = build(world.life(), [], Record(), NOW.wall).headline
+    assert (nobody.level, nobody.text) == ("notice", "No gateway is watched: the lists name none.")
+
+
 def test_a_session_is_counted_once_in_the_headline(ledger: SqliteLedger) -> None:
     world.incident(ledger, ALICE, MINUTE, world.SENT)
     judged = [world.seen(world.row(ALICE), 24 * MINUTE), world.seen(world.row(BOB), 24 * MINUTE)]

@@ -133,14 +133,27 @@ def test_a_removed_gateway_takes_its_series_along() -> None:
     assert _value(meter, "gateway_up", gateway="home") == 1
 
 
-def test_counters_of_a_known_gateway_start_at_zero() -> None:
+def test_series_appear_when_first_counted_and_the_ends_of_a_deed_with_its_beginning() -> None:
     meter = PrometheusMeter("1")
     meter.watch_gateways(["home"])
+    assert b'"home"' not in meter.render()
+    meter.held("home", "fleet_breaker")
+    assert _value(meter, "held_total", gateway="home", blocker="fleet_breaker") == 1
+    meter.attempt("home", "resume", "started")
     assert _value(meter, "attempts_total", gateway="home", step="resume", state="ineffective") == 0
-    assert _value(meter, "held_total", gateway="home", blocker="fleet_breaker") == 0
     meter.attempt("home", "resume", "ineffective")
+    meter.attempt("home", "resume", "started")
     meter.watch_gateways(["home"])
     assert _value(meter, "attempts_total", gateway="home", step="resume", state="ineffective") == 1
+    assert _value(meter, "attempts_total", gateway="home", step="new", state="ineffective") is None
+
+
+def test_where_no_gateway_is_left_none_comes_back() -> None:
+    meter = PrometheusMeter("1")
+    meter.watch_gateways(["home"])
+    meter.watch_gateways([])
+    meter.gateway_up("home", is_up=True)  # a poll that was still under way
+    assert b'"home"' not in meter.render()
 
 
 def test_two_meters_do_not_share_anything() -> None:

@@ -139,7 +139,7 @@ async def test_it_serves_what_the_watches_saw(daemon: Daemon) -> None:
     assert [one["key"] for one in found["gateways"][0]["sessions"]] == [ALICE]
     assert found["headline"]["text"] == "1 stuck."
     metrics = (await ask(daemon.url(), "metrics")).text
-    assert 'openclaw_watchdog_held_total{blocker="paused",gateway="home"} 0.0' in metrics
+    assert "# TYPE openclaw_watchdog_held_total counter" in metrics
 
 
 async def test_it_says_which_configuration_a_command_has_to_name(daemon: Daemon, tmp_path: Path) -> None:
