@@ -30,6 +30,7 @@ RETRIES = 2
 PATIENCE = 1800.0
 IRC_PLUGIN = "@openclaw/irc@2026.9.5"
 AXE = "4.10.3"
+DEBIAN = "bookworm"
 _DEBIAN_NGIRCD = Path("/usr/sbin/ngircd")
 _SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -143,6 +144,32 @@ def container_runtime() -> None:
         raise InstallError(f"fleet cells need {', '.join(missing)} (Debian: apt-get install {' '.join(missing)})")
     with _one_at_a_time(cache_root() / "podman"):
         _install_debian_package("podman", _log_of(cache_root() / "podman"), *missing)
+
+
+def debian_with_python() -> Path:
+    """A small Debian with Python and its venv module, as a tar archive: a base for images without a registry of such."""
+    target = cache_root() / "debian" / f"{DEBIAN}.tar"
+    with _one_at_a_time(target):
+        if target.exists():
+            return target
+        if os.geteuid() != 0 or not shutil.which("apt-get"):
+            raise InstallError(
+                "an image's base is made by root on Debian; elsewhere name one with OPENCLAW_WATCHDOG_BASE"
+            )
+        if shutil.which("debootstrap", path=_SYSTEM_PATH) is None:
+            _install_debian_package("debootstrap", _log_of(target))
+        _say(f"{DEBIAN}: debootstrap")
+        part = _fresh_part(target)
+        include = "--include=python3,python3-venv,ca-certificates"
+        commands = (
+            ["debootstrap", "--variant=minbase", include, DEBIAN, str(part / "root")],
+            ["tar", "-C", str(part / "root"), "--exclude=./var/cache/apt", "-cf", str(part / "base.tar"), "."],
+        )
+        for command in commands:
+            _checked(command, _log_of(target), os.environ)
+        (part / "base.tar").rename(target)
+        shutil.rmtree(part)
+        return target
 
 
 def axe_core() -> Path:
