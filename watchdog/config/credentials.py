@@ -79,6 +79,10 @@ def _expanded(text: str, env: Mapping[str, str], label: str) -> str:
 
 def _content(path: Path, label: str) -> str:
     try:
+        if path.is_fifo() and not path.is_relative_to(
+            "/dev/fd"
+        ):  # nobody may ever write to it: that would stop everything
+            raise SecretError(label, f"{path} is a pipe", "it holds the secret and nothing else")
         with path.open("rb") as stream:
             content = stream.read(_LARGEST + 1)
         text = content.decode("utf-8-sig").strip()

@@ -100,7 +100,9 @@ def _target(target: str, labels: Mapping[str, str], folder: Path | None, *, is_r
     given = {"url": f"{scheme}://{place}", "name": labels.get("name") or _name_of(place)}
     file = labels.get("token_file")  # an empty label is none, as Prometheus has it
     if file and folder is not None:  # guard: lists: http names no file of this machine
-        given["token_file"] = file if file.startswith(("/", "~", "${")) else str(folder / file)
+        # Nothing of the environment goes into a path that others write: it would be told with the path.
+        plain = file.replace("${", "$${")
+        given["token_file"] = plain if file.startswith(("/", "~")) else str(folder / plain)
     try:
         return GatewaySection.model_validate(given)
     except ValidationError as error:

@@ -19,8 +19,9 @@ class EveryGateway:
     def spelled_out(self, loaded: LoadedConfig, *, with_stopped: bool = False) -> LoadedConfig:
         """``loaded`` with a section for each gateway that one with ``discover`` stands for now; ``with_stopped`` as in
         ``LocalGateways``."""
-        listed = self.lists.spelled_out(loaded, self.local.names)
-        return self.local.spelled_out(listed, with_stopped=with_stopped)
+        # What runs here is found first, so that no list takes its name or its address, after a restart neither.
+        found = self.local.spelled_out(loaded, with_stopped=with_stopped)
+        return self.lists.spelled_out(found, self.local.names)
 
 
 def is_followed(loaded: LoadedConfig) -> bool:

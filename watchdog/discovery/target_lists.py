@@ -24,7 +24,7 @@ from watchdog import PROGRAM
 from watchdog.config import GatewaySection, LoadedConfig
 from watchdog.config.checks import Address, address_of, is_in_the_clear
 from watchdog.config.references import MissingVariableError, expand
-from watchdog.config.targets import ListUnreadable, ReadList, read_targets, section_for
+from watchdog.config.targets import MOST_TARGETS, ListUnreadable, ReadList, read_targets, section_for
 from watchdog.core.loopback import is_loopback
 from watchdog.core.model import Moment
 from watchdog.discovery.openclaw_config import DiscoveryError, open_text
@@ -111,7 +111,9 @@ class TargetLists:
         """Once, and again when it was well in between."""
         for problem in found:
             if problem not in self.problems:
-                self.log.event(Event.CONFIG_REFUSED, reason=problem, in_force="every gateway that was watched")
+                self.log.event(
+                    Event.CONFIG_REFUSED, reason=problem, in_force="what was read of the list before, if anything"
+                )
         self.problems = found
 
     # ---------------------------------------------------------------- reading
@@ -203,7 +205,8 @@ def _merged(before: Sequence[GatewaySection], read: ReadList) -> Sequence[Gatewa
         return read.targets
     addresses = {address_of(one) for one in read.targets}
     names = {one.name for one in read.targets}
-    return [*(one for one in before if address_of(one) not in addresses and one.name not in names), *read.targets]
+    kept = [one for one in before if address_of(one) not in addresses and one.name not in names]
+    return [*kept[: MOST_TARGETS - len(read.targets)], *read.targets]
 
 
 async def _get(url: str, *, is_remote: bool) -> bytes:

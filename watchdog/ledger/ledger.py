@@ -5,8 +5,8 @@ Invariants: a method that has returned has written durably (one transaction, fsy
 An attempt is claimed once. A damaged file is explained and left alone. ``is_writable`` comes back by itself.
 
 Limits: synchronous, a few milliseconds a write, so no call belongs in a hot loop. After the file was deleted while we ran,
-or while nobody did, budgets, pauses and quarantines are unknown: ``lost_history_at`` says so, and the first use after such
-a loss raises once, so that no pass that began with the old history acts on the new one.
+or while nobody did, budgets, pauses and quarantines are unknown: ``lost_history_at`` says so, and every use after such
+a loss raises until somebody tells of it (``told_of_loss``), so that no pass that began with the old history acts on the new one.
 
 Where things are: ``sqlite`` (transactions, loss and healing), ``sqlite_open``, ``owner_lock`` (one owner), ``schema``
 (tables, migrations), ``incidents``, ``outbox``, ``operator``, ``gateway_names`` (the operations, inherited from there),
@@ -146,6 +146,9 @@ class SqliteLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOpe
     def permission_problem(self) -> str | None:
         """What lets other users read or replace the ledger; None when nothing does. For ``doctor``."""
         return None if self.path is None else loose_permissions(self.path)
+
+    def told_of_loss(self) -> None:
+        self._file.told_of_loss()
 
     def is_writable(self) -> bool:
         try:

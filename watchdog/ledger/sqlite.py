@@ -117,7 +117,7 @@ class LedgerFile:
 
     @contextmanager
     def writing(self, *, tells_loss: bool = True, is_probe: bool = False) -> Iterator[Transaction]:
-        """One write transaction. ``tells_loss``: raise, once, when the history was found lost and nobody was told.
+        """One write transaction. ``tells_loss``: raise as long as a history was found lost and ``told_of_loss`` was not said.
         ``is_probe``: it writes nothing that ``remembered`` ever reads."""
         if self.access is Access.READER:
             raise LedgerRefused(f"The ledger {self.path} was opened read-only; open it for writing first.")
@@ -170,7 +170,7 @@ class LedgerFile:
             return list(found)
 
     def told_of_loss(self) -> None:
-        """The caller knows that history was lost: no write needs to fail for it."""
+        """The caller knows that history was lost, and tells it: no use needs to fail for it any more."""
         self._loss_untold = False
 
     def connect(self) -> None:
@@ -191,7 +191,6 @@ class LedgerFile:
 
     def _tell_loss(self, *, tells_loss: bool) -> None:
         if tells_loss and self._loss_untold:
-            self._loss_untold = False
             raise LedgerUnavailable(
                 f"The ledger {self.path} had been deleted or replaced and its history is lost; "
                 "a new one is in use now, and budgets before this moment are unknown."

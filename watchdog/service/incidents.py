@@ -248,7 +248,9 @@ class Incidents:
         # Only the end of a long transcript is read: a mark that is not seen may stand before it, and the run is asked after by its id.
         ours = [one for one in turns if seen in (None, f"{one.incident}/{one.number}")]
         last = max(ours, key=lambda one: one.number, default=None)
-        return last is not None and await self._delivered(last) is False
+        if last is None or (seen is None and _began_after(row, last)):
+            return False
+        return await self._delivered(last) is False
 
     def was_answered(self, judged: Judged) -> bool:
         """Our own turn answered it and nobody waits: nothing is left to do, although its row goes on saying ``running``."""
@@ -515,6 +517,11 @@ def _ending_of_wait(incident: Incident, current: Judged, now: Moment) -> Outcome
 _ANSWERED_WITHIN = timedelta(minutes=30)
 """Who waits at a freed row is answered at the next try of their message: after 4 to 5 s where it was sent just before (8.2, 9.6),
 later the longer it has waited."""
+
+
+def _began_after(row: Session, attempt: Attempt) -> bool:
+    """The row tells of another run, begun since ours was given up."""
+    return row.started_at is not None and attempt.settled_at is not None and row.started_at > attempt.settled_at
 
 
 def _ended_since(row: Session, attempt: Attempt) -> bool:

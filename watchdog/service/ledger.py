@@ -418,6 +418,11 @@ class Ledger(IncidentLedger, HoldLedger, OutboxLedger, NameLedger, Protocol):
         Deeds are held until an operator accepts that (``release --lost-history``) or the longest budget has passed."""
         ...
 
+    def told_of_loss(self) -> None:
+        """Every use fails after such a loss until somebody says that they tell of it: there are many who pass over what fails,
+        because a pass will say it."""
+        ...
+
     def prune(self, before: datetime) -> int:
         """Drop closed incidents, delivered messages, ended pauses older than ``before``; open matters stay."""
         ...

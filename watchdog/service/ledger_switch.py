@@ -44,6 +44,7 @@ class LedgerSwitch:
             return False
         self.problem = problem
         self.is_writable = False
+        self.real.told_of_loss()  # the runner says what the problem is
         return True
 
     def choose(self, at: datetime) -> None:

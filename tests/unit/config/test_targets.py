@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchdog.config import GatewaySection, parse
+from watchdog.config.references import expand
 from watchdog.config.targets import MOST_TARGETS, ListUnreadable, read_targets, section_for
 
 FOLDER = Path("/etc/lists")
@@ -94,7 +95,13 @@ def test_a_name_is_one_that_a_configured_gateway_could_have(name: str) -> None:
     assert "has no usable name" in problem("a:1", name=name)
 
 
-@pytest.mark.parametrize("file", ["a\nb", "a\x00b", "${"])
+def test_a_token_file_has_nothing_of_the_environment_in_its_path() -> None:
+    """A file that is not there is named, in the log and in messages."""
+    for file in ("/x/${SECRET}", "${SECRET}"):
+        assert expand(str(one("a:1", token_file=file).token_file), {"SECRET": "s3cret"}).endswith("${SECRET}")
+
+
+@pytest.mark.parametrize("file", ["a\nb", "a\x00b"])
 def test_a_token_file_is_one_that_could_be_configured(file: str) -> None:
     assert "has no usable token_file" in problem("a:1", token_file=file)
 

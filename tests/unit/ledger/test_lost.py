@@ -78,7 +78,8 @@ def test_a_ledger_gone_while_we_run_is_remade_and_the_loss_is_told(
 
 
 def test_no_pass_that_began_before_the_loss_goes_on_after_it(owned: SqliteLedger, path: Path) -> None:
-    """The first use raises, whatever it is; a caller who asked for ``lost_history_at`` has been told."""
+    """Every use raises, whatever it is, until somebody tells of it: who passes over one does not hush it up. A caller who asked for
+    ``lost_history_at`` has been told."""
     uses: list[Callable[[], object]] = [
         lambda: opened(owned),
         lambda: owned.charges("home", T0),
@@ -89,6 +90,9 @@ def test_no_pass_that_began_before_the_loss_goes_on_after_it(owned: SqliteLedger
         path.unlink()
         with pytest.raises(LedgerUnavailable, match="budgets before this moment are unknown"):
             use()
+        with pytest.raises(LedgerUnavailable, match="budgets before this moment are unknown"):
+            use()
+        owned.told_of_loss()
         use()
     path.unlink()
     assert owned.is_writable()

@@ -142,4 +142,5 @@ def test_nothing_is_remembered_of_a_ledger_that_is_gone(owned: SqliteLedger, pat
     path.unlink()
     with pytest.raises(LedgerUnavailable):
         owned.open_incidents("home")
+    owned.told_of_loss()
     assert owned.open_incidents("home") == []
