@@ -11,7 +11,9 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console, ConsoleDimensions
@@ -24,6 +26,7 @@ from watchdog.cli.app import app
 from watchdog.cli.render import lost_frame, status_lines, top_frame
 from watchdog.cli.selection import Selection, keys_of
 from watchdog.cli.shared import Leave, UnknownGateway
+from watchdog.status.model import GatewayView, IncidentView, QuarantineView, State
 from watchdog.status.server import Document, Feed, StatusServer
 
 
@@ -320,6 +323,22 @@ def test_written_by_others_has_no_power_over_the_terminal() -> None:
     assert "\x1b[2J" not in text
     assert "\u202e" not in text
     assert "[bold]x" in text
+
+
+def test_a_daemon_from_before_an_upgrade_is_shown_too() -> None:
+    """Fields with a default are those that were added since."""
+
+    def before(view: type[Any], said: Document) -> Document:
+        added = {one.name for one in fields(view) if (one.default, one.default_factory) != (MISSING, MISSING)}
+        return {name: value for name, value in said.items() if name not in added}
+
+    old = before(State, full_document())
+    for name, view in (("gateways", GatewayView), ("incidents", IncidentView), ("quarantines", QuarantineView)):
+        old = {**old, name: [before(view, one) for one in old[name]]}
+    assert "names" not in old["gateways"][0]
+    assert any("agent:main:irc:direct:bob" in line.plain for line in status_lines(dict(old), NOW.wall))
+    assert any("agent:main:irc:direct:bob" in line for line in picture(old, 120, 50))
+    assert "explain agent:main:" in "\n".join(picture(old, 120, 50, pressed("e", document=old)))
 
 
 def test_a_lost_connection_says_so_above_the_last_picture() -> None:
