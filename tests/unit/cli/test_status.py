@@ -7,8 +7,10 @@ import contextlib
 import json
 import os
 import pty
+import signal
 import socket
 import sys
+import termios
 import threading
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
@@ -198,23 +200,37 @@ class Terminal:
     def press(self, keys: bytes) -> None:
         os.write(self._terminal, keys)
 
-    def leave(self, key: bytes) -> int:
+    @property
+    def waits_for_enter(self) -> bool:
+        return bool(termios.tcgetattr(self._terminal)[3] & termios.ICANON)
+
+    def leave(self, how: bytes | signal.Signals) -> int:
         """Its exit status."""
-        self.press(key)
+        if isinstance(how, signal.Signals):
+            os.kill(self.pid, how)
+        else:
+            self.press(how)
         with contextlib.suppress(OSError):  # how Linux says that the other end is closed
             while more := os.read(self._terminal, 65536):
                 self.shown += more
+        self.was_put_back = self.waits_for_enter
         os.close(self._terminal)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-@pytest.mark.parametrize("leaving", [b"q", b"\x03"])
-def test_top_lives_in_a_terminal_and_leaves_it_as_it_was(config: Path, leaving: bytes) -> None:
+@pytest.mark.parametrize(
+    ("leaving", "code"), [(b"q", 0), (b"\x03", 0), (signal.SIGTERM, 128 + 15), (signal.SIGHUP, 128 + 1)]
+)
+def test_top_lives_in_a_terminal_and_leaves_it_as_it_was(
+    config: Path, leaving: bytes | signal.Signals, code: int
+) -> None:
     with served(full_document()) as port:
         write(config, f"{{listen: '127.0.0.1:{port}'}}")
         terminal = Terminal(config)
         terminal.until(b"q leaves")
-        assert terminal.leave(leaving) == 0
+        assert not terminal.waits_for_enter
+        assert terminal.leave(leaving) == code
+    assert terminal.was_put_back
     assert b"agent:main:irc:direct:alice" in terminal.shown
     assert terminal.shown.endswith(b"\x1b[?25h\x1b[?1049l")  # the cursor is back, and what was on the screen before
     assert b"Traceback" not in terminal.shown
