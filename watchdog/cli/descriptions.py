@@ -19,11 +19,10 @@ VERDICT_STYLES = {
 
 
 def session_facts(judged: Judged) -> dict[str, Any]:
-    """One session for ``check --json``."""
+    """One session for ``check --json`` and ``explain --json``: without its name, as in every pipe."""
     row, judgement = judged.session, judged.judgement
     return {
         "key": row.key,
-        "name": row.name,
         "session_id": row.session_id,
         "kind": row.kind.value,
         "status": row.status.value,

@@ -157,7 +157,7 @@ def _lists(state: Document, chosen: Selection, *, has_healthy: bool) -> dict[str
 
     sessions = [{"on": gateway, **one} for gateway in state["gateways"] for one in gateway["sessions"]]
     if has_healthy:
-        sessions += [{"on": gateway, **one} for gateway in state["gateways"] for one in gateway["healthy"]]
+        sessions += [{"on": gateway, **one} for gateway in state["gateways"] for one in gateway.get("healthy", ())]
     return {
         "sessions": [one for one in sessions if wants(one["on"]["name"], one["key"], _STANDINGS.get(_standing(one)))],
         "incidents": [
@@ -320,7 +320,7 @@ def _session_lines(session: Document, gateway: Document, now: datetime) -> Itera
         "  ",
         _word(_STANDINGS, _standing(session), 14),
         (shown_key(session["key"]), "bold"),
-        (shown_name(gateway["names"].get(session["key"])), "dim"),
+        (shown_name(_names(gateway).get(session["key"])), "dim"),
         f"  {_LASTED[session['since_what']]} for {_since(session['since'], now)}",
     )
     pad = " " * 16
@@ -567,8 +567,13 @@ def _tail(named: Text, width: int) -> Text:
 
 def _named(state: Document, gateway: str | None, key: str, style: str = "") -> Text:
     """A session's key, and behind it what people call it; ``gateway`` None: wherever it is known."""
-    names = (one["names"].get(key) for one in state["gateways"] if gateway in (None, one["name"]))
+    names = (_names(one).get(key) for one in state["gateways"] if gateway in (None, one["name"]))
     return Text.assemble((shown_key(key), style), (shown_name(next(filter(None, names), None)), "dim"))
+
+
+def _names(gateway: Document) -> Mapping[str, str]:
+    """None in the document of a daemon from before an upgrade, which goes on until it is started anew."""
+    return gateway.get("names") or {}
 
 
 def _standing(session: Document) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import sys
 import termios
 import tty
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Annotated, Any
 
 import httpx
@@ -261,9 +262,15 @@ class _Keys:
         return typed.decode(errors="ignore") if typed else "\x04"  # the terminal is gone
 
 
+def _leave(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
 @contextlib.contextmanager
 def _keys() -> Iterator[_Keys]:
-    """Single keys without Enter; the terminal is put back as it was."""
+    """Single keys without Enter; the terminal is put back as it was, also where somebody ends us from outside."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     if not sys.stdin.isatty():
         yield _Keys(False)
         return

@@ -26,7 +26,8 @@ _UNSEEN = re.compile(
 _ESCAPE = re.compile(r"\\(?:\\|x([0-9a-f]{2})|u([0-9a-f]{4})|U(000[0-9a-f]{5}|0010[0-9a-f]{4}))")
 _WORD = re.compile(r"[A-Za-z0-9_@%+=:,./-][A-Za-z0-9_@%+=:,./#-]*")
 """What no shell takes for more than a word: what ``shlex`` says, and ``#`` inside (chat groups have it)."""
-_QUOTES = str.maketrans({"“": "'", "”": "'"})
+_QUOTES = str.maketrans(dict.fromkeys('“”"', "'"))
+"""What would end a name's quotes; on a terminal that has only ASCII they are plain ones (``cli.streams``)."""
 _CALL = re.compile(
     r"(?<![A-Za-z0-9])@|@(?![A-Za-z])|@(?=everyone|here|(?:channel|all|room|team|online)\b)|[<>]|(?<=\])\(",
     re.IGNORECASE,

@@ -7,8 +7,10 @@ at the end. Limit: a daemon that is killed forgets the hour; a time in which nob
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from math import inf
 from pathlib import Path
 
 from watchdog.status.model import HISTORY, AvailabilityView
@@ -33,10 +35,9 @@ class Availability:
     _written: int | None = None
 
     def __post_init__(self) -> None:
-        try:
+        self._hours = {}
+        with suppress(Exception):  # none yet, or none that can be read: it begins anew, and never stops a start
             self._hours = _read(self.path.read_text("utf-8")) if self.path is not None else {}
-        except (OSError, ValueError, TypeError, AttributeError):
-            self._hours = {}  # none yet, or none that can be read: it begins anew
 
     def note(self, gateway: str, at: datetime, *, answered: bool | None) -> None:
         """A pass has ended at ``at``. What it found is taken to hold until the next one; ``answered`` None: it found nothing."""
@@ -84,8 +85,12 @@ def _hour(at: datetime) -> int:
 
 
 def _read(text: str) -> dict[str, Hours]:
-    data = json.loads(text, parse_constant=int)  # NaN is no figure, and no JSON for a browser
+    """Figures alone: what is not finite is no JSON for a browser."""
     return {
-        name: {int(hour): [min(float(watched), _HOUR), min(float(answered), float(watched))] for hour, (watched, answered) in hours.items()}
-        for name, hours in data.items()
-    }  # fmt: skip
+        name: {
+            int(hour): [float(min(watched, _HOUR)), float(min(answered, watched, _HOUR))]
+            for hour, (watched, answered) in hours.items()
+            if 0 <= watched < inf and 0 <= answered < inf
+        }
+        for name, hours in json.loads(text).items()
+    }

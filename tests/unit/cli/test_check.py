@@ -204,3 +204,10 @@ def test_names_stand_beside_keys_on_a_terminal_and_never_in_a_pipe(
     monkeypatch.setattr(sys, "stdout", stream)
     check._print([named_sessions()])
     assert re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()).endswith(f"2 sessions\n{shown}")
+
+
+def test_names_are_not_in_json() -> None:
+    document = json.dumps(check._document([named_sessions()]))
+    assert "agent:main:telegram:direct:4711" in document
+    assert "Family" not in document
+    assert "Eve" not in document

@@ -185,6 +185,12 @@ async def test_every_signal_and_every_guard_is_there_and_the_guards_are_the_real
     assert "None" not in text_of(it)
 
 
+async def test_a_name_stands_in_words_and_not_in_json() -> None:
+    it = await explained(world_of(dead(name="Family chat")))
+    assert "“Family chat”" in text_of(it)
+    assert "Family" not in str(explanation_facts(it))
+
+
 async def test_a_key_with_brackets_is_printed_as_it_is() -> None:
     world = world_of(dead())
     it = await explained(world)

@@ -7,11 +7,15 @@ import contextlib
 import json
 import os
 import pty
+import signal
 import socket
 import sys
+import termios
 import threading
 from collections.abc import Iterator
+from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console, ConsoleDimensions
@@ -24,6 +28,7 @@ from watchdog.cli.app import app
 from watchdog.cli.render import lost_frame, status_lines, top_frame
 from watchdog.cli.selection import Selection, keys_of
 from watchdog.cli.shared import Leave, UnknownGateway
+from watchdog.status.model import GatewayView, IncidentView, QuarantineView, State
 from watchdog.status.server import Document, Feed, StatusServer
 
 
@@ -195,23 +200,37 @@ class Terminal:
     def press(self, keys: bytes) -> None:
         os.write(self._terminal, keys)
 
-    def leave(self, key: bytes) -> int:
+    @property
+    def waits_for_enter(self) -> bool:
+        return bool(termios.tcgetattr(self._terminal)[3] & termios.ICANON)
+
+    def leave(self, how: bytes | signal.Signals) -> int:
         """Its exit status."""
-        self.press(key)
+        if isinstance(how, signal.Signals):
+            os.kill(self.pid, how)
+        else:
+            self.press(how)
         with contextlib.suppress(OSError):  # how Linux says that the other end is closed
             while more := os.read(self._terminal, 65536):
                 self.shown += more
+        self.was_put_back = self.waits_for_enter
         os.close(self._terminal)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-@pytest.mark.parametrize("leaving", [b"q", b"\x03"])
-def test_top_lives_in_a_terminal_and_leaves_it_as_it_was(config: Path, leaving: bytes) -> None:
+@pytest.mark.parametrize(
+    ("leaving", "code"), [(b"q", 0), (b"\x03", 0), (signal.SIGTERM, 128 + 15), (signal.SIGHUP, 128 + 1)]
+)
+def test_top_lives_in_a_terminal_and_leaves_it_as_it_was(
+    config: Path, leaving: bytes | signal.Signals, code: int
+) -> None:
     with served(full_document()) as port:
         write(config, f"{{listen: '127.0.0.1:{port}'}}")
         terminal = Terminal(config)
         terminal.until(b"q leaves")
-        assert terminal.leave(leaving) == 0
+        assert not terminal.waits_for_enter
+        assert terminal.leave(leaving) == code
+    assert terminal.was_put_back
     assert b"agent:main:irc:direct:alice" in terminal.shown
     assert terminal.shown.endswith(b"\x1b[?25h\x1b[?1049l")  # the cursor is back, and what was on the screen before
     assert b"Traceback" not in terminal.shown
@@ -320,6 +339,22 @@ def test_written_by_others_has_no_power_over_the_terminal() -> None:
     assert "\x1b[2J" not in text
     assert "\u202e" not in text
     assert "[bold]x" in text
+
+
+def test_a_daemon_from_before_an_upgrade_is_shown_too() -> None:
+    """Fields with a default are those that were added since."""
+
+    def before(view: type[Any], said: Document) -> Document:
+        added = {one.name for one in fields(view) if (one.default, one.default_factory) != (MISSING, MISSING)}
+        return {name: value for name, value in said.items() if name not in added}
+
+    old = before(State, full_document())
+    for name, view in (("gateways", GatewayView), ("incidents", IncidentView), ("quarantines", QuarantineView)):
+        old = {**old, name: [before(view, one) for one in old[name]]}
+    assert "names" not in old["gateways"][0]
+    assert any("agent:main:irc:direct:bob" in line.plain for line in status_lines(dict(old), NOW.wall))
+    assert any("agent:main:irc:direct:bob" in line for line in picture(old, 120, 50))
+    assert "explain agent:main:" in "\n".join(picture(old, 120, 50, pressed("e", document=old)))
 
 
 def test_a_lost_connection_says_so_above_the_last_picture() -> None:

@@ -58,10 +58,12 @@ def test_what_an_escape_looks_like() -> None:
 
 @hostile
 @given(ANY_TEXT)
+@example('Team"  agent:main:main  "')
 def test_a_name_prints_and_cannot_end_its_quotes(name: str) -> None:
     said = shown_name(name)
     assert is_printable(said)
     assert (said.count("“"), said.count("”")) == ((1, 1) if name else (0, 0))
+    assert '"' not in said, "what the quotes are in ASCII"
 
 
 @pytest.mark.parametrize("text", ["\u200b", "\u3164", "\ufe0f", "\u00ad", "\u2800", "\u034f", "\u2060"])

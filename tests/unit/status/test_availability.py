@@ -80,7 +80,15 @@ def test_it_outlives_the_daemon_for_a_week(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", '{"home": 1}', '{"home": {"x": [1, 1]}}', '{"home": {"1": [1]}}', "\x00", '{"home": {"1": [NaN, 1]}}'],
+    [
+        "",
+        "[]",
+        '{"home": 1}',
+        '{"home": {"x": [1, 1]}}',
+        '{"home": {"1": [1]}}',
+        "\x00",
+        '{"home": {"1": [1, 1]}, "x": ' + "[" * 200_000,
+    ],
 )
 def test_a_file_that_cannot_be_read_begins_anew(tmp_path: Path, text: str) -> None:
     path = tmp_path / FILE
@@ -88,6 +96,21 @@ def test_a_file_that_cannot_be_read_begins_anew(tmp_path: Path, text: str) -> No
     kept = Availability(path)
     lived(kept, 0, 5)
     assert kept.view("home", NOON).hours[-1] == 1.0
+
+
+@pytest.mark.parametrize("figures", ["NaN, 1", "1, NaN", "1e999, 1", "1, -1e999", "-Infinity, 1", "-1, -1", "-1, 0"])
+def test_only_figures_are_kept(tmp_path: Path, figures: str) -> None:
+    path = tmp_path / FILE
+    hour = int(NOON.timestamp()) // 3600
+    path.write_text(f'{{"home": {{"{hour}": [{figures}], "{hour - 1}": [3600, 900]}}}}')
+    seen = Availability(path).view("home", NOON)
+    assert (seen.hours[-2:], seen.watched_seconds, seen.answered_seconds) == ((0.25, None), 3600, 900)
+
+
+def test_no_hour_is_longer_than_an_hour(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    path.write_text(f'{{"home": {{"{int(NOON.timestamp()) // 3600}": [{10**400}, {10**400}]}}}}')
+    assert Availability(path).view("home", NOON).answered_seconds == 3600
 
 
 def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from watchdog.core.model import MalformedRow, ReplyAddress, Session, Status
+from watchdog.core.model import MalformedRow, ReplyAddress, Session, SessionKind, Status
 from watchdog.core.requester import same_chat
 from watchdog.core.session_key import agent_of, kind_of
 from watchdog.gateway.wire.decoder import Undecodable, decode
@@ -42,7 +42,7 @@ class _Row(msgspec.Struct, rename="camel"):
     label: Any = None
     subject: Any = None
     origin: Any = None
-    """Where the last message from a chat app came from: ``from``, ``to`` (2026.3.24 to 9.6)."""
+    """Where the last message from a chat app came from: ``from``, ``to``, ``label`` (2026.3.24 to 9.6)."""
     last_interaction_at: Millis = None
     started_at: Millis = None
     updated_at: Millis = None
@@ -144,15 +144,16 @@ def _key_of(raw: msgspec.Raw) -> str | None:
 def _session(row: _Row, main_key: str | None) -> Session:
     address = _reply_address(row.delivery_context)
     status = status_of(row.status)
+    kind = kind_of(row.key, main_key, row.classification, row.kind, is_subagent=bool(row.subagent_role))
     return Session(
         key=row.key,
         status=status,
         unknown_status=(row.status or "")[:LONGEST_STATUS] if status is Status.OTHER else None,
         session_id=row.session_id or None,
-        kind=kind_of(row.key, main_key, row.classification, row.kind, is_subagent=bool(row.subagent_role)),
+        kind=kind,
         agent_id=row.agent_id or agent_of(row.key),
         channel=row.channel or row.last_channel,
-        name=_name(row),
+        name=_name(row, kind),
         reply_address=address,
         last_writer=_last_writer(row.origin, address),
         last_interaction_at=instant(row.last_interaction_at),
@@ -187,10 +188,16 @@ def status_of(word: str | None) -> Status:
         return Status.OTHER
 
 
-def _name(row: _Row) -> str | None:
-    """What people call it (``displayName`` on 2026.3.24 to 9.6; ``derivedTitle`` would be a message's words); None where
-    that says no more than the key."""
-    for said in (row.display_name, row.label, row.subject):
+def _name(row: _Row, kind: SessionKind) -> str | None:
+    """What people call it; None where that says no more than the key.
+
+    ``displayName`` (2026.3.24 to 9.6) is a room's name in a room alone, and where it is not what the last message calls its
+    origin: else it can be somebody's phone number, the first words of a thread, or a title made of the first message
+    (a dashboard's on 9.6). ``derivedTitle`` is a message's words."""
+    origin_label = row.origin.get("label") if isinstance(row.origin, dict) else None
+    is_room = kind is SessionKind.GROUP and ":thread:" not in row.key
+    display_name = row.display_name if is_room and row.display_name != origin_label else None
+    for said in (display_name, row.label, row.subject):
         name = " ".join(said[: 4 * LONGEST_NAME].split()) if isinstance(said, str) else ""
         if name:
             short = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"

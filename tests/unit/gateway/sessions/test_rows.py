@@ -243,12 +243,11 @@ def test_when_a_person_wrote_last() -> None:
         ({"placement": {}}, ("is_placed_elsewhere", False)),
         ({"placement": "local"}, ("is_placed_elsewhere", False)),
         ({"agentId": "ops"}, ("agent_id", "ops")),
-        ({"displayName": "Alice Ames (@alice) id:1001"}, ("name", "Alice Ames (@alice) id:1001")),
-        ({"displayName": "", "label": " the\n move ", "subject": "x"}, ("name", "the move")),
+        ({"kind": "group", "displayName": "", "label": " the\n move ", "subject": "x"}, ("name", "the move")),
         ({"subject": "Team"}, ("name", "Team")),
-        ({"displayName": "irc:K"}, ("name", None)),
-        ({"displayName": ["a"], "label": 7}, ("name", None)),
-        ({"displayName": "x" * 61}, ("name", "x" * 59 + "…")),
+        ({"kind": "group", "displayName": "irc:K"}, ("name", None)),
+        ({"kind": "group", "displayName": ["a"], "label": 7}, ("name", None)),
+        ({"kind": "group", "displayName": "x" * 61}, ("name", "x" * 59 + "…")),
         ({"derivedTitle": "my words", "lastMessagePreview": "my words"}, ("name", None)),
         ({"channel": "irc", "lastChannel": "telegram"}, ("channel", "irc")),
         ({"lastChannel": "telegram"}, ("channel", "telegram")),
@@ -257,6 +256,27 @@ def test_when_a_person_wrote_last() -> None:
 def test_single_fields(row: Row, expected: tuple[str, Any]) -> None:
     name, value = expected
     assert getattr(_read({"key": "k", **row}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("key", "said", "origin", "name"),
+    [
+        ("agent:main:telegram:group:-100", "telegram:g-team", "Team id:-100", "telegram:g-team"),
+        ("agent:main:telegram:group:-100:topic:11", "Team / holidays", None, "Team / holidays"),
+        ("agent:main:slack:channel:c1", "Slack thread #room: my words", "Slack thread #room: my words", "the move"),
+        ("agent:main:slack:channel:c1:thread:17.5", "Slack thread #room: my words", "#room", "the move"),
+        ("agent:main:main", "+4915112345678", "+4915112345678", "the move"),
+        ("agent:main:whatsapp:direct:+49151", "Alice Ames", "another writer by now", "the move"),
+        ("agent:main:dashboard:x", "How to tell my boss", None, "the move"),
+    ],
+)
+def test_a_name_is_what_people_call_it_and_never_a_persons_words_or_number(
+    key: str, said: str, origin: str | None, name: str
+) -> None:
+    row = {"key": key, "displayName": said, "origin": {"label": origin}, "label": "the move"}
+    assert _read(row).name == name
+    del row["label"]
+    assert _read(row).name == (None if name == "the move" else name)
 
 
 @pytest.mark.parametrize(
