@@ -20,7 +20,7 @@ from watchdog.notify.senders import DeliveryFailed
 from watchdog.service.events import MemoryLog
 from watchdog.service.ledger import Message, MessageKind, Outcome, Quarantine, ReminderKey
 from watchdog.service.null_meter import NullMeter
-from watchdog.service.reminders import LOOK_EVERY
+from watchdog.service.reminders import LOOK_EVERY, unacknowledged
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 PHONE = Target("phone", "ntfy://phone", remind_every=DAY)
@@ -138,6 +138,25 @@ async def test_who_acknowledges_it_is_left_in_peace_until_then(desk: Desk) -> No
     desk.ledger.release("home", KEY, desk.now, who="ann", why="")
     desk.open()
     assert [name for name, _ in await desk.live(DAY)] == ["phone"], "and so is the next incident"
+
+
+async def test_an_acknowledgement_is_of_what_was_open_then_whatever_the_clock_said(desk: Desk) -> None:
+    """The clock was a day ahead when it was given."""
+    first = desk.open()
+    desk.ledger.acknowledge(at=desk.now + DAY, until=None, gateway="home", session=KEY, reason="", who="ann")
+    assert await desk.live(2 * HOUR) == []
+    desk.ledger.close_incident(first, Outcome.CLEARED, desk.now)
+    second = desk.open()
+    assert [matter.key[1] for matter in unacknowledged(desk.ledger, desk.now)] == [second]
+    desk.ack()
+    desk.quarantine(second)
+    assert len(unacknowledged(desk.ledger, desk.now)) == 1, "nobody has acknowledged that"
+    desk.ledger.acknowledge(at=desk.now + DAY, until=None, gateway="home", session=KEY, reason="", who="ann")
+    assert unacknowledged(desk.ledger, desk.now) == []
+    desk.ledger.release("home", KEY, desk.now, who="ann", why="")
+    desk.clock.advance(HOUR)
+    desk.quarantine(None)
+    assert len(unacknowledged(desk.ledger, desk.now)) == 1
 
 
 async def test_an_acknowledgement_is_of_one_gateways_session(desk: Desk) -> None:
