@@ -191,6 +191,26 @@ async def test_what_was_over_before_the_target_came_back_is_not_said(desk: Desk,
     assert desk.ledger.due_messages("phone", desk.now) == []
 
 
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_of_each_matter_one_reminder_waits_for_its_target(is_restarted: bool) -> None:
+    desk = Desk(replace(PHONE, remind_every=HOUR))
+    matters = [desk.open("home"), desk.open("work")]
+    sender = desk.senders[PHONE.url]
+    sender.trouble = DeliveryFailed("it cannot be reached")
+    assert await desk.live(10 * HOUR) == []
+    assert sender.tries > 2
+    if is_restarted:
+        desk.die()
+    sender.trouble = None
+    while not desk.said:
+        await desk.live(HOUR / 60)
+    assert [message.incident for _, _, message in desk.said] == matters
+    await desk.live(HOUR, step=HOUR / 60)
+    later = [message.incident or "" for _, _, message in desk.said[2:]]
+    assert sorted(later) == sorted(set(later)), "each once, as its time has come"
+    desk.ledger.close()
+
+
 async def test_a_clock_that_was_wrong_does_not_silence_it_for_years(desk: Desk) -> None:
     desk.clock.step(timedelta(days=1000))
     desk.open()
