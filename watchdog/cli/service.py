@@ -46,6 +46,7 @@ from watchdog.cli.shared import (
     say_error,
 )
 from watchdog.config import ConfigError, NotifyEvent, missing_secrets
+from watchdog.core.policy import Mode, PolicyBook, Step
 from watchdog.daemon.assembly import home_folder, state_folder
 from watchdog.service.watch import may_act
 
@@ -209,9 +210,19 @@ def mode_words(setting: Setting, *, is_observing: bool = False) -> str:
     if is_observing or not steps:
         why = "--observe" if is_observing else "no policy does anything"
         return f"it only observes ({why}): sessions are judged and told, nothing is done to them"
-    window = setting.loaded.policy_book.default.recovery.deeds_between
-    hours = f", {window.words} only" if window is not None else ""
-    return f"it ACTS: stuck sessions are recovered by themselves ({', '.join(sorted(steps))}){hours}"
+    return f"it ACTS: stuck sessions are recovered by themselves ({', '.join(sorted(steps))}){_hours(setting.loaded.policy_book)}"
+
+
+def _hours(book: PolicyBook) -> str:
+    """When, if that is not always."""
+    acting = [
+        one.recovery.deeds_between.words if one.recovery.deeds_between is not None else None
+        for one in (*book.policies, book.default)
+        if one.recovery.mode is Mode.RECOVER and not {Step.NOTIFY}.issuperset(one.recovery.ladder)
+    ]
+    if len(set(acting)) > 1:
+        return ", at hours that differ by policy"
+    return f", {acting[0]} only" if acting[0] is not None else ""
 
 
 ONLY_WATCH = "; `openclaw-watchdog service install --observe` makes it watch only"

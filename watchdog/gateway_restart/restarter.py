@@ -7,11 +7,12 @@ a pass: ``note`` takes what a pass saw and returns at once; ``act`` is awaited b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from watchdog.core.blockers import Blocker
 from watchdog.core.model import GatewayPhase, Moment
 from watchdog.core.spans import span_words
 from watchdog.gateway_restart.decision import (
@@ -59,12 +60,13 @@ class GatewayService(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What the daemon knows at the end of a pass. ``ledger_problem``: why the real ledger is out of use, or None."""
+    """What the daemon knows at the end of a pass. ``ledger_problem``: why the real ledger is out of use, or None.
+    ``outside_hours``: what holds a deed at a moment; asked anew before each restart, which the supervisor's answer may delay."""
 
     is_observing: bool = False
     ledger_problem: str | None = None
     process_started_at: datetime | None = None
-    outside_hours: str | None = None
+    outside_hours: Callable[[Moment], Blocker | None] = lambda _at: None
 
 
 @dataclass(slots=True)
@@ -129,13 +131,14 @@ class Restarter:
         now, at_hand = self.clock.now(), self._circumstances
         born = at_hand.process_started_at
         problem = at_hand.ledger_problem or self._ledger_problem(now.wall)
+        closed = at_hand.outside_hours(now)  # guard: the hours are over by the time of the restart
         return RestartContext(
             now=now,
             restarts=() if problem is not None else self._restarts(now.wall),
             own=tuple(self._own),
             is_observing=at_hand.is_observing,
             paused=None if problem is not None else self._paused(now.wall),
-            outside_hours=at_hand.outside_hours,
+            outside_hours=closed.message if closed is not None else None,
             ledger_problem=problem,
             process_age=now.wall - born if born is not None else None,
             was_reached=self._was_reached,

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from watchdog.config import GatewayRestart, GatewaySection, LoadedConfig
 from watchdog.core.blockers import outside_hours
@@ -85,9 +86,8 @@ class Restarts:
             return
         recovery = watch.book.default.recovery
         is_observing = watch.is_observing or recovery.mode is Mode.OBSERVE
-        closed = outside_hours(recovery, report.at)
         started_at = None if report.is_good or self._gateway is None else self.process_start(self._gateway)
-        hours = closed.message if closed is not None else None
+        hours = partial(outside_hours, recovery)
         is_wanted = restarter.note(report, Circumstances(is_observing, watch.ledger_problem, started_at, hours))
         if is_wanted and (self._acting is None or self._acting.done()):
             self._acting = asyncio.get_running_loop().create_task(restarter.act(), name="gateway restart")

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from watchdog.core.printable import shown_key
 from watchdog.ledger import incidents, outbox
-from watchdog.ledger.rows import ack_of, from_ms, pause_of, quarantine_of, to_ms, to_ms_or_none
+from watchdog.ledger.rows import ack_of, from_ms, from_ms_or_none, pause_of, quarantine_of, to_ms, to_ms_or_none
 from watchdog.ledger.sqlite import Operations, Transaction
 from watchdog.service.ledger import Ack, AuditLine, Message, Outcome, Pause, Quarantine
 
@@ -178,31 +178,34 @@ class HoldOperations(Operations):
         self, *, at: datetime, until: datetime | None, gateway: str, session: str, reason: str, who: str
     ) -> Ack | None:
         with self._file.writing() as transaction:
-            began = transaction.execute(
+            incident, since = transaction.execute(
                 """
-                SELECT opened_at FROM incidents WHERE gateway = :gateway AND session = :session AND closed_at IS NULL
-                UNION ALL
-                SELECT since FROM quarantines WHERE gateway = :gateway AND session = :session AND released_at IS NULL
+                SELECT
+                    (SELECT id FROM incidents WHERE gateway = :gateway AND session = :session AND closed_at IS NULL),
+                    (SELECT since FROM quarantines WHERE gateway = :gateway AND session = :session AND released_at IS NULL)
                 """,
                 gateway=gateway,
                 session=session,
-            ).fetchall()
-            if not began:
+            ).fetchone()
+            if incident is None and since is None:
                 return None
-            # What is open now is meant, even if the clock was set back since it began.
-            ack = Ack(gateway, session, max(at, *(from_ms(row[0]) for row in began)), who, reason, until)
             transaction.execute(
-                "INSERT OR REPLACE INTO acks (gateway, session, at, until, who, reason) VALUES (?, ?, ?, ?, ?, ?)",
+                """
+                INSERT OR REPLACE INTO acks (gateway, session, at, until, who, reason, incident, quarantined)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                """,
                 gateway,
                 session,
-                to_ms(ack.at),
+                to_ms(at),
                 to_ms_or_none(until),
                 who,
                 reason,
+                incident,
+                since,
             )
             limit = f" until {until:%Y-%m-%d %H:%MZ}" if until is not None else ""
             audit(transaction, at, who, "ack", _with(_scope(gateway, session) + limit, reason))
-            return ack
+            return Ack(gateway, session, at, who, reason, until, incident, from_ms_or_none(since))
 
     def acks(self, at: datetime) -> Sequence[Ack]:
         with self._file.reading() as transaction:

@@ -172,6 +172,8 @@ def ack_of(row: sqlite3.Row) -> Ack:
         who=row["who"],
         reason=row["reason"],
         until=from_ms_or_none(row["until"]),
+        incident=row["incident"],
+        quarantined=from_ms_or_none(row["quarantined"]),
     )
 
 

@@ -211,6 +211,9 @@ _LEDGER_5: Migration = (
         until INTEGER,
         who TEXT NOT NULL,
         reason TEXT NOT NULL,
+        -- What was open then: an incident, a quarantine by its beginning, or both.
+        incident TEXT,
+        quarantined INTEGER,
         PRIMARY KEY (gateway, session)
     ) STRICT, WITHOUT ROWID
     """,

@@ -258,25 +258,31 @@ class Notifier:
         except LedgerError:
             return []  # the cycle tells of the ledger; what is owed stays owed
         owed = []
-        over = self._no_longer_open(due, now)
+        needless = self._needless(state.target.name, due, now)
         for item in due:
-            if item.id in state.delivered or item.id in over or not state.target.wants(item.message.kind):
+            if item.id in state.delivered or item.id in needless or not state.target.wants(item.message.kind):
                 self._mark_delivered(state, item.id)
             elif item.id not in state.not_before or now >= state.not_before[item.id]:
                 owed.append(item)
         return owed
 
-    def _no_longer_open(self, due: Sequence[OwedMessage], now: Moment) -> frozenset[int]:
-        """Reminders that waited for their target until what they are about was over, or acknowledged."""
+    def _needless(self, target: str, due: Sequence[OwedMessage], now: Moment) -> frozenset[int]:
+        """Reminders that waited for their target until what they are about was over, or acknowledged, or said again: one of
+        each matter is enough."""
         reminders = [item for item in due if item.message.is_reminder]
         if not reminders:
             return frozenset()
         try:
             still = {matter.key for matter in unacknowledged(self._ledger, now.wall)}
+            newest = self._ledger.reminded(target)
         except LedgerError:
             return frozenset()
         # guard: reminders: none of what is over
-        return frozenset(item.id for item in reminders if reminder_key(item.message) not in still)
+        return frozenset(
+            item.id
+            for item in reminders
+            if (key := reminder_key(item.message)) not in still or item.created_at != newest.get(key)
+        )
 
     async def _send(self, state: _TargetState, batch: _Batch) -> DeliveryFailed | None:
         message = self._fit_to_send(batch.message)

@@ -84,6 +84,7 @@ class PairingRequired(GatewayError):
     ``reason``: the gateway's own word, ``not-paired`` or ``scope-upgrade`` (measured), ``role-upgrade`` and others (in its
     source); None: it gives none. ``approved``: the scopes that the device is approved for; None: it does not say (before
     2026.5.18), or does not know the device. ``request``: the id of what is to be approved; None: it names none that can be typed.
+    ``unchecked_peer``: why nobody looked up whose the port is that says so; None: it is the gateway's own account's, or root's.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class PairingRequired(GatewayError):
         self.reason = reason
         self.request = request
         self.approved = approved
+        self.unchecked_peer: str | None = "nobody looked"
 
     def may_allow(self, scopes: Iterable[str]) -> bool:
         """Less than what was refused may still be let in: these scopes. Any other reason has nothing to do with scopes."""

@@ -144,7 +144,9 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """An operator knows of what is open in a session: nobody is reminded of it until it is over, or until ``until``."""
+    """An operator knows of what is open in a session: nobody is reminded of it until it is over, or until ``until``.
+
+    ``incident``: the id of the one that was open then; ``quarantined``: since when the session was. None: was not."""
 
     gateway: str
     session: str
@@ -152,10 +154,15 @@ class Ack:
     who: str
     reason: str
     until: datetime | None = None
+    incident: str | None = None
+    quarantined: datetime | None = None
 
-    def covers(self, gateway: str, session: str, since: datetime) -> bool:
-        """It is about what began there at ``since``; what began later nobody has acknowledged."""
-        return (self.gateway, self.session) == (gateway, session) and since <= self.at
+    def covers(self, about: Incident | Quarantine) -> bool:
+        """It is about this one. By what it is, and not by when it began: a clock that was corrected must not have what came
+        since count as acknowledged."""
+        if (self.gateway, self.session) != (about.gateway, about.session):
+            return False
+        return about.id == self.incident if isinstance(about, Incident) else about.since == self.quarantined
 
 
 @dataclass(frozen=True, slots=True)

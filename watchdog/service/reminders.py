@@ -36,7 +36,7 @@ class OpenMatter:
 
     def acknowledged(self, acks: Iterable[Ack]) -> Ack | None:
         """The acknowledgement of those in force that is about it."""
-        return next((ack for ack in acks if ack.covers(self.about.gateway, self.about.session, self.since)), None)
+        return next((ack for ack in acks if ack.covers(self.about)), None)
 
 
 def reminder_key(message: Message) -> ReminderKey:

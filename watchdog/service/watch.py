@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from datetime import timedelta
 
-from watchdog.core.blockers import Blocker, BlockerName
+from watchdog.core.blockers import Blocker, BlockerName, outside_hours
 from watchdog.core.model import GatewayFacts, GatewayPhase, Moment, Snapshot
 from watchdog.core.policy import Mode, PolicyBook, Step
 from watchdog.core.verdict import Verdict
@@ -251,6 +251,10 @@ class Watch:
             raise
         if decision.action is not Action.ACT or decision.incident is None:
             return decision
+        # The look was waited for, and this process may have been stopped since.
+        closed = outside_hours(decision.judged.policy.recovery, self.clock.now())
+        if closed is not None:  # guard: the hours are over by the time of the deed
+            return replace(decision, action=Action.HOLD, blockers=(closed,))
         done = await self.executor.act(decision, [opened_message(decision, decision.incident, here.now)])
         return replace(decision, action=Action.HOLD, blockers=(done,)) if isinstance(done, Blocker) else decision
 

@@ -42,6 +42,18 @@ GUARDS: tuple[Guard, ...] = (
         NEVER,
         tests=(*BLOCKERS, "tests/unit/service/test_hours_for_deeds.py"),
     ),
+    Guard(
+        "the hours are over by the time of the deed",
+        "rule 10",
+        NEVER,
+        tests=("tests/unit/service/test_hours_for_deeds.py",),
+    ),
+    Guard(
+        "the hours are over by the time of the restart",
+        "rule 10",
+        value("None"),
+        tests=("tests/unit/gateway_restart/test_restarter.py",),
+    ),
     Guard("observe mode", "rule 10", NEVER, tests=BLOCKERS),
     Guard("quarantined", "rule 10", NEVER, tests=BLOCKERS),
     Guard("ledger cannot be written", "rule 10", NEVER, tests=BLOCKERS),

@@ -12,6 +12,7 @@ TRACKING = (CORE + "test_tracking.py",)
 BOTH = (*REQUESTER, *PEOPLE)
 TRANSCRIPT = (GATEWAY + "sessions/test_transcript.py",)
 ASKED_IN = (GATEWAY + "sessions/test_asked_in.py",)
+APPROVE = ("tests/unit/cli/test_approve.py",)
 
 GUARDS = (
     Guard("requester: several are nobody", "rule 14", NEVER, tests=BOTH),
@@ -35,6 +36,10 @@ GUARDS = (
     Guard("resume: perhaps stopped asks", "rule 16", NEVER, tests=BOTH),
     Guard("resume: what may end its gateway asks", "double recovery", NEVER, cases=("left-behind",), tests=REQUESTER),
     Guard("fence: signed in for what is done", "rule 15", NEVER, tests=PEOPLE),
+    Guard("approve: whose the port is was looked up", "rule 15", NEVER, tests=APPROVE),
+    Guard("approve: this device's request alone", "rule 15", NEVER, tests=APPROVE),
+    Guard("approve: an operator's request alone", "rule 15", NEVER, tests=APPROVE),
+    Guard("approve: no more than was asked for", "rule 15", NEVER, tests=APPROVE),
     Guard("ask: once per interruption", "double recovery", NEVER, tests=PEOPLE),
     Guard("free: only on proof that somebody waits", "rule 15", DROP, tests=PEOPLE),
     Guard("stop: kept unless somebody is proven to be shut out", "rule 16", DROP, tests=PEOPLE),

@@ -107,6 +107,36 @@ def test_an_observing_service_is_as_it_would_be_written(
             False,
         ),
         (
+            (
+                "recovery: {deeds_between: Mon-Fri 08:00-20:00 UTC}\n"
+                "policies: [{match: {agent: a}, recovery: {deeds_between: null}}]\n"
+            ),
+            (
+                "it ACTS: stuck sessions are recovered by themselves (new, resume), at hours that differ by policy; "
+                "`run --observe` only watches"
+            ),
+            False,
+        ),
+        (
+            (
+                "recovery: {deeds_between: Mon-Fri 08:00-20:00 UTC}\n"
+                "policies: [{match: {agent: a}, recovery: {deeds_between: null, mode: observe}}]\n"
+            ),
+            (
+                "it ACTS: stuck sessions are recovered by themselves (new, resume), Mon-Fri 08:00-20:00 UTC only; "
+                "`run --observe` only watches"
+            ),
+            False,
+        ),
+        (
+            (
+                "recovery: {deeds_between: Mon-Fri 08:00-20:00 UTC, mode: observe}\n"
+                "policies: [{match: {agent: a}, recovery: {deeds_between: null, mode: recover, ladder: [resume]}}]\n"
+            ),
+            "it ACTS: stuck sessions are recovered by themselves (resume); `run --observe` only watches",
+            False,
+        ),
+        (
             "recovery: {mode: observe}\nnotify: [ntfy://ntfy.sh/topic]\n",
             "it only observes (no policy does anything): sessions are judged and told, nothing is done to them",
             True,

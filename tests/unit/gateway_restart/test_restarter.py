@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
+from tests.fakes.builders import policy
 from tests.fakes.clock import START
+from watchdog.config.deed_window import parse
+from watchdog.core.blockers import Blocker, outside_hours
+from watchdog.core.model import Moment
 from watchdog.gateway_restart.decision import Supervision, Unit
 from watchdog.gateway_restart.restarter import Circumstances, SupervisorAnswer
 from watchdog.service import errors
@@ -32,6 +37,10 @@ from .support import (
     Story,
     failed,
 )
+
+
+def hours(window: str) -> partial[Blocker | None]:
+    return partial(outside_hours, policy(deeds_between=parse(window)).recovery)
 
 
 async def restarted() -> Story:
@@ -172,7 +181,7 @@ async def test_while_it_starts_nothing_is_called_in_vain() -> None:
         Circumstances(is_observing=True),
         Circumstances(ledger_problem="The disk is full."),
         Circumstances(process_started_at=START.wall + 100 * HOUR),
-        Circumstances(outside_hours="Outside deeds_between, Mon 08:00-09:00 UTC."),
+        Circumstances(outside_hours=hours("Mon 08:00-09:00 UTC")),
     ],
     ids=["observe", "ledger", "young", "hours"],
 )
@@ -186,6 +195,20 @@ async def test_circumstances_hold_it(circumstances: Circumstances) -> None:
     story.circumstances = Circumstances()
     await story.sick(MINUTE)
     assert story.service.restarts == 1
+
+
+async def test_the_hours_end_while_the_supervisor_is_asked() -> None:
+    class Slow(FakeService):
+        async def look(self, now: Moment) -> Supervision:
+            story.clock.advance(10 * MINUTE)
+            return await super().look(now)
+
+    story = Story(service=Slow(), circumstances=Circumstances(outside_hours=hours("Fri 12:00-12:10 UTC")))
+    await story.well()
+    await story.sick(10 * MINUTE)
+    assert story.service.looks == 1
+    assert story.service.restarts == 0
+    assert [why for why in story.reasons if why.startswith("not restarted: Outside deeds_between")]
 
 
 @pytest.mark.parametrize(

@@ -372,19 +372,19 @@ def test_what_is_open_is_acknowledged_until_its_time_and_nothing_else_is(ledger:
     assert (ledger.acks(at(0)), ledger.audit_trail()) == ([], [])
     incident = opened(ledger, "main", seconds=10)
     first = ack(20, until=30)
-    assert first == Ack("home", "main", at(20), "ann", "r", at(30))
+    assert first == Ack("home", "main", at(20), "ann", "r", at(30), incident.id)
     assert (ledger.acks(at(29)), ledger.acks(at(30))) == ([first], [])
     second = ack(5)
-    assert second == Ack("home", "main", at(10), "ann", "r"), (
-        "the clock was set back; what is open is meant all the same"
-    )
+    assert second == Ack("home", "main", at(5), "ann", "r", None, incident.id)
+    assert second.covers(incident), "the clock was set back; what is open is meant all the same"
     assert ledger.acks(at(99)) == [second], "one in place of the other"
     ledger.quarantine(quarantine_of(incident=incident.id))
-    assert not second.covers("home", "main", quarantine_of().since)
+    (quarantined,) = ledger.quarantines()
+    assert not second.covers(quarantined)
     third = ack(60)
     assert third is not None
-    assert third.covers("home", "main", quarantine_of().since)
-    assert not third.covers("work", "main", at(0))
+    assert third.covers(quarantined)
+    assert not third.covers(replace(quarantined, gateway="work"))
     ledger.prune(at(1000))
     assert ledger.acks(at(99)) == [third], "it holds for as long as what it is about"
     ledger.release("home", "main", at(70), who="ann", why="")

@@ -20,7 +20,7 @@ from watchdog.notify.senders import DeliveryFailed
 from watchdog.service.events import MemoryLog
 from watchdog.service.ledger import Message, MessageKind, Outcome, Quarantine, ReminderKey
 from watchdog.service.null_meter import NullMeter
-from watchdog.service.reminders import LOOK_EVERY
+from watchdog.service.reminders import LOOK_EVERY, unacknowledged
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 PHONE = Target("phone", "ntfy://phone", remind_every=DAY)
@@ -140,6 +140,25 @@ async def test_who_acknowledges_it_is_left_in_peace_until_then(desk: Desk) -> No
     assert [name for name, _ in await desk.live(DAY)] == ["phone"], "and so is the next incident"
 
 
+async def test_an_acknowledgement_is_of_what_was_open_then_whatever_the_clock_said(desk: Desk) -> None:
+    """The clock was a day ahead when it was given."""
+    first = desk.open()
+    desk.ledger.acknowledge(at=desk.now + DAY, until=None, gateway="home", session=KEY, reason="", who="ann")
+    assert await desk.live(2 * HOUR) == []
+    desk.ledger.close_incident(first, Outcome.CLEARED, desk.now)
+    second = desk.open()
+    assert [matter.key[1] for matter in unacknowledged(desk.ledger, desk.now)] == [second]
+    desk.ack()
+    desk.quarantine(second)
+    assert len(unacknowledged(desk.ledger, desk.now)) == 1, "nobody has acknowledged that"
+    desk.ledger.acknowledge(at=desk.now + DAY, until=None, gateway="home", session=KEY, reason="", who="ann")
+    assert unacknowledged(desk.ledger, desk.now) == []
+    desk.ledger.release("home", KEY, desk.now, who="ann", why="")
+    desk.clock.advance(HOUR)
+    desk.quarantine(None)
+    assert len(unacknowledged(desk.ledger, desk.now)) == 1
+
+
 async def test_an_acknowledgement_is_of_one_gateways_session(desk: Desk) -> None:
     desk.open("home")
     desk.open("work")
@@ -170,6 +189,26 @@ async def test_what_was_over_before_the_target_came_back_is_not_said(desk: Desk,
         desk.ledger.close_incident(incident, Outcome.CLEARED, desk.now)
     assert await desk.live(2 * DAY) == []
     assert desk.ledger.due_messages("phone", desk.now) == []
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_of_each_matter_one_reminder_waits_for_its_target(is_restarted: bool) -> None:
+    desk = Desk(replace(PHONE, remind_every=HOUR))
+    matters = [desk.open("home"), desk.open("work")]
+    sender = desk.senders[PHONE.url]
+    sender.trouble = DeliveryFailed("it cannot be reached")
+    assert await desk.live(10 * HOUR) == []
+    assert sender.tries > 2
+    if is_restarted:
+        desk.die()
+    sender.trouble = None
+    while not desk.said:
+        await desk.live(HOUR / 60)
+    assert [message.incident for _, _, message in desk.said] == matters
+    await desk.live(HOUR, step=HOUR / 60)
+    later = [message.incident or "" for _, _, message in desk.said[2:]]
+    assert sorted(later) == sorted(set(later)), "each once, as its time has come"
+    desk.ledger.close()
 
 
 async def test_a_clock_that_was_wrong_does_not_silence_it_for_years(desk: Desk) -> None:

@@ -54,6 +54,26 @@ async def test_the_last_look_sees_that_the_hours_are_over() -> None:
     assert world.attempts == []
 
 
+async def test_the_hours_end_after_the_last_look() -> None:
+    """The gateway is slow to say how it is, or this process was stopped meanwhile."""
+    world = _world(lenient(deeds_between=parse("Fri 12:00-12:30 UTC")))
+    health = world.gateway.health_problem
+
+    async def late() -> str | None:
+        if "prepare" in world.gateway.calls:
+            world.clock.advance(timedelta(minutes=10))
+        return await health()
+
+    world.gateway.health_problem = late  # type: ignore[method-assign]
+    await world.live(minutes=40)
+    assert "prepare" in world.gateway.calls
+    assert world.steps == []
+    assert world.held() == ["deeds_window"]
+    assert world.attempts == []
+    (message,) = world.owed(MessageKind.STUCK)
+    assert "- Outside deeds_between" in message.body
+
+
 @pytest.mark.parametrize(("until", "comes"), [("13:00", True), ("12:23", False)])
 async def test_the_next_step_is_not_announced_for_an_hour_without_deeds(until: str, comes: bool) -> None:
     window = parse(f"Fri 12:00-{until} UTC")

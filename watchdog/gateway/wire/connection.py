@@ -131,8 +131,10 @@ class Link:
                 f"{self._name}: it accepted the connection but did not finish the handshake within {patience:.0f} s; it "
                 "hangs, or its event loop is blocked."
             ) from None
-        except BaseException:
+        except BaseException as problem:
             await self._drop()
+            if isinstance(problem, errors.PairingRequired) and check_peer is not None:
+                problem.unchecked_peer = self.unchecked_peer
             raise
         self._reader = asyncio.create_task(self._read(), name=f"link-{self._name}")
 
