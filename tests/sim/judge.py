@@ -493,7 +493,9 @@ class Judge:
         last = max((one for one in incident.attempts if one.started_at is not None), key=lambda one: one.number)
         if last.reason == PERHAPS_ASKED:
             about = [owed.message for owed in self.messages if owed.message.incident == incident.id]
-            return any(message.dedupe_key.endswith(":unclear") for message in about)
+            return any(
+                message.kind is MessageKind.INEFFECTIVE and message.dedupe_key.endswith(":unclear") for message in about
+            )
         began = last.before.started_at if last.before is not None else None
         return began is not None and round(began.timestamp() * 1000) == session.started_ms
 

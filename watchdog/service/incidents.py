@@ -155,7 +155,7 @@ class Incidents:
             delivered = await self._delivered(
                 attempt
             )  # before it is settled: whoever dies in between would call it recovered
-            if delivered and _run_of(attempt) is not None:
+            if delivered and attempt.step.nature.is_turn:
                 verified_by = f"{proof.reason}, {DELIVERED}"
         settled = replace(
             attempt,

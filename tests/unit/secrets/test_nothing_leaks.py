@@ -92,6 +92,7 @@ ARGUMENTS: Mapping[tuple[str, ...], list[list[str]]] = {
     ("pause",): [["--for", "1s", "--session", "agent:main:nobody", "--reason", "a test"]],
     ("init",): [["--print"], ["--output", "{folder}/init/watchdog.yaml"]],
     ("top",): [["--once"]],
+    ("ack",): [[TOLD, "--for", "1s", "--reason", "a test"]],
     ("service", "install"): [["--print"]],
     ("release",): [[TOLD], ["--lost-history"]],
     ("run",): [[]],  # beside the daemon, so it is refused with the other's pid

@@ -23,6 +23,7 @@ from tests.sim.wire import Asked
 from watchdog.core import evidence, innocence
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState, Proof
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import announcements, executor, incidents
 from watchdog.service.ledger import MessageKind, Outcome
 
@@ -163,14 +164,12 @@ def test_who_dies_as_it_asks_recovers_with_the_next_answer(
     episode.book = replace(episode.book, default=replace(episode.book.default, recovery=recovery))
     episode.world.answers = answers
 
-    def dies(
-        _executor: object, _incident: object, _attempt: object, to: AttemptState, *_: object, **__: object
-    ) -> None:
-        assert to is AttemptState.SUCCEEDED
+    def dies(_ledger: object, _attempt: int, delivered: bool | None) -> None:
+        assert delivered
         episode._life.is_over = True
         raise Killed
 
-    monkeypatch.setattr(executor.Executor, "_settle", dies)
+    monkeypatch.setattr(SqliteLedger, "note_delivery", dies)
     result = episode.run()
     assert result.lives == 2
     kinds = [MessageKind.STUCK, MessageKind.INEFFECTIVE, MessageKind.CLEARED]
