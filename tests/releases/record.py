@@ -280,7 +280,7 @@ def _field_changes(before: Mapping[str, str], after: Mapping[str, str]) -> Itera
 
 def _not_tried(failed: Sequence[str], left: Sequence[str], releases: Mapping[str, Seen]) -> str:
     lines = [
-        f"- **{version}**, {releases[version]['fate']}: {str(releases[version].get('reason', '')).strip()[:400]}"
+        f"- **{version}**, {releases[version]['fate']}: {next(iter(str(releases[version].get('reason', '')).strip().splitlines()), '')[:400]}"
         for version in reversed(failed)
     ]
     if left:

@@ -76,6 +76,8 @@ class Approval:
     """See ``errors.PairingRequired``."""
     is_given: bool | None = None
     """None: nobody tried."""
+    is_taken: bool = False
+    """OpenClaw said that it approved, whatever the next sign-in shows."""
     problem: str | None = None
 
     @property
@@ -181,13 +183,13 @@ def _given(setting: Setting, wanted: Approval) -> Approval:
     ran = _run(setting, wanted.openclaw, "approve", wanted.request)
     if (problem := _failure(setting, ran)) is not None:
         return replace(wanted, is_given=False, problem=problem)
-    still, unasked = asyncio.run(_waiting(setting, wanted.gateway))
-    if still or unasked:
-        problem = unasked[0] if unasked else "the gateway still wants an approval"
-        return replace(wanted, is_given=False, problem=problem)
     given = replace(wanted, is_given=True, scopes=held)
     with contextlib.suppress(errors.LedgerError), _ledger(setting) as ledger:
         ledger.audit(SystemClock().now().wall, who(), "approve", f"gateway {given.gateway}: {_purpose(given)}")
+    still, unasked = asyncio.run(_waiting(setting, wanted.gateway))
+    if still or unasked:
+        problem = unasked[0] if unasked else "the gateway still wants an approval"
+        return replace(wanted, is_given=False, is_taken=True, problem=problem)
     return given
 
 
@@ -249,7 +251,7 @@ def _print(found: Sequence[Approval], unasked: Sequence[str]) -> None:
         where = "" if one.openclaw is not None else ", by its account on its machine"
         say(f"{one.gateway}: an approval waits, {_purpose(one)}{where}:", f"  {one.line}")
         if one.problem is not None:
-            say_error(f"{one.gateway}: not approved: {one.problem}")
+            say_error(f"{one.gateway}: not {'proven to be ' if one.is_taken else ''}approved: {one.problem}")
 
 
 def _facts(one: Approval) -> dict[str, object]:

@@ -248,13 +248,21 @@ def _frame(
 
 
 class _Keys:
-    """Waits a moment and says what was typed, if anything."""
+    """Waits a moment and says what was typed, if anything. Raises ``SystemExit`` where somebody ended us (SIGTERM, SIGHUP)."""
 
     def __init__(self, has_keyboard: bool) -> None:
         self._has_keyboard = has_keyboard
+        self._ended_by: int | None = None
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._end)
+
+    def _end(self, number: int, _: FrameType | None) -> None:
+        self._ended_by = number  # raised here it could cut a picture in two, or the change to its screen
 
     def __call__(self, seconds: float) -> str:
         ready, _, _ = select.select([sys.stdin] if self._has_keyboard else [], [], [], seconds)
+        if self._ended_by is not None:
+            raise SystemExit(128 + self._ended_by)
         if not ready:
             return ""
         # Past Python's buffer, which would keep the rest of an arrow from ``select``.
@@ -262,25 +270,19 @@ class _Keys:
         return typed.decode(errors="ignore") if typed else "\x04"  # the terminal is gone
 
 
-def _leave(number: int, _: FrameType | None) -> None:
-    raise SystemExit(128 + number)
-
-
 @contextlib.contextmanager
 def _keys() -> Iterator[_Keys]:
     """Single keys without Enter; the terminal is put back as it was, also where somebody ends us from outside."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
     if not sys.stdin.isatty():
         yield _Keys(False)
         return
-    before = termios.tcgetattr(sys.stdin)
+    keys, before = _Keys(True), termios.tcgetattr(sys.stdin)
     try:
         tty.setcbreak(sys.stdin)
         # Ctrl-C comes as a key: as a signal it could cut a picture in two and leave the terminal in a mess.
         mode = termios.tcgetattr(sys.stdin)
         mode[_LOCAL_FLAGS] &= ~termios.ISIG
         termios.tcsetattr(sys.stdin, termios.TCSANOW, mode)
-        yield _Keys(True)
+        yield keys
     finally:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

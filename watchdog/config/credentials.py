@@ -82,7 +82,7 @@ def _content(path: Path, label: str) -> str:
         if path.is_fifo() and not path.is_relative_to(
             "/dev/fd"
         ):  # nobody may ever write to it: that would stop everything
-            raise SecretError(label, f"{path} is a pipe", "it holds the secret and nothing else")
+            raise SecretError(label, f"{path} is a pipe", "name a regular file")
         with path.open("rb") as stream:
             content = stream.read(_LARGEST + 1)
         text = content.decode("utf-8-sig").strip()

@@ -139,7 +139,8 @@ class TargetLists:
             if source.read_at is None or now.since(source.read_at) >= wanted.every:
                 source.read_at = now
                 self._look(source, place, section)
-            if source.was_empty and not source.good and wanted.file is not None and not Path(place).exists():
+            is_gone = wanted.file is not None and not os.path.exists(place)  # noqa: PTH110 - Path.exists may raise
+            if source.was_empty and not source.good and is_gone:
                 del self._sources[place]
                 continue
             used.add(place)

@@ -64,8 +64,11 @@ class LedgerSwitch:
                 self.real.owe([one.message for one in owed if one.message.incident is None], at)
                 for one in owed:
                     self.spare.mark_delivered(one.id, _REAL, at)
-        except LedgerError:
+        except LedgerError as problem:
             self.is_writable = False
+            self.problem = str(problem)
+            # Nobody else would tell: it may be another file since, and this is what the page and the log say of it.
+            self.real.told_of_loss()
         else:
             self.problem = None
 

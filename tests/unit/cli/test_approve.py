@@ -151,9 +151,15 @@ def test_what_waits_is_given_and_proved(owner: Owner, here: Path, gateway: Simul
     assert enter("approve", "--yes").stdout == "no approval waits for this device\n"
 
 
-@pytest.mark.parametrize(("fault", "words"), [("disobeys", "still wants an approval"), ("refused", "unknown request")])
+@pytest.mark.parametrize(
+    ("fault", "words", "tried"),
+    [
+        ("disobeys", "not proven to be approved: the gateway still wants an approval", 1),
+        ("refused", "unknown request", 0),
+    ],
+)
 def test_what_did_not_help_is_not_called_approved(
-    owner: Owner, here: Path, gateway: SimulatedGateway, tmp_path: Path, fault: str, words: str
+    owner: Owner, here: Path, gateway: SimulatedGateway, tmp_path: Path, fault: str, words: str, tried: int
 ) -> None:
     owner.obeys = False
     if fault == "refused":
@@ -164,7 +170,8 @@ def test_what_did_not_help_is_not_called_approved(
     assert code_of(done) == 1
     assert "approved, for" not in done.stdout
     assert words in done.stderr
-    assert json.loads(enter("history", "--json").stdout)["operator"] == []
+    written = json.loads(enter("history", "--json").stdout)["operator"]
+    assert len(written) == tried, "what OpenClaw took is written down, whatever the next sign-in shows"
 
 
 def test_a_gateway_that_is_not_known_to_be_here_is_printed_alone(

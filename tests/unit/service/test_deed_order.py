@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -20,6 +21,7 @@ from tests.fakes.world import World
 from watchdog.core.model import Status
 from watchdog.core.policy import PolicyBook, Step
 from watchdog.core.recovery import AttemptState
+from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import errors
 from watchdog.service.events import Event
 from watchdog.service.ledger import Ledger, Message, MessageKind, Notes, Outcome
@@ -381,6 +383,25 @@ async def test_what_was_to_be_told_while_the_ledger_was_out_is_told_when_it_is_b
     assert watch.ledgers.fall_back("the disk is full")
     await world.look()
     assert len(world.owed()) == 1
+
+
+def test_a_ledger_replaced_while_the_spare_is_in_use_is_taken_back_and_holds_deeds(tmp_path: Path) -> None:
+    """Moved away, as the message about a damaged one says, and made anew."""
+    path = tmp_path / "ledger.db"
+    with SqliteLedger.open(path, owner=True) as real:
+        switch = LedgerSwitch(real, World().ledger)
+        assert switch.fall_back("The ledger is damaged.")
+        about_gateway = Message(MessageKind.GATEWAY_DOWN, "home", "Down", "It is.", "gateway:home:down")
+        switch.in_force.owe([about_gateway], START.wall)
+        for file in tmp_path.glob("ledger.db*"):
+            if file.suffix != ".lock":
+                file.unlink()
+        switch.choose(START.wall)
+        assert (switch.is_writable, "history is lost" in str(switch.problem)) == (False, True)
+        switch.choose(START.wall)
+        assert (switch.is_writable, switch.problem) == (True, None)
+        assert [one.message for one in real.due_messages("phone", START.wall)] == [about_gateway]
+        assert real.lost_history_at is not None
 
 
 async def test_every_part_of_a_watch_follows_it_to_the_other_ledger_and_back() -> None:

@@ -208,7 +208,7 @@ function sessions() {
 
 // What needs nobody, folded away; a filter unfolds it.
 function fold(verdict, found, told, leftOut) {
-  if (!found.length) return null;
+  if (!found.length && (filter || !leftOut)) return null;
   const row = ({ session, gateway }) => h("li", { id: cardId(gateway.name, session.key) }, h("span", {}, named(gateway.name, session.key)), h("span", { class: "muted" }, `on ${gateway.name} · ${session.kind}`), h("span", { class: "muted" }, told(session)));
   return h("details", { class: "list fold", "data-key": `fold ${verdict}`, open: Boolean(filter) },
     h("summary", { "data-key": `summary ${verdict}` }, h("span", { class: `badge ${verdict === "healthy" ? "ok" : verdict}` }, `${found.length + (filter ? 0 : leftOut)} ${VERDICTS[verdict]}`)),
