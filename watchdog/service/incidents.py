@@ -152,9 +152,8 @@ class Incidents:
         row = current.session if current is not None else None
         verified_by, delivered = proof.reason, attempt.delivered
         if proof.state is AttemptState.SUCCEEDED:
-            delivered = await self._delivered(
-                attempt
-            )  # before it is settled: whoever dies in between would call it recovered
+            # Before it is settled: whoever dies in between would call it recovered.
+            delivered = await self._delivered(attempt)
             if delivered and attempt.step.nature.is_turn:
                 verified_by = f"{proof.reason}, {DELIVERED}"
         settled = replace(
