@@ -145,9 +145,9 @@ class LedgerFile:
             if self.access is Access.READER:
                 self.problem = None
 
-    def remembered(self, question: Hashable, ask: Callable[[Transaction], Sequence[Answer]]) -> list[Answer]:
-        """What ``ask`` reads, in one consistent view; read once as long as nobody writes. ``question``: equal for equal
-        answers, and ``ask`` depends on nothing but it and the tables.
+    def remembered(self, question: Hashable, read: Callable[[Transaction], Sequence[Answer]]) -> list[Answer]:
+        """What ``read`` returns, in one consistent view; read once as long as nobody writes. ``question``: equal for equal
+        answers, and ``read`` depends on nothing but it and the tables.
 
         A pass asks the same few things a dozen times. Whether another process (an operator's verb) has committed since
         is asked of SQLite every time, and costs a fifth of reading again.
@@ -160,7 +160,7 @@ class LedgerFile:
             if found is None or memory.version != _data_version(handle.db):
                 with _transaction(handle.db, "BEGIN") as transaction:
                     version = _data_version(handle.db)  # of this view: BEGIN alone has not fixed it yet
-                    found = tuple(ask(transaction))
+                    found = tuple(read(transaction))
                 if memory.version != version:
                     memory.answers.clear()
                     memory.version = version
