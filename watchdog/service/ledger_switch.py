@@ -1,12 +1,14 @@
 """Which ledger a watch uses: the real one, or a spare while that one cannot be used.
 
-Only the watch switches: it gives ``current`` to its parts where a try of a pass begins, so that no try writes to both.
+The parts of a watch are given ``in_force`` once and use it like any ledger; only the watch switches, between two tries of
+a pass, so that no try writes to both.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, cast
 
 from watchdog.service.errors import LedgerError
 from watchdog.service.ledger import Ledger
@@ -26,6 +28,11 @@ class LedgerSwitch:
     """The real ledger could be written when this pass began. Where it could not, nothing is done in it."""
     problem: str | None = field(init=False, default=None)
     """Why the real ledger is out of use, or None."""
+    in_force: Ledger = field(init=False)
+    """Every use of it goes to the ledger that is in force at that moment."""
+
+    def __post_init__(self) -> None:
+        self.in_force = cast(Ledger, _InForce(self))  # all that it has it takes from a ``Ledger``
 
     @property
     def current(self) -> Ledger:
@@ -64,3 +71,15 @@ class LedgerSwitch:
             self.real.told_of_loss()
         else:
             self.problem = None
+
+
+class _InForce:
+    """Has no method of its own, or an operation of the ledger by that name would not reach it."""
+
+    __slots__ = ("_switch",)
+
+    def __init__(self, switch: LedgerSwitch) -> None:
+        self._switch = switch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._switch.current, name)

@@ -65,7 +65,7 @@ class Watch:
     ended_runs: EndedRuns = field(init=False)
     last_report: PassReport | None = field(init=False, default=None)
     ledgers: LedgerSwitch = field(init=False)
-    """The ledger it was given and the spare one; ``ledger`` is the one in use, and every part has the same."""
+    """The ledger it was given and the spare one; ``ledger`` and that of every part is the one in force."""
 
     def __post_init__(
         self,
@@ -77,6 +77,7 @@ class Watch:
     ) -> None:
         name = self.gateway.name
         self.ledgers = LedgerSwitch(self.ledger, spare_ledger)
+        self.ledger = self.ledgers.in_force
         self.trust = Trust(stall_after=poll_every)  # the pacer sets it
         self.pacer = Pacer(name, self.trust, self.log, poll_every)
         outages, configured = Outages(name, self.ledger, self.log), may_act(self.book, name)
@@ -113,7 +114,6 @@ class Watch:
 
     async def _pass(self) -> PassReport:
         now = self.clock.now()
-        self._use(self.ledgers.current)
         if self.recorder is not None:
             self.recorder.begin(now, self.ledger)
         gap = self.trust.begin_pass(now)
@@ -143,11 +143,6 @@ class Watch:
             self.recorder.end(is_writable=self.ledger_problem is None and self.ledger.problem is None)
         self.last_report = report
         return report
-
-    def _use(self, ledger: Ledger) -> None:
-        """From now on, in every part."""
-        self.ledger = self.incidents.ledger = self.executor.ledger = self.fleet.ledger = ledger
-        self.reporter.ledger = self.ended_runs.ledger = self.connection.outages.ledger = ledger
 
     def _attended(self) -> set[str]:
         """Sessions whose rows are to be read in every pass."""

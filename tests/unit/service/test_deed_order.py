@@ -241,7 +241,7 @@ async def test_of_a_deed_that_could_not_be_claimed_no_one_is_told_that_it_is_don
     world = _world()
     refusing = Fused(world.ledger, Fuse(), frozenset())
     refusing.claim_attempt = lambda *_args: False  # type: ignore[attr-defined]
-    world.watch.ledgers.real = cast(Ledger, refusing)
+    world.watch.executor.ledger = cast(Ledger, refusing)
     await world.live(minutes=22)
     assert (world.steps, world.told()) == ([], ["stuck"])
     assert "Now: " not in world.owed()[0].body
@@ -309,11 +309,11 @@ async def test_an_outcome_that_cannot_be_written_down_is_looked_at_later_and_not
     watch = world.watch
     broken_ledger = Fused(world.ledger, Fuse(), frozenset())
     broken_ledger.settle_attempt = broken  # type: ignore[attr-defined]
-    watch.ledgers.real = cast(Ledger, broken_ledger)
+    watch.executor.ledger = cast(Ledger, broken_ledger)
     with pytest.raises(errors.LedgerUnavailable):
         await world.look()
     assert world.states == [("resume", "started")]
-    watch.ledgers.real = world.ledger
+    watch.executor.ledger = world.ledger
     await world.live(minutes=5)
     assert world.steps == [Step.RESUME]
     assert world.states == [("resume", "succeeded")]
@@ -392,7 +392,7 @@ def test_a_ledger_replaced_while_the_spare_is_in_use_is_taken_back_and_holds_dee
         switch = LedgerSwitch(real, World().ledger)
         assert switch.fall_back("The ledger is damaged.")
         about_gateway = Message(MessageKind.GATEWAY_DOWN, "home", "Down", "It is.", "gateway:home:down")
-        switch.current.owe([about_gateway], START.wall)
+        switch.in_force.owe([about_gateway], START.wall)
         for file in tmp_path.glob("ledger.db*"):
             if file.suffix != ".lock":
                 file.unlink()
@@ -405,23 +405,28 @@ def test_a_ledger_replaced_while_the_spare_is_in_use_is_taken_back_and_holds_dee
 
 
 async def test_every_part_of_a_watch_follows_it_to_the_other_ledger_and_back() -> None:
-    world, spare = _world(), World().ledger
-    watch = world.watch
-    parts = {name: getattr(watch, name, None) for name in watch.__slots__}
-    parts |= {"watch": watch, "outages": watch.connection.outages}
+    watch, spare = _world().watch, World().ledger
+    parts = {name: getattr(watch, name, None) for name in watch.__slots__} | {"outages": watch.connection.outages}
     parts = {name: part for name, part in parts.items() if hasattr(part, "ledger")}
-    assert {"watch", "ended_runs", "executor", "fleet", "incidents", "outages", "reporter"} <= set(parts)
+    assert {"executor", "fleet", "incidents", "outages", "reporter"} <= set(parts)
+    assert {name: part is not None and part.ledger is watch.ledger for name, part in parts.items()} == dict.fromkeys(
+        parts, True
+    )
     watch.ledgers.spare = spare
-    sick = Fused(world.ledger, Fuse(), frozenset())
-    sick.is_writable = lambda: False  # type: ignore[attr-defined]
-    sick.problem = "the disk is full"  # type: ignore[attr-defined]
-    for real, looks, used in ((sick, 2, spare), (world.ledger, 1, world.ledger)):
-        watch.ledgers.real = cast(Ledger, real)
-        for _ in range(looks):
-            await world.look()
-        assert {name for name, part in parts.items() if part is None or part.ledger is not used} == set()
     assert watch.ledgers.fall_back("the disk is full")
     assert not watch.ledgers.fall_back("the disk is full")
+    watch.ledger.audit(START.wall, "somebody", "in the spare", "")
+    watch.ledgers.choose(START.wall)
+    watch.ledger.audit(START.wall, "somebody", "in the real", "")
+    assert [line.what for line in spare.audit_trail()] == ["in the spare"]
+    assert [line.what for line in watch.ledgers.real.audit_trail()] == ["in the real"]
+
+
+def test_every_operation_reaches_the_ledger_in_force() -> None:
+    in_force = LedgerSwitch(World().ledger).in_force
+    operations = {name for group in Ledger.__mro__ for name in vars(group) if name[0] != "_"}
+    assert "open_incident" in operations
+    assert not {name for name in operations if name in dir(type(in_force))}
 
 
 # ---------------------------------------------------------------- defects are loud
