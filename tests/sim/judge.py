@@ -218,6 +218,8 @@ class Judge:
             self._breach(Rule.NO_ROW, deed.key, "a notice without an attempt in flight")
         if deed.truth is GroundTruth.RECOVERING:
             self._breach(Rule.INTERFERED, deed.key, "somebody was asked to send again what it is about to do")
+        elif deed.changed and not (deed.run_id or "").endswith(NOTICE):
+            self._truth(deed)
 
     def _attempts(self, key: str) -> list[tuple[Incident, Attempt]]:
         return [pair for pair in self.ledger.attempts_in_flight(self.gateway) if pair[0].session == key]
@@ -482,22 +484,18 @@ class Judge:
             for deed in self.world.deeds
         )
         return is_sent or any(
-            self._is_asked_about(incident, self.world.sessions[stall.key])
+            self._is_perhaps_asked(incident)
             for incident in self.ledger.open_incidents(self.gateway)
             if incident.session == stall.key and awaits_person(incident.attempts)
         )
 
-    def _is_asked_about(self, incident: Incident, session: SimSession) -> bool:
-        """Perhaps asked, which was told; or asked about this very run before it was cut: a process elsewhere whose clock was set
-        before our first look at it is believed to be younger than it is (``boot_time``), and nobody is asked twice."""
+    def _is_perhaps_asked(self, incident: Incident) -> bool:
+        """It was told that nobody knows whether they were asked."""
         last = max((one for one in incident.attempts if one.started_at is not None), key=lambda one: one.number)
-        if last.reason == PERHAPS_ASKED:
-            about = [owed.message for owed in self.messages if owed.message.incident == incident.id]
-            return any(
-                message.kind is MessageKind.INEFFECTIVE and message.dedupe_key.endswith(":unclear") for message in about
-            )
-        began = last.before.started_at if last.before is not None else None
-        return began is not None and round(began.timestamp() * 1000) == session.started_ms
+        about = [owed.message for owed in self.messages if owed.message.incident == incident.id]
+        return last.reason == PERHAPS_ASKED and any(
+            message.kind is MessageKind.INEFFECTIVE and message.dedupe_key.endswith(":unclear") for message in about
+        )
 
     def _is_nobodys_for_sure(self, stall: Stall) -> bool:
         """Held because nobody's chat is proven; allowed where several people or the browser lead to the session, where a

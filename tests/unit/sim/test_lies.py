@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from random import Random
 
 import pytest
@@ -24,7 +25,7 @@ from watchdog.core import evidence, innocence
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState, Proof
 from watchdog.ledger.ledger import SqliteLedger
-from watchdog.service import announcements, executor, incidents
+from watchdog.service import announcements, executor, gateway_trust, incidents
 from watchdog.service.ledger import MessageKind, Outcome
 
 SETTING = Setting(
@@ -353,8 +354,8 @@ def test_a_cut_that_only_a_dead_watchdog_had_watched_looks_like_a_stop() -> None
 @pytest.mark.parametrize(
     ("seed", "sessions", "hours", "troubles"),
     [
-        # Killed as it asked: 5.18. A tombstone of which its gateway could tell nobody: 9.6. Asked about a run that lived on
-        # elsewhere, on a host whose clock had been set, and was cut later: 3.24.
+        # Killed as it asked: 5.18. A tombstone of which its gateway could tell nobody: 9.6. A run that lives on elsewhere, on a
+        # host whose clock was set before a watchdog's first look, and is cut later: 3.24.
         (50010, 4, 8.0, 1.0),
         (50031, 8, 16.0, 0.3),
         (50036, 8, 8.0, 1.0),
@@ -368,6 +369,20 @@ def test_worlds_that_were_breaches(
     result = Episode(replace(setting, troubles_per_hour=troubles)).run()
     assert result.tally.told["incident"] or result.tally.deeds
     assert result.violations == []
+
+
+def test_who_believes_a_start_by_a_clock_that_differs_asks_about_a_run_that_lives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(episodes, "LIES_PER_HOUR", 1.0)
+    monkeypatch.setattr(gateway_trust, "CLOCK_SKEW", timedelta.max)
+    first = _breached(50036, 8, 8.0, 1.0).run().violations[0]
+    assert (first.rule, first.note) == (Rule.LIVE_OWNER, "send: ")
+
+
+def _breached(seed: int, sessions: int, hours: float, troubles: float) -> Episode:
+    setting = replace(Setting.of(seed), sessions=sessions, hours=hours, turns_per_hour=0.05, kills=True, has_lies=True)
+    return Episode(replace(setting, troubles_per_hour=troubles))
 
 
 def test_they_are_armed_in_a_part_of_the_worlds() -> None:
