@@ -138,6 +138,8 @@ class Judge:
     _idle_ms: int | None = None
     _life_of_gateway: int = -1
     _known_since_ms: int = 0
+    _life_began_ms: int = 0
+    """Of the watchdog's present process."""
     _began_ms: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -145,6 +147,10 @@ class Judge:
         self.ledger.due_messages(TARGET, self.timeline.wall)  # from now on everything is owed to us
 
     # ------------------------------------------------------------ what the wiring tells
+
+    def started(self) -> None:
+        """A process of the watchdog begins: what an earlier one had seen is forgotten."""
+        self._life_began_ms = self.world.now_ms
 
     def listed(self, broken: frozenset[str]) -> None:
         self._listed_ms, self._broken = self.world.now_ms, broken
@@ -569,7 +575,8 @@ class Judge:
 
     def _is_held_as_stop(self, stall: Stall) -> bool:
         """Told when an earlier run was cut, and no longer known for a cut since the watchdog that had watched this run died."""
-        return self._looks_like_a_stop(stall) and "StoppedOnPurpose" in self.explain(stall.key)
+        has_died_since = self._life_began_ms > stall.since_ms
+        return has_died_since and self._looks_like_a_stop(stall) and "StoppedOnPurpose" in self.explain(stall.key)
 
     def _ended_by(self, stall: Stall) -> str:
         if stall.is_open:

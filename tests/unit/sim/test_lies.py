@@ -17,7 +17,7 @@ from openclaw_simulator.records import Answered, BrokenRecovery, ClientInfo, Gro
 from openclaw_simulator.sessions import Activity, ActivityStep, Ending, Turn
 from tests.sim import episodes
 from tests.sim.episodes import Episode, Setting
-from tests.sim.judge import Rule
+from tests.sim.judge import Judge, Rule
 from tests.sim.lies import DISK, REFUSALS, Lie
 from tests.sim.lives import Killed
 from tests.sim.wire import Asked
@@ -351,6 +351,11 @@ def test_a_cut_that_only_a_dead_watchdog_had_watched_looks_like_a_stop() -> None
     assert result.tally.told == {"looks like a stop": 2}
 
 
+def test_one_that_a_living_watchdog_had_watched_is_no_excuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Judge, "started", lambda _judge: None)
+    assert {violation.rule for violation in episodes.run(1121).violations} == {Rule.UNSETTLED}
+
+
 @pytest.mark.parametrize(
     ("seed", "sessions", "hours", "troubles"),
     [
@@ -365,8 +370,7 @@ def test_worlds_that_were_breaches(
     seed: int, sessions: int, hours: float, troubles: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(episodes, "LIES_PER_HOUR", 1.0)
-    setting = replace(Setting.of(seed), sessions=sessions, hours=hours, turns_per_hour=0.05, kills=True, has_lies=True)
-    result = Episode(replace(setting, troubles_per_hour=troubles)).run()
+    result = _breached(seed, sessions, hours, troubles).run()
     assert result.tally.told["incident"] or result.tally.deeds
     assert result.violations == []
 
