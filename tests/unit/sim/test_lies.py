@@ -322,6 +322,20 @@ def test_a_gateway_that_takes_nothing_is_told_once_and_left_alone(is_suspended: 
     assert kinds == [MessageKind.GATEWAY_DOWN, MessageKind.GATEWAY_UP]
 
 
+def test_a_store_that_only_lists_is_left_alone_until_it_is_mended_and_the_way_out_is_said() -> None:
+    def refuse(episode: Episode) -> None:
+        _ask(episode, CHAT, LOST)
+        episode.world.agenda.outside(60, episode.lies._drift_beside_lists)
+
+    episode = _told(refuse)
+    result = episode.run()
+    assert result.violations == []
+    assert len(_kinds(episode)) >= 2
+    first = next(owed.message for owed in episode.judge.messages if owed.message.kind is MessageKind.STUCK)
+    assert "`openclaw doctor --fix`" in first.body
+    assert not [deed for deed in episode.world.deeds if not deed.changed]
+
+
 @pytest.mark.parametrize("version", PROFILES)
 def test_a_row_whose_word_nobody_knows_is_left_alone(version: str) -> None:
     def said(episode: Episode) -> None:
