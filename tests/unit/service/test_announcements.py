@@ -326,7 +326,7 @@ def _all() -> dict[str, Message]:
         ),
         "ledger restored": say.ledger_restored(since=NOW, now=NOW + 9 * MINUTE),
         "ledger lost": say.ledger_lost("/var/lib/openclaw-watchdog/ledger.sqlite", lost_at=NOW, now=NOW + 9 * MINUTE),
-        "test": say.trial(now=NOW, host="nas", version="0.1.0"),
+        "test": say.trial(now=NOW, host="nas", version="1.0.0"),
         "digest": _digest(),
     }
 
