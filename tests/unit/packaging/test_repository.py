@@ -161,3 +161,20 @@ def test_every_file_that_contributing_names_exists() -> None:
     named = re.findall(r"`([\w./*-]+\.(?:py|yaml|json))`", CONTRIBUTING.read_text("utf-8"))
     assert len(named) > 20
     assert [name for name in named if not any(path.match(name) for path in there)] == []
+
+
+def test_what_contributing_says_decides_something_is_there() -> None:
+    """A row may name several functions of a file: `file`: `one`, `two`."""
+    named = re.findall(r"`([\w./]+\.py)`: (`\w+`(?:, `\w+`)*)", CONTRIBUTING.read_text("utf-8"))
+    pairs = [(file, name) for file, names in named for name in re.findall(r"\w+", names)]
+    assert len(pairs) > 15
+    missing = [
+        (file, name)
+        for file, name in pairs
+        if not re.search(
+            rf"^\s*(?:async )?def {name}\(|^{name} = ",
+            (REPOSITORY / "watchdog" / file).read_text("utf-8"),
+            re.MULTILINE,
+        )
+    ]
+    assert missing == []
