@@ -7,7 +7,7 @@ limit; then every guard: what would hold a deed now, and what would not.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, assert_never
 
 from watchdog.cli.descriptions import VERDICT_STYLES, session_facts
 from watchdog.cli.phrases import ENDINGS, LOCKS, LONGEST, ago, pending, spoken, until
@@ -236,8 +236,10 @@ class Explained:
                 return f"no: {len(case.relatives)} sub-sessions, none at work" if case.relatives else "it has none"
             case Signal.COMPACTING:
                 return "no" if tail is not None else unseen
-            case _:
+            case Signal.PLACED_ELSEWHERE:
                 return "no: it runs on this gateway"
+            case _:
+                assert_never(signal)
 
     # ---------------------------------------------------------------- guards
 
@@ -250,9 +252,7 @@ class Explained:
             if needs_look and self.case.look.tail is None and not self.case.look.problems and not self._is_case:
                 found.append(GuardLine(name, None, "the transcript is read for suspects only"))
             elif name is BlockerName.SCOPE_MISSING and name not in holding:
-                found.append(
-                    GuardLine(name, None, "looked at by `doctor` and the daemon; explain only signs in to read")
-                )
+                found.append(GuardLine(name, None, self._clear(name)))
             elif self.why_unguarded is not None:
                 found.append(GuardLine(name, None, self.why_unguarded))
             elif name in holding:
@@ -344,8 +344,12 @@ class Explained:
                 return "the ledger can be used"
             case BlockerName.IN_FLIGHT:
                 return "no attempt on it is being verified"
-            case _:
+            case BlockerName.HISTORY_LOST:
                 return "nothing is missing from the ledger"
+            case BlockerName.SCOPE_MISSING:
+                return "looked at by `doctor` and the daemon; explain only signs in to read"
+            case _:
+                assert_never(name)
 
     # ---------------------------------------------------------------- values
 

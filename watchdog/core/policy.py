@@ -58,20 +58,22 @@ class StepNature:
     lets_in: bool
     """Done where a row refuses its people, to let them in (``ASK``: just before that): their message, which is tried again and
     again and touches the row each time, holds none of these."""
+    only_ends: bool
+    """Its success ends a run and helps nobody yet: the incident ends as stopped, and another one may act on that run."""
 
 
 NATURES: Mapping[Step, StepNature] = {
     step: StepNature(*(trait == "yes" for trait in traits.split()))
     for step, traits in {
-        #             request requester heard turn opens loses lets-in
-        Step.ASK:     "yes    yes       yes   no   yes   no    yes",
-        Step.FREE:    "no     no        no    no   yes   no    yes",
-        Step.RESUME:  "yes    yes       yes   yes  no    no    no",
-        Step.NEW:     "no     yes       yes   no   no    yes   yes",
-        Step.RESET:   "no     yes       yes   no   no    yes   yes",
-        Step.RECOVER: "no     yes       no    yes  no    no    no",
-        Step.ABORT:   "no     no        no    no   no    no    no",
-        Step.NOTIFY:  "no     yes       no    no   no    no    no",
+        #             request requester heard turn opens loses lets-in only-ends
+        Step.ASK:     "yes    yes       yes   no   yes   no    yes     no",
+        Step.FREE:    "no     no        no    no   yes   no    yes     no",
+        Step.RESUME:  "yes    yes       yes   yes  no    no    no      no",
+        Step.NEW:     "no     yes       yes   no   no    yes   yes     no",
+        Step.RESET:   "no     yes       yes   no   no    yes   yes     no",
+        Step.RECOVER: "no     yes       no    yes  no    no    no      no",
+        Step.ABORT:   "no     no        no    no   no    no    no      yes",
+        Step.NOTIFY:  "no     yes       no    no   no    no    no      no",
     }.items()
 }  # fmt: skip
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import assert_never
 
 from watchdog.core.model import Capabilities, FlagWorth, LockWorth, Session
 from watchdog.core.policy import Step
@@ -142,15 +143,21 @@ class StepNeeds:
 
 def needs_of(step: Step, version: Version | None) -> StepNeeds:
     """The least scope with which ``step`` works here."""
-    if step is Step.NOTIFY:
-        return StepNeeds(None, "telling a person needs nothing of the gateway")
-    if step in (Step.NEW, Step.RESET):
-        return StepNeeds(
-            ADMIN,
-            f"`{step.value}` uses sessions.reset, which keeps the person's reply address and needs operator.admin"
-            + ("" if version is None else f" on {'.'.join(map(str, version))}"),
-        )
-    return StepNeeds(WRITE, f"`{step.value}` sends into the conversation")
+    match step:
+        case Step.NOTIFY:
+            return StepNeeds(None, "telling a person needs nothing of the gateway")
+        case Step.NEW | Step.RESET:
+            return StepNeeds(
+                ADMIN,
+                f"`{step.value}` uses sessions.reset, which keeps the person's reply address and needs operator.admin"
+                + ("" if version is None else f" on {'.'.join(map(str, version))}"),
+            )
+        case Step.RECOVER | Step.ABORT:
+            return StepNeeds(WRITE, f"`{step.value}` uses sessions.{step.value}, which needs operator.write")
+        case Step.ASK | Step.FREE | Step.RESUME:
+            return StepNeeds(WRITE, f"`{step.value}` sends into the conversation")
+        case _:
+            assert_never(step)
 
 
 def step_problem_of(methods: frozenset[str], step: Step, session: Session) -> str | None:

@@ -45,16 +45,17 @@ RUN_HELD_FOR = timedelta(hours=6)
 """How long a deed under one name of a gateway holds its run under any other: long past every proof and back-off of the
 ladder that it belongs to. For ever would be too long, because nobody may be watching that name any more."""
 
-_HOLDS = """
+_ONLY_ENDING = ", ".join(f"'{step}'" for step in Step if step.nature.only_ends)
+_HOLDS = f"""
     other.run = :run AND other.incident <> :incident
     AND (other.state IN ('started', 'indeterminate') AND (:gateway = their.gateway OR other.started_at > :held_since)
-         OR other.forgiven_at IS NULL AND other.state = 'succeeded' AND other.step <> 'abort'
+         OR other.forgiven_at IS NULL AND other.state = 'succeeded' AND other.step NOT IN ({_ONLY_ENDING})
          OR other.forgiven_at IS NULL AND other.state = 'ineffective' AND :gateway <> their.gateway
             AND other.started_at > :held_since)
 """
-"""An attempt (``other``, of the incident ``their``) that keeps every other incident from acting on its run: one in flight, one
-that helped (an abort helps nobody yet), and under another name also one that did not: what comes next is up to that name's
-incident. Within one name that one is over; whoever tries again was asked to."""
+"""Which attempt (``other``, of the incident ``their``) keeps every other incident from acting on its run. Any in flight. One that
+succeeded, unless it only ends the run: that helps nobody yet. One of a gateway of another name that did not help: what comes next
+is for that incident to decide. Of this name it holds nothing: that incident is over, and whoever tries again was asked to."""
 
 
 def _next_id(transaction: Transaction, at: datetime) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import assert_never
 
 from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.evidence import Truth, innocence_of, owner_of
@@ -196,28 +197,34 @@ class Executor:
         at = interrupted_at(row, tail)
         message = notice = None
         request = tail.request if tail is not None else None
-        if attempt.step is Step.RESUME:
-            message = resume_text(
-                Interruption(
-                    incident=incident.id,
-                    number=attempt.number,
-                    request=request,
-                    interrupted_at=at,
-                    author=quoted_as(requester, row),
-                    was_in_tools=tail is not None and tail.kind in (TailKind.TOOL_CALL, TailKind.TOOL_RESULT),
-                    lost_inputs=tail.lost_inputs if tail is not None else 0,
-                ),
-                recovery.conversation_texts,
-            )
-        elif attempt.step is Step.ASK:
-            message = ask_text(at, recovery.conversation_texts)
-        elif attempt.step is Step.FREE:
-            message = free_text(incident.id, attempt.number, recovery.conversation_texts)
-        elif attempt.step.loses_context and requester.route is not None:
-            # What was answered, or stopped by its person, is not to be asked for again.
-            is_over = tail is not None and tail.kind in (TailKind.ANSWERED, TailKind.STOPPED)
-            quoted = request if requester.kind is RequesterKind.PERSON else None
-            notice = fresh_session_notice(quoted, at, recovery.conversation_texts, is_over=is_over)
+        match attempt.step:
+            case Step.RESUME:
+                message = resume_text(
+                    Interruption(
+                        incident=incident.id,
+                        number=attempt.number,
+                        request=request,
+                        interrupted_at=at,
+                        author=quoted_as(requester, row),
+                        was_in_tools=tail is not None and tail.kind in (TailKind.TOOL_CALL, TailKind.TOOL_RESULT),
+                        lost_inputs=tail.lost_inputs if tail is not None else 0,
+                    ),
+                    recovery.conversation_texts,
+                )
+            case Step.ASK:
+                message = ask_text(at, recovery.conversation_texts)
+            case Step.FREE:
+                message = free_text(incident.id, attempt.number, recovery.conversation_texts)
+            case Step.NEW | Step.RESET:
+                if requester.route is not None:
+                    # What was answered, or stopped by its person, is not to be asked for again.
+                    is_over = tail is not None and tail.kind in (TailKind.ANSWERED, TailKind.STOPPED)
+                    quoted = request if requester.kind is RequesterKind.PERSON else None
+                    notice = fresh_session_notice(quoted, at, recovery.conversation_texts, is_over=is_over)
+            case Step.RECOVER | Step.ABORT | Step.NOTIFY:
+                pass  # nothing is said
+            case _:
+                assert_never(attempt.step)
         return Deed(
             attempt.step,
             row,

@@ -536,7 +536,7 @@ def _run_of(attempt: Attempt) -> str | None:
 
 def _outcome_of(attempt: Attempt) -> Outcome:
     """What an incident comes to whose attempt has done what it should."""
-    if attempt.step is Step.ABORT:
+    if attempt.step.nature.only_ends:
         return Outcome.ENDED
     # guard: outcome: not delivered is not recovered
     return Outcome.UNDELIVERED if attempt.delivered is False else Outcome.RECOVERED

@@ -126,6 +126,18 @@ def test_the_least_scope_of_a_step(step: Step, scope: str | None, version: Versi
 
 
 @pytest.mark.parametrize(
+    ("step", "why"),
+    [
+        (Step.ASK, "`ask` sends into the conversation"),
+        (Step.RECOVER, "`recover` uses sessions.recover, which needs operator.write"),
+        (Step.ABORT, "`abort` uses sessions.abort, which needs operator.write"),
+    ],
+)
+def test_why_a_step_needs_to_write_is_what_it_does(step: Step, why: str) -> None:
+    assert needs_of(step, V96).why == why
+
+
+@pytest.mark.parametrize(
     ("steps", "version", "scopes"),
     [
         (frozenset(), V96, (READ,)),
