@@ -34,7 +34,7 @@ LIFE: dict[AttemptState, frozenset[AttemptState]] = {
     ),
     AttemptState.INDETERMINATE: frozenset({AttemptState.SUCCEEDED, AttemptState.INEFFECTIVE, AttemptState.ABANDONED}),
 }
-"""Which state may follow which. Charged: everything past ``planned`` except ``refused``."""
+"""Which state may follow which. Charged: everything past ``planned``, of what was ``refused`` only what ``counts`` names."""
 
 IN_FLIGHT = frozenset({AttemptState.STARTED, AttemptState.INDETERMINATE})
 
