@@ -241,8 +241,8 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: SessionCo
                 Blocker(BlockerName.WORK_FINISHED, "The last request was answered: there is nothing to resume.")
             )
         is_stopped = tail.kind is TailKind.STOPPED and refuses_its_people(case)
-        # To a row that may take it after all (reported and not measured, or its queue not shown) the message that frees one
-        # is a turn: that is told alone.
+        # If the row might accept messages after all (reported and not measured, or its queue not shown), the freeing message
+        # would start a model turn. Then we only report.
         is_proven = (
             # guard: stop: let in only where its row is sure to refuse them
             (case.facts.capabilities.has_deaf_rows and tail.has_pending_input is False)

@@ -56,8 +56,8 @@ class StepNature:
     loses_context: bool
     """A fresh session follows: only with a note of what is lost on disk, and never while somebody's words wait."""
     lets_in: bool
-    """Done where a row refuses its people, to let them in (``ASK``: just before that): their message, which is tried again and
-    again and touches the row each time, holds none of these."""
+    """Done where a row refuses its people, to let them in (``ASK``: just before that). Their message is retried and touches the
+    row each time; that must not count as "recently touched" for these steps."""
     only_ends: bool
     """Its success ends a run and helps nobody yet: the incident ends as stopped, and another one may act on that run."""
 

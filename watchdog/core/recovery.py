@@ -1,6 +1,6 @@
 """The ladder, and the life of one attempt as a table.
 
-Limit first: an attempt is sent at most once. What is found ``started`` after a crash becomes ``indeterminate`` and is
+An attempt is sent at most once. What is found ``started`` after a crash becomes ``indeterminate`` and is
 settled by looking, never by sending again. A state missing from ``LIFE`` is final.
 """
 
@@ -153,8 +153,9 @@ def meaning_of_refusal(code: str, detail: str, *, retryable: bool) -> Refusal:
 
 
 def counts(attempt: Attempt, attempts: Sequence[Attempt], *, says_retryable: bool) -> bool:
-    """Whether a refused ``attempt`` is paid for: no refusal is free for ever. One that the gateway calls passing is free
-    once; what else may pass counts from the first; a rung that is spent by its refusal cannot repeat itself."""
+    """Whether a refused ``attempt`` that may be tried again is charged, so that no refusal is free for ever. A refusal the gateway
+    calls temporary is free the first time. Any other that may pass is charged at once. (A rung that its refusal spends is free: it
+    cannot repeat itself.)"""
     is_repeated = any(
         other.step is attempt.step and other.state is AttemptState.REFUSED and other.id != attempt.id
         for other in attempts

@@ -139,7 +139,7 @@ def _without_owner(case: Case, thresholds: Thresholds, evidence: tuple[Evidence,
     proof = next(item for item in evidence if item.is_about_owner and item.status is Truth.FALSE)
     gone_since = track.owner_gone_since or now
     counted_from = max(track.unchanged_since, gone_since)  # guard: counted from the owner's end
-    # Whether a run is dead has to show in time; that a session is shut its gateway says itself.
+    # A dead run only shows over time; a tombstone is declared by the gateway, so nothing needs waiting for.
     patience = timedelta(0) if case.session.is_tombstone else thresholds.stuck_after
     due = max(counted_from.plus(patience), gone_since.plus(thresholds.confirm_for))
     unattended = now.since(counted_from)

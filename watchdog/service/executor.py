@@ -143,7 +143,7 @@ class Executor:
             # Every other error is raised before the request left, or is the gateway's own "no".
             meaning = refusal_of(refused)
             if attempt.step is Step.ASK and isinstance(refused, errors.RequestRefused):
-                # Whom words cannot reach, no harsher step reaches either.
+                # If a message cannot reach this person, no harsher step will: stop the ladder.
                 self.ledger.note_delivery(attempt.id, delivered=False)
                 meaning = Refusal.STOP
             reason = REFUSED_FOR_GOOD if meaning is Refusal.STOP else type(refused).__name__

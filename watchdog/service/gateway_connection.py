@@ -39,7 +39,8 @@ class GatewayConnection:
     _lost: Disconnect | None = field(init=False, default=None)
     _was_connected: bool = field(init=False, default=False)
     _is_new: bool = field(init=False, default=False)
-    """Signed in, and to be said so once the list is answered: who lets us in and answers nothing is not connected."""
+    """Signed in; logged as connected only after the list is answered: a gateway that accepts us and then says nothing is not
+    connected."""
     _may_want_more: bool = field(init=False, default=False)
     """Nobody has said yet what is not granted of what is configured."""
     _untried: str | None = field(init=False, default=None)

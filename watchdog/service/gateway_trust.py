@@ -32,7 +32,7 @@ one deed after the other is what keeps an overloaded 2026.5.18 overloaded."""
 
 @dataclass(slots=True)
 class Trust:
-    """What we know of one gateway's present life. ``stall_after``: a pass later than this was not us being patient."""
+    """What we know of one gateway's present life. ``stall_after``: a pass later than this is a stall, not our own pacing."""
 
     stall_after: timedelta
     connected_at: Moment | None = None

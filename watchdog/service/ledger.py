@@ -426,8 +426,8 @@ class Ledger(IncidentLedger, HoldLedger, OutboxLedger, NameLedger, Protocol):
         ...
 
     def told_of_loss(self) -> None:
-        """Every use fails after such a loss until somebody says that they tell of it: there are many who pass over what fails,
-        because a pass will say it."""
+        """Commit to reporting the loss. After one every call raises until a caller does, because many callers swallow
+        ``LedgerError``: a pass will report it."""
         ...
 
     def prune(self, before: datetime) -> int:

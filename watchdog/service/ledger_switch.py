@@ -74,7 +74,7 @@ class LedgerSwitch:
 
 
 class _InForce:
-    """Has no method of its own, or an operation of the ledger by that name would not reach it."""
+    """Must define no methods: they would shadow the ledger operation of that name."""
 
     __slots__ = ("_switch",)
 

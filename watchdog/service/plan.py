@@ -170,7 +170,7 @@ def plan_step(judged: Judged, incident: Incident | None, here: PassContext, gate
     is_given_up = row.is_tombstone or was_refused_as_given_up(attempts, run)
     rung = next_step(fitting_steps(recovery.ladder, judged, is_given_up=is_given_up), attempts)
     if is_given_up:
-        # The gateway has told them already, and what was asked before is nobody's to quote now.
+        # The gateway has already told them; do not quote or answer anybody here.
         # guard: tombstone: nothing is said in the chat
         return StepPlan(rung, replace(requester, route=None))
     acts = any(step is not Step.NOTIFY and step is not Step.ABORT for step in recovery.ladder)

@@ -20,7 +20,7 @@ SLOW = timedelta(seconds=0.5)
 SHARE = 0.02
 """Of the gateway's time, at most, while it is slow."""
 SLOWEST = 2
-"""What waits for a sign of life of ours (the service manager, /healthz) waits for three intervals."""
+"""At most this many times the configured interval: systemd and /healthz tolerate three."""
 SOONEST = 0.2
 """Seconds between two passes at least, however much is due."""
 BREATH = 5
@@ -71,7 +71,7 @@ class Pacer:
 
 
 def _stall_after(pace: Pace) -> timedelta:
-    """A pass later than this was not us being patient."""
+    """A pass later than this is a stall, not our own pacing."""
     return max(3 * pace.interval, timedelta(seconds=60))
 
 
