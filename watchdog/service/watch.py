@@ -120,6 +120,7 @@ class Watch:
         if gap is not None:
             self.observer.forget_spans(now)  # guard: spans forgotten after a gap
             self.connection.start_over()
+            await self.connection.compare_clocks_again()
             self.log.event(Event.GATEWAY_UNHEALTHY, gateway=self.gateway.name, reason=f"starting over: {gap}")
         was_answered = False
         try:
