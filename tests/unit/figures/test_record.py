@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench import __main__ as bench
+from tests.bench import reaction, scale
+from tests.bench.daemon_alone import Watched
+from tests.bench.one_look import Look
 from tests.bench.partial_polls import SWEEP_EVERY, Glanced, Swept, _a_minute
+from tests.bench.usage import MIB, Spent
 from tests.faults.__main__ import merged
 from tests.faults.balance import Balance
 from tests.faults.report import Row
@@ -100,3 +105,33 @@ def test_a_soak_is_told_whole() -> None:
     assert found["memory_mb"] == [60.5, 62.5, 64.5, 66.5]
     assert found["rise_mb_an_hour"] == 4.0
     assert {*found, "measured", "cores", "python"} == set(record.load()["soak"])
+
+
+def test_what_a_bench_takes_is_told(kept: Path) -> None:
+    looks = [Look(way, Spent(0.5, 0.25, 64 * MIB), 0.125, 35, 1, 1) for way in ("ours", "call", "call all")]
+    daemons = [Watched("every 30 s", 3, 35, 77 * MIB, 0, 0, 0.0, 4.5, 36.0, 9)]
+    bench._keep(35, looks, daemons)
+    text = record.DOCUMENT.read_text("utf-8")
+    assert "| 35 sessions, ours | 500 ms | 250 ms | 64 MiB | 125 ms |" in text
+    assert "| 35 sessions, `call all` | 500 ms (x 1.0) | 250 ms (x 1.0) | 64 MiB | 125 ms (x 1.0) |" in text
+    assert "| 35 sessions, a poll every 30 s | 77 MiB | 4.5 s | 1.00 % |" in text
+
+
+def test_what_many_gateways_take_is_told(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def scaled(gateways: int, *, hanging: int = 0, flooding: int = 0) -> scale.Scaled:
+        return scale.Scaled(gateways, hanging, flooding, 0.25, 300 * MIB, 9, 0.001, 0.04)
+
+    monkeypatch.setattr(scale, "scaled", scaled)
+    monkeypatch.setattr("sys.argv", ["bench", "--scale", "--record"])
+    assert bench.main() == 0
+    text = record.DOCUMENT.read_text("utf-8")
+    assert "| 1 gateway | 25.0 % | 300 MiB | 1 ms | 40 ms |" in text
+    assert "| 1,000 gateways, 10 of them hanging and 10 flooding | 25.0 % | 300 MiB | 1 ms | 40 ms |" in text
+
+
+def test_how_soon_deeds_follow_is_told(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds = [reaction._figures(at_once, [0.5, 0.75, 1.0]) for at_once in reaction.ROUNDS]
+    monkeypatch.setattr(reaction, "run", lambda _out: rounds)
+    monkeypatch.setattr("sys.argv", ["bench", "--acted", "--record"])
+    assert bench.main() == 0
+    assert "after 0.75 s (median of 3 sessions" in record.DOCUMENT.read_text("utf-8")
