@@ -1,7 +1,8 @@
 """``python -m tests.mutants`` (``make mutants``): take out each guard in turn and run the tests that must notice.
 
 Each guard is removed in a copy of the package; the tree itself is never touched. Words as arguments choose guards by name;
-``--matrix`` shows what stands against each class of false positives.
+``--matrix`` shows what stands against each class of false positives; ``--record`` writes the figures of all of them into
+docs/evidence.md.
 Exits 1 on a survivor, and on a guard whose mark is gone or stands on something that cannot be taken out that way.
 """
 
@@ -22,6 +23,7 @@ from time import perf_counter
 from rich.console import Console
 from rich.table import Table
 
+from tests.figures import record
 from tests.incidents.cases import families
 from tests.mutants.guards import GUARDS, Guard
 from tests.mutants.marks import Mark, marks_under
@@ -105,6 +107,8 @@ def _try(guard: Guard, marks: Sequence[Mark], folders: SimpleQueue[Path]) -> Res
 def main(words: Sequence[str]) -> int:
     if "--matrix" in words:
         return _show_matrix()
+    is_recorded = list(words) == ["--record"]
+    words = [] if is_recorded else words
     began = perf_counter()
     chosen = [guard for guard in GUARDS if not words or any(word in guard.name for word in words)]
     marks = marks_under(ROOT)
@@ -127,7 +131,10 @@ def main(words: Sequence[str]) -> int:
     finally:
         for folder in made:
             shutil.rmtree(folder, ignore_errors=True)
-    return _report(results, perf_counter() - began)
+    code = _report(results, perf_counter() - began)
+    if is_recorded and not code:
+        record.save("mutants", guards=len(results), caught=sum(result.is_caught for result in results))
+    return code
 
 
 def _show_matrix() -> int:
