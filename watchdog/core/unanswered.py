@@ -15,7 +15,8 @@ YIELD = "sessions_yield"
 """The tool by which a parent ends its turn until its subagents have ended (2026.9.2)."""
 
 _BROKEN_OFF = frozenset({Status.FAILED, Status.TIMEOUT, Status.KILLED})
-_OPEN = frozenset({TailKind.REQUEST, TailKind.TOOL_CALL, TailKind.TOOL_RESULT, TailKind.COMPACTION})
+_OPEN = frozenset({TailKind.REQUEST, TailKind.TOOL_CALL, TailKind.TOOL_RESULT, TailKind.COMPACTION, TailKind.EMPTY})
+"""Empty: before 2026.9 a first request is written down with its first answer, and 5.18's recovery fails what it does not find."""
 _OPEN_ONLY_IF_ASKED = frozenset({TailKind.REQUEST, TailKind.COMPACTION})
 
 
@@ -70,7 +71,12 @@ def left_unanswered(
     dropped = sum(_is_since(at, track.watched_from) for at in tail.dropped_inputs)
     words = f"Messages that its gateway had accepted meanwhile were dropped, and will not be run: {dropped}."
     if row.status in _BROKEN_OFF and _is_open(tail):
-        message = f"Its row says {row.status.value}, and the conversation ends with a request that has no answer."
+        end = (
+            "is empty: what was asked is lost"
+            if tail.kind is TailKind.EMPTY
+            else "ends with a request that has no answer"
+        )
+        message = f"Its row says {row.status.value}, and the conversation {end}."
         return Unanswered("EndedUnanswered", f"{message} {words}" if dropped else message)
     if dropped:
         return Unanswered("InputsDropped", words)

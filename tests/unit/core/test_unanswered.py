@@ -17,7 +17,7 @@ from watchdog.core.unanswered import has_yielded, is_worth_a_look, left_unanswer
 BEGAN = START.wall - timedelta(minutes=5)
 ENDED = START.wall
 BROKEN_OFF = (Status.FAILED, Status.TIMEOUT, Status.KILLED)
-OPEN = (TailKind.REQUEST, TailKind.TOOL_CALL, TailKind.TOOL_RESULT, TailKind.COMPACTION)
+OPEN = (TailKind.REQUEST, TailKind.TOOL_CALL, TailKind.TOOL_RESULT, TailKind.COMPACTION, TailKind.EMPTY)
 
 
 def _row(status: Status = Status.FAILED, **changes: Any) -> Session:
@@ -43,6 +43,12 @@ def test_a_run_that_broke_off_leaves_its_request_unanswered(status: Status, kind
 @pytest.mark.parametrize("kind", sorted(set(TailKind) - set(OPEN)))
 def test_a_conversation_that_ends_otherwise_has_nobody_waiting(kind: TailKind) -> None:
     assert _reason(_row(), tail_of(kind)) is None
+
+
+def test_a_first_request_that_was_never_written_down_is_lost() -> None:
+    found = left_unanswered(_row(), tail_of(TailKind.EMPTY, request=None), _track(), was_stopped=False)
+    assert found is not None
+    assert found.message == "Its row says failed, and the conversation is empty: what was asked is lost."
 
 
 def test_words_that_nobody_said_need_no_answer() -> None:
