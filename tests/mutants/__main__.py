@@ -34,7 +34,7 @@ from tests.mutants.runner import Done, prepare, run_pytest
 ROOT = Path(__file__).parents[2]
 CORPUS = "tests/unit/incidents/test_corpus.py"
 WORKERS = max(1, min(4, os.cpu_count() or 1))
-PATIENCE = 240
+PATIENCE, PATIENCE_FOR_ALL = 240, 1800
 _IGNORED = shutil.ignore_patterns("__pycache__", "e2e", "*.pyc")
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?)(?:::|\s|$)", re.MULTILINE)
 
@@ -63,12 +63,12 @@ def _copy() -> Path:
     return folder
 
 
-def _pytest(folder: Path, guard: Guard) -> Done:
+def _pytest(folder: Path, guard: Guard, *, patience: float = PATIENCE) -> Done:
     chosen = [CORPUS] if guard.cases else []
     # CI: hypothesis draws the same examples each time, and has no deadline that a busy machine would miss.
     env = {"WATCHDOG_CORPUS": "|".join(guard.cases), "CI": "true"}
     arguments = ["-q", "--tb=line", "-p", "no:cacheprovider", *chosen, *guard.tests]
-    return run_pytest(folder, arguments, env, patience=PATIENCE)
+    return run_pytest(folder, arguments, env, patience=patience)
 
 
 def mutant_of(guard: Guard, marks: Sequence[Mark]) -> tuple[str, str]:
@@ -158,7 +158,9 @@ def _baseline(chosen: Sequence[Guard], folder: Path) -> str | None:
     cases = tuple(dict.fromkeys(word for guard in chosen for word in guard.cases))
     tests = tuple(dict.fromkeys(test for guard in chosen for test in guard.tests))
     whole = Guard("none", "", DROP, cases, tests)
-    done = _pytest(folder, whole)
+    done = _pytest(folder, whole, patience=PATIENCE_FOR_ALL)
+    if done.code is None:
+        return f"The tests do not end within {PATIENCE_FOR_ALL} s with every guard in place."
     return None if done.code == 0 else f"The tests fail with every guard in place:\n{done.output[-3000:]}"
 
 
