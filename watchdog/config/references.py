@@ -172,6 +172,16 @@ def _ping_url(text: str) -> None:
         raise refusal("expected a URL that starts with https:// or http://")
 
 
+def _database_url(text: str) -> None:
+    if not re.match(r"postgres(ql)?://", text):
+        raise refusal("expected a URL that starts with postgresql://", "null: SQLite in state_dir")
+
+
+def names_password(secret: SecretStr) -> bool:
+    """The URL of a database has a password in it."""
+    return re.search(r"://[^/?@]*:[^/?]*@|password=", secret.get_secret_value()) is not None
+
+
 Secret = Annotated[
     SecretStr,
     Strict(),
@@ -182,3 +192,4 @@ Secret = Annotated[
 """Text that is never shown."""
 ServiceUrl = Annotated[Secret, _checked_by(_service_url)]
 PingUrl = Annotated[Secret, _checked_by(_ping_url)]
+DatabaseUrl = Annotated[Secret, _checked_by(_database_url)]

@@ -307,10 +307,8 @@ class Daemon:
     async def _ledger_failed(self, problem: LedgerError) -> None:
         if self._ledger_out_since is None:
             self._ledger_out_since = self.parts.clock.now().wall
-            path = str(self.parts.ledger.path or "in memory")
-            self.parts.teller.send_unqueued(
-                announcements.ledger_unavailable(path, since=self._ledger_out_since, problem=str(problem))
-            )
+            since, where = self._ledger_out_since, self.parts.ledger.where
+            self.parts.teller.send_unqueued(announcements.ledger_unavailable(where, since=since, problem=str(problem)))
 
     def _all_are_passing(self) -> bool:
         """One gateway's hanging runner must not hide behind the others' pings."""

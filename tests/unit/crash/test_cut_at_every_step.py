@@ -21,6 +21,7 @@ from openclaw_simulator.records import GroundTruth
 from tests.fakes.builders import KEY, REQUEST
 from tests.fakes.loopback import Listener, listening
 from tests.fakes.stuck_gateway import NotingGateway, stuck_world
+from tests.postgresql import Server
 
 from .lives import CutAt, Launcher, Life, Record, launching, until
 
@@ -62,6 +63,7 @@ recovery: {{ladder: [{ladder}], verify_within: 3s, backoff: [200ms]}}
 notify: ["json+http://127.0.0.1:{port}/hook"]
 status_page: null
 state_dir: "{folder}/state"
+ledger: {ledger}
 allow_short_thresholds: true
 """
 
@@ -69,8 +71,18 @@ allow_short_thresholds: true
 class Story:
     """One stuck session and the daemon's lives around it."""
 
-    def __init__(self, folder: Path, version: str, ladder: str, launcher: Launcher, listener: Listener) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        version: str,
+        ladder: str,
+        launcher: Launcher,
+        listener: Listener,
+        database: str | None = None,
+    ) -> None:
+        """``database``: where the ledger is, as a URL; None: in a file."""
         self.folder = folder
+        self.database = database
         self.gateway = NotingGateway(stuck_world(version), folder / "openclaw")
         self.ladder = ladder
         self.launcher = launcher
@@ -78,8 +90,8 @@ class Story:
         self.lives = itertools.count(1)
 
     @property
-    def ledger(self) -> Path:
-        return self.folder / "state" / "ledger.sqlite"
+    def ledger(self) -> Path | str:
+        return self.database or self.folder / "state" / "ledger.sqlite"
 
     def effects(self, life: int) -> list[str]:
         path = self.folder / f"effects-{life}"
@@ -122,6 +134,7 @@ class Story:
             folder=self.folder,
             ladder=self.ladder,
             port=self.listener.port,
+            ledger=self.database or "null",
         )
         path = self.folder / "watchdog.yaml"
         path.write_text(text)
@@ -200,7 +213,11 @@ class Story:
 class Theatre:
     """Plays stories, many at a time: daemons mostly wait."""
 
-    def __init__(self, folder: Path, version: str, launcher: Launcher, listener: Listener) -> None:
+    def __init__(
+        self, folder: Path, version: str, launcher: Launcher, listener: Listener, server: Server | None = None
+    ) -> None:
+        """``server``: has a database for each of their ledgers."""
+        self._server = server
         self._folder = folder
         self._version = version
         self._launcher = launcher
@@ -219,7 +236,8 @@ class Theatre:
     async def _play(self, ladder: str, name: str, cuts: Sequence[CutAt]) -> Story:
         folder = self._folder / ladder.replace(", ", "-") / name
         folder.mkdir(parents=True)
-        story = Story(folder, self._version, ladder, self._launcher, self._listener)
+        database = self._server.database() if self._server is not None else None
+        story = Story(folder, self._version, ladder, self._launcher, self._listener, database)
         async with self._room:
             await story.live(cuts)
         return story
@@ -239,3 +257,9 @@ async def test_a_kill_after_any_effect_of_giving_up(tmp_path: Path) -> None:
     async with launching() as launcher, listening() as listener:
         effects = await Theatre(tmp_path, "2026.9.6", launcher, listener).cut_everywhere("new", ["claim_attempt"])
     assert set(effects) >= {"settle_start_up", "settle_attempt", "quarantine"}
+
+
+async def test_a_kill_after_any_effect_with_the_ledger_in_postgresql(server: Server, tmp_path: Path) -> None:
+    async with launching() as launcher, listening() as listener:
+        effects = await Theatre(tmp_path, "2026.9.6", launcher, listener, server).cut_everywhere("resume, new")
+    assert set(effects) >= EVERY_DEED | DEEDS["2026.9.6"]["resume"]
