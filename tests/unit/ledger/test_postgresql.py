@@ -19,13 +19,13 @@ from watchdog.core.recovery import AttemptState
 from watchdog.ledger import postgres, schema
 from watchdog.ledger.ledger import LedgerRefused, SqliteLedger, SqlLedger
 from watchdog.ledger.place import LedgerPlace
-from watchdog.ledger.postgres import Limits, PostgresStore
+from watchdog.ledger.postgres import LongestWaits, PostgresStore
 from watchdog.ledger.store import Access
 from watchdog.service.errors import LedgerError, LedgerInUse, LedgerTooNew, LedgerUnavailable
 
 from .support import T0, at, attempt_now, die, in_child, lost_at, opened, planned, problem_of, started, stuck
 
-QUICK = Limits(connect=2, answer=1.0, lock=0.3, pause=0.2)
+QUICK = LongestWaits(connect=2, answer=1.0, lock=0.3, pause=0.2)
 
 
 def store_of(
@@ -87,7 +87,7 @@ def test_ownership_ends_with_the_process(place: LedgerPlace) -> None:
         die()
 
     assert in_child(killed) == -9
-    with ledger_of(place, limits=Limits(lock=5.0)) as ledger:
+    with ledger_of(place, limits=LongestWaits(lock=5.0)) as ledger:
         assert ledger.is_writable()
 
 
