@@ -177,9 +177,10 @@ def _database_url(text: str) -> None:
         raise refusal("expected a URL that starts with postgresql://", "null: SQLite in state_dir")
 
 
-def names_password(secret: SecretStr) -> bool:
-    """The URL of a database has a password in it."""
-    return re.search(r"://[^/?@]*:[^/?]*@|password=", secret.get_secret_value()) is not None
+def password_in(url: str) -> str | None:
+    """The password in the URL of a database, as it is written there; None: it has none."""
+    found = re.search(r"://[^/?@]*:([^/?]*)@|[?&](?:ssl)?password=([^&]*)", url)
+    return found[1] or found[2] if found else None
 
 
 Secret = Annotated[

@@ -60,9 +60,9 @@ class SqlLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperat
         return cls(store)
 
     def reader(self) -> SqlLedger:
-        """Another one to the same, for who only shows; of a ledger in memory itself."""
+        """Another one to the same, for who only shows, also where it cannot be used now; of a ledger in memory itself."""
         store = self._file.reader()
-        return self if store is self._file else SqlLedger.connected(store)
+        return self if store is self._file else SqlLedger.connected(store, tolerant=True)
 
     def close(self) -> None:
         self._file.close()

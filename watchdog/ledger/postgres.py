@@ -7,7 +7,7 @@ owner holds an advisory lock of the session that it writes through, so what it w
 connection that was lost took the lock along, and until the server has ended that session, and whatever it was about to commit,
 nobody is the owner. Whatever libpq or the server says leaves here as a ``LedgerError`` leaf.
 
-How long a call can block: ``LongestWaits``. LongestWaits of this: a name is looked up by the system's resolver, in its own time; a server that
+How long a call can block: ``LongestWaits``. Limits: a name is looked up by the system's resolver, in its own time; a server that
 confirms what it does not keep (``fsync = off``) is believed; a copy put back while no daemon ran is not noticed. A pooler
 that shares sessions (pgbouncer in transaction mode) cannot carry the lock, and is refused where it shows.
 """

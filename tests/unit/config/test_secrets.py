@@ -21,7 +21,7 @@ from watchdog.config import (
     parse,
     resolve_secret,
 )
-from watchdog.config.references import expand, refers_only
+from watchdog.config.references import expand, password_in, refers_only
 
 
 def gateway(text: str, folder: Path | None = None) -> GatewaySection:
@@ -190,3 +190,17 @@ def test_only_whole_references_are_shown() -> None:
 def test_text_without_references_is_left_alone(text: str) -> None:
     if "${" not in text:
         assert expand(text, {}) == text
+
+
+@pytest.mark.parametrize(
+    ("url", "password"),
+    [
+        ("postgresql://ann:s3cret@db/x", "s3cret"),
+        ("postgresql://ann@db/x?sslmode=require&password=s3cret&a=b", "s3cret"),
+        ("postgresql://db/x?sslpassword=s3cret", "s3cret"),
+        ("postgresql://ann@db:5432/x?host=/run/a:b@c", None),
+        ("postgresql:///x?sslmode=verify-full", None),
+    ],
+)
+def test_the_password_of_a_database_is_found(url: str, password: str | None) -> None:
+    assert password_in(url) == password
