@@ -8,7 +8,8 @@ connection that was lost took the lock along, and until the server has ended tha
 nobody is the owner. Whatever libpq or the server says leaves here as a ``LedgerError`` leaf.
 
 How long a call can block: ``LongestWaits``. Limits: a name is looked up by the system's resolver, in its own time; a server that
-confirms what it does not keep (``fsync = off``) is believed; a copy put back while no daemon ran is not noticed. A pooler
+confirms what it does not keep (``fsync = off``) is believed; an older copy is noticed by the daemon that wrote what it lacks, and by
+no later life of it, nor when verbs have written to it as often as it lacks. A pooler
 that shares sessions (pgbouncer in transaction mode) cannot carry the lock, and is refused where it shows.
 """
 
