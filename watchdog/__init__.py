@@ -21,6 +21,6 @@ What must hold whatever happens:
 - What a person stopped, finished or just wrote is theirs (``core.innocence``, ``core.blockers``).
 """
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 PROGRAM = "openclaw-watchdog"
 """The command; what folders of ours are called; who we say that we are."""

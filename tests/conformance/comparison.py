@@ -170,9 +170,13 @@ async def _together(world: World, names: Sequence[str], *, kills: bool) -> list[
 
 
 async def _let_go(world: World) -> None:
-    """End what earlier stages left hanging, or the gateway would take it up again when it starts."""
+    """End what earlier stages left hanging, or the gateway would take it up again when it starts. A scenario that failed may
+    have left it killed, or starting."""
 
     def end() -> None:
+        if not world.gateway.is_running:
+            world.start()
+        world.gateway.wait_ready()
         for row in world.witness.rows():
             if row.get("status") == "running":
                 world.witness.abort(str(row["key"]))

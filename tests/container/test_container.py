@@ -1,6 +1,6 @@
 """From the build to the first recovered session of a real gateway in another container, and what the image promises on the way.
 
-The table it prints is the one of docs/container.md.
+What it prints is what docs/container.md says it took.
 """
 
 from __future__ import annotations

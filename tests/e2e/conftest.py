@@ -1,24 +1,29 @@
 """Worlds for the e2e tests: made once per module, shown when a test fails, and never left running.
 
-What people do over Telegram is long, so each day has one release of it; `--every-release` runs them all.
+The oldest and the newest release are tried whole every day. Each day has one release of what people do over Telegram, which
+is long, and one of the middle ones whole; the other middle ones show that a stuck session is found and begun afresh.
+`--every-release` runs them all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.harness.conditions import epoch_ms
-from tests.e2e.harness.releases import V3_24, V5_18, V9_6, Release
+from tests.e2e.harness.releases import V3_24, V4_14, V5_18, V8_2, V9_6, Release
 from tests.e2e.harness.shutdown import leave_in_order_when_told
 from tests.e2e.harness.world import World
 
 MakeWorld = Callable[..., World]
 
 TELEGRAM_RELEASES = (V3_24, V5_18, V9_6)
+MIDDLE_RELEASES = (V4_14, V5_18, V8_2)
+EVERY_DAY = ("test_a_fresh_session_by_hand",)
+"""What a middle release shows on the days of the others."""
 A_DAY = 24 * 3600 * 1000
 _OPEN: list[World] = []
 
@@ -43,28 +48,34 @@ def world(release: Release, make_world: MakeWorld) -> World:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--every-release", action="store_true", help="Telegram on all its releases, not on today's alone")
+    parser.addoption("--every-release", action="store_true", help="on every release, not on those of today alone")
 
 
-def of_today() -> Release:
-    return TELEGRAM_RELEASES[epoch_ms() // A_DAY % len(TELEGRAM_RELEASES)]
+def of_today(releases: Sequence[Release]) -> Release:
+    return releases[epoch_ms() // A_DAY % len(releases)]
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    return (
-        None if config.getoption("--every-release", default=False) else f"Telegram today: OpenClaw {of_today().version}"
-    )
+    if config.getoption("--every-release", default=False):
+        return None
+    telegram, middle = of_today(TELEGRAM_RELEASES), of_today(MIDDLE_RELEASES)
+    return f"today: Telegram on OpenClaw {telegram.version}, and {middle.version} whole"
+
+
+def _has_its_day(path: Path, name: str) -> bool:
+    """Whether a test runs today. Its release stands in its name, as 2026.5.18 or as 2026_5_18."""
+    by_chat = path.name.startswith("test_telegram")
+    if not by_chat and name.startswith(EVERY_DAY):
+        return True
+    releases = TELEGRAM_RELEASES if by_chat else MIDDLE_RELEASES
+    others = [release.version for release in releases if release != of_today(releases)]
+    return not any(version in name.replace("_", ".") for version in others)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--every-release", default=False):
         return
-    others = [release.version for release in TELEGRAM_RELEASES if release != of_today()]
-    rest = [
-        item
-        for item in items
-        if item.path.name.startswith("test_telegram") and any(version in item.name for version in others)
-    ]
+    rest = [item for item in items if not _has_its_day(item.path, item.name)]
     if rest:
         config.hook.pytest_deselected(items=rest)
         items[:] = [item for item in items if item not in rest]

@@ -7,7 +7,6 @@ reset; 2026.9.6 tells the person that the session has ended, and forgets what th
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from tests.e2e.harness.conditions import until
 
 from .harness.daemon import Watchdog
 from .harness.people import await_outcome
-from .harness.releases import V9_6, Release
+from .harness.releases import V8_2, V9_6, Release
 from .harness.routes import TelegramDm, Web
 from .harness.runs import in_model_call
 from .harness.stores import exhaust_recovery
@@ -27,7 +26,6 @@ from .harness.world import World
 
 pytestmark = pytest.mark.e2e
 
-V8_2 = replace(V9_6, version="2026.8.2")
 ONE_BY_ONE = {"session": {"dmScope": "per-channel-peer"}}
 LADDER: dict[str, Any] = {"recovery": {"ladder": ["resume", "recover", "new"]}}
 

@@ -138,7 +138,7 @@ class FakeGateway:
         if method in self.failing:
             raise self.failing[method]
 
-    def _ask(self, method: str) -> GatewayFacts:
+    def _call(self, method: str) -> GatewayFacts:
         """Over the connection: there must be one."""
         self._say(method)
         if self._facts is None:
@@ -166,7 +166,7 @@ class FakeGateway:
         return loss
 
     async def list_sessions(self, always_read: Collection[str] | None = None, *, sweep: bool = False) -> Snapshot:
-        self._ask("list")
+        self._call("list")
         self.asked.append((frozenset(always_read) if always_read is not None else None, sweep))
         asked_at = self.clock.now()
         self.clock.advance(self.latency)
@@ -184,7 +184,7 @@ class FakeGateway:
         )
 
     async def look(self, session: Session, wants: Wants) -> Look:
-        worth = self._ask("look").capabilities
+        worth = self._call("look").capabilities
         look = Look()
         if wants.lock and self.state_dir is not None:
             look = replace(look, lock=self.locks.get(session.key))
@@ -222,7 +222,7 @@ class FakeGateway:
     async def prepare(
         self, step: Step, session: Session, *, route: ReplyAddress | None = None, is_as_owner: bool = False
     ) -> None:
-        self._ask("prepare")
+        self._call("prepare")
         if step in self.scope_problems:
             raise errors.ScopeRefused(self.scope_problems[step])
         if route is not None and self.channel_problem is not None:
@@ -245,7 +245,7 @@ class FakeGateway:
         return self.delivery
 
     async def health_problem(self) -> str | None:
-        self._ask("health")
+        self._call("health")
         return self.sickness
 
     async def close(self) -> None:

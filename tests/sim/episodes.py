@@ -296,6 +296,7 @@ class Episode:
             limit = self._rng.choice((None, self._rng.randint(1, 20), self._rng.randint(1, 120)))
         self._life = life = Life(self._lives, limit)
         self._lives += 1
+        self.judge.started()
         clock = HostClock(self.timeline)
         ledger = cast(LedgerPort, LivedLedger(self._ledger, life, self._changed))
         self._ledger.settle_start_up(clock.now().wall)

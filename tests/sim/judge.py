@@ -138,6 +138,8 @@ class Judge:
     _idle_ms: int | None = None
     _life_of_gateway: int = -1
     _known_since_ms: int = 0
+    _life_began_ms: int = 0
+    """Of the watchdog's present process."""
     _began_ms: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -145,6 +147,10 @@ class Judge:
         self.ledger.due_messages(TARGET, self.timeline.wall)  # from now on everything is owed to us
 
     # ------------------------------------------------------------ what the wiring tells
+
+    def started(self) -> None:
+        """A process of the watchdog begins: what an earlier one had seen is forgotten."""
+        self._life_began_ms = self.world.now_ms
 
     def listed(self, broken: frozenset[str]) -> None:
         self._listed_ms, self._broken = self.world.now_ms, broken
@@ -218,6 +224,8 @@ class Judge:
             self._breach(Rule.NO_ROW, deed.key, "a notice without an attempt in flight")
         if deed.truth is GroundTruth.RECOVERING:
             self._breach(Rule.INTERFERED, deed.key, "somebody was asked to send again what it is about to do")
+        elif deed.changed and not (deed.run_id or "").endswith(NOTICE):
+            self._truth(deed)
 
     def _attempts(self, key: str) -> list[tuple[Incident, Attempt]]:
         return [pair for pair in self.ledger.attempts_in_flight(self.gateway) if pair[0].session == key]
@@ -482,22 +490,18 @@ class Judge:
             for deed in self.world.deeds
         )
         return is_sent or any(
-            self._is_asked_about(incident, self.world.sessions[stall.key])
+            self._is_perhaps_asked(incident)
             for incident in self.ledger.open_incidents(self.gateway)
             if incident.session == stall.key and awaits_person(incident.attempts)
         )
 
-    def _is_asked_about(self, incident: Incident, session: SimSession) -> bool:
-        """Perhaps asked, which was told; or asked about this very run before it was cut: a process elsewhere whose clock was set
-        before our first look at it is believed to be younger than it is (``boot_time``), and nobody is asked twice."""
+    def _is_perhaps_asked(self, incident: Incident) -> bool:
+        """It was told that nobody knows whether they were asked."""
         last = max((one for one in incident.attempts if one.started_at is not None), key=lambda one: one.number)
-        if last.reason == PERHAPS_ASKED:
-            about = [owed.message for owed in self.messages if owed.message.incident == incident.id]
-            return any(
-                message.kind is MessageKind.INEFFECTIVE and message.dedupe_key.endswith(":unclear") for message in about
-            )
-        began = last.before.started_at if last.before is not None else None
-        return began is not None and round(began.timestamp() * 1000) == session.started_ms
+        about = [owed.message for owed in self.messages if owed.message.incident == incident.id]
+        return last.reason == PERHAPS_ASKED and any(
+            message.kind is MessageKind.INEFFECTIVE and message.dedupe_key.endswith(":unclear") for message in about
+        )
 
     def _is_nobodys_for_sure(self, stall: Stall) -> bool:
         """Held because nobody's chat is proven; allowed where several people or the browser lead to the session, where a
@@ -571,7 +575,8 @@ class Judge:
 
     def _is_held_as_stop(self, stall: Stall) -> bool:
         """Told when an earlier run was cut, and no longer known for a cut since the watchdog that had watched this run died."""
-        return self._looks_like_a_stop(stall) and "StoppedOnPurpose" in self.explain(stall.key)
+        has_died_since = self._life_began_ms > stall.since_ms
+        return has_died_since and self._looks_like_a_stop(stall) and "StoppedOnPurpose" in self.explain(stall.key)
 
     def _ended_by(self, stall: Stall) -> str:
         if stall.is_open:

@@ -41,6 +41,8 @@ class Lie(StrEnum):
     """A parent has yielded, its child has ended, and nobody wakes it."""
     SUSPENDED = "suspended"
     DRIFTED = "drifted"
+    LISTS_ONLY = "lists_only"
+    """A session is stuck, and its store has drifted, too: the list is answered from memory, and all else about it refused."""
     UNKNOWN_STATUS = "unknown_status"
     BLOCKED = "blocked"
     """A session is stuck whose person has blocked the bot."""
@@ -54,6 +56,7 @@ class Lies:
     rng: Random
     struck: list[tuple[int, str]]
     numbers: int = field(init=False, default=0)
+    _is_over: bool = field(init=False, default=False)
 
     @property
     def told_here(self) -> tuple[Lie, ...]:
@@ -69,7 +72,7 @@ class Lies:
         if profile.goes_deaf:
             # The store in one file, and ``agent.wait`` that tells of a delivery, came with the same version.
             kinds += [Lie.ANSWERED_AND_DEAF, Lie.OWN_ROW_LEFT, Lie.WORDS_DROPPED, Lie.NOT_WOKEN, Lie.DRIFTED]
-            kinds.append(Lie.BLOCKED)
+            kinds += [Lie.BLOCKED, Lie.LISTS_ONLY]
         return tuple(kinds)
 
     def arm(self, hours: float, per_hour: float) -> None:
@@ -81,7 +84,7 @@ class Lies:
 
     def clear_up(self) -> None:
         """An end to what has one. A refused deed stays refused, a tombstone a tombstone."""
-        world = self.world
+        world, self._is_over = self.world, True
         self._repair()
         world.process.breaks_off = 0
         if world.process.is_suspended:
@@ -127,6 +130,9 @@ class Lies:
                 self._leave_stuck(session)
             case Lie.OWN_ROW_LEFT:
                 self._leave_stuck(session)
+            case Lie.LISTS_ONLY:
+                self._leave_stuck(session)
+                later(rng.uniform(5, 3600), self._drift_beside_lists)
             case Lie.BLOCKED:
                 world.chat.block(world.homes[session.key])
                 self._leave_stuck(session)
@@ -205,10 +211,16 @@ class Lies:
     def _provider_recovers(self) -> None:
         self.world.provider.usual = turns.answers()
 
+    def _drift_beside_lists(self) -> None:
+        if self._is_over:
+            return
+        self.world.has_drifted = self.world.lists_from_memory = True
+        self.world.agenda.outside(self.rng.uniform(300, 7200), self._repair)
+
     def _repair(self) -> None:
         """``openclaw doctor --fix``."""
         if self.world.has_drifted:
-            self.world.has_drifted = False
+            self.world.has_drifted = self.world.lists_from_memory = False
             self.world.process.start()
 
     def _say_status(self, key: str, word: str | None) -> None:

@@ -38,8 +38,8 @@ from typing import BinaryIO
 
 import psutil
 
+from watchdog.core.address import chat_of
 from watchdog.core.model import Lock, LockSight, ReplyAddress
-from watchdog.core.requester import chat_of
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 """What OpenClaw itself accepts as a session id (source of 3.24); nothing in it can leave its folder."""

@@ -129,7 +129,7 @@ async def _waiting(setting: Setting, gateway: str | None) -> tuple[list[Approval
     unasked: list[str] = []
     for section in chosen_sections(setting, gateway):
         try:
-            waits = await _asked(setting, builder, identity, section)
+            waits = await _awaited(setting, builder, identity, section)
         except errors.GatewayError as problem:
             unasked.append(str(problem))
         else:
@@ -137,7 +137,7 @@ async def _waiting(setting: Setting, gateway: str | None) -> tuple[list[Approval
     return found, unasked
 
 
-async def _asked(setting: Setting, builder: Builder, identity: Identity, section: Any) -> Approval | None:
+async def _awaited(setting: Setting, builder: Builder, identity: Identity, section: Any) -> Approval | None:
     """Sign in as ``doctor`` does, for all that the configuration may do there."""
     steps = frozenset[Step]()
     if not service.only_observes(setting.env):

@@ -41,6 +41,7 @@ from watchdog.gateway.capabilities import ADMIN, needs_of, parse_version
 from watchdog.gateway.client import GatewayClient
 from watchdog.service import descriptors, errors
 from watchdog.service.events import Event, MemoryLog
+from watchdog.service.gateway_trust import CLOCK_SKEW
 from watchdog.service.null_meter import NullMeter
 from watchdog.service.ports import Clock
 from watchdog.service.watch import may_act
@@ -53,7 +54,6 @@ class Grade(StrEnum):
 
 
 _STYLES = {Grade.OK: "green", Grade.WARN: "yellow", Grade.FAIL: "bold red"}
-CLOCK_SKEW = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ from typing import Any
 from watchdog.cli.descriptions import VERDICT_STYLES, session_facts
 from watchdog.cli.phrases import ENDINGS, LOCKS, LONGEST, ago, pending, spoken, until
 from watchdog.cli.screen import Line
+from watchdog.core.address import chat_of
 from watchdog.core.blockers import Blocker, BlockerName, SessionContext, hold_reasons
 from watchdog.core.evidence import OWNER_SIGNALS, Case, Signal, Truth
 from watchdog.core.model import FlagWorth, Status, TailKind
 from watchdog.core.policy import Mode, Step
 from watchdog.core.printable import shown_key, shown_name
 from watchdog.core.recovery import Attempt
-from watchdog.core.requester import chat_of
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
 from watchdog.service.announcements.phrases import RESULTS, clause, reason_words

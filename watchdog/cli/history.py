@@ -19,9 +19,9 @@ from watchdog.cli.names import named_session
 from watchdog.cli.screen import screen
 from watchdog.cli.shared import ConfigOption, GatewayOption, JsonOption, Setting, print_json, read_setting, say
 from watchdog.config import durations
+from watchdog.core.address import chat_of
 from watchdog.core.model import ReplyAddress
 from watchdog.core.printable import read, shown_key, visible
-from watchdog.core.requester import chat_of
 from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import ledger_place
 from watchdog.ledger.ledger import SqlLedger

@@ -96,7 +96,7 @@ def add_to(app: typer.Typer) -> None:
         if step is not None and step not in _BY_HAND:
             raise typer.BadParameter("choose ask, resume, new, reset, recover or abort", param_hint="--step")
         setting = read_setting(config)
-        outcome = asyncio.run(_recover(setting, gateway, key, step, ask=not yes))
+        outcome = asyncio.run(_recover(setting, gateway, key, step, confirm=not yes))
         if as_json:
             print_json(outcome)
         elif outcome["recovered"]:
@@ -153,7 +153,7 @@ def why_left_alone(judged: Judged, step: Step) -> str | None:
 
 
 async def _recover(
-    setting: Setting, gateway: str | None, key: str, step: Step | None, *, ask: bool
+    setting: Setting, gateway: str | None, key: str, step: Step | None, *, confirm: bool
 ) -> dict[str, object]:
     if step is None:
         chosen = await _next_step(setting, gateway, key)
@@ -189,7 +189,7 @@ async def _recover(
             problems += [f"{' and '.join(unasked)} may have this session, too; say which is meant with --gateway"]
         for hand, judged in hands.values() if len(hands) == 1 and not unasked else ():
             try:
-                return await hand.recover(judged, step, ask=ask)
+                return await hand.recover(judged, step, confirm=confirm)
             except errors.GatewayError as problem:
                 problems.append(str(problem))
     return {"session": read(key), "step": step.value, "recovered": False, "reason": "; ".join(problems)}
@@ -207,12 +207,12 @@ class ManualRecovery:
         self._incidents = Incidents(gateway, ledger, log, meter)
         self._executor = Executor(gateway, found.observer, ledger, notes, clock, log, meter)
 
-    async def recover(self, judged: Judged, step: Step, *, ask: bool) -> dict[str, object]:
+    async def recover(self, judged: Judged, step: Step, *, confirm: bool) -> dict[str, object]:
         key = judged.session.key
         planned = self._plan(judged, step)
         if isinstance(planned, str):
             return {"session": key, "step": step.value, "recovered": False, "reason": planned}
-        if ask:
+        if confirm:
             verdict = judged.judgement.verdict.value
             named = f"{shown_key(key)}{shown_name(judged.session.name)}"
             say(f"{named} of {self._gateway.name}: {verdict}. {judged.judgement.message}", err=True)

@@ -41,8 +41,8 @@ from watchdog.daemon.assembly import state_folder
 from watchdog.status.publisher import address_file
 
 NOT_RUNNING = 3
-ASK_EVERY = 1.0
-"""Seconds between two questions of ``top``; the picture moves four times as often."""
+READ_EVERY = 1.0
+"""Seconds between two looks of ``top``; the picture moves four times as often."""
 PATIENCE = 3.0
 _BLINK = 0.25
 _LOCAL_FLAGS = 3
@@ -74,8 +74,8 @@ def add_to(app: typer.Typer) -> None:
 
         Example: `openclaw-watchdog status --json | jq .headline`
         """
-        with Asker(read_setting(config)) as asker:
-            document = _ask_or_leave(asker.ask_liveness if live else asker.ask, as_json=as_json)
+        with DaemonClient(read_setting(config)) as daemon:
+            document = _read_or_leave(daemon.liveness if live else daemon.state, as_json=as_json)
         if live:
             _say_liveness(document, as_json=as_json)
             return
@@ -103,24 +103,24 @@ def add_to(app: typer.Typer) -> None:
         """
         console = screen(is_picture=True)
         setting = read_setting(config)
-        with Asker(setting) as asker:
+        with DaemonClient(setting) as daemon:
             if once or not console.is_terminal or setting.loaded.config.status_page is None:
-                document = _ask_or_leave(asker.ask)
+                document = _read_or_leave(daemon.state)
                 console.print(top_frame(document, SystemClock().now().wall, console.size, is_once=True))
                 return
             with contextlib.suppress(KeyboardInterrupt):
-                _live(asker, console)
+                _live(daemon, console)
 
 
-class Asker:
-    """Asks the daemon of one configuration. A context manager."""
+class DaemonClient:
+    """Reads what the daemon of one configuration says of itself. A context manager."""
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         # No proxy and no .netrc: the daemon is on this machine, or where the file says.
         self._client = httpx.Client(trust_env=False, timeout=PATIENCE)
 
-    def __enter__(self) -> Asker:
+    def __enter__(self) -> DaemonClient:
         return self
 
     def __exit__(
@@ -145,14 +145,14 @@ class Asker:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(section.host, section.host)  # noqa: S104 - asked, not bound
         return f"http://{f'[{host}]' if ':' in host else host}:{section.port}/"
 
-    def ask(self) -> Document:
+    def state(self) -> Document:
         """The state document. Raises ``NobodyAnswers``."""
         code, document = self._get("api/state")
         if code != 200 or document.get("program") != PROGRAM:
             raise self._is_another()
         return document
 
-    def ask_liveness(self) -> Document:
+    def liveness(self) -> Document:
         """What ``/livez`` says: status is ok or stuck. Raises ``NobodyAnswers``."""
         code, facts = self._get("livez")
         if (code, facts.get("status")) not in ((200, "ok"), (503, "stuck")):
@@ -195,9 +195,9 @@ def _only(document: Document, gateway: str) -> Document:
     return {**document, **about, "gateways": [one for one in document["gateways"] if one["name"] == gateway]}
 
 
-def _ask_or_leave(ask: Callable[[], Document], *, as_json: bool = False) -> Document:
+def _read_or_leave(read: Callable[[], Document], *, as_json: bool = False) -> Document:
     try:
-        return ask()
+        return read()
     except NobodyAnswers as problem:
         if as_json:
             print_json({"program": PROGRAM, "running": False, "problem": str(problem)})
@@ -214,22 +214,22 @@ def _say_liveness(facts: Document, *, as_json: bool) -> None:
     raise Leave(NOT_RUNNING)
 
 
-def _live(asker: Asker, console: Console) -> None:
+def _live(daemon: DaemonClient, console: Console) -> None:
     clock, selection = SystemClock(), Selection()
-    asked = clock.now()
-    document, problem = _ask_again(asker, None)
-    frame = _frame(document, problem, asked, console, selection)
+    read_at = clock.now()
+    document, problem = _read_again(daemon, None)
+    frame = _frame(document, problem, read_at, console, selection)
     with _keys() as pressed, Live(frame, console=console, screen=True, auto_refresh=False) as live:
         while all(selection.take(key) for key in keys_of(pressed(_BLINK))):
             now = clock.now()
-            if now.since(asked).total_seconds() >= ASK_EVERY:
-                asked, (document, problem) = now, _ask_again(asker, document)
+            if now.since(read_at).total_seconds() >= READ_EVERY:
+                read_at, (document, problem) = now, _read_again(daemon, document)
             live.update(_frame(document, problem, now, console, selection), refresh=True)
 
 
-def _ask_again(asker: Asker, before: Document | None) -> tuple[Document | None, str | None]:
+def _read_again(daemon: DaemonClient, before: Document | None) -> tuple[Document | None, str | None]:
     try:
-        return asker.ask(), None
+        return daemon.state(), None
     except NobodyAnswers as problem:
         return before, str(problem)
 

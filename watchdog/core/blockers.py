@@ -232,7 +232,7 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: SessionCo
         found.append(
             Blocker(
                 BlockerName.TRANSCRIPT_UNKNOWN,
-                "The end of the transcript could not be read, so a run its user stopped cannot be ruled out.",
+                f"The end of the transcript could not be read, so a run its user stopped cannot be ruled out.{_way_out(case)}",
             )
         )
     else:
@@ -268,6 +268,13 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: SessionCo
         if is_foreign and tail.deed_at is not None and case.now.wall - tail.deed_at < FOREIGN_DEED_HOLD:
             found.append(Blocker(BlockerName.FOREIGN_DEED, "Another watchdog acted on this session a moment ago."))
     return found
+
+
+def _way_out(case: Case) -> str:
+    """2026.9.6 with another schema than its own goes on to list its sessions, and refuses all else about them in these words."""
+    if not any("openclaw doctor" in problem for problem in case.look.problems):
+        return ""
+    return " The gateway asks for `openclaw doctor --fix`: do that before anybody restarts it, it may not start again."
 
 
 def _person(case: Case, step: Step, standing: SessionContext) -> Iterator[Blocker]:

@@ -111,7 +111,8 @@ class Case:
     cut_at: Moment | None = None
     """When the gateway restarted inside its process while we watched, or None; its wall clock is the gateway's."""
     gateway_clock_stepped: bool = False
-    """The gateway's wall clock moved against its uptime while we watched: ``startedAt`` before boot proves nothing."""
+    """The gateway's wall clock moved against its uptime while we watched, or was seen to have: ``startedAt`` before boot proves
+    nothing."""
 
 
 KNOCKS = 2

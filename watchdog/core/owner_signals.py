@@ -96,7 +96,10 @@ def _boot_orphan(case: Case) -> Evidence | None:
         return None
     if case.gateway_clock_stepped:  # guard: set clock of the gateway
         return Evidence(
-            Signal.BOOT_ORPHAN, Truth.UNKNOWN, "ClockStepped", "The gateway's clock was set while we watched."
+            Signal.BOOT_ORPHAN,
+            Truth.UNKNOWN,
+            "ClockStepped",
+            "The gateway's clock was set while we watched, or differs from ours.",
         )
     return Evidence(
         Signal.BOOT_ORPHAN,

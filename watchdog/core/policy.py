@@ -55,20 +55,23 @@ class StepNature:
     """Its success is no end: the incident waits for a run of the session that ends well."""
     loses_context: bool
     """A fresh session follows: only with a note of what is lost on disk, and never while somebody's words wait."""
+    lets_in: bool
+    """Done where a row refuses its people, to let them in (``ASK``: just before that): their message, which is tried again and
+    again and touches the row each time, holds none of these."""
 
 
 NATURES: Mapping[Step, StepNature] = {
     step: StepNature(*(trait == "yes" for trait in traits.split()))
     for step, traits in {
-        #             request requester heard turn opens loses
-        Step.ASK:     "yes    yes       yes   no   yes   no",
-        Step.FREE:    "no     no        no    no   yes   no",
-        Step.RESUME:  "yes    yes       yes   yes  no    no",
-        Step.NEW:     "no     yes       yes   no   no    yes",
-        Step.RESET:   "no     yes       yes   no   no    yes",
-        Step.RECOVER: "no     yes       no    yes  no    no",
-        Step.ABORT:   "no     no        no    no   no    no",
-        Step.NOTIFY:  "no     yes       no    no   no    no",
+        #             request requester heard turn opens loses lets-in
+        Step.ASK:     "yes    yes       yes   no   yes   no    yes",
+        Step.FREE:    "no     no        no    no   yes   no    yes",
+        Step.RESUME:  "yes    yes       yes   yes  no    no    no",
+        Step.NEW:     "no     yes       yes   no   no    yes   yes",
+        Step.RESET:   "no     yes       yes   no   no    yes   yes",
+        Step.RECOVER: "no     yes       no    yes  no    no    no",
+        Step.ABORT:   "no     no        no    no   no    no    no",
+        Step.NOTIFY:  "no     yes       no    no   no    no    no",
     }.items()
 }  # fmt: skip
 

@@ -204,12 +204,6 @@ def verify(
     """
     if session is None:
         return Proof(AttemptState.INEFFECTIVE, "SessionGone") if is_overdue else NOT_YET
-    by_row = (Step.NEW, Step.RESET, Step.FREE, Step.ABORT)
-    # guard: verify: an unknown word proves nothing
-    if session.status is Status.OTHER and attempt.step in by_row:
-        return Proof(AttemptState.INEFFECTIVE, NOTHING_PROVEN) if is_overdue else NOT_YET
-    if attempt.step.loses_context:
-        return _verify_fresh(attempt, session, is_overdue=is_overdue)
     if attempt.step is Step.ASK:
         if attempt.delivered:  # and we died before we could settle it
             return Proof(AttemptState.SUCCEEDED, ASKED)
@@ -218,6 +212,11 @@ def verify(
         if attempt.state is AttemptState.STARTED:  # the ledger was out of use when the answer came
             return Proof(AttemptState.INDETERMINATE, "AnswerLost")
         return Proof(AttemptState.ABANDONED, PERHAPS_ASKED)
+    # guard: verify: an unknown word proves nothing
+    if session.status is Status.OTHER and not attempt.step.nature.is_turn:
+        return Proof(AttemptState.INEFFECTIVE, NOTHING_PROVEN) if is_overdue else NOT_YET
+    if attempt.step.loses_context:
+        return _verify_fresh(attempt, session, is_overdue=is_overdue)
     if attempt.step is Step.FREE:
         return _verify_freed(attempt, session, is_overdue=is_overdue)
     if attempt.step is Step.ABORT:

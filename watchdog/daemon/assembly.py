@@ -111,13 +111,15 @@ def state_folder(loaded: LoadedConfig, env: Mapping[str, str]) -> Path:
         return Path(loaded.config.state_dir)
     if env.get("STATE_DIRECTORY"):
         return Path(env["STATE_DIRECTORY"].split(":")[0])
-    try:
-        return Path(platformdirs.user_state_dir(PROGRAM))
-    except RuntimeError:
+    folder = None
+    with contextlib.suppress(RuntimeError):
+        folder = Path(platformdirs.user_state_dir(PROGRAM))
+    if folder is None or not folder.is_absolute():  # platformdirs 4.3 leaves the ~ of somebody without a home as it is
         raise StateFolderUnusable(
             "no home folder is known here (HOME is not set, and this user has no account), so there is no place for the "
             "ledger; set HOME, or state_dir to a folder this user may write"
-        ) from None
+        )
+    return folder
 
 
 def home_folder(env: Mapping[str, str]) -> Path:

@@ -143,9 +143,11 @@ class Daemon:
 
     def _settle_earlier_life(self) -> Sequence[Attempt]:
         try:
-            return self.parts.ledger.settle_start_up(self.parts.clock.now().wall)
+            left = self.parts.ledger.settle_start_up(self.parts.clock.now().wall)
+            self._owe_loss()
         except LedgerError:
             return ()  # the passes find out, say so, and watch without it
+        return left
 
     # ---------------------------------------------------------------- runners
 
@@ -212,9 +214,8 @@ class Daemon:
     async def _after_pass(self, report: PassReport) -> None:
         parts = self.parts
         if self._ledger_out_since is not None and not self._is_ledger_out():
-            now = parts.clock.now().wall
-            parts.teller.send_unqueued(announcements.ledger_restored(since=self._ledger_out_since, now=now))
-            self._ledger_out_since = None
+            with contextlib.suppress(LedgerError):  # said by the passes
+                self._tell_ledger_is_back(self._ledger_out_since)
         self._round.wanted()
         parts.teller.wake()
         parts.page.note(report)
@@ -226,6 +227,22 @@ class Daemon:
             parts.meter.cycle_completed(report.at.wall)
         if not isinstance(report.error, PassFailed) and self._all_are_passing():
             parts.teller.ping()  # we are here and at work; what is away is told by messages
+
+    def _tell_ledger_is_back(self, since: datetime) -> None:
+        """A new one in its place is no good news: then that is told instead."""
+        if not self._owe_loss():
+            now = self.parts.clock.now().wall
+            self.parts.teller.send_unqueued(announcements.ledger_restored(since=since, now=now))
+        self._ledger_out_since = None
+
+    def _owe_loss(self) -> bool:
+        """Whether the ledger has lost its history and nobody had been told yet."""
+        lost_at = self.parts.ledger.lost_history_at
+        if lost_at is None:
+            return False
+        now = self.parts.clock.now().wall
+        message = announcements.ledger_lost(self.parts.ledger.where, lost_at=lost_at, now=now)
+        return self.parts.ledger.owe([message], now) == 1
 
     def _look_for_twins(self, report: PassReport) -> None:
         """Not from here: it may be this very pass's runner that has to end."""

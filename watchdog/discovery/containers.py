@@ -30,12 +30,12 @@ class Containers:
         """``<runtime> container inspect <names>``, once for all of them (50 ms of CPU with podman 4.3, for one and for
         three): what it says of each, or why it says nothing. The answers may hold secrets."""
         try:
-            found, said = self._ask([runtime, "container", "inspect", *names])
+            found, said = self._inspected([runtime, "container", "inspect", *names])
         except ContainerTrouble as problem:
             return dict.fromkeys(names, problem)
         return {name: found.get(name) or ContainerTrouble(_why(name, said)) for name in names}
 
-    def _ask(self, command: Sequence[str]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    def _inspected(self, command: Sequence[str]) -> tuple[dict[str, dict[str, Any]], list[str]]:
         """The containers that were shown, by name, and the lines about those that were not."""
         runtime = command[0]
         silence = f"{runtime} did not answer in {LONGEST:.0f} s"

@@ -79,27 +79,27 @@ class LocalGateways:
         ``with_stopped``: also for gateways that were never seen alive. Without such a section, ``loaded`` itself.
         """
         sections = loaded.config.gateways
-        asking = next((section for section in sections if stands_for_all(section)), None)
-        if asking is None:
+        for_all = next((section for section in sections if stands_for_all(section)), None)
+        if for_all is None:
             self._known.clear()
             return loaded
-        others = [section for section in sections if section is not asking]
+        others = [section for section in sections if section is not for_all]
         known_places = [known.section.place for known in self._known.values() if known.section.cell is None]
         found = self.look_around(known_places)
         self._say(found, others)
-        self._take(found, asking, others, with_stopped=with_stopped)
+        self._take(found, for_all, others, with_stopped=with_stopped)
         self._let_go(found)
         here: list[GatewaySection] = [known.section for known in self._known.values()]
         if not _is_taken(found, others) and (found.meant is not None or not here):
-            here = [asking, *here]
-        spelled = [one for section in sections for one in (here if section is asking else [section])]
+            here = [for_all, *here]
+        spelled = [one for section in sections for one in (here if section is for_all else [section])]
         return replace(loaded, config=loaded.config.model_copy(update={"gateways": tuple(spelled)}))
 
     def _take(
-        self, found: Discovery, asking: GatewaySection, others: list[GatewaySection], *, with_stopped: bool
+        self, found: Discovery, for_all: GatewaySection, others: list[GatewaySection], *, with_stopped: bool
     ) -> None:
         now = self.clock.now()
-        configured = {section.name for section in (asking, *others)}
+        configured = {section.name for section in (for_all, *others)}
         for known in self._known.values():  # a reload may give one of their names to a section
             name = _own_name(known.section.name, known.port, configured)
             known.section = known.section.model_copy(update={"name": name})

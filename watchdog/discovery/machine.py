@@ -60,7 +60,7 @@ class Machine:
         found = self.gateways(also)
         rows, unread = self._registered()
         unusable = {**found.unusable, **unread}
-        inspect = _asking(Containers(self.env), rows)
+        inspect = _inspector(Containers(self.env), rows)
         cells = {cell: look_at(cell, inspect) for cell in rows}
         self._cells.update(cells)  # asked from another thread: a cell that is still there is never missing in between
         for gone in self._cells.keys() - cells.keys():
@@ -106,7 +106,7 @@ class Machine:
         return found
 
 
-def _asking(containers: Containers, cells: Iterable[Cell]) -> Inspect:
+def _inspector(containers: Containers, cells: Iterable[Cell]) -> Inspect:
     """Each runtime is asked once, for all of its cells."""
     names: dict[str, list[str]] = {}
     for cell in cells:

@@ -154,7 +154,7 @@ class TargetLists:
         is_file = section.target_list is not None and section.target_list.file is not None
         what = shown(place) if is_file else "the answer"
         try:
-            read = self._opened(Path(place)) if is_file else self._asked(place, insecure=section.insecure)
+            read = self._opened(Path(place)) if is_file else self._fetched(place, insecure=section.insecure)
         except ListUnreadable as problem:  # guard: lists: an error lets go of nobody
             source.was_empty, source.problems = False, [f"{what} {problem}"]
             return
@@ -183,7 +183,7 @@ class TargetLists:
             raise ListUnreadable(error.problem) from None
         return read_targets(text, file.parent)
 
-    def _asked(self, reference: str, *, insecure: bool) -> ReadList:
+    def _fetched(self, reference: str, *, insecure: bool) -> ReadList:
         """Raises ``ListUnreadable``."""
         try:
             url = expand(reference, self.env).strip()

@@ -36,7 +36,7 @@ from watchdog.gateway.sessions.abort_probe import AbortProbe
 from watchdog.gateway.sessions.clock_step import ClockReading
 from watchdog.gateway.sessions.inspect import Inspector
 from watchdog.gateway.sessions.poll import SessionPoller
-from watchdog.gateway.wire.answers import Ask, decoded
+from watchdog.gateway.wire.answers import Call, decoded
 from watchdog.gateway.wire.boot_time import Boots, boot_reading
 from watchdog.gateway.wire.connection import Link, Links
 from watchdog.gateway.wire.dial import Dial
@@ -179,7 +179,7 @@ class GatewayClient:
         inspector = Inspector(
             facts,
             version,
-            self._ask,
+            self._call,
             self._clock,
             self._host,
             endpoint.gateway_pid,
@@ -188,7 +188,7 @@ class GatewayClient:
             self._timed_out,
         )
         poller = SessionPoller(
-            self._ask_for_rows,
+            self._fetch_page,
             self._clock,
             main_key=facts.main_session_key,
             counts_pages=version is not None and version >= FIRST_LISTING_IN_PAGES,
@@ -242,9 +242,9 @@ class GatewayClient:
             return await connected.poller.whole()
         return await (connected.poller.whole(is_hurried=False) if sweep else connected.poller.incremental(always_read))
 
-    async def _ask_for_rows(self, params: dict[str, Any]) -> msgspec.Raw:
+    async def _fetch_page(self, params: dict[str, Any]) -> msgspec.Raw:
         try:
-            return await self._ask("sessions.list", params, patience=max(self._patience, 30.0))
+            return await self._call("sessions.list", params, patience=max(self._patience, 30.0))
         except errors.RequestRefused as refused:
             said = f"{self._name}: the gateway refuses its list of sessions: {refused.code}: {refused.detail}"
             raise errors.ListRefused(said) from refused
@@ -259,16 +259,16 @@ class GatewayClient:
             why = f"what was answered cannot be used ({type(problem).__name__})"
             return Look(is_waiting_unread=True, problems=(why,))
 
-    def _as_admin(self) -> contextlib.AbstractAsyncContextManager[Ask] | None:
+    def _as_admin(self) -> contextlib.AbstractAsyncContextManager[Call] | None:
         """A short connection with the scopes of the configured steps; None where they were not granted admin, or where
         another sign-in disturbs."""
         version = self._version
         if version is None or version < FIRST_QUIET_AT_SIGN_IN:
             return None
-        return self._asking_as_admin() if self._sign_in.grants.has_admin() else None  # guard: lists read as admin
+        return self._signed_in_as_admin() if self._sign_in.grants.has_admin() else None  # guard: lists read as admin
 
     @contextlib.asynccontextmanager
-    async def _asking_as_admin(self) -> AsyncIterator[Ask]:
+    async def _signed_in_as_admin(self) -> AsyncIterator[Call]:
         link = await self._open(scopes_for(self._sign_in.grants.steps, self._version))
         try:
             yield lambda method, params: link.call(method, params, patience=self._patience)
@@ -277,7 +277,7 @@ class GatewayClient:
 
     async def health_problem(self) -> str | None:
         try:
-            answer = decoded(await self._ask("health", {}), object, "health")
+            answer = decoded(await self._call("health", {}), object, "health")
         except errors.AnswerUnreadable as problem:
             return f"The gateway's health cannot be read ({problem}), so nothing is done."
         loop = answer.get("eventLoop") if isinstance(answer, dict) else None
@@ -301,7 +301,7 @@ class GatewayClient:
         await self._deeds.forget_prepared()
         version = self._required().version
         if route is not None:
-            problem = await channel_problem(route, self._ask)
+            problem = await channel_problem(route, self._call)
             if problem is not None:
                 raise errors.ChannelDown(f"{self._name}: {problem}")
         await self._deeds.prepare(step, session, version, route=route, is_as_owner=is_as_owner)
@@ -315,7 +315,7 @@ class GatewayClient:
         may_write = bool(self._sign_in.grants.steps)
         return await self._deeds.delivered(run_id, self._version, patience=self._patience, may_write=may_write)
 
-    async def _ask(self, method: str, params: dict[str, Any], *, patience: float | None = None) -> msgspec.Raw:
+    async def _call(self, method: str, params: dict[str, Any], *, patience: float | None = None) -> msgspec.Raw:
         """A look on the watching link: no answer means that the gateway does not respond, nothing worse; one that cannot be
         read (``AnswerUnreadable``) harms this look alone."""
         link = self._required().link

@@ -199,7 +199,7 @@ class Hold:
 
 class RestartChoice(StrEnum):
     HOLD = "hold"
-    ASK = "ask"
+    LOOK = "look"
     """Nothing is against it; the supervisor must be asked first."""
     RESTART = "restart"
 
@@ -234,7 +234,7 @@ def decide(
     if standing.process_age is not None and standing.process_age < rule.min_down:
         holds.append(_young(standing.process_age))
     if not holds and supervision is None:
-        return RestartDecision(RestartChoice.ASK)
+        return RestartDecision(RestartChoice.LOOK)
     if supervision is not None:
         holds += _of_supervisor(rule, outage, standing, supervision)
     return RestartDecision(RestartChoice.HOLD, tuple(holds)) if holds else RestartDecision(RestartChoice.RESTART)

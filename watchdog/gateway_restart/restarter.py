@@ -122,7 +122,7 @@ class Restarter:
             self._say(self._outage, decision)
         except LedgerError:
             return False
-        return decision.choice is RestartChoice.ASK and not self._is_acting
+        return decision.choice is RestartChoice.LOOK and not self._is_acting
 
     def _decide(self, outage: Outage, supervision: Supervision | None = None) -> RestartDecision:
         return decide(self.rule, outage, self._standing(), supervision)
@@ -228,11 +228,11 @@ class Restarter:
             restart = self._begin(supervision)
             if restart is None:
                 return
-            asked = await self.service.restart()
-            if asked.is_refused:
+            answer = await self.service.restart()
+            if answer.is_refused:
                 restarts = self._restarts(restart.at)
-                why = f"It was refused ({asked.status}); the log says more."
-                self._settle(restart, RestartOutcome.FAILED, self._outage, restarts, why, asked.said)
+                why = f"It was refused ({answer.status}); the log says more."
+                self._settle(restart, RestartOutcome.FAILED, self._outage, restarts, why, answer.said)
         except LedgerError:
             return  # said by the passes; what was begun is settled by a later look
         finally:

@@ -44,7 +44,7 @@ def _status(ran: Ran) -> str:
     return f"exit status {ran.code}" if ran.code >= 0 else f"ended by signal {-ran.code}"
 
 
-def _asked(ran: Ran) -> SupervisorAnswer:
+def _answer(ran: Ran) -> SupervisorAnswer:
     return SupervisorAnswer(None if ran.is_late else ran.code != 0, _status(ran), said(ran))
 
 
@@ -70,7 +70,7 @@ class SystemdUnit:
         return self._read(shown, now)
 
     async def restart(self) -> SupervisorAnswer:
-        return _asked(await self._systemctl("restart", "--", self.unit, limit=RESTART_WITHIN))
+        return _answer(await self._systemctl("restart", "--", self.unit, limit=RESTART_WITHIN))
 
     def _read(self, shown: Mapping[str, str], now: Moment) -> Supervision:
         load, active, sub = shown.get("LoadState", ""), shown["ActiveState"], shown.get("SubState", "")
@@ -139,7 +139,7 @@ class LaunchdService:
         return await self._read(printed.out)
 
     async def restart(self) -> SupervisorAnswer:
-        return _asked(await self._launchctl("kickstart", "-k", f"{self._domain}/{self.label}", limit=RESTART_WITHIN))
+        return _answer(await self._launchctl("kickstart", "-k", f"{self._domain}/{self.label}", limit=RESTART_WITHIN))
 
     async def _read(self, text: str) -> Supervision:
         shown: dict[str, str] = {}
@@ -190,4 +190,4 @@ class OperatorsCommand:
         return Supervision(Unit.UNKNOWN, f"{self.how} cannot be asked.")
 
     async def restart(self) -> SupervisorAnswer:
-        return _asked(await self.run(self.argv, {**self.env, GATEWAY_VARIABLE: self.gateway}, self.limit))
+        return _answer(await self.run(self.argv, {**self.env, GATEWAY_VARIABLE: self.gateway}, self.limit))

@@ -248,14 +248,14 @@ class PostgresStore:
             if self.access is Access.READER:
                 self.problem = None
 
-    def remembered(self, question: Hashable, ask: Callable[[Transaction], Sequence[Answer]]) -> list[Answer]:
+    def remembered(self, question: Hashable, read: Callable[[Transaction], Sequence[Answer]]) -> list[Answer]:
         with self._mutex, self._translating():
             db = self._usable()
             self._tell_loss(tells_loss=True)
             found = self._answers.get(question)
             if found is None or self._version != self._commits_in(db):
                 with self._transaction(db, _BEGIN_READING) as (transaction, begun):
-                    found = tuple(ask(transaction))
+                    found = tuple(read(transaction))
                 if self._version != begun["commits"]:
                     self._answers.clear()
                     self._version = begun["commits"]

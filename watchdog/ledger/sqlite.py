@@ -121,7 +121,7 @@ class LedgerFile:
             if self.access is Access.READER:
                 self.problem = None
 
-    def remembered(self, question: Hashable, ask: Callable[[Transaction], Sequence[Answer]]) -> list[Answer]:
+    def remembered(self, question: Hashable, read: Callable[[Transaction], Sequence[Answer]]) -> list[Answer]:
         """A pass asks the same few things a dozen times. Whether another process (an operator's verb) has committed since
         is asked of SQLite every time, and costs a fifth of reading again."""
         with self._mutex, self._translating():
@@ -132,7 +132,7 @@ class LedgerFile:
             if found is None or memory.version != _data_version(handle.db):
                 with _transaction(handle.db, "BEGIN") as transaction:
                     version = _data_version(handle.db)  # of this view: BEGIN alone has not fixed it yet
-                    found = tuple(ask(transaction))
+                    found = tuple(read(transaction))
                 if memory.version != version:
                     memory.answers.clear()
                     memory.version = version

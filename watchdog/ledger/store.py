@@ -113,9 +113,9 @@ class Store(Protocol):
         """One consistent view."""
         ...
 
-    def remembered(self, question: Hashable, ask: Callable[[Transaction], Sequence[Answer]]) -> list[Answer]:
-        """What ``ask`` reads, in one consistent view; read once as long as nobody writes. ``question``: equal for equal
-        answers, and ``ask`` depends on nothing but it and the tables."""
+    def remembered(self, question: Hashable, read: Callable[[Transaction], Sequence[Answer]]) -> list[Answer]:
+        """What ``read`` returns, in one consistent view; read once as long as nobody writes. ``question``: equal for equal
+        answers, and ``read`` depends on nothing but it and the tables."""
         ...
 
     def told_of_loss(self) -> None:

@@ -16,6 +16,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, TypeVar
 
+from watchdog.core.address import chat_of
 from watchdog.core.model import (
     GatewayFacts,
     Look,
@@ -28,7 +29,6 @@ from watchdog.core.model import (
     Session,
 )
 from watchdog.core.recovery import telling_word
-from watchdog.core.requester import chat_of
 from watchdog.service import errors
 from watchdog.service.ports import Wants
 

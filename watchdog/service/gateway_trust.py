@@ -20,6 +20,8 @@ FAST_IN_A_ROW = 2  # guard: two fast answers in a row
 """How many answers in time it takes after a slow one until the gateway is believed again."""
 CLOCK_GAP = timedelta(seconds=5)
 """Wall and monotonic clock apart by more than this since the last pass: suspended host, or a clock step."""
+CLOCK_SKEW = timedelta(seconds=30)
+"""A gateway's clock further from ours is wrong, or ours is: it was set since that process started, or will be."""
 BOOT_TOLERANCE = timedelta(seconds=10)
 """Two readings of one boot differ by network and clock noise; two boots differ by more."""
 
@@ -39,6 +41,8 @@ class Trust:
     slow_streak: int = 0
     fast_streak: int = FAST_IN_A_ROW
     clock_stepped: bool = False
+    """Its clock was set while we were connected, or differs from ours so that it was set before: a run that began before that
+    looks older than its gateway (2026.3.24 on another machine: nothing else there tells a live one from an orphan)."""
     last_pass: Moment | None = None
     has_seen_restart: bool = False
     """A restart happened while we watched: its age is ours to count (in-process restarts keep the uptime)."""
@@ -72,7 +76,7 @@ class Trust:
         if not is_new:
             return None
         self.connected_at = now
-        self.clock_stepped = False
+        self.clock_stepped = abs(facts.clock_skew or timedelta(0)) > CLOCK_SKEW  # guard: a clock that differs from ours
         if before is None:
             self.boot_seen_at = now
             return None

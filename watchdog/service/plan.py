@@ -368,7 +368,7 @@ def standing_of(
         alias_keys=tuple(other.key for other in judged.case.aliases),
         own_marks=_own_marks(ledger, gateway.name, row.key, now.wall),
         requester_problem=plan.requester_problem,
-        is_deaf=plan.step in (Step.FREE, Step.ASK, Step.NEW, Step.RESET) and refuses_its_people(judged.case),
+        is_deaf=step is not None and step.nature.lets_in and refuses_its_people(judged.case),
         was_stopped=was_stopped(judged, gateway.name, ledger),
         run_held_by=run_held_by(ledger, incident, row, now.wall),
     )

@@ -262,7 +262,9 @@ class Watch:
         """A person's stop outlives this daemon and this life of the gateway: no turn of ours, ever."""
         for item in judged:
             track, row = item.case.track, item.session
-            if track.stopped_at is None:
+            # Deeds are held from the first look; of a run that may live the mark may be its gateway's own, see ``core.unanswered``.
+            # guard: stop: a mark on a run that may live is its gateway's
+            if track.stopped_at is None or track.owner_gone_since is None:
                 continue
             at = row.updated_at or track.stopped_at.wall
             stop = Stop(self.gateway.name, row.key, row.session_id, row.started_at, at)

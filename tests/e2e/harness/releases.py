@@ -91,6 +91,8 @@ V9_6 = Release(
     bundles_irc=False,
     lock_under_state_dir=True,
 )
+V8_2 = replace(V9_6, version="2026.8.2")
+"""Not among ``RELEASES``: only what it does at a tombstone is tried."""
 RELEASES = (V3_24, V4_14, V5_18, V9_6)
 
 

@@ -42,5 +42,6 @@ GUARDS: tuple[Guard, ...] = (
         value("abs(after.booted_at - before.booted_at) <= BOOT_TOLERANCE"),
         tests=TRUST,
     ),
+    Guard("a clock that differs from ours", "host sleep or clock jump", value("False"), tests=TRUST),
     Guard("a life known for longer than the deed took it in", "host sleep or clock jump", DROP, tests=HARMLESS),
 )

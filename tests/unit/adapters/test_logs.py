@@ -185,14 +185,14 @@ def test_errors_are_one_line_ours_without_and_others_with_their_place() -> None:
 def test_the_console_as_a_person_sees_it() -> None:
     stream = io.StringIO()
     log = logs.configure("console", "info", stream, clock=ManualClock(Moment(100.0, NOW), may_sleep=False), environ={})
-    log.event(Event.DAEMON_STARTED, version="0.1.0", mode="observe")
+    log.event(Event.DAEMON_STARTED, version="1.0.0", mode="observe")
     log.event(
         Event.SESSION_STUCK, reason="NoActiveRun", gateway="home", session="agent:main:main", age=timedelta(minutes=21)
     )
     log.event(Event.RECOVERY_HELD, gateway="home", session="a b", blockers=["paused", "cool_down"], is_proven=False)
     log.event(Event.SESSION_QUARANTINED, gateway="home", reason='said "no"', took=0.25, run=None, counts={"stuck": 1})
     assert stream.getvalue().splitlines() == [
-        "2026-09-14T14:03:07Z info  daemon.started           version=0.1.0 mode=observe",
+        "2026-09-14T14:03:07Z info  daemon.started           version=1.0.0 mode=observe",
         "2026-09-14T14:03:07Z warn  session.stuck            home agent:main:main reason=NoActiveRun age=21m",
         "2026-09-14T14:03:07Z info  recovery.held            home 'a b' blockers=[paused, cool_down] is_proven=no",
         '2026-09-14T14:03:07Z error session.quarantined      home reason="said \\"no\\"" took=0.25 run=- counts={stuck:1}',

@@ -77,9 +77,9 @@ def test_a_gateway_that_is_away_is_unknown_and_the_line_says_why(quiet: Simulate
 
 
 WRONG = {
-    "an option before it": (("--config", "x"), "No such option: --config"),
-    "an option": (("--gatewy", "home"), "No such option: --gatewy"),
-    "a gateway": (("--gateway", "nope"), "no gateway is called nope; configured: away."),
+    "an option before it": (("--config", "x"), r"No such option:? '?--config"),
+    "an option": (("--gatewy", "home"), r"No such option:? '?--gatewy"),  # click 8.5 puts it in quotes
+    "a gateway": (("--gateway", "nope"), r"no gateway is called nope; configured: away\."),
 }
 
 
@@ -89,10 +89,10 @@ def test_wrong_use_is_no_stuck_session(wrong: str, tmp_path: Path) -> None:
     line = (*words, "check") if wrong.endswith("before it") else ("check", *words)
     done = enter(tmp_path, AWAY)(*line)
     assert code_of(done) == 3
-    assert done.stdout.startswith(f"UNKNOWN - {said}")
+    assert re.match(f"UNKNOWN - {said}", done.stdout)
     document = json.loads(enter(tmp_path, AWAY)(*line, "--json").stdout)
     assert (document["status"], document["exit_code"]) == ("unknown", 3)
-    assert document["problems"][0].startswith(said)
+    assert re.match(said, document["problems"][0])
 
 
 def test_wrong_use_of_another_verb_is_wrong_use(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ async def test_doctor_says_what_is_believed_of_a_version_that_nobody_has_tried(t
 
 
 async def test_recover_does_not_guess_which_gateway_is_meant(setting: Setting) -> None:
-    done = await _recover(setting, None, "agent:main:main", Step.RESUME, ask=False)
+    done = await _recover(setting, None, "agent:main:main", Step.RESUME, confirm=False)
     assert done["recovered"] is False
     assert done["reason"] == "local and work have this session; say which with --gateway"
 
@@ -121,10 +121,10 @@ async def test_recover_does_not_take_the_gateway_that_happens_to_answer(tmp_path
         env = {"HOME": str(tmp_path)}
         text = CONFIG.format(folder=tmp_path).replace("gateways: [{discover: local}]", sections)
         setting = Setting(parse(text, env=env), env, Secrets())
-        done = await _recover(setting, None, "agent:main:main", Step.RESUME, ask=False)
+        done = await _recover(setting, None, "agent:main:main", Step.RESUME, confirm=False)
         assert done["recovered"] is False
         assert str(done["reason"]).endswith("away may have this session, too; say which is meant with --gateway")
-        named = await _recover(setting, "here", "agent:main:main", Step.RESUME, ask=False)
+        named = await _recover(setting, "here", "agent:main:main", Step.RESUME, confirm=False)
         assert "--gateway" not in str(named.get("reason"))
 
 

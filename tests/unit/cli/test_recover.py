@@ -34,7 +34,7 @@ async def _recover(world: World, step: Step = Step.RESUME) -> dict[str, object]:
     assert judged is not None
     world.gateway.calls.clear()
     return await ManualRecovery(world.clock, world.gateway, world.ledger, world.notes, found).recover(
-        judged, step, ask=False
+        judged, step, confirm=False
     )
 
 

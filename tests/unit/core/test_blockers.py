@@ -321,6 +321,13 @@ def test_finished_work_only_blocks_a_resume(step: Step) -> None:
     assert situation.names() == []
 
 
+def test_a_transcript_refused_for_a_schema_says_the_way_out() -> None:
+    """2026.9.6, whose list is answered from memory meanwhile."""
+    said = "chat.history: home: chat.history was refused: UNAVAILABLE: Error: … is missing or drifted: x; run openclaw doctor --fix"
+    assert "`openclaw doctor --fix`" in _messages(lambda s: s.look(tail=None, problems=(said,)))
+    assert "doctor" not in _messages(lambda s: s.look(tail=None, problems=("chat.history: no answer",)))
+
+
 def test_no_sentence_repeats_a_persons_words() -> None:
     words = functools.reduce(lambda text, pair: text + _messages(pair[1]), EACH, "")
     assert "do the long task" not in words

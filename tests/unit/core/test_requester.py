@@ -6,8 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from watchdog.core.model import (
     Asked,
@@ -24,13 +22,7 @@ from watchdog.core.model import (
     TranscriptTail,
 )
 from watchdog.core.policy import AskInstead, Step
-from watchdog.core.requester import (
-    RequesterKind,
-    chat_of,
-    is_same_place,
-    is_waiting_elsewhere,
-    requester_of,
-)
+from watchdog.core.requester import RequesterKind, is_waiting_elsewhere, requester_of
 from watchdog.core.resume import OWNER_TOOLS, choose, why_unreachable
 
 ALICE = Sender(SenderKind.PERSON, "1001", "Alice Ames")
@@ -234,18 +226,6 @@ def test_words_from_the_browser_are_nobodys_in_the_chat(sender: Sender, key: str
     assert requester.route is None
     assert requester.is_in_chat
     assert why_unreachable(requester) is not None
-
-
-@given(chat=st.sampled_from(["-100600", "#g1", "alice", "C0123"]), thread=st.sampled_from([None, "1", "11"]))
-def test_every_spelling_of_a_place_is_that_place(chat: str, thread: str | None) -> None:
-    plain = ReplyAddress("irc", chat, None, thread)
-    for to in (f"irc:{chat}", f"channel:{chat}", f"irc:channel:{chat}", chat.upper()):
-        assert is_same_place(plain, replace(plain, to=to, account_id="default"))
-    if thread is not None:
-        assert chat_of(ReplyAddress("irc", f"irc:{chat}:topic:{thread}")) == chat_of(plain)
-    assert not is_same_place(plain, replace(plain, thread_id="12"))
-    assert not is_same_place(plain, replace(plain, to="irc:somebody-else"))
-    assert not is_same_place(plain, replace(plain, channel="telegram"))
 
 
 # ---------------------------------------------------------------- how: goes on, asked, held

@@ -54,7 +54,10 @@ def test_words_that_nobody_said_need_no_answer() -> None:
 def test_what_a_person_stopped_was_meant_to_end() -> None:
     tail, row = tail_of(dropped_inputs=(ENDED,)), _row()
     assert _reason(row, tail, was_stopped=True) is None
-    assert _reason(row, tail, _track(stopped_at=START)) is None
+    assert _reason(row, tail, _track(stopped_at=START, owner_gone_since=START)) is None
+    assert _reason(row, tail, _track(stopped_at=START)) == "EndedUnanswered", (
+        "marked by the gateway itself before it cut it"
+    )
     assert _reason(row, replace(tail, kind=TailKind.STOPPED)) is None
     assert _reason(_row(Status.KILLED, aborted_last_run=True), tail) is None
     assert _reason(_row(Status.KILLED, aborted_last_run=False), tail) == "EndedUnanswered", (

@@ -40,7 +40,7 @@ async def test_it_is_said_once_as_ours_and_it_ends(tmp_path: Path) -> None:
     file, log, env = tmp_path / "watchdog.yaml", MemoryLog(), {"HOME": str(tmp_path)}
     file.touch(mode=0o600)
     file.write_text(CONFIG.format(first=free_port(), second=free_port(), folder=tmp_path), "utf-8")
-    daemon = Daemon(Builder(load(file, env=env), env, log, PrometheusMeter("0.1.0")).parts(is_observing=True), seed=1)
+    daemon = Daemon(Builder(load(file, env=env), env, log, PrometheusMeter("1.0.0")).parts(is_observing=True), seed=1)
     task = asyncio.create_task(daemon.run())
     watches = daemon.parts.watches
 
@@ -84,7 +84,7 @@ async def test_a_monitor_that_cannot_be_reached_for_it_is_not_called_silent() ->
 
 async def test_a_target_that_cannot_be_reached_for_it_is_not_called_away() -> None:
     targets = [Target("webhook-1", "http://127.0.0.1:1/x"), Target("json-1", "json://127.0.0.1:1/x")]
-    notifier = Notifier(Outbox().ledger, targets, ManualClock(), Random(1), MemoryLog(), PrometheusMeter("0.1.0"))
+    notifier = Notifier(Outbox().ledger, targets, ManualClock(), Random(1), MemoryLog(), PrometheusMeter("1.0.0"))
     with none_left():
         problems = await notifier.send_now(told(1))
     await notifier.aclose()

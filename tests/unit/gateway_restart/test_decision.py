@@ -43,7 +43,7 @@ def made(
 
 
 def test_all_that_is_needed() -> None:
-    assert decide(RULE, SICK, FREE).choice is RestartChoice.ASK
+    assert decide(RULE, SICK, FREE).choice is RestartChoice.LOOK
     for supervision in (RUNNING, NOBODY, Supervision(Unit.FAILED, "it is failed.")):
         assert decide(RULE, SICK, FREE, supervision).choice is RestartChoice.RESTART
     assert decide(RULE, replace(SICK, phase=GatewayPhase.UNRESPONSIVE), FREE, RUNNING).choice is RestartChoice.RESTART

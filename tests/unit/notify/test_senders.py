@@ -199,7 +199,7 @@ def inbox() -> Iterator[Inbox]:
 
 
 async def test_apprise_delivers_to_a_real_server(inbox: Inbox) -> None:
-    message = trial(now=NOW, host="nas", version="0.1.0")
+    message = trial(now=NOW, host="nas", version="1.0.0")
     await AppriseSender(inbox.url(200)).send(message)
     body = inbox.bodies[0]
     assert body["title"] == message.title

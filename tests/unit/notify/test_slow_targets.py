@@ -144,7 +144,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
         file.touch(mode=0o600)
         file.write_text(texts["9m"], "utf-8")
         daemon = Daemon(
-            Builder(load(file, env=env), env, log, PrometheusMeter("0.1.0")).parts(is_observing=True), seed=1
+            Builder(load(file, env=env), env, log, PrometheusMeter("1.0.0")).parts(is_observing=True), seed=1
         )
         task = asyncio.create_task(daemon.run())
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import typer.main
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
+from tests.container.pod import CONFINED
 from tests.unit.status.support import Scripted
 from watchdog.cli.app import app
 from watchdog.config import LoadedConfig, parse
@@ -109,7 +111,22 @@ def test_what_it_copies_is_there_also_in_the_sdist() -> None:
     for name in copied:
         assert (REPOSITORY / name).exists(), name
         assert f"/{name.partition('/')[0]}" in [*shipped, "/pyproject.toml", "/hatch_build.py"], name
-    assert "/Containerfile" in shipped
+    assert {"/Containerfile", "/.containerignore"} <= set(shipped)
+
+
+def test_what_it_copies_is_what_the_build_is_given() -> None:
+    """podman reads no more than this; whoever adds a COPY adds it there."""
+    lines = (REPOSITORY / ".containerignore").read_text("utf-8").splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    copied = {
+        name.rstrip("/")
+        for word, rest in _instructions()
+        if word == "COPY" and "--from" not in rest
+        for name in rest.split()[:-1]
+    }
+    assert rules[0] == "*"
+    assert {rule[1:] for rule in rules if rule.startswith("!")} == copied
+    assert set(rules[1:]) - {f"!{name}" for name in copied} == {"**/__pycache__"}
 
 
 # ---------------------------------------------------------------- compose
@@ -134,6 +151,33 @@ def test_the_compose_file_puts_the_watchdog_beside_the_gateway_and_lends_it_noth
     assert {outside for outside, *_ in mounts if "/" not in outside} <= set(compose["volumes"])
     assert services["watchdog"]["stop_grace_period"] == f"{_grace()}s"
     assert (COMPOSE.parent / services["network"]["build"] / "Containerfile").exists()
+
+
+def _typed(document: str, beginning: str) -> list[list[str]]:
+    """The commands of a document that begin so, word by word."""
+    text = (REPOSITORY / document).read_text("utf-8").replace("\\\n", " ")
+    return [shlex.split(line, comments=True) for line in text.splitlines() if line.startswith(beginning)]
+
+
+def _values(words: list[str], option: str) -> list[str]:
+    return [words[at + 1] for at, word in enumerate(words) if word == option]
+
+
+def test_the_podman_commands_do_what_the_compose_file_does_and_what_make_container_tries() -> None:
+    (compose,) = _documents(COMPOSE)
+    services = compose["services"]
+    commands = {_values(words, "--name")[0]: words for words in _typed("docs/container.md", "podman run ")}
+    assert list(commands) == list(services)
+    for name, words in commands.items():
+        assert _values(words, "--volume") == services[name].get("volumes", [])
+        assert _values(words, "--publish") == services[name].get("ports", [])
+        assert _values(words, "--env") == list(services[name].get("environment", []))
+        assert _values(words, "--network") == ([] if name == "network" else ["container:network"])
+        assert ("--read-only" in words) == bool(services[name].get("read_only"))
+    watchdog = commands["watchdog"]
+    assert set(CONFINED) <= set(watchdog)
+    assert f"{_values(watchdog, '--stop-timeout')[0]}s" == services["watchdog"]["stop_grace_period"]
+    assert commands["network"][-4:] == ["--entrypoint", "sleep", "openclaw-watchdog", "infinity"]
 
 
 # ---------------------------------------------------------------- Kubernetes

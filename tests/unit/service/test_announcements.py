@@ -325,7 +325,8 @@ def _all() -> dict[str, Message]:
             "/var/lib/openclaw-watchdog/ledger.sqlite", since=NOW, problem="The disk is full."
         ),
         "ledger restored": say.ledger_restored(since=NOW, now=NOW + 9 * MINUTE),
-        "test": say.trial(now=NOW, host="nas", version="0.1.0"),
+        "ledger lost": say.ledger_lost("/var/lib/openclaw-watchdog/ledger.sqlite", lost_at=NOW, now=NOW + 9 * MINUTE),
+        "test": say.trial(now=NOW, host="nas", version="1.0.0"),
         "digest": _digest(),
     }
 

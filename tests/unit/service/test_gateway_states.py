@@ -462,6 +462,21 @@ async def test_a_gateway_whose_clock_was_set_is_not_believed_about_boots_until_i
     await world.until_deed()
 
 
+async def test_a_gateway_elsewhere_whose_clock_was_set_before_our_first_look_is_told_of_and_nothing_is_done_there() -> (
+    None
+):
+    """2026.3.24: a run that lives on, silent, began by the clock as it was; the gateway by the clock as it is."""
+    world = World(book=PolicyBook(default=lenient()), version=V324)
+    world.gateway.clock_skew = timedelta(hours=1)
+    world.gateway.put(dead())
+    await world.live(minutes=30)
+    assert world.verdict_of(KEY) == "unknown"
+    assert (world.steps, world.told()) == ([], ["unknown"])
+    world.gateway.clock_skew = timedelta(seconds=1)
+    world.gateway.drop(CRASHED)
+    await world.until_deed()
+
+
 # ---------------------------------------------------------------- what may be done there
 
 

@@ -11,7 +11,7 @@ from tests.fakes.builders import BOOT, V96, V324, facts
 from tests.fakes.clock import START
 from watchdog.core.model import GatewayFacts, Moment, Preflight
 from watchdog.service import errors
-from watchdog.service.gateway_trust import BOOT_TOLERANCE, CLOCK_GAP, SLOW_ANSWER, Trust
+from watchdog.service.gateway_trust import BOOT_TOLERANCE, CLOCK_GAP, CLOCK_SKEW, SLOW_ANSWER, Trust
 from watchdog.service.ports import Disconnect
 
 STALL = timedelta(seconds=90)
@@ -93,6 +93,20 @@ def test_a_set_clock_is_remembered_until_the_next_connection() -> None:
     trust.note_connection(_facts(), _at(5), is_new=False)
     assert trust.clock_stepped
     trust.note_connection(_facts(), _at(5), is_new=True)
+    assert not trust.clock_stepped
+
+
+@pytest.mark.parametrize(
+    ("skew", "is_other"),
+    [(None, False), (CLOCK_SKEW, False), (CLOCK_SKEW + TICK, True), (-CLOCK_SKEW, False), (-CLOCK_SKEW - TICK, True)],
+)
+def test_a_clock_that_differs_from_ours_was_set(skew: timedelta | None, is_other: bool) -> None:
+    trust = Trust(STALL)
+    for seconds in (0, 5):
+        trust.note_connection(_facts(V324, clock_skew=skew), _at(seconds), is_new=True)
+        trust.note_answer(TICK, clock_stepped=False)
+        assert trust.clock_stepped is is_other
+    trust.note_connection(_facts(V324), _at(10), is_new=True)
     assert not trust.clock_stepped
 
 

@@ -340,15 +340,37 @@ async def test_a_freed_row_at_which_nobody_is_answered_is_told() -> None:
     assert world.told() == ["stuck", "ineffective"]
 
 
-async def test_who_knocks_without_a_pause_is_let_in_all_the_same() -> None:
+@pytest.mark.parametrize(
+    ("row", "tail", "steps"),
+    [
+        (shared(HERS, "1001"), asked(ALICE), [Step.FREE]),
+        (shared(HERS, "1001"), asked(ALICE, kind=TailKind.ANSWERED), [Step.FREE, Step.NEW]),
+        (shared(), asked(replace(ALICE, channel="telegram", account_id="default")), [Step.ASK]),
+    ],
+)
+async def test_who_knocks_without_a_pause_is_let_in_all_the_same(
+    row: Session, tail: TranscriptTail, steps: list[Step]
+) -> None:
     """Each retry moves ``updatedAt``: the row is never at rest for as long as a person may be writing to it."""
-    world = world_with(shared(HERS, "1001"), asked(ALICE), version=V96)
+    world = world_with(row, tail, version=V96)
+    world.gateway.effect = world.gateway.nothing
     await world.live(minutes=1)
-    for _ in range(90):
+    for _ in range(180):
         await _knock(world, 1)
-        if world.steps:
+        if len(world.steps) == len(steps):
             break
+    assert world.steps == steps
+
+
+async def test_a_turn_waits_until_the_knocks_end() -> None:
+    """Freeing the row did not help, and whoever touches it may be writing."""
+    world = world_with(shared(HERS, "1001"), asked(ALICE), version=V96, ladder=(Step.RESUME,))
+    world.gateway.effect = world.gateway.nothing
+    await world.live(minutes=1)
+    await _knock(world, 90)
     assert world.steps == [Step.FREE]
+    await world.live(hours=1)
+    assert world.steps == [Step.FREE, Step.RESUME]
 
 
 @pytest.mark.parametrize("knocks", [0, 1])

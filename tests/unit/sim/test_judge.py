@@ -14,7 +14,7 @@ from openclaw_simulator.records import Cause, ClientEffect, ClientInfo, GroundTr
 from tests.fakes.clock import ManualClock
 from tests.fakes.ledgers import memory_ledger
 from tests.sim.episodes import GATEWAY, Episode, Setting
-from tests.sim.judge import Judge, Rule
+from tests.sim.judge import NOTICE, Judge, Rule
 from tests.sim.wire import Asked
 from watchdog.core.policy import Budget, PolicyBook
 from watchdog.ledger.ledger import SqliteLedger
@@ -121,6 +121,16 @@ def _ask(judge: Judge, *deeds: ClientEffect, key: str = "r") -> set[Rule]:
 )
 def test_what_must_be_left_alone(episode: Episode, truth: GroundTruth, rule: Rule) -> None:
     assert rule in _ask(episode.judge, _deed(episode, truth=truth))
+
+
+@pytest.mark.parametrize("truth", [GroundTruth.LIVE, GroundTruth.QUEUED])
+def test_who_is_asked_to_send_again_what_goes_on_is_touched(episode: Episode, truth: GroundTruth) -> None:
+    assert Rule.LIVE_OWNER in _ask(episode.judge, _deed(episode, method="send", truth=truth))
+
+
+def test_who_is_told_of_a_fresh_session_is_not_asked_anything(episode: Episode) -> None:
+    notice = _deed(episode, method="send", truth=GroundTruth.LIVE, run_id=f"r{NOTICE}")
+    assert Rule.LIVE_OWNER not in _ask(episode.judge, notice)
 
 
 def test_an_owner_that_came_after_the_last_look_is_a_race(episode: Episode) -> None:

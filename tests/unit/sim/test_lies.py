@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from random import Random
 
 import pytest
@@ -16,7 +17,7 @@ from openclaw_simulator.records import Answered, BrokenRecovery, ClientInfo, Gro
 from openclaw_simulator.sessions import Activity, ActivityStep, Ending, Turn
 from tests.sim import episodes
 from tests.sim.episodes import Episode, Setting
-from tests.sim.judge import Rule
+from tests.sim.judge import Judge, Rule
 from tests.sim.lies import DISK, REFUSALS, Lie
 from tests.sim.lives import Killed
 from tests.sim.wire import Asked
@@ -24,7 +25,7 @@ from watchdog.core import evidence, innocence
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState, Proof
 from watchdog.ledger.ledger import SqliteLedger
-from watchdog.service import announcements, executor, incidents
+from watchdog.service import announcements, executor, gateway_trust, incidents
 from watchdog.service.ledger import MessageKind, Outcome
 
 SETTING = Setting(
@@ -321,6 +322,20 @@ def test_a_gateway_that_takes_nothing_is_told_once_and_left_alone(is_suspended: 
     assert kinds == [MessageKind.GATEWAY_DOWN, MessageKind.GATEWAY_UP]
 
 
+def test_a_store_that_only_lists_is_left_alone_until_it_is_mended_and_the_way_out_is_said() -> None:
+    def refuse(episode: Episode) -> None:
+        _ask(episode, CHAT, LOST)
+        episode.world.agenda.outside(60, episode.lies._drift_beside_lists)
+
+    episode = _told(refuse)
+    result = episode.run()
+    assert result.violations == []
+    assert len(_kinds(episode)) >= 2
+    first = next(owed.message for owed in episode.judge.messages if owed.message.kind is MessageKind.STUCK)
+    assert "`openclaw doctor --fix`" in first.body
+    assert not [deed for deed in episode.world.deeds if not deed.changed]
+
+
 @pytest.mark.parametrize("version", PROFILES)
 def test_a_row_whose_word_nobody_knows_is_left_alone(version: str) -> None:
     def said(episode: Episode) -> None:
@@ -350,11 +365,16 @@ def test_a_cut_that_only_a_dead_watchdog_had_watched_looks_like_a_stop() -> None
     assert result.tally.told == {"looks like a stop": 2}
 
 
+def test_one_that_a_living_watchdog_had_watched_is_no_excuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Judge, "started", lambda _judge: None)
+    assert {violation.rule for violation in episodes.run(1121).violations} == {Rule.UNSETTLED}
+
+
 @pytest.mark.parametrize(
     ("seed", "sessions", "hours", "troubles"),
     [
-        # Killed as it asked: 5.18. A tombstone of which its gateway could tell nobody: 9.6. Asked about a run that lived on
-        # elsewhere, on a host whose clock had been set, and was cut later: 3.24.
+        # Killed as it asked: 5.18. A tombstone of which its gateway could tell nobody: 9.6. A run that lives on elsewhere, on a
+        # host whose clock was set before a watchdog's first look, and is cut later: 3.24.
         (50010, 4, 8.0, 1.0),
         (50031, 8, 16.0, 0.3),
         (50036, 8, 8.0, 1.0),
@@ -364,10 +384,23 @@ def test_worlds_that_were_breaches(
     seed: int, sessions: int, hours: float, troubles: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(episodes, "LIES_PER_HOUR", 1.0)
-    setting = replace(Setting.of(seed), sessions=sessions, hours=hours, turns_per_hour=0.05, kills=True, has_lies=True)
-    result = Episode(replace(setting, troubles_per_hour=troubles)).run()
+    result = _breached(seed, sessions, hours, troubles).run()
     assert result.tally.told["incident"] or result.tally.deeds
     assert result.violations == []
+
+
+def test_who_believes_a_start_by_a_clock_that_differs_asks_about_a_run_that_lives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(episodes, "LIES_PER_HOUR", 1.0)
+    monkeypatch.setattr(gateway_trust, "CLOCK_SKEW", timedelta.max)
+    first = _breached(50036, 8, 8.0, 1.0).run().violations[0]
+    assert (first.rule, first.note) == (Rule.LIVE_OWNER, "send: ")
+
+
+def _breached(seed: int, sessions: int, hours: float, troubles: float) -> Episode:
+    setting = replace(Setting.of(seed), sessions=sessions, hours=hours, turns_per_hour=0.05, kills=True, has_lies=True)
+    return Episode(replace(setting, troubles_per_hour=troubles))
 
 
 def test_they_are_armed_in_a_part_of_the_worlds() -> None:

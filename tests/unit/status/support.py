@@ -112,7 +112,7 @@ def week(away: Mapping[int, float]) -> AvailabilityView:
 
 
 def life(**changes: object) -> Life:
-    made = Life("0.1.0", 4242, NOW.wall - 3 * DAY, timedelta(seconds=30), last_cycle_at=NOW.wall)
+    made = Life("1.0.0", 4242, NOW.wall - 3 * DAY, timedelta(seconds=30), last_cycle_at=NOW.wall)
     return replace(made, **changes)  # type: ignore[arg-type]
 
 

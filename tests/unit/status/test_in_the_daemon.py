@@ -48,7 +48,7 @@ async def test_from_start_to_stop(tmp_path: Path) -> None:
             return found
 
         configure(f"{{listen: '127.0.0.1:{free_port()}'}}")
-        builder = Builder(load(file, env=env), env, log, PrometheusMeter("0.1.0"))
+        builder = Builder(load(file, env=env), env, log, PrometheusMeter("1.0.0"))
         daemon = Daemon(builder.parts(is_observing=True), seed=1)
         task = asyncio.create_task(daemon.run())
         try:

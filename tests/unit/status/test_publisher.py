@@ -46,7 +46,7 @@ class Daemon:
     ledger: SqliteLedger
     clock: ManualClock = field(default_factory=lambda: ManualClock(NOW))
     log: MemoryLog = field(default_factory=MemoryLog)
-    meter: PrometheusMeter = field(default_factory=lambda: PrometheusMeter("0.1.0"))
+    meter: PrometheusMeter = field(default_factory=lambda: PrometheusMeter("1.0.0"))
     watches: list[Watch] = field(default_factory=list)
     pages: list[PagePublisher] = field(default_factory=list)
 

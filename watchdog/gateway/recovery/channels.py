@@ -10,20 +10,20 @@ from __future__ import annotations
 from typing import Any
 
 from watchdog.core.model import ReplyAddress
-from watchdog.gateway.wire.answers import Ask, decoded
+from watchdog.gateway.wire.answers import Call, decoded
 from watchdog.gateway.wire.hello import CHANNEL_ID, CRASH_BREAKER
 from watchdog.service import errors
 
 PROBE_MILLISECONDS = 3000
 
 
-async def channel_problem(route: ReplyAddress, ask: Ask) -> str | None:
+async def channel_problem(route: ReplyAddress, call: Call) -> str | None:
     """Why nothing can be heard through this chat app now, in one sentence; None: nothing is known to stand against it.
 
     Raises ``GatewayError`` leaves where the gateway itself is gone or hangs.
     """
     try:
-        payload = await ask("channels.status", {"probe": True, "timeoutMs": PROBE_MILLISECONDS})
+        payload = await call("channels.status", {"probe": True, "timeoutMs": PROBE_MILLISECONDS})
         answer = decoded(payload, object, "channels.status")
     except errors.UnknownMethod:
         return None

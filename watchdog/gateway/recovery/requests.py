@@ -25,9 +25,9 @@ from typing import Any
 
 import msgspec
 
+from watchdog.core.address import chat_of, is_same_place, same_chat
 from watchdog.core.model import ReplyAddress, Session
 from watchdog.core.policy import Step
-from watchdog.core.requester import chat_of, is_same_place, same_chat
 from watchdog.core.session_key import TELEGRAM, names_its_chat
 from watchdog.gateway.capabilities import (
     FIRST_RESUMED_BY_AGENT,

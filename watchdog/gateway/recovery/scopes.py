@@ -18,8 +18,8 @@ from watchdog.service.ports import Clock
 
 OpenLink = Callable[[tuple[str, ...]], Awaitable[Link]]
 """Signs in with these scopes. Raises ``GatewayError`` leaves."""
-_Asked = tuple[tuple[str, ...], frozenset[str] | errors.GatewayError | None]
-"""Scopes that were asked for ahead of a check, and what came of it."""
+_Trial = tuple[tuple[str, ...], frozenset[str] | errors.GatewayError | None]
+"""Scopes that were tried ahead of a check, and what came of it."""
 CHECK_AGAIN = timedelta(minutes=1)
 """How long deeds rest when the gateway gave no answer to whether their scopes are granted, until it is asked again."""
 
@@ -43,7 +43,7 @@ class Grants:
         self._unanswered_since: Moment | None = None
         self._unapproved_since: Moment | None = None
         self._is_due = False
-        self._asked: _Asked | None = None
+        self._trial: _Trial | None = None
         self.awaited: errors.PairingRequired | None = None
         """A person is to approve the scopes that the steps need, as the last check was told."""
 
@@ -51,17 +51,17 @@ class Grants:
         """Deeds may be these from now on; ``check_again`` asks for their scopes."""
         self.steps, self._is_due = steps, True
 
-    async def ask(self, scopes: tuple[str, ...], open_link: OpenLink) -> errors.GatewayError | None:
+    async def try_sign_in(self, scopes: tuple[str, ...], open_link: OpenLink) -> errors.GatewayError | None:
         """Sign in with these scopes ahead of the ``check`` that follows, which then does not sign in with them again. The
         refusal after which less may still be let in, or None. Raises ``GatewayError`` where any sign-in would have met it."""
         try:
-            self._asked = scopes, await _granted(scopes, open_link)
+            self._trial = scopes, await _granted(scopes, open_link)
         # guard: wire: where more is refused, reading is asked for
         except (errors.PairingRequired, errors.ScopeRefused, errors.RequestRefused) as refused:
             # guard: wire: who is not served now does not sign in for reading first
             if isinstance(refused, errors.RequestRefused) and refused.code == "UNAVAILABLE":
                 raise
-            self._asked = scopes, refused
+            self._trial = scopes, refused
             return refused
         return None
 
@@ -72,7 +72,7 @@ class Grants:
         granted before counts as granted.
         """
         before = self._problems
-        asked, self._asked = self._asked, None
+        trial, self._trial = self._trial, None
         self._version, self._problems, self._is_due = version, {}, False
         self._unanswered_since = self._unapproved_since = self.awaited = None
         if not self.steps:
@@ -81,7 +81,7 @@ class Grants:
         less = tuple(scope for scope in wanted if scope != ADMIN)
         for scopes in dict.fromkeys((wanted, less)):
             try:
-                self._note(scopes, await self._found(scopes, asked))
+                self._note(scopes, await self._found(scopes, trial))
             except errors.ScopeRefused as problem:
                 self._problems |= dict.fromkeys(scopes, str(problem))
             except errors.PairingRequired as problem:
@@ -109,12 +109,12 @@ class Grants:
         elif self._unapproved_since is not None and now.since(self._unapproved_since) >= APPROVAL_CHECK:
             await self.check(self._version, is_first=False)
 
-    async def _found(self, scopes: tuple[str, ...], asked: _Asked | None) -> frozenset[str] | None:
-        if asked is None or asked[0] != scopes:
+    async def _found(self, scopes: tuple[str, ...], trial: _Trial | None) -> frozenset[str] | None:
+        if trial is None or trial[0] != scopes:
             return await _granted(scopes, self._open_link)
-        if isinstance(asked[1], errors.GatewayError):
-            raise asked[1]
-        return asked[1]
+        if isinstance(trial[1], errors.GatewayError):
+            raise trial[1]
+        return trial[1]
 
     def _note(self, scopes: tuple[str, ...], granted: frozenset[str] | None) -> None:
         """Which of these scopes are granted (None: all). What is known of others stays."""

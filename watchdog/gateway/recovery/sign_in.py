@@ -45,7 +45,7 @@ class SignIn:
         if has_own_token and not was_refused:  # guard: wire: a token for reading is tried for reading first
             first = frozenset()  # a token for more than it was issued for is no sign-in at all on 2026.3.24
         if first:
-            refused = await self.grants.ask(scopes_for(first, None), open_link)
+            refused = await self.grants.try_sign_in(scopes_for(first, None), open_link)
             if was_refused and isinstance(refused, errors.PairingRequired) and not refused.may_allow((READ,)):
                 raise refused
         try:
@@ -54,7 +54,7 @@ class SignIn:
             if self._configured and not was_refused:
                 self._may_not_read = True
                 if first != self._configured:
-                    refused = await self.grants.ask(scopes_for(self._configured, None), open_link)
+                    refused = await self.grants.try_sign_in(scopes_for(self._configured, None), open_link)
                     if refused is not None:
                         raise refused from None
             raise

@@ -19,8 +19,8 @@ from typing import Any
 
 import msgspec
 
+from watchdog.core.address import chat_of, is_chat_of
 from watchdog.core.model import Asked, ChatAccount, ReplyAddress, SenderKind
-from watchdog.core.requester import chat_of, is_chat_of
 from watchdog.gateway.wire.decoder import Undecodable, decode
 from watchdog.gateway.wire.timestamps import Millis, instant
 

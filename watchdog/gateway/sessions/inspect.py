@@ -34,12 +34,12 @@ from watchdog.gateway.sessions.pending import (
     CRON_RUNS_LOOKED_AT,
     QUESTIONS,
     Waiting,
-    ask_for,
     cron_run_ended,
+    read_waiting,
 )
 from watchdog.gateway.sessions.sender_rules import Config, chat_accounts, config_of, rights_of
 from watchdog.gateway.sessions.transcript import read_tail
-from watchdog.gateway.wire.answers import Ask, decoded
+from watchdog.gateway.wire.answers import Call, decoded
 from watchdog.service import errors
 from watchdog.service.ports import Clock, Host, Wants
 
@@ -70,7 +70,7 @@ class Inspector:
 
     facts: GatewayFacts
     version: Version | None
-    ask: Ask
+    call: Call
     """Over the connection that watches."""
     clock: Clock
     host: Host
@@ -78,7 +78,7 @@ class Inspector:
     """Of a gateway on this machine."""
     probe: Callable[[Session], Awaitable[bool]] | None
     """Whether a stranger's abort is refused as unauthorized; None: never ask, we only watch."""
-    as_admin: Callable[[], AbstractAsyncContextManager[Ask] | None]
+    as_admin: Callable[[], AbstractAsyncContextManager[Call] | None]
     """Another, short connection that sees everybody's approvals; None where that was not granted."""
     timed_out: dict[str, str]
     """Session key -> fingerprint of a transcript whose run was seen to have hit its time limit. Outlives the connection: a
@@ -95,7 +95,7 @@ class Inspector:
         Stop alike, and only this tells them apart."""
         self._run_limit = None
         try:
-            config: Any = decoded(await self.ask("config.get", {}), object, "config.get")
+            config: Any = decoded(await self.call("config.get", {}), object, "config.get")
             agents = config["parsed"]["agents"]
             if any("timeoutSeconds" in agent for agent in agents.get("list", ())):
                 return
@@ -143,7 +143,7 @@ class Inspector:
 
     async def _preflight(self) -> Preflight:
         asked_at = self.clock.now()
-        answer = decoded(await self.ask(PREFLIGHT, {}), _Counts, PREFLIGHT)
+        answer = decoded(await self.call(PREFLIGHT, {}), _Counts, PREFLIGHT)
         counts = _numbers(answer)
         if "totalActive" not in counts:
             raise errors.RequestRefused(f"{self.facts.name}: preflight has no totalActive.", code="SHAPE")
@@ -159,7 +159,7 @@ class Inspector:
         if not _people_in(tail):
             return look
         if self._config is None:
-            self._config = config_of(decoded(await self.ask("config.get", {}), object, "config.get"))
+            self._config = config_of(decoded(await self.call("config.get", {}), object, "config.get"))
         if self._config is None:
             raise errors.RequestRefused("config.get gave no configuration.", code="SHAPE")
         accounts = chat_accounts(self._config)
@@ -178,7 +178,7 @@ class Inspector:
         return tail if end is None else replace(tail, asked=with_chats(tail.asked, end, accounts))
 
     async def _history(self, session: Session, limit: int) -> TranscriptTail:
-        payload = await self.ask("chat.history", {"sessionKey": session.key, "limit": limit})
+        payload = await self.call("chat.history", {"sessionKey": session.key, "limit": limit})
         return read_tail(payload, wraps_prompts=self.facts.capabilities.wraps_prompts)
 
     async def _tail(self, session: Session) -> TranscriptTail:
@@ -215,30 +215,31 @@ class Inspector:
         if self._waiting is None:
             lists, problems = Waiting({}), list[str]()
             with _noting(problems, "pending approvals and questions"):
-                lists = await self._ask_waiting_lists()
+                lists = await self._read_waiting()
             self._waiting = replace(lists, problems=(*problems, *lists.problems))
         return self._waiting
 
-    async def _ask_waiting_lists(self) -> Waiting:
+    async def _read_waiting(self) -> Waiting:
         offered = {method: scope for method, scope in (APPROVALS | QUESTIONS).items() if method in self.facts.methods}
         if not offered:
             return Waiting({})
         admin = self.as_admin() if self._may_be_admin else None
         if admin is not None:
             try:
-                async with admin as ask:
-                    return await ask_for([*offered], ask)
+                async with admin as call:
+                    return await read_waiting([*offered], call)
             except (errors.ScopeRefused, errors.PairingRequired):
                 # As where admin was never granted. Seen on 2026.5.18: once a deed as CLI had this device paired with fewer
                 # scopes, each further sign-in as admin leaves a request for approval behind.
                 self._may_be_admin = False
-        return await ask_for([method for method, scope in offered.items() if scope in self.facts.scopes], self.ask)
+        allowed = [method for method, scope in offered.items() if scope in self.facts.scopes]
+        return await read_waiting(allowed, self.call)
 
     async def _cron_run_ended(self, session: Session) -> str | None:
         job = cron_job_of(session.key)
         if job is None or "cron.runs" not in self.facts.methods:
             return None
-        return cron_run_ended(await self.ask("cron.runs", {"id": job, "limit": CRON_RUNS_LOOKED_AT}), session)
+        return cron_run_ended(await self.call("cron.runs", {"id": job, "limit": CRON_RUNS_LOOKED_AT}), session)
 
 
 def _people_in(tail: TranscriptTail) -> list[Sender]:

@@ -182,7 +182,7 @@ class Pager:
             self._next = {**BASE, "limit": self._limit_at(page.next_offset), "offset": page.next_offset}
             return None
         if page.has_more or (page.total is not None and page.total > self.position):
-            self._ask_again(page)
+            self._read_in_one(page)
             return None
         return self._finish(reads_offsets=page.has_offset)
 
@@ -225,7 +225,7 @@ class Pager:
         self._total = page.total
         self._finish(reads_offsets=True)
 
-    def _ask_again(self, page: RowPage) -> None:
+    def _read_in_one(self, page: RowPage) -> None:
         """No offset on this version (2026.5.18): the whole list in one larger answer."""
         if self._restarts >= 3 or page.next_offset is not None:
             self._next, self._is_whole = None, False  # guard: completeness is counted

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from watchdog.core.model import Session
-from watchdog.gateway.wire.answers import Ask, decoded
+from watchdog.gateway.wire.answers import Call, decoded
 from watchdog.gateway.wire.decoder import Undecodable, decode
 from watchdog.gateway.wire.timestamps import Millis, instant
 from watchdog.service import errors
@@ -48,13 +48,13 @@ class Waiting:
         return sum(_mentions(answer, key) for answer in said) if said else None
 
 
-async def ask_for(methods: list[str], ask: Ask) -> Waiting:
+async def read_waiting(methods: list[str], call: Call) -> Waiting:
     """Ask for each list; one that is refused or cannot be read is named in ``problems``."""
     answers: dict[str, Any] = {}
     problems: list[str] = []
     for method in methods:
         try:
-            answer = decoded(await ask(method, {}), object, method)
+            answer = decoded(await call(method, {}), object, method)
             if _items(answer) is None:  # guard: no list is not an empty one
                 problems.append(f"{method}: the answer holds no list")
             else:

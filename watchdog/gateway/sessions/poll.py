@@ -23,7 +23,7 @@ LONGEST_PAUSE = 0.05
 """Seconds between two pages of a sweep at most, else as long as the page took: the gateway is never busy for long, and
 a sweep of 10,000 sessions still shows one moment (it takes about 3 s)."""
 
-AskForPage = Callable[[dict[str, Any]], Awaitable[msgspec.Raw]]
+FetchPage = Callable[[dict[str, Any]], Awaitable[msgspec.Raw]]
 
 
 class SessionPoller:
@@ -32,14 +32,14 @@ class SessionPoller:
 
     def __init__(
         self,
-        ask: AskForPage,
+        fetch: FetchPage,
         clock: Clock,
         *,
         main_key: str | None,
         counts_pages: bool,
         clock_base: ClockReading | None,
     ) -> None:
-        self._ask = ask
+        self._fetch = fetch
         self._clock = clock
         self._main_key = main_key
         self._counts_pages = counts_pages
@@ -99,7 +99,7 @@ class SessionPoller:
 
     async def _page(self, params: dict[str, Any], position: int, poll: _Poll) -> RowPage:
         asked_at = self._clock.now()
-        payload = await self._ask(params)
+        payload = await self._fetch(params)
         took = self._clock.now().since(asked_at)
         poll.note(memoryview(payload).nbytes, took)
         page = read_page(payload, self._main_key, position, params.get("limit"))

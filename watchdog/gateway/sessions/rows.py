@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
+from watchdog.core.address import same_chat
 from watchdog.core.model import MalformedRow, ReplyAddress, Session, SessionKind, Status
-from watchdog.core.requester import same_chat
 from watchdog.core.session_key import agent_of, kind_of
 from watchdog.gateway.wire.decoder import Undecodable, decode
 from watchdog.gateway.wire.timestamps import Millis, instant

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from watchdog.core.address import chat_of
 from watchdog.core.model import ChatAccount, Sender, SenderRights, Session
-from watchdog.core.requester import chat_of
 from watchdog.core.session_key import peer_of
 from watchdog.gateway.capabilities import FIRST_WITHOUT_OWNERS_BY_ALLOWLIST, Version
 

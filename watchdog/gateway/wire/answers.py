@@ -10,7 +10,7 @@ import msgspec
 from watchdog.gateway.wire.decoder import Undecodable, decode
 from watchdog.service import errors
 
-Ask = Callable[[str, dict[str, Any]], Awaitable[msgspec.Raw]]
+Call = Callable[[str, dict[str, Any]], Awaitable[msgspec.Raw]]
 """Sends a request (method, parameters) and waits for its answer. Raises ``GatewayError`` leaves."""
 LARGEST = 2 * 1024 * 1024
 """Bytes of an answer that is no list of sessions and no history. The largest one asked for, a configuration, has some 10 KB."""

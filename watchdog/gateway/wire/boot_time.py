@@ -9,7 +9,9 @@ Two things say better, and the earliest counts:
 - the gateway's own lock file, when it is on our machine: written once at the start, on the gateway's wall clock;
 - what the same life of it said before. Only an uptime that is shorter than one already reached is surely another process.
 
-Limit: a process elsewhere whose host slept between its start and our first look at it is believed.
+Limit: a process elsewhere whose host slept, or whose clock was set right, between its start and our first look at it is
+believed. One whose clock is wrong then is not (``service.gateway_trust.CLOCK_SKEW``). Its own ``/readyz`` would tell: its
+``uptimeMs`` follows the wall clock (source of 2026.3.24); it says so only to who shows the shared token there.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from watchdog.service.announcements.gateways import (
     gateway_settled,
     gateway_up,
 )
-from watchdog.service.announcements.ourselves import digest, ledger_restored, ledger_unavailable, trial
+from watchdog.service.announcements.ourselves import digest, ledger_lost, ledger_restored, ledger_unavailable, trial
 from watchdog.service.announcements.sessions import (
     cleared,
     closed,
@@ -52,6 +52,7 @@ __all__ = [
     "gateway_settled",
     "gateway_up",
     "given_up",
+    "ledger_lost",
     "ledger_restored",
     "ledger_unavailable",
     "long_running",

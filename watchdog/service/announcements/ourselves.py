@@ -35,6 +35,28 @@ def ledger_restored(*, since: datetime, now: datetime) -> Message:
     return write(MessageKind.LEDGER, "", "The ledger can be written again", lines, f"ledger:up:{since.isoformat()}")
 
 
+def ledger_lost(path: str, *, lost_at: datetime, now: datetime) -> Message:
+    """The new ledger itself owes it: once for each loss, also when the daemon is started again."""
+    known = (
+        f"The watchdog's ledger was found gone or replaced at {when(lost_at, now)}; a new one is in use. What was tried before is "
+        "not known any more, nor are pauses, quarantines and acknowledgements."
+    )
+    meanwhile = (
+        "Now: watching and telling go on. A stuck session is recovered again once as much time has passed as its budget looks back "
+        "(72h unless set otherwise), or as soon as you accept the loss with the command below. What shall stay paused has to be "
+        "paused again first."
+    )
+    lines = [
+        known,
+        "",
+        meanwhile,
+        "",
+        f"The file is {plain(path)}",
+        *commands([command("release", "--lost-history")]),
+    ]
+    return write(MessageKind.LEDGER, "", "The ledger's history is lost", lines, f"ledger:lost:{lost_at.isoformat()}")
+
+
 def trial(*, now: datetime, host: str, version: str) -> Message:
     """What ``notify test`` sends."""
     lines = [

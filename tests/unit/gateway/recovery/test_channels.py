@@ -20,13 +20,13 @@ WELL: dict[str, Any] = {"accountId": "default", "running": True, "probe": {"ok":
 async def _problem(answer: object, route: ReplyAddress = ROUTE) -> str | None:
     asked: list[tuple[str, dict[str, Any]]] = []
 
-    async def ask(method: str, params: dict[str, Any]) -> msgspec.Raw:
+    async def call(method: str, params: dict[str, Any]) -> msgspec.Raw:
         asked.append((method, params))
         if isinstance(answer, Exception):
             raise answer
         return raw(answer)
 
-    said = await channel_problem(route, ask)
+    said = await channel_problem(route, call)
     assert asked == [("channels.status", {"probe": True, "timeoutMs": PROBE_MILLISECONDS})], "without a probe it lies"
     return said
 

@@ -70,7 +70,7 @@ class Door:
     async def may_write(self, client: GatewayClient) -> bool:
         """Asked of the gateway itself, over the connection that polls."""
         try:
-            await client._ask("sessions.abort", {"key": "agent:main:nobody"})
+            await client._call("sessions.abort", {"key": "agent:main:nobody"})
         except errors.ScopeRefused:
             return False
         return True

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchdog.core.model import Session, SessionKind, Status
-from watchdog.gateway.sessions.pending import Waiting, ask_for, cron_run_ended
+from watchdog.gateway.sessions.pending import Waiting, cron_run_ended, read_waiting
 from watchdog.service import errors
 
 BEGAN = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
@@ -64,12 +64,12 @@ def test_an_earlier_run_of_the_same_session_says_nothing() -> None:
 
 
 async def test_a_refused_list_is_named_and_the_others_count() -> None:
-    async def ask(method: str, _params: dict[str, Any]) -> msgspec.Raw:
+    async def call(method: str, _params: dict[str, Any]) -> msgspec.Raw:
         if method == "exec.approval.list":
             raise errors.RequestRefused("home: no.", code="FORBIDDEN")
         return msgspec.Raw(b"\xff") if method == "question.list" else _raw([{"request": {"sessionKey": CRON.key}}])
 
-    waiting = await ask_for(["exec.approval.list", "plugin.approval.list", "question.list"], ask)
+    waiting = await read_waiting(["exec.approval.list", "plugin.approval.list", "question.list"], call)
     assert waiting.approvals(CRON) == 1
     assert waiting.questions(CRON) is None
     assert [problem.partition(":")[0] for problem in waiting.problems] == ["exec.approval.list", "question.list"]
@@ -85,10 +85,10 @@ async def test_a_list_that_is_deeper_than_python_goes_twice_is_looked_through(de
     """A decoder goes down to some 900 levels; a function that calls itself for each needs twice as many."""
     raw = b'[{"deep":' + b"[" * depth + b'"agent:main:main"' + b"]" * depth + b"}]"
 
-    async def ask(_method: str, _params: dict[str, Any]) -> msgspec.Raw:
+    async def call(_method: str, _params: dict[str, Any]) -> msgspec.Raw:
         return msgspec.Raw(raw)
 
-    waiting = await ask_for(["exec.approval.list"], ask)
+    waiting = await read_waiting(["exec.approval.list"], call)
     session = Session("agent:main:main", Status.RUNNING)
     assert waiting.approvals(session) == 1
     assert waiting.approvals(replace(session, key="agent:main:other")) == 0

@@ -1,0 +1,60 @@
+"""A ledger that was made anew has lost its history: somebody is told, once, whenever it is found out."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from tests.unit.daemon.test_reload import CONFIG, Desk, desk
+from tests.unit.daemon.test_reminders import told
+from watchdog.config import load
+from watchdog.daemon.assembly import Builder, ledger_path
+from watchdog.daemon.loop import Daemon
+from watchdog.ledger.ledger import SqliteLedger
+from watchdog.service.events import Event, MemoryLog
+from watchdog.service.ledger import MessageKind
+from watchdog.service.null_meter import NullMeter
+
+__all__ = ["desk", "told"]
+LOST = "The ledger's history is lost"
+
+
+async def test_a_ledger_made_anew_while_the_spare_was_in_use_is_no_good_news(
+    desk: Desk, told: tuple[int, list[dict[str, Any]]]
+) -> None:
+    port, found = told
+    target = f"notify: [{{name: phone, url: 'json+http://127.0.0.1:{port}/x', on: quarantined}}]\n"
+    desk.file.write_text(desk.text("10m") + target, "utf-8")
+    await desk.logged(Event.CONFIG_LOADED)
+    path = ledger_path(desk.file.parent / "state")
+    damaged = path.with_name("damaged")
+    damaged.write_text("no database")
+    damaged.replace(path)
+    await desk.logged(Event.LEDGER_UNAVAILABLE)
+    path.unlink()
+    await desk.logged(Event.LEDGER_RESTORED)
+    async with asyncio.timeout(60):
+        while len(found) < 2:  # noqa: ASYNC110 - the webhook is another thread's
+            await asyncio.sleep(0.02)
+    await desk.passes(3)
+    assert [one["title"] for one in found] == ["No recoveries: the ledger cannot be written", LOST]
+    assert "release --lost-history" in found[1]["body"]
+
+
+def test_one_that_vanished_while_nobody_ran_is_told_at_the_start_and_not_at_the_next(tmp_path: Path) -> None:
+    file, env = tmp_path / "watchdog.yaml", {"HOME": str(tmp_path)}
+    file.touch(mode=0o600)
+    file.write_text(CONFIG.format(url="ws://127.0.0.1:1", token="t" * 16, stuck_after="10m", folder=tmp_path))
+    path = ledger_path(tmp_path / "state")
+    for life in range(3):
+        daemon = Daemon(Builder(load(file, env=env), env, MemoryLog(), NullMeter()).parts(is_observing=True))
+        daemon._settle_earlier_life()
+        now = daemon.parts.clock.now().wall
+        owed = [one.message for one in daemon.parts.ledger.due_messages("phone", now)]
+        daemon.parts.close()
+        assert [(one.kind, one.title) for one in owed] == ([(MessageKind.LEDGER, LOST)] if life else [])
+        if not life:
+            path.unlink()
+    with SqliteLedger.open(path) as ledger:
+        assert ledger.lost_history_at is not None
