@@ -120,10 +120,13 @@ conformance: $(STAMP) ## the simulator beside real gateways, scenario by scenari
 	@$(BIN)/python -m tests.conformance $(ARGS)
 
 fuzz: $(STAMP) ## broken frames, rows and clocks through to decisions (CASES=100000 SEED=1)
-	@$(BIN)/python -m tests.fuzz --cases $(or $(CASES),100000) --seed $(or $(SEED),1)
+	@$(BIN)/python -m tests.fuzz --cases $(or $(CASES),100000) --seed $(or $(SEED),1) $(ARGS)
 
 sim: $(STAMP) ## the real watchdog in virtual time, about a minute (or SEED=7 HOURS=200, or ARGS="--session-hours 1000000")
 	@$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED)) $(if $(HOURS),--hours $(HOURS)) $(ARGS)
+
+figures: $(STAMP) ## write docs/evidence.md anew, of its words and what the commands recorded (each with ARGS=--record)
+	@$(BIN)/python -m tests.figures
 
 SITE := .venv-docs
 SPHINX = $(SITE)/bin/sphinx-build --quiet --fail-on-warning --keep-going -c docs/site -d build/docs/doctrees .

@@ -1,4 +1,7 @@
-"""``python -m tests.bench``: the whole run, on a real OpenClaw 2026.9.6. ``--large`` adds 10,000 sessions."""
+"""``python -m tests.bench``: the whole run, on a real OpenClaw 2026.9.6. ``--large`` adds 10,000 sessions.
+
+``--record`` writes what was measured into docs/evidence.md.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -22,11 +25,12 @@ from tests.bench.daemon_alone import Post, Watched
 from tests.bench.decision_speed import judged
 from tests.bench.one_look import Look, by_command, over_socket
 from tests.bench.pages import paged
-from tests.bench.usage import idle_share, settle
+from tests.bench.usage import MIB, idle_share, settle
 from tests.e2e.harness.conditions import monotonic
 from tests.e2e.harness.failures import HarnessError
 from tests.e2e.harness.releases import V9_6
 from tests.e2e.harness.world import World
+from tests.figures import record
 from watchdog.gateway.sessions.pages import PAGE_SIZE
 
 SMALL, MANY, LARGE = 35, 1_000, 10_000
@@ -85,8 +89,8 @@ class Bench:
             return [post.result() for post in posts]
 
 
-def run(bench: Bench, *, large: bool) -> None:
-    """Measure everything, then show it."""
+def run(bench: Bench, *, large: bool, is_recorded: bool = False) -> None:
+    """Measure everything, then show it, and keep it where ``is_recorded``."""
     out = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     looks = {}
     idle = bench.grow(SMALL)
@@ -119,6 +123,32 @@ def run(bench: Bench, *, large: bool) -> None:
     for daemons in watched:
         tables.watching(out, daemons)
     tables.judging(out, stages)
+    if is_recorded:
+        for (size, found), daemons in zip(looks.items(), watched, strict=True):
+            _keep(size, found, daemons)
+
+
+def _keep(sessions: int, looks: Sequence[Look], daemons: Sequence[Watched]) -> None:
+    kept_looks = [
+        {
+            "way": look.way if look is looks[0] else f"`{look.way}`",
+            "wall_ms": round(look.spent.wall * 1000, 2),
+            "cpu_ms": round(look.spent.cpu * 1000, 2),
+            "memory_mib": round(look.spent.memory / MIB, 1),
+            "gateway_ms": round(look.gateway_cpu * 1000, 2),
+        }
+        for look in (looks[0], looks[-1])  # a command without a limit is told of a hundred sessions at most
+    ]
+    kept_daemons = [
+        {
+            "name": one.name,
+            "resident_mib": round(one.resident / MIB, 1),
+            "start_s": round(one.start, 1),
+            "core_percent": round(one.cpu_an_hour / 36, 2),
+        }
+        for one in daemons
+    ]
+    record.save(f"bench_{sessions}", openclaw=V9_6.version, sessions=sessions, looks=kept_looks, daemons=kept_daemons)
 
 
 @contextlib.contextmanager
@@ -145,23 +175,32 @@ def main() -> int:
     parser.add_argument("--scale", action="store_true", help="only: 1, 100 and 1,000 canned gateways in one daemon")
     parser.add_argument("--found", action="store_true", help="only: how soon a stuck session is found among 10,000")
     parser.add_argument("--acted", action="store_true", help="only: how soon a deed follows the moment it is allowed")
+    parser.add_argument("--record", action="store_true", help="write the figures into docs/evidence.md")
     options = parser.parse_args()
+    if options.record and options.found:
+        parser.error("no document tells what --found measures")
     out = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     if options.scale:
-        scale.run(out)
+        rows = scale.run(out)
+        if options.record:
+            record.save("scale", every_s=scale.EVERY, sessions_each=scale.SESSIONS, rows=rows)
         return 0
     print("[bench] a real gateway is being started (and installed, the first time)", file=sys.stderr, flush=True)
     try:
         if options.acted:
-            reaction.run(out)
+            alone, together = reaction.run(out)
+            if options.record:
+                record.save("acted", alone=alone, together=together)
             return 0
         with temporary_world() as world:
             if options.glances:
-                partial_polls.run(out, world, sizes=(SMALL, MANY, LARGE))
+                figures = partial_polls.run(out, world, sizes=(SMALL, MANY, LARGE))
+                if options.record:
+                    record.save("glances", **figures)
             elif options.found:
                 detection.run(out, world, sessions=LARGE)
             else:
-                run(Bench(world), large=options.large)
+                run(Bench(world), large=options.large, is_recorded=options.record)
     except HarnessError as problem:
         print(f"[bench] {problem}", file=sys.stderr)
         return 1

@@ -55,7 +55,7 @@ def over_socket(gateway: Gateway, polls: int, *, idle: float) -> Look:
         finally:
             process.kill()
     spent = Spent(median(polled.walls), median(polled.cpus), polled.resident)
-    return Look("a poll over the open socket", spent, max(used, 0) / polls, polled.sessions, polled.size, polls)
+    return Look("the whole list over the open socket", spent, max(used, 0) / polls, polled.sessions, polled.size, polls)
 
 
 def by_command(gateway: Gateway, times: int, params: dict[str, Any], *, idle: float) -> Look:

@@ -229,9 +229,11 @@ def busy_table(out: Console, sessions: int, at_rest: list[Kept], touched: list[K
 
 def run(
     out: Console, world: World, *, sizes: Sequence[int], polls: int = 6, every: float = 30.0, churn: float = 0.01
-) -> None:
-    """Fill the gateway and compare, at each of these sizes."""
+) -> dict[str, Any]:
+    """Fill the gateway and compare, at each of these sizes. The figures of all of them; of sweep and single requests those of
+    the last."""
     crowd = Crowd(world)
+    figures: dict[str, Any] = {"every_s": every, "touched_percent": churn * 100, "sizes": {}}
     for sessions in sizes:
         crowd.grow(sessions)
         crowd.go_live(LIVE)
@@ -239,6 +241,42 @@ def run(
         if sessions > DEAR:
             at_rest = kept_busy(world, sessions)
             with _touching(world, sessions * churn / 60, sessions):
-                busy_table(out, sessions, at_rest, kept_busy(world, sessions))
+                touched = kept_busy(world, sessions)
+            busy_table(out, sessions, at_rest, touched)
+            figures["requests"] = {
+                "sessions": sessions,
+                "touched_a_minute": round(sessions * churn),
+                "kinds": [
+                    {"name": one.name, "median_ms": _thousandths(one.middle), "ninth_ms": _thousandths(one.ninth)}
+                    for one in touched
+                ],
+            }
         found, swept = compared(world, crowd, polls=polls, every=every, churn=churn)
         table(out, sessions, found, swept, every=every, churn=churn)
+        figures["sizes"][str(sessions)], figures["sweep"] = _a_minute(found, swept, polls=60 / every)
+    return figures
+
+
+def _a_minute(
+    found: Sequence[Glanced], swept: Swept, *, polls: float
+) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    """What both ways cost in a minute of so many polls; and the daemon's share of a sweep, which is in its own."""
+    (whole, changed), sweeps = found, 60 / SWEEP_EVERY
+    size, cpu = whole.size * polls, whole.cpu * polls
+    ways = {
+        "whole": {"bytes": round(size), "gateway_ms": _thousandths(cpu)},
+        "daemon": {
+            "bytes": round(changed.size * polls + swept.size * sweeps),
+            "gateway_ms": _thousandths(changed.cpu * polls + swept.cpu * sweeps),
+        },
+    }
+    share = {
+        "requests": swept.requests,
+        "bytes_percent": round(100 * swept.size * sweeps / size, 1),
+        "gateway_percent": round(100 * swept.cpu * sweeps / cpu, 1),
+    }
+    return ways, share
+
+
+def _thousandths(seconds: float) -> float:
+    return round(seconds * 1000, 1)

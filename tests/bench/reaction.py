@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
+from statistics import median, quantiles
 from typing import Any
 
 from rich.console import Console
@@ -38,16 +39,24 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def run(out: Console) -> None:
-    """Cut runs, one or some at a time, and have every one of them resumed."""
+def run(out: Console) -> list[dict[str, float]]:
+    """Cut runs, one or some at a time, and have every one of them resumed. What came of each of ``ROUNDS``."""
+    figures = []
     folder = Path(tempfile.mkdtemp(prefix="watchdog-bench-"))
     try:
         with World(V3_24, folder / "gateway") as world:
             for at_once, rounds in ROUNDS.items():
                 found = _delays(world, folder / f"watchdog-{at_once}", at_once, rounds)
                 out.print(f"cut {at_once} at a time, a poll every {EVERY} s; {sentence(found)}")
+                figures.append(_figures(at_once, found))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    return figures
+
+
+def _figures(at_once: int, found: list[float]) -> dict[str, float]:
+    last = quantiles(found, n=100, method="inclusive")[98]
+    return {"at_once": at_once, "sessions": len(found), "median_s": round(median(found), 3), "p99_s": round(last, 3)}
 
 
 def _delays(world: World, folder: Path, at_once: int, rounds: int) -> list[float]:

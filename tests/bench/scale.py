@@ -28,6 +28,7 @@ from rich.table import Table
 from tests.bench.usage import MIB, cpu_of
 
 EVERY = 30.0
+SESSIONS = 100
 ROOT = Path(__file__).parents[2]
 
 
@@ -87,7 +88,7 @@ def _lateness(times: list[float]) -> list[float]:
 
 @contextlib.contextmanager
 def _fleet(gateways: int, hanging: int, flooding: int) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "tests.bench.fleet", "--gateways", str(gateways)]
+    command = [sys.executable, "-m", "tests.bench.fleet", "--gateways", str(gateways), "--sessions", str(SESSIONS)]
     command += ["--hanging", str(hanging), "--flooding", str(flooding)]
     with _running(command, ROOT, stdout=subprocess.PIPE) as process:
         yield process
@@ -155,8 +156,8 @@ def table(out: Console, found: list[Scaled]) -> None:
     out.print(shown)
 
 
-def run(out: Console, sizes: Sequence[int] = (1, 100, 1000)) -> None:
-    """Each size, then the largest once more with ten that hang and ten that flood."""
+def run(out: Console, sizes: Sequence[int] = (1, 100, 1000)) -> list[dict[str, float]]:
+    """Each size, then the largest once more with ten that hang and ten that flood. The figures of each run."""
     found = []
     for size in sizes:
         print(f"[bench] {size} gateways", file=sys.stderr, flush=True)
@@ -165,3 +166,15 @@ def run(out: Console, sizes: Sequence[int] = (1, 100, 1000)) -> None:
         print(f"[bench] {sizes[-1]} gateways, ten hanging and ten flooding", file=sys.stderr, flush=True)
         found.append(scaled(sizes[-1], hanging=10, flooding=10))
     table(out, found)
+    return [
+        {
+            "gateways": one.gateways,
+            "hanging": one.hanging,
+            "flooding": one.flooding,
+            "core_percent": round(one.cpu_share * 100, 2),
+            "resident_mib": round(one.resident / MIB, 1),
+            "late_median_ms": round(one.late_median * 1000, 1),
+            "late_p99_ms": round(one.late_p99 * 1000, 1),
+        }
+        for one in found
+    ]

@@ -18,10 +18,10 @@ import pytest
 from tests.e2e.harness.conditions import stays, until
 
 from .harness.daemon import Watchdog
-from .harness.provider import Held
+from .harness.provider import Held, Status
 from .harness.releases import V5_18, V9_6
 from .harness.routes import Web
-from .harness.runs import Run, after_tool_results, begin, in_model_call, in_tool
+from .harness.runs import Run, after_tool_results, begin, in_first_turn, in_model_call, in_tool
 from .harness.stores import lock_path, transcript_path
 from .harness.world import World
 
@@ -82,11 +82,12 @@ def test_what_5_18_fails_by_its_recovery_is_told_where_somebody_waits_and_is_nob
             in_tool(world, Web("agent:main:tool")),
             after_tool_results(world, Web("agent:main:approval"), 1),
         )
-        answered = in_model_call(world, Web("agent:main:answered"))
-        runs = (tool, approval, answered)
+        answered, refused = (in_model_call(world, Web(f"agent:main:{name}")) for name in ("answered", "refused"))
+        first = in_first_turn(world, Web("agent:main:first"))
+        given_up, runs = (tool, approval, answered, first), (tool, approval, answered, first, refused)
         unhurried = {"thresholds": {"stuck_after": "60s"}}
         with Watchdog(world.gateway, tmp_path / "watchdog", extra=unhurried) as watchdog:
-            watchdog.wait_for("cycle.finished", running=3)
+            watchdog.wait_for("cycle.finished", running=len(runs))
             world.kill()
             entries = _entries(world, answered)
             answer = next(entry for entry in reversed(entries) if entry.get("message", {}).get("role") == "assistant")
@@ -97,19 +98,20 @@ def test_what_5_18_fails_by_its_recovery_is_told_where_somebody_waits_and_is_nob
             for run in runs:
                 world.provider.forget(run.marker)
                 _leave_lock(world, run)
-            sent = len(world.provider.calls)
+            # The one that it does resume fails by its own turn: such an error is the last word in its transcript, and is told by nobody.
+            sent, world.provider.default = len(world.provider.calls), Status(400)
             world.start()
             for run in runs:
                 row = world.await_status(run.key, "failed")
-                assert row["abortedLastRun"] is True
+                assert row["abortedLastRun"] is (run in given_up)
             for why in ("tail is not resumable", "stale approval-pending tool result"):
                 assert world.gateway.logged(why)
-            for run in (tool, approval):
+            for run in (tool, approval, first):
                 watchdog.wait_for("session.unanswered", session=run.key, reason="EndedUnanswered")
             assert not watchdog.events("session.unanswered", session=answered.key)
             assert not watchdog.events("session.stopped")
             assert watchdog.stop() == 0
-        assert len(world.provider.calls) == sent
+        assert not [call for call in world.provider.calls[sent:] if "[openclaw-watchdog" in call.turn_text]
 
 
 def _entries(world: World, run: Run) -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ from tests.e2e.harness.releases import V3_24
 from tests.e2e.harness.shutdown import leave_in_order_when_told
 from tests.e2e.harness.world import World
 from tests.faults.tally import Reckoning, mark_of, reckon
+from tests.figures import record
 
 from .balance import Balance, Fate, balance
 from .churn import Churn
@@ -143,8 +144,9 @@ class Soak:
             print(f"[soak] {str(problem)[:300]}", file=sys.stderr)
 
 
-def soak(minutes: float, kill_every: float, folder: Path) -> int:
-    """Answers 0 when nothing was missed, doubled or leaked."""
+def soak(minutes: float, kill_every: float, folder: Path, *, is_recorded: bool = False) -> int:
+    """Answers 0 when nothing was missed, doubled or leaked. ``is_recorded``: then the figures are written into
+    docs/evidence.md."""
     settings = {**SETTINGS}
     with Webhook() as hook, World(V3_24, folder / "gateway", run_timeout_seconds=RUN_LIMIT) as world:
         settings["notify"] = [hook.url]
@@ -152,10 +154,10 @@ def soak(minutes: float, kill_every: float, folder: Path) -> int:
             watchdog.wait_for("cycle.finished")
             one = Soak(Churn(world, watchdog, Random(1)), watchdog)
             one.run(minutes * 60, kill_every)
-            return report(one, hook)
+            return report(one, hook, is_recorded=is_recorded)
 
 
-def report(one: Soak, hook: Webhook) -> int:
+def report(one: Soak, hook: Webhook, *, is_recorded: bool = False) -> int:
     result = reckon(one.watchdog, hook, one.churn, within=20)
     code = one.watchdog.stop() if one.watchdog.is_running else one.watchdog.wait_for_exit()
     found = balance(one.churn.turns, result.incidents, one.churn.kills)
@@ -169,7 +171,23 @@ def report(one: Soak, hook: Webhook) -> int:
     lines = [*_traffic(one, found, result), *_resources(one.samples)]
     verdict = [f"FAILED: {failure}" for failure in failures] or ["nothing was missed, doubled or leaked"]
     print("\n".join([*lines, *verdict]), flush=True)
+    if is_recorded and not failures:
+        record.save("soak", **_figures(one.samples, found, result))
     return 1 if failures else 0
+
+
+def _figures(samples: Sequence[Sample], found: Balance, result: Reckoning) -> dict[str, Any]:
+    first, last = _begin_and_end(samples)
+    names = ("descriptors", "sockets", "threads")
+    return {
+        "minutes": round(last.at / 60, 1),
+        "stuck": found.fates.total(),
+        **{str(fate): found.fates[fate] for fate in Fate},
+        "doubled": sum(count > 1 for count in result.turns().values()),
+        **{name: [getattr(first, name), getattr(last, name)] for name in names},
+        "memory_mb": _by_quarters(samples),
+        "rise_mb_an_hour": round(slope_per_hour(samples[len(samples) // 2 :]), 2),
+    }
 
 
 # ------------------------------------------------------------ what was counted
@@ -227,8 +245,7 @@ def _resources(samples: Sequence[Sample]) -> Iterable[str]:
     if not samples:
         return
     first, last = _begin_and_end(samples)
-    quarters = [samples[len(samples) * i // 4 : len(samples) * (i + 1) // 4] or [samples[-1]] for i in range(4)]
-    sizes = ", ".join(f"{median(s.rss_mb for s in quarter):.1f}" for quarter in quarters)
+    sizes = ", ".join(map(str, _by_quarters(samples)))
     rise = slope_per_hour(samples[len(samples) // 2 :])
     yield f"memory by quarters {sizes} MB, most {max(s.rss_mb for s in samples):.1f}; slope of the second half {rise:+.2f} MB/h"
     for name in ("descriptors", "sockets", "threads"):
@@ -238,6 +255,12 @@ def _resources(samples: Sequence[Sample]) -> Iterable[str]:
     used = samples[-1].cpu - samples[0].cpu
     yield f"CPU of the daemon {used:.0f} s, {100 * used / seconds:.1f} % of a core"
     yield f"(memory of the driver itself {samples[0].driver_mb:.0f} -> {samples[-1].driver_mb:.0f} MB)"
+
+
+def _by_quarters(samples: Sequence[Sample]) -> list[float]:
+    """MB, the median of each quarter of the time."""
+    quarters = [samples[len(samples) * i // 4 : len(samples) * (i + 1) // 4] or [samples[-1]] for i in range(4)]
+    return [round(median(s.rss_mb for s in quarter), 1) for quarter in quarters]
 
 
 def _leaks(samples: Sequence[Sample]) -> Iterable[str]:
@@ -265,10 +288,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--kill-every", type=float, default=240, metavar="SECONDS", help="of the gateway; default 240")
     parser.add_argument("--folder", type=Path, help="keep the logs and the ledger here; default: nothing is kept")
+    parser.add_argument("--record", action="store_true", help="write the figures into docs/evidence.md")
     wanted = parser.parse_args(arguments)
     leave_in_order_when_told()
     with tempfile.TemporaryDirectory() as temporary:
-        return soak(wanted.minutes, wanted.kill_every, wanted.folder or Path(temporary))
+        folder = wanted.folder or Path(temporary)
+        return soak(wanted.minutes, wanted.kill_every, folder, is_recorded=wanted.record)
 
 
 if __name__ == "__main__":

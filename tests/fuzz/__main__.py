@@ -1,6 +1,7 @@
 """``python -m tests.fuzz --cases N --seed S`` (``make fuzz CASES=N``): N broken answers and clocks, on every core.
 
-``--seed S --only`` lives that one life again, for a violation that was printed. Exits 1 on a violation.
+``--seed S --only`` lives that one life again, for a violation that was printed. Exits 1 on a violation. ``--record`` writes
+the figures into docs/evidence.md.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
+from tests.figures import record
 from tests.fuzz.lives import Life, live
 
 BATCH = 40
@@ -23,10 +25,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", action="store_true", help="this one life")
+    parser.add_argument("--record", action="store_true", help="into docs/evidence.md")
     asked = parser.parse_args(arguments)
+    if asked.record and asked.only:
+        parser.error("--record is for many lives")
     began = time.perf_counter()
     found = [live(asked.seed)] if asked.only else _many(asked.cases, asked.seed)
-    return _report(found, time.perf_counter() - began)
+    code = _report(found, time.perf_counter() - began)
+    if asked.record and not code:
+        record.save("fuzz", cases=asked.cases, violations=sum(len(life.violations) for life in found))
+    return code
 
 
 def _batch(first: int) -> list[Life]:

@@ -1,5 +1,5 @@
 """The scoreboard: ``python -m tests.incidents`` (``make corpus``). ``python -m tests.incidents WORD ...`` shows the course of
-every case whose name contains one of the words.
+every case whose name contains one of the words. ``--record`` writes the figures into docs/evidence.md.
 
 Exits 1 below the bar: every session that must not be touched untouched, at least 95 % of the recoverable ones recovered
 with the right first step.
@@ -8,11 +8,12 @@ with the right first step.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
+from tests.figures import record
 from tests.incidents.cases import Case, Family, Right, families
 from tests.incidents.player import Played, clock, play
 
@@ -22,7 +23,8 @@ RIGHT_FIRST_STEP = 0.95
 def main(words: Sequence[str]) -> int:
     found = families()
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    if words:
+    is_recorded = list(words) == ["--record"]
+    if words and not is_recorded:
         return _show(console, [case for family in found for case in family.cases if _named(case, words)])
     played = {case.name: play(case) for family in found for case in family.cases}
     console.print(_board(found, played))
@@ -30,7 +32,22 @@ def main(words: Sequence[str]) -> int:
         if one.problems:
             gap = f"\n    known: {one.case.known_gap}" if one.case.known_gap else ""
             console.print(f"[red]✗[/] {one.case.name}: {'; '.join(one.problems)}{gap}", soft_wrap=True, markup=True)
-    return _verdict(console, list(played.values()))
+    code = _verdict(console, list(played.values()))
+    if is_recorded and not code:
+        record.save("corpus", **figures(found), **_won(played.values()))
+    return code
+
+
+def figures(found: Iterable[Family]) -> dict[str, int]:
+    """How many cases there are, and what is to become of their sessions."""
+    cases = [case for family in found for case in family.cases]
+    recoverable = sum(case.right is Right.RECOVER for case in cases)
+    return {"cases": len(cases), "recoverable": recoverable, "untouchable": len(cases) - recoverable}
+
+
+def _won(played: Iterable[Played]) -> dict[str, int]:
+    won = [one.case.right is Right.RECOVER for one in played if one.is_won]
+    return {"recovered": sum(won), "untouched": len(won) - sum(won)}
 
 
 def _named(case: Case, words: Sequence[str]) -> bool:

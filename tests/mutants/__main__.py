@@ -1,7 +1,8 @@
 """``python -m tests.mutants`` (``make mutants``): take out each guard in turn and run the tests that must notice.
 
 Each guard is removed in a copy of the package; the tree itself is never touched. Words as arguments choose guards by name;
-``--matrix`` shows what stands against each class of false positives.
+``--matrix`` shows what stands against each class of false positives; ``--record`` writes the figures of all of them into
+docs/evidence.md.
 Exits 1 on a survivor, and on a guard whose mark is gone or stands on something that cannot be taken out that way.
 """
 
@@ -22,6 +23,7 @@ from time import perf_counter
 from rich.console import Console
 from rich.table import Table
 
+from tests.figures import record
 from tests.incidents.cases import families
 from tests.mutants.guards import GUARDS, Guard
 from tests.mutants.marks import Mark, marks_under
@@ -32,7 +34,7 @@ from tests.mutants.runner import Done, prepare, run_pytest
 ROOT = Path(__file__).parents[2]
 CORPUS = "tests/unit/incidents/test_corpus.py"
 WORKERS = max(1, min(4, os.cpu_count() or 1))
-PATIENCE = 240
+PATIENCE, PATIENCE_FOR_ALL = 240, 1800
 _IGNORED = shutil.ignore_patterns("__pycache__", "e2e", "*.pyc")
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?)(?:::|\s|$)", re.MULTILINE)
 
@@ -61,12 +63,12 @@ def _copy() -> Path:
     return folder
 
 
-def _pytest(folder: Path, guard: Guard) -> Done:
+def _pytest(folder: Path, guard: Guard, *, patience: float = PATIENCE) -> Done:
     chosen = [CORPUS] if guard.cases else []
     # CI: hypothesis draws the same examples each time, and has no deadline that a busy machine would miss.
     env = {"WATCHDOG_CORPUS": "|".join(guard.cases), "CI": "true"}
     arguments = ["-q", "--tb=line", "-p", "no:cacheprovider", *chosen, *guard.tests]
-    return run_pytest(folder, arguments, env, patience=PATIENCE)
+    return run_pytest(folder, arguments, env, patience=patience)
 
 
 def mutant_of(guard: Guard, marks: Sequence[Mark]) -> tuple[str, str]:
@@ -105,6 +107,8 @@ def _try(guard: Guard, marks: Sequence[Mark], folders: SimpleQueue[Path]) -> Res
 def main(words: Sequence[str]) -> int:
     if "--matrix" in words:
         return _show_matrix()
+    is_recorded = list(words) == ["--record"]
+    words = [] if is_recorded else words
     began = perf_counter()
     chosen = [guard for guard in GUARDS if not words or any(word in guard.name for word in words)]
     marks = marks_under(ROOT)
@@ -127,7 +131,10 @@ def main(words: Sequence[str]) -> int:
     finally:
         for folder in made:
             shutil.rmtree(folder, ignore_errors=True)
-    return _report(results, perf_counter() - began)
+    code = _report(results, perf_counter() - began)
+    if is_recorded and not code:
+        record.save("mutants", guards=len(results), caught=sum(result.is_caught for result in results))
+    return code
 
 
 def _show_matrix() -> int:
@@ -151,7 +158,9 @@ def _baseline(chosen: Sequence[Guard], folder: Path) -> str | None:
     cases = tuple(dict.fromkeys(word for guard in chosen for word in guard.cases))
     tests = tuple(dict.fromkeys(test for guard in chosen for test in guard.tests))
     whole = Guard("none", "", DROP, cases, tests)
-    done = _pytest(folder, whole)
+    done = _pytest(folder, whole, patience=PATIENCE_FOR_ALL)
+    if done.code is None:
+        return f"The tests do not end within {PATIENCE_FOR_ALL} s with every guard in place."
     return None if done.code == 0 else f"The tests fail with every guard in place:\n{done.output[-3000:]}"
 
 

@@ -2,7 +2,7 @@
 many session-hours (``--session-hours``).
 
 Prints simulated session-hours, deeds and violations; a violation with its seed and the course of its session. Exits 1 on
-a violation.
+a violation. ``--record`` writes the figures of the fixed seeds, or of so many session-hours, into docs/evidence.md.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import count
 
+from tests.figures import record
 from tests.sim.episodes import Setting
 from tests.sim.fleet import SHOWN, Order, Sum, report, results, story
 
@@ -32,12 +33,16 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument(
         "--session-hours", type=float, help="as many seeds from the first as make so many session-hours"
     )
+    parser.add_argument("--record", action="store_true", help="into docs/evidence.md; not for chosen seeds")
     parser.add_argument("--workers", type=int, default=max(1, os.cpu_count() or 1), help="processes")
     asked = parser.parse_args(words)
     if asked.hours is not None and not 0 < asked.hours <= 10_000:
         parser.error("HOURS is how long the world lives with faults: more than 0, at most 10000")
     if asked.session_hours is not None and not 0 < asked.session_hours <= 100_000_000:
         parser.error("--session-hours is more than 0, at most 100000000")
+    is_chosen = (asked.seed, asked.hours, asked.first, asked.seeds) != (None, None, 0, FIXED_SEEDS)
+    if asked.record and is_chosen:
+        parser.error("--record is for the fixed seeds, or for --session-hours from the first on")
     seeds: Sequence[int] = range(asked.first, asked.first + asked.seeds)
     if asked.seed is not None:
         seeds = [asked.seed]
@@ -56,7 +61,26 @@ def main(words: Sequence[str]) -> int:
         print(story(bad))
     for crashed in total.crashed[:SHOWN]:
         print(f"\nseed {crashed.seed} (make sim SEED={crashed.seed}) did not come to its end:\n{crashed.trace}")
-    return 1 if total.bad or total.crashed else 0
+    if total.bad or total.crashed:
+        return 1
+    figures = _figures(total, orders)
+    if asked.record:
+        record.save("sim" if asked.session_hours is None else "sim_long", **figures)
+    elif not is_chosen and asked.session_hours is None and record.differs("sim", **figures):
+        print("docs/evidence.md tells otherwise; `make sim ARGS=--record` writes it anew")
+    return 0
+
+
+def _figures(total: Sum, orders: Sequence[Order]) -> dict[str, int]:
+    return {
+        "session_hours": round(total.session_hours),
+        "worlds": total.episodes,
+        "lying": sum(Setting.of(order.seed).has_lies for order in orders),
+        "faults": sum(total.troubles.values()),
+        "lives": total.lives,
+        "deeds": sum(total.deeds.values()),
+        "violations": sum(len(result.violations) for result in total.bad),
+    }
 
 
 def _seeds_of(session_hours: float, first: int) -> Iterator[int]:

@@ -15,7 +15,8 @@ YIELD = "sessions_yield"
 """The tool by which a parent ends its turn until its subagents have ended (2026.9.2)."""
 
 _BROKEN_OFF = frozenset({Status.FAILED, Status.TIMEOUT, Status.KILLED})
-_OPEN = frozenset({TailKind.REQUEST, TailKind.TOOL_CALL, TailKind.TOOL_RESULT, TailKind.COMPACTION})
+_OPEN = frozenset({TailKind.REQUEST, TailKind.TOOL_CALL, TailKind.TOOL_RESULT, TailKind.COMPACTION, TailKind.EMPTY})
+"""Empty: before 2026.9 a first request is written down with its first answer, and 5.18's recovery fails what it does not find."""
 _OPEN_ONLY_IF_ASKED = frozenset({TailKind.REQUEST, TailKind.COMPACTION})
 
 
@@ -58,10 +59,7 @@ def left_unanswered(
     wait for its children, which have all ended long ago."""
     if (
         was_stopped  # guard: unanswered: a stop that is remembered
-        # Before a restart inside its process 2026.5.18 marks what it is about to cut, as a person's stop does: 5 and 0.5 s before the
-        # end of its connections, in its own log; up to 30 s by its source. Such a row said so for 20 s more, then `timeout`.
-        # guard: unanswered: a stop that was seen
-        or (track.stopped_at is not None and track.owner_gone_since is not None)
+        or track.stopped_at is not None  # guard: unanswered: a stop that was seen
         or tail.kind is TailKind.STOPPED  # guard: unanswered: a stop in the transcript
         # Restart recovery marks `failed` rows so, too; a person's stop leaves `killed` (8.2: without the mark).
         # guard: unanswered: a stop in the row
@@ -73,7 +71,12 @@ def left_unanswered(
     dropped = sum(_is_since(at, track.watched_from) for at in tail.dropped_inputs)
     words = f"Messages that its gateway had accepted meanwhile were dropped, and will not be run: {dropped}."
     if row.status in _BROKEN_OFF and _is_open(tail):
-        message = f"Its row says {row.status.value}, and the conversation ends with a request that has no answer."
+        end = (
+            "is empty: what was asked is lost"
+            if tail.kind is TailKind.EMPTY
+            else "ends with a request that has no answer"
+        )
+        message = f"Its row says {row.status.value}, and the conversation {end}."
         return Unanswered("EndedUnanswered", f"{message} {words}" if dropped else message)
     if dropped:
         return Unanswered("InputsDropped", words)

@@ -47,6 +47,8 @@ DAY = 24 * 3600
 PASS_LIMIT = timedelta(minutes=3)
 """A pass on a gateway that answers nothing: connecting, listing and looking each run into their time-outs."""
 
+LOSS_IS_NEWS = timedelta(days=7)
+"""A history that was lost longer ago is told nobody at a start: the longest budget looks back 72 hours unless set otherwise."""
 LOOK_AROUND_EVERY = timedelta(seconds=60)
 """How often this machine, and the lists that are due, are looked at for gateways that came or went."""
 SWITCHES_READ = 20
@@ -78,6 +80,8 @@ class Daemon:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _why: str = "asked to stop"
     _ledger_out_since: datetime | None = None
+    _is_loss_told: bool = False
+    """Whoever has to know that the ledger has lost its history is told, or nothing was lost."""
     _background: set[asyncio.Task[None]] = field(default_factory=set)
     _said_switches: set[AuditLine] | None = None
     _file: FileWatch = field(init=False)
@@ -144,9 +148,9 @@ class Daemon:
     def _settle_earlier_life(self) -> Sequence[Attempt]:
         try:
             left = self.parts.ledger.settle_start_up(self.parts.clock.now().wall)
-            self._owe_loss()
         except LedgerError:
             return ()  # the passes find out, say so, and watch without it
+        self._tell_of_loss()
         return left
 
     # ---------------------------------------------------------------- runners
@@ -216,6 +220,8 @@ class Daemon:
         if self._ledger_out_since is not None and not self._is_ledger_out():
             with contextlib.suppress(LedgerError):  # said by the passes
                 self._tell_ledger_is_back(self._ledger_out_since)
+        if not self._is_loss_told:
+            self._tell_of_loss()
         self._round.wanted()
         parts.teller.wake()
         parts.page.note(report)
@@ -235,12 +241,17 @@ class Daemon:
             self.parts.teller.send_unqueued(announcements.ledger_restored(since=since, now=now))
         self._ledger_out_since = None
 
+    def _tell_of_loss(self) -> None:
+        """At the start, and after later passes until the ledger takes it."""
+        with contextlib.suppress(LedgerError):  # said by the passes
+            self._owe_loss()
+            self._is_loss_told = True
+
     def _owe_loss(self) -> bool:
         """Whether the ledger has lost its history and nobody had been told yet."""
-        lost_at = self.parts.ledger.lost_history_at
-        if lost_at is None:
+        lost_at, now = self.parts.ledger.lost_history_at, self.parts.clock.now().wall
+        if lost_at is None or now - lost_at > LOSS_IS_NEWS:
             return False
-        now = self.parts.clock.now().wall
         message = announcements.ledger_lost(self.parts.ledger.where, lost_at=lost_at, now=now)
         return self.parts.ledger.owe([message], now) == 1
 

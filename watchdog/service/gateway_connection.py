@@ -56,6 +56,12 @@ class GatewayConnection:
         self.trust.note_silence()
         self._swept_at = None  # guard: sweep after a gap
 
+    async def compare_clocks_again(self) -> None:
+        """After a gap. They are compared at the sign-in, and the clock that was wrong then may have been ours."""
+        if self.trust.clock_stepped:
+            await self.gateway.close()
+            self._was_connected = False
+
     async def connect(self, now: Moment) -> GatewayFacts:
         """Sign in where we are not. Raises ``GatewayError`` leaves."""
         before = self.trust.facts if self._was_connected else None

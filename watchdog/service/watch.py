@@ -120,6 +120,7 @@ class Watch:
         if gap is not None:
             self.observer.forget_spans(now)  # guard: spans forgotten after a gap
             self.connection.start_over()
+            await self.connection.compare_clocks_again()
             self.log.event(Event.GATEWAY_UNHEALTHY, gateway=self.gateway.name, reason=f"starting over: {gap}")
         was_answered = False
         try:
@@ -262,9 +263,7 @@ class Watch:
         """A person's stop outlives this daemon and this life of the gateway: no turn of ours, ever."""
         for item in judged:
             track, row = item.case.track, item.session
-            # Deeds are held from the first look; of a run that may live the mark may be its gateway's own, see ``core.unanswered``.
-            # guard: stop: a mark on a run that may live is its gateway's
-            if track.stopped_at is None or track.owner_gone_since is None:
+            if track.stopped_at is None:
                 continue
             at = row.updated_at or track.stopped_at.wall
             stop = Stop(self.gateway.name, row.key, row.session_id, row.started_at, at)

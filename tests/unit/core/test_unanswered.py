@@ -17,7 +17,7 @@ from watchdog.core.unanswered import has_yielded, is_worth_a_look, left_unanswer
 BEGAN = START.wall - timedelta(minutes=5)
 ENDED = START.wall
 BROKEN_OFF = (Status.FAILED, Status.TIMEOUT, Status.KILLED)
-OPEN = (TailKind.REQUEST, TailKind.TOOL_CALL, TailKind.TOOL_RESULT, TailKind.COMPACTION)
+OPEN = (TailKind.REQUEST, TailKind.TOOL_CALL, TailKind.TOOL_RESULT, TailKind.COMPACTION, TailKind.EMPTY)
 
 
 def _row(status: Status = Status.FAILED, **changes: Any) -> Session:
@@ -45,6 +45,12 @@ def test_a_conversation_that_ends_otherwise_has_nobody_waiting(kind: TailKind) -
     assert _reason(_row(), tail_of(kind)) is None
 
 
+def test_a_first_request_that_was_never_written_down_is_lost() -> None:
+    found = left_unanswered(_row(), tail_of(TailKind.EMPTY, request=None), _track(), was_stopped=False)
+    assert found is not None
+    assert found.message == "Its row says failed, and the conversation is empty: what was asked is lost."
+
+
 def test_words_that_nobody_said_need_no_answer() -> None:
     assert _reason(_row(), tail_of(TailKind.REQUEST, request=None)) is None
     assert _reason(_row(), tail_of(TailKind.TOOL_RESULT, request=None)) == "EndedUnanswered", "its request is far up"
@@ -54,10 +60,7 @@ def test_words_that_nobody_said_need_no_answer() -> None:
 def test_what_a_person_stopped_was_meant_to_end() -> None:
     tail, row = tail_of(dropped_inputs=(ENDED,)), _row()
     assert _reason(row, tail, was_stopped=True) is None
-    assert _reason(row, tail, _track(stopped_at=START, owner_gone_since=START)) is None
-    assert _reason(row, tail, _track(stopped_at=START)) == "EndedUnanswered", (
-        "marked by the gateway itself before it cut it"
-    )
+    assert _reason(row, tail, _track(stopped_at=START)) is None
     assert _reason(row, replace(tail, kind=TailKind.STOPPED)) is None
     assert _reason(_row(Status.KILLED, aborted_last_run=True), tail) is None
     assert _reason(_row(Status.KILLED, aborted_last_run=False), tail) == "EndedUnanswered", (

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.unit.daemon.test_reload import CONFIG, Desk, desk
 from tests.unit.daemon.test_reminders import told
 from watchdog.config import load
+from watchdog.core.model import GatewayPhase
 from watchdog.daemon.assembly import Builder, ledger_path
 from watchdog.daemon.loop import Daemon
 from watchdog.ledger.ledger import SqliteLedger
+from watchdog.service.errors import LedgerUnavailable
 from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import MessageKind
 from watchdog.service.null_meter import NullMeter
+from watchdog.service.pass_report import PassReport
 
 __all__ = ["desk", "told"]
 LOST = "The ledger's history is lost"
@@ -43,12 +49,9 @@ async def test_a_ledger_made_anew_while_the_spare_was_in_use_is_no_good_news(
 
 
 def test_one_that_vanished_while_nobody_ran_is_told_at_the_start_and_not_at_the_next(tmp_path: Path) -> None:
-    file, env = tmp_path / "watchdog.yaml", {"HOME": str(tmp_path)}
-    file.touch(mode=0o600)
-    file.write_text(CONFIG.format(url="ws://127.0.0.1:1", token="t" * 16, stuck_after="10m", folder=tmp_path))
     path = ledger_path(tmp_path / "state")
     for life in range(3):
-        daemon = Daemon(Builder(load(file, env=env), env, MemoryLog(), NullMeter()).parts(is_observing=True))
+        daemon = _daemon(tmp_path)
         daemon._settle_earlier_life()
         now = daemon.parts.clock.now().wall
         owed = [one.message for one in daemon.parts.ledger.due_messages("phone", now)]
@@ -58,3 +61,49 @@ def test_one_that_vanished_while_nobody_ran_is_told_at_the_start_and_not_at_the_
             path.unlink()
     with SqliteLedger.open(path) as ledger:
         assert ledger.lost_history_at is not None
+
+
+def _daemon(tmp_path: Path) -> Daemon:
+    file, env = tmp_path / "watchdog.yaml", {"HOME": str(tmp_path)}
+    file.touch(mode=0o600)
+    file.write_text(CONFIG.format(url="ws://127.0.0.1:1", token="t" * 16, stuck_after="10m", folder=tmp_path))
+    return Daemon(Builder(load(file, env=env), env, MemoryLog(), NullMeter()).parts(is_observing=True))
+
+
+def _lost(tmp_path: Path) -> Daemon:
+    _daemon(tmp_path).parts.close()
+    ledger_path(tmp_path / "state").unlink()
+    return _daemon(tmp_path)
+
+
+def _owed(daemon: Daemon) -> list[str]:
+    return [one.message.title for one in daemon.parts.ledger.due_messages("phone", daemon.parts.clock.now().wall)]
+
+
+async def test_a_ledger_that_is_busy_at_the_start_owes_it_after_a_pass(tmp_path: Path) -> None:
+    daemon = _lost(tmp_path)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SqliteLedger, "owe", _busy)
+            daemon._settle_earlier_life()
+            assert _owed(daemon) == []
+        await daemon._after_pass(PassReport("home", daemon.parts.clock.now(), GatewayPhase.CONNECTED))
+        assert _owed(daemon) == [LOST]
+    finally:
+        daemon.parts.close()
+
+
+def test_a_loss_of_long_ago_is_no_news(tmp_path: Path) -> None:
+    daemon = _lost(tmp_path)
+    long_ago = daemon.parts.clock.now().wall - timedelta(days=30)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SqliteLedger, "lost_history_at", property(lambda _: long_ago))
+            daemon._settle_earlier_life()
+        assert _owed(daemon) == []
+    finally:
+        daemon.parts.close()
+
+
+def _busy(*_: object) -> int:
+    raise LedgerUnavailable("the ledger is busy")

@@ -12,9 +12,11 @@ from tests.fuzz.lives import VERSIONS, live
 from watchdog.gateway.wire.protocol import Conversation, Malformed, Response
 
 LIVES = 16
+MENDED = (1_000_374,)
+"""Lives in which something alive was touched, once: a negative count taken for an idle gateway."""
 
 
-@pytest.mark.parametrize("seed", range(LIVES))
+@pytest.mark.parametrize("seed", [*range(LIVES), *MENDED])
 def test_nothing_raises_and_nothing_alive_is_touched(seed: int) -> None:
     assert live(seed).violations == []
 

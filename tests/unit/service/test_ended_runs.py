@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.builders import REQUEST, V518, dead, lenient, tail_of, vague
+from tests.fakes.builders import REQUEST, dead, lenient, tail_of, vague
 from tests.fakes.world import World
 from watchdog.core.model import Session, SessionKind, Status, TailKind
 from watchdog.core.policy import PolicyBook, Step
@@ -52,21 +52,6 @@ async def test_a_watched_run_that_ended_without_an_answer_is_told_once_and_not_t
     assert world.gateway.calls.count("look") == 1, "one look, and no more"
 
 
-@pytest.mark.parametrize("is_shown_alive", [True, False], ids=["web", "chat app"])
-async def test_a_run_that_its_gateway_marks_and_cuts_was_stopped_by_nobody(*, is_shown_alive: bool) -> None:
-    """2026.5.18 before a restart inside its process, with the run still going; a chat app's shows in the count alone."""
-    world = World(version=V518)
-    world.gateway.busy = 1
-    world.gateway.put(_alive(has_active_run=is_shown_alive, aborted_last_run=False))
-    await world.live(minutes=2)
-    world.gateway.change(KEY, aborted_last_run=True, updated_at=world.clock.now().wall)
-    await world.live(minutes=1)
-    _end(world, Status.TIMEOUT, aborted_last_run=False)
-    await world.live(minutes=5)
-    assert not world.log.of(Event.SESSION_STOPPED)
-    assert [message.kind for message in world.owed()] == [MessageKind.UNANSWERED]
-
-
 Change = Callable[[World], object]
 NOT_TOLD: dict[str, Change] = {
     "answered": lambda world: world.gateway.see(KEY, tail=tail_of(TailKind.ANSWERED)),
@@ -97,7 +82,7 @@ async def test_not_told(change: Change) -> None:
 
 
 async def test_a_stop_that_was_seen_before_the_end() -> None:
-    world = await _watched(dead(aborted_last_run=False))
+    world = await _watched(_alive(aborted_last_run=False))
     world.gateway.change(KEY, aborted_last_run=True, updated_at=world.clock.now().wall)
     await world.live(minutes=1)
     _end(world, aborted_last_run=True)

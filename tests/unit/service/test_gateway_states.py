@@ -477,6 +477,19 @@ async def test_a_gateway_elsewhere_whose_clock_was_set_before_our_first_look_is_
     await world.until_deed()
 
 
+async def test_once_our_own_clock_is_set_right_the_gateways_is_believed() -> None:
+    """A board without a clock of its own: the daemon begins before the time is set, and stays connected for weeks."""
+    world = World(book=PolicyBook(default=lenient()), version=V324)
+    world.gateway.clock_skew = timedelta(hours=1)
+    world.gateway.put(dead())
+    await world.live(minutes=30)
+    assert (world.verdict_of(KEY), world.steps) == ("unknown", [])
+    world.gateway.clock_skew = timedelta(0)
+    world.clock.step(3600)
+    await world.until_deed()
+    assert not world.log.of(Event.GATEWAY_RESTARTED)
+
+
 # ---------------------------------------------------------------- what may be done there
 
 

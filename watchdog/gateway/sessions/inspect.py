@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -149,7 +150,7 @@ class Inspector:
             raise errors.RequestRefused(f"{self.facts.name}: preflight has no totalActive.", code="SHAPE")
         parts = sum(value for name, value in counts.items() if name != "totalActive")
         is_recovering = _names_recovery(answer.blockers) if "rootRequests" in counts else None
-        return Preflight(int(max(counts["totalActive"], parts)), asked_at, is_recovering)
+        return Preflight(ceil(max(counts["totalActive"], parts)), asked_at, is_recovering)
 
     async def _with_people(self, session: Session, look: Look, tail: TranscriptTail) -> Look:
         """Who may do what, of the people who asked. Read anew for every list: an owner may have changed the rules."""
@@ -264,8 +265,9 @@ def _numbers(answer: _Counts) -> dict[str, float]:
         name: value
         for name, value in answer.counts.items()
         if isinstance(value, int | float)
+        and not isinstance(value, bool)
         # guard: wire: a count is one of something
-        and abs(value) <= _MOST_COUNTED
+        and 0 <= value <= _MOST_COUNTED
     }
 
 

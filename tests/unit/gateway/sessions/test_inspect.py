@@ -67,6 +67,9 @@ IDLE_96: Row = {
         ({"embeddedRuns": 0}, None),
         ({}, None),
         ({"totalActive": "0"}, None),
+        ({"embeddedRuns": {}, "totalActive": -1.5}, None),
+        ({"totalActive": False}, None),
+        ({"totalActive": 0.5}, 1),
         (None, None),
     ],
 )

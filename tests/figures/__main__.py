@@ -1,0 +1,8 @@
+"""``python -m tests.figures`` (``make figures``): docs/evidence.md anew, of its words and the records."""
+
+from __future__ import annotations
+
+from tests.figures import record
+
+if __name__ == "__main__":
+    record.write()

@@ -1,0 +1,83 @@
+"""No figure in docs/evidence.md or README.md is typed by hand: measured ones come from the records, bounds from the code."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import typer.core
+import typer.main
+
+from openclaw_simulator.profiles import PROFILES
+from openclaw_simulator.scenarios import Expected, demo_world
+from tests.figures import record
+from tests.figures.document import TEMPLATE, document
+from tests.incidents.__main__ import figures
+from tests.incidents.cases import families
+from watchdog.cli.app import app
+from watchdog.core.policy import Recovery, Thresholds
+
+README = Path(__file__).parents[3] / "README.md"
+RECORDS = record.load()
+HOUR, MINUTE = 3600, 60
+
+
+def _typed(text: str) -> list[str]:
+    """Numbers in prose: without commands and code, links, versions, numbered lists, and what is filled in."""
+    for what in (
+        r"^```.*?^```", r"`[^`\n]*`", r"\{[^}]*\}", r"\]\([^)]*\)", r"\bv?\d+(\.\d+)+\b", r"^\d+\. ", r"\bp99\b",
+        r"exit status \d",
+    ):  # fmt: skip
+        text = re.sub(what, "", text, flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"\d[\d,]*[^|\n]{0,20}", text)
+
+
+def test_the_document_says_what_the_records_hold() -> None:
+    assert record.DOCUMENT.read_text("utf-8") == document(RECORDS), "run `make figures`"
+
+
+def test_no_figure_is_typed_into_its_words() -> None:
+    assert _typed(TEMPLATE.read_text("utf-8")) == [], "a figure is measured and recorded, or left out"
+
+
+def test_typed_figures_are_noticed() -> None:
+    text = "1. In `make sim HOURS=200` {sim[deeds]:,} deeds\n2. of 2026.9.6 ([seen](a1.md)), 1,374 faults\n"
+    assert _typed(text) == ["1,374 faults"]
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_every_record_is_told_with_its_date(name: str) -> None:
+    """In a table or a sentence; what nobody tells need not be kept."""
+    parts = [RECORDS[name], *RECORDS[name].get("rows", ())]
+    later = {**RECORDS[name], "measured": "2099-12-31"}
+    if any("measured" in part for part in parts[1:]):
+        later["rows"] = [{**row, "measured": "2099-12-31"} for row in later["rows"]]
+    assert "2099-12-31" in document({**RECORDS, name: later})
+    with pytest.raises(KeyError, match=name):
+        document({other: kept for other, kept in RECORDS.items() if other != name})
+
+
+def test_the_corpus_is_as_large_as_the_document_says() -> None:
+    assert not record.differs("corpus", **figures(families())), "run `make corpus ARGS=--record`"
+
+
+def test_the_readme_has_the_bounds_of_the_code_and_no_measured_figure() -> None:
+    text = README.read_text("utf-8")
+    thresholds, budget = Thresholds(), Recovery().budget
+    stuck_after = f"{thresholds.stuck_after.total_seconds() / MINUTE:.0f} minutes"
+    window = f"{budget.per.total_seconds() / HOUR:.0f} hours"
+    assert budget.attempts == 3
+    assert f"`stuck_after` ({stuck_after})" in text
+    assert f"Three attempts in {window}" in text
+    assert _typed(text.replace(stuck_after, "").replace(window, "")) == []
+
+
+def test_the_demo_has_as_many_sessions_as_the_readme_says() -> None:
+    root = typer.main.get_command(app)
+    assert isinstance(root, typer.core.TyperGroup)
+    (version,) = (option.default for option in root.commands["demo"].params if option.name == "version")
+    cases = demo_world(datetime(2026, 11, 20, 12, tzinfo=UTC), PROFILES[str(version)]).cases
+    stuck = sum(case.expected is Expected.RECOVERED for case in cases)
+    assert f"{stuck} stuck and {len(cases) - stuck} other sessions" in README.read_text("utf-8")
