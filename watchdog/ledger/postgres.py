@@ -435,18 +435,13 @@ class PostgresStore:
         """That it is there, ours to own, of a version that we know, and the one that it was."""
         if self.access is Access.OWNER:  # guard: single: a database has one owner
             self._own(db)
-        version = self._version_of(db)
-        if version > len(self._migrations):
-            raise LedgerTooNew(
-                f"The ledger {self.where} was written by a newer version (layout {version}, this program knows "
-                f"{len(self._migrations)}); upgrade openclaw-watchdog, or give this one its own database."
-            )
+        version = self._known_version(db)
         if version < len(self._migrations):
-            if version == 0 and self.access is Access.READER:
+            if version == 0 and self.access is not Access.OWNER:
                 raise LedgerUnavailable(
                     f"There is no ledger at {self.where} yet; the daemon makes it (`openclaw-watchdog run`)."
                 )
-            if version > 0 and self.access is not Access.OWNER:
+            if self.access is not Access.OWNER:
                 raise LedgerUnavailable(
                     f"The ledger {self.where} is of an older version; start the daemon of this version once, "
                     "it brings it up to date."
@@ -483,12 +478,17 @@ class PostgresStore:
             pid,
         )
 
-    @staticmethod
-    def _version_of(db: _Connection) -> int:
-        """0: there is none."""
-        if _one(db.ask(b"SELECT to_regclass(%s) IS NOT NULL", (f"{SCHEMA}.layout",)))[0]:
-            return int(_one(db.ask(b"SELECT coalesce(max(version), 0) FROM layout"))[0])
-        return 0
+    def _known_version(self, db: _Connection) -> int:
+        """0: there is none. Raises ``LedgerTooNew``."""
+        if not _one(db.ask(b"SELECT to_regclass(%s) IS NOT NULL", (f"{SCHEMA}.layout",)))[0]:
+            return 0
+        version = int(_one(db.ask(b"SELECT coalesce(max(version), 0) FROM layout"))[0])
+        if version > len(self._migrations):
+            raise LedgerTooNew(
+                f"The ledger {self.where} was written by a newer version (layout {version}, this program knows "
+                f"{len(self._migrations)}); upgrade openclaw-watchdog, or give this one its own database."
+            )
+        return version
 
     def _migrate(self, db: _Connection) -> None:
         """What is missing, in one transaction; of several who try at once, the others find it done."""
@@ -496,13 +496,14 @@ class PostgresStore:
         db.ask(b"SELECT pg_advisory_xact_lock(%s, %s)", (_LOCK_CLASS, _MIGRATION))
         if not _one(db.ask(b"SELECT to_regnamespace(%s) IS NOT NULL", (SCHEMA,)))[0]:
             db.ask(f"CREATE SCHEMA {SCHEMA}".encode())
-        version = self._version_of(db)
+        version = self._known_version(db)  # again: a newer program may have been here since
         statements = [*FOUNDATION] if version == 0 else []
         for migration in self._migrations[version:]:
             statements += said_here(migration)
         for statement in statements:
             db.ask(statement.encode())
-        db.ask(b"UPDATE layout SET version = %s", (len(self._migrations),))
+        if version < len(self._migrations):
+            db.ask(b"UPDATE layout SET version = %s", (len(self._migrations),))
         if version == 0:
             ledger_id = fresh_id(self._expected_id())
             made = (ledger_id, to_ms(self._clock.now().wall))

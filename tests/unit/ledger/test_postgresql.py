@@ -108,9 +108,10 @@ def test_verbs_and_readers_work_beside_the_owner(owned: SqlLedger, place: Ledger
         assert len(another.open_incidents()) == 2
 
 
-def test_there_is_nothing_to_read_yet(place: LedgerPlace) -> None:
-    with pytest.raises(LedgerUnavailable, match=r"no ledger at postgresql://.* yet"):
-        place.open_read_only()
+def test_only_the_daemon_makes_a_ledger(place: LedgerPlace) -> None:
+    for look in (place.open_read_only, place.open):
+        with pytest.raises(LedgerUnavailable, match=r"no ledger at postgresql://.* yet; the daemon makes it"):
+            look()
     assert psql(place, "SELECT count(*) FROM pg_namespace WHERE nspname = 'openclaw_watchdog'") == [(0,)]
 
 
@@ -309,6 +310,31 @@ def test_a_newer_layout_is_refused_and_left_alone(place: LedgerPlace) -> None:
         with pytest.raises(LedgerTooNew, match="written by a newer version"):
             ledger_of(place, access)
     assert psql(place, "SELECT version FROM layout") == [(len(schema.MIGRATIONS) + 1,)]
+
+
+def test_a_newer_program_that_was_faster_is_not_undone(place: LedgerPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It brings the layout up between our look and our turn to do it."""
+    with closing(store_of(place, migrations=schema.MIGRATIONS[:3])) as store:
+        store.connect()
+    migrate = PostgresStore._migrate
+
+    def too_late(self: PostgresStore, db: Any) -> None:
+        psql(place, "UPDATE layout SET version = 1000")
+        migrate(self, db)
+
+    monkeypatch.setattr(PostgresStore, "_migrate", too_late)
+    with pytest.raises(LedgerTooNew):
+        ledger_of(place)
+    assert psql(place, "SELECT version FROM layout") == [(1000,)]
+
+
+def test_who_finds_it_brought_up_leaves_the_layout_as_it_is(place: LedgerPlace) -> None:
+    store: Any = store_of(place)
+    with closing(store):
+        store.connect()
+        made = psql(place, "SELECT xmin::text, version FROM layout")
+        store._migrate(store._db)
+    assert psql(place, "SELECT xmin::text, version FROM layout") == made
 
 
 def test_an_older_layout_is_brought_up_by_the_owner_alone(place: LedgerPlace) -> None:
