@@ -288,12 +288,7 @@ class PostgresStore:
             try:
                 cursor = db.ask(begin)
                 cursor.nextset()
-                begun = cursor.fetchone()
-                if begun is None:
-                    raise LedgerUnavailable(
-                        f"The ledger {self.where} has lost its table layout; put back a copy of it, or drop the schema "
-                        f"{SCHEMA}: a new one is then made by itself."
-                    )
+                begun = self._one(cursor)
                 yield Transaction(_Statements(db)), begun
                 # A transaction in which something failed ends with ROLLBACK, and says so only here.
                 # guard: single: a transaction that the server took back is no success
@@ -306,9 +301,18 @@ class PostgresStore:
                     db.ask(b"ROLLBACK")
                 raise
 
+    def _one(self, cursor: psycopg.Cursor[_Row]) -> _Row:
+        row = cursor.fetchone()
+        if row is None:
+            raise LedgerUnavailable(
+                f"The ledger {self.where} has lost the row of its table layout or meta; put back a copy of it, or drop the schema "
+                f"{SCHEMA}: a new one is then made by itself."
+            )
+        return row
+
     def _commits_in(self, db: _Connection) -> int:
         with self._limited(db):
-            return int(_one(db.ask(b"SELECT commits FROM layout"))[0])
+            return int(self._one(db.ask(b"SELECT commits FROM layout"))[0])
 
     @contextmanager
     def _limited(self, db: _Connection) -> Iterator[None]:
@@ -460,7 +464,7 @@ class PostgresStore:
         except psycopg.errors.LockNotAvailable:
             db.ask(b"ROLLBACK")
             raise self._in_use(db.ask(_HELD).fetchall()) from None
-        self._session = int(_one(owning)[0])
+        self._session = int(self._one(owning)[0])
         db.ask(b"COMMIT")
 
     def _in_use(self, held: Sequence[Row]) -> LedgerError:
@@ -480,9 +484,9 @@ class PostgresStore:
 
     def _known_version(self, db: _Connection) -> int:
         """0: there is none. Raises ``LedgerTooNew``."""
-        if not _one(db.ask(b"SELECT to_regclass(%s) IS NOT NULL", (f"{SCHEMA}.layout",)))[0]:
+        if not self._one(db.ask(b"SELECT to_regclass(%s) IS NOT NULL", (f"{SCHEMA}.layout",)))[0]:
             return 0
-        version = int(_one(db.ask(b"SELECT coalesce(max(version), 0) FROM layout"))[0])
+        version = int(self._one(db.ask(b"SELECT version FROM layout"))[0])
         if version > len(self._migrations):
             raise LedgerTooNew(
                 f"The ledger {self.where} was written by a newer version (layout {version}, this program knows "
@@ -494,7 +498,7 @@ class PostgresStore:
         """What is missing, in one transaction; of several who try at once, the others find it done."""
         db.ask(b"BEGIN")
         db.ask(b"SELECT pg_advisory_xact_lock(%s, %s)", (_LOCK_CLASS, _MIGRATION))
-        if not _one(db.ask(b"SELECT to_regnamespace(%s) IS NOT NULL", (SCHEMA,)))[0]:
+        if not self._one(db.ask(b"SELECT to_regnamespace(%s) IS NOT NULL", (SCHEMA,)))[0]:
             db.ask(f"CREATE SCHEMA {SCHEMA}".encode())
         version = self._known_version(db)  # again: a newer program may have been here since
         statements = [*FOUNDATION] if version == 0 else []
@@ -519,7 +523,7 @@ class PostgresStore:
     def _note_loss(self, db: _Connection) -> None:
         """The owner remembers which ledger is its own, and how far it was: another one in its place, or an older copy of it (a
         standby that had not got everything), means that history is missing."""
-        found = _one(db.ask(b"SELECT ledger_id, commits FROM meta, layout"))
+        found = self._one(db.ask(b"SELECT ledger_id, commits FROM meta, layout"))
         ledger_id, commits = str(found["ledger_id"]), int(found["commits"])
         if self._lock is not None:
             # guard: single: another database than last time is a loss
@@ -589,12 +593,6 @@ _HELD = f"""
     WHERE l.locktype = 'advisory' AND l.granted AND l.classid = {_LOCK_CLASS} AND l.objid = {_OWNER} AND l.objsubid = 2
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """.encode()  # noqa: S608 - numbers of ours
-
-
-def _one(cursor: psycopg.Cursor[_Row]) -> _Row:
-    row = cursor.fetchone()
-    assert row is not None
-    return row
 
 
 def _said(error: psycopg.Error) -> str:

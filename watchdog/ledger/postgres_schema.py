@@ -14,8 +14,8 @@ from watchdog.ledger import schema
 SCHEMA = "openclaw_watchdog"
 
 FOUNDATION: schema.Migration = (
-    "CREATE TABLE layout (version BIGINT NOT NULL, commits BIGINT NOT NULL)",
-    "INSERT INTO layout (version, commits) VALUES (0, 0)",
+    'CREATE TABLE layout ("only" BIGINT PRIMARY KEY CHECK ("only" = 1), version BIGINT NOT NULL, commits BIGINT NOT NULL)',
+    'INSERT INTO layout ("only", version, commits) VALUES (1, 0, 0)',
 )
 
 _DIALECT = tuple(

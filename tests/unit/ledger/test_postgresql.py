@@ -52,9 +52,9 @@ def psql(place: LedgerPlace, sql: LiteralString) -> list[tuple[Any, ...]]:
         return cursor.fetchall() if cursor.description is not None else []
 
 
-def until_writable(ledger: SqlLedger, clock: SystemClock | None = None) -> bool:
-    clock = clock or SystemClock()
-    end = clock.now().monotonic + 20
+def until_writable(ledger: SqlLedger, *, seconds: float = 20) -> bool:
+    clock = SystemClock()
+    end = clock.now().monotonic + seconds
     while not ledger.is_writable():
         if clock.now().monotonic > end:
             return False
@@ -299,6 +299,25 @@ def test_another_database_than_last_time_is_a_loss(place: LedgerPlace, server: S
         assert lost_at(file) is not None, "until somebody accepts it"
 
 
+@pytest.mark.parametrize("emptied", ["layout", "meta"])
+def test_a_ledger_restored_without_a_row_that_it_needs(place: LedgerPlace, emptied: str) -> None:
+    with ledger_of(place) as ledger:
+        assert ledger.is_writable()
+        psql(place, "DELETE FROM layout" if emptied == "layout" else "DELETE FROM meta")
+        assert not ledger.is_writable()
+        assert not until_writable(ledger, seconds=1)
+        assert "put back a copy" in problem_of(ledger)
+        with pytest.raises(LedgerUnavailable):
+            ledger.open_incidents()
+
+
+def test_a_restore_adds_no_second_layout(owned: SqlLedger, place: LedgerPlace) -> None:
+    with pytest.raises(psycopg.IntegrityError):
+        psql(place, 'INSERT INTO layout ("only", version, commits) VALUES (1, 1, 1)')
+    with pytest.raises(psycopg.IntegrityError):
+        psql(place, 'INSERT INTO layout ("only", version, commits) VALUES (2, 1, 1)')
+
+
 # ---------------------------------------------------------------- versions
 
 
@@ -377,7 +396,7 @@ def test_both_have_the_same_tables_columns_and_indexes(owned: SqlLedger, place: 
             if row["type"] == "table" and not row["name"].startswith("sqlite_")
         }
         made = {row["name"] for row in names if row["type"] == "index" and row["sql"] is not None}
-    assert here == {**there, "layout": {"version", "commits"}}
+    assert here == {**there, "layout": {"only", "version", "commits"}}
     assert made <= indexes
 
 
