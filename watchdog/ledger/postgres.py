@@ -543,7 +543,8 @@ class PostgresStore:
         if not isinstance(error, psycopg.Error):
             return explained(error, self._lock.path if self._lock is not None else None)
         where, said = self.where, _said(error)
-        if isinstance(error, psycopg.IntegrityError):
+        # A program's limit: a text too long for an index.
+        if isinstance(error, (psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)):
             return LedgerRefused(f"The ledger {where} refused a write that breaks its rules ({said}).")
         if isinstance(error, psycopg.DataError):
             return LedgerRefused(f"The ledger was used in a wrong way ({said}); this is a bug, please report it.")
@@ -566,7 +567,13 @@ class PostgresStore:
         return LedgerUnavailable(f"The ledger {where} cannot be used ({said}).")
 
 
-_HARMLESS = (psycopg.IntegrityError, psycopg.DataError, psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled)
+_HARMLESS = (
+    psycopg.IntegrityError,
+    psycopg.DataError,
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.ProgramLimitExceeded,
+)
 
 _BEGIN_WRITING = b"""
     BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;

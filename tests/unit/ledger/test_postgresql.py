@@ -428,6 +428,16 @@ def test_text_that_postgresql_does_not_take(owned: SqlLedger) -> None:
     assert opened(owned, "half \ud83d an emoji, a \0, a % and a \\ and a '") == incident
 
 
+def test_text_that_no_index_takes_is_refused_and_ends_nothing(owned: SqlLedger) -> None:
+    store: Any = owned._file
+    session = store._session
+    with pytest.raises(LedgerRefused, match="refused a write"):
+        opened(owned, "".join(chr(0x1F300 + 7919 * place % 0x2FF) for place in range(1000)))
+    assert not problem_of(owned)
+    assert opened(owned).is_open
+    assert store._session == session
+
+
 def test_a_database_that_is_only_read(place: LedgerPlace) -> None:
     name = psql(place, "SELECT current_database()")[0][0]
     with psycopg.connect(place.url or "", autocommit=True) as db:
