@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from watchdog.ledger.ledger import LedgerRefused, SqliteLedger, SqlLedger
+from watchdog.ledger.ledger import SqliteLedger, SqlLedger
 from watchdog.ledger.store import Access
+from watchdog.service.errors import LedgerMisconfigured
 from watchdog.service.ports import Clock
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class LedgerPlace:
         try:
             from watchdog.ledger.postgres import PostgresStore
         except ImportError:
-            raise LedgerRefused(
+            raise LedgerMisconfigured(
                 "ledger: for PostgreSQL openclaw-watchdog needs psycopg; install openclaw-watchdog[postgresql]."
             ) from None
         return PostgresStore(url, access, self.clock, self.folder)

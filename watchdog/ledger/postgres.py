@@ -9,8 +9,8 @@ nobody is the owner. Whatever libpq or the server says leaves here as a ``Ledger
 
 How long a call can block: ``LongestWaits``. Limits: a name is looked up by the system's resolver, in its own time; a server that
 confirms what it does not keep (``fsync = off``) is believed; an older copy is noticed by the daemon that wrote what it lacks, and by
-no later life of it, nor when verbs have written to it as often as it lacks. A pooler
-that shares sessions (pgbouncer in transaction mode) cannot carry the lock, and is refused where it shows.
+no later life of it, nor where it lacks writes of verbs alone. A pooler that shares sessions (pgbouncer in transaction mode) cannot
+carry the lock, and is refused where it shows.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from watchdog.ledger.postgres_schema import FOUNDATION, SCHEMA, placed, said_her
 from watchdog.ledger.rows import Row, to_ms
 from watchdog.ledger.sqlite_open import make_folder
 from watchdog.ledger.store import Access, Answer, Param, Transaction, fresh_id
-from watchdog.service.errors import LedgerError, LedgerInUse, LedgerTooNew, LedgerUnavailable
+from watchdog.service.errors import LedgerError, LedgerInUse, LedgerMisconfigured, LedgerTooNew, LedgerUnavailable
 from watchdog.service.ports import Clock
 
 NEEDED_SERVER = 140000
@@ -136,7 +136,7 @@ def _storable(param: Param) -> Param:
 
 
 def parameters(url: str) -> dict[str, Any]:
-    """What a URL says, and the environment says in its place. Raises ``LedgerRefused``; libpq's own words are not repeated, they
+    """What a URL says, and the environment says in its place. Raises ``LedgerMisconfigured``; libpq's own words are not repeated, they
     may quote a part of a password that was taken for a port."""
     try:
         found = conninfo.conninfo_to_dict(url)
@@ -147,7 +147,7 @@ def parameters(url: str) -> dict[str, Any]:
             return found
     except psycopg.Error:
         pass
-    raise LedgerRefused(
+    raise LedgerMisconfigured(
         "ledger: this is no URL that PostgreSQL's own programs take; write @ : / ? # and % in names and "
         "passwords as %40 %3A %2F %3F %23 and %25, or leave them to PGPASSFILE."
     )
@@ -198,6 +198,8 @@ class PostgresStore:
         """The server's process that holds the owner's lock."""
         self._commits = 0
         """What ``layout.commits`` was when a write of ours, or the opening, last saw it: it never goes back."""
+        self._owner_commits = 0
+        """The same of ``layout.owner_commits``, which nobody but an owner counts up: verbs cannot make good for what is lost."""
         self._loss_untold = False
         self._version = -1
         self._answers: dict[Hashable, tuple[Any, ...]] = {}
@@ -230,12 +232,13 @@ class PostgresStore:
             self._tell_loss(tells_loss=tells_loss)
             if not is_probe:
                 self._answers.clear()  # before it: a COMMIT that failed may be found done
-            with self._transaction(db, _BEGIN_WRITING) as (transaction, begun):
+            begin = _BEGIN_OWNING if self.access is Access.OWNER else _BEGIN_WRITING
+            with self._transaction(db, begin) as (transaction, begun):
                 commits = self._checked(begun)
                 yield transaction
             if is_probe and self._version == commits - 1:
                 self._version = commits
-            self._commits = commits
+            self._commits, self._owner_commits = commits, int(begun["owner_commits"])
             self.problem = None
 
     @contextmanager
@@ -326,8 +329,11 @@ class PostgresStore:
         """This is still the ledger that was opened, none older than what was written, and its session is the one that holds the
         lock."""
         commits = int(begun["commits"])
+        is_older = commits <= self._commits or int(begun["owner_commits"]) < self._owner_commits + (
+            self._lock is not None
+        )
         # guard: single: a database replaced, or an older copy of it, is not written to
-        if begun["ledger_id"] != self._known_id or commits <= self._commits:
+        if begun["ledger_id"] != self._known_id or is_older:
             self._drop()
             raise LedgerUnavailable(
                 f"The ledger {self.where} was replaced while it was in use; the next look opens it anew."
@@ -523,17 +529,18 @@ class PostgresStore:
     def _note_loss(self, db: _Connection) -> None:
         """The owner remembers which ledger is its own, and how far it was: another one in its place, or an older copy of it (a
         standby that had not got everything), means that history is missing."""
-        found = self._one(db.ask(b"SELECT ledger_id, commits FROM meta, layout"))
-        ledger_id, commits = str(found["ledger_id"]), int(found["commits"])
+        found = self._one(db.ask(b"SELECT ledger_id, commits, owner_commits FROM meta, layout"))
+        ledger_id, commits, owner_commits = str(found["ledger_id"]), int(found["commits"]), int(found["owner_commits"])
         if self._lock is not None:
+            is_older = commits < self._commits or owner_commits < self._owner_commits
             # guard: single: another database than last time is a loss
-            if self._expected_id() not in (None, ledger_id) or commits < self._commits:
+            if self._expected_id() not in (None, ledger_id) or is_older:
                 lost = (to_ms(self._clock.now().wall),)
                 db.ask(b"UPDATE meta SET lost_history_at = %s", lost)
                 self._loss_untold = True
             self._lock.remember(ledger_id)
         self._known_id = ledger_id
-        self._commits = commits
+        self._commits, self._owner_commits = commits, owner_commits
 
     # ------------------------------------------------------------ what is wrong, in one sentence
 
@@ -578,8 +585,9 @@ _HARMLESS = (
 _BEGIN_WRITING = b"""
     BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
     UPDATE layout SET commits = commits + 1
-    RETURNING commits, (SELECT ledger_id FROM meta) AS ledger_id, pg_backend_pid() AS session
+    RETURNING commits, owner_commits, (SELECT ledger_id FROM meta) AS ledger_id, pg_backend_pid() AS session
 """
+_BEGIN_OWNING = _BEGIN_WRITING.replace(b"commits + 1", b"commits + 1, owner_commits = owner_commits + 1")
 _BEGIN_READING = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT commits FROM layout"
 
 # A daemon whose machine is gone stops being the owner within half a minute, and one that was frozen halfway lets others write.

@@ -1,7 +1,8 @@
 """The ledger's tables in PostgreSQL: the same migrations (``schema``), said in its dialect, in a schema of their own.
 
 Instants are BIGINT; text sorts by its bytes, as in SQLite. Table ``layout`` has what SQLite keeps in the file's header: the
-version, and a number that every commit counts up, which is how others' commits, and commits that got lost, are noticed.
+version, and a number that every commit counts up, which is how others' commits are noticed. The owner counts its own besides:
+so it notices that some got lost, however much verbs have written since.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from watchdog.ledger import schema
 SCHEMA = "openclaw_watchdog"
 
 FOUNDATION: schema.Migration = (
-    'CREATE TABLE layout ("only" BIGINT PRIMARY KEY CHECK ("only" = 1), version BIGINT NOT NULL, commits BIGINT NOT NULL)',
-    'INSERT INTO layout ("only", version, commits) VALUES (1, 0, 0)',
+    """CREATE TABLE layout (
+        "only" BIGINT PRIMARY KEY CHECK ("only" = 1),
+        version BIGINT NOT NULL, commits BIGINT NOT NULL, owner_commits BIGINT NOT NULL
+    )""",
+    'INSERT INTO layout ("only", version, commits, owner_commits) VALUES (1, 0, 0, 0)',
 )
 
 _DIALECT = tuple(

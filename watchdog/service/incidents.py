@@ -107,7 +107,8 @@ class Incidents:
         still = 0
         in_flight = self.ledger.attempts_in_flight(self.gateway.name)
         self._in_flight = {
-            one.idempotency_key: self._in_flight.get(one.idempotency_key) or _first_seen(one, now) for _, one in in_flight
+            one.idempotency_key: self._in_flight.get(one.idempotency_key) or _first_seen(one, now)
+            for _, one in in_flight
         }
         for incident, attempt in in_flight:
             current = _successor_of(attempt, incident.session, judged) or judged.get(incident.session)

@@ -15,13 +15,14 @@ import pytest
 
 from tests.postgresql import Server
 from watchdog.adapters.clock import SystemClock
+from watchdog.cli.app import main
 from watchdog.core.recovery import AttemptState
 from watchdog.ledger import postgres, schema
 from watchdog.ledger.ledger import LedgerRefused, SqliteLedger, SqlLedger
 from watchdog.ledger.place import LedgerPlace
 from watchdog.ledger.postgres import LongestWaits, PostgresStore
 from watchdog.ledger.store import Access
-from watchdog.service.errors import LedgerError, LedgerInUse, LedgerTooNew, LedgerUnavailable
+from watchdog.service.errors import LedgerError, LedgerInUse, LedgerMisconfigured, LedgerTooNew, LedgerUnavailable
 
 from .support import T0, at, attempt_now, die, in_child, lost_at, opened, planned, problem_of, started, stuck
 
@@ -289,6 +290,34 @@ def test_a_copy_that_lacks_the_end_is_a_loss(owned: SqlLedger, place: LedgerPlac
     assert lost_at(owned) is not None
 
 
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_a_loss_is_noticed_however_much_verbs_wrote_since(
+    owned: SqlLedger, place: LedgerPlace, *, is_connected: bool
+) -> None:
+    attempt = planned(owned, opened(owned))
+    psql(place, "UPDATE layout SET commits = commits - 1, owner_commits = owner_commits - 1")
+    with ledger_of(place, Access.WRITER) as verb:
+        for _ in range(3):
+            verb.pause(at=T0, until=None, gateway=None, session=None, reason="upgrade", who="ann")
+    if is_connected:
+        with pytest.raises(LedgerUnavailable, match="replaced while it was in use"):
+            owned.claim_attempt(attempt.id, at(2))
+    else:
+        store: Any = owned._file
+        store._drop()
+    assert until_writable(owned)
+    assert lost_at(owned) is not None
+
+
+def test_what_verbs_write_is_no_loss(owned: SqlLedger, place: LedgerPlace) -> None:
+    with ledger_of(place, Access.WRITER) as verb:
+        verb.pause(at=T0, until=None, gateway=None, session=None, reason="upgrade", who="ann")
+        opened(owned)
+        verb.pause(at=T0, until=None, gateway="g", session=None, reason="upgrade", who="ann")
+    assert opened(owned, "second").is_open
+    assert lost_at(owned) is None
+
+
 def test_another_database_than_last_time_is_a_loss(place: LedgerPlace, server: Server) -> None:
     with ledger_of(place) as ledger:
         assert lost_at(ledger) is None
@@ -313,9 +342,9 @@ def test_a_ledger_restored_without_a_row_that_it_needs(place: LedgerPlace, empti
 
 def test_a_restore_adds_no_second_layout(owned: SqlLedger, place: LedgerPlace) -> None:
     with pytest.raises(psycopg.IntegrityError):
-        psql(place, 'INSERT INTO layout ("only", version, commits) VALUES (1, 1, 1)')
+        psql(place, 'INSERT INTO layout ("only", version, commits, owner_commits) VALUES (1, 1, 1, 1)')
     with pytest.raises(psycopg.IntegrityError):
-        psql(place, 'INSERT INTO layout ("only", version, commits) VALUES (2, 1, 1)')
+        psql(place, 'INSERT INTO layout ("only", version, commits, owner_commits) VALUES (2, 1, 1, 1)')
 
 
 # ---------------------------------------------------------------- versions
@@ -396,7 +425,7 @@ def test_both_have_the_same_tables_columns_and_indexes(owned: SqlLedger, place: 
             if row["type"] == "table" and not row["name"].startswith("sqlite_")
         }
         made = {row["name"] for row in names if row["type"] == "index" and row["sql"] is not None}
-    assert here == {**there, "layout": {"only", "version", "commits"}}
+    assert here == {**there, "layout": {"only", "version", "commits", "owner_commits"}}
     assert made <= indexes
 
 
@@ -474,5 +503,28 @@ def test_a_password_is_never_said(url: str, tmp_path: Path) -> None:
 
 def test_without_psycopg_it_says_what_to_install(place: LedgerPlace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "watchdog.ledger.postgres", None)
-    with pytest.raises(LedgerRefused, match=r"install openclaw-watchdog\[postgresql\]"):
+    with pytest.raises(LedgerMisconfigured, match=r"install openclaw-watchdog\[postgresql\]"):
         place.open()
+
+
+@pytest.mark.parametrize("verb", ["run", "history", "pause"])
+@pytest.mark.parametrize("lacks", ["psycopg", "a URL"])
+def test_what_only_an_edit_or_an_install_mends_ends_with_78(
+    verb: str, lacks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """systemd's units start a daemon again after everything else."""
+    if lacks == "psycopg":
+        monkeypatch.setitem(sys.modules, "watchdog.ledger.postgres", None)
+    url = "postgresql://127.0.0.1:1/ledger" if lacks == "psycopg" else "postgresql://127.0.0.1/ledger?nonsense=1"
+    config = tmp_path / "watchdog.yaml"
+    config.write_text(
+        f"gateways: [{{name: home, url: 'ws://127.0.0.1:1'}}]\nledger: {url}\nstate_dir: {tmp_path / 'state'}\n"
+    )
+    monkeypatch.setattr("watchdog.cli.run.give_large_blocks_back", lambda: None)
+    monkeypatch.setattr("sys.argv", ["openclaw-watchdog", verb, "--config", str(config)])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 78
+    said = [line for line in capsys.readouterr().err.splitlines() if "ledger:" in line]
+    assert len(said) == 1
+    assert ("install openclaw-watchdog[postgresql]" if lacks == "psycopg" else "this is no URL") in said[0]

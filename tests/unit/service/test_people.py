@@ -251,7 +251,9 @@ async def test_what_a_gateway_says_once_of_a_delivery_survives_a_ledger_that_is_
     assert [incident.outcome for incident in world.incidents] == [Outcome.UNDELIVERED]
 
 
-async def test_what_was_said_of_one_attempt_is_said_of_no_other_with_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_was_said_of_one_attempt_is_said_of_no_other_with_its_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """An older copy of the ledger gives a number out again."""
     world = world_with(shared(HERS, "1001"), asked(ALICE), version=V96)
     world.gateway.delivery = False

@@ -320,7 +320,9 @@ def test_a_key_that_is_longer_than_any_is_a_row_that_cannot_be_read() -> None:
     pager, _ = _read(lambda _: {"sessions": [long, {"key": "x" * LONGEST_KEY}, other], "totalCount": 3})
     assert pager.is_complete
     assert [len(row.key) for row in pager.sessions] == [LONGEST_KEY]
-    assert {(row.key, row.reason) for row in pager.malformed} == {(None, "a key or session id has a NUL in it, or more than 1000 bytes")}
+    assert {(row.key, row.reason) for row in pager.malformed} == {
+        (None, "a key or session id has a NUL in it, or more than 1000 bytes")
+    }
     assert len(pager.malformed) == 2
 
 
