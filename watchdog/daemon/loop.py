@@ -114,7 +114,6 @@ class Daemon:
             mode="observe" if parts.is_observing or not may_act(parts.loaded.policy_book) else "recover",
             unsettled_attempts=len(left),
         )
-        self._name_gateways()
         parts.teller.watched = self._runners.keys
         await parts.teller.configure(parts.loaded)
         parts.restarts.configure(parts.written)
@@ -147,11 +146,21 @@ class Daemon:
 
     def _settle_earlier_life(self) -> Sequence[Attempt]:
         try:
-            left = self.parts.ledger.settle_start_up(self.parts.clock.now().wall)
+            left = self._settled()
         except LedgerError:
+            self.parts.ledger.owed_first = self._settled
             return ()  # the passes find out, say so, and watch without it
         self._tell_of_loss()
         return left
+
+    def _settled(self) -> Sequence[Attempt]:
+        """A gateway that was given another name keeps its past. Raises ``LedgerError``."""
+        left = self.parts.ledger.settle_start_up(self.parts.clock.now().wall)
+        self._name()
+        return left
+
+    def _name(self) -> None:
+        self.parts.ledger.name_gateways(places_of(self.parts.loaded), self.parts.clock.now().wall)
 
     # ---------------------------------------------------------------- runners
 
@@ -172,11 +181,6 @@ class Daemon:
         self._runners[name] = runner
         self._tasks[name] = asyncio.create_task(runner.run(), name=name)
         self._changed.set()
-
-    def _name_gateways(self) -> None:
-        """A gateway that was given another name keeps its past."""
-        with contextlib.suppress(LedgerError):  # said by the passes
-            self.parts.ledger.name_gateways(places_of(self.parts.loaded), self.parts.clock.now().wall)
 
     async def _end(self, name: str) -> None:
         runner, task = self._runners.pop(name), self._tasks.pop(name)
@@ -483,7 +487,10 @@ class Daemon:
             self._runners[name].watch.connection.full_sweep_every = loaded.config.full_sweep_every
         if self._stop.is_set():
             return
-        self._name_gateways()
+        try:
+            self._name()
+        except LedgerError:  # said by the passes
+            self.parts.ledger.owed_first = self.parts.ledger.owed_first or self._name
         fresh = set(new) - kept - set(self._one_watch.refused)
         for watch in self.parts.build_watches(loaded, fresh):
             self._start(watch, len(fresh))

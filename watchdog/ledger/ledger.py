@@ -44,6 +44,9 @@ class SqlLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperat
         super().__init__(store)
         self.restarts = LedgerRestarts(store)
         """Restarts of whole gateways."""
+        self.owed_first: Callable[[], object] | None = None
+        """What has to be done before any deed, where the ledger was away when it was due: ``is_writable`` does it, and is not
+        true before it is done. Raises ``LedgerError``."""
 
     @classmethod
     def connected(cls, store: Store, *, tolerant: bool = False) -> Self:
@@ -132,6 +135,9 @@ class SqlLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperat
         try:
             with self._file.writing(tells_loss=False, is_probe=True) as transaction:
                 transaction.execute("UPDATE meta SET probes = probes + 1")
+            if self.owed_first is not None:  # guard: single: no deed before an earlier life is settled
+                self.owed_first()
+                self.owed_first = None
         except LedgerError:
             return False
         return True

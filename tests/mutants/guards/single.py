@@ -39,4 +39,10 @@ GUARDS: tuple[Guard, ...] = (
     Guard("single: a transaction that the server took back is no success", "rule 19", NEVER, tests=POSTGRESQL),
     Guard("single: a database replaced, or an older copy of it, is not written to", "rule 19", NEVER, tests=POSTGRESQL),
     Guard("single: another database than last time is a loss", "rule 19", NEVER, tests=POSTGRESQL),
+    Guard(
+        "single: no deed before an earlier life is settled",
+        "rule 19",
+        NEVER,
+        tests=("tests/unit/daemon/test_lost_ledger.py",),
+    ),
 )

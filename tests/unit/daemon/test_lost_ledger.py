@@ -13,8 +13,11 @@ from tests.unit.daemon.test_reload import CONFIG, Desk, desk
 from tests.unit.daemon.test_reminders import told
 from watchdog.config import load
 from watchdog.core.model import GatewayPhase
+from watchdog.core.policy import Step
+from watchdog.core.recovery import AttemptState
 from watchdog.daemon.assembly import Builder, ledger_path
 from watchdog.daemon.loop import Daemon
+from watchdog.daemon.places import places_of
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.errors import LedgerUnavailable
 from watchdog.service.events import Event, MemoryLog
@@ -89,6 +92,53 @@ async def test_a_ledger_that_is_busy_at_the_start_owes_it_after_a_pass(tmp_path:
             assert _owed(daemon) == []
         await daemon._after_pass(PassReport("home", daemon.parts.clock.now(), GatewayPhase.CONNECTED))
         assert _owed(daemon) == [LOST]
+    finally:
+        daemon.parts.close()
+
+
+@pytest.mark.parametrize("away", ["settle_start_up", "name_gateways"])
+def test_no_deed_before_an_earlier_life_is_settled_where_the_ledger_was_away(tmp_path: Path, away: str) -> None:
+    before = _daemon(tmp_path)
+    now = before.parts.clock.now().wall
+    before.parts.ledger.name_gateways({"called otherwise": places_of(before.parts.loaded)["home"]}, now)
+    made = before.parts.ledger.open_incident(
+        gateway="called otherwise", session="agent:main:main", session_id=None, reason="NoActiveRun", at=now
+    )
+    attempt = before.parts.ledger.plan_attempt(made.id, Step.RESUME, now, before=None, before_tail=None)
+    assert before.parts.ledger.claim_attempt(attempt.id, now)
+    before.parts.close()
+    daemon = _daemon(tmp_path)
+    ledger = daemon.parts.ledger
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SqliteLedger, away, _busy)
+            assert daemon._settle_earlier_life() == ()
+            assert not ledger.is_writable()
+        assert ledger.is_writable()
+        ((incident, left),) = ledger.attempts_in_flight("home")
+        assert (incident.gateway, left.state) == ("home", AttemptState.INDETERMINATE)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SqliteLedger, away, _busy)
+            assert ledger.is_writable(), "it is done once"
+    finally:
+        daemon.parts.close()
+
+
+async def test_a_name_that_is_new_after_an_edit_is_known_before_any_deed_too(tmp_path: Path) -> None:
+    daemon = _daemon(tmp_path)
+    ledger = daemon.parts.ledger
+    try:
+        daemon._settle_earlier_life()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SqliteLedger, "name_gateways", _busy)
+            patch.setattr(SqliteLedger, "settle_start_up", _busy)  # what this life has in flight stays as it is
+            await daemon._apply_gateways(daemon.parts.loaded)
+            assert not ledger.is_writable()
+            patch.setattr(SqliteLedger, "name_gateways", lambda *_: ())
+            assert ledger.is_writable()
+        daemon.stop("the test is over")
+        for name in list(daemon._runners):
+            await daemon._end(name)
     finally:
         daemon.parts.close()
 
