@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, Strict, ValidationInfo, WithJsonSchema
 
@@ -177,10 +178,11 @@ def _database_url(text: str) -> None:
         raise refusal("expected a URL that starts with postgresql://", "null: SQLite in state_dir")
 
 
-def password_in(url: str) -> str | None:
-    """The password in the URL of a database, as it is written there; None: it has none."""
-    found = re.search(r"://[^/?@]*:([^/?]*)@|[?&](?:ssl)?password=([^&]*)", url)
-    return found[1] or found[2] if found else None
+def passwords_in(url: str) -> tuple[str, ...]:
+    """Every password in the URL of a database, as it is written there and as it is meant."""
+    found = re.finditer(r"://[^/?@:]*:([^/?]*)@|[?&](?:ssl)?password=([^&]*)", url)
+    written = [one[1] or one[2] for one in found if one[1] or one[2]]
+    return tuple(dict.fromkeys([*written, *map(unquote, written)]))
 
 
 Secret = Annotated[

@@ -16,7 +16,7 @@ from watchdog.adapters.host import LocalHost
 from watchdog.adapters.notes import HandoffNotes
 from watchdog.adapters.sd_notify import Supervisor
 from watchdog.config import GatewaySection, LoadedConfig, load, resolve_secret
-from watchdog.config.references import password_in
+from watchdog.config.references import passwords_in
 from watchdog.core.policy import Step
 from watchdog.daemon.endpoints import EndpointFinder
 from watchdog.discovery.every_gateway import EveryGateway
@@ -284,7 +284,8 @@ class Builder:
         state_dir = make_state_folder(state_folder(self.loaded, self.env))
         identity = Identity(state_dir)
         place = ledger_place(self.loaded, self.env, self.clock)
-        self.secrets.add(password_in(place.url or ""))
+        for password in (*passwords_in(place.url or ""), self.env.get("PGPASSWORD")):
+            self.secrets.add(password)
         ledger = place.open(owner=True, tolerant=True)
         spare = SqliteLedger.in_memory(wall=lambda: self.clock.now().wall)
         notes = HandoffNotes(state_dir)

@@ -21,7 +21,7 @@ from watchdog.config import (
     parse,
     resolve_secret,
 )
-from watchdog.config.references import expand, password_in, refers_only
+from watchdog.config.references import expand, passwords_in, refers_only
 
 
 def gateway(text: str, folder: Path | None = None) -> GatewaySection:
@@ -193,14 +193,16 @@ def test_text_without_references_is_left_alone(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "password"),
+    ("url", "passwords"),
     [
-        ("postgresql://ann:s3cret@db/x", "s3cret"),
-        ("postgresql://ann@db/x?sslmode=require&password=s3cret&a=b", "s3cret"),
-        ("postgresql://db/x?sslpassword=s3cret", "s3cret"),
-        ("postgresql://ann@db:5432/x?host=/run/a:b@c", None),
-        ("postgresql:///x?sslmode=verify-full", None),
+        ("postgresql://ann:s3cret@db/x", ("s3cret",)),
+        ("postgresql://ann:s3:cr%40t@db/x", ("s3:cr%40t", "s3:cr@t")),
+        ("postgresql://ann@db/x?sslmode=require&password=s3cret&a=b", ("s3cret",)),
+        ("postgresql://db/x?sslpassword=s3cret", ("s3cret",)),
+        ("postgresql://ann:one@db/x?password=two&sslpassword=thr%20ee", ("one", "two", "thr%20ee", "thr ee")),
+        ("postgresql://ann@db:5432/x?host=/run/a:b@c", ()),
+        ("postgresql:///x?sslmode=verify-full", ()),
     ],
 )
-def test_the_password_of_a_database_is_found(url: str, password: str | None) -> None:
-    assert password_in(url) == password
+def test_the_passwords_of_a_database_are_found(url: str, passwords: tuple[str, ...]) -> None:
+    assert passwords_in(url) == passwords
