@@ -31,7 +31,7 @@ from watchdog.ledger.restarts import LedgerRestarts
 from watchdog.ledger.rows import from_ms, from_ms_or_none
 from watchdog.ledger.sqlite import BUSY_TIMEOUT, LedgerFile
 from watchdog.ledger.store import Access, Store
-from watchdog.service.errors import LedgerError, LedgerUnavailable
+from watchdog.service.errors import LedgerError, LedgerInUse, LedgerUnavailable
 from watchdog.service.ledger import AuditLine
 
 __all__ = ["AuditLine", "LedgerRefused", "SqlLedger", "SqliteLedger"]
@@ -47,6 +47,8 @@ class SqlLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperat
         self.owed_first: Callable[[], object] | None = None
         """What has to be done before any deed, where the ledger was away when it was due: ``is_writable`` does it, and is not
         true before it is done. Raises ``LedgerError``."""
+        self.taken: LedgerInUse | None = None
+        """Another daemon owns it now, as ``is_writable`` last found."""
 
     @classmethod
     def connected(cls, store: Store, *, tolerant: bool = False) -> Self:
@@ -138,8 +140,10 @@ class SqlLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperat
             if self.owed_first is not None:  # guard: single: no deed before an earlier life is settled
                 self.owed_first()
                 self.owed_first = None
-        except LedgerError:
+        except LedgerError as problem:
+            self.taken = problem if isinstance(problem, LedgerInUse) else None
             return False
+        self.taken = None
         return True
 
     def _meta(self, column: str) -> str | int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,12 @@ from watchdog.daemon.assembly import Builder, ledger_path
 from watchdog.daemon.loop import Daemon
 from watchdog.daemon.places import places_of
 from watchdog.ledger.ledger import SqliteLedger
-from watchdog.service.errors import LedgerUnavailable
+from watchdog.service.errors import LedgerInUse, LedgerUnavailable
 from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import MessageKind
 from watchdog.service.null_meter import NullMeter
 from watchdog.service.pass_report import PassReport
+from watchdog.service.secret import MASK
 
 __all__ = ["desk", "told"]
 LOST = "The ledger's history is lost"
@@ -157,3 +160,32 @@ def test_a_loss_of_long_ago_is_no_news(tmp_path: Path) -> None:
 
 def _busy(*_: object) -> int:
     raise LedgerUnavailable("the ledger is busy")
+
+
+async def test_a_daemon_whose_ledger_another_owns_now_stops_and_says_who(desk: Desk) -> None:
+    path = ledger_path(desk.file.parent / "state")
+    lock = path.with_name("ledger.sqlite.lock")
+    lock.unlink()
+    fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        os.pwrite(fd, b"12345\n", 0)
+        stopping = await desk.logged(Event.DAEMON_STOPPING)
+        assert "is owned by process 12345" in str(stopping["reason"])
+        await desk.logged(Event.DAEMON_STOPPED)
+        with pytest.raises(LedgerInUse):
+            await desk.task
+    finally:
+        os.close(fd)
+
+
+def test_no_password_of_a_database_is_shown_wherever_it_came_from(tmp_path: Path) -> None:
+    env = {"HOME": str(tmp_path), "PGPASSWORD": "from-the-environment"}
+    file = tmp_path / "watchdog.yaml"
+    file.touch(mode=0o600)
+    text = CONFIG.format(url="ws://127.0.0.1:1", token="t" * 16, stuck_after="10m", folder=tmp_path)
+    file.write_text(f"{text}ledger: 'postgresql://ann:of%20the%20url@127.0.0.1:1/x?sslpassword=of-the-key'\n")
+    builder = Builder(load(file, env=env), env, MemoryLog(), NullMeter())
+    builder.parts(is_observing=True).close()
+    for secret in ("from-the-environment", "of%20the%20url", "of the url", "of-the-key"):
+        assert builder.secrets.scrub(f"it said {secret} there") == f"it said {MASK} there"

@@ -74,6 +74,18 @@ def test_a_second_owner_learns_who_the_first_is(owned: SqlLedger, place: LedgerP
     assert owned.is_writable()
 
 
+def test_who_lost_it_to_another_learns_who_owns_it_now(owned: SqlLedger, place: LedgerPlace, tmp_path: Path) -> None:
+    store: Any = owned._file
+    store._drop()
+    elsewhere = LedgerPlace(tmp_path / "of another machine", SystemClock(), place.url)
+    with ledger_of(elsewhere, limits=LongestWaits(lock=5.0)):
+        assert not owned.is_writable()
+        assert owned.taken is not None
+        assert owned.taken.pid == os.getpid()
+    assert until_writable(owned)
+    assert owned.taken is None
+
+
 def test_a_state_folder_has_one_owner_whatever_its_ledger_is(
     owned: SqlLedger, place: LedgerPlace, server: Server
 ) -> None:
