@@ -14,7 +14,7 @@ from watchdog import PROGRAM, __version__
 from watchdog.cli.shared import Leave, UnknownGateway, UnknownSession, say_problem
 from watchdog.cli.streams import prepare
 from watchdog.config import ConfigError
-from watchdog.service.errors import LedgerError, WatchdogError
+from watchdog.service.errors import LedgerError, LedgerMisconfigured, WatchdogError
 
 EX_UNAVAILABLE = 69
 EX_CONFIG = 78
@@ -133,7 +133,7 @@ def main() -> None:
         app()
     except Leave as leave:
         sys.exit(leave.code)
-    except (ConfigError, UnknownGateway) as problem:
+    except (ConfigError, UnknownGateway, LedgerMisconfigured) as problem:
         say_problem(problem)
         sys.exit(EX_CONFIG)
     except UnknownSession as problem:

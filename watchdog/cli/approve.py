@@ -29,10 +29,10 @@ from watchdog.cli.shared import (
     say_error,
 )
 from watchdog.core.policy import Step
-from watchdog.daemon.assembly import Builder, Identity, ledger_path, make_state_folder, state_folder
+from watchdog.daemon.assembly import Builder, Identity, ledger_place, make_state_folder, state_folder
 from watchdog.daemon.endpoints import OpenclawCommand
 from watchdog.gateway.capabilities import scopes_for
-from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.ledger import SqlLedger
 from watchdog.service import errors
 from watchdog.service.announcements.phrases import clip
 from watchdog.service.null_meter import NullMeter
@@ -230,8 +230,9 @@ def _held(listed: str, wanted: Approval) -> tuple[str, ...] | str:
     return tuple(request.scopes)
 
 
-def _ledger(setting: Setting) -> SqliteLedger:
-    return SqliteLedger.open(ledger_path(make_state_folder(state_folder(setting.loaded, setting.env))))
+def _ledger(setting: Setting) -> SqlLedger:
+    make_state_folder(state_folder(setting.loaded, setting.env))
+    return ledger_place(setting.loaded, setting.env).open()
 
 
 def _purpose(wanted: Approval) -> str:

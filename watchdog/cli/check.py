@@ -44,9 +44,9 @@ from watchdog.core.policy import Step
 from watchdog.core.printable import meant, read, shown_key, shown_name, visible
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
-from watchdog.daemon.assembly import Builder, Identity, ledger_path, make_state_folder, state_folder
+from watchdog.daemon.assembly import Builder, Identity, ledger_place, make_state_folder, state_folder
 from watchdog.gateway.client import GatewayClient
-from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.ledger import SqliteLedger, SqlLedger
 from watchdog.service import errors
 from watchdog.service.errors import WatchdogError
 from watchdog.service.events import Event, Log
@@ -359,7 +359,7 @@ def _unattended(judged: Judged) -> str:
     return span_words(span) if span is not None else ""
 
 
-async def _explain(setting: Setting, ledger: SqliteLedger, gateway: str | None, key: str, *, as_json: bool) -> None:
+async def _explain(setting: Setting, ledger: SqlLedger, gateway: str | None, key: str, *, as_json: bool) -> None:
     async with looked_at(setting, gateway, key, frozenset() if only_observes(setting.env) else None) as seen:
         if len(seen.here) > 1:
             raise UnknownSession(which(one.facts.name for _, one, _ in seen.here))
@@ -428,6 +428,6 @@ async def _health(gateway: Gateway) -> str | None:
         return f"The gateway does not say how it is: {problem}"
 
 
-def _readable_ledger(setting: Setting) -> SqliteLedger:
-    path = ledger_path(state_folder(setting.loaded, setting.env))
-    return SqliteLedger.open_read_only(path) if path.exists() else SqliteLedger.in_memory()
+def _readable_ledger(setting: Setting) -> SqlLedger:
+    place = ledger_place(setting.loaded, setting.env)
+    return place.open_read_only() if place.exists else SqliteLedger.in_memory()

@@ -67,13 +67,13 @@ def _loaded(context: typer.Context) -> LoadedConfig | None:
 
 def _kept(loaded: LoadedConfig) -> Iterator[tuple[str, str, str]]:
     """Gateway, session, and how that stands."""
-    from watchdog.daemon.assembly import ledger_path, state_folder
-    from watchdog.ledger.ledger import SqliteLedger
+    from watchdog.config import ConfigError
+    from watchdog.daemon.assembly import ledger_place
     from watchdog.service.errors import WatchdogError
 
-    with suppress(WatchdogError, OSError):
-        path = ledger_path(state_folder(loaded, os.environ))
-        if path.exists():
-            with SqliteLedger.open_read_only(path) as ledger:
+    with suppress(WatchdogError, ConfigError, OSError):
+        place = ledger_place(loaded, os.environ)
+        if place.exists:
+            with place.open_read_only() as ledger:
                 yield from [(one.gateway, one.session, "quarantined") for one in ledger.quarantines()]
                 yield from [(one.gateway, one.session, one.outcome.value) for one in ledger.history()]

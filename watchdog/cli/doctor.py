@@ -36,10 +36,9 @@ from watchdog.core.model import FlagWorth, GatewayFacts, LockWorth, ProcessSigns
 from watchdog.core.policy import Step
 from watchdog.core.same_process import is_same_process
 from watchdog.core.spans import span_words
-from watchdog.daemon.assembly import Builder, ledger_path, state_folder
+from watchdog.daemon.assembly import Builder, ledger_place
 from watchdog.gateway.capabilities import ADMIN, needs_of, parse_version
 from watchdog.gateway.client import GatewayClient
-from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import descriptors, errors
 from watchdog.service.events import Event, MemoryLog
 from watchdog.service.gateway_trust import CLOCK_SKEW
@@ -154,22 +153,21 @@ def _mode(setting: Setting) -> list[ReportLine]:
 
 def _ledger(setting: Setting) -> list[ReportLine]:
     try:
-        folder = state_folder(setting.loaded, setting.env)
-    except errors.WatchdogError as problem:
+        kept = ledger_place(setting.loaded, setting.env)
+    except (errors.WatchdogError, ConfigError) as problem:
         return [ReportLine("ledger", Grade.FAIL, str(problem))]
-    path = ledger_path(folder)
-    if not path.exists():
-        parent = next((place for place in (folder, *folder.parents) if place.exists()), Path("/"))
+    if not kept.exists:
+        parent = next((place for place in (kept.folder, *kept.folder.parents) if place.exists()), Path("/"))
         if os.access(parent, os.W_OK):
-            return [ReportLine("ledger", Grade.OK, f"{path} will be made at the first run")]
+            return [ReportLine("ledger", Grade.OK, f"{kept.path} will be made at the first run")]
         return [ReportLine("ledger", Grade.FAIL, f"{parent} is not writable; set state_dir to a folder that is")]
     try:
-        with SqliteLedger.open_read_only(path) as ledger:
+        with kept.open_read_only() as ledger:
             open_count = len(ledger.open_incidents())
-            loose = ledger.permission_problem()
+            loose, where = ledger.permission_problem(), ledger.where
     except errors.LedgerError as problem:
         return [ReportLine("ledger", Grade.FAIL, str(problem))]
-    findings = [ReportLine("ledger", Grade.OK, f"{path}, {open_count} open incident(s)")]
+    findings = [ReportLine("ledger", Grade.OK, f"{where}, {open_count} open incident(s)")]
     if loose is not None:
         findings.append(ReportLine("ledger", Grade.WARN, loose))
     return findings

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -24,8 +23,9 @@ from watchdog.core.address import chat_of
 from watchdog.core.model import ReplyAddress
 from watchdog.core.printable import read, shown_key, visible
 from watchdog.core.spans import span_words
-from watchdog.daemon.assembly import ledger_path, state_folder
-from watchdog.ledger.ledger import SqliteLedger
+from watchdog.daemon.assembly import ledger_place
+from watchdog.ledger.ledger import SqlLedger
+from watchdog.ledger.place import LedgerPlace
 from watchdog.service.announcements.phrases import OUTCOMES, RESULTS, reason_words
 from watchdog.service.ledger import Ack, AuditLine, Incident, Outcome
 from watchdog.service.reminders import open_matters
@@ -77,18 +77,18 @@ def add_to(app: typer.Typer) -> None:
         if follow and as_json:
             raise typer.BadParameter("--follow has no end, and a document has one", param_hint="--json")
         setting = read_setting(config)
-        path = ledger_path(state_folder(setting.loaded, setting.env))
+        place = ledger_place(setting.loaded, setting.env)
         now = SystemClock().now().wall
         begin = _instant(since, now)
         found = _Found()
-        if not path.exists():
+        if not place.exists:
             if gateway is not None:
                 chosen_sections(setting, gateway)
-            say(f"There is no ledger {path} yet: no watchdog has run with this configuration.", err=True)
+            say(f"There is no ledger {place.path} yet: no watchdog has run with this configuration.", err=True)
         else:
-            found = _read(path, begin, session, gateway)
+            found = _read(place, begin, session, gateway)
             if not found.incidents and (session is not None or gateway is not None):
-                _refuse_unknown(setting, path, gateway, session)
+                _refuse_unknown(setting, place, gateway, session)
         if as_json:
             found = found.newest(limit)
             lines = [
@@ -97,8 +97,8 @@ def add_to(app: typer.Typer) -> None:
             print_json({"incidents": [_facts(one, found.acks) for one in found.incidents], "operator": lines})
         elif follow:
             with contextlib.suppress(KeyboardInterrupt):
-                _follow(path, found, limit or _FOLLOWED, session, gateway)
-        elif path.exists():
+                _follow(place, found, limit or _FOLLOWED, session, gateway)
+        elif place.exists:
             shown = found.newest(limit)
             _print(shown, now)
             if shown.incidents:
@@ -126,8 +126,8 @@ class _Found:
         )
 
 
-def _read(path: Path, begin: datetime | None, session: str | None, gateway: str | None) -> _Found:
-    with SqliteLedger.open_read_only(path) as ledger:
+def _read(place: LedgerPlace, begin: datetime | None, session: str | None, gateway: str | None) -> _Found:
+    with place.open_read_only() as ledger:
         incidents = ledger.history(since=begin, session=read(session) if session else None, gateway=gateway)
         if session is not None and not incidents:  # it was typed as it is, not as it is printed
             incidents = ledger.history(since=begin, session=session, gateway=gateway)
@@ -136,7 +136,7 @@ def _read(path: Path, begin: datetime | None, session: str | None, gateway: str 
         return _Found(incidents, ledger.audit_trail(since=begin) if is_whole else (), _acks(ledger))
 
 
-def _acks(ledger: SqliteLedger) -> dict[str, Ack]:
+def _acks(ledger: SqlLedger) -> dict[str, Ack]:
     """By incident, of those that are open or ended in a quarantine that is not lifted."""
     in_force = ledger.acks(SystemClock().now().wall)
     found: dict[str, Ack] = {}
@@ -148,7 +148,7 @@ def _acks(ledger: SqliteLedger) -> dict[str, Ack]:
     return found
 
 
-def _follow(path: Path, found: _Found, limit: int, session: str | None, gateway: str | None) -> None:
+def _follow(place: LedgerPlace, found: _Found, limit: int, session: str | None, gateway: str | None) -> None:
     """Print the newest of ``found``, and then what is new, for ever."""
     console, clock, news = screen(), SystemClock(), News()
     now = clock.now().wall
@@ -161,7 +161,7 @@ def _follow(path: Path, found: _Found, limit: int, session: str | None, gateway:
         time.sleep(_LOOK_EVERY.total_seconds())
         # What another process wrote in the meantime has a time of a moment before it could be read.
         before, now = now, clock.now().wall
-        found = _read(path, before - _LATE, session, gateway) if path.exists() else _Found()
+        found = _read(place, before - _LATE, session, gateway) if place.exists else _Found()
         for line in news.of(found.incidents, found.trail, now):
             console.print(line)
 
@@ -187,11 +187,11 @@ class News:
         return [line for _, lines in sorted(entries, key=lambda entry: entry[0]) for line in lines]
 
 
-def _refuse_unknown(setting: Setting, path: Path, gateway: str | None, session: str | None) -> None:
+def _refuse_unknown(setting: Setting, place: LedgerPlace, gateway: str | None, session: str | None) -> None:
     """Nothing was found: of a name or a key that nobody has, that would say that all is well.
 
     Raises ``UnknownGateway`` and ``UnknownSession``."""
-    if _read(path, None, session, gateway).incidents:
+    if _read(place, None, session, gateway).incidents:
         return
     if session is not None:
         named_session(setting, gateway, session)

@@ -31,8 +31,8 @@ from watchdog.cli.shared import (
 from watchdog.config import durations
 from watchdog.core.printable import meant, shown_key, visible
 from watchdog.core.spans import span_words
-from watchdog.daemon.assembly import ledger_path, make_state_folder, state_folder
-from watchdog.ledger.ledger import SqliteLedger
+from watchdog.daemon.assembly import ledger_place, make_state_folder, state_folder
+from watchdog.ledger.ledger import SqlLedger
 from watchdog.service.ledger import Pause, Quarantine
 from watchdog.service.reminders import open_matters
 
@@ -200,7 +200,7 @@ def add_to(app: typer.Typer) -> None:
         _report(as_json, {"acknowledged": entry is not None, **known, "reason": reason}, words)
 
 
-def _matter(setting: Setting, ledger: SqliteLedger, gateway: str | None, typed: str) -> tuple[str | None, str]:
+def _matter(setting: Setting, ledger: SqlLedger, gateway: str | None, typed: str) -> tuple[str | None, str]:
     """Gateway and key of what is meant by an incident's id or a session's key. Gateway None: nothing is open there any more.
     Only the ledger is asked: a gateway that is away is no reason to be reminded.
 
@@ -250,9 +250,9 @@ def _meant(
     return gateway, named_session(setting, gateway, typed)
 
 
-def _ledger(setting: Setting) -> SqliteLedger:
-    folder = make_state_folder(state_folder(setting.loaded, setting.env))
-    return SqliteLedger.open(ledger_path(folder), wall=lambda: SystemClock().now().wall)
+def _ledger(setting: Setting) -> SqlLedger:
+    make_state_folder(state_folder(setting.loaded, setting.env))
+    return ledger_place(setting.loaded, setting.env).open()
 
 
 def _span(text: str, of_none: str = "nothing would be paused") -> timedelta:

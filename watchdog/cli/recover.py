@@ -34,8 +34,8 @@ from watchdog.core.printable import read, shown_key, shown_name
 from watchdog.core.recovery import Attempt, AttemptState, next_step
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
-from watchdog.daemon.assembly import Builder, ledger_path, make_state_folder, state_folder
-from watchdog.ledger.ledger import SqliteLedger
+from watchdog.daemon.assembly import Builder, ledger_place, make_state_folder, state_folder
+from watchdog.ledger.ledger import SqlLedger
 from watchdog.service import errors
 from watchdog.service.announcements.phrases import reason_words
 from watchdog.service.executor import Executor
@@ -110,12 +110,12 @@ def add_to(app: typer.Typer) -> None:
 async def _next_step(setting: Setting, gateway: str | None, key: str) -> Step | str:
     """What the daemon would do next for this session, or why there is nothing. Looked up with rights to read alone: those
     for a step are asked for once it is known."""
-    path = ledger_path(make_state_folder(state_folder(setting.loaded, setting.env)))
+    make_state_folder(state_folder(setting.loaded, setting.env))
     async with looked_at(setting, gateway, key) as seen:
         if len(seen.here) != 1:
             return which(one.facts.name for _, one, _ in seen.here) if seen.here else "; ".join(seen.absent + seen.away)
         ((client, found, judged),) = seen.here
-        with SqliteLedger.open(path) as ledger:
+        with ledger_place(setting.loaded, setting.env).open() as ledger:
             opened = [one for one in ledger.open_incidents(found.facts.name) if one.session == judged.session.key]
         return next_rung(judged, opened[0] if opened else None, found, client)
 
@@ -167,7 +167,7 @@ async def _recover(
     unasked: list[str] = []
     hands: dict[str, tuple[ManualRecovery, Judged]] = {}
     async with contextlib.AsyncExitStack() as stack:
-        ledger = stack.enter_context(SqliteLedger.open(ledger_path(state_dir)))
+        ledger = stack.enter_context(ledger_place(setting.loaded, setting.env).open())
         for section in chosen_sections(setting, gateway):
             client = builder.client(section, identity, frozenset({step}))
             stack.push_async_callback(client.close)
@@ -198,7 +198,7 @@ async def _recover(
 class ManualRecovery:
     """One deed by hand on one gateway."""
 
-    def __init__(self, clock: Clock, gateway: Gateway, ledger: SqliteLedger, notes: Notes, found: Inspection) -> None:
+    def __init__(self, clock: Clock, gateway: Gateway, ledger: SqlLedger, notes: Notes, found: Inspection) -> None:
         self._clock = clock
         self._gateway = gateway
         self._ledger = ledger

@@ -23,7 +23,7 @@ def resolve_secret(owner: GatewaySection | NotifyTarget | Config, name: str, env
     """The secret ``name`` of a section, in the clear: do not log it.
 
     ``token`` or ``password`` of a gateway (also from ``token_file`` and ``password_file``), ``url`` of a notify target,
-    ``heartbeat_url`` of the whole; without white space around it. ``None``: the configuration has none. Raises ``SecretError`` when a variable is not
+    ``heartbeat_url`` or ``ledger`` of the whole; without white space around it. ``None``: the configuration has none. Raises ``SecretError`` when a variable is not
     set or a file is missing, unreadable, empty or holds more than one line.
     """
     secret = getattr(owner, name)
@@ -53,6 +53,7 @@ def _failures(config: Config, env: Mapping[str, str]) -> Iterator[tuple[KeyPath,
         *((gateway, name, ("gateways", i)) for i, gateway in enumerate(config.gateways) for name in _OF_GATEWAY),
         *((target, "url", ("notify", i)) for i, target in enumerate(config.notify)),
         (config, "heartbeat_url", ()),
+        (config, "ledger", ()),
     ]
     for owner, name, at in owners:
         try:

@@ -17,7 +17,7 @@ from watchdog.config.document import Document, read_document
 from watchdog.config.models import Config
 from watchdog.config.policybook import build_policy_book
 from watchdog.config.problems import ConfigError, KeyPath, Problem, closest, dotted
-from watchdog.config.references import Surroundings, refers_only
+from watchdog.config.references import Surroundings, passwords_in, refers_only
 from watchdog.config.refusals import problems_of
 from watchdog.core.policy import PolicyBook
 from watchdog.service.ownership import Accounts, NotTrusted, OnlyNumbers, judge_own
@@ -293,6 +293,7 @@ def _exposed(config: Config, file: Path, shown: str) -> Iterable[Problem]:
     """A remark when others on this machine can read a secret that stands in the file itself."""
     secrets = [secret for gateway in config.gateways for secret in (gateway.token, gateway.password)]
     secrets += [config.heartbeat_url, *(target.url for target in config.notify)]
+    secrets += [config.ledger] if config.ledger and passwords_in(config.ledger.get_secret_value()) else []
     try:
         is_open = file.stat().st_mode & 0o044
     except OSError:

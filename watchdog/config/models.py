@@ -28,7 +28,16 @@ from watchdog.config.fields import (
     Text,
     refusal,
 )
-from watchdog.config.references import FileText, PathOrNone, PathText, PingUrl, PlaceText, Secret, ServiceUrl
+from watchdog.config.references import (
+    DatabaseUrl,
+    FileText,
+    PathOrNone,
+    PathText,
+    PingUrl,
+    PlaceText,
+    Secret,
+    ServiceUrl,
+)
 from watchdog.config.sections import (
     WHEN_EMPTY,
     PolicySection,
@@ -351,6 +360,12 @@ class Config(Section):
     state_dir: PathText | None = Field(default=None, examples=["~/.local/state/openclaw-watchdog"])
     """Folder of the ledger and the device key. Default null: $STATE_DIRECTORY under systemd, else the platform's state
     folder."""
+
+    ledger: DatabaseUrl | None = Field(
+        default=None, examples=["postgresql://db.example.org/watchdog?sslmode=verify-full"]
+    )
+    """Keep the ledger in a PostgreSQL database (14 or later; needs openclaw-watchdog[postgresql]) instead: a URL as its own
+    programs take it, the password better in PGPASSFILE. Still one daemon. Read at the start. Default null: SQLite in state_dir."""
 
     log: Annotated[LogSection, WHEN_EMPTY] = LogSection()
     """What is written to stderr. format: auto (console on a terminal, else json), json (one object a line) or console.

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, Strict, ValidationInfo, WithJsonSchema
 
@@ -172,6 +173,18 @@ def _ping_url(text: str) -> None:
         raise refusal("expected a URL that starts with https:// or http://")
 
 
+def _database_url(text: str) -> None:
+    if not re.match(r"postgres(ql)?://", text):
+        raise refusal("expected a URL that starts with postgresql://", "null: SQLite in state_dir")
+
+
+def passwords_in(url: str) -> tuple[str, ...]:
+    """Every password in the URL of a database, as it is written there and as it is meant."""
+    found = re.finditer(r"://[^/?@:]*:([^/?]*)@|[?&](?:ssl)?password=([^&]*)", url)
+    written = [one[1] or one[2] for one in found if one[1] or one[2]]
+    return tuple(dict.fromkeys([*written, *map(unquote, written)]))
+
+
 Secret = Annotated[
     SecretStr,
     Strict(),
@@ -182,3 +195,4 @@ Secret = Annotated[
 """Text that is never shown."""
 ServiceUrl = Annotated[Secret, _checked_by(_service_url)]
 PingUrl = Annotated[Secret, _checked_by(_ping_url)]
+DatabaseUrl = Annotated[Secret, _checked_by(_database_url)]

@@ -15,7 +15,8 @@ from watchdog.adapters.clock import SystemClock
 from watchdog.adapters.host import LocalHost
 from watchdog.adapters.notes import HandoffNotes
 from watchdog.adapters.sd_notify import Supervisor
-from watchdog.config import GatewaySection, LoadedConfig, load
+from watchdog.config import GatewaySection, LoadedConfig, load, resolve_secret
+from watchdog.config.references import passwords_in
 from watchdog.core.policy import Step
 from watchdog.daemon.endpoints import EndpointFinder
 from watchdog.discovery.every_gateway import EveryGateway
@@ -25,7 +26,8 @@ from watchdog.discovery.target_lists import TargetLists
 from watchdog.gateway.client import GatewayClient
 from watchdog.gateway.wire.identity import DeviceIdentity, DeviceTokens, IdentityError, is_device_token
 from watchdog.gateway_restart.restarts import Restarts
-from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.ledger import SqliteLedger, SqlLedger
+from watchdog.ledger.place import LedgerPlace
 from watchdog.notify.notifications import Notifications
 from watchdog.replay.recorded_gateway import recorded
 from watchdog.replay.recordings import Recordings, recordings_folder
@@ -53,8 +55,8 @@ class Parts:
     """As the file has it."""
     gateways: EveryGateway
     watches: Sequence[Watch]
-    ledger: SqliteLedger
-    spare: SqliteLedger
+    ledger: SqlLedger
+    spare: SqlLedger
     """One for all watches, those of a later configuration too. See ``LedgerSwitch.spare``."""
     clock: Clock
     log: Log
@@ -130,6 +132,14 @@ def home_folder(env: Mapping[str, str]) -> Path:
 
 def ledger_path(state_dir: Path) -> Path:
     return state_dir / "ledger.sqlite"
+
+
+def ledger_place(loaded: LoadedConfig, env: Mapping[str, str], clock: Clock | None = None) -> LedgerPlace:
+    """What ``ledger`` of the configuration says: a database, or the file in the state folder.
+
+    Raises ``StateFolderUnusable``, and ``SecretError`` for a variable that is not set."""
+    url = resolve_secret(loaded.config, "ledger", env)
+    return LedgerPlace(state_folder(loaded, env), clock or SystemClock(), url)
 
 
 def make_state_folder(state_dir: Path) -> Path:
@@ -236,8 +246,8 @@ class Builder:
         self,
         loaded: LoadedConfig,
         identity: Identity,
-        ledger: SqliteLedger,
-        spare: SqliteLedger,
+        ledger: SqlLedger,
+        spare: SqlLedger,
         notes: Notes,
         *,
         is_observing: bool = False,
@@ -273,9 +283,10 @@ class Builder:
         """The daemon's parts. Raises ``LedgerError`` leaves and ``OSError`` when the state folder cannot be used."""
         state_dir = make_state_folder(state_folder(self.loaded, self.env))
         identity = Identity(state_dir)
-        ledger = SqliteLedger.open(
-            ledger_path(state_dir), owner=True, tolerant=True, wall=lambda: self.clock.now().wall
-        )
+        place = ledger_place(self.loaded, self.env, self.clock)
+        for password in (*passwords_in(place.url or ""), self.env.get("PGPASSWORD")):
+            self.secrets.add(password)
+        ledger = place.open(owner=True, tolerant=True)
         spare = SqliteLedger.in_memory(wall=lambda: self.clock.now().wall)
         notes = HandoffNotes(state_dir)
         recordings = Recordings(recordings_folder(state_dir), self.clock, self.log, self.secrets)

@@ -33,7 +33,7 @@ from watchdog.daemon.runner import Runner
 from watchdog.daemon.throttle import Throttle
 from watchdog.discovery.every_gateway import is_followed
 from watchdog.service import announcements, descriptors
-from watchdog.service.errors import LedgerError, PassFailed
+from watchdog.service.errors import LedgerError, LedgerInUse, PassFailed
 from watchdog.service.events import Event
 from watchdog.service.ledger import AuditLine
 from watchdog.service.pass_report import PassReport
@@ -79,11 +79,13 @@ class Daemon:
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _why: str = "asked to stop"
+    _taken: LedgerInUse | None = None
     _ledger_out_since: datetime | None = None
     _is_loss_told: bool = False
     """Whoever has to know that the ledger has lost its history is told, or nothing was lost."""
     _background: set[asyncio.Task[None]] = field(default_factory=set)
     _said_switches: set[AuditLine] | None = None
+    _started_with: LoadedConfig = field(init=False)
     _file: FileWatch = field(init=False)
     _round: Throttle = field(init=False)
     _looks_again: bool = False
@@ -93,6 +95,7 @@ class Daemon:
     _one_watch: DuplicateGateways = field(default_factory=DuplicateGateways)
 
     def __post_init__(self) -> None:
+        self._started_with = self.parts.loaded
         self._rng = Random(self.seed)
         self._round = Throttle(self._look_round)
         self._file = FileWatch(self.parts.loaded.searched, self.settled)
@@ -101,7 +104,8 @@ class Daemon:
         )
 
     async def run(self) -> int:
-        """Run until SIGTERM or SIGINT; 0 after an orderly stop."""
+        """Run until SIGTERM or SIGINT; 0 after an orderly stop. Raises ``LedgerInUse`` after one because another daemon owns
+        the ledger now: two that watch tell everything twice."""
         parts = self.parts
         self._heed_signals()
         left = self._settle_earlier_life()
@@ -114,7 +118,6 @@ class Daemon:
             mode="observe" if parts.is_observing or not may_act(parts.loaded.policy_book) else "recover",
             unsettled_attempts=len(left),
         )
-        self._name_gateways()
         parts.teller.watched = self._runners.keys
         await parts.teller.configure(parts.loaded)
         parts.restarts.configure(parts.written)
@@ -143,15 +146,27 @@ class Daemon:
             await parts.page.close()
             parts.close()
             parts.log.event(Event.DAEMON_STOPPED)
+        if self._taken is not None:
+            raise self._taken
         return 0
 
     def _settle_earlier_life(self) -> Sequence[Attempt]:
         try:
-            left = self.parts.ledger.settle_start_up(self.parts.clock.now().wall)
+            left = self._settled()
         except LedgerError:
+            self.parts.ledger.owed_first = self._settled
             return ()  # the passes find out, say so, and watch without it
         self._tell_of_loss()
         return left
+
+    def _settled(self) -> Sequence[Attempt]:
+        """A gateway that was given another name keeps its past. Raises ``LedgerError``."""
+        left = self.parts.ledger.settle_start_up(self.parts.clock.now().wall)
+        self._name()
+        return left
+
+    def _name(self) -> None:
+        self.parts.ledger.name_gateways(places_of(self.parts.loaded), self.parts.clock.now().wall)
 
     # ---------------------------------------------------------------- runners
 
@@ -172,11 +187,6 @@ class Daemon:
         self._runners[name] = runner
         self._tasks[name] = asyncio.create_task(runner.run(), name=name)
         self._changed.set()
-
-    def _name_gateways(self) -> None:
-        """A gateway that was given another name keeps its past."""
-        with contextlib.suppress(LedgerError):  # said by the passes
-            self.parts.ledger.name_gateways(places_of(self.parts.loaded), self.parts.clock.now().wall)
 
     async def _end(self, name: str) -> None:
         runner, task = self._runners.pop(name), self._tasks.pop(name)
@@ -217,6 +227,9 @@ class Daemon:
 
     async def _after_pass(self, report: PassReport) -> None:
         parts = self.parts
+        if parts.ledger.taken is not None and self._taken is None:
+            self._taken = parts.ledger.taken
+            self.stop(str(self._taken))
         if self._ledger_out_since is not None and not self._is_ledger_out():
             with contextlib.suppress(LedgerError):  # said by the passes
                 self._tell_ledger_is_back(self._ledger_out_since)
@@ -252,7 +265,7 @@ class Daemon:
         lost_at, now = self.parts.ledger.lost_history_at, self.parts.clock.now().wall
         if lost_at is None or now - lost_at > LOSS_IS_NEWS:
             return False
-        message = announcements.ledger_lost(str(self.parts.ledger.path), lost_at=lost_at, now=now)
+        message = announcements.ledger_lost(self.parts.ledger.where, lost_at=lost_at, now=now)
         return self.parts.ledger.owe([message], now) == 1
 
     def _look_for_twins(self, report: PassReport) -> None:
@@ -335,10 +348,8 @@ class Daemon:
     async def _ledger_failed(self, problem: LedgerError) -> None:
         if self._ledger_out_since is None:
             self._ledger_out_since = self.parts.clock.now().wall
-            path = str(self.parts.ledger.path or "in memory")
-            self.parts.teller.send_unqueued(
-                announcements.ledger_unavailable(path, since=self._ledger_out_since, problem=str(problem))
-            )
+            since, where = self._ledger_out_since, self.parts.ledger.where
+            self.parts.teller.send_unqueued(announcements.ledger_unavailable(where, since=since, problem=str(problem)))
 
     def _all_are_passing(self) -> bool:
         """One gateway's hanging runner must not hide behind the others' pings."""
@@ -425,6 +436,7 @@ class Daemon:
         self._file.watch(loaded.searched)
         before, parts.loaded = parts.loaded, await asyncio.to_thread(parts.gateways.spelled_out, loaded)
         changes = self._say_loaded(before, why)
+        self._say_kept(before)
         if not changes and before.config == parts.loaded.config:
             return
         parts.restarts.configure(loaded)
@@ -433,6 +445,18 @@ class Daemon:
         await parts.teller.configure(parts.loaded)
         parts.supervisor.expect_ping_within(self._longest_pass())
         await parts.page.configure(parts.loaded)
+
+    def _say_kept(self, before: LoadedConfig) -> None:
+        """Where the ledger and the keys are kept is read at the start alone."""
+        started, was, now = (
+            (one.config.ledger, one.config.state_dir) for one in (self._started_with, before, self.parts.loaded)
+        )
+        if now not in (was, started):
+            self.parts.log.event(
+                Event.CONFIG_REFUSED,
+                reason="another ledger or state_dir takes a restart; until then verbs already use the new one, and this daemon not",
+                in_force=f"the ledger {self.parts.ledger.where}",
+            )
 
     async def _ring_look_around(self) -> None:
         """The scheduler cuts what it runs itself when it is shut down; this must not end a runner halfway."""
@@ -485,7 +509,10 @@ class Daemon:
             self._runners[name].watch.connection.full_sweep_every = loaded.config.full_sweep_every
         if self._stop.is_set():
             return
-        self._name_gateways()
+        try:
+            self._name()
+        except LedgerError:  # said by the passes
+            self.parts.ledger.owed_first = self.parts.ledger.owed_first or self._name
         fresh = set(new) - kept - set(self._one_watch.refused)
         for watch in self.parts.build_watches(loaded, fresh):
             self._start(watch, len(fresh))

@@ -15,7 +15,7 @@ from watchdog.core.policy import Budget, Mode
 from watchdog.gateway_restart.decision import Rule
 from watchdog.gateway_restart.restarter import Circumstances, Restarter
 from watchdog.gateway_restart.supervisors import LaunchdService, OperatorsCommand, SystemdUnit
-from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.ledger import SqlLedger
 from watchdog.service.events import Log
 from watchdog.service.pass_report import PassReport
 from watchdog.service.ports import Clock
@@ -45,7 +45,7 @@ def service_of(
 class Restarts:
     """At most one gateway has a rule. ``configure`` takes a configuration; without the section nothing is ever done."""
 
-    ledger: SqliteLedger
+    ledger: SqlLedger
     clock: Clock
     log: Log
     env: Mapping[str, str] = field(repr=False)

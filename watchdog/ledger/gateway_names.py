@@ -14,7 +14,7 @@ from datetime import datetime
 from watchdog import PROGRAM
 from watchdog.ledger import operator
 from watchdog.ledger.rows import to_ms
-from watchdog.ledger.sqlite import Operations, Transaction
+from watchdog.ledger.store import Operations, Transaction
 
 _WHY = "its gateway is watched under another name"
 
@@ -49,7 +49,9 @@ def _take_over(transaction: Transaction, before: str, after: str, at: datetime) 
     )
     transaction.execute("UPDATE quarantines SET gateway = ? WHERE gateway = ?", after, before)
     transaction.execute("UPDATE pauses SET gateway = ? WHERE gateway = ?", after, before)
-    transaction.execute("UPDATE OR REPLACE acks SET gateway = ? WHERE gateway = ?", after, before)
+    taken = "DELETE FROM acks WHERE gateway = ? AND session IN (SELECT session FROM acks WHERE gateway = ?)"
+    transaction.execute(taken, after, before)
+    transaction.execute("UPDATE acks SET gateway = ? WHERE gateway = ?", after, before)
     transaction.execute(
         """
         UPDATE gateway_restarts SET outcome = 'failed', settled_at = :now
@@ -62,8 +64,16 @@ def _take_over(transaction: Transaction, before: str, after: str, at: datetime) 
     )
     transaction.execute("UPDATE gateway_restarts SET gateway = ? WHERE gateway = ?", after, before)
     # guard: single: a stop goes along with the name
-    transaction.execute("UPDATE OR IGNORE stops SET gateway = ? WHERE gateway = ?", after, before)
-    transaction.execute("DELETE FROM stops WHERE gateway = ?", before)  # known under both names
+    transaction.execute(
+        """
+        INSERT INTO stops (gateway, session, session_id, started_at, at)
+        SELECT :after, session, session_id, started_at, at FROM stops WHERE gateway = :before ORDER BY id
+        ON CONFLICT DO NOTHING
+        """,
+        after=after,
+        before=before,
+    )
+    transaction.execute("DELETE FROM stops WHERE gateway = ?", before)
     operator.audit(transaction, at, PROGRAM, "rename", f"gateway {before} is {after} now")
 
 

@@ -36,7 +36,7 @@ from watchdog.ledger.rows import (
     to_ms,
     to_ms_or_none,
 )
-from watchdog.ledger.sqlite import Access, Operations, Transaction
+from watchdog.ledger.store import Access, Operations, Transaction
 from watchdog.service.ledger import HandoffNote, Incident, Message, Outcome, Stop
 
 FOUND_STARTED = "FoundStartedAtStartUp"
@@ -62,7 +62,9 @@ def _next_id(transaction: Transaction, at: datetime) -> str:
     """``i20261120-0007-3fa9``: day (UTC), the how-manieth of that day in this ledger, and which ledger."""
     day = f"{at.astimezone(UTC):%Y%m%d}"
     transaction.execute(
-        "INSERT INTO incident_days (day, last) VALUES (?, 1) ON CONFLICT (day) DO UPDATE SET last = last + 1", day
+        "INSERT INTO incident_days (day, last) VALUES (?, 1)"
+        " ON CONFLICT (day) DO UPDATE SET last = incident_days.last + 1",
+        day,
     )
     row = transaction.execute(
         "SELECT last, substr(ledger_id, 1, 4) FROM incident_days, meta WHERE day = ?", day
@@ -87,7 +89,8 @@ def select(
     transaction: Transaction, where: str, *, newest_first: bool = False, **named: str | int | None
 ) -> list[Incident]:
     """Incidents with their attempts. ``where`` is SQL of ours over ``incidents``, its values are in ``named``."""
-    order = "opened_at DESC, rowid DESC" if newest_first else "opened_at, rowid"
+    # Those of one instant are of one day, and numbered.
+    order = "opened_at DESC, length(id) DESC, id DESC" if newest_first else "opened_at, length(id), id"
     rows = transaction.execute(f"SELECT * FROM incidents WHERE {where} ORDER BY {order}", **named).fetchall()  # noqa: S608
     attempts: dict[str, list[Attempt]] = defaultdict(list)
     for row in transaction.execute(
@@ -254,7 +257,7 @@ class IncidentOperations(Operations):
         """Returns all that are indeterminate now, those of earlier lives included. Only for the owner: under a running
         daemon it would take away what that one has in flight."""
         if self._file.access is not Access.OWNER:
-            raise LedgerRefused(f"Only the owner of {self._file.path} settles at start-up; open it with owner=True.")
+            raise LedgerRefused(f"Only the owner of {self._file.where} settles at start-up; open it with owner=True.")
         with self._file.writing() as transaction:
             transaction.execute(
                 f"UPDATE attempts SET state = 'abandoned', settled_at = ?, reason = ?, idempotency_key = {_NEVER_SENT}"  # noqa: S608
@@ -291,11 +294,11 @@ class IncidentOperations(Operations):
             )
             number = int(row.fetchone()[0])
             run = run_digest(incident["session"], before)
-            cursor = transaction.execute(
+            inserted = transaction.inserted(
                 """
                 INSERT INTO attempts
                     (incident, number, step, idempotency_key, planned_at, before, before_tail, address, run)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *
                 """,
                 incident_id,
                 number,
@@ -308,7 +311,7 @@ class IncidentOperations(Operations):
                 address_to_json(address),
                 run,
             )
-            return attempt_of(transaction.execute("SELECT * FROM attempts WHERE id = ?", cursor.lastrowid).fetchone())
+            return attempt_of(inserted)
 
     def claim_attempt(self, attempt_id: int, at: datetime, messages: Sequence[Message] = ()) -> bool:
         """Also False when the incident was closed meanwhile, another attempt of it is in flight, or another incident holds
@@ -368,7 +371,7 @@ class IncidentOperations(Operations):
             is_settled = transaction.changes_one(
                 f"""
                 UPDATE attempts SET state = ?, settled_at = ?, reason = ?, verified_by = coalesce(?, verified_by),
-                    is_retryable = ?, is_charged = CASE WHEN ? THEN 0 ELSE is_charged END,
+                    is_retryable = ?, is_charged = CASE WHEN ? = 1 THEN 0 ELSE is_charged END,
                     idempotency_key = CASE state WHEN 'planned' THEN {_NEVER_SENT} ELSE idempotency_key END
                 WHERE id = ? AND state IN ({", ".join("?" * len(sources))})
                 """,  # noqa: S608 - question marks only

@@ -1,4 +1,4 @@
-"""The durable record in SQLite: what was intended, what was done, what is owed to whom.
+"""The durable record: what was intended, what was done, what is owed to whom; in SQLite, or in PostgreSQL (``postgres``).
 
 Invariants: a method that has returned has written durably (one transaction, fsynced); one that raised counts as not done
 (and may, after a failed COMMIT, be found done later: an attempt then shows as ``started`` and is looked at, never sent).
@@ -8,8 +8,8 @@ Limits: synchronous, a few milliseconds a write, so no call belongs in a hot loo
 or while nobody did, budgets, pauses and quarantines are unknown: ``lost_history_at`` says so, and every use after such
 a loss raises until somebody tells of it (``told_of_loss``), so that no pass that began with the old history acts on the new one.
 
-Where things are: ``sqlite`` (transactions, loss and healing), ``sqlite_open``, ``owner_lock`` (one owner), ``schema``
-(tables, migrations), ``incidents``, ``outbox``, ``operator``, ``gateway_names`` (the operations, inherited from there),
+Where things are: ``place`` (which of the two), ``store`` (what both are to the operations), ``sqlite`` (transactions, loss and
+healing), ``sqlite_open``, ``owner_lock`` (one owner), ``schema`` (tables, migrations), ``incidents``, ``outbox``, ``operator``, ``gateway_names`` (the operations, inherited from there),
 ``restarts`` (a record of its own), ``rows`` (values), ``errors`` (what to say when it is sick).
 """
 
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from watchdog.ledger import incidents, operator, outbox, restarts
 from watchdog.ledger.errors import LedgerRefused
@@ -28,74 +29,50 @@ from watchdog.ledger.operator import HoldOperations
 from watchdog.ledger.outbox import OutboxOperations
 from watchdog.ledger.restarts import LedgerRestarts
 from watchdog.ledger.rows import from_ms, from_ms_or_none
-from watchdog.ledger.sqlite import BUSY_TIMEOUT, Access, LedgerFile
-from watchdog.ledger.sqlite_open import loose_permissions
-from watchdog.service.errors import LedgerError, LedgerUnavailable
+from watchdog.ledger.sqlite import BUSY_TIMEOUT, LedgerFile
+from watchdog.ledger.store import Access, Store
+from watchdog.service.errors import LedgerError, LedgerInUse, LedgerUnavailable
 from watchdog.service.ledger import AuditLine
 
-__all__ = ["AuditLine", "LedgerRefused", "SqliteLedger"]
+__all__ = ["AuditLine", "LedgerRefused", "SqlLedger", "SqliteLedger"]
 
 
-class SqliteLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperations):
-    """``service.ledger.Ledger`` over one SQLite file. Made by ``open``, ``open_read_only`` or ``in_memory``; a context manager."""
+class SqlLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperations):
+    """``service.ledger.Ledger`` over a store; a context manager."""
 
-    def __init__(self, file: LedgerFile) -> None:
-        super().__init__(file)
-        self.restarts = LedgerRestarts(file)
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.restarts = LedgerRestarts(store)
         """Restarts of whole gateways."""
-
-    # ------------------------------------------------------------ making and ending
-
-    @classmethod
-    def open(
-        cls,
-        path: Path,
-        *,
-        owner: bool = False,
-        tolerant: bool = False,
-        wall: Callable[[], datetime] | None = None,
-        busy_timeout: timedelta = BUSY_TIMEOUT,
-        trace: Callable[[str], None] | None = None,
-    ) -> SqliteLedger:
-        """Open for writing; the file is made if there is none.
-
-        ``owner``: be the one daemon of this ledger, or raise ``LedgerInUse`` with the other's pid. Only the owner brings
-        an older ledger up to date. ``tolerant``: a sick ledger (``LedgerUnavailable``) is returned all the same; see
-        ``problem``, and ``is_writable`` goes on trying. ``wall``: where "now" comes from in the few places that are not
-        given an instant. ``trace``: sees every SQL statement before it runs.
-        """
-        access = Access.OWNER if owner else Access.WRITER
-        file = LedgerFile(path.resolve(), access, wall=wall, busy_timeout=busy_timeout, trace=trace)
-        return cls._connected(file, tolerant)
+        self.owed_first: Callable[[], object] | None = None
+        """What has to be done before any deed, where the ledger was away when it was due: ``is_writable`` does it, and is not
+        true before it is done. Raises ``LedgerError``."""
+        self.taken: LedgerInUse | None = None
+        """Another daemon owns it now, as ``is_writable`` last found."""
 
     @classmethod
-    def open_read_only(cls, path: Path, *, wall: Callable[[], datetime] | None = None) -> SqliteLedger:
-        """For verbs that only show. Raises ``LedgerUnavailable`` when there is none; never makes or changes one."""
-        return cls._connected(LedgerFile(path.resolve(), Access.READER, wall=wall), False)
-
-    @classmethod
-    def in_memory(cls, *, ledger_id: str | None = None, wall: Callable[[], datetime] | None = None) -> SqliteLedger:
-        """The same ledger without a file, for simulators. Deterministic: its id (16 hex digits) is all zeros unless
-        given; two simulated watchdogs on one gateway need two ids."""
-        return cls._connected(LedgerFile(None, Access.OWNER, ledger_id=ledger_id, wall=wall), False)
-
-    @classmethod
-    def _connected(cls, file: LedgerFile, tolerant: bool) -> SqliteLedger:
+    def connected(cls, store: Store, *, tolerant: bool = False) -> Self:
+        """``tolerant``: also over a store that cannot be used now (``LedgerUnavailable``)."""
         try:
-            file.connect()
+            store.connect()
         except LedgerUnavailable:
             if not tolerant:
-                file.close()
+                store.close()
                 raise
         except BaseException:
-            file.close()
+            store.close()
             raise
-        return cls(file)
+        return cls(store)
+
+    def reader(self) -> SqlLedger:
+        """Another one to the same, for who only shows, also where it cannot be used now; of a ledger in memory itself."""
+        store = self._file.reader()
+        return self if store is self._file else SqlLedger.connected(store, tolerant=True)
 
     def close(self) -> None:
         self._file.close()
 
-    def __enter__(self) -> SqliteLedger:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -106,8 +83,14 @@ class SqliteLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOpe
     # ------------------------------------------------------------ its own condition
 
     @property
-    def path(self) -> Path | None:
-        return self._file.path
+    def where(self) -> str:
+        """How people call it: a path, or the address of a database without a password."""
+        return self._file.where
+
+    @property
+    def folder(self) -> Path | None:
+        """The state folder. None: a ledger in memory."""
+        return self._file.folder
 
     @property
     def problem(self) -> str | None:
@@ -145,7 +128,7 @@ class SqliteLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOpe
 
     def permission_problem(self) -> str | None:
         """What lets other users read or replace the ledger; None when nothing does. For ``doctor``."""
-        return None if self.path is None else loose_permissions(self.path)
+        return self._file.permission_problem()
 
     def told_of_loss(self) -> None:
         self._file.told_of_loss()
@@ -154,8 +137,13 @@ class SqliteLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOpe
         try:
             with self._file.writing(tells_loss=False, is_probe=True) as transaction:
                 transaction.execute("UPDATE meta SET probes = probes + 1")
-        except LedgerError:
+            if self.owed_first is not None:  # guard: single: no deed before an earlier life is settled
+                self.owed_first()
+                self.owed_first = None
+        except LedgerError as problem:
+            self.taken = problem if isinstance(problem, LedgerInUse) else None
             return False
+        self.taken = None
         return True
 
     def _meta(self, column: str) -> str | int:
@@ -173,3 +161,40 @@ class SqliteLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOpe
                 + outbox.prune(transaction, before)
                 + restarts.prune(transaction, before)
             )
+
+
+class SqliteLedger(SqlLedger):
+    """In one SQLite file. Made by ``open``, ``open_read_only`` or ``in_memory``."""
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        owner: bool = False,
+        tolerant: bool = False,
+        wall: Callable[[], datetime] | None = None,
+        busy_timeout: timedelta = BUSY_TIMEOUT,
+        trace: Callable[[str], None] | None = None,
+    ) -> Self:
+        """Open for writing; the file is made if there is none.
+
+        ``owner``: be the one daemon of this ledger, or raise ``LedgerInUse`` with the other's pid. Only the owner brings
+        an older ledger up to date. ``tolerant``: a sick ledger (``LedgerUnavailable``) is returned all the same; see
+        ``problem``, and ``is_writable`` goes on trying. ``wall``: where "now" comes from in the few places that are not
+        given an instant. ``trace``: sees every SQL statement before it runs.
+        """
+        access = Access.OWNER if owner else Access.WRITER
+        file = LedgerFile(path.resolve(), access, wall=wall, busy_timeout=busy_timeout, trace=trace)
+        return cls.connected(file, tolerant=tolerant)
+
+    @classmethod
+    def open_read_only(cls, path: Path, *, wall: Callable[[], datetime] | None = None) -> Self:
+        """For verbs that only show. Raises ``LedgerUnavailable`` when there is none; never makes or changes one."""
+        return cls.connected(LedgerFile(path.resolve(), Access.READER, wall=wall))
+
+    @classmethod
+    def in_memory(cls, *, ledger_id: str | None = None, wall: Callable[[], datetime] | None = None) -> Self:
+        """The same ledger without a file, for simulators. Deterministic: its id (16 hex digits) is all zeros unless
+        given; two simulated watchdogs on one gateway need two ids."""
+        return cls.connected(LedgerFile(None, Access.OWNER, ledger_id=ledger_id, wall=wall))

@@ -12,7 +12,7 @@ from datetime import datetime
 from watchdog.core.printable import shown_key
 from watchdog.ledger import incidents, outbox
 from watchdog.ledger.rows import ack_of, from_ms, from_ms_or_none, pause_of, quarantine_of, to_ms, to_ms_or_none
-from watchdog.ledger.sqlite import Operations, Transaction
+from watchdog.ledger.store import Operations, Transaction
 from watchdog.service.ledger import Ack, AuditLine, Message, Outcome, Pause, Quarantine
 
 
@@ -144,8 +144,8 @@ class HoldOperations(Operations):
         who: str,
     ) -> Pause:
         with self._file.writing() as transaction:
-            cursor = transaction.execute(
-                "INSERT INTO pauses (since, until, gateway, session, reason, who) VALUES (?, ?, ?, ?, ?, ?)",
+            inserted = transaction.inserted(
+                "INSERT INTO pauses (since, until, gateway, session, reason, who) VALUES (?, ?, ?, ?, ?, ?) RETURNING *",
                 to_ms(at),
                 to_ms_or_none(until),
                 gateway,
@@ -154,7 +154,7 @@ class HoldOperations(Operations):
                 who,
             )
             audit(transaction, at, who, "pause", _with(_scope(gateway, session), reason))
-            return pause_of(transaction.execute("SELECT * FROM pauses WHERE id = ?", cursor.lastrowid).fetchone())
+            return pause_of(inserted)
 
     def unpause(
         self, *, at: datetime, gateway: str | None, session: str | None, who: str, why: str = ""
@@ -191,8 +191,11 @@ class HoldOperations(Operations):
                 return None
             transaction.execute(
                 """
-                INSERT OR REPLACE INTO acks (gateway, session, at, until, who, reason, incident, quarantined)
+                INSERT INTO acks (gateway, session, at, until, who, reason, incident, quarantined)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                ON CONFLICT (gateway, session) DO UPDATE SET
+                    at = excluded.at, until = excluded.until, who = excluded.who, reason = excluded.reason,
+                    incident = excluded.incident, quarantined = excluded.quarantined
                 """,
                 gateway,
                 session,

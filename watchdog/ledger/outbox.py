@@ -12,7 +12,7 @@ from datetime import datetime
 
 from watchdog.ledger.errors import LedgerRefused
 from watchdog.ledger.rows import from_ms, owed_of, to_ms, to_ms_or_none
-from watchdog.ledger.sqlite import Operations, Transaction
+from watchdog.ledger.store import Operations, Transaction
 from watchdog.service.errors import LedgerUnavailable
 from watchdog.service.ledger import GIVE_UP_AFTER, Message, MessageKind, OwedMessage, ReminderKey
 
@@ -56,7 +56,7 @@ def prune(transaction: Transaction, before: datetime) -> int:
           AND (incident IS NULL OR incident NOT IN (SELECT id FROM incidents))
           AND (created_at < ? OR NOT EXISTS (
               SELECT 1 FROM targets t LEFT JOIN deliveries d ON d.message = messages.id AND d.target = t.name
-              WHERE t.owed_since <= messages.created_at AND ifnull(messages.target, t.name) = t.name AND d.delivered_at IS NULL AND d.given_up_at IS NULL))
+              WHERE t.owed_since <= messages.created_at AND coalesce(messages.target, t.name) = t.name AND d.delivered_at IS NULL AND d.given_up_at IS NULL))
         """,
         to_ms(before),
         to_ms(before - GIVE_UP_AFTER),
@@ -80,7 +80,7 @@ class OutboxOperations(Operations):
                 f"""
                 SELECT {_OWED_COLUMNS}
                 FROM messages m LEFT JOIN deliveries d ON d.message = m.id AND d.target = ?
-                WHERE m.created_at >= ? AND ifnull(m.target, ?) = ? AND d.delivered_at IS NULL AND d.given_up_at IS NULL
+                WHERE m.created_at >= ? AND coalesce(m.target, ?) = ? AND d.delivered_at IS NULL AND d.given_up_at IS NULL
                   AND (d.next_try_at IS NULL OR d.next_try_at <= ?)
                 ORDER BY m.id LIMIT ?
                 """,  # noqa: S608 - the columns are ours
@@ -113,9 +113,9 @@ class OutboxOperations(Operations):
                 INSERT INTO deliveries (message, target, tries, last_tried_at, delivered_at)
                 SELECT id, ?, 1, ?, ? FROM messages WHERE id = ?
                 ON CONFLICT (message, target) DO UPDATE SET
-                    tries = tries + 1, last_tried_at = excluded.last_tried_at, delivered_at = excluded.delivered_at,
+                    tries = deliveries.tries + 1, last_tried_at = excluded.last_tried_at, delivered_at = excluded.delivered_at,
                     next_try_at = NULL, given_up_at = NULL
-                WHERE delivered_at IS NULL
+                WHERE deliveries.delivered_at IS NULL
                 """,
                 target,
                 to_ms(at),
@@ -131,9 +131,9 @@ class OutboxOperations(Operations):
                 INSERT INTO deliveries (message, target, tries, last_tried_at, next_try_at, last_error, given_up_at)
                 SELECT id, ?, 1, ?, ?, ?, ? FROM messages WHERE id = ?
                 ON CONFLICT (message, target) DO UPDATE SET
-                    tries = tries + 1, last_tried_at = excluded.last_tried_at, next_try_at = excluded.next_try_at,
+                    tries = deliveries.tries + 1, last_tried_at = excluded.last_tried_at, next_try_at = excluded.next_try_at,
                     last_error = excluded.last_error, given_up_at = excluded.given_up_at
-                WHERE delivered_at IS NULL
+                WHERE deliveries.delivered_at IS NULL
                 """,
                 target,
                 to_ms(at),
@@ -147,7 +147,7 @@ class OutboxOperations(Operations):
         with self._file.reading() as transaction:
             rows = transaction.execute(
                 """
-                SELECT kind, ifnull(incident, gateway || ' ' || session) AS matter, created_at FROM messages
+                SELECT kind, coalesce(incident, gateway || ' ' || session) AS matter, created_at FROM messages
                 WHERE target = ? ORDER BY id
                 """,
                 target,

@@ -23,9 +23,10 @@ _TRIES = 5
 class OwnerLock:
     """One process's claim on one ledger."""
 
-    def __init__(self, ledger: Path) -> None:
+    def __init__(self, ledger: Path, shown: str | None = None) -> None:
+        """``shown``: how the ledger is called, where it is not the file that the lock lies beside."""
         self.path = ledger.with_name(ledger.name + ".lock")
-        self._ledger = ledger
+        self._ledger = shown or ledger
         self._fd: int | None = None
         self.remembered: str | None = None
         """The id of the ledger last owned through this file, as found when we took the lock."""

@@ -13,16 +13,16 @@ from datetime import datetime, timedelta
 from watchdog.core.policy import Budget
 from watchdog.ledger import outbox
 from watchdog.ledger.rows import from_ms, to_ms
-from watchdog.ledger.sqlite import LedgerFile, Transaction
+from watchdog.ledger.store import Store, Transaction
 from watchdog.service.ledger import Message
 from watchdog.service.restart_record import WINDOW, Restart, RestartOutcome
 
 
 class LedgerRestarts:
-    """``service.restart_record.RestartRecord`` over the ledger's file."""
+    """``service.restart_record.RestartRecord`` over the ledger's store."""
 
-    def __init__(self, file: LedgerFile) -> None:
-        self._file = file
+    def __init__(self, store: Store) -> None:
+        self._file = store
 
     def restarts(self, gateway: str, since: datetime) -> Sequence[Restart]:
         with self._file.reading() as transaction:

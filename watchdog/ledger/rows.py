@@ -7,9 +7,9 @@ exactly as it went in, to the microsecond, because it is compared for equality.
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
 
 from watchdog.core.model import ReplyAddress, Status
 from watchdog.core.policy import Step
@@ -31,6 +31,14 @@ from watchdog.service.ledger import (
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+
+
+class Row(Protocol):
+    """One row, by the names of its columns or by their numbers."""
+
+    def __getitem__(self, key: int | str, /) -> Any: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
 
 
 def to_ms(at: datetime) -> int:
@@ -80,7 +88,7 @@ def identity_from_json(text: str | None) -> RunIdentity | None:
     )
 
 
-def attempt_of(row: sqlite3.Row) -> Attempt:
+def attempt_of(row: Row) -> Attempt:
     return Attempt(
         id=row["id"],
         incident=row["incident"],
@@ -117,7 +125,7 @@ def address_from_json(text: str | None) -> ReplyAddress | None:
     return ReplyAddress(said["channel"], said["to"], said["account"], said["thread"])
 
 
-def stop_of(row: sqlite3.Row) -> Stop:
+def stop_of(row: Row) -> Stop:
     return Stop(
         gateway=row["gateway"],
         session=row["session"],
@@ -127,7 +135,7 @@ def stop_of(row: sqlite3.Row) -> Stop:
     )
 
 
-def incident_of(row: sqlite3.Row, attempts: Iterable[Attempt] = ()) -> Incident:
+def incident_of(row: Row, attempts: Iterable[Attempt] = ()) -> Incident:
     return Incident(
         id=row["id"],
         gateway=row["gateway"],
@@ -141,7 +149,7 @@ def incident_of(row: sqlite3.Row, attempts: Iterable[Attempt] = ()) -> Incident:
     )
 
 
-def quarantine_of(row: sqlite3.Row) -> Quarantine:
+def quarantine_of(row: Row) -> Quarantine:
     return Quarantine(
         gateway=row["gateway"],
         session=row["session"],
@@ -152,7 +160,7 @@ def quarantine_of(row: sqlite3.Row) -> Quarantine:
     )
 
 
-def pause_of(row: sqlite3.Row) -> Pause:
+def pause_of(row: Row) -> Pause:
     return Pause(
         id=row["id"],
         since=from_ms(row["since"]),
@@ -164,7 +172,7 @@ def pause_of(row: sqlite3.Row) -> Pause:
     )
 
 
-def ack_of(row: sqlite3.Row) -> Ack:
+def ack_of(row: Row) -> Ack:
     return Ack(
         gateway=row["gateway"],
         session=row["session"],
@@ -177,7 +185,7 @@ def ack_of(row: sqlite3.Row) -> Ack:
     )
 
 
-def owed_of(row: sqlite3.Row) -> OwedMessage:
+def owed_of(row: Row) -> OwedMessage:
     """Of ``messages`` joined with ``deliveries``, whose columns may all be NULL."""
     return OwedMessage(
         id=row["id"],
@@ -200,5 +208,5 @@ def owed_of(row: sqlite3.Row) -> OwedMessage:
     )
 
 
-def note_of(row: sqlite3.Row) -> HandoffNote:
+def note_of(row: Row) -> HandoffNote:
     return HandoffNote(incident=row["incident"], path=row["path"], created_at=from_ms(row["created_at"]))

@@ -12,38 +12,25 @@ with a damaged ``-wal`` are not noticed either: SQLite takes them for never made
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from watchdog.ledger import schema
 from watchdog.ledger.errors import LedgerRefused, code_of, explained, is_busy, needs_fresh_start
 from watchdog.ledger.owner_lock import OwnerLock
-from watchdog.ledger.rows import from_ms, to_ms
-from watchdog.ledger.sqlite_open import Opening, beside, identity_at, make_file, make_folder
+from watchdog.ledger.rows import to_ms
+from watchdog.ledger.sqlite_open import Opening, beside, identity_at, loose_permissions, make_file, make_folder
+from watchdog.ledger.store import Access, Answer, Transaction, fresh_id, system_now
 from watchdog.service.errors import LedgerError, LedgerUnavailable
 
 BUSY_TIMEOUT = timedelta(seconds=1)
 """How long a write waits for another process's write. Short: it blocks the daemon's loop."""
-
-Answer = TypeVar("Answer")
-
-_SQL_NOW_MS = "SELECT CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"
-
-
-class Access(Enum):
-    OWNER = "owner"
-    """The daemon: holds the lock, migrates, settles what an earlier life left open."""
-    WRITER = "writer"
-    """An operator's verb beside a running daemon."""
-    READER = "reader"
 
 
 @dataclass(slots=True)
@@ -63,27 +50,6 @@ class _Handle:
     memory: _Memory = field(default_factory=_Memory)
 
 
-class Transaction:
-    """SQL inside one transaction. Text that is not valid Unicode (half of an emoji, cut by the gateway) gets a ``?``."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def execute(self, sql: str, *params: str | int | None, **named: str | int | None) -> sqlite3.Cursor:
-        """``?`` takes ``params`` in order, ``:word`` takes ``named``; a statement uses one or the other."""
-        if named:
-            return self._db.execute(sql, {name: _storable(value) for name, value in named.items()})
-        return self._db.execute(sql, [_storable(param) for param in params])
-
-    def one(self, sql: str, *params: str | int | None) -> sqlite3.Row | None:
-        row: sqlite3.Row | None = self.execute(sql, *params).fetchone()
-        return row
-
-    def changes_one(self, sql: str, *params: str | int | None, **named: str | int | None) -> bool:
-        """Compare-and-set: the guard stands in the statement, and True means that exactly one row passed it."""
-        return self.execute(sql, *params, **named).rowcount == 1
-
-
 class LedgerFile:
     """One ledger, at a path or in memory. Calls from several threads are taken one after the other."""
 
@@ -101,7 +67,6 @@ class LedgerFile:
         self.path = path
         self.access = access
         self.problem: str | None = None
-        """Why the last attempt to use the ledger failed; None once a write (or a read, for a reader) succeeded."""
         self._opening = Opening(busy_timeout, trace, migrations)
         self._wall = wall
         self._wanted_id = ledger_id if path is not None else ledger_id or "0" * 16
@@ -113,12 +78,24 @@ class LedgerFile:
         self._known_id: str | None = None
         self._loss_untold = False
 
+    @property
+    def where(self) -> str:
+        return str(self.path or "in memory")
+
+    @property
+    def folder(self) -> Path | None:
+        return None if self.path is None else self.path.parent
+
+    def permission_problem(self) -> str | None:
+        return None if self.path is None else loose_permissions(self.path)
+
+    def reader(self) -> LedgerFile:
+        return self if self.path is None else LedgerFile(self.path, Access.READER, wall=self._wall)
+
     # ------------------------------------------------------------ use
 
     @contextmanager
     def writing(self, *, tells_loss: bool = True, is_probe: bool = False) -> Iterator[Transaction]:
-        """One write transaction. ``tells_loss``: raise as long as a history was found lost and ``told_of_loss`` was not said.
-        ``is_probe``: it writes nothing that ``remembered`` ever reads."""
         if self.access is Access.READER:
             raise LedgerRefused(f"The ledger {self.path} was opened read-only; open it for writing first.")
         with self._mutex, self._translating():
@@ -136,7 +113,6 @@ class LedgerFile:
 
     @contextmanager
     def reading(self, *, tells_loss: bool = True) -> Iterator[Transaction]:
-        """One consistent view."""
         with self._mutex, self._translating():
             handle = self._usable(for_writing=False)
             self._tell_loss(tells_loss=tells_loss)
@@ -146,12 +122,8 @@ class LedgerFile:
                 self.problem = None
 
     def remembered(self, question: Hashable, read: Callable[[Transaction], Sequence[Answer]]) -> list[Answer]:
-        """What ``read`` returns, in one consistent view; read once as long as nobody writes. ``question``: equal for equal
-        answers, and ``read`` depends on nothing but it and the tables.
-
-        A pass asks the same few things a dozen times. Whether another process (an operator's verb) has committed since
-        is asked of SQLite every time, and costs a fifth of reading again.
-        """
+        """A pass asks the same few things a dozen times. Whether another process (an operator's verb) has committed since
+        is asked of SQLite every time, and costs a fifth of reading again."""
         with self._mutex, self._translating():
             handle = self._usable(for_writing=False)
             self._tell_loss(tells_loss=True)
@@ -170,17 +142,14 @@ class LedgerFile:
             return list(found)
 
     def told_of_loss(self) -> None:
-        """The caller knows that history was lost, and tells it: no use needs to fail for it any more."""
         self._loss_untold = False
 
     def connect(self) -> None:
-        """Open now, so that what is wrong is said now."""
         with self._mutex, self._translating():
             self._usable(for_writing=self.access is not Access.READER)
             self._loss_untold = False
 
     def close(self) -> None:
-        """Idempotent, never raises."""
         with self._mutex:
             self._is_closed = True
             self._drop()
@@ -283,11 +252,7 @@ class LedgerFile:
     def _fresh_id(self) -> str:
         if self._wanted_id is not None:
             return self._wanted_id
-        known = self._expected_id() or ""
-        while True:
-            fresh = secrets.token_hex(8)
-            if fresh[:4] != known[:4]:
-                return fresh
+        return fresh_id(self._expected_id())
 
     def _expected_id(self) -> str | None:
         return self._known_id or (self._lock.remembered if self._lock is not None else None)
@@ -303,18 +268,8 @@ class LedgerFile:
         self._known_id = ledger_id
 
     def wall_now(self) -> datetime:
-        """For the few questions that come without an instant: injected, or SQLite's own reading of the system clock."""
-        if self._wall is not None:
-            return self._wall()
-        with closing(sqlite3.connect(":memory:")) as db:
-            return from_ms(db.execute(_SQL_NOW_MS).fetchone()[0])
-
-
-class Operations:
-    """Some operations of a ledger, each one transaction on its file."""
-
-    def __init__(self, file: LedgerFile) -> None:
-        self._file = file
+        """Injected, or SQLite's own reading of the system clock."""
+        return self._wall() if self._wall is not None else system_now()
 
 
 def _data_version(db: sqlite3.Connection) -> int:
@@ -333,7 +288,3 @@ def _transaction(db: sqlite3.Connection, begin: str) -> Iterator[Transaction]:
             with suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
         raise
-
-
-def _storable(param: str | int | None) -> str | int | None:
-    return param.encode("utf-8", "replace").decode("utf-8") if isinstance(param, str) else param

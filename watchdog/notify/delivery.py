@@ -140,9 +140,10 @@ class _TargetState:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     failures: int = 0
     rests_until: Moment | None = None
-    delivered: set[int] = field(default_factory=set)
-    """Sent, but the ledger could not take note: never sent again by this process."""
-    not_before: dict[int, Moment] = field(default_factory=dict)
+    delivered: set[str] = field(default_factory=set)
+    """Dedupe keys: sent, but the ledger could not take note, so never sent again by this process. (An older copy of the ledger
+    gives out the ids of later messages once more.)"""
+    not_before: dict[str, Moment] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,9 +261,10 @@ class Notifier:
         owed = []
         needless = self._needless(state.target.name, due, now)
         for item in due:
-            if item.id in state.delivered or item.id in needless or not state.target.wants(item.message.kind):
-                self._mark_delivered(state, item.id)
-            elif item.id not in state.not_before or now >= state.not_before[item.id]:
+            key = item.message.dedupe_key
+            if key in state.delivered or item.id in needless or not state.target.wants(item.message.kind):
+                self._mark_delivered(state, item)
+            elif key not in state.not_before or now >= state.not_before[key]:
                 owed.append(item)
         return owed
 
@@ -313,9 +315,9 @@ class Notifier:
     def _note_delivered(self, state: _TargetState, batch: _Batch) -> None:
         state.failures, state.rests_until = 0, None
         for item in batch.owed:
-            state.delivered.add(item.id)
-            state.not_before.pop(item.id, None)
-            self._mark_delivered(state, item.id)
+            state.delivered.add(item.message.dedupe_key)
+            state.not_before.pop(item.message.dedupe_key, None)
+            self._mark_delivered(state, item)
             self._meter.notification(Delivery.DELIVERED)
         self._log.event(
             Event.NOTIFICATION_DELIVERED,
@@ -327,12 +329,12 @@ class Notifier:
             count=len(batch.owed),
         )
 
-    def _mark_delivered(self, state: _TargetState, message_id: int) -> None:
+    def _mark_delivered(self, state: _TargetState, item: OwedMessage) -> None:
         try:
-            self._ledger.mark_delivered(message_id, state.target.name, self._clock.now().wall)
+            self._ledger.mark_delivered(item.id, state.target.name, self._clock.now().wall)
         except LedgerError:
             return  # stays in ``delivered``: noted later, not sent again
-        state.delivered.discard(message_id)
+        state.delivered.discard(item.message.dedupe_key)
 
     def _note_failed(self, state: _TargetState, owed: Sequence[OwedMessage], failed: DeliveryFailed) -> Moment:
         """All of ``owed`` wait for the same moment, which is returned."""
@@ -343,7 +345,7 @@ class Notifier:
         lost = [item for item in owed if _is_hopeless(item, now.wall)]
         for item in owed:
             is_lost = item in lost
-            state.not_before[item.id] = again
+            state.not_before[item.message.dedupe_key] = again
             try:
                 self._ledger.mark_failed(
                     item.id, state.target.name, now.wall, str(failed), None if is_lost else again.wall
@@ -351,7 +353,7 @@ class Notifier:
             except LedgerError:
                 continue  # ``not_before`` keeps the wait
             if is_lost:
-                state.not_before.pop(item.id, None)
+                state.not_before.pop(item.message.dedupe_key, None)
             self._meter.notification(Delivery.GIVEN_UP if is_lost else Delivery.FAILED)
         self._log_failed(state, owed, lost, failed, wait)
         return again

@@ -16,7 +16,7 @@ from typing import Any
 
 from watchdog.config import LoadedConfig, SecretError, resolve_secret
 from watchdog.core.model import Moment
-from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.ledger import SqlLedger
 from watchdog.notify.delivery import Heartbeat, Notifier, TargetEntry, targets_from
 from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event, Log
@@ -31,7 +31,7 @@ ROUND_EVERY = timedelta(seconds=5)
 class Notifications:
     """Owns the notifier and the heartbeat of one configuration; ``configure`` replaces both."""
 
-    ledger: SqliteLedger
+    ledger: SqlLedger
     clock: Clock
     log: Log
     meter: Meter

@@ -173,6 +173,10 @@ class LedgerUnavailable(LedgerError):
     """Read-only, full disk, locked, corrupt or gone. Heals by itself when the cause is gone."""
 
 
+class LedgerMisconfigured(LedgerError):
+    """What the configuration says of it cannot be used here, until somebody edits that or installs what it needs."""
+
+
 class LedgerTooNew(LedgerError):
     """Written by a newer version of this program; never downgraded."""
 

@@ -59,8 +59,9 @@ class Incidents:
     ledger: Ledger
     log: Log
     meter: Meter
-    _in_flight: dict[int, _InFlight] = field(init=False, default_factory=dict)
-    _heard: dict[int, bool] = field(init=False, default_factory=dict)
+    # By idempotency key: an older copy of the ledger gives out the ids of later attempts once more.
+    _in_flight: dict[str, _InFlight] = field(init=False, default_factory=dict)
+    _heard: dict[str, bool] = field(init=False, default_factory=dict)
     """What the gateway said of an attempt's delivery, until it is written down."""
 
     def open_for(self, judged: Judged, now: Moment) -> Incident:
@@ -106,7 +107,8 @@ class Incidents:
         still = 0
         in_flight = self.ledger.attempts_in_flight(self.gateway.name)
         self._in_flight = {
-            attempt.id: self._in_flight.get(attempt.id) or _first_seen(attempt, now) for _, attempt in in_flight
+            one.idempotency_key: self._in_flight.get(one.idempotency_key) or _first_seen(one, now)
+            for _, one in in_flight
         }
         for incident, attempt in in_flight:
             current = _successor_of(attempt, incident.session, judged) or judged.get(incident.session)
@@ -128,14 +130,14 @@ class Incidents:
             tail = look.tail
         is_queued = attempt.step is Step.RESUME and tail is not None and tail.has_pending_input is True
         verify_within = current.policy.recovery.verify_within if current is not None else timedelta(seconds=90)
+        age = self._in_flight[attempt.idempotency_key].age_at(now)
         return verify(
             attempt,
             row,
             tail,
-            is_overdue=self._in_flight[attempt.id].age_at(now) > verify_within * (_QUEUED_PATIENCE if is_queued else 1),
+            is_overdue=age > verify_within * (_QUEUED_PATIENCE if is_queued else 1),
             owner=current.judgement.owner if current is not None else Truth.UNKNOWN,
-            has_gateway_died=current is not None
-            and _has_died(attempt, self._in_flight[attempt.id].age_at(now), current.case),
+            has_gateway_died=current is not None and _has_died(attempt, age, current.case),
             is_successor=row is not None and row.key != incident.session,
         )
 
@@ -218,16 +220,17 @@ class Incidents:
         run_id = _run_of(attempt)
         if attempt.delivered is not None or attempt.address is None or run_id is None:
             return attempt.delivered
-        if attempt.id not in self._heard:
+        key = attempt.idempotency_key
+        if key not in self._heard:
             try:
                 said = await self.gateway.delivered(run_id)
             except errors.GatewayError:
                 return None
             if said is None:
                 return None
-            self._heard[attempt.id] = said
-        self.ledger.note_delivery(attempt.id, self._heard[attempt.id])
-        return self._heard.pop(attempt.id)
+            self._heard[key] = said
+        self.ledger.note_delivery(attempt.id, self._heard[key])
+        return self._heard.pop(key)
 
     async def _is_late_and_unheard(self, incident: Incident, row: Session) -> bool:
         """Our turn was given up (``NewRunSilent``) and ended well after all, and the gateway says that its answer did not reach the

@@ -1,6 +1,6 @@
 """What is remembered: the records of the ledger, the ledger itself and the handoff notes, as the service sees them.
 
-Adapters keep them (``ledger.ledger``: SQLite; a spare in memory); both pass the same tests.
+Adapters keep them (``ledger.ledger``: SQLite, PostgreSQL; a spare in memory); all pass the same tests.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ class OwedMessage:
 
 @dataclass(frozen=True, slots=True)
 class HandoffNote:
-    """Where the note saved before a context-losing step lies (file of 0600 beside the ledger)."""
+    """Where the note saved before a context-losing step lies (file of 0600 in the state folder)."""
 
     incident: str
     path: str
@@ -404,7 +404,7 @@ class NameLedger(Protocol):
 
 
 class Ledger(IncidentLedger, HoldLedger, OutboxLedger, NameLedger, Protocol):
-    """The durable record: written before the deed, settled after it. Single writer, synchronous, one file.
+    """The durable record: written before the deed, settled after it. Single writer, synchronous.
 
     Every method raises ``errors.LedgerError`` leaves and nothing else. Every change that owes somebody a message takes
     ``messages`` and writes them to the outbox in the same transaction; a ``dedupe_key`` already known is left out.

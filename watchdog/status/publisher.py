@@ -16,7 +16,7 @@ from pathlib import Path
 from watchdog import __version__
 from watchdog.config import LoadedConfig
 from watchdog.core.model import GatewayPhase, Moment
-from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.ledger import SqlLedger
 from watchdog.service.errors import LedgerError, PassFailed
 from watchdog.service.events import Event, Log
 from watchdog.service.pass_report import PassReport
@@ -46,7 +46,7 @@ class PagePublisher:
     """Implements ``server.Facts``. ``open`` starts it, ``configure`` follows a reload, ``close`` ends it."""
 
     loaded: LoadedConfig
-    ledger: SqliteLedger
+    ledger: SqlLedger
     clock: Clock
     log: Log
     meter: Meter
@@ -65,7 +65,7 @@ class PagePublisher:
     _availability: Availability = field(init=False)
     _feed: Feed = field(default_factory=Feed)
     _server: StatusServer | None = None
-    _reader: SqliteLedger | None = None
+    _reader: SqlLedger | None = None
     _task: asyncio.Task[None] | None = None
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _told: str | None = None
@@ -73,8 +73,8 @@ class PagePublisher:
 
     def __post_init__(self) -> None:
         self._began = self.clock.now()
-        path = self.ledger.path
-        self._availability = Availability(path.parent / FILE if path is not None else None)
+        folder = self.ledger.folder
+        self._availability = Availability(folder / FILE if folder is not None else None)
 
     # ------------------------------------------------------------ life
 
@@ -185,9 +185,9 @@ class PagePublisher:
             self.log.event(Event.STATUS_PAGE_UNAVAILABLE, reason=problem, next_try_in=round(self.retry_after))
 
     def _write_address(self, url: str | None) -> None:
-        if self.ledger.path is None:
+        if self.ledger.folder is None:
             return
-        path = address_file(self.ledger.path.parent)
+        path = address_file(self.ledger.folder)
         with contextlib.suppress(OSError):
             if url is None:
                 path.unlink(missing_ok=True)
@@ -260,11 +260,9 @@ class PagePublisher:
         kept, report = self._seen.get(watch.gateway.name, (None, None))
         return report if kept is watch else None
 
-    def _readable(self) -> SqliteLedger:
+    def _readable(self) -> SqlLedger:
         if self._reader is None:
-            wall = lambda: self.clock.now().wall  # noqa: E731
-            path = self.ledger.path
-            self._reader = SqliteLedger.open_read_only(path, wall=wall) if path is not None else self.ledger
+            self._reader = self.ledger.reader()
         return self._reader
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutations import ALWAYS, DROP, value
+from tests.mutants.mutations import ALWAYS, DROP, NEVER, value
 
 from .kinds import CORE, SERVICE, Guard
 
@@ -12,6 +12,7 @@ LOCAL = ("tests/unit/discovery/test_local_gateways.py",)
 SAME = (CORE + "test_same_process.py",)
 ONE_RUN = ("tests/unit/ledger/test_one_run.py",)
 NAMES = ("tests/unit/ledger/test_names.py",)
+POSTGRESQL = ("tests/unit/ledger/test_postgresql.py",)
 TWO_NAMES = (SERVICE + "test_two_names.py",)
 
 GUARDS: tuple[Guard, ...] = (
@@ -31,5 +32,17 @@ GUARDS: tuple[Guard, ...] = (
         "rule 16",
         value('transaction.execute("SELECT * FROM stops WHERE gateway = ? ORDER BY id", gateway)'),
         tests=("tests/unit/ledger/test_contract.py",),
+    ),
+    Guard("single: a database has one owner", "rule 19", NEVER, tests=POSTGRESQL),
+    Guard("single: only the session that holds the lock writes", "rule 19", NEVER, tests=POSTGRESQL),
+    Guard("single: a session that others share is nobody's lock", "rule 19", NEVER, tests=POSTGRESQL),
+    Guard("single: a transaction that the server took back is no success", "rule 19", NEVER, tests=POSTGRESQL),
+    Guard("single: a database replaced, or an older copy of it, is not written to", "rule 19", NEVER, tests=POSTGRESQL),
+    Guard("single: another database than last time is a loss", "rule 19", NEVER, tests=POSTGRESQL),
+    Guard(
+        "single: no deed before an earlier life is settled",
+        "rule 19",
+        NEVER,
+        tests=("tests/unit/daemon/test_lost_ledger.py",),
     ),
 )

@@ -71,6 +71,7 @@ def test_saved_and_read_again_it_names_the_same_gateways(gateways: str) -> None:
         ("", "status_page: null", ["status_page: {listen: 127.0.0.1:18795, hosts: []} -> null"]),
         ("", "status_page: {listen: 'a:1'}", ["status_page.listen: 127.0.0.1:18795 -> a:1"]),
         ("", "heartbeat_url: https://h/secret", ["heartbeat_url: null -> https://***"]),
+        ("", "ledger: postgresql://ann:secret@db/x", ["ledger: null -> postgresql://***"]),
         (
             "heartbeat_url: https://h/one",
             "heartbeat_url: https://h/two",

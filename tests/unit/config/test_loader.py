@@ -211,6 +211,8 @@ def test_relative_paths_start_at_the_file(places: Places) -> None:
         ("gateways: [{token_file: /run/token}]", 0o644, False),
         ("notify: ['tgram://hunter2']", 0o644, True),
         ("heartbeat_url: https://hc-ping.com/hunter2", 0o644, True),
+        ("ledger: postgresql://ann:hunter2@db/x", 0o644, True),
+        ("ledger: postgresql://ann@db/x", 0o644, False),
     ],
 )
 def test_a_secret_that_others_can_read_is_told(places: Places, text: str, mode: int, is_told: bool) -> None:

@@ -158,6 +158,7 @@ ONE_VALUE = {
     "notify:\n  - hunter2": (
         "2:5: url: this is not an apprise URL (e.g. ntfy://ntfy.sh/my-topic; all services: appriseit.com)"
     ),
+    "ledger: sqlite:///hunter2": "1:9: ledger: expected a URL that starts with postgresql:// (null: SQLite in state_dir)",
     "heartbeat_url: hunter2.com/x": "1:16: heartbeat_url: expected a URL that starts with https:// or http://",
     "status_page: {listen: 18795}": "1:23: listen: expected text, found a number (put it in quotes)",
     "status_page: {listen: localhost}": ("1:23: listen: expected host:port (e.g. 127.0.0.1:18795 or [::1]:18795)"),

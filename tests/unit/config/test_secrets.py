@@ -21,7 +21,7 @@ from watchdog.config import (
     parse,
     resolve_secret,
 )
-from watchdog.config.references import expand, refers_only
+from watchdog.config.references import expand, passwords_in, refers_only
 
 
 def gateway(text: str, folder: Path | None = None) -> GatewaySection:
@@ -190,3 +190,19 @@ def test_only_whole_references_are_shown() -> None:
 def test_text_without_references_is_left_alone(text: str) -> None:
     if "${" not in text:
         assert expand(text, {}) == text
+
+
+@pytest.mark.parametrize(
+    ("url", "passwords"),
+    [
+        ("postgresql://ann:s3cret@db/x", ("s3cret",)),
+        ("postgresql://ann:s3:cr%40t@db/x", ("s3:cr%40t", "s3:cr@t")),
+        ("postgresql://ann@db/x?sslmode=require&password=s3cret&a=b", ("s3cret",)),
+        ("postgresql://db/x?sslpassword=s3cret", ("s3cret",)),
+        ("postgresql://ann:one@db/x?password=two&sslpassword=thr%20ee", ("one", "two", "thr%20ee", "thr ee")),
+        ("postgresql://ann@db:5432/x?host=/run/a:b@c", ()),
+        ("postgresql:///x?sslmode=verify-full", ()),
+    ],
+)
+def test_the_passwords_of_a_database_are_found(url: str, passwords: tuple[str, ...]) -> None:
+    assert passwords_in(url) == passwords

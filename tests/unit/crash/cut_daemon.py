@@ -18,9 +18,10 @@ import json
 import os
 import select
 import signal
+import sqlite3
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -28,7 +29,8 @@ from watchdog.adapters.notes import HandoffNotes
 from watchdog.cli import main as watchdog_main
 from watchdog.gateway.client import GatewayClient
 from watchdog.gateway.wire.connection import Link
-from watchdog.ledger import sqlite
+from watchdog.ledger import postgres, sqlite
+from watchdog.ledger.store import Param, Rows, Statements, Store, Transaction
 
 PROBE = "is_writable"
 _is_deed_link: ContextVar[bool] = ContextVar("_is_deed_link", default=False)
@@ -55,22 +57,24 @@ class Cut:
         self._watch_deed_links()
 
     def _watch_ledger(self) -> None:
-        original = sqlite.LedgerFile.writing
+        for kind in (sqlite.LedgerFile, postgres.PostgresStore):
+            self._watch_store(kind)
+
+    def _watch_store(self, kind: type[sqlite.LedgerFile | postgres.PostgresStore]) -> None:
+        original: Callable[..., Any] = kind.writing
         cut = self
 
         @contextlib.contextmanager
-        def writing(
-            file: sqlite.LedgerFile, *, tells_loss: bool = True, is_probe: bool = False
-        ) -> Iterator[sqlite.Transaction]:
+        def writing(store: Store, *, tells_loss: bool = True, is_probe: bool = False) -> Iterator[Transaction]:
             caller = sys._getframe(2).f_code.co_name  # contextlib's __enter__ lies between
-            with original(file, tells_loss=tells_loss, is_probe=is_probe) as transaction:
-                database = transaction._db
-                before = database.total_changes
-                yield transaction
-            if file.path is not None and caller != PROBE and database.total_changes != before:
+            with original(store, tells_loss=tells_loss, is_probe=is_probe) as transaction:
+                watched = _Changing(transaction._db)
+                yield Transaction(watched)
+                is_changed = watched.is_changed
+            if store.folder is not None and caller != PROBE and is_changed:
                 cut.effect(caller)
 
-        setattr(sqlite.LedgerFile, "writing", writing)  # noqa: B010 - mypy refuses the plain assignment
+        setattr(kind, "writing", writing)  # noqa: B010 - mypy refuses the plain assignment
 
     def _watch_notes(self) -> None:
         original = HandoffNotes.save
@@ -98,6 +102,27 @@ class Cut:
 
         setattr(GatewayClient, "prepare", prepared)  # noqa: B010
         setattr(Link, "__init__", made)  # noqa: B010
+
+
+class _Changing:
+    """A transaction's statements, and whether one of them changed anything."""
+
+    def __init__(self, db: Statements) -> None:
+        self._db = db
+        self._is_changed = False
+        self._before = db.total_changes if isinstance(db, sqlite3.Connection) else 0
+
+    @property
+    def is_changed(self) -> bool:
+        if isinstance(self._db, sqlite3.Connection):
+            return self._db.total_changes != self._before
+        return self._is_changed
+
+    def execute(self, sql: str, params: Sequence[Param] | Mapping[str, Param], /) -> Rows:
+        rows = self._db.execute(sql, params)
+        if not sql.lstrip().startswith("SELECT") and rows.rowcount > 0:
+            self._is_changed = True
+        return rows
 
 
 class _Heard:

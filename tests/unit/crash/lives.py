@@ -16,6 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from psycopg.rows import dict_row
+
 from watchdog.adapters.clock import SystemClock
 
 CutAt = int | str | None
@@ -121,7 +124,10 @@ class Record:
     notes: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, path: Path) -> Record:
+    def of(cls, path: Path | str) -> Record:
+        """``path``: of the file, or the database's URL."""
+        if isinstance(path, str):
+            return cls._in_database(path)
         if not path.exists():
             return cls()
         try:
@@ -130,6 +136,15 @@ class Record:
                 db.execute("BEGIN")
                 return cls(*([dict(row) for row in db.execute(f"SELECT * FROM {name}")] for name in cls.__slots__))
         except sqlite3.OperationalError:
+            return cls()  # being made
+
+    @classmethod
+    def _in_database(cls, url: str) -> Record:
+        kept: Any = {"row_factory": dict_row, "options": "-c search_path=openclaw_watchdog"}
+        try:
+            with psycopg.connect(url, **kept) as db:
+                return cls(*(db.execute(f"SELECT * FROM {name}".encode()).fetchall() for name in cls.__slots__))
+        except psycopg.errors.UndefinedTable:
             return cls()  # being made
 
     def states(self) -> list[str]:

@@ -21,6 +21,7 @@ from openclaw_simulator.records import GroundTruth
 from tests.fakes.builders import KEY, REQUEST
 from tests.fakes.loopback import Listener, listening
 from tests.fakes.stuck_gateway import NotingGateway, stuck_world
+from tests.postgresql import Server
 
 from .lives import CutAt, Launcher, Life, Record, launching, until
 
@@ -62,6 +63,7 @@ recovery: {{ladder: [{ladder}], verify_within: 3s, backoff: [200ms]}}
 notify: ["json+http://127.0.0.1:{port}/hook"]
 status_page: null
 state_dir: "{folder}/state"
+ledger: {ledger}
 allow_short_thresholds: true
 """
 
@@ -69,8 +71,18 @@ allow_short_thresholds: true
 class Story:
     """One stuck session and the daemon's lives around it."""
 
-    def __init__(self, folder: Path, version: str, ladder: str, launcher: Launcher, listener: Listener) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        version: str,
+        ladder: str,
+        launcher: Launcher,
+        listener: Listener,
+        database: str | None = None,
+    ) -> None:
+        """``database``: where the ledger is, as a URL; None: in a file."""
         self.folder = folder
+        self.database = database
         self.gateway = NotingGateway(stuck_world(version), folder / "openclaw")
         self.ladder = ladder
         self.launcher = launcher
@@ -78,8 +90,8 @@ class Story:
         self.lives = itertools.count(1)
 
     @property
-    def ledger(self) -> Path:
-        return self.folder / "state" / "ledger.sqlite"
+    def ledger(self) -> Path | str:
+        return self.database or self.folder / "state" / "ledger.sqlite"
 
     def effects(self, life: int) -> list[str]:
         path = self.folder / f"effects-{life}"
@@ -122,6 +134,7 @@ class Story:
             folder=self.folder,
             ladder=self.ladder,
             port=self.listener.port,
+            ledger=self.database or "null",
         )
         path = self.folder / "watchdog.yaml"
         path.write_text(text)
@@ -200,7 +213,11 @@ class Story:
 class Theatre:
     """Plays stories, many at a time: daemons mostly wait."""
 
-    def __init__(self, folder: Path, version: str, launcher: Launcher, listener: Listener) -> None:
+    def __init__(
+        self, folder: Path, version: str, launcher: Launcher, listener: Listener, server: Server | None = None
+    ) -> None:
+        """``server``: has a database for each of their ledgers."""
+        self._server = server
         self._folder = folder
         self._version = version
         self._launcher = launcher
@@ -209,17 +226,18 @@ class Theatre:
 
     async def cut_everywhere(self, ladder: str, before: Sequence[CutAt] = ()) -> list[str]:
         """Once uncut, to see the effects of the life in question; then once for each of them. Returns their names."""
-        whole = await self._play(ladder, "whole", [*before, None])
+        whole = await self.play(ladder, "whole", [*before, None])
         effects = whole.effects(len(before) + 1)
         async with asyncio.TaskGroup() as group:
             for number in range(1, len(effects) + 1):
-                group.create_task(self._play(ladder, f"cut-{number}", [*before, number, SECOND_LIFE, None]))
+                group.create_task(self.play(ladder, f"cut-{number}", [*before, number, SECOND_LIFE, None]))
         return effects
 
-    async def _play(self, ladder: str, name: str, cuts: Sequence[CutAt]) -> Story:
+    async def play(self, ladder: str, name: str, cuts: Sequence[CutAt]) -> Story:
         folder = self._folder / ladder.replace(", ", "-") / name
         folder.mkdir(parents=True)
-        story = Story(folder, self._version, ladder, self._launcher, self._listener)
+        database = self._server.database() if self._server is not None else None
+        story = Story(folder, self._version, ladder, self._launcher, self._listener, database)
         async with self._room:
             await story.live(cuts)
         return story
@@ -239,3 +257,12 @@ async def test_a_kill_after_any_effect_of_giving_up(tmp_path: Path) -> None:
     async with launching() as launcher, listening() as listener:
         effects = await Theatre(tmp_path, "2026.9.6", launcher, listener).cut_everywhere("new", ["claim_attempt"])
     assert set(effects) >= {"settle_start_up", "settle_attempt", "quarantine"}
+
+
+@pytest.mark.parametrize("cut", ["plan_attempt", "claim_attempt", "frame agent", "settle_attempt"])
+async def test_a_kill_around_the_deed_with_the_ledger_in_postgresql(cut: str, server: Server, tmp_path: Path) -> None:
+    """What differs there is when a write is known, and who is the owner after a kill."""
+    async with launching() as launcher, listening() as listener:
+        theatre = Theatre(tmp_path, "2026.9.6", launcher, listener, server)
+        story = await theatre.play("resume, new", "cut", [cut, SECOND_LIFE, None])
+    assert story.effects(1)[-1] == cut

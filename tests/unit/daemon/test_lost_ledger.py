@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,18 @@ from tests.unit.daemon.test_reload import CONFIG, Desk, desk
 from tests.unit.daemon.test_reminders import told
 from watchdog.config import load
 from watchdog.core.model import GatewayPhase
+from watchdog.core.policy import Step
+from watchdog.core.recovery import AttemptState
 from watchdog.daemon.assembly import Builder, ledger_path
 from watchdog.daemon.loop import Daemon
+from watchdog.daemon.places import places_of
 from watchdog.ledger.ledger import SqliteLedger
-from watchdog.service.errors import LedgerUnavailable
+from watchdog.service.errors import LedgerInUse, LedgerUnavailable
 from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import MessageKind
 from watchdog.service.null_meter import NullMeter
 from watchdog.service.pass_report import PassReport
+from watchdog.service.secret import MASK
 
 __all__ = ["desk", "told"]
 LOST = "The ledger's history is lost"
@@ -93,6 +99,53 @@ async def test_a_ledger_that_is_busy_at_the_start_owes_it_after_a_pass(tmp_path:
         daemon.parts.close()
 
 
+@pytest.mark.parametrize("away", ["settle_start_up", "name_gateways"])
+def test_no_deed_before_an_earlier_life_is_settled_where_the_ledger_was_away(tmp_path: Path, away: str) -> None:
+    before = _daemon(tmp_path)
+    now = before.parts.clock.now().wall
+    before.parts.ledger.name_gateways({"called otherwise": places_of(before.parts.loaded)["home"]}, now)
+    made = before.parts.ledger.open_incident(
+        gateway="called otherwise", session="agent:main:main", session_id=None, reason="NoActiveRun", at=now
+    )
+    attempt = before.parts.ledger.plan_attempt(made.id, Step.RESUME, now, before=None, before_tail=None)
+    assert before.parts.ledger.claim_attempt(attempt.id, now)
+    before.parts.close()
+    daemon = _daemon(tmp_path)
+    ledger = daemon.parts.ledger
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SqliteLedger, away, _busy)
+            assert daemon._settle_earlier_life() == ()
+            assert not ledger.is_writable()
+        assert ledger.is_writable()
+        ((incident, left),) = ledger.attempts_in_flight("home")
+        assert (incident.gateway, left.state) == ("home", AttemptState.INDETERMINATE)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SqliteLedger, away, _busy)
+            assert ledger.is_writable(), "it is done once"
+    finally:
+        daemon.parts.close()
+
+
+async def test_a_name_that_is_new_after_an_edit_is_known_before_any_deed_too(tmp_path: Path) -> None:
+    daemon = _daemon(tmp_path)
+    ledger = daemon.parts.ledger
+    try:
+        daemon._settle_earlier_life()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SqliteLedger, "name_gateways", _busy)
+            patch.setattr(SqliteLedger, "settle_start_up", _busy)  # what this life has in flight stays as it is
+            await daemon._apply_gateways(daemon.parts.loaded)
+            assert not ledger.is_writable()
+            patch.setattr(SqliteLedger, "name_gateways", lambda *_: ())
+            assert ledger.is_writable()
+        daemon.stop("the test is over")
+        for name in list(daemon._runners):
+            await daemon._end(name)
+    finally:
+        daemon.parts.close()
+
+
 def test_a_loss_of_long_ago_is_no_news(tmp_path: Path) -> None:
     daemon = _lost(tmp_path)
     long_ago = daemon.parts.clock.now().wall - timedelta(days=30)
@@ -107,3 +160,32 @@ def test_a_loss_of_long_ago_is_no_news(tmp_path: Path) -> None:
 
 def _busy(*_: object) -> int:
     raise LedgerUnavailable("the ledger is busy")
+
+
+async def test_a_daemon_whose_ledger_another_owns_now_stops_and_says_who(desk: Desk) -> None:
+    path = ledger_path(desk.file.parent / "state")
+    lock = path.with_name("ledger.sqlite.lock")
+    lock.unlink()
+    fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        os.pwrite(fd, b"12345\n", 0)
+        stopping = await desk.logged(Event.DAEMON_STOPPING)
+        assert "is owned by process 12345" in str(stopping["reason"])
+        await desk.logged(Event.DAEMON_STOPPED)
+        with pytest.raises(LedgerInUse):
+            await desk.task
+    finally:
+        os.close(fd)
+
+
+def test_no_password_of_a_database_is_shown_wherever_it_came_from(tmp_path: Path) -> None:
+    env = {"HOME": str(tmp_path), "PGPASSWORD": "from-the-environment"}
+    file = tmp_path / "watchdog.yaml"
+    file.touch(mode=0o600)
+    text = CONFIG.format(url="ws://127.0.0.1:1", token="t" * 16, stuck_after="10m", folder=tmp_path)
+    file.write_text(f"{text}ledger: 'postgresql://ann:of%20the%20url@127.0.0.1:1/x?sslpassword=of-the-key'\n")
+    builder = Builder(load(file, env=env), env, MemoryLog(), NullMeter())
+    builder.parts(is_observing=True).close()
+    for secret in ("from-the-environment", "of%20the%20url", "of the url", "of-the-key"):
+        assert builder.secrets.scrub(f"it said {secret} there") == f"it said {MASK} there"

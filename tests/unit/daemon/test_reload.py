@@ -54,6 +54,7 @@ class Desk:
     log: MemoryLog
     daemon: Daemon
     text: Callable[..., str]
+    task: asyncio.Task[int]
 
     async def logged(self, name: Event, number: int = 1) -> Mapping[str, object]:
         """The ``number``-th line of this name."""
@@ -87,13 +88,15 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
             Builder(load(file, env=env), env, log, NullMeter()).parts(is_observing=True), seed=1, settled=SETTLED
         )
         task = asyncio.create_task(daemon.run())
-        made = Desk(file, log, daemon, text)
+        made = Desk(file, log, daemon, text, task)
         try:
             await made.logged(Event.GATEWAY_CONNECTED)
             yield made
         finally:
             daemon.stop("the test is over")
-            await task
+            await asyncio.wait([task])
+            if daemon._taken is None:
+                task.result()
 
 
 async def test_an_edit_is_taken_up_at_a_pass_and_keeps_the_connection(desk: Desk) -> None:
@@ -202,3 +205,14 @@ async def test_what_an_operator_switches_is_in_the_log_with_who_and_why(desk: De
     assert await desk.logged(Event.SESSION_RELEASED) == released
     await desk.passes(2)
     assert len(desk.log.of(Event.OPERATOR_PAUSED)) == 1, "said once"
+
+
+async def test_another_place_for_the_ledger_takes_a_restart_and_that_is_said(desk: Desk) -> None:
+    text = desk.text("10m")
+    desk.file.write_text(text.replace("/state\n", "/elsewhere\n"), "utf-8")
+    said = await desk.logged(Event.CONFIG_REFUSED)
+    assert "takes a restart" in str(said["reason"])
+    assert said["in_force"] == f"the ledger {ledger_path(desk.file.parent / 'state')}"
+    desk.file.write_text(text, "utf-8")
+    await desk.logged(Event.CONFIG_LOADED, 2)
+    assert len(desk.log.of(Event.CONFIG_REFUSED)) == 1

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.ledger.ledger import SqliteLedger
+from tests.postgresql import Server
+from watchdog.adapters.clock import SystemClock
+from watchdog.ledger.ledger import SqliteLedger, SqlLedger
+from watchdog.ledger.place import LedgerPlace
 
 from .support import T0
 
@@ -19,14 +22,39 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "ledger.db"
 
 
-@pytest.fixture(params=["memory", "file"])
-def ledger(request: pytest.FixtureRequest, path: Path) -> Iterator[SqliteLedger]:
-    """The same contract for both."""
-    opened = (
-        SqliteLedger.in_memory(wall=lambda: T0) if request.param == "memory" else SqliteLedger.open(path, owner=True)
-    )
-    with opened:
+@pytest.fixture
+def place(server: Server, tmp_path: Path) -> LedgerPlace:
+    """An empty database."""
+    return LedgerPlace(tmp_path / "state", SystemClock(), server.emptied())
+
+
+@pytest.fixture(params=["file", "postgresql"])
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> LedgerPlace:
+    """Where several can open one ledger."""
+    if request.param == "file":
+        return LedgerPlace(tmp_path / "state", SystemClock())
+    database: LedgerPlace = request.getfixturevalue("place")
+    return database
+
+
+KINDS = ("memory", "file", "postgresql")
+
+
+@pytest.fixture(params=KINDS)
+def ledger(request: pytest.FixtureRequest, path: Path) -> Iterator[SqlLedger]:
+    """The same contract for all."""
+    with made(request.param, request, path) as opened:
         yield opened
+
+
+def made(kind: str, request: pytest.FixtureRequest, path: Path) -> SqlLedger:
+    """A daemon's new ledger."""
+    if kind == "memory":
+        return SqliteLedger.in_memory(wall=lambda: T0)
+    if kind == "file":
+        return SqliteLedger.open(path, owner=True)
+    database: LedgerPlace = request.getfixturevalue("place")
+    return database.open(owner=True)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from watchdog.core.model import Status
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
-from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.ledger import SqlLedger
 from watchdog.service.ledger import Incident, Message, MessageKind, Quarantine
 
 T0 = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -32,14 +32,14 @@ def stuck(key: str, *, incident: str | None = None, gateway: str = "home") -> Me
     return Message(MessageKind.STUCK, gateway, "Stuck", "A session is stuck.", key, session="main", incident=incident)
 
 
-def opened(ledger: SqliteLedger, session: str = "main", gateway: str = "home", seconds: float = 0) -> Incident:
+def opened(ledger: SqlLedger, session: str = "main", gateway: str = "home", seconds: float = 0) -> Incident:
     return ledger.open_incident(
         gateway=gateway, session=session, session_id="sid-1", reason="OwnerGone", at=at(seconds)
     )
 
 
 def planned(
-    ledger: SqliteLedger,
+    ledger: SqlLedger,
     incident: Incident,
     seconds: float = 1,
     step: Step = Step.RESUME,
@@ -51,20 +51,20 @@ def planned(
     return ledger.plan_attempt(incident.id, step, at(seconds), before=run, before_tail="tail-1")
 
 
-def started(ledger: SqliteLedger, incident: Incident, seconds: float = 2) -> Attempt:
+def started(ledger: SqlLedger, incident: Incident, seconds: float = 2) -> Attempt:
     attempt = planned(ledger, incident, seconds)
     assert ledger.claim_attempt(attempt.id, at(seconds))
     return attempt
 
 
-def attempt_now(ledger: SqliteLedger, attempt: Attempt) -> Attempt:
+def attempt_now(ledger: SqlLedger, attempt: Attempt) -> Attempt:
     """The attempt as the ledger knows it now."""
     incident = ledger.incident(attempt.incident)
     assert incident is not None
     return next(one for one in incident.attempts if one.id == attempt.id)
 
 
-def brought_to(ledger: SqliteLedger, attempt: Attempt, state: AttemptState) -> None:
+def brought_to(ledger: SqlLedger, attempt: Attempt, state: AttemptState) -> None:
     """A planned attempt, led to ``state`` by the shortest allowed way."""
     if state is AttemptState.PLANNED:
         return
@@ -76,12 +76,12 @@ def brought_to(ledger: SqliteLedger, attempt: Attempt, state: AttemptState) -> N
         assert ledger.settle_attempt(attempt.id, state, at(6), reason="Seen")
 
 
-def problem_of(ledger: SqliteLedger) -> str:
+def problem_of(ledger: SqlLedger) -> str:
     """What it says is wrong with it; empty when nothing is. (A call: a type checker takes a property for constant.)"""
     return ledger.problem or ""
 
 
-def lost_at(ledger: SqliteLedger) -> datetime | None:
+def lost_at(ledger: SqlLedger) -> datetime | None:
     return ledger.lost_history_at
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from watchdog.core.recovery import AttemptState
-from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.ledger import SqlLedger
+from watchdog.ledger.place import LedgerPlace
 
 from .support import T0, at, attempt_now, child, exit_code, opened, planned
 
@@ -15,8 +15,8 @@ ATTEMPTS = 40
 CLAIMANTS = 3
 
 
-def test_two_connections(path: Path) -> None:
-    with SqliteLedger.open(path, owner=True) as one, SqliteLedger.open(path) as two:
+def test_two_connections(kept: LedgerPlace) -> None:
+    with kept.open(owner=True) as one, kept.open() as two:
         for n in range(10):
             attempt = planned(one, opened(one, str(n)))
             order = (one, two) if n % 2 else (two, one)
@@ -25,15 +25,15 @@ def test_two_connections(path: Path) -> None:
         assert one.charges("home", T0) == 10
 
 
-def test_processes_racing_for_the_same_attempts(path: Path) -> None:
-    with SqliteLedger.open(path, owner=True) as ledger:
+def test_processes_racing_for_the_same_attempts(kept: LedgerPlace) -> None:
+    with kept.open(owner=True) as ledger:
         ids = [planned(ledger, opened(ledger, str(n))).id for n in range(ATTEMPTS)]
     go_read, go_write = os.pipe()
     won_read, won_write = os.pipe()
 
     def claim_all() -> None:
         os.close(go_write)
-        with SqliteLedger.open(path) as mine:
+        with kept.open() as mine:
             os.read(go_read, 1)  # until the starter closes its end: all begin together
             for attempt_id in ids:
                 if mine.claim_attempt(attempt_id, at(5)):
@@ -49,12 +49,12 @@ def test_processes_racing_for_the_same_attempts(path: Path) -> None:
 
     assert codes == [0] * CLAIMANTS
     assert sorted(winners) == sorted(ids), "each attempt was won once, and none twice"
-    with SqliteLedger.open(path, owner=True) as ledger:
+    with kept.open(owner=True) as ledger:
         assert ledger.charges("home", T0) == ATTEMPTS
 
 
-def test_two_programs_that_planned_for_one_session_do_not_both_act(path: Path) -> None:
-    with SqliteLedger.open(path, owner=True) as daemon, SqliteLedger.open(path) as by_hand:
+def test_two_programs_that_planned_for_one_session_do_not_both_act(kept: LedgerPlace) -> None:
+    with kept.open(owner=True) as daemon, kept.open() as by_hand:
         incident = opened(daemon)
         mine, yours = planned(daemon, incident), planned(by_hand, opened(by_hand))
         assert mine.number != yours.number
@@ -62,7 +62,7 @@ def test_two_programs_that_planned_for_one_session_do_not_both_act(path: Path) -
         assert not daemon.claim_attempt(mine.id, at(2))
 
 
-def test_threads_take_turns_on_one_ledger(ledger: SqliteLedger) -> None:
+def test_threads_take_turns_on_one_ledger(ledger: SqlLedger) -> None:
     ids = [planned(ledger, opened(ledger, str(n))).id for n in range(20)]
     with ThreadPoolExecutor(4) as pool:
         won = list(pool.map(lambda attempt_id: ledger.claim_attempt(attempt_id, at(3)), ids * 4))

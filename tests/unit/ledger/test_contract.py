@@ -12,7 +12,7 @@ from watchdog.adapters.notes import HandoffNotes
 from watchdog.core.model import ReplyAddress
 from watchdog.core.policy import Step
 from watchdog.core.recovery import IN_FLIGHT, LIFE, AttemptState
-from watchdog.ledger.ledger import LedgerRefused, SqliteLedger
+from watchdog.ledger.ledger import LedgerRefused, SqliteLedger, SqlLedger
 from watchdog.service import ledger as records
 from watchdog.service.errors import LedgerUnavailable
 from watchdog.service.ledger import Ack, HandoffNote, MessageKind, Outcome, Stop
@@ -20,7 +20,7 @@ from watchdog.service.ledger import Ack, HandoffNote, MessageKind, Outcome, Stop
 from .support import RUN, T0, at, attempt_now, brought_to, opened, planned, quarantine_of, started, stuck
 
 
-def test_it_is_the_port(ledger: SqliteLedger) -> None:
+def test_it_is_the_port(ledger: SqlLedger) -> None:
     port: records.Ledger = ledger
     notes: type[records.Notes] = HandoffNotes
     assert port.is_writable()
@@ -32,9 +32,7 @@ def test_it_is_the_port(ledger: SqliteLedger) -> None:
 
 @pytest.mark.parametrize("to", AttemptState)
 @pytest.mark.parametrize("source", AttemptState)
-def test_settling_follows_the_table_and_nothing_else(
-    ledger: SqliteLedger, source: AttemptState, to: AttemptState
-) -> None:
+def test_settling_follows_the_table_and_nothing_else(ledger: SqlLedger, source: AttemptState, to: AttemptState) -> None:
     attempt = planned(ledger, opened(ledger))
     brought_to(ledger, attempt, source)
     before = attempt_now(ledger, attempt)
@@ -54,7 +52,7 @@ def test_settling_follows_the_table_and_nothing_else(
 
 
 @pytest.mark.parametrize("source", AttemptState)
-def test_only_a_planned_attempt_can_be_claimed(ledger: SqliteLedger, source: AttemptState) -> None:
+def test_only_a_planned_attempt_can_be_claimed(ledger: SqlLedger, source: AttemptState) -> None:
     attempt = planned(ledger, opened(ledger))
     brought_to(ledger, attempt, source)
     before = attempt_now(ledger, attempt)
@@ -69,7 +67,7 @@ def test_only_a_planned_attempt_can_be_claimed(ledger: SqliteLedger, source: Att
 
 
 @pytest.mark.parametrize("state", AttemptState)
-def test_charged_is_everything_past_planned_except_refused(ledger: SqliteLedger, state: AttemptState) -> None:
+def test_charged_is_everything_past_planned_except_refused(ledger: SqlLedger, state: AttemptState) -> None:
     attempt = planned(ledger, opened(ledger))
     brought_to(ledger, attempt, state)
     is_charged = state not in (AttemptState.PLANNED, AttemptState.REFUSED, AttemptState.ABANDONED)
@@ -77,7 +75,7 @@ def test_charged_is_everything_past_planned_except_refused(ledger: SqliteLedger,
     assert ledger.charges("home", T0) == int(is_charged)
 
 
-def test_a_refusal_that_is_paid_for_keeps_its_charge(ledger: SqliteLedger) -> None:
+def test_a_refusal_that_is_paid_for_keeps_its_charge(ledger: SqlLedger) -> None:
     attempt = started(ledger, opened(ledger))
     said = "UNAVAILABLE: Error: the schema is missing"
     settle = ledger.settle_attempt
@@ -86,20 +84,20 @@ def test_a_refusal_that_is_paid_for_keeps_its_charge(ledger: SqliteLedger) -> No
     assert attempt_now(ledger, attempt).verified_by == said
 
 
-def test_an_attempt_abandoned_after_it_was_unclear_stays_charged(ledger: SqliteLedger) -> None:
+def test_an_attempt_abandoned_after_it_was_unclear_stays_charged(ledger: SqlLedger) -> None:
     attempt = started(ledger, opened(ledger))
     ledger.settle_attempt(attempt.id, AttemptState.INDETERMINATE, at(3), reason="NoAnswer")
     assert ledger.settle_attempt(attempt.id, AttemptState.ABANDONED, at(4), reason="SessionGone")
     assert ledger.charges("home", T0) == 1
 
 
-def test_settling_or_claiming_what_does_not_exist_is_false(ledger: SqliteLedger) -> None:
+def test_settling_or_claiming_what_does_not_exist_is_false(ledger: SqlLedger) -> None:
     assert not ledger.claim_attempt(99, at(0))
     assert not ledger.settle_attempt(99, AttemptState.SUCCEEDED, at(0), reason="x")
     ledger.note_run(99, "run")
 
 
-def test_a_claim_needs_its_incident_open(ledger: SqliteLedger) -> None:
+def test_a_claim_needs_its_incident_open(ledger: SqlLedger) -> None:
     incident = opened(ledger)
     attempt = planned(ledger, incident)
     ledger.close_incident(incident.id, Outcome.CLEARED, at(2))
@@ -107,7 +105,7 @@ def test_a_claim_needs_its_incident_open(ledger: SqliteLedger) -> None:
     assert ledger.settle_attempt(attempt.id, AttemptState.ABANDONED, at(3), reason="Cleared")
 
 
-def test_a_claim_owes_its_messages_and_a_refused_one_none(ledger: SqliteLedger) -> None:
+def test_a_claim_owes_its_messages_and_a_refused_one_none(ledger: SqlLedger) -> None:
     incident = opened(ledger)
     ledger.due_messages("pager", at(0))
     first, second = planned(ledger, incident), planned(ledger, incident)
@@ -117,7 +115,7 @@ def test_a_claim_owes_its_messages_and_a_refused_one_none(ledger: SqliteLedger) 
 
 
 @pytest.mark.parametrize("state", sorted(IN_FLIGHT))
-def test_a_claim_waits_for_the_other_attempt_of_its_incident(ledger: SqliteLedger, state: AttemptState) -> None:
+def test_a_claim_waits_for_the_other_attempt_of_its_incident(ledger: SqlLedger, state: AttemptState) -> None:
     incident = opened(ledger)
     first, second = planned(ledger, incident), planned(ledger, incident)
     brought_to(ledger, first, state)
@@ -128,13 +126,13 @@ def test_a_claim_waits_for_the_other_attempt_of_its_incident(ledger: SqliteLedge
     assert ledger.claim_attempt(second.id, at(9))
 
 
-def test_a_refusal_remembers_whether_it_may_pass(ledger: SqliteLedger) -> None:
+def test_a_refusal_remembers_whether_it_may_pass(ledger: SqlLedger) -> None:
     attempt = started(ledger, opened(ledger))
     ledger.settle_attempt(attempt.id, AttemptState.REFUSED, at(3), reason="Busy", is_retryable=True)
     assert attempt_now(ledger, attempt).is_retryable
 
 
-def test_an_intent_is_kept_as_it_was_meant(ledger: SqliteLedger) -> None:
+def test_an_intent_is_kept_as_it_was_meant(ledger: SqlLedger) -> None:
     incident = opened(ledger)
     first, second = planned(ledger, incident), planned(ledger, incident, step=Step.NEW)
     assert (first.number, second.number) == (1, 2)
@@ -147,10 +145,10 @@ def test_an_intent_is_kept_as_it_was_meant(ledger: SqliteLedger) -> None:
     assert bare.idempotency_key == f"ocw-{incident.id}-3"
 
 
-def test_two_ledgers_call_the_same_deed_by_the_same_key(ledger: SqliteLedger) -> None:
+def test_two_ledgers_call_the_same_deed_by_the_same_key(ledger: SqlLedger) -> None:
     """Two machines that find a session in the same second: the gateway answers the second one as it did the first."""
 
-    def keys(one: SqliteLedger) -> list[str]:
+    def keys(one: SqlLedger) -> list[str]:
         incident = opened(one)
         return [planned(one, incident).idempotency_key for _ in range(2)]
 
@@ -160,7 +158,7 @@ def test_two_ledgers_call_the_same_deed_by_the_same_key(ledger: SqliteLedger) ->
     assert len(set(first)) == 2, "what is tried again is another deed"
 
 
-def test_another_run_or_session_has_another_key(ledger: SqliteLedger) -> None:
+def test_another_run_or_session_has_another_key(ledger: SqlLedger) -> None:
     one, other = opened(ledger), opened(ledger, session="agent:main:other")
     later = ledger.plan_attempt(one.id, Step.RESUME, at(1), before=replace(RUN, started_at=at(9)), before_tail=None)
     assert (
@@ -168,7 +166,7 @@ def test_another_run_or_session_has_another_key(ledger: SqliteLedger) -> None:
     )
 
 
-def test_nothing_is_planned_for_a_closed_or_unknown_incident(ledger: SqliteLedger) -> None:
+def test_nothing_is_planned_for_a_closed_or_unknown_incident(ledger: SqlLedger) -> None:
     incident = opened(ledger)
     ledger.close_incident(incident.id, Outcome.CLEARED, at(1))
     for incident_id, word in ((incident.id, "closed"), ("i20200101-0001-ffff", "unknown")):
@@ -176,7 +174,7 @@ def test_nothing_is_planned_for_a_closed_or_unknown_incident(ledger: SqliteLedge
             ledger.plan_attempt(incident_id, Step.RESUME, at(2), before=None, before_tail=None)
 
 
-def test_a_run_id_is_noted_while_in_flight_only(ledger: SqliteLedger) -> None:
+def test_a_run_id_is_noted_while_in_flight_only(ledger: SqlLedger) -> None:
     incident = opened(ledger)
     attempt = planned(ledger, incident)
     ledger.note_run(attempt.id, "too-early")
@@ -187,7 +185,7 @@ def test_a_run_id_is_noted_while_in_flight_only(ledger: SqliteLedger) -> None:
     assert attempt_now(ledger, attempt).run_id == "run-1"
 
 
-def test_start_up_settles_what_an_earlier_life_left(ledger: SqliteLedger) -> None:
+def test_start_up_settles_what_an_earlier_life_left(ledger: SqlLedger) -> None:
     attempts = {}
     for state in AttemptState:
         attempts[state] = planned(ledger, opened(ledger, session=state.value))
@@ -207,7 +205,7 @@ def test_start_up_settles_what_an_earlier_life_left(ledger: SqliteLedger) -> Non
     assert [one.id for one in ledger.settle_start_up(at(200))] == [one.id for one in owed], "again changes nothing"
 
 
-def test_in_flight_are_those_of_the_gateway_oldest_first_and_of_closed_incidents_too(ledger: SqliteLedger) -> None:
+def test_in_flight_are_those_of_the_gateway_oldest_first_and_of_closed_incidents_too(ledger: SqlLedger) -> None:
     one, two = opened(ledger, "a"), opened(ledger, "b", seconds=1)
     second, first = planned(ledger, two), planned(ledger, one)
     for attempt in (first, second):
@@ -224,7 +222,7 @@ def test_in_flight_are_those_of_the_gateway_oldest_first_and_of_closed_incidents
 # ---------------------------------------------------------------- incidents
 
 
-def test_a_session_has_one_open_incident(ledger: SqliteLedger) -> None:
+def test_a_session_has_one_open_incident(ledger: SqlLedger) -> None:
     first = opened(ledger)
     again = ledger.open_incident(
         gateway="home", session="main", session_id="other", reason="Other", at=at(9), messages=[stuck("second")]
@@ -236,7 +234,7 @@ def test_a_session_has_one_open_incident(ledger: SqliteLedger) -> None:
     assert opened(ledger, seconds=11).id != first.id
 
 
-def test_an_incident_is_closed_once(ledger: SqliteLedger) -> None:
+def test_an_incident_is_closed_once(ledger: SqlLedger) -> None:
     incident = opened(ledger)
     assert ledger.close_incident(incident.id, Outcome.RECOVERED, at(5), [stuck("one")])
     assert not ledger.close_incident(incident.id, Outcome.CLEARED, at(6), [stuck("two")])
@@ -249,7 +247,7 @@ def test_an_incident_is_closed_once(ledger: SqliteLedger) -> None:
         ledger.close_incident(incident.id, Outcome.OPEN, at(7))
 
 
-def test_incident_ids_are_short_sortable_and_of_this_ledger(ledger: SqliteLedger) -> None:
+def test_incident_ids_are_short_sortable_and_of_this_ledger(ledger: SqlLedger) -> None:
     ids = [opened(ledger, session=str(n)).id for n in range(12)]
     assert ids[6] == f"i20261120-0007-{ledger.id[:4]}"
     assert ids == sorted(ids)
@@ -258,14 +256,14 @@ def test_incident_ids_are_short_sortable_and_of_this_ledger(ledger: SqliteLedger
     assert opened(ledger, session="clock set back", seconds=1).id == f"i20261120-0013-{ledger.id[:4]}"
 
 
-def test_an_incident_id_is_never_given_twice(ledger: SqliteLedger) -> None:
+def test_an_incident_id_is_never_given_twice(ledger: SqlLedger) -> None:
     incident = opened(ledger)
     ledger.close_incident(incident.id, Outcome.CLEARED, at(1))
     assert ledger.prune(at(1000)) == 1
     assert opened(ledger).id != incident.id
 
 
-def test_days_are_days_in_utc(ledger: SqliteLedger) -> None:
+def test_days_are_days_in_utc(ledger: SqlLedger) -> None:
     east = timezone(timedelta(hours=13))
     incident = ledger.open_incident(
         gateway="home", session="s", session_id=None, reason="r", at=datetime(2026, 11, 21, 1, 0, tzinfo=east)
@@ -281,7 +279,7 @@ def test_two_ledgers_name_their_incidents_apart() -> None:
         assert opened(one).id != opened(two).id
 
 
-def test_history_is_newest_first_and_filtered(ledger: SqliteLedger) -> None:
+def test_history_is_newest_first_and_filtered(ledger: SqlLedger) -> None:
     old = opened(ledger, "old")
     ledger.close_incident(old.id, Outcome.CLEARED, at(10))
     lasting = opened(ledger, "lasting", seconds=1)
@@ -301,7 +299,7 @@ def test_history_is_newest_first_and_filtered(ledger: SqliteLedger) -> None:
 # ---------------------------------------------------------------- budgets
 
 
-def test_charges_count_by_start_session_and_gateway(ledger: SqliteLedger) -> None:
+def test_charges_count_by_start_session_and_gateway(ledger: SqlLedger) -> None:
     for n, (gateway, session) in enumerate([("home", "a"), ("home", "a2"), ("home", "b"), ("work", "a")]):
         started(ledger, opened(ledger, session, gateway), seconds=10 * n)
     assert ledger.charges("home", T0) == 3
@@ -312,7 +310,7 @@ def test_charges_count_by_start_session_and_gateway(ledger: SqliteLedger) -> Non
     assert ledger.charges("nowhere", T0) == 0
 
 
-def test_a_release_forgives_the_charges_of_its_key_until_then(ledger: SqliteLedger) -> None:
+def test_a_release_forgives_the_charges_of_its_key_until_then(ledger: SqlLedger) -> None:
     incident = opened(ledger)
     attempt = started(ledger, incident)
     ledger.settle_attempt(attempt.id, AttemptState.INEFFECTIVE, at(3), reason="NothingChanged")
@@ -332,7 +330,7 @@ def test_a_release_forgives_the_charges_of_its_key_until_then(ledger: SqliteLedg
 # ---------------------------------------------------------------- quarantines, pauses, audit
 
 
-def test_a_session_is_quarantined_once_until_released(ledger: SqliteLedger) -> None:
+def test_a_session_is_quarantined_once_until_released(ledger: SqlLedger) -> None:
     entry = quarantine_of()
     assert ledger.quarantine(entry, [stuck("alert")])
     assert not ledger.quarantine(entry, [stuck("again")])
@@ -349,7 +347,7 @@ def test_a_session_is_quarantined_once_until_released(ledger: SqliteLedger) -> N
     assert len(ledger.release(None, "main", at(62), who="ann", why="all of them")) == 2
 
 
-def test_a_quarantine_closes_the_incident_it_ends(ledger: SqliteLedger) -> None:
+def test_a_quarantine_closes_the_incident_it_ends(ledger: SqlLedger) -> None:
     """In one write: an operator who releases at once finds no incident of the old trouble open."""
     incident, other = opened(ledger, "main"), opened(ledger, "other")
     assert ledger.quarantine(quarantine_of(incident=incident.id), [stuck("alert")])
@@ -363,7 +361,7 @@ def test_a_quarantine_closes_the_incident_it_ends(ledger: SqliteLedger) -> None:
     assert ledger.open_incidents() == [other], "and yet nothing of it stays open"
 
 
-def test_what_is_open_is_acknowledged_until_its_time_and_nothing_else_is(ledger: SqliteLedger) -> None:
+def test_what_is_open_is_acknowledged_until_its_time_and_nothing_else_is(ledger: SqlLedger) -> None:
     def ack(seconds: float, session: str = "main", until: float | None = None) -> Ack | None:
         end = at(until) if until is not None else None
         return ledger.acknowledge(at=at(seconds), until=end, gateway="home", session=session, reason="r", who="ann")
@@ -392,7 +390,7 @@ def test_what_is_open_is_acknowledged_until_its_time_and_nothing_else_is(ledger:
     assert ledger.acks(at(99)) == []
 
 
-def test_a_reminder_is_for_its_target_alone_and_the_last_one_is_remembered(ledger: SqliteLedger) -> None:
+def test_a_reminder_is_for_its_target_alone_and_the_last_one_is_remembered(ledger: SqlLedger) -> None:
     for target in ("phone", "mail"):
         ledger.due_messages(target, at(0))
     incident = opened(ledger)
@@ -405,14 +403,14 @@ def test_a_reminder_is_for_its_target_alone_and_the_last_one_is_remembered(ledge
     assert ledger.reminded("nobody") == {}
 
 
-def test_a_message_keeps_its_step_and_says_when_it_was_written(ledger: SqliteLedger) -> None:
+def test_a_message_keeps_its_step_and_says_when_it_was_written(ledger: SqlLedger) -> None:
     ledger.due_messages("phone", at(0))
     ledger.owe([replace(stuck("k"), step=Step.RESUME), stuck("none")], at(1))
     first, second = (one.message for one in ledger.due_messages("phone", at(2)))
     assert (first.step, first.at, second.step) == (Step.RESUME, at(1), None)
 
 
-def test_pauses_end_by_time_or_by_exactly_their_scope(ledger: SqliteLedger) -> None:
+def test_pauses_end_by_time_or_by_exactly_their_scope(ledger: SqlLedger) -> None:
     def pause(gateway: str | None, session: str | None, until: datetime | None = None) -> records.Pause:
         return ledger.pause(at=T0, until=until, gateway=gateway, session=session, reason="r", who="ann")
 
@@ -432,7 +430,7 @@ def test_pauses_end_by_time_or_by_exactly_their_scope(ledger: SqliteLedger) -> N
     assert (everything.since, everything.until, everything.reason, everything.who) == (T0, at(100), "r", "ann")
 
 
-def test_an_operators_deeds_leave_a_trail(ledger: SqliteLedger) -> None:
+def test_an_operators_deeds_leave_a_trail(ledger: SqlLedger) -> None:
     ledger.pause(at=at(1), until=None, gateway="home", session=None, reason="upgrade", who="ann")
     ledger.unpause(at=at(2), gateway="home", session=None, who="bob")
     ledger.release(None, "main", at(3), who="ann", why="tried")
@@ -450,7 +448,7 @@ def test_an_operators_deeds_leave_a_trail(ledger: SqliteLedger) -> None:
 # ---------------------------------------------------------------- notes, values
 
 
-def test_notes_are_listed_with_their_incident(ledger: SqliteLedger) -> None:
+def test_notes_are_listed_with_their_incident(ledger: SqlLedger) -> None:
     incident = opened(ledger)
     notes = [HandoffNote(incident.id, f"/state/handoff/{n}.md", at(n)) for n in range(2)]
     for note in (*notes, notes[0]):
@@ -461,27 +459,27 @@ def test_notes_are_listed_with_their_incident(ledger: SqliteLedger) -> None:
         ledger.add_note(HandoffNote("i20200101-0001-ffff", "/x", at(0)))
 
 
-def test_text_cut_in_the_middle_of_an_emoji_is_kept_with_a_question_mark(ledger: SqliteLedger) -> None:
+def test_text_cut_in_the_middle_of_an_emoji_is_kept_with_a_question_mark(ledger: SqlLedger) -> None:
     session = "agent:main:\ud83d"
     incident = opened(ledger, session)
     assert incident.session == "agent:main:?"
     assert opened(ledger, session) == incident, "and found again by the same broken name"
 
 
-def test_naive_instants_are_refused(ledger: SqliteLedger) -> None:
+def test_naive_instants_are_refused(ledger: SqlLedger) -> None:
     with pytest.raises(LedgerRefused, match="aware"):
         ledger.owe([stuck("k")], datetime(2026, 11, 20))  # noqa: DTZ001 - that is the point
     assert ledger.owe([stuck("k")], T0) == 1
 
 
-def test_instants_are_kept_to_the_millisecond_and_come_back_in_utc(ledger: SqliteLedger) -> None:
+def test_instants_are_kept_to_the_millisecond_and_come_back_in_utc(ledger: SqlLedger) -> None:
     fine = T0 + timedelta(microseconds=123_999)
     incident = ledger.open_incident(gateway="g", session="s", session_id=None, reason="r", at=fine)
     assert incident.opened_at == T0 + timedelta(milliseconds=123)
     assert incident.opened_at.utcoffset() == timedelta(0)
 
 
-def test_a_closed_ledger_says_so(ledger: SqliteLedger) -> None:
+def test_a_closed_ledger_says_so(ledger: SqlLedger) -> None:
     ledger.close()
     ledger.close()
     assert not ledger.is_writable()
@@ -507,7 +505,7 @@ def test_an_in_memory_ledger_repeats_itself() -> None:
     [None, ReplyAddress("telegram", "telegram:-100600", "second", "11"), ReplyAddress("irc", "irc:alice", None, None)],
 )
 def test_an_attempt_keeps_the_address_that_the_row_is_to_have_afterwards(
-    ledger: SqliteLedger, address: ReplyAddress | None
+    ledger: SqlLedger, address: ReplyAddress | None
 ) -> None:
     incident = opened(ledger)
     attempt = ledger.plan_attempt(incident.id, Step.RESUME, at(1), before=RUN, before_tail=None, address=address)
@@ -516,7 +514,7 @@ def test_an_attempt_keeps_the_address_that_the_row_is_to_have_afterwards(
 
 
 @pytest.mark.parametrize("delivered", [True, False])
-def test_whether_an_answer_was_delivered_is_noted(ledger: SqliteLedger, delivered: bool) -> None:
+def test_whether_an_answer_was_delivered_is_noted(ledger: SqlLedger, delivered: bool) -> None:
     attempt, other = started(ledger, opened(ledger)), planned(ledger, opened(ledger, "other"))
     assert attempt_now(ledger, attempt).delivered is None
     ledger.note_delivery(attempt.id, delivered)
@@ -527,7 +525,7 @@ def test_whether_an_answer_was_delivered_is_noted(ledger: SqliteLedger, delivere
 
 
 @pytest.mark.parametrize("state", AttemptState)
-def test_a_later_proof_is_noted_of_what_helped_alone(ledger: SqliteLedger, state: AttemptState) -> None:
+def test_a_later_proof_is_noted_of_what_helped_alone(ledger: SqlLedger, state: AttemptState) -> None:
     attempt = planned(ledger, opened(ledger))
     brought_to(ledger, attempt, state)
     before = attempt_now(ledger, attempt)
@@ -539,7 +537,7 @@ def test_a_later_proof_is_noted_of_what_helped_alone(ledger: SqliteLedger, state
 
 
 @pytest.mark.parametrize("outcome", [one for one in Outcome if one is not Outcome.OPEN])
-def test_every_outcome_is_kept_by_its_own_word(ledger: SqliteLedger, outcome: Outcome) -> None:
+def test_every_outcome_is_kept_by_its_own_word(ledger: SqlLedger, outcome: Outcome) -> None:
     incident = opened(ledger)
     assert ledger.close_incident(incident.id, outcome, at(3))
     found = ledger.incident(incident.id)
@@ -551,7 +549,7 @@ def test_every_outcome_is_kept_by_its_own_word(ledger: SqliteLedger, outcome: Ou
 STOP = Stop("home", "main", "sid-1", at(-60), at(0))
 
 
-def test_a_persons_stop_is_kept_once_for_each_run(ledger: SqliteLedger) -> None:
+def test_a_persons_stop_is_kept_once_for_each_run(ledger: SqlLedger) -> None:
     assert ledger.note_stop(STOP)
     assert not ledger.note_stop(replace(STOP, at=at(9))), "the first time counts"
     assert ledger.stops("home", "main") == [STOP]
@@ -566,7 +564,7 @@ def test_a_persons_stop_is_kept_once_for_each_run(ledger: SqliteLedger) -> None:
     assert ledger.stops("afar", "main") == [STOP, later, same]
 
 
-def test_a_stop_of_a_run_of_which_little_is_known_is_kept_once_too(ledger: SqliteLedger) -> None:
+def test_a_stop_of_a_run_of_which_little_is_known_is_kept_once_too(ledger: SqlLedger) -> None:
     bare = replace(STOP, session_id=None, started_at=None)
     assert ledger.note_stop(bare)
     assert not ledger.note_stop(bare)

@@ -14,7 +14,8 @@ import pytest
 from watchdog.core.policy import Step
 from watchdog.ledger import schema
 from watchdog.ledger.ledger import SqliteLedger
-from watchdog.ledger.sqlite import Access, LedgerFile
+from watchdog.ledger.sqlite import LedgerFile
+from watchdog.ledger.store import Access
 from watchdog.service.errors import LedgerTooNew, LedgerUnavailable
 from watchdog.service.ledger import Outcome
 

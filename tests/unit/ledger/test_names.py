@@ -10,7 +10,7 @@ from pathlib import Path
 
 from watchdog.core.policy import Budget, Step
 from watchdog.core.recovery import AttemptState
-from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.ledger import SqliteLedger, SqlLedger
 from watchdog.service.ledger import Outcome, Stop
 
 from .support import T0, at, attempt_now, opened, planned, quarantine_of, started, stuck
@@ -20,7 +20,7 @@ STAYS = {"messages"}
 """Their text has the name of then."""
 
 
-def test_the_same_place_under_a_new_name_is_the_same_gateway(ledger: SqliteLedger) -> None:
+def test_the_same_place_under_a_new_name_is_the_same_gateway(ledger: SqlLedger) -> None:
     assert ledger.name_gateways({"home": "p1", "work": "p2"}, at(0)) == []
     incident = opened(ledger)
     attempt = started(ledger, incident)
@@ -42,32 +42,32 @@ def test_the_same_place_under_a_new_name_is_the_same_gateway(ledger: SqliteLedge
     assert ledger.claim_attempt(next_rung.id, at(9))
 
 
-def test_another_place_is_another_gateway(ledger: SqliteLedger) -> None:
+def test_another_place_is_another_gateway(ledger: SqlLedger) -> None:
     ledger.name_gateways({"home": "p1"}, at(0))
     incident = opened(ledger)
     assert ledger.name_gateways({"castle": "p2"}, at(1)) == []
     assert [one.id for one in ledger.open_incidents("home")] == [incident.id]
 
 
-def test_a_name_that_is_still_watched_keeps_its_past(ledger: SqliteLedger) -> None:
+def test_a_name_that_is_still_watched_keeps_its_past(ledger: SqlLedger) -> None:
     ledger.name_gateways({"home": "p1"}, at(0))
     incident = opened(ledger)
     assert ledger.name_gateways({"home": "p3", "castle": "p1"}, at(1)) == []
     assert [one.id for one in ledger.open_incidents("home")] == [incident.id]
 
 
-def test_a_name_seen_before_takes_over_nothing(ledger: SqliteLedger) -> None:
+def test_a_name_seen_before_takes_over_nothing(ledger: SqlLedger) -> None:
     ledger.name_gateways({"home": "p1", "castle": "p2"}, at(0))
     assert ledger.name_gateways({"castle": "p1"}, at(1)) == []
 
 
-def test_a_gateway_that_was_away_for_a_while_is_remembered(ledger: SqliteLedger) -> None:
+def test_a_gateway_that_was_away_for_a_while_is_remembered(ledger: SqlLedger) -> None:
     ledger.name_gateways({"home": "p1"}, at(0))
     ledger.name_gateways({}, at(1))
     assert ledger.name_gateways({"castle": "p1"}, at(2)) == [("home", "castle")]
 
 
-def test_of_two_open_incidents_the_one_that_has_sent_something_stays(ledger: SqliteLedger) -> None:
+def test_of_two_open_incidents_the_one_that_has_sent_something_stays(ledger: SqlLedger) -> None:
     mine, yours = opened(ledger, gateway="castle"), opened(ledger)
     attempt = started(ledger, yours)
     ledger.take_over("home", "castle", at(3))
@@ -78,7 +78,7 @@ def test_of_two_open_incidents_the_one_that_has_sent_something_stays(ledger: Sql
     assert attempt_now(ledger, attempt).state is AttemptState.STARTED
 
 
-def test_where_both_have_sent_something_the_watched_name_goes_on_and_both_are_proven(ledger: SqliteLedger) -> None:
+def test_where_both_have_sent_something_the_watched_name_goes_on_and_both_are_proven(ledger: SqlLedger) -> None:
     mine, yours = opened(ledger, gateway="castle"), opened(ledger)
     attempts = [started(ledger, mine), started(ledger, yours)]
     ledger.take_over("home", "castle", at(3))
@@ -86,14 +86,14 @@ def test_where_both_have_sent_something_the_watched_name_goes_on_and_both_are_pr
     assert {found.id for _, found in ledger.attempts_in_flight("castle")} == {one.id for one in attempts}
 
 
-def test_a_session_in_quarantine_under_both_names_is_so_once(ledger: SqliteLedger) -> None:
+def test_a_session_in_quarantine_under_both_names_is_so_once(ledger: SqlLedger) -> None:
     ledger.quarantine(quarantine_of())
     ledger.quarantine(quarantine_of(gateway="castle"))
     ledger.take_over("home", "castle", at(60))
     assert [one.gateway for one in ledger.quarantines()] == ["castle"]
 
 
-def test_a_run_that_a_person_stopped_stays_stopped(ledger: SqliteLedger) -> None:
+def test_a_run_that_a_person_stopped_stays_stopped(ledger: SqlLedger) -> None:
     both = replace(STOP, started_at=at(-30))
     for stop in (STOP, both, replace(both, gateway="castle")):
         ledger.note_stop(stop)

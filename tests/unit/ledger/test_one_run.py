@@ -14,7 +14,7 @@ from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState
 from watchdog.ledger import schema
 from watchdog.ledger.incidents import RUN_HELD_FOR
-from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.ledger import SqliteLedger, SqlLedger
 from watchdog.service.ledger import Incident, Outcome
 
 from .support import RUN, at, attempt_now, opened, planned, query
@@ -22,13 +22,13 @@ from .support import RUN, at, attempt_now, opened, planned, query
 ENDS = (AttemptState.SUCCEEDED, AttemptState.INEFFECTIVE)
 
 
-def tried(ledger: SqliteLedger, gateway: str, step: Step = Step.RESUME, seconds: float = 1) -> tuple[Incident, Attempt]:
+def tried(ledger: SqlLedger, gateway: str, step: Step = Step.RESUME, seconds: float = 1) -> tuple[Incident, Attempt]:
     """An attempt on ``RUN``, planned under this name of its gateway."""
     incident = opened(ledger, gateway=gateway, seconds=seconds)
     return incident, planned(ledger, incident, seconds, step, RUN)
 
 
-def test_two_names_that_planned_for_one_run_do_not_both_act(ledger: SqliteLedger) -> None:
+def test_two_names_that_planned_for_one_run_do_not_both_act(ledger: SqlLedger) -> None:
     (one, first), (other, second) = tried(ledger, "home"), tried(ledger, "also-home")
     assert ledger.run_holder(other.id, RUN, at(2)) is None
     assert ledger.claim_attempt(first.id, at(2))
@@ -40,7 +40,7 @@ def test_two_names_that_planned_for_one_run_do_not_both_act(ledger: SqliteLedger
 
 
 @pytest.mark.parametrize("state", ENDS)
-def test_a_run_that_was_acted_on_is_held_under_every_other_name(ledger: SqliteLedger, state: AttemptState) -> None:
+def test_a_run_that_was_acted_on_is_held_under_every_other_name(ledger: SqlLedger, state: AttemptState) -> None:
     _, first = tried(ledger, "home")
     ledger.claim_attempt(first.id, at(2))
     ledger.settle_attempt(first.id, state, at(3), reason="Seen")
@@ -48,7 +48,7 @@ def test_a_run_that_was_acted_on_is_held_under_every_other_name(ledger: SqliteLe
     assert not ledger.claim_attempt(second.id, at(5))
 
 
-def test_what_a_crash_left_in_flight_holds_the_run(ledger: SqliteLedger) -> None:
+def test_what_a_crash_left_in_flight_holds_the_run(ledger: SqlLedger) -> None:
     _, first = tried(ledger, "home")
     ledger.claim_attempt(first.id, at(2))
     ledger.settle_start_up(at(3))
@@ -58,7 +58,7 @@ def test_what_a_crash_left_in_flight_holds_the_run(ledger: SqliteLedger) -> None
 
 
 @pytest.mark.parametrize("state", [AttemptState.REFUSED, AttemptState.ABANDONED])
-def test_what_was_surely_not_done_holds_nothing(ledger: SqliteLedger, state: AttemptState) -> None:
+def test_what_was_surely_not_done_holds_nothing(ledger: SqlLedger, state: AttemptState) -> None:
     _, first = tried(ledger, "home")
     if state is AttemptState.REFUSED:
         ledger.claim_attempt(first.id, at(2))
@@ -67,7 +67,7 @@ def test_what_was_surely_not_done_holds_nothing(ledger: SqliteLedger, state: Att
     assert ledger.claim_attempt(second.id, at(5))
 
 
-def test_the_next_rung_of_the_same_incident_goes_on(ledger: SqliteLedger) -> None:
+def test_the_next_rung_of_the_same_incident_goes_on(ledger: SqlLedger) -> None:
     incident, first = tried(ledger, "home")
     ledger.claim_attempt(first.id, at(2))
     ledger.settle_attempt(first.id, AttemptState.INEFFECTIVE, at(3), reason="NothingChanged")
@@ -75,7 +75,7 @@ def test_the_next_rung_of_the_same_incident_goes_on(ledger: SqliteLedger) -> Non
 
 
 @pytest.mark.parametrize("gateway", ["home", "renamed"])
-def test_a_run_begun_later_is_another_matter(ledger: SqliteLedger, gateway: str) -> None:
+def test_a_run_begun_later_is_another_matter(ledger: SqlLedger, gateway: str) -> None:
     incident, first = tried(ledger, "home")
     ledger.claim_attempt(first.id, at(2))
     ledger.settle_attempt(first.id, AttemptState.SUCCEEDED, at(3), reason="NewRunDone")
@@ -85,7 +85,7 @@ def test_a_run_begun_later_is_another_matter(ledger: SqliteLedger, gateway: str)
     assert ledger.claim_attempt(second.id, at(91))
 
 
-def test_a_second_incident_of_the_same_name_may_try_what_did_not_help_again(ledger: SqliteLedger) -> None:
+def test_a_second_incident_of_the_same_name_may_try_what_did_not_help_again(ledger: SqlLedger) -> None:
     """A person who released it asked for that; what helped, or may be under way, is not done again even so."""
     incident, first = tried(ledger, "home")
     ledger.claim_attempt(first.id, at(2))
@@ -96,7 +96,7 @@ def test_a_second_incident_of_the_same_name_may_try_what_did_not_help_again(ledg
     assert ledger.claim_attempt(second.id, at(7))
 
 
-def test_a_run_that_was_ended_may_be_taken_up(ledger: SqliteLedger) -> None:
+def test_a_run_that_was_ended_may_be_taken_up(ledger: SqlLedger) -> None:
     """2026.3.24 and 4.14 leave the row of an aborted run running: ending it helped nobody yet."""
     _, first = tried(ledger, "home", Step.ABORT)
     ledger.claim_attempt(first.id, at(2))
@@ -106,7 +106,7 @@ def test_a_run_that_was_ended_may_be_taken_up(ledger: SqliteLedger) -> None:
     assert ledger.claim_attempt(too_soon.id, at(5))
 
 
-def test_a_release_frees_the_run(ledger: SqliteLedger) -> None:
+def test_a_release_frees_the_run(ledger: SqlLedger) -> None:
     _, first = tried(ledger, "home")
     ledger.claim_attempt(first.id, at(2))
     ledger.settle_attempt(first.id, AttemptState.INEFFECTIVE, at(3), reason="NothingChanged")
@@ -117,7 +117,7 @@ def test_a_release_frees_the_run(ledger: SqliteLedger) -> None:
 
 @pytest.mark.parametrize("state", [AttemptState.STARTED, AttemptState.INEFFECTIVE])
 def test_a_name_that_nobody_watches_any_more_does_not_hold_a_run_for_ever(
-    ledger: SqliteLedger, state: AttemptState
+    ledger: SqlLedger, state: AttemptState
 ) -> None:
     _, first = tried(ledger, "home")
     ledger.claim_attempt(first.id, at(0))
@@ -129,14 +129,14 @@ def test_a_name_that_nobody_watches_any_more_does_not_hold_a_run_for_ever(
     assert ledger.claim_attempt(second.id, just_before + timedelta(seconds=1))
 
 
-def test_another_conversation_is_not_held(ledger: SqliteLedger) -> None:
+def test_another_conversation_is_not_held(ledger: SqlLedger) -> None:
     _, first = tried(ledger, "home")
     ledger.claim_attempt(first.id, at(2))
     elsewhere = planned(ledger, opened(ledger, gateway="work"), run=replace(RUN, session_id="sid-2"))
     assert ledger.claim_attempt(elsewhere.id, at(3))
 
 
-def test_an_unknown_run_is_not_held(ledger: SqliteLedger) -> None:
+def test_an_unknown_run_is_not_held(ledger: SqlLedger) -> None:
     for gateway in ("home", "work"):
         incident = opened(ledger, gateway=gateway)
         bare = ledger.plan_attempt(incident.id, Step.ABORT, at(1), before=None, before_tail=None)
@@ -144,7 +144,7 @@ def test_an_unknown_run_is_not_held(ledger: SqliteLedger) -> None:
 
 
 @pytest.mark.parametrize("how", ["settled", "found at start-up"])
-def test_an_intent_that_was_never_sent_gives_its_key_back(ledger: SqliteLedger, how: str) -> None:
+def test_an_intent_that_was_never_sent_gives_its_key_back(ledger: SqlLedger, how: str) -> None:
     """Else two watchdogs with two ledgers would call the same deed by two keys after one of them was cut."""
     incident, first = tried(ledger, "home")
     if how == "settled":

@@ -68,5 +68,5 @@ def test_writes_are_synced_in_full(owned: SqliteLedger, path: Path) -> None:
 
 def test_the_ledger_in_memory_has_no_place() -> None:
     with SqliteLedger.in_memory() as ledger:
-        assert ledger.path is None
+        assert ledger.folder is None
         assert ledger.permission_problem() is None

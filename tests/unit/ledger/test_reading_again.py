@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from watchdog.core.recovery import AttemptState
-from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.ledger import SqliteLedger, SqlLedger
 from watchdog.service.errors import LedgerUnavailable
 from watchdog.service.ledger import Outcome
 
 from .support import T0, at, child, exit_code, opened, planned, quarantine_of, started
 
 
-def asked(ledger: SqliteLedger) -> tuple[list[str], list[int], list[str]]:
+def asked(ledger: SqlLedger) -> tuple[list[str], list[int], list[str]]:
     """The three questions that are remembered."""
     return (
         [incident.id for incident in ledger.open_incidents("home")],
@@ -45,7 +45,7 @@ def test_asked_again_no_table_is_read(traced: tuple[SqliteLedger, list[str]]) ->
     assert [said for said in statements if "FROM" in said] == []
 
 
-def test_other_gateways_have_other_answers(ledger: SqliteLedger) -> None:
+def test_other_gateways_have_other_answers(ledger: SqlLedger) -> None:
     here, there = opened(ledger, gateway="home"), opened(ledger, gateway="away")
     for _ in range(2):
         assert [one.id for one in ledger.open_incidents("home")] == [here.id]
@@ -53,7 +53,7 @@ def test_other_gateways_have_other_answers(ledger: SqliteLedger) -> None:
         assert [one.id for one in ledger.open_incidents()] == [here.id, there.id]
 
 
-def test_own_writes_are_seen_at_once(ledger: SqliteLedger) -> None:
+def test_own_writes_are_seen_at_once(ledger: SqlLedger) -> None:
     assert asked(ledger) == ([], [], [])
     incident = opened(ledger)
     assert asked(ledger) == ([incident.id], [], [])
@@ -128,7 +128,7 @@ def test_a_write_that_failed_leaves_what_was_known(owned: SqliteLedger) -> None:
     assert asked(owned) == ([incident.id], [], [])
 
 
-def test_a_caller_may_do_with_an_answer_what_it_likes(ledger: SqliteLedger) -> None:
+def test_a_caller_may_do_with_an_answer_what_it_likes(ledger: SqlLedger) -> None:
     opened(ledger)
     answer = ledger.open_incidents("home")
     assert isinstance(answer, list)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-
-import pytest
 
 from tests.fakes.clock import START
 from tests.unit.gateway_restart.support import HOUR, NAME
 from watchdog.core.policy import Budget
-from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.ledger import SqliteLedger, SqlLedger
 from watchdog.service.ledger import Message, MessageKind
 from watchdog.service.restart_record import WINDOW, RestartOutcome, RestartRecord
 
@@ -19,29 +16,17 @@ LIMIT = Budget(2, WINDOW)
 WORKED = RestartOutcome.WORKED
 
 
-@pytest.fixture(params=["memory", "file"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteLedger]:
-    is_file = request.param == "file"
-    made = (
-        SqliteLedger.open(tmp_path / "ledger.sqlite", owner=True)
-        if is_file
-        else SqliteLedger.in_memory(wall=lambda: START.wall)
-    )
-    with made:
-        yield made
-
-
-def begun(ledger: SqliteLedger, after: timedelta, gateway: str = NAME) -> int | None:
+def begun(ledger: SqlLedger, after: timedelta, gateway: str = NAME) -> int | None:
     restart = ledger.restarts.begin(gateway, START.wall + after, "the unit x", LIMIT)
     return restart.id if restart is not None else None
 
 
-def test_it_is_the_port(ledger: SqliteLedger) -> None:
+def test_it_is_the_port(ledger: SqlLedger) -> None:
     record: RestartRecord = ledger.restarts
     assert record.restarts(NAME, START.wall) == []
 
 
-def test_one_at_a_time(ledger: SqliteLedger) -> None:
+def test_one_at_a_time(ledger: SqlLedger) -> None:
     first = begun(ledger, timedelta())
     assert first is not None
     assert begun(ledger, HOUR) is None
@@ -50,7 +35,7 @@ def test_one_at_a_time(ledger: SqliteLedger) -> None:
     assert begun(ledger, HOUR) is not None
 
 
-def test_no_more_than_the_limit_within_the_window(ledger: SqliteLedger) -> None:
+def test_no_more_than_the_limit_within_the_window(ledger: SqlLedger) -> None:
     for hours in (0, 1):
         number = begun(ledger, hours * HOUR)
         assert number is not None
@@ -59,7 +44,7 @@ def test_no_more_than_the_limit_within_the_window(ledger: SqliteLedger) -> None:
     assert begun(ledger, WINDOW + timedelta(milliseconds=1)) is not None
 
 
-def test_an_outcome_is_written_once_and_its_message_with_it(ledger: SqliteLedger) -> None:
+def test_an_outcome_is_written_once_and_its_message_with_it(ledger: SqlLedger) -> None:
     number = begun(ledger, timedelta())
     assert number is not None
     ledger.due_messages("phone", START.wall)
@@ -74,7 +59,7 @@ def test_an_outcome_is_written_once_and_its_message_with_it(ledger: SqliteLedger
     assert restart.outcome is WORKED
 
 
-def test_old_ones_are_shown_while_their_outage_lasts(ledger: SqliteLedger) -> None:
+def test_old_ones_are_shown_while_their_outage_lasts(ledger: SqlLedger) -> None:
     number = begun(ledger, timedelta())
     assert number is not None
     ledger.restarts.settle(number, RestartOutcome.DID_NOT_HELP, START.wall)
@@ -86,7 +71,7 @@ def test_old_ones_are_shown_while_their_outage_lasts(ledger: SqliteLedger) -> No
     assert [one.is_over for one in ledger.restarts.restarts(NAME, START.wall)] == [True]
 
 
-def test_pruning_keeps_what_may_still_count(ledger: SqliteLedger) -> None:
+def test_pruning_keeps_what_may_still_count(ledger: SqlLedger) -> None:
     for hours in (0, 1):
         number = begun(ledger, hours * HOUR)
         assert number is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from watchdog.core.recovery import AttemptState
-from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.ledger import SqlLedger
 from watchdog.service.ledger import HandoffNote, Outcome, Stop
 
 from .support import T0, at, opened, planned, quarantine_of, started, stuck
@@ -12,7 +12,7 @@ DAY = 86_400.0
 LATER = 90 * DAY
 
 
-def test_closed_incidents_go_with_all_that_is_theirs(ledger: SqliteLedger) -> None:
+def test_closed_incidents_go_with_all_that_is_theirs(ledger: SqlLedger) -> None:
     incident = opened(ledger)
     attempt = started(ledger, incident)
     ledger.settle_attempt(attempt.id, AttemptState.SUCCEEDED, at(3), reason="Done")
@@ -25,7 +25,7 @@ def test_closed_incidents_go_with_all_that_is_theirs(ledger: SqliteLedger) -> No
     assert ledger.charges("home", T0) == 0
 
 
-def test_open_matters_stay(ledger: SqliteLedger) -> None:
+def test_open_matters_stay(ledger: SqlLedger) -> None:
     still_open = opened(ledger, "open")
     unsettled = opened(ledger, "unsettled")
     started(ledger, unsettled)
@@ -46,7 +46,7 @@ def test_open_matters_stay(ledger: SqliteLedger) -> None:
     assert ledger.owe([stuck("q")], at(LATER)) == 0, "alerted once, also after a prune"
 
 
-def test_ended_matters_go(ledger: SqliteLedger) -> None:
+def test_ended_matters_go(ledger: SqlLedger) -> None:
     ledger.quarantine(quarantine_of())
     ledger.release("home", "main", at(60), who="ann", why="x")
     ledger.pause(at=T0, until=at(70), gateway=None, session=None, reason="expired", who="ann")
@@ -58,7 +58,7 @@ def test_ended_matters_go(ledger: SqliteLedger) -> None:
     assert ledger.audit_trail() == []
 
 
-def test_messages_go_when_nobody_waits_for_them(ledger: SqliteLedger) -> None:
+def test_messages_go_when_nobody_waits_for_them(ledger: SqlLedger) -> None:
     ledger.due_messages("phone", T0)
     ledger.owe([stuck("delivered"), stuck("given up"), stuck("waiting"), stuck("failing")], T0)
     ids = {owed.message.dedupe_key: owed.id for owed in ledger.due_messages("phone", T0)}
@@ -72,7 +72,7 @@ def test_messages_go_when_nobody_waits_for_them(ledger: SqliteLedger) -> None:
     assert ledger.undelivered(at(10)) == []
 
 
-def test_a_message_still_owed_to_a_second_target_stays(ledger: SqliteLedger) -> None:
+def test_a_message_still_owed_to_a_second_target_stays(ledger: SqlLedger) -> None:
     for target in ("phone", "mail"):
         ledger.due_messages(target, T0)
     ledger.owe([stuck("a")], T0)
@@ -82,12 +82,12 @@ def test_a_message_still_owed_to_a_second_target_stays(ledger: SqliteLedger) -> 
     assert ledger.prune(at(10)) == 1
 
 
-def test_messages_without_any_target_are_owed_to_nobody(ledger: SqliteLedger) -> None:
+def test_messages_without_any_target_are_owed_to_nobody(ledger: SqlLedger) -> None:
     ledger.owe([stuck("a")], T0)
     assert ledger.prune(at(10)) == 1
 
 
-def test_messages_of_a_kept_incident_stay_so_that_none_is_sent_twice(ledger: SqliteLedger) -> None:
+def test_messages_of_a_kept_incident_stay_so_that_none_is_sent_twice(ledger: SqlLedger) -> None:
     incident = opened(ledger)
     ledger.owe([stuck("a", incident=incident.id)], T0)
     assert ledger.prune(at(LATER)) == 0
@@ -95,7 +95,7 @@ def test_messages_of_a_kept_incident_stay_so_that_none_is_sent_twice(ledger: Sql
     assert ledger.prune(at(2 * LATER)) == 2
 
 
-def test_old_stops_go(ledger: SqliteLedger) -> None:
+def test_old_stops_go(ledger: SqlLedger) -> None:
     old, young = Stop("home", "main", "sid-1", T0, at(1)), Stop("home", "main", "sid-1", at(50), at(60))
     ledger.note_stop(old)
     ledger.note_stop(young)

@@ -11,11 +11,21 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
+from tests.postgresql import Server
+from watchdog.adapters.clock import SystemClock
 from watchdog.core.policy import Step
 from watchdog.core.recovery import IN_FLIGHT, LIFE, AttemptState
-from watchdog.ledger.ledger import LedgerRefused, SqliteLedger
+from watchdog.ledger.ledger import LedgerRefused, SqlLedger
+from watchdog.ledger.place import LedgerPlace
 from watchdog.service.ledger import Message, MessageKind, Outcome, Quarantine
 
 from .support import T0
@@ -89,11 +99,16 @@ class Held:
 class AgainstAModel(RuleBasedStateMachine):
     """``a`` is the daemon, ``b`` an operator's connection; which of them acts is drawn."""
 
+    def new_database(self) -> str | None:
+        """None: a file."""
+        return None
+
     @initialize()
     def begin(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ocw-model-"))
-        self.a = SqliteLedger.open(self.folder / "ledger.db", owner=True)
-        self.b = SqliteLedger.open(self.folder / "ledger.db")
+        self.place = LedgerPlace(self.folder, SystemClock(), self.new_database())
+        self.a = self.place.open(owner=True)
+        self.b = self.place.open()
         self.now = T0
         self.troubles: list[Trouble] = []
         self.owed: dict[str, Owed] = {}
@@ -108,7 +123,7 @@ class AgainstAModel(RuleBasedStateMachine):
             self.b.close()
             shutil.rmtree(self.folder)
 
-    def ledger(self, is_daemon: bool) -> SqliteLedger:
+    def ledger(self, is_daemon: bool) -> SqlLedger:
         return self.a if is_daemon else self.b
 
     # ------------------------------------------------------------ time and restarts
@@ -120,7 +135,7 @@ class AgainstAModel(RuleBasedStateMachine):
     @rule()
     def daemon_restarts(self) -> None:
         self.a.close()
-        self.a = SqliteLedger.open(self.folder / "ledger.db", owner=True)
+        self.a = self.place.open(owner=True)
         owed = self.a.settle_start_up(self.now)
         for one in self.all_tried():
             if one.state is AttemptState.PLANNED:
@@ -318,7 +333,7 @@ class AgainstAModel(RuleBasedStateMachine):
                 one.id for one in self.held if one.is_in_force(self.now)
             ]
 
-    def check_incidents(self, ledger: SqliteLedger) -> None:
+    def check_incidents(self, ledger: SqlLedger) -> None:
         assert {
             (
                 one.id,
@@ -340,7 +355,7 @@ class AgainstAModel(RuleBasedStateMachine):
         }
         assert [one.id for one in ledger.open_incidents()] == [one.id for one in self.troubles if one.closed_at is None]
 
-    def check_budgets(self, ledger: SqliteLedger) -> None:
+    def check_budgets(self, ledger: SqlLedger) -> None:
         for since in (T0, self.now - 3 * DAY, self.now):
             counted = [
                 (trouble.gateway, trouble.session)
@@ -352,7 +367,7 @@ class AgainstAModel(RuleBasedStateMachine):
                 assert ledger.charges(gateway, since) == sum(found == gateway for found, _ in counted)
                 assert ledger.charges(gateway, since, "main") == counted.count((gateway, "main"))
 
-    def check_messages(self, ledger: SqliteLedger) -> None:
+    def check_messages(self, ledger: SqlLedger) -> None:
         for target in TARGETS:
             assert {
                 (one.message.dedupe_key, one.tries, one.next_try_at)
@@ -395,3 +410,12 @@ TestAgainstAModel.settings = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+
+
+def test_against_a_model_in_postgresql(server: Server) -> None:
+    class InADatabase(AgainstAModel):
+        def new_database(self) -> str | None:
+            return server.database()
+
+    few = settings(TestAgainstAModel.settings, max_examples=10)
+    run_state_machine_as_test(InADatabase, settings=few)

@@ -294,6 +294,20 @@ async def test_what_was_sent_is_not_sent_again_when_the_ledger_cannot_note_it() 
     assert bench.sender().tries == 1
 
 
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_number_given_out_again_by_an_older_copy_of_the_ledger_is_another_message(*, fails: bool) -> None:
+    bench = Bench()
+    bench.sender().hates = "Title 1" if fails else ""
+    bench.outbox.put(told(1))
+    bench.outbox.is_writable = False
+    await bench.round(MINUTE)
+    bench.outbox.owed.clear()
+    bench.outbox.put(told(2))
+    bench.outbox.is_writable = True
+    await bench.round(timedelta(seconds=1))
+    assert bench.sender().titles == (["Title 2"] if fails else ["Title 1", "Title 2"])
+
+
 async def test_waits_hold_when_the_ledger_cannot_note_them() -> None:
     bench = Bench()
     bench.sender().hates = "Title 1"

@@ -251,6 +251,28 @@ async def test_what_a_gateway_says_once_of_a_delivery_survives_a_ledger_that_is_
     assert [incident.outcome for incident in world.incidents] == [Outcome.UNDELIVERED]
 
 
+async def test_what_was_said_of_one_attempt_is_said_of_no_other_with_its_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An older copy of the ledger gives a number out again."""
+    world = world_with(shared(HERS, "1001"), asked(ALICE), version=V96)
+    world.gateway.delivery = False
+    await world.until_deed()
+    with monkeypatch.context() as patch:
+
+        def note_delivery(*_: Any) -> None:
+            raise errors.LedgerUnavailable("away")
+
+        patch.setattr(world.ledger, "note_delivery", note_delivery)
+        with pytest.raises(errors.LedgerUnavailable):
+            await world.live(hours=1)
+    with world.ledger._file.writing() as transaction:
+        transaction.execute("UPDATE attempts SET idempotency_key = 'ocw-another'")
+    world.gateway.delivery = True
+    await world.live(hours=1)
+    assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
+
+
 async def test_a_question_whose_answer_could_not_be_written_down_is_settled_and_never_repeated() -> None:
     """The ledger was out of use between the question and its answer."""
     world = _rules(world_with(shared(HERS, "1001"), asked(ALICE)))

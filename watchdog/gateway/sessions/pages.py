@@ -71,7 +71,7 @@ def read_page(payload: msgspec.Raw, main_key: str | None, position: int, limit: 
         envelope = decode(_envelope_decoder, payload)
     except Undecodable as problem:
         raise errors.AnswerUnreadable(f"sessions.list gave an answer that cannot be read ({problem}).") from problem
-    sessions, malformed = _without_long_keys(
+    sessions, malformed = _without_odd_keys(
         *decode_rows(
             envelope.sessions[: MOST_ROWS if limit is None else limit + MOST_SURPLUS], main_key, first_position=position
         ),
@@ -90,18 +90,19 @@ def read_page(payload: msgspec.Raw, main_key: str | None, position: int, limit: 
     )
 
 
-def _without_long_keys(
+def _without_odd_keys(
     sessions: list[Session], malformed: list[MalformedRow], position: int
 ) -> tuple[list[Session], list[MalformedRow]]:
-    """A key is what is told, logged and kept of a session."""
-    if all(len(row.key) <= LONGEST_KEY for row in sessions) and all(
-        len(row.key or "") <= LONGEST_KEY for row in malformed
-    ):
-        return sessions, malformed
-    kept = [row for row in sessions if len(row.key) <= LONGEST_KEY]  # guard: wire: the length of a key
-    why = f"a key is longer than {LONGEST_KEY} characters"
-    odd = [row if len(row.key or "") <= LONGEST_KEY else MalformedRow(row.position, why) for row in malformed]
+    """A key is what is told, logged and kept of a session, and found again by."""
+    kept = [row for row in sessions if _can_be_kept(row.key, row.session_id)]  # guard: wire: the length of a key
+    why = f"a key or session id has a NUL in it, or more than {LONGEST_KEY} bytes"
+    odd = [row if _can_be_kept(row.key) else MalformedRow(row.position, why) for row in malformed]
     return kept, odd + [MalformedRow(position, why)] * (len(sessions) - len(kept))
+
+
+def _can_be_kept(*names: str | None) -> bool:
+    """PostgreSQL has no NUL in a text, and an entry of an index has at most 2,704 bytes (15)."""
+    return all("\0" not in name and len(name.encode("utf-8", "replace")) <= LONGEST_KEY for name in names if name)
 
 
 def _text_bytes(row: Session) -> int:

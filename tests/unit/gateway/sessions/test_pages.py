@@ -300,7 +300,7 @@ def test_a_list_that_is_too_long_is_read_to_a_bound_and_that_is_said(*, counts_p
 
 
 @pytest.mark.parametrize("letter", ["x", "😀"])
-@pytest.mark.parametrize("field", ["sessionId", "lastRunError", "spawnedBy"])
+@pytest.mark.parametrize("field", ["lastRunId", "lastRunError", "spawnedBy"])
 def test_few_rows_with_long_texts_are_too_much_as_well(field: str, letter: str) -> None:
     """One emoji makes a text of 1 MB take four."""
     long = letter + "x" * 1_000_000
@@ -320,8 +320,21 @@ def test_a_key_that_is_longer_than_any_is_a_row_that_cannot_be_read() -> None:
     pager, _ = _read(lambda _: {"sessions": [long, {"key": "x" * LONGEST_KEY}, other], "totalCount": 3})
     assert pager.is_complete
     assert [len(row.key) for row in pager.sessions] == [LONGEST_KEY]
-    assert {(row.key, row.reason) for row in pager.malformed} == {(None, "a key is longer than 1000 characters")}
+    assert {(row.key, row.reason) for row in pager.malformed} == {
+        (None, "a key or session id has a NUL in it, or more than 1000 bytes")
+    }
     assert len(pager.malformed) == 2
+
+
+@pytest.mark.parametrize("odd", ["\0", "\N{DOG FACE}" * (LONGEST_KEY // 4 + 1), "\u00e9" * (LONGEST_KEY // 2 + 1)])
+def test_a_name_that_no_ledger_finds_again_is_a_row_that_cannot_be_read(odd: str) -> None:
+    rows = [{"key": f"a{odd}"}, {"key": "b", "sessionId": odd}, {"key": f"c{odd}", "status": 7}]
+    fine = "\N{DOG FACE}" * (LONGEST_KEY // 4)
+    pager, _ = _read(lambda _: {"sessions": [*rows, {"key": fine, "sessionId": "x" * LONGEST_KEY}], "totalCount": 4})
+    assert pager.is_complete
+    assert [row.key for row in pager.sessions] == [fine]
+    assert len(pager.malformed) == 3
+    assert {(row.key, "has a NUL in it" in row.reason) for row in pager.malformed} == {(None, True)}
 
 
 @pytest.mark.parametrize("count", [MOST_ROWS - 1, MOST_ROWS])

@@ -1,0 +1,160 @@
+"""What every operation of the ledger needs of the database it is kept in.
+
+The operations (``incidents``, ``outbox``, ``operator``, ``gateway_names``, ``restarts``) are written once, in SQL that SQLite
+and PostgreSQL both take: ``coalesce``, ``RETURNING``, ``ON CONFLICT`` with the table named, text that sorts by its bytes.
+What differs lies below: ``sqlite`` is a file, ``postgres`` a database on a server.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from watchdog.ledger.rows import Row, from_ms
+
+Answer = TypeVar("Answer")
+Param = str | int | None
+
+_SQL_NOW_MS = "SELECT CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"
+
+
+class Access(Enum):
+    OWNER = "owner"
+    """The daemon: holds the lock, migrates, settles what an earlier life left open."""
+    WRITER = "writer"
+    """An operator's verb beside a running daemon."""
+    READER = "reader"
+
+
+class Rows(Protocol):
+    """What a statement gave: the rows it returned, and how many it changed."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Statements(Protocol):
+    """A connection, as far as a transaction needs it."""
+
+    def execute(self, sql: str, params: Sequence[Param] | Mapping[str, Param], /) -> Rows: ...
+
+
+class Transaction:
+    """SQL inside one transaction. Text that is not valid Unicode (half of an emoji, cut by the gateway) gets a ``?``."""
+
+    def __init__(self, db: Statements) -> None:
+        self._db = db
+
+    def execute(self, sql: str, *params: Param, **named: Param) -> Rows:
+        """``?`` takes ``params`` in order, ``:word`` takes ``named``; a statement uses one or the other."""
+        if named:
+            return self._db.execute(sql, {name: _storable(value) for name, value in named.items()})
+        return self._db.execute(sql, [_storable(param) for param in params])
+
+    def one(self, sql: str, *params: Param) -> Row | None:
+        row: Row | None = self.execute(sql, *params).fetchone()
+        return row
+
+    def inserted(self, sql: str, *params: Param) -> Row:
+        """The row that an ``INSERT ... RETURNING`` wrote. All is fetched: SQLite's statement ends with its last row."""
+        (row,) = self.execute(sql, *params).fetchall()
+        found: Row = row
+        return found
+
+    def changes_one(self, sql: str, *params: Param, **named: Param) -> bool:
+        """Compare-and-set: the guard stands in the statement, and True means that exactly one row passed it."""
+        return self.execute(sql, *params, **named).rowcount == 1
+
+
+class Store(Protocol):
+    """One ledger's database. Whatever is wrong with it leaves here as a ``LedgerError`` leaf."""
+
+    access: Access
+    problem: str | None
+    """Why the last attempt to use the ledger failed; None once a write (or a read, for a reader) succeeded."""
+
+    @property
+    def where(self) -> str:
+        """How people call it: a path, or an address without a password."""
+        ...
+
+    @property
+    def folder(self) -> Path | None:
+        """The state folder. None: a store in memory."""
+        ...
+
+    def permission_problem(self) -> str | None:
+        """What lets other users read or replace it; None when nothing does."""
+        ...
+
+    def reader(self) -> Store:
+        """Another one to the same, for reading only and not connected yet; of one in memory itself."""
+        ...
+
+    def writing(self, *, tells_loss: bool = True, is_probe: bool = False) -> AbstractContextManager[Transaction]:
+        """One write transaction, durable when the block has ended without an error; no two at once, whoever writes. An error in
+        its end means *perhaps written*. ``tells_loss``: raise as long as a history was found lost and ``told_of_loss`` was not
+        said. ``is_probe``: it writes nothing that ``remembered`` ever reads."""
+        ...
+
+    def reading(self, *, tells_loss: bool = True) -> AbstractContextManager[Transaction]:
+        """One consistent view."""
+        ...
+
+    def remembered(self, question: Hashable, read: Callable[[Transaction], Sequence[Answer]]) -> list[Answer]:
+        """What ``read`` returns, in one consistent view; read once as long as nobody writes. ``question``: equal for equal
+        answers, and ``read`` depends on nothing but it and the tables."""
+        ...
+
+    def told_of_loss(self) -> None:
+        """The caller knows that history was lost, and tells it: no use needs to fail for it any more."""
+        ...
+
+    def connect(self) -> None:
+        """Open now, so that what is wrong is said now."""
+        ...
+
+    def close(self) -> None:
+        """Idempotent, never raises."""
+        ...
+
+    def wall_now(self) -> datetime:
+        """For the few questions that come without an instant."""
+        ...
+
+
+class Operations:
+    """Some operations of a ledger, each one transaction on its store."""
+
+    def __init__(self, store: Store) -> None:
+        self._file = store
+
+
+def fresh_id(known: str | None) -> str:
+    """A new ledger's id, whose first digits differ from those of the one that is ``known``: they end incident ids."""
+    while True:
+        fresh = secrets.token_hex(8)
+        if known is None or fresh[:4] != known[:4]:
+            return fresh
+
+
+def system_now() -> datetime:
+    """SQLite's own reading of the system clock."""
+    with closing(sqlite3.connect(":memory:")) as db:
+        return from_ms(db.execute(_SQL_NOW_MS).fetchone()[0])
+
+
+def _storable(param: Param) -> Param:
+    return param.encode("utf-8", "replace").decode("utf-8") if isinstance(param, str) else param
