@@ -580,7 +580,7 @@ async def test_a_mark_that_came_with_a_restart_is_nobodys_stop() -> None:
     world = world_with(shared(HERS, "1001", aborted_last_run=False), asked(ALICE), version=V96)
     await world.live(minutes=3)
     world.gateway.restart()
-    world.gateway.change(MAIN, aborted_last_run=True)
+    world.gateway.change(MAIN, aborted_last_run=True, updated_at=world.clock.now().wall)
     await world.live(minutes=3)
     assert not world.log.of(Event.SESSION_STOPPED)
 
