@@ -284,8 +284,9 @@ class Builder:
         state_dir = make_state_folder(state_folder(self.loaded, self.env))
         identity = Identity(state_dir)
         place = ledger_place(self.loaded, self.env, self.clock)
-        for password in (*passwords_in(place.url or ""), self.env.get("PGPASSWORD")):
-            self.secrets.add(password)
+        if place.url is not None:
+            for password in (*passwords_in(place.url), self.env.get("PGPASSWORD")):
+                self.secrets.add(password)
         ledger = place.open(owner=True, tolerant=True)
         spare = SqliteLedger.in_memory(wall=lambda: self.clock.now().wall)
         notes = HandoffNotes(state_dir)

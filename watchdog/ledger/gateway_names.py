@@ -86,7 +86,7 @@ class NameOperations(Operations):
     """``service.ledger.NameLedger``."""
 
     def name_gateways(self, places: Mapping[str, str], at: datetime) -> Sequence[tuple[str, str]]:
-        with self._file.writing() as transaction:
+        with self._file.writing(tells_loss=False) as transaction:
             known = {row["name"]: row["place"] for row in transaction.execute("SELECT name, place FROM gateway_places")}
             renamed = [
                 (before, after)

@@ -258,7 +258,7 @@ class IncidentOperations(Operations):
         daemon it would take away what that one has in flight."""
         if self._file.access is not Access.OWNER:
             raise LedgerRefused(f"Only the owner of {self._file.where} settles at start-up; open it with owner=True.")
-        with self._file.writing() as transaction:
+        with self._file.writing(tells_loss=False) as transaction:  # it may be found by this very use
             transaction.execute(
                 f"UPDATE attempts SET state = 'abandoned', settled_at = ?, reason = ?, idempotency_key = {_NEVER_SENT}"  # noqa: S608
                 " WHERE state = 'planned'",

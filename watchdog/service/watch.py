@@ -120,7 +120,10 @@ class Watch:
         if gap is not None:
             self.observer.forget_spans(now)  # guard: spans forgotten after a gap
             self.connection.start_over()
-            await self.connection.compare_clocks_again()
+            if not self.ledger.attempts_in_flight(
+                self.gateway.name
+            ):  # whose deliveries are heard on a link that this would end
+                await self.connection.compare_clocks_again()
             self.log.event(Event.GATEWAY_UNHEALTHY, gateway=self.gateway.name, reason=f"starting over: {gap}")
         was_answered = False
         try:

@@ -168,3 +168,17 @@ def test_without_a_clock_given_the_loss_is_dated_by_the_system(path: Path) -> No
         lost_at = ledger.lost_history_at
         assert lost_at is not None
         assert abs(lost_at.timestamp() - path.stat().st_ctime) < 5
+
+
+def test_what_was_owed_since_the_start_is_done_in_a_new_ledger_and_hushes_up_no_loss(
+    owned: SqliteLedger, path: Path
+) -> None:
+    def owed() -> None:
+        owned.settle_start_up(at(1))
+        owned.name_gateways({}, at(1))
+
+    owned.owed_first = owed
+    path.unlink()
+    assert owned.is_writable(), "or no pass would ever come to tell of the loss"
+    with pytest.raises(LedgerUnavailable, match="budgets before this moment are unknown"):
+        opened(owned)
