@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from watchdog.core.model import GatewayFacts, Look, Moment, Session, Snapshot, Status
+from watchdog.core.recovery import awaits_person
 from watchdog.core.tracking import RunIdentity, Track
 from watchdog.core.unanswered import (
     Unanswered,
@@ -20,7 +21,7 @@ from watchdog.core.unanswered import (
 )
 from watchdog.service import announcements
 from watchdog.service.events import Event, Log
-from watchdog.service.ledger import Ledger
+from watchdog.service.ledger import Ledger, Outcome
 from watchdog.service.observer import Judged, Observer
 from watchdog.service.plan import was_sent, was_stopped
 from watchdog.service.ports import Gateway, Wants
@@ -134,7 +135,8 @@ class EndedRuns:
         return left_unanswered(here.session, look.tail, ended.track, was_stopped=stopped, yielded=ended.yielded)
 
     def _is_told_by_incident(self, row: Session, ended: _Ended) -> bool:
-        """A deed of ours was sent, and what became of it is told with its incident; or it is given up, and told so."""
+        """A deed of ours was sent, and what became of it is told with its incident; or it is given up, and told so.
+        Of a person's own turn that only waits for its subagents an incident says no more than that."""
         # guard: unanswered: given up is told
         if any(entry.holds(row) for entry in self.ledger.quarantines(self.gateway.name)):
             return True
@@ -142,6 +144,7 @@ class EndedRuns:
         # guard: unanswered: a deed of ours is told with its incident
         return any(
             was_sent(attempt)
+            and not (incident.outcome is Outcome.CLEARED and awaits_person(incident.attempts))
             and (
                 incident.closed_at is None
                 or incident.closed_at >= at

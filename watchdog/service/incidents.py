@@ -28,6 +28,7 @@ from watchdog.core.recovery import (
     verify,
 )
 from watchdog.core.tracking import RunIdentity
+from watchdog.core.unanswered import has_yielded
 from watchdog.core.verdict import Verdict
 from watchdog.service import announcements, errors
 from watchdog.service.events import Event, Log
@@ -289,13 +290,25 @@ class Incidents:
                 continue
             reason = current.judgement.reason
             if outcome is Outcome.RECOVERED and awaits_person(incident.attempts):
-                reason = PERSON_ANSWERED
-                incident = self._note_answer(incident, current.session)  # noqa: PLW2901 - the same one, with its proof
+                # guard: outcome: a wait for subagents is no answer
+                if await self._waits_for_children(current.session):
+                    outcome = Outcome.CLEARED
+                else:
+                    reason = PERSON_ANSWERED
+                    incident = self._note_answer(incident, current.session)  # noqa: PLW2901 - the same one, with its proof
             # guard: outcome: a turn that ended late is asked after
             elif outcome is Outcome.RECOVERED and await self._is_late_and_unheard(incident, current.session):
                 outcome = Outcome.UNDELIVERED
                 incident = self.ledger.incident(incident.id) or incident  # noqa: PLW2901 - the same one, as noted
             self._close(incident, outcome, reason, now, current.session, successor=_kept_as(incident, judged))
+
+    async def _waits_for_children(self, row: Session) -> bool:
+        """The turn that came of the person's new message has ended for now, and they have no answer yet."""
+        try:
+            tail = (await self.gateway.look(row, Wants(tail=True))).tail
+        except errors.GatewayError:
+            return False
+        return tail is not None and has_yielded(row, tail)
 
     def _note_answer(self, incident: Incident, row: Session) -> Incident:
         """Who was asked, or had been waiting, has been answered: that is what the deed was for."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.builders import BOOT, V96, V324, V518, dead, lenient, policy, tail_of
+from tests.fakes.builders import BOOT, V96, V324, V518, dead, lenient, policy, tail_of, vague
 from tests.fakes.clock import START
 from tests.fakes.world import World
 from watchdog.core.model import (
@@ -191,6 +191,25 @@ async def test_a_question_is_asked_once_and_proven_by_the_run_that_follows() -> 
     assert world.attempts[0].verified_by == "PersonAnswered"
     assert world.told() == ["stuck", "recovered"]
     assert "resum" not in world.owed(MessageKind.RECOVERED)[0].body.lower()
+
+
+async def test_a_turn_that_waits_for_its_subagents_has_not_answered_who_was_asked() -> None:
+    world = _rules(world_with(shared(HERS, "1001"), asked(ALICE)))
+    await world.until_deed()
+    later = world.clock.now().wall
+    world.gateway.change(MAIN, has_active_run=True, started_at=later, updated_at=later)
+    world.gateway.put(vague("agent:main:subagent:1", kind=SessionKind.SUBAGENT, has_active_run=True, parent_key=MAIN))
+    await world.live(minutes=2)
+    waits = asked(kind=TailKind.TOOL_RESULT, tools_called=frozenset({"sessions_yield"}))
+    world.gateway.change(MAIN, has_active_run=False, status=Status.DONE, ended_at=world.clock.now().wall)
+    world.gateway.see(MAIN, tail=waits)
+    await world.live(minutes=2)
+    assert world.attempts[0].verified_by != "PersonAnswered"
+    assert world.told() == ["stuck", "cleared"]
+    now = world.clock.now().wall
+    world.gateway.change("agent:main:subagent:1", has_active_run=False, status=Status.DONE, ended_at=now)
+    await world.live(minutes=90)
+    assert world.told() == ["stuck", "cleared", "unanswered"], "nobody has woken it"
 
 
 async def test_a_question_survives_the_daemon_and_is_not_asked_again() -> None:
