@@ -192,8 +192,10 @@ def plan_step(judged: Judged, incident: Incident | None, here: PassContext, gate
         and refuses_its_people(judged.case)
         and (is_asked or _is_finished(judged))
     )
-    if acts and is_shut_out and fresh is not None:
-        # Freeing it did not let them in: a fresh session does. Nothing is left to be gone on with in this one.
+    # guard: free: who is shut out for good is given up, and told
+    may_begin_anew = any(step.loses_context for step in recovery.ladder)
+    if acts and is_shut_out and may_begin_anew:
+        # Freeing it did not let them in: a fresh session does, or nothing. Nothing is left to be gone on with in this one.
         return StepPlan(fresh, requester, requester_problem=why_unreachable(requester))
     if is_asked:  # guard: ask: once per interruption
         return StepPlan(None, requester, awaits_person=True)

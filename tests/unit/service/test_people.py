@@ -452,12 +452,13 @@ async def test_an_answered_row_that_refuses_its_people_is_freed() -> None:
 
 @pytest.mark.parametrize(
     ("ladder", "steps", "is_given_up"),
-    [((Step.RESUME, Step.NEW), [Step.FREE, Step.NEW], False), ((Step.RESUME,), [Step.FREE], False)],
+    [((Step.RESUME, Step.NEW), [Step.FREE, Step.NEW], True), ((Step.RESUME,), [Step.FREE], False)],
 )
 async def test_where_freeing_an_answered_row_lets_nobody_in_a_fresh_session_does(
     ladder: tuple[Step, ...], steps: list[Step], is_given_up: bool
 ) -> None:
-    """Where the ladder has one; where it has none, finished work is left to its people as before."""
+    """Where the ladder has one, and if that does not either, an operator is told; where it has none, finished work is left to its
+    people as before."""
     world = world_with(shared(HERS, "1001"), asked(ALICE, kind=TailKind.ANSWERED), version=V96, ladder=ladder)
     world.gateway.effect = world.gateway.nothing
     await world.live(minutes=1)
