@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 
 from watchdog.core.evidence import Case, Evidence, Signal, Truth, refuses_its_people
@@ -16,6 +18,7 @@ RECOVERY_IS_SILENT = timedelta(seconds=60)
 UNNAMED_RECOVERY = timedelta(hours=1)
 """How long after its start a gateway that never names its recovery (2026.5.18 to 7.35) may still come to a row that it has
 marked: it takes one row at a time, and the one before may work for long."""
+CHILD_ROWS_RUNNING = "ChildRowsRunning"
 CUT_WINDOW = timedelta(seconds=10)
 """Rows cut by an in-process restart are touched 4 s around the end of the connections (measured on 3.24 and 4.14)."""
 
@@ -139,10 +142,19 @@ def _children_running(case: Case) -> Evidence | None:
         return Evidence(
             Signal.CHILDREN_RUNNING,
             Truth.TRUE,
-            "ChildRowsRunning",
+            CHILD_ROWS_RUNNING,
             f"{len(busy)} child session(s) of this one are still running.",
         )
     return None
+
+
+def waits_for_unclear_children(case: Case, evidence: Iterable[Evidence]) -> bool:
+    """Nothing but child rows is waited for, and every one of them would be known for dead if the gateway's clock could be believed."""
+    innocent = [item for item in evidence if not item.is_about_owner and item.status is Truth.TRUE]
+    if not case.gateway_clock_stepped or [item.reason for item in innocent] != [CHILD_ROWS_RUNNING]:
+        return False
+    believed = replace(case, gateway_clock_stepped=False)
+    return _children_running(believed) is None
 
 
 def _is_dead_child(case: Case, child: Session) -> bool:

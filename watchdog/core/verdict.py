@@ -13,7 +13,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from watchdog.core.evidence import Case, Evidence, Signal, Truth, has_own_proof, innocence_of, owner_of
-from watchdog.core.innocence import innocence_signals
+from watchdog.core.innocence import innocence_signals, waits_for_unclear_children
 from watchdog.core.model import Moment, Status, TailKind
 from watchdog.core.owner_signals import owner_signals
 from watchdog.core.policy import Thresholds
@@ -110,6 +110,18 @@ def judge(case: Case, thresholds: Thresholds, evidence: tuple[Evidence, ...]) ->
         waited = case.now.since(case.track.owner_gone_since or case.now)
         if innocent.signal is Signal.GATEWAY_RECOVERING and waited >= thresholds.long_running_after:
             return Judgement(Verdict.LONG_RUNNING, innocent.reason, innocent.message, evidence, owner)
+        if waits_for_unclear_children(case, evidence):
+            if quiet >= thresholds.stuck_after:
+                return Judgement(
+                    Verdict.UNKNOWN,
+                    "ChildrenUnknown",
+                    "It waits for child sessions marked running, and their rows do not tell whether they are alive: the gateway's "
+                    "clock was set, or differs from ours.",
+                    evidence,
+                    owner,
+                )
+            due = case.track.unchanged_since.plus(thresholds.stuck_after)
+            return Judgement(Verdict.WAITING, innocent.reason, innocent.message, evidence, owner, changes_at=due)
         return Judgement(Verdict.WAITING, innocent.reason, innocent.message, evidence, owner)
 
     if owner is Truth.UNKNOWN:

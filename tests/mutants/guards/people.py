@@ -63,9 +63,7 @@ GUARDS = (
         tests=(GATEWAY + "recovery/test_channels.py",),
     ),
     Guard("outcome: not delivered is not recovered", "rule 18", NEVER, tests=PEOPLE),
-    Guard(
-        "free: who is shut out for good is given up, and told", "rule 18", value("fresh is not None"), tests=PEOPLE
-    ),
+    Guard("free: who is shut out for good is given up, and told", "rule 18", value("fresh is not None"), tests=PEOPLE),
     Guard("outcome: a wait for subagents is no answer", "rule 18", NEVER, tests=PEOPLE),
     Guard("outcome: a turn that ended late is asked after", "rule 18", NEVER, tests=PEOPLE),
     Guard("outcome: a turn whose answer was lost is asked after", "rule 18", value("attempt.run_id"), tests=PEOPLE),

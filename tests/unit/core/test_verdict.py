@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from tests.fakes.builders import V324, V518, fresh_track, orphan, preflight, running, tail_of
+from tests.fakes.builders import BOOT, V324, V518, fresh_track, orphan, preflight, running, tail_of
 from tests.fakes.clock import START
 from watchdog.core.evidence import Truth
-from watchdog.core.model import Look, Moment, Preflight, Session, Status, TailKind
+from watchdog.core.model import Look, Moment, Preflight, Session, SessionKind, Status, TailKind
 from watchdog.core.policy import Thresholds
 from watchdog.core.tracking import Track
 from watchdog.core.verdict import Judgement, Verdict, judge
@@ -119,6 +119,28 @@ def test_where_nothing_can_tell_the_verdict_is_unknown(minutes: float, verdict: 
     judgement = _after(UNKNOWN, at(0), at(minutes=minutes), version=V324)
     assert (judgement.verdict, judgement.reason, judgement.owner) == (verdict, reason, Truth.UNKNOWN)
     assert judgement.changes_at == (at(minutes=20) if verdict is Verdict.HEALTHY else None)
+
+
+@pytest.mark.parametrize(
+    ("stepped", "began", "minutes", "verdict"),
+    [
+        (True, -timedelta(hours=1), 19.99, Verdict.WAITING),
+        (True, -timedelta(hours=1), 20, Verdict.UNKNOWN),
+        (True, timedelta(hours=1), 9000, Verdict.WAITING),
+        (False, timedelta(hours=1), 9000, Verdict.WAITING),
+    ],
+)
+def test_a_wait_for_children_of_whom_a_set_clock_tells_nothing_is_unknown(
+    stepped: bool, began: timedelta, minutes: float, verdict: Verdict
+) -> None:
+    child = running(key="agent:main:subagent:1", kind=SessionKind.SUBAGENT, started_at=BOOT + began)
+    track = fresh_track(DEAD, at(0))
+    _, judgement = passed(
+        case(DEAD, track=track, now=at(minutes=minutes), relatives=(child,), gateway_clock_stepped=stepped)
+    )
+    assert judgement.verdict is verdict
+    assert judgement.reason == ("ChildrenUnknown" if verdict is Verdict.UNKNOWN else "ChildRowsRunning")
+    assert judgement.changes_at == (at(minutes=20) if minutes < 20 else None)
 
 
 # ---------------------------------------------------------------- not running, waiting
