@@ -574,9 +574,12 @@ class Judge:
         return not limit <= lasted < limit + TIMEOUT_SLACK.total_seconds()
 
     def _is_held_as_stop(self, stall: Stall) -> bool:
-        """Told when an earlier run was cut, and no longer known for a cut since the watchdog that had watched this run died."""
+        """Told when an earlier run was cut, and no longer known for a cut since the watchdog that had watched this run died; or a
+        turn of ours did not help, was told so, and ended later as if a person had stopped that one."""
         has_died_since = self._life_began_ms > stall.since_ms
-        return has_died_since and self._looks_like_a_stop(stall) and "StoppedOnPurpose" in self.explain(stall.key)
+        is_ours = any(entry.run_id in self._own_runs for entry in self.world.sessions[stall.key].transcript[-1:])
+        is_excused = has_died_since or is_ours
+        return is_excused and self._looks_like_a_stop(stall) and "StoppedOnPurpose" in self.explain(stall.key)
 
     def _ended_by(self, stall: Stall) -> str:
         if stall.is_open:

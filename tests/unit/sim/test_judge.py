@@ -11,6 +11,7 @@ import pytest
 
 from openclaw_simulator import sessions as turns
 from openclaw_simulator.records import Cause, ClientEffect, ClientInfo, GroundTruth
+from openclaw_simulator.sessions import EntryKind, InboundMessage, Origin, Run
 from tests.fakes.clock import ManualClock
 from tests.fakes.ledgers import memory_ledger
 from tests.sim.episodes import GATEWAY, Episode, Setting
@@ -179,3 +180,18 @@ def test_two_incidents_of_one_session(episode: Episode, monkeypatch: pytest.Monk
     monkeypatch.setattr(SqliteLedger, "open_incidents", lambda _self, _gateway: [incident, incident])
     episode.judge.after_pass()
     assert [violation.rule for violation in episode.judge.violations] == [Rule.TWO_INCIDENTS]
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_turn_of_ours_that_ends_like_a_stop_is_left_like_one(episode: Episode, is_ours: bool) -> None:
+    """4.14 writes the same for a Stop and for a time-out, and puts the row of the run before back after a turn by ``agent``."""
+    judge, world = episode.judge, episode.world
+    _stuck(episode)
+    _ask(judge, _deed(episode, run_id="ours"))
+    world.advance(600)
+    words = InboundMessage("go on", Origin.AGENT, "ours" if is_ours else "a person's", world.now_ms)
+    world.write(world.sessions[KEY], EntryKind.ABORTED, "", Run(words, is_tracked=False))
+    judge.explain = lambda _key: "verdict waiting (StoppedOnPurpose)"
+    assert judge._is_held_as_stop(world.stalls[-1]) is is_ours
+    judge.explain = lambda _key: "verdict stuck (NoLock)"
+    assert not judge._is_held_as_stop(world.stalls[-1])
