@@ -103,7 +103,7 @@ class Explained:
         if not self.is_running:
             return "nothing: no run is marked as going on"
         if verdict is Verdict.WAITING:
-            return "nothing, as long as that is so"
+            return "nothing, as long as that is so" + (f"; told as unclear in {soon}" if soon is not None else "")
         if verdict is Verdict.UNKNOWN:
             return "a person is told; what cannot be decided is not touched"
         if verdict is Verdict.LONG_RUNNING and not is_stalled_but_owned(self.judged):

@@ -98,6 +98,17 @@ async def test_what_holds_is_named_with_its_end_and_stands_first() -> None:
     assert "(pid 7)" in first[3].words
 
 
+async def test_a_wait_that_will_be_told_as_unclear_says_when() -> None:
+    """A child from before a boot on a clock that was set: nobody can tell whether it is alive."""
+    child = dead("agent:main:subagent:c1", kind=SessionKind.SUBAGENT, parent_key=KEY)
+    world = world_of(dead(updated_at=START.wall - timedelta(minutes=5)), version=V324)
+    world.gateway.put(child)
+    world.gateway.clock_stepped = True
+    it = await explained(world)
+    assert it.judged.judgement.reason == "ChildRowsRunning"
+    assert it.next_words().startswith("nothing, as long as that is so; told as unclear in ")
+
+
 async def test_a_stopped_one_is_left_alone_and_says_why() -> None:
     world = world_of(dead(), version=V324)
     world.gateway.see(KEY, tail=tail_of(TailKind.STOPPED))
