@@ -455,7 +455,7 @@ MODES: dict[str, Mode] = {
     "bombs for the log": Mode({"sessions.list": bombs}, says="refuses its list of sessions"),
     "keys that are bombs for the log": Mode(
         {"sessions.list": saying(lambda _: page([row("://" * 62_000), row("://" * 300), row()]))},
-        says="a key is longer than",
+        says="a key or session id has",
         is_watched=True,
     ),
 }
