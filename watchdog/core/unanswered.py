@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from watchdog.core.model import GatewayFacts, Session, Status, TailKind, TranscriptTail
 from watchdog.core.tracking import Track
@@ -14,6 +14,9 @@ from watchdog.core.tracking import Track
 YIELD = "sessions_yield"
 """The tool by which a parent ends its turn until its subagents have ended (2026.9.2)."""
 
+_BOOT_IS_READ_EARLY = timedelta(seconds=10)
+"""A gateway's start is told by its uptime, and the earliest reading counts: a run that it cut just before seemed to begin 0.2 s
+after it (9.6, killed and started again within a second). A look too many costs one transcript."""
 _BROKEN_OFF = frozenset({Status.FAILED, Status.TIMEOUT, Status.KILLED})
 _OPEN = frozenset({TailKind.REQUEST, TailKind.TOOL_CALL, TailKind.TOOL_RESULT, TailKind.COMPACTION, TailKind.EMPTY})
 """Empty: before 2026.9 a first request is written down with its first answer, and 5.18's recovery fails what it does not find."""
@@ -36,7 +39,7 @@ def is_worth_a_look(row: Session, track: Track, children: Sequence[Session], fac
     if row.status is not Status.DONE:
         return row.status in _BROKEN_OFF
     began, booted = track.watched_from, facts.booted_at
-    return (began is not None and booted is not None and began < booted) or any(
+    return (began is not None and booted is not None and began < booted + _BOOT_IS_READ_EARLY) or any(
         is_live(child) or _ended_after(child, row) for child in children
     )
 

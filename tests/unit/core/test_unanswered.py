@@ -113,6 +113,8 @@ def test_which_transcripts_are_read_at_all() -> None:
     done = _row(Status.DONE)
     assert not is_read(done), "most runs end well"
     assert is_read(done, watched_from=BOOT - timedelta(hours=1)), "its gateway has started since"
+    assert is_read(done, watched_from=BOOT + timedelta(seconds=1)), "a start is told to the second, and early"
+    assert not is_read(done, watched_from=BOOT + timedelta(seconds=11))
     assert not is_read(done, watched_from=None)
     child = dead("agent:main:subagent:c1", kind=SessionKind.SUBAGENT)
     assert is_read(done, child)
