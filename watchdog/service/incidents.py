@@ -303,11 +303,11 @@ class Incidents:
             self._close(incident, outcome, reason, now, current.session, successor=_kept_as(incident, judged))
 
     async def _waits_for_children(self, row: Session) -> bool:
-        """The turn that came of the person's new message has ended for now, and they have no answer yet."""
+        """The turn that came of the person's new message has ended for now, and they have no answer yet; or nobody can tell."""
         try:
             tail = (await self.gateway.look(row, Wants(tail=True))).tail
         except errors.GatewayError:
-            return False
+            return True  # what is not seen is not called an answer
         return tail is not None and has_yielded(row, tail)
 
     def _note_answer(self, incident: Incident, row: Session) -> Incident:

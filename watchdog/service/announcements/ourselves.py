@@ -35,7 +35,7 @@ def ledger_restored(*, since: datetime, now: datetime) -> Message:
     return write(MessageKind.LEDGER, "", "The ledger can be written again", lines, f"ledger:up:{since.isoformat()}")
 
 
-def ledger_lost(path: str, *, lost_at: datetime, now: datetime) -> Message:
+def ledger_lost(where: str, *, lost_at: datetime, now: datetime) -> Message:
     """The new ledger itself owes it: once for each loss, also when the daemon is started again."""
     known = (
         f"The watchdog's ledger was found gone or replaced at {when(lost_at, now)}; a new one is in use. What was tried before is "
@@ -51,7 +51,7 @@ def ledger_lost(path: str, *, lost_at: datetime, now: datetime) -> Message:
         "",
         meanwhile,
         "",
-        f"The file is {plain(path)}",
+        f"The ledger is {plain(where)}.",
         *commands([command("release", "--lost-history")]),
     ]
     return write(MessageKind.LEDGER, "", "The ledger's history is lost", lines, f"ledger:lost:{lost_at.isoformat()}")
