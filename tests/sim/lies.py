@@ -48,6 +48,10 @@ class Lie(StrEnum):
     """A session is stuck whose person has blocked the bot."""
 
 
+OURS = "[openclaw-watchdog"
+"""Begins every turn that a watchdog sends."""
+
+
 @dataclass(slots=True)
 class Lies:
     """Those of one world. ``struck``: where each is noted with its time, for the story of a violation."""
@@ -151,7 +155,13 @@ class Lies:
             case Lie.NOT_WOKEN:
                 child = f"agent:main:subagent:forgotten-{self._number()}"
                 work = turns.answers(rng.uniform(5, 3600))
-                self._ask(session, turns.yields(((child, work),), is_woken=rng.random() < 0.3))
+                waits = turns.yields(((child, work),), is_woken=rng.random() < 0.3)
+                if rng.random() < 0.7:
+                    self._ask(session, waits)
+                else:  # the turn that a watchdog sends is the one that waits
+                    world.provider.rules[OURS] = waits
+                    later(rng.uniform(600, 10_800), world.provider.rules.pop, OURS, None)
+                    self._leave_stuck(session)
             case Lie.UNKNOWN_STATUS:
                 self._ask(session, rng.choice((turns.answers(rng.uniform(60, 3600)), turns.stays_silent())))
                 later(rng.uniform(1, 60), self._say_status, session.key, UNKNOWN_WORD)

@@ -15,6 +15,7 @@ from watchdog.core.evidence import Truth
 from watchdog.core.model import TOMBSTONED, ReplyAddress, Session, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Step
 from watchdog.core.tracking import RunIdentity
+from watchdog.core.unanswered import has_yielded
 
 
 class AttemptState(StrEnum):
@@ -83,6 +84,8 @@ PERSON_ANSWERED = "PersonAnswered"
 """A run of the session ended well after its requester had been asked, or its row freed."""
 TURN_ANSWERED = "TurnAnswered"
 """Our own turn was answered in the transcript; its row may go on saying ``running`` (2026.7.2, #119714)."""
+TURN_WAITS = "TurnWaits"
+"""Our own turn took the work up and ended well, to wait for its subagents: nobody has an answer yet (2026.9.2 ``sessions_yield``)."""
 LOST_WITH_GATEWAY = "LostWithGateway"
 """Reason of a turn that the gateway took in and died with before it left a trace: it says nothing about its rung."""
 
@@ -275,6 +278,11 @@ def awaits_person(attempts: Sequence[Attempt]) -> bool:
     )
 
 
+def took_it_up(attempts: Sequence[Attempt]) -> Attempt | None:
+    """The turn of ours after which the work goes on and nobody has an answer yet (``TURN_WAITS``); None: none is that."""
+    return next((one for one in reversed(attempts) if one.reason == TURN_WAITS), None)
+
+
 def _verify_freed(attempt: Attempt, session: Session, *, is_overdue: bool) -> Proof:
     """The refused message of ours makes the row ``failed`` within a second (2026.8.2, 9.6); or who waited is answered
     already, or their run goes on."""
@@ -300,6 +308,9 @@ def _verify_turn(
     is_left = is_overdue and owner is not Truth.TRUE  # guard: verify: our own turn was answered, whatever its row says
     if answers_us and (session.has_end_though_running or is_left):
         return Proof(AttemptState.SUCCEEDED, TURN_ANSWERED)
+    # guard: verify: a turn that waits for its subagents has answered nobody
+    if moved and tail is not None and has_yielded(session, tail):
+        return Proof(AttemptState.SUCCEEDED, TURN_WAITS)
     if moved and session.status is Status.DONE:  # guard: ok is not recovered
         return Proof(AttemptState.SUCCEEDED, "NewRunDone")
     if moved and session.status is Status.ABSENT:

@@ -54,11 +54,17 @@ def _ended_after(child: Session, row: Session) -> bool:
 
 
 def left_unanswered(
-    row: Session, tail: TranscriptTail, track: Track, *, was_stopped: bool, yielded: str | None = None
+    row: Session,
+    tail: TranscriptTail,
+    track: Track,
+    *,
+    was_stopped: bool,
+    yielded: str | None = None,
+    booted_at: datetime | None = None,
 ) -> Unanswered | None:
     """What somebody lost with a run whose row says that it ended.
 
-    ``was_stopped``: a person's stop is known of it. ``yielded``: the transcript's fingerprint when the run ended its turn to
+    ``was_stopped``: a person's stop is known of it. ``booted_at``: when its gateway began, on the gateway's clock. ``yielded``: the transcript's fingerprint when the run ended its turn to
     wait for its children, which have all ended long ago."""
     if (
         was_stopped  # guard: unanswered: a stop that is remembered
@@ -81,6 +87,9 @@ def left_unanswered(
         )
         message = f"Its row says {row.status.value}, and the conversation {end}."
         return Unanswered("EndedUnanswered", f"{message} {words}" if dropped else message)
+    if row.status in _BROKEN_OFF and tail.kind is TailKind.OTHER and _was_asked_before(booted_at, tail):
+        message = "A start of its gateway cut it, and the turn that took it up again ended without an answer."
+        return Unanswered("EndedUnanswered", f"{message} {words}" if dropped else message)
     if dropped:
         return Unanswered("InputsDropped", words)
     if yielded != tail.fingerprint:  # guard: unanswered: it has gone on since
@@ -97,6 +106,14 @@ def _is_open(tail: TranscriptTail) -> bool:
     return tail.kind in _OPEN and (  # guard: unanswered: what was answered is answered
         tail.kind not in _OPEN_ONLY_IF_ASKED or bool(tail.asked)
     )
+
+
+def _was_asked_before(booted_at: datetime | None, tail: TranscriptTail) -> bool:
+    """What failed was no turn of its person's: of such a one the chat hears that it failed. Of the gateway's own that takes a cut
+    request up nobody does (2026.5.18, whose provider refused it)."""
+    asked_at = tail.asked[-1].at if tail.asked else None
+    # guard: unanswered: a person's own turn that failed has said so
+    return booted_at is not None and asked_at is not None and asked_at < booted_at
 
 
 def _is_since(at: datetime | None, watched_from: datetime | None) -> bool:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from watchdog.core.model import GatewayFacts, Look, Moment, Session, Snapshot, Status
-from watchdog.core.recovery import awaits_person
 from watchdog.core.tracking import RunIdentity, Track
 from watchdog.core.unanswered import (
     Unanswered,
@@ -86,7 +86,7 @@ class EndedRuns:
             if looks == LOOKS_A_PASS:  # guard: unanswered: a few looks a pass
                 break
             looks += 1
-            await self._look(here, ended, now)
+            await self._look(here, ended, now, facts.booted_at)
 
     def _take_up_incidents(self, rows: Mapping[str, Judged], now: Moment) -> None:
         """A run of which an earlier life of this daemon said that it was stuck was watched, too."""
@@ -115,10 +115,10 @@ class EndedRuns:
             return replace(ended, due=now.plus(here.policy.thresholds.stuck_after))
         return ended
 
-    async def _look(self, here: Judged, ended: _Ended, now: Moment) -> None:
+    async def _look(self, here: Judged, ended: _Ended, now: Moment, booted_at: datetime | None) -> None:
         row = here.session
         look = await self.gateway.look(row, Wants(tail=True))
-        found = self._found(here, look, ended)
+        found = self._found(here, look, ended, booted_at)
         if found is None and look.tail is not None and ended.yielded is None and has_yielded(row, look.tail):
             due = now.plus(here.policy.thresholds.stuck_after)
             self._waiting[row.key] = replace(ended, yielded=look.tail.fingerprint, due=due)
@@ -127,16 +127,23 @@ class EndedRuns:
             self._owe(row, ended, found, now)
         self._waiting.pop(row.key, None)
 
-    def _found(self, here: Judged, look: Look, ended: _Ended) -> Unanswered | None:
+    def _found(self, here: Judged, look: Look, ended: _Ended, booted_at: datetime | None) -> Unanswered | None:
         if look.tail is None:
             return None
         seen = replace(here, case=replace(here.case, look=look))
         stopped = was_stopped(seen, self.gateway.name, self.ledger)
-        return left_unanswered(here.session, look.tail, ended.track, was_stopped=stopped, yielded=ended.yielded)
+        return left_unanswered(
+            here.session,
+            look.tail,
+            ended.track,
+            was_stopped=stopped,
+            yielded=ended.yielded,
+            booted_at=booted_at,
+        )
 
     def _is_told_by_incident(self, row: Session, ended: _Ended) -> bool:
         """A deed of ours was sent, and what became of it is told with its incident; or it is given up, and told so.
-        Of a person's own turn that only waits for its subagents an incident says no more than that."""
+        Of a turn that only waits for its subagents an incident says no more than that."""
         # guard: unanswered: given up is told
         if any(entry.holds(row) for entry in self.ledger.quarantines(self.gateway.name)):
             return True
@@ -144,7 +151,7 @@ class EndedRuns:
         # guard: unanswered: a deed of ours is told with its incident
         return any(
             was_sent(attempt)
-            and not (incident.outcome is Outcome.CLEARED and awaits_person(incident.attempts))
+            and not (incident.outcome is Outcome.CLEARED and ended.yielded is not None)
             and (
                 incident.closed_at is None
                 or incident.closed_at >= at

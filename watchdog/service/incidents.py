@@ -21,6 +21,7 @@ from watchdog.core.recovery import (
     PERSON_ANSWERED,
     REFUSED_FOR_GOOD,
     TURN_ANSWERED,
+    TURN_WAITS,
     Attempt,
     AttemptState,
     Proof,
@@ -154,7 +155,7 @@ class Incidents:
         assert proof.state is not None
         row = current.session if current is not None else None
         verified_by, delivered = proof.reason, attempt.delivered
-        if proof.state is AttemptState.SUCCEEDED:
+        if proof.state is AttemptState.SUCCEEDED and proof.reason != TURN_WAITS:
             # Before it is settled: whoever dies in between would call it recovered.
             delivered = await self._delivered(attempt)
             if delivered and attempt.step.nature.is_turn:
@@ -233,27 +234,32 @@ class Incidents:
         self.ledger.note_delivery(attempt.id, self._heard[key])
         return self._heard.pop(key)
 
-    async def _is_late_and_unheard(self, incident: Incident, row: Session) -> bool:
-        """Our turn was given up (``NewRunSilent``) and ended well after all, and the gateway says that its answer did not reach the
-        chat. What was answered after somebody wrote again is theirs."""
+    async def _ending_of_late_turn(self, incident: Incident, row: Session) -> Outcome:
+        """Our turn was given up (``NewRunSilent``) and ended well after all: it may only wait for its subagents, or the gateway says
+        that its answer did not reach the chat. What was answered after somebody wrote again is theirs."""
         turns = [one for one in incident.attempts if was_sent(one) and _run_of(one) is not None]
         if not turns:
-            return False
+            return Outcome.RECOVERED
         try:
             tail = (await self.gateway.look(row, Wants(tail=True))).tail
         except errors.GatewayError:
             tail = None
+        is_given_up = turns[-1].state is not AttemptState.SUCCEEDED
+        if (
+            tail is not None and is_given_up and has_yielded(row, tail)
+        ):  # guard: outcome: a late turn that only waits is no answer
+            return Outcome.CLEARED
         seen = tail.deed_mark if tail is not None else None
         if tail is not None and (
             tail.kind is not TailKind.ANSWERED or (seen is not None and seen == tail.overtaken_mark)
         ):
-            return False
+            return Outcome.RECOVERED
         # Only the end of a long transcript is read: a mark that is not seen may stand before it, and the run is asked after by its id.
         ours = [one for one in turns if seen in (None, f"{one.incident}/{one.number}")]
         last = max(ours, key=lambda one: one.number, default=None)
         if last is None or (seen is None and _began_after(row, last)):
-            return False
-        return await self._delivered(last) is False
+            return Outcome.RECOVERED
+        return Outcome.UNDELIVERED if await self._delivered(last) is False else Outcome.RECOVERED
 
     def was_answered(self, judged: Judged) -> bool:
         """Our own turn answered it and nobody waits: nothing is left to do, although its row goes on saying ``running``."""
@@ -297,13 +303,13 @@ class Incidents:
                     reason = PERSON_ANSWERED
                     incident = self._note_answer(incident, current.session)  # noqa: PLW2901 - the same one, with its proof
             # guard: outcome: a turn that ended late is asked after
-            elif outcome is Outcome.RECOVERED and await self._is_late_and_unheard(incident, current.session):
-                outcome = Outcome.UNDELIVERED
+            elif outcome is Outcome.RECOVERED:
+                outcome = await self._ending_of_late_turn(incident, current.session)
                 incident = self.ledger.incident(incident.id) or incident  # noqa: PLW2901 - the same one, as noted
             self._close(incident, outcome, reason, now, current.session, successor=_kept_as(incident, judged))
 
     async def _waits_for_children(self, row: Session) -> bool:
-        """The turn that came of the person's new message has ended for now, and they have no answer yet; or nobody can tell."""
+        """The turn has ended for now, and its person has no answer yet; or nobody can tell."""
         try:
             tail = (await self.gateway.look(row, Wants(tail=True))).tail
         except errors.GatewayError:
@@ -554,6 +560,8 @@ def _outcome_of(attempt: Attempt) -> Outcome:
     """What an incident comes to whose attempt has done what it should."""
     if attempt.step.nature.only_ends:
         return Outcome.ENDED
+    if attempt.reason == TURN_WAITS:  # guard: outcome: a turn that only waits is no answer
+        return Outcome.CLEARED
     # guard: outcome: not delivered is not recovered
     return Outcome.UNDELIVERED if attempt.delivered is False else Outcome.RECOVERED
 

@@ -16,6 +16,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard("unanswered: a stop in the transcript", "rule 12", DROP, tests=RULE),
     Guard("unanswered: a stop in the row", "rule 12", DROP, tests=RULE),
     Guard("unanswered: something goes on", "rule 1", NEVER, tests=RULE),
+    Guard("unanswered: a person's own turn that failed has said so", "rule 18", value("True"), tests=RULE),
     Guard("unanswered: no old history", "rule 3", value("True"), tests=RULE),
     Guard("unanswered: it has gone on since", "rule 9", NEVER, tests=(*RULE, *ENDED_RUNS)),
     Guard(

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.builders import BOOT, dead, facts, tail_of
 from tests.fakes.clock import START
-from watchdog.core.model import Session, SessionKind, Status, TailKind, TranscriptTail
+from watchdog.core.model import Asked, Sender, SenderKind, Session, SessionKind, Status, TailKind, TranscriptTail
 from watchdog.core.tracking import Track, observe
 from watchdog.core.unanswered import has_yielded, is_worth_a_look, left_unanswered
 
@@ -49,6 +49,23 @@ def test_a_first_request_that_was_never_written_down_is_lost() -> None:
     found = left_unanswered(_row(), tail_of(TailKind.EMPTY, request=None), _track(), was_stopped=False)
     assert found is not None
     assert found.message == "Its row says failed, and the conversation is empty: what was asked is lost."
+
+
+@pytest.mark.parametrize("status", BROKEN_OFF)
+def test_a_cut_request_whose_second_turn_failed_is_told_and_a_persons_own_failed_turn_is_not(status: Status) -> None:
+    """2026.5.18 resumes it, the provider refuses, and an error is the transcript's last word. In a person's own turn the chat hears of it."""
+    asked = Asked(Sender(SenderKind.PERSON, "dm"), "words", BEGAN)
+    failed = tail_of(TailKind.OTHER, asked=(asked,))
+    after, before = BEGAN + timedelta(seconds=1), BEGAN - timedelta(seconds=1)
+    found = left_unanswered(_row(status), failed, _track(), was_stopped=False, booted_at=after)
+    assert found is not None
+    assert found.message == "A start of its gateway cut it, and the turn that took it up again ended without an answer."
+    assert _reason(_row(status), failed, booted_at=before) is None
+    assert _reason(_row(status), failed) is None
+    assert _reason(_row(status), replace(failed, asked=(replace(asked, at=None),)), booted_at=after) is None
+    assert _reason(_row(status), replace(failed, asked=()), booted_at=after) is None
+    assert _reason(_row(Status.DONE), failed, booted_at=after) is None
+    assert _reason(_row(status), failed, booted_at=after, was_stopped=True) is None
 
 
 def test_words_that_nobody_said_need_no_answer() -> None:

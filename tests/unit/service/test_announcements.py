@@ -22,7 +22,7 @@ from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.model import GatewayPhase, Moment, Status
 from watchdog.core.policy import Budget, Step
 from watchdog.core.printable import read
-from watchdog.core.recovery import Attempt, AttemptState
+from watchdog.core.recovery import TURN_WAITS, Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
 from watchdog.service import announcements as say
 from watchdog.service.announcements import phrases
@@ -202,6 +202,11 @@ def _all() -> dict[str, Message]:
             now=NOW + 4 * MINUTE,
         ),
         "cleared, untouched": say.closed(INCIDENT, Outcome.CLEARED, now=NOW + 30 * MINUTE),
+        "cleared, it goes on": say.closed(
+            replace(INCIDENT, attempts=(replace(RESUMED, state=AttemptState.SUCCEEDED, reason=TURN_WAITS),)),
+            Outcome.CLEARED,
+            now=NOW + 2 * MINUTE,
+        ),
         "cleared, after attempts": say.closed(
             replace(INCIDENT, attempts=(RESUMED,)), Outcome.CLEARED, now=NOW + 30 * MINUTE
         ),

@@ -212,6 +212,50 @@ async def test_a_turn_that_waits_for_its_subagents_has_not_answered_who_was_aske
     assert world.told() == ["stuck", "cleared", "unanswered"], "nobody has woken it"
 
 
+@pytest.mark.parametrize("dies", [False, True])
+async def test_a_turn_of_ours_that_waits_for_its_subagents_has_answered_nobody(
+    dies: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = world_with(shared(HERS, "1001"), asked(ALICE), version=V96)
+    child = "agent:main:subagent:1"
+
+    def goes_on(deed: Deed) -> Receipt:
+        later = world.clock.now().wall + timedelta(seconds=1)
+        world.gateway.put(vague(child, kind=SessionKind.SUBAGENT, has_active_run=True, parent_key=MAIN))
+        world.gateway.change(MAIN, status=Status.DONE, started_at=later, updated_at=later, ended_at=later)
+        mark = f"{world.attempts[0].incident}/1"
+        yielded = frozenset({"sessions_yield"})
+        world.gateway.see(MAIN, tail=asked(ALICE, kind=TailKind.TOOL_RESULT, deed_mark=mark, tools_called=yielded))
+        return Receipt(deed.idempotency_key, "started")
+
+    world.gateway.effect, world.gateway.delivery = goes_on, False
+    await world.until_deed()
+    if dies:
+        with monkeypatch.context() as patch:
+            patch.setattr(world.ledger, "close_incident", _die)
+            with pytest.raises(_Killed):
+                await world.live(minutes=2)
+        world.die_and_start_again()
+    await world.live(minutes=30)
+    assert world.attempts[0].reason == "TurnWaits"
+    assert [incident.outcome for incident in world.incidents] == [Outcome.CLEARED]
+    assert world.told() == ["stuck", "cleared"]
+    assert "no answer yet" in world.owed(MessageKind.CLEARED)[0].body
+    now = world.clock.now().wall
+    world.gateway.change(child, has_active_run=False, status=Status.DONE, ended_at=now)
+    await world.live(minutes=90)
+    assert len(world.steps) == 1
+    assert world.told() == ["stuck", "cleared", "unanswered"], "nobody has woken it"
+
+
+class _Killed(BaseException):
+    """As after kill -9."""
+
+
+def _die(*_: object, **__: object) -> bool:
+    raise _Killed
+
+
 async def test_a_question_survives_the_daemon_and_is_not_asked_again() -> None:
     world = _rules(world_with(shared(HERS, "1001"), asked(ALICE)))
     await world.until_deed()
@@ -711,6 +755,7 @@ async def test_who_dies_between_proof_and_closing_remembers_that_it_was_not_deli
         (False, "unreadable", Outcome.UNDELIVERED),
         (False, "another's", Outcome.RECOVERED),
         (False, "overtaken", Outcome.RECOVERED),
+        (False, "waits", Outcome.CLEARED),
     ],
 )
 async def test_a_turn_that_ended_after_it_was_given_up_is_asked_after(
@@ -728,6 +773,9 @@ async def test_a_turn_that_ended_after_it_was_given_up_is_asked_after(
     written = {"further up": None, "another's": "i9/1"}.get(mark, own)
     overtaken = own if mark == "overtaken" else None
     world.gateway.see(MAIN, tail=asked(ALICE, kind=TailKind.ANSWERED, deed_mark=written, overtaken_mark=overtaken))
+    if mark == "waits":
+        waits = asked(ALICE, kind=TailKind.TOOL_RESULT, deed_mark=own, tools_called=frozenset({"sessions_yield"}))
+        world.gateway.see(MAIN, tail=waits)
     if mark == "unreadable":
         world.gateway.failing["look"] = errors.GatewayUnresponsive("home: no answer within 10s.")
     world.gateway.change(MAIN, status=Status.DONE, has_active_run=False)

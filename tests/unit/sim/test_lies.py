@@ -18,10 +18,10 @@ from openclaw_simulator.sessions import Activity, ActivityStep, Ending, Turn
 from tests.sim import episodes
 from tests.sim.episodes import Episode, Setting
 from tests.sim.judge import Judge, Rule
-from tests.sim.lies import DISK, REFUSALS, Lie
+from tests.sim.lies import DISK, OURS, REFUSALS, Lie
 from tests.sim.lives import Killed
 from tests.sim.wire import Asked
-from watchdog.core import evidence, innocence
+from watchdog.core import evidence, innocence, recovery
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState, Proof
 from watchdog.ledger.ledger import SqliteLedger
@@ -304,6 +304,32 @@ def test_a_parent_that_nobody_woke_is_told_once() -> None:
     result = episode.run()
     assert (result.violations, result.tally.deeds) == ([], {})
     assert _kinds(episode) == [MessageKind.UNANSWERED]
+
+
+def _takes_up_and_waits(episode: Episode) -> None:
+    work = turns.yields((("agent:main:subagent:one", turns.answers(300)),), is_woken=False)
+    episode.world.provider.rules[OURS] = work
+    _ask(episode, CHAT, LOST)
+
+
+def test_a_turn_of_ours_that_only_waits_is_not_called_recovered() -> None:
+    episode = _told(_takes_up_and_waits, hours=2.0)
+    result = episode.run()
+    assert result.violations == []
+    assert sum(result.tally.deeds.values()) == 1
+    assert _kinds(episode) == [MessageKind.STUCK, MessageKind.CLEARED, MessageKind.UNANSWERED]
+
+
+def test_who_takes_its_end_for_an_answer_says_recovered_although_nobody_has_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def unknown(*_: object) -> None:
+        """2026.9.6 says that such a run delivered nothing; the others do not say it."""
+
+    monkeypatch.setattr(recovery, "has_yielded", lambda *_: False)
+    monkeypatch.setattr(incidents.Incidents, "_delivered", unknown)
+    episode = _told(_takes_up_and_waits, hours=2.0)
+    assert Rule.UNANSWERED in {violation.rule for violation in episode.run().violations}
 
 
 @pytest.mark.parametrize("is_suspended", [True, False])

@@ -110,6 +110,7 @@ STEP_EFFECTS = {
 REASONS = {
     "NewRunDone": "a new run finished",
     "TurnAnswered": "its turn was answered, and the conversation has gone on since",
+    "TurnWaits": "its turn ended to wait for its subagents",
     "NewRunProgresses": "a new run is making progress",
     "RowCleared": "the session is free again",
     "RowTerminal": "its run has ended",

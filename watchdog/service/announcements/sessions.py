@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.policy import Budget, Step
-from watchdog.core.recovery import Attempt, AttemptState, awaits_person
+from watchdog.core.recovery import Attempt, AttemptState, awaits_person, took_it_up
 from watchdog.core.spans import span_words
 from watchdog.core.tracking import RunIdentity
 from watchdog.service.announcements.phrases import (
@@ -269,7 +269,15 @@ def cleared(
         lines = [
             f"{_who(incident)} is no longer stuck, {_after(incident, now)}; its conversation is kept as {key_words(successor)} now."
         ]
-    attempts = tried(incident.attempts, now)
+    attempts, took_up = tried(incident.attempts, now), took_it_up(incident.attempts)
+    if took_up is not None:
+        lines += [
+            sentence(f"{DEEDS[took_up.step]} at {when(took_up.started_at or now, now)} took its request up again"),
+            "The turn ended to wait for its subagents, and there is no answer yet. How it stands:",
+        ]
+        return _about(
+            incident, MessageKind.CLEARED, f"Goes on: {_name(incident)}", lines, "closed", "explain", step=took_up.step
+        )
     if attempts:
         lines += ["None of these attempts is proven to be the cause:", *attempts]
     else:
