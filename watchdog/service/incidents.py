@@ -245,9 +245,8 @@ class Incidents:
         except errors.GatewayError:
             tail = None
         is_given_up = turns[-1].state is not AttemptState.SUCCEEDED
-        if (
-            tail is not None and is_given_up and has_yielded(row, tail)
-        ):  # guard: outcome: a late turn that only waits is no answer
+        # guard: outcome: a late turn that only waits is no answer
+        if tail is not None and is_given_up and has_yielded(row, tail):
             return Outcome.CLEARED
         seen = tail.deed_mark if tail is not None else None
         if tail is not None and (
