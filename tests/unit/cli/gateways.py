@@ -34,12 +34,12 @@ def served(world: World) -> Iterator[SimulatedGateway]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     try:
         yield started[0]
     finally:
         over.set()
-        thread.join(10)
+        thread.join(60)
 
 
 def section(name: str, gateway: SimulatedGateway) -> str:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="the console script
 def run(*arguments: str, **more: str) -> str:
     environment = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1", **more}
     environment["PATH"] = f"{PROGRAM.parent}{os.pathsep}{environment['PATH']}"
-    done = subprocess.run(arguments, capture_output=True, text=True, env=environment, check=False, timeout=30)
+    done = subprocess.run(arguments, capture_output=True, text=True, env=environment, check=False, timeout=100)
     return done.stdout
 
 
@@ -131,7 +131,7 @@ def test_the_shell_accepts_the_script(shell: str, tmp_path: Path) -> None:
         pytest.skip(f"no {shell} here")
     path = tmp_path / "completion"
     path.write_text(script(shell))
-    done = subprocess.run([shell, "-n", str(path)], capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run([shell, "-n", str(path)], capture_output=True, text=True, check=False, timeout=100)
     assert (done.returncode, done.stderr) == (0, "")
 
 

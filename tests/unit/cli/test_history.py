@@ -163,4 +163,4 @@ def test_it_follows_until_it_is_told_to_stop(enter: Type, tmp_path: Path) -> Non
         enter("pause", "--reason", "just now")
         assert "just now" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0

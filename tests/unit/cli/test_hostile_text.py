@@ -56,7 +56,7 @@ def _plain_pipe() -> Iterator[None]:
         yield
 
 
-few = settings(max_examples=30, deadline=None)
+few = settings(max_examples=30)
 
 
 def printed(show: Callable[[], object]) -> str:

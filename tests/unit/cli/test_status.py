@@ -45,12 +45,12 @@ def served(document: Document, at: int | None = None, *, is_well: bool = True) -
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     try:
         yield port
     finally:
         over.set()
-        thread.join(10)
+        thread.join(60)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import platformdirs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from watchdog.config import Config, ConfigError, Problem, load, parse, search_paths, user_folder
@@ -286,7 +286,6 @@ def test_what_was_meant_is_not_remarked_on(text: str) -> None:
 EXAMPLE = (FOLDER / "watchdog.example.yaml").read_text()
 
 
-@settings(max_examples=100, deadline=None)
 @given(end=st.integers(0, len(EXAMPLE)))
 def test_a_half_written_file_loads_or_is_refused(end: int) -> None:
     """An editor saves in the middle of a reload: any beginning of the file is read or refused, never a crash."""

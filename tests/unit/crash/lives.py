@@ -22,7 +22,7 @@ from psycopg.rows import dict_row
 from watchdog.adapters.clock import SystemClock
 
 CutAt = int | str | None
-WITHIN = 60.0
+WITHIN = 300.0
 """Seconds for anything to happen on a machine that is busy with other things."""
 
 

@@ -25,7 +25,7 @@ from tests.postgresql import Server
 
 from .lives import CutAt, Launcher, Life, Record, launching, until
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(1200)
 
 AT_ONCE = 20
 """Daemons at a time; they mostly wait."""

@@ -23,7 +23,7 @@ from tests.fakes.loopback import Listener, listening
 from .lives import CutAt, Launcher, Life, Record, launching, until
 from .test_cut_at_every_step import AT_ONCE, LOOKS, SECOND_LIFE, Story
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(1200)
 
 SLOW = 1.4
 """Seconds by which a relay is late with what the gateway says first: the two sign-ins then tell of two starts."""

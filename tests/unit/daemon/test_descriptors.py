@@ -48,7 +48,7 @@ async def test_it_is_said_once_as_ours_and_it_ends(tmp_path: Path) -> None:
         reports = [one.last_report for one in watches]
         return [one.phase.value if one is not None else None for one in reports]
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while phases() != ["down", "down"]:  # noqa: ASYNC110 - a report is asked, not awaited
             await asyncio.sleep(0.01)
         before = [name for name in log.names if name.value.startswith("gateway.")]
@@ -172,7 +172,7 @@ async def test_run_begins_with_raising_its_limit(tmp_path: Path) -> None:
     )
     assert process.stderr is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while b"daemon.started" not in await process.stderr.readline():
                 continue
         assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (2048, 2048)

@@ -59,7 +59,7 @@ async def test_what_is_open_where_it_watches_is_said_again_until_it_is_acknowled
         ledger.acknowledge(at=now, until=None, gateway="home", session=KEY, reason="I know", who="ada")
     said = {"who": "ada", "reason": f"gateway home session {KEY}: I know"}
     assert await desk.logged(Event.OPERATOR_ACKNOWLEDGED) == said
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await desk.daemon.parts.teller.deliver(desk.daemon.parts.clock.now())
     (one,) = found
     assert (one["gateway"], one["session"], one["reminder"], one["severity"]) == ("home", KEY, True, "critical")

@@ -229,6 +229,6 @@ async def test_a_gateway_that_the_command_leaves_behind_lives_and_can_go_on_writ
     asked = await OperatorsCommand(python(code), "home", ENV, limit=20).restart()
     assert asked.is_refused is False
     go.write_text("")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not done.exists() or done.read_text() != "alive":  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.01)

@@ -44,7 +44,7 @@ async def lived(course: list[tuple[str, timedelta]], most: int) -> Story:
     return story
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(course=happenings, most=st.integers(1, 4))
 def test_the_limit_holds_in_any_window_and_the_pause_between_any_two(
     course: list[tuple[str, timedelta]], most: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from watchdog.config import load
 from watchdog.daemon.assembly import Builder
 from watchdog.daemon.loop import Daemon
 from watchdog.notify.apprise_process import __file__ as apprise_script
+from watchdog.notify.delivery import SEND_WITHIN
 from watchdog.notify.senders import AppriseSender, WebhookSender
 from watchdog.service.events import Event, MemoryLog
 from watchdog.status.metrics import PrometheusMeter
@@ -41,6 +41,8 @@ notify:
   - "json://127.0.0.1:{slow}/apprise"
   - "http://127.0.0.1:{good}/webhook"
 """
+AT_ONCE = SEND_WITHIN * 3 / 4
+"""Seconds for what waits for no slow target: less than what such a one is given up after, and enough on a busy machine."""
 
 
 @dataclass
@@ -115,12 +117,12 @@ class Running:
         return message.dedupe_key
 
     async def until_good_has(self, key: str) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(AT_ONCE):
             while key not in self.good.told():  # noqa: ASYNC110 - a server is asked, not awaited
                 await asyncio.sleep(0.02)
 
     async def until_slow_was_asked(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not {"/heartbeat", "/webhook"} <= set(self.slow.asked_for) or not any(  # noqa: ASYNC110
                 "apprise" in path for path in self.slow.asked_for
             ):
@@ -161,29 +163,27 @@ async def test_nothing_waits_for_targets_that_answer_a_byte_a_second(running: Ru
     # The slow ones are now in the middle of it.
     await running.until_good_has(running.owe(2))
     url = str(running.log.of(Event.STATUS_PAGE_LISTENING)[0]["url"])
-    async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=AT_ONCE) as client:
         assert (await client.get(f"{url}healthz")).status_code == 200
     running.configure("8m")
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(AT_ONCE):
         await running.daemon.reload()
     assert running.log.of(Event.CONFIG_LOADED)[-1]["changes"]
     await running.until_good_has(running.owe(3))
     running.owe(4)
-    began = time.perf_counter()
     running.daemon.stop("asked to")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(AT_ONCE):
         while Event.DAEMON_STOPPED not in running.log.names:  # noqa: ASYNC110 - a log is asked, not awaited
             await asyncio.sleep(0.02)
-    assert time.perf_counter() - began < 5
     assert {told(number).dedupe_key for number in (1, 2, 3, 4)} <= running.good.told()
 
 
 async def test_passes_go_on_while_the_monitor_drips(running: Running) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while "/heartbeat" not in running.slow.asked_for:  # noqa: ASYNC110 - a server is asked, not awaited
             await asyncio.sleep(0.02)
     before = running.passes
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(AT_ONCE):
         while running.passes < before + 2:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert running.slow.asked_for.count("/heartbeat") == 1
@@ -192,12 +192,12 @@ async def test_passes_go_on_while_the_monitor_drips(running: Running) -> None:
 async def test_an_apprise_target_that_drips_is_cut_and_leaves_nothing_behind() -> None:
     async with dripping() as slow:
         sending = asyncio.create_task(AppriseSender(f"json://127.0.0.1:{slow.port}/x").send(told(1)))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not slow.asked_for:  # noqa: ASYNC110 - a server is asked, not awaited
                 await asyncio.sleep(0.02)
         assert len(apprise_processes()) == 1
         sending.cancel()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(AT_ONCE):
             await asyncio.gather(sending, return_exceptions=True)
         assert apprise_processes() == []
 
@@ -205,6 +205,6 @@ async def test_an_apprise_target_that_drips_is_cut_and_leaves_nothing_behind() -
 async def test_the_body_of_a_webhooks_answer_is_not_waited_for() -> None:
     async with dripping(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n") as slow:
         sender = WebhookSender(f"http://127.0.0.1:{slow.port}/x")
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(AT_ONCE):
             await sender.send(told(1))
         await sender.aclose()

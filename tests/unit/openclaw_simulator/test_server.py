@@ -41,7 +41,7 @@ class Client:
         self._count = 0
 
     async def receive(self) -> dict[str, Any]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             frame: dict[str, Any] = json.loads(await self.socket.recv())
         return frame
 
@@ -85,7 +85,7 @@ async def client_of(gateway: SimulatedGateway) -> AsyncIterator[Client]:
 async def get(url: str) -> tuple[int, str, str]:
     def fetch() -> tuple[int, str, str]:
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with urllib.request.urlopen(url, timeout=60) as answer:
                 return answer.status, answer.headers["Content-Type"], answer.read().decode()
         except urllib.error.HTTPError as refused:
             with refused:

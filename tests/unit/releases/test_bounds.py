@@ -31,7 +31,7 @@ def test_nothing_of_a_trial_outlives_it(tmp_path: Path) -> None:
     try:
         _end(child, tmp_path)
         assert child.returncode is not None
-        stray.wait(10)
+        stray.wait(60)
         assert other.poll() is None, "what has another home is not ours"
     finally:
         other.kill()

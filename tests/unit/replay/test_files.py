@@ -329,7 +329,7 @@ def whole_recording(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     return (folder / "home.jsonl").read_bytes().splitlines(keepends=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_damage_is_survived_without_a_deed_more(
     data: st.DataObject, whole_recording: list[bytes], tmp_path_factory: pytest.TempPathFactory

@@ -135,7 +135,7 @@ def house() -> Iterator[House]:
 
 async def until(holds: Callable[[], bool], house: House) -> None:
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not holds():  # noqa: ASYNC110 - a daemon is watched, not awaited
                 await asyncio.sleep(0.02)
     except TimeoutError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,7 +46,7 @@ def _seen(version: str, rows: Sequence[Session], order: Sequence[Session]) -> di
     return asyncio.run(watch())
 
 
-@settings(max_examples=12, deadline=timedelta(seconds=20))
+@settings(max_examples=12)
 @given(version=st.sampled_from([V324, V414, V518, V96]), order=st.permutations(ROWS))
 def test_the_order_of_rows_does_not_matter(version: str, order: list[Session]) -> None:
     assert _seen(version, ROWS, order) == _seen(version, ROWS, ROWS)

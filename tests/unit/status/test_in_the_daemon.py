@@ -52,7 +52,7 @@ async def test_from_start_to_stop(tmp_path: Path) -> None:
         daemon = Daemon(builder.parts(is_observing=True), seed=1)
         task = asyncio.create_task(daemon.run())
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while Event.STATUS_PAGE_LISTENING not in log.names:  # noqa: ASYNC110 - a log is asked, not awaited
                     await asyncio.sleep(0.05)
                 (told,) = log.of(Event.STATUS_PAGE_LISTENING)
