@@ -6,8 +6,10 @@ version. A release that is tried again keeps its note.
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,20 @@ def save(record: Mapping[str, Any]) -> None:
     """Both files, each in one move."""
     _replace(RECORD, json.dumps(record, indent=1, sort_keys=True) + "\n")
     _replace(DOCUMENT, document(record))
+
+
+def enter(version: str, seen: Seen, published: Sequence[str]) -> None:
+    """What was seen of one release. The record is read again for it: a finding may have been explained in the meantime, or
+    another release have been tried beside it."""
+    folder = os.open(RECORD.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        known = load()
+        known["published"] = [*published]
+        known["releases"][version] = seen
+        save(known)
+    finally:
+        os.close(folder)
 
 
 def _replace(path: Path, text: str) -> None:

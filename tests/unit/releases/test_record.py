@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,17 @@ from watchdog.gateway.capabilities import NEWEST_TRIED, parse_version
 
 def test_the_document_says_what_the_record_holds() -> None:
     assert record.DOCUMENT.read_text() == record.document(record.load()), "run `make releases ARGS=--document`"
+
+
+def test_two_runs_beside_each_other_lose_nothing_of_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RECORD", "DOCUMENT"):
+        monkeypatch.setattr(record, name, tmp_path / name)
+    versions = [f"2026.4.{number}" for number in range(1, 9)]
+    seen = {"fate": "not started", "date": "2026-11-29"}
+    with ThreadPoolExecutor(len(versions)) as at_once:
+        list(at_once.map(lambda version: record.enter(version, seen, versions), versions))
+    assert sorted(record.load()["releases"]) == versions
+    assert record.DOCUMENT.read_text() == record.document(record.load())
 
 
 def test_the_newest_that_was_tried_is_the_newest_that_is_known() -> None:
