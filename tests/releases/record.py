@@ -206,16 +206,19 @@ def _see(version: str, seen: Seen, notes: Mapping[str, str]) -> str:
 
 
 def _findings(done: Sequence[str], releases: Mapping[str, Seen], notes: Mapping[str, str]) -> str:
-    lines = []
-    for version in reversed(done):
-        remarks = _remarks(releases[version]) if releases[version]["fate"] == "tried" else []
-        note = notes.get(version)
+    """Neighbours of which the same is to be said stand together."""
+
+    def said(version: str) -> tuple[list[str], str | None]:
+        return _remarks(releases[version]) if releases[version]["fate"] == "tried" else [], notes.get(version)
+
+    parts = []
+    for (remarks, note), versions in itertools.groupby(reversed(done), said):
         if remarks or note:
-            lines.append(f"**{version}**")
+            lines = [f"**{', '.join(versions)}**"]
             lines += ["", *(f"- {each}" for each in remarks)] if remarks else []
             lines += ["", note] if note else []
-            lines.append("")
-    return "\n".join(lines).strip() or "Nothing."
+            parts.append("\n".join(lines))
+    return "\n\n".join(parts) or "Nothing."
 
 
 def _changes(tried: Sequence[str], releases: Mapping[str, Seen]) -> str:

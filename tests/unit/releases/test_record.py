@@ -103,6 +103,14 @@ def test_what_is_seen_is_held_against_what_is_believed(version: str, facts: dict
     assert all(words in one for words, one in zip(said, found, strict=True))
 
 
+def test_neighbours_of_which_the_same_is_to_be_said_stand_together() -> None:
+    tried = {"fate": "tried", "findings": ["odd"]}
+    releases = {"2026.8.1": tried, "2026.8.2": tried, "2026.9.1": {"fate": "tried"}, "2026.9.2": tried}
+    notes = {"2026.8.1": "Because.", "2026.8.2": "Because."}
+    found = record._findings(sorted(releases), releases, notes)
+    assert found == "**2026.9.2**\n\n- odd\n\n**2026.8.2, 2026.8.1**\n\n- odd\n\nBecause."
+
+
 def test_fields_that_come_go_and_change_are_named() -> None:
     before = {"fields": {"row.a": "text", "row.b": "text", "row.c": "list or null"}, "facts": {"store": "files"}}
     after = {"fields": {"row.a": "number", "row.c": "null", "row.d": "text"}, "facts": {"store": "sqlite"}}
