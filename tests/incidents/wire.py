@@ -25,7 +25,7 @@ class Era(IntEnum):
     FILES = 3
     """2026.3.24, 4.14: rows without ``hasActiveRun``, a lock file for the whole run."""
     FLAG = 5
-    """2026.5.12 and later: ``hasActiveRun``, ``gateway.restart.preflight`` (measured on 5.18)."""
+    """2026.5.2 and later: ``hasActiveRun``; from 5.7 on ``gateway.restart.preflight``, too (measured on 5.7 to 5.18)."""
     RUN_IDS = 7
     """2026.7.1 and later: ``activeRunIds``, the flag counts channel runs."""
     MODERN = 9
@@ -34,7 +34,7 @@ class Era(IntEnum):
 
 def era_of(version: str) -> Era:
     parsed = parse_version(version) or (2026, 9, 6)
-    if parsed < (2026, 5, 12):
+    if parsed < (2026, 5, 2):
         return Era.FILES
     if parsed < (2026, 7, 1):
         return Era.FLAG

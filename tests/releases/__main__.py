@@ -1,7 +1,8 @@
 """``python -m tests.releases [VERSION...]``: one release after the other, each in a process of its own that is bounded.
 
 Finished ones are left out, unless they are named. What is left over can be gone on with at any time: the record is written
-after every release. A beta is tried when it is named, and only then.
+after every release. A beta is tried when it is named, and only then. Two at a time are two of these, each with releases of its
+own named.
 """
 
 from __future__ import annotations
@@ -64,9 +65,7 @@ def main() -> int:
         _say(f"{number} of {len(wanted)}: OpenClaw {version}")
         with _ahead(wanted[number] if number < len(wanted) else None, kept):
             seen = try_one(version, is_kept=version in kept)
-        known["notes"] = record.load()["notes"]  # a finding may have been explained in the meantime
-        known["releases"][version] = seen
-        record.save(known)
+        record.enter(version, seen, known["published"])
         is_whole = is_whole and seen["fate"] != "cut short"
         told = [*seen.get("findings", ()), *seen.get("disagreements", ())]
         _say(f"{version}: {seen['fate']} {seen.get('reason', '')}" + "".join(f"\n    {each}" for each in told))

@@ -25,7 +25,8 @@ _NAMES = {
     dict: "object",
     type(None): "null",
 }
-ROW_FIELDS = rows._Row.__struct_encode_fields__
+ROW_FIELDS = tuple(name for name in rows._Row.__struct_encode_fields__ if name != "modelProvider")
+"""``modelProvider`` is read since most releases were tried: it would seem to have come between two of them."""
 ADDRESS_FIELDS = rows._DeliveryContext.__struct_encode_fields__
 MESSAGE_FIELDS = transcript._Message.__struct_encode_fields__
 META_FIELDS = transcript._Meta.__struct_encode_fields__

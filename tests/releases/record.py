@@ -6,8 +6,10 @@ version. A release that is tried again keeps its note.
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,20 @@ def save(record: Mapping[str, Any]) -> None:
     """Both files, each in one move."""
     _replace(RECORD, json.dumps(record, indent=1, sort_keys=True) + "\n")
     _replace(DOCUMENT, document(record))
+
+
+def enter(version: str, seen: Seen, published: Sequence[str]) -> None:
+    """What was seen of one release. The record is read again for it: a finding may have been explained in the meantime, or
+    another release have been tried beside it."""
+    folder = os.open(RECORD.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        known = load()
+        known["published"] = [*published]
+        known["releases"][version] = seen
+        save(known)
+    finally:
+        os.close(folder)
 
 
 def _replace(path: Path, text: str) -> None:
@@ -190,16 +206,19 @@ def _see(version: str, seen: Seen, notes: Mapping[str, str]) -> str:
 
 
 def _findings(done: Sequence[str], releases: Mapping[str, Seen], notes: Mapping[str, str]) -> str:
-    lines = []
-    for version in reversed(done):
-        remarks = _remarks(releases[version]) if releases[version]["fate"] == "tried" else []
-        note = notes.get(version)
+    """Neighbours of which the same is to be said stand together."""
+
+    def said(version: str) -> tuple[list[str], str | None]:
+        return _remarks(releases[version]) if releases[version]["fate"] == "tried" else [], notes.get(version)
+
+    parts = []
+    for (remarks, note), versions in itertools.groupby(reversed(done), said):
         if remarks or note:
-            lines.append(f"**{version}**")
+            lines = [f"**{', '.join(versions)}**"]
             lines += ["", *(f"- {each}" for each in remarks)] if remarks else []
             lines += ["", note] if note else []
-            lines.append("")
-    return "\n".join(lines).strip() or "Nothing."
+            parts.append("\n".join(lines))
+    return "\n\n".join(parts) or "Nothing."
 
 
 def _changes(tried: Sequence[str], releases: Mapping[str, Seen]) -> str:

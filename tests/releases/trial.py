@@ -352,6 +352,8 @@ class Trial:
             afresh["address_kept"] = place_of(now.get("deliveryContext")) == place_of(address)
             if "new" in afresh["deeds"] and not (afresh["succeeded"] and afresh["address_kept"]):
                 self.finding(f"`new` in a chat: succeeded {afresh['succeeded']}, address {now.get('deliveryContext')}")
+            if afresh["by"] == "reported":
+                self.finding(f"`new` in a chat: held by {', '.join(afresh['blockers'])}")
 
     def is_settled(self, world: World, watchdog: Watchdog, run: Run) -> bool:
         try:

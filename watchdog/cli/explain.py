@@ -204,6 +204,8 @@ class Explained:
                 return "none are listed, which proves nothing"
             case Signal.RUN_IN_FLIGHT:
                 return "the history shows none, which proves nothing" if tail is not None else unseen
+            case Signal.SESSION_LOCK if look.lock is not None and self.case.session.is_run_by_a_program:
+                return f"{LOCKS[look.lock.lock]}, which proves nothing of a run that another program does"
             case Signal.SESSION_LOCK if look.lock is not None:
                 return f"{LOCKS[look.lock.lock]}, which proves nothing on {facts.version}"
             case Signal.SESSION_LOCK:

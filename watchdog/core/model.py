@@ -180,6 +180,8 @@ class Session:
     """Of the session that this one goes on with (2026.9.6: after ``sessions.recover``)."""
     lifecycle_revision: str | None = None
     total_tokens: int | None = None
+    model_provider: str | None = None
+    """The provider that the session is set to (``anthropic``, ``claude-cli``)."""
     parent_key: str | None = None
     child_keys: tuple[str, ...] = ()
     has_active_subagent_run: bool | None = None
@@ -198,6 +200,14 @@ class Session:
             and self.started_at is not None
             and self.ended_at is not None
             and self.ended_at > self.started_at
+        )
+
+    @property
+    def is_run_by_a_program(self) -> bool:
+        """A program beside the gateway does its work (``claude-cli``, ``codex-cli``; the Codex app server on 2026.4.10 and later):
+        such runs hold no lock of the transcript (source of 2026.4.8, 4.14, 4.29 and 5.12)."""
+        return self.model_provider is not None and (
+            self.model_provider == "codex" or self.model_provider.endswith("-cli")
         )
 
     @property
@@ -281,7 +291,7 @@ class FlagWorth(StrEnum):
 
     ABSENT = "absent"
     PROVES_LIFE_ONLY = "proves_life_only"
-    """False is also shown on live chat-app runs (2026.5.12 until 2026.7.1; measured on 2026.5.18)."""
+    """False is also shown on live chat-app runs (2026.5.2 until 2026.7.1; measured on 2026.5.7 to 6.1)."""
     TRUSTED = "trusted"
 
 
@@ -291,7 +301,8 @@ class LockWorth(StrEnum):
     SAYS_NOTHING = "says_nothing"
     """No such file, or not held for the whole run: its absence means nothing (2026.5.18 and later)."""
     WHOLE_RUN = "whole_run"
-    """Held from a run's start to its end: its absence proves that no run is going (measured: 3.24, 4.8, 4.14)."""
+    """Held from a run's start to its end: its absence proves that no run of the gateway's own is going (measured: 3.24, 4.8,
+    4.14; not of one that another program does, see ``Session.is_run_by_a_program``)."""
 
 
 @dataclass(frozen=True, slots=True)

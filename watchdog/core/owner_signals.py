@@ -146,6 +146,8 @@ def _session_lock(case: Case) -> Evidence | None:
     was_held = sight.lock is Lock.OWNER_GONE and is_flagless and is_of_run
     if worth is not LockWorth.WHOLE_RUN and not was_held:  # guard: no lock proves nothing since 5.18
         return None
+    if case.session.is_run_by_a_program:  # guard: a program's run holds no lock
+        return None
     if sight.lock is Lock.OWNER_GONE:
         return Evidence(
             Signal.SESSION_LOCK,

@@ -28,8 +28,9 @@ FIRST_WITH_STATUS: Version = (2026, 3, 24)
 """``sessions.list`` says ``status``; before, no run could be told stuck."""
 LAST_LOCKING_WHOLE_RUN: Version = (2026, 4, 14)
 """``<sessionId>.jsonl.lock`` is held from start to end of a run on 3.24, 4.8 and 4.14; on 5.18 it is not."""
-FIRST_WITH_FLAG: Version = (2026, 5, 12)
-"""``hasActiveRun`` appears in the rows, and misses runs: it proves life, and no death."""
+FIRST_WITH_FLAG: Version = (2026, 5, 2)
+"""``hasActiveRun`` appears in the rows, and misses runs: it proves life, and no death (source of 4.29 and 5.2; measured on 5.7,
+5.12, 5.18 and 6.1: false for a live run from a chat)."""
 FIRST_WITH_HONEST_FLAG: Version = (2026, 7, 1)  # guard: version gate of the flag
 """``hasActiveRun`` counts channel and embedded runs since openclaw PR #98257 (in 2026.7.1-beta.1)."""
 FIRST_RECOVERING_AT_BOOT: Version = (2026, 4, 24)
@@ -52,8 +53,9 @@ FIRST_WITH_SERVER_FENCE: Version = (2026, 9, 5)
 FIRST_QUIET_AT_SIGN_IN: Version = (2026, 5, 0)
 """2026.3.24 probes its chat apps whenever an operator signs in, and a delivery in that moment is lost (IRC error 433);
 2026.5.18 and 9.6 do not."""
-FIRST_LISTING_IN_PAGES: Version = (2026, 5, 18)
-"""2026.3.24 and 4.14 send every row at once and know no totals: there a limit would cut rows silently."""
+FIRST_LISTING_IN_PAGES: Version = (2026, 5, 7)
+"""2026.3.24 and 4.14 send every row at once and know no totals (nor does 5.2, by its source): there a limit would cut rows
+silently. Measured on 5.7 and later; 5.3 to 5.6 were not."""
 FIRST_WAIT_SAYING_DELIVERED: Version = (2026, 9, 0)
 """``agent.wait`` says whether the answer reached the chat (``terminalDelivery``, 2026.9.6; 5.18 says ``ok`` in every case)."""
 LAST_KEEPING_REFUSED_MESSAGES: Version = (2026, 4, 14)

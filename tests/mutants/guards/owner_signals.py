@@ -29,6 +29,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard("lock of another process is life", "invisible channel run", NEVER, ("62981-run-by-the-cli",), EVIDENCE),
     Guard("unreadable lock is unknown", "missing fields", NEVER, ("60258-lock-unreadable",), EVIDENCE),
     Guard("no lock proves nothing since 5.18", "invisible channel run", NEVER, ("98257-live-telegram",), EVIDENCE),
+    Guard("a program's run holds no lock", "invisible channel run", NEVER, ("live-claude-cli-run-4-14",), EVIDENCE),
     Guard("refused abort is life", "invisible channel run", NEVER, ("98257-live-web-run",), EVIDENCE),
     Guard(
         "no abort probe where it kills",

@@ -100,6 +100,21 @@ def test_the_session_lock(lock: Lock, version: str, says: Found) -> None:
     assert _of(Signal.SESSION_LOCK, case(look=Look(lock=LockSight(lock, pid=77)), version=version)) == says
 
 
+@pytest.mark.parametrize("version", MEASURED)
+@pytest.mark.parametrize("lock", [Lock.NONE, Lock.OWNER_GONE])
+@pytest.mark.parametrize(
+    ("provider", "holds_none"),
+    [("claude-cli", True), ("codex-cli", True), ("codex", True), ("openai-codex", False), ("anthropic", False)],
+)
+def test_a_run_that_another_program_does_holds_no_lock(
+    version: str, lock: Lock, provider: str, *, holds_none: bool
+) -> None:
+    look = Look(lock=LockSight(lock, pid=77))
+    said = _of(Signal.SESSION_LOCK, case(running(model_provider=provider), look=look, version=version))
+    usual = _of(Signal.SESSION_LOCK, case(look=look, version=version))
+    assert said == (None if holds_none else usual)
+
+
 def test_every_sight_of_a_lock_is_in_the_table() -> None:
     assert set(LOCKS) == set(Lock)
 

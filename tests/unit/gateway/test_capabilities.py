@@ -73,6 +73,8 @@ Row = tuple[str, FlagWorth, LockWorth, bool, bool, bool]
         ("2026.4.14", ABSENT, WHOLE_RUN, True, False, True),
         ("2026.4.15", ABSENT, SILENT, False, False, True),
         ("2026.4.24", ABSENT, SILENT, False, True, True),
+        ("2026.4.29", ABSENT, SILENT, False, True, True),
+        ("2026.5.2", LIFE_ONLY, SILENT, False, True, True),
         ("2026.5.12", LIFE_ONLY, SILENT, False, True, True),
         ("2026.5.18", LIFE_ONLY, SILENT, False, True, False),
         ("2026.6.34", LIFE_ONLY, SILENT, False, True, False),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,17 @@ from watchdog.gateway.capabilities import NEWEST_TRIED, parse_version
 
 def test_the_document_says_what_the_record_holds() -> None:
     assert record.DOCUMENT.read_text() == record.document(record.load()), "run `make releases ARGS=--document`"
+
+
+def test_two_runs_beside_each_other_lose_nothing_of_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RECORD", "DOCUMENT"):
+        monkeypatch.setattr(record, name, tmp_path / name)
+    versions = [f"2026.4.{number}" for number in range(1, 9)]
+    seen = {"fate": "not started", "date": "2026-11-29"}
+    with ThreadPoolExecutor(len(versions)) as at_once:
+        list(at_once.map(lambda version: record.enter(version, seen, versions), versions))
+    assert sorted(record.load()["releases"]) == versions
+    assert record.DOCUMENT.read_text() == record.document(record.load())
 
 
 def test_the_newest_that_was_tried_is_the_newest_that_is_known() -> None:
@@ -88,6 +101,14 @@ def test_what_is_seen_is_held_against_what_is_believed(version: str, facts: dict
     found = disagreements(version, [], facts)
     assert len(found) == len(said)
     assert all(words in one for words, one in zip(said, found, strict=True))
+
+
+def test_neighbours_of_which_the_same_is_to_be_said_stand_together() -> None:
+    tried = {"fate": "tried", "findings": ["odd"]}
+    releases = {"2026.8.1": tried, "2026.8.2": tried, "2026.9.1": {"fate": "tried"}, "2026.9.2": tried}
+    notes = {"2026.8.1": "Because.", "2026.8.2": "Because."}
+    found = record._findings(sorted(releases), releases, notes)
+    assert found == "**2026.9.2**\n\n- odd\n\n**2026.8.2, 2026.8.1**\n\n- odd\n\nBecause."
 
 
 def test_fields_that_come_go_and_change_are_named() -> None:

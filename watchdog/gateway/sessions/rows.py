@@ -56,6 +56,7 @@ class _Row(msgspec.Struct, rename="camel"):
     previous_session_id: str | None = None
     lifecycle_revision: Any = None
     total_tokens: int | float | None = None
+    model_provider: Any = None
     spawned_by: str | None = None
     child_sessions: list[Any] | None = None
     has_active_subagent_run: bool | None = None
@@ -169,6 +170,7 @@ def _session(row: _Row, main_key: str | None) -> Session:
         previous_session_id=row.previous_session_id,
         lifecycle_revision=str(row.lifecycle_revision) if row.lifecycle_revision is not None else None,
         total_tokens=int(row.total_tokens) if row.total_tokens is not None else None,
+        model_provider=row.model_provider if isinstance(row.model_provider, str) else None,
         parent_key=row.spawned_by,
         child_keys=_child_keys(row.child_sessions),
         has_active_subagent_run=row.has_active_subagent_run,

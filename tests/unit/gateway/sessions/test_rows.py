@@ -233,6 +233,8 @@ def test_when_a_person_wrote_last() -> None:
         ({"lastRunError": {"message": "x"}}, ("last_run_error", None)),
         ({"lifecycleRevision": 7}, ("lifecycle_revision", "7")),
         ({"totalTokens": 12.9}, ("total_tokens", 12)),
+        ({"modelProvider": "claude-cli"}, ("model_provider", "claude-cli")),
+        ({"modelProvider": ["mock"]}, ("model_provider", None)),
         ({"sessionId": ""}, ("session_id", None)),
         ({"childSessions": ["a", {"key": "b"}, 7, {}]}, ("child_keys", ("a", "b"))),
         ({"spawnedBy": "agent:main:main"}, ("parent_key", "agent:main:main")),
