@@ -1,7 +1,7 @@
-"""A real 2026.9.6 gateway and the watchdog, each in a container of its own, in one network namespace.
+"""A real 2026.9.6 gateway and the watchdog, each in a container of its own, in one network namespace or on a bridge.
 
 As ``config/compose.yml`` puts them together: a third container holds the namespace, so that it outlives a kill -9 of the
-gateway. The image is built from the Containerfile, on a Debian of its own making (``OPENCLAW_WATCHDOG_BASE``: on that one).
+gateway. On a bridge each has its own, and the watchdog has nothing of the gateway's files. The image is built from the Containerfile, on a Debian of its own making (``OPENCLAW_WATCHDOG_BASE``: on that one).
 
 Seen with podman 4.3: a container that joins another's network (``--network container:NAME``) stays in the old one when that
 other is started anew. Without systemd podman runs no health check by itself; ``podman healthcheck run`` does.
@@ -30,6 +30,10 @@ from tests.e2e.harness.provider import Provider
 OURS = "localhost/openclaw-watchdog:test"
 PORT = 18789
 STATE = "/var/lib/openclaw-watchdog"
+NAME_ON_BRIDGE = "gateway"
+"""As docs/container.md calls it."""
+SOURCE = "https://git.example.org/you/watchdog"
+LABELS = "org.opencontainers.image"
 CONFINED = ("--read-only", "--read-only-tmpfs=false", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 Line = Mapping[str, Any]
 
@@ -43,17 +47,25 @@ def build(fleet: Fleet) -> None:
     certificates = (
         "/etc/ssl/certs:/etc/ssl/certs:ro"  # the machine's own, for a package index behind a proxy of its own
     )
-    words = ("--isolation", "chroot", "--format", "docker", "--build-arg", f"BASE={base}", "--volume", certificates)
+    words = ["--isolation", "chroot", "--format", "docker", "--build-arg", f"BASE={base}", "--volume", certificates]
+    words += ["--label", f"{LABELS}.source={SOURCE}"]
     fleet.run(["podman", "build", *words, "--tag", OURS, str(REPOSITORY)], within=900)
 
 
-class Pod:
-    """Close it: no container of it outlives it."""
+def labels(fleet: Fleet) -> dict[str, str]:
+    """What the image says of itself to a registry or a scanner, without the names' common beginning."""
+    said: dict[str, str] = json.loads(fleet.podman("inspect", "--format", "{{json .Config.Labels}}", OURS))
+    return {name.removeprefix(f"{LABELS}."): text for name, text in said.items() if name.startswith(f"{LABELS}.")}
 
-    def __init__(self, fleet: Fleet, provider: Provider, folder: Path) -> None:
+
+class Pod:
+    """Close it: no container or network of it outlives it."""
+
+    def __init__(self, fleet: Fleet, provider: Provider, folder: Path, *, is_bridged: bool = False) -> None:
         self.fleet = fleet
+        self.is_bridged = is_bridged
         self.ports = PortBlock()
-        name = f"ocw{self.ports.first}"
+        name = f"ocw{self.ports.first}-{'bridge' if is_bridged else 'beside'}"
         self.network, self.watchdog = f"{name}-network", f"{name}-watchdog"
         self.gateway = Cell(fleet, name, self.ports.first, "t0ken" * 6)
         self.config = folder / "config"
@@ -67,6 +79,9 @@ class Pod:
         for name in (self.watchdog, self.gateway.container, self.network):
             with contextlib.suppress(HarnessError):
                 self.fleet.podman("rm", "--force", "--time", "0", name)
+        if self.is_bridged:
+            with contextlib.suppress(HarnessError):
+                self.fleet.podman("network", "rm", "--force", self.network)
         self.ports.release()
 
     def _lay_out(self, provider: Provider) -> None:
@@ -77,9 +92,13 @@ class Pod:
         settings = {"gateway": {"mode": "local", "bind": "lan", "port": PORT, "auth": auth}}
         (cell.state_dir / "openclaw.json").write_text(json.dumps(settings))
         cell.configure(provider)
-        section = {"name": "gateway", "url": f"ws://127.0.0.1:{PORT}", "token": "${OPENCLAW_GATEWAY_TOKEN}"}
+        section: dict[str, Any] = {"name": "gateway", "token": "${OPENCLAW_GATEWAY_TOKEN}"}
+        if self.is_bridged:
+            section |= {"url": f"ws://{NAME_ON_BRIDGE}:{PORT}", "insecure": True}
+        else:
+            section |= {"url": f"ws://127.0.0.1:{PORT}", "state_dir": str(INSIDE)}
         nightly = {"name": "nightly", "match": {"kind": "cron"}, "recovery": {"ladder": ["resume"]}}
-        ours = {**QUICK, "gateways": [{**section, "state_dir": str(INSIDE)}], "policies": [nightly]}
+        ours = {**QUICK, "gateways": [section], "policies": [nightly]}
         del ours["status_page"]
         self.config.mkdir(parents=True)
         self.state.mkdir(mode=0o700)
@@ -89,35 +108,36 @@ class Pod:
             for path in (place, *place.rglob("*")):
                 shutil.chown(path, 1000, 1000)
 
+    @property
+    def _published(self) -> tuple[str, str]:
+        """For the test's own operator."""
+        return ("--publish", f"127.0.0.1:{self.ports.first}:{PORT}")
+
     def start_network(self) -> None:
-        published = f"127.0.0.1:{self.ports.first}:{PORT}"
-        self._run(
-            self.network,
-            "--publish",
-            published,
-            "--init",
-            "--no-healthcheck",
-            "--entrypoint",
-            "sleep",
-            OURS,
-            "infinity",
-        )
+        if self.is_bridged:
+            self.fleet.podman("network", "create", self.network)
+            return
+        idle = ("--init", "--no-healthcheck", "--entrypoint", "sleep", OURS, "infinity")
+        self._run(self.network, *self._published, *idle)
 
     def start_gateway(self) -> None:
         inside = ("--env", "HOME=/home/node", "--env", "OPENCLAW_SKIP_CHANNELS=1", "--env", "OPENCLAW_NO_RESPAWN=1")
-        mounted = ("--volume", f"{self.gateway.state_dir}:{INSIDE}", "--network", f"container:{self.network}", "--init")
+        mounted = ("--volume", f"{self.gateway.state_dir}:{INSIDE}", "--init")
+        joined = (
+            ("--network", self.network, "--network-alias", NAME_ON_BRIDGE, *self._published)
+            if self.is_bridged
+            else ("--network", f"container:{self.network}")
+        )
         command = ("node", "dist/index.js", "gateway", "run", "--port", str(PORT))
-        self._run(self.gateway.container, *inside, *mounted, IMAGE, *command)
+        self._run(self.gateway.container, *inside, *mounted, *joined, IMAGE, *command)
 
     def start_watchdog(self) -> None:
-        places = (
-            f"{self.state}:{STATE}",
-            f"{self.config}:/etc/openclaw-watchdog:ro",
-            f"{self.gateway.state_dir}:{INSIDE}:ro",
-        )
+        places = [f"{self.state}:{STATE}", f"{self.config}:/etc/openclaw-watchdog:ro"]
+        places += [] if self.is_bridged else [f"{self.gateway.state_dir}:{INSIDE}:ro"]
         mounted = [word for place in places for word in ("--volume", place)]
         secret = f"OPENCLAW_GATEWAY_TOKEN={self.gateway.token}"
-        self._run(self.watchdog, *CONFINED, *mounted, "--env", secret, "--network", f"container:{self.network}", OURS)
+        joined = self.network if self.is_bridged else f"container:{self.network}"
+        self._run(self.watchdog, *CONFINED, *mounted, "--env", secret, "--network", joined, OURS)
 
     def _run(self, name: str, *words: str) -> None:
         self.fleet.podman("run", "--detach", "--name", name, *words)

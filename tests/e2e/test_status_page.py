@@ -310,23 +310,33 @@ def test_it_fits_a_phone(browser: Browser, serve: MakeSite, dark: bool) -> None:
         assert tab.run("document.documentElement.scrollWidth") <= PHONE
         too_wide = f"[...document.querySelectorAll('body *')].filter((one) => one.getBoundingClientRect().right > {PHONE} + 0.5).map((one) => one.outerHTML.slice(0, 90))"
         assert tab.run(too_wide) == []
+        options = "[...document.querySelectorAll('.command .option')]"
+        assert tab.run(f"{options}.length") > 5
+        assert tab.run(f"{options}.filter((one) => one.getClientRects().length > 1).length") == 0, (
+            "broken after a hyphen"
+        )
         _keep_picture(tab, f"phone-{'dark' if dark else 'light'}")
         assert has_clean_record(tab, site)
 
 
+@pytest.mark.parametrize("is_dead", [False, True], ids=["live", "dead"])
 @pytest.mark.parametrize("width", [PHONE, DESK])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_axe_finds_nothing_serious(browser: Browser, serve: MakeSite, width: int, dark: bool) -> None:
+def test_axe_finds_nothing_serious(browser: Browser, serve: MakeSite, width: int, dark: bool, is_dead: bool) -> None:
+    """Also on what is left of it when the daemon has died, which is when it is read."""
     site = serve(world.full_document())
     with browser.tab(width=width, dark=dark) as tab:
         opened(tab, site)
+        if is_dead:
+            site.close()
+            tab.wait_for("document.body.matches('.old')", 10)
         tab.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
         tab.run(axe_core().read_text("utf-8") + "; true")
         assert tab.run("axe.run().then((result) => result.passes.map((one) => one.id))").count("color-contrast") == 1
         found = tab.run("axe.run().then((result) => result.violations)")
         told = [(one["id"], one["impact"], [node["html"][:120] for node in one["nodes"][:3]]) for one in found]
         assert told == []
-        _keep_picture(tab, f"full-{width}-{'dark' if dark else 'light'}")
+        _keep_picture(tab, f"{'dead' if is_dead else 'full'}-{width}-{'dark' if dark else 'light'}")
 
 
 def test_the_keyboard_reaches_everything_and_keeps_its_place(browser: Browser, serve: MakeSite) -> None:

@@ -1,4 +1,4 @@
-"""``python -m tests.figures`` (``make figures``): docs/evidence.md anew, of its words and the records."""
+"""``python -m tests.figures`` (``make figures``): docs/evidence.md and the tables of other documents anew, of their words and the records."""
 
 from __future__ import annotations
 

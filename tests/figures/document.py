@@ -1,7 +1,9 @@
-"""docs/evidence.md: the words of ``evidence.md``, with every figure taken from the records or from the code."""
+"""docs/evidence.md: the words of ``evidence.md``, with every figure taken from the records or from the code; and the tables of
+other documents, each between ``<!-- figures: NAME -->`` and ``<!-- end of figures -->``."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ from watchdog.core import policy
 TEMPLATE = Path(__file__).with_name("evidence.md")
 SIZES = (35, 1_000, 10_000)
 """Sessions with which ``tests.bench`` measures; each has a record of its own, because the largest is seldom measured."""
+BLOCK = re.compile(
+    r"(?<=^<!-- figures: )(?P<name>[a-z_]+)( -->\n).*?(?=^<!-- end of figures -->$)", re.DOTALL | re.MULTILINE
+)
 Records = Mapping[str, Mapping[str, Any]]
 
 
@@ -36,6 +41,41 @@ def document(records: Records) -> str:
             },
         }
     )
+
+
+def blocks(records: Records) -> dict[str, str]:
+    """What stands between the marks, by name. Raises ``KeyError`` for a figure that nobody recorded."""
+    container, newcomer = records["container"], records["newcomer"]
+    return {
+        "container": f"{_path(container['beside'])}\n\n(beside a real {container['openclaw']}, {_measured(container)})",
+        "container_bridge": f"{_path(container['bridge'])}\n\n(the same gateway, {_measured(container)})",
+        "newcomer_demo": f"{_path(newcomer['demo'])}\n\n({_measured(newcomer)}; most of the first `make demo` is installing, once)",
+        "newcomer_gateway": f"{_path(newcomer['gateway'])}\n\n(a simulated {newcomer['openclaw']}, {_measured(newcomer)})",
+    }
+
+
+def filled(text: str, records: Records) -> str:
+    """A document with its blocks as they are now. Raises ``KeyError`` for one that nobody makes."""
+    made = blocks(records)
+    return BLOCK.sub(lambda found: f"{found['name']}{found[2]}\n{made[found['name']]}\n\n", text)
+
+
+def _path(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What was typed, one after the other."""
+    return _table(
+        ("typed", "took", "what it ends with"), *((row["typed"], _took(row["took_s"]), row["ends"]) for row in rows)
+    )
+
+
+def _took(seconds: float) -> str:
+    if seconds >= 60:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+
+
+def _measured(one: Mapping[str, Any]) -> str:
+    """When, and how busy the machine was: most of what is timed here waits for something to start."""
+    return f"{one['cores']} cores at a load of {one['load']:.0f}, {one['measured']}"
 
 
 def settings() -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""One JSON file for each measuring command, and the document that is made of all of them."""
+"""One JSON file for each measuring command, and the documents that are made of all of them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.figures.document import document
+from tests.figures.document import document, filled
 from watchdog.adapters.clock import SystemClock
 
 FOLDER = Path(__file__).parent / "records"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "evidence.md"
+FILLED = tuple(DOCUMENT.with_name(name) for name in ("container.md", "newcomer.md"))
+"""Documents with figures between marks."""
 
 
 def load() -> dict[str, dict[str, Any]]:
@@ -27,16 +29,16 @@ def today() -> str:
 
 
 def save(name: str, **figures: Any) -> None:
-    """Keep what was measured just now, in place of what was measured before, and write the document anew.
+    """Keep what was measured just now, in place of what was measured before, and write the documents anew.
 
-    For runs that succeeded: the document's words rely on it.
+    For runs that succeeded: the documents' words rely on it.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     python = ".".join(platform.python_version_tuple()[:2])
-    kept = {"measured": today(), "cores": cores, "python": python, **figures}
+    kept = {"measured": today(), "cores": cores, "load": round(os.getloadavg()[2], 1), "python": python, **figures}
     _replace(FOLDER / f"{name}.json", text_of(kept))
     write()
-    print(f"recorded: tests/figures/records/{name}.json, docs/evidence.md", file=sys.stderr)
+    print(f"recorded: tests/figures/records/{name}.json, and the documents", file=sys.stderr)
 
 
 def text_of(kept: Mapping[str, Any]) -> str:
@@ -44,8 +46,11 @@ def text_of(kept: Mapping[str, Any]) -> str:
 
 
 def write() -> None:
-    """The document, of the records as they are."""
-    _replace(DOCUMENT, document(load()))
+    """The documents, of the records as they are."""
+    records = load()
+    _replace(DOCUMENT, document(records))
+    for path in FILLED:
+        _replace(path, filled(path.read_text("utf-8"), records))
 
 
 def differs(name: str, **figures: Any) -> bool:

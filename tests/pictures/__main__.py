@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
+from typing import Literal
 
+from rich.align import Align
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
@@ -27,13 +30,14 @@ from tests.e2e.harness.browser import Browser, Tab
 from tests.fakes.builders import ALICE, dead, lenient, tail_of
 from tests.fakes.clock import ManualClock
 from tests.fakes.world import World
-from tests.unit.status.support import NOW, Scripted, full_document
+from tests.unit.status.support import NAMES, NOW, OPS, Scripted, full_document
 from watchdog.adapters.logs import configure
 from watchdog.cli.render import top_frame
 from watchdog.core.policy import PolicyBook, Step
+from watchdog.core.texts import ask_text, fresh_session_notice
 from watchdog.service.events import Event, LogFormat
 from watchdog.service.ledger import Message
-from watchdog.status.server import Feed, StatusServer
+from watchdog.status.server import Document, Feed, StatusServer
 
 DOCS = Path(__file__).parents[2] / "docs"
 LARGEST = 150_000
@@ -47,6 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     log, messages = asyncio.run(a_day())
     write("log.svg", terminal("openclaw-watchdog run", 150, log))
     write("messages.svg", terminal("what arrives on the phone", 84, messages))
+    write("chat.svg", terminal("what the person sees", 84, chat()))
     if "--no-page" not in arguments:
         photograph()
     return 0
@@ -70,9 +75,15 @@ def terminal(title: str, width: int, content: RenderableType) -> str:
     return _FONT_FACE.sub("", drawn).replace("Fira Code, monospace", "ui-monospace, Menlo, Consolas, monospace")
 
 
+def shown() -> Document:
+    """The tests' world; but nobody who looks at a picture wants to puzzle over a name that means harm."""
+    said = json.dumps(full_document())
+    return dict(json.loads(said.replace(json.dumps(NAMES[OPS])[1:-1], "Ops room")))
+
+
 def top() -> RenderableType:
     size = Console(width=132, height=50).size
-    return top_frame(dict(full_document()), NOW.wall, size, is_once=True)
+    return top_frame(dict(shown()), NOW.wall, size, is_once=True)
 
 
 class Terminal(io.StringIO):
@@ -110,6 +121,26 @@ def card(message: Message) -> RenderableType:
     return Padding(Panel(Text(message.body), title=Text(message.title, "bold"), title_align="left"), (0, 0, 1, 0))
 
 
+def chat() -> RenderableType:
+    """What becomes of a request that was cut off, as its author reads it."""
+    request, at = "Compare the two offers, and mail me what you would take.", NOW.wall
+    answer = "I would take the second: the same terms, and delivery a week earlier. The comparison is in your mail."
+    ways = (
+        ("it is resumed, and answered", answer),
+        ("it may not be resumed: perhaps somebody stopped it, or it is long ago", ask_text(at)),
+        ("after a fresh session", fresh_session_notice(request, at)),
+    )
+    return Group(
+        *(line for way, said in ways for line in (Text(way, "dim"), bubble(request, "right"), bubble(said, "left")))
+    )
+
+
+def bubble(words: str, side: Literal["left", "right"]) -> RenderableType:
+    who = "Alice" if side == "right" else "the agent"
+    panel = Panel(Text(words), title=Text(who, "bold"), title_align=side, width=60)
+    return Padding(Align(panel, side), (0, 0, 0 if side == "right" else 1, 0))
+
+
 # ---------------------------------------------------------------- the page
 
 
@@ -120,7 +151,7 @@ def served() -> Iterator[str]:
     address: list[str] = []
 
     async def serve() -> None:
-        server = await StatusServer.start("127.0.0.1", 0, Scripted(full_document()), Feed())
+        server = await StatusServer.start("127.0.0.1", 0, Scripted(shown()), Feed())
         address.append(server.url)
         ready.set()
         await asyncio.to_thread(over.wait)

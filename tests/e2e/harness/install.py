@@ -131,17 +131,19 @@ def chromium() -> Path:
     return Path("/usr/bin/chromium")
 
 
-def container_runtime() -> None:
+def container_runtime(*, needs_names: bool = False) -> None:
     """podman, and what it needs to run `openclaw fleet` cells, from Debian; root installs it. runc, because crun refuses
-    machines with both cgroup hierarchies."""
+    machines with both cgroup hierarchies. ``needs_names``: containers on a network find each other by name, too."""
     parts = {"podman": "podman", "runc": "runc", "catatonit": "catatonit", "iptables": "iptables", "conmon": "conmon"}
     missing = [package for program, package in parts.items() if shutil.which(program, path=_SYSTEM_PATH) is None]
     if not Path("/usr/lib/podman/netavark").exists():
         missing.append("netavark")
+    if needs_names and not Path("/usr/lib/podman/aardvark-dns").exists():
+        missing.append("aardvark-dns")
     if not missing:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise InstallError(f"fleet cells need {', '.join(missing)} (Debian: apt-get install {' '.join(missing)})")
+        raise InstallError(f"containers need {', '.join(missing)} (Debian: apt-get install {' '.join(missing)})")
     with _one_at_a_time(cache_root() / "podman"):
         _install_debian_package("podman", _log_of(cache_root() / "podman"), *missing)
 

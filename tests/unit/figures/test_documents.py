@@ -1,4 +1,5 @@
-"""No figure in docs/evidence.md or README.md is typed by hand: measured ones come from the records, bounds from the code."""
+"""No figure in docs/evidence.md, README.md or the tables between marks is typed by hand: measured ones come from the records,
+bounds from the code."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import typer.main
 from openclaw_simulator.profiles import PROFILES
 from openclaw_simulator.scenarios import Expected, demo_world
 from tests.figures import record
-from tests.figures.document import TEMPLATE, document
+from tests.figures.document import BLOCK, TEMPLATE, Records, blocks, document, filled
 from tests.incidents.__main__ import figures
 from tests.incidents.cases import families
 from watchdog.cli.app import app
@@ -38,6 +39,29 @@ def test_the_document_says_what_the_records_hold() -> None:
     assert record.DOCUMENT.read_text("utf-8") == document(RECORDS), "run `make figures`"
 
 
+@pytest.mark.parametrize("path", record.FILLED, ids=lambda path: path.stem)
+def test_the_tables_between_marks_say_what_the_records_hold(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert filled(text, RECORDS) == text, "run `make figures`"
+    outside = re.sub(r"\b(90 seconds|\d+\.\d+\.\d+)", "", BLOCK.sub("", text))
+    took = [
+        line
+        for line in outside.splitlines()
+        if re.search(r"\| (took|\d+(\.\d+)? (s|min))\b|\d (s|seconds|minutes) after", line)
+    ]
+    assert took == [], "a time is measured and recorded, or left out"
+
+
+def test_every_table_stands_in_one_document() -> None:
+    named = [found["name"] for path in record.FILLED for found in BLOCK.finditer(path.read_text("utf-8"))]
+    assert sorted(named) == sorted(blocks(RECORDS))
+
+
+def test_a_table_that_nobody_makes_is_noticed() -> None:
+    with pytest.raises(KeyError, match="nobody"):
+        filled("<!-- figures: nobody -->\n<!-- end of figures -->\n", RECORDS)
+
+
 def test_no_figure_is_typed_into_its_words() -> None:
     assert _typed(TEMPLATE.read_text("utf-8")) == [], "a figure is measured and recorded, or left out"
 
@@ -47,6 +71,10 @@ def test_typed_figures_are_noticed() -> None:
     assert _typed(text) == ["1,374 faults"]
 
 
+def _everything(records: Records) -> str:
+    return "\n".join([document(records), *blocks(records).values()])
+
+
 @pytest.mark.parametrize("name", RECORDS)
 def test_every_record_is_told_with_its_date(name: str) -> None:
     """In a table or a sentence; what nobody tells need not be kept."""
@@ -54,9 +82,9 @@ def test_every_record_is_told_with_its_date(name: str) -> None:
     later = {**RECORDS[name], "measured": "2099-12-31"}
     if any("measured" in part for part in parts[1:]):
         later["rows"] = [{**row, "measured": "2099-12-31"} for row in later["rows"]]
-    assert "2099-12-31" in document({**RECORDS, name: later})
+    assert "2099-12-31" in _everything({**RECORDS, name: later})
     with pytest.raises(KeyError, match=name):
-        document({other: kept for other, kept in RECORDS.items() if other != name})
+        _everything({other: kept for other, kept in RECORDS.items() if other != name})
 
 
 def test_the_corpus_is_as_large_as_the_document_says() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / f"{name}.json").write_text(record.text_of(each), "utf-8")
     monkeypatch.setattr(record, "FOLDER", tmp_path)
     monkeypatch.setattr(record, "DOCUMENT", tmp_path / "evidence.md")
+    monkeypatch.setattr(record, "FILLED", [Path(shutil.copy(path, tmp_path)) for path in record.FILLED])
     return tmp_path
 
 

@@ -101,6 +101,18 @@ def test_its_health_check_and_its_command_are_verbs_of_ours() -> None:
     assert CliRunner().invoke(app, [verb, option, "--help"]).exit_code == 0
 
 
+def test_its_labels_are_what_the_package_says_of_itself() -> None:
+    """And not where its source is: that is known to whoever builds it."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+    said = dict(re.findall(r'org\.opencontainers\.image\.([a-z]+)="([^"]+)"', _last_stage()["LABEL"]))
+    assert said == {
+        "title": project["name"],
+        "description": project["description"],
+        "licenses": project["license"],
+        "version": project["version"],
+    }
+
+
 def test_what_it_copies_is_there_also_in_the_sdist() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
     shipped = project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]

@@ -123,7 +123,8 @@ def test_the_wheel_holds_the_whole_package(wheel: Path) -> None:
     assert {"watchdog/py.typed", "watchdog/status/page/page.html", "watchdog/status/page/page.css"} <= there
 
 
-def test_the_sdist_holds_what_an_operator_wants(built: Path) -> None:
+def test_the_sdist_holds_what_an_operator_and_a_packager_want(built: Path) -> None:
+    """Documents, and the tests with what they read."""
     (archive,) = built.glob("openclaw_watchdog-*.tar.gz")
     with tarfile.open(archive) as opened:
         there = {name.partition("/")[2] for name in opened.getnames()}
@@ -138,7 +139,15 @@ def test_the_sdist_holds_what_an_operator_wants(built: Path) -> None:
         "docs/decisions/README.md",
     }
     assert wanted | {"hatch_build.py", "CHANGELOG.md", "LICENSE", "pyproject.toml", "watchdog/core/verdict.py"} <= there
-    assert not any(name.startswith(("tests/", ".venv/")) for name in there)
+    wanted = {
+        str(file.relative_to(REPOSITORY))
+        for folder in ("docs", "tests", ".ci", ".github")
+        for file in (REPOSITORY / folder).rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    assert len(wanted) > 300
+    assert wanted | {"Makefile", ".pre-commit-config.yaml"} <= there
+    assert not any(name.startswith((".venv", ".git/", "build/")) or "__pycache__" in name for name in there)
 
 
 def test_the_entry_point_works_and_watchdog_is_ours(place: Path, tmp_path: Path) -> None:

@@ -80,9 +80,12 @@ const quoted = (text) => (/^[A-Za-z0-9_@%+=:,.\/-]+$/.test(text) ? text : `'${te
 
 function command(...parts) {
   const config = state.config_file ? ["--config", state.config_file] : [];
-  const line = ["openclaw-watchdog", ...[...parts, ...config].map(quoted)].join(" ");
+  const typed = ["openclaw-watchdog", ...[...parts, ...config].map(quoted)];
+  const line = typed.join(" ");
+  // No option is broken after its hyphens.
+  const shown = typed.flatMap((word, at) => [at ? " " : "", word.startsWith("--") ? h("span", { class: "option" }, word) : word]);
   const button = h("button", { type: "button", class: "copy", "aria-label": `Copy: ${line}`, "data-key": `copy ${line}`, onclick: () => copy(line, button) }, "Copy");
-  return h("p", { class: "command" }, h("code", {}, line), button);
+  return h("p", { class: "command" }, h("code", {}, ...shown), button);
 }
 async function copy(line, button) {
   try {
