@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,12 +32,12 @@ DESK, PHONE = 1200, 390
 class Site:
     """The page, served from a thread of its own, showing what it is told."""
 
-    def __init__(self, shown: Document, port: int = 0) -> None:
+    def __init__(self, shown: Document, port: int = 0, further: Sequence[str] = ()) -> None:
         self.facts, self.feed = Scripted(shown), Feed()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
-        starting = StatusServer.start("127.0.0.1", port, self.facts, self.feed)
+        starting = StatusServer.start("127.0.0.1", port, self.facts, self.feed, further=further)
         self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(10)
         self.url, self.port = self._server.url, self._server.port
 
@@ -64,8 +66,8 @@ def browser() -> Iterator[Browser]:
 def serve() -> Iterator[MakeSite]:
     made: list[Site] = []
 
-    def make(shown: Document, port: int = 0) -> Site:
-        made.append(Site(shown, port))
+    def make(shown: Document, port: int = 0, further: Sequence[str] = ()) -> Site:
+        made.append(Site(shown, port, further))
         return made[-1]
 
     yield make
@@ -161,6 +163,65 @@ def test_a_session_goes_stuck_and_is_recovered_live(browser: Browser, serve: Mak
         assert "1 recovered" in tab.run("document.getElementById('timeline-text').textContent")
         assert tab.run("window.isTheSamePage")
         assert has_clean_record(tab, site)
+
+
+PROXY_NAME, PROXY_PATH = "watchdog.example.org", "/watchdog/"
+
+
+@contextlib.contextmanager
+def proxied(port: int) -> Iterator[str]:
+    """The page as a reverse proxy of docs/howto.md hands it on: under a path and a name of its own; its address."""
+
+    async def hand_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            method, path, rest = (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)
+            if not path.startswith(PROXY_PATH.encode()):
+                writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                return
+            path = path.removeprefix(PROXY_PATH.encode().rstrip(b"/"))
+            rest = re.sub(rb"(?mi)^host: .*?\r$", f"Host: {PROXY_NAME}\r".encode(), rest)
+            rest = re.sub(rb"(?mi)^connection: .*?\r$", b"Connection: close\r", rest)
+            answers, asks = await asyncio.open_connection("127.0.0.1", port)
+            with contextlib.closing(asks):
+                asks.write(b" ".join((method, path, rest)))
+                while part := await answers.read(65536):
+                    writer.write(part)
+                    await writer.drain()
+
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(asyncio.start_server(hand_on, "127.0.0.1", 0))
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{PROXY_PATH}"
+    finally:
+        server.close()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+
+
+def test_behind_a_proxy_it_is_live_under_a_path_and_a_name_of_its_own(browser: Browser, serve: MakeSite) -> None:
+    site = serve(quiet(), further=[PROXY_NAME])
+    with proxied(site.port) as address, browser.tab() as tab:
+        tab.open(address)
+        tab.wait_for("document.querySelector('.banner.ok')")
+        site.show(stuck())
+        tab.wait_for("document.querySelector('.banner.trouble')?.textContent === '1 stuck.'")
+        assert tab.errors == []
+        assert [url for url in tab.requests if not url.startswith((address, "data:"))] == []
+        assert f"{address}api/events" in tab.requests
+        links = tab.run("[...document.querySelectorAll('footer a')].map((one) => one.href)")
+        assert {f"{address}api/state", f"{address}metrics", f"{address}livez"} <= set(links)
+
+
+def test_behind_a_proxy_whose_name_is_not_configured_it_says_where_to_put_it(browser: Browser, serve: MakeSite) -> None:
+    with proxied(serve(quiet()).port) as address, browser.tab() as tab:
+        tab.open(address)
+        tab.wait_for("document.body?.textContent.includes('status_page.hosts for further names')")
 
 
 def test_a_lost_connection_is_said_and_comes_back(browser: Browser, serve: MakeSite) -> None:
