@@ -108,8 +108,8 @@ def _can_be_kept(*names: str | None) -> bool:
 def _text_bytes(row: Session) -> int:
     """One character outside the common ones makes a text take four times its room."""
     address = row.reply_address
-    texts = [row.key, row.session_id, row.agent_id, row.channel, row.last_run_id, row.last_run_error, row.model_provider]
-    texts += [row.restart_recovery_status, row.lifecycle_revision, row.parent_key, *row.child_keys]
+    texts = [row.key, row.session_id, row.agent_id, row.channel, row.last_run_id, row.last_run_error]
+    texts += [row.restart_recovery_status, row.lifecycle_revision, row.model_provider, row.parent_key, *row.child_keys]
     texts += row.active_run_ids or ()
     if address is not None:
         texts += (address.channel, address.to, address.account_id, address.thread_id)
