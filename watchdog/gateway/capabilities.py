@@ -56,9 +56,9 @@ FIRST_WITH_SERVER_FENCE: Version = (2026, 9, 5)
 FIRST_QUIET_AT_SIGN_IN: Version = (2026, 5, 0)
 """2026.3.24 probes its chat apps whenever an operator signs in, and a delivery in that moment is lost (IRC error 433);
 2026.5.18 and 9.6 do not."""
-FIRST_LISTING_IN_PAGES: Version = (2026, 5, 7)
-"""2026.3.24 and 4.14 send every row at once and know no totals (nor does 5.2, by its source): there a limit would cut rows
-silently. Measured on 5.7 and later; 5.3 to 5.6 were not."""
+FIRST_LISTING_IN_PAGES: Version = (2026, 5, 4)
+"""2026.3.24 and 4.14 send every row at once and know no totals (nor does 5.3-1, by its source): there a limit would cut rows
+silently. Source of 5.4; measured on 5.7 and later."""
 FIRST_WAIT_SAYING_DELIVERED: Version = (2026, 9, 0)
 """``agent.wait`` says whether the answer reached the chat (``terminalDelivery``, 2026.9.6; 5.18 says ``ok`` in every case)."""
 LAST_KEEPING_REFUSED_MESSAGES: Version = (2026, 4, 14)
