@@ -25,7 +25,7 @@ class Era(IntEnum):
     FILES = 3
     """2026.3.24, 4.14: rows without ``hasActiveRun``, a lock file for the whole run."""
     FLAG = 5
-    """2026.5.2 and later: ``hasActiveRun``; from 5.7 on ``gateway.restart.preflight``, too (measured on 5.7 to 5.18)."""
+    """2026.5.2 and later: ``hasActiveRun``; from 5.4 on ``gateway.restart.preflight``, too (source; measured on 5.7 to 5.18)."""
     RUN_IDS = 7
     """2026.7.1 and later: ``activeRunIds``, the flag counts channel runs."""
     MODERN = 9

@@ -76,5 +76,6 @@ def recipe(version: str) -> Release:
         gives_up_silent_models=(5, 0) <= at < (8, 0),
         ends_silent_runs=(5, 12) <= at < (8, 0),
         gives_up_after_a_minute=(3, 31) <= at < (4, 9),
+        empties_transcript=at == (5, 2),
         silent_in_groups=(4, 27) <= at < (5, 18),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -140,7 +141,7 @@ class Trial:
 
     def install(self) -> Installation | None:
         try:
-            return _with_telegram(installed(self.release, tries=1, patience=INSTALL_WITHIN))
+            return _with_telegram(_with_npm(installed(self.release, tries=1, patience=INSTALL_WITHIN)))
         except InstallError as problem:
             self.seen |= {"fate": "not installed", "reason": _end_of_install(self.release.version, problem)}
             return None
@@ -514,6 +515,15 @@ def _with_telegram(gateway: Installation) -> Installation:
         if not place.exists() and not (program / "node_modules" / found.relative_to(kept)).exists():
             place.parent.mkdir(exist_ok=True)
             place.symlink_to(found)
+    return gateway
+
+
+def _with_npm(gateway: Installation) -> Installation:
+    """2026.4.29 has npm fetch what its bundled plugins need, and takes only an npm that lies beside its Node; a Node that came
+    from npm has none there."""
+    npm, place = shutil.which("npm"), gateway.node.with_name("npm")
+    if npm is not None and not place.exists():
+        place.symlink_to(Path(npm).resolve())
     return gateway
 
 

@@ -16,8 +16,9 @@ RECOVERY_IS_SILENT = timedelta(seconds=60)
 """A recovery that was named goes on until no look has found it named for so long: between two of its three tries, 5, 10 and
 20 s apart, nothing names it (2026.8.2, 9.6)."""
 UNNAMED_RECOVERY = timedelta(hours=1)
-"""How long after its start a gateway that never names its recovery (2026.5.18 to 7.35) may still come to a row that it has
-marked: it takes one row at a time, and the one before may work for long."""
+"""How long after its start a gateway that never names its recovery (2026.5.7 to 7.35) may still come to a row that it has
+marked: it takes one row at a time, and the one before may work for long. One that starts slowly marks rows after its only look
+for marked ones, and never comes to them (2026.5.7, 5.12 and 5.28)."""
 CHILD_ROWS_RUNNING = "ChildRowsRunning"
 CUT_WINDOW = timedelta(seconds=10)
 """Rows cut by an in-process restart are touched 4 s around the end of the connections (measured on 3.24 and 4.14)."""

@@ -27,7 +27,8 @@ NEWEST_TRIED: Version = (2026, 9, 6)
 FIRST_WITH_STATUS: Version = (2026, 3, 24)
 """``sessions.list`` says ``status``; before, no run could be told stuck."""
 LAST_LOCKING_WHOLE_RUN: Version = (2026, 4, 14)
-"""``<sessionId>.jsonl.lock`` is held from start to end of a run on 3.24, 4.8 and 4.14; on 5.18 it is not."""
+"""``<sessionId>.jsonl.lock`` is held from start to end of a run on 3.24, 4.8 and 4.14; on 5.18 it is not. On 5.7, 5.12 and 5.28 to
+7.35 live runs were seen to hold it; whether for their whole length was not measured, so no lock proves nothing there."""
 FIRST_WITH_FLAG: Version = (2026, 5, 2)
 """``hasActiveRun`` appears in the rows, and misses runs: it proves life, and no death (source of 4.29 and 5.2; measured on 5.7,
 5.12, 5.18 and 6.1: false for a live run from a chat)."""
@@ -36,11 +37,13 @@ FIRST_WITH_HONEST_FLAG: Version = (2026, 7, 1)  # guard: version gate of the fla
 FIRST_RECOVERING_AT_BOOT: Version = (2026, 4, 24)
 """Some sessions are resumed by the gateway itself after a boot (subagents after 2026.4.23, main sessions later)."""
 FIRST_ENDING_ROW_ON_STOP: Version = (2026, 5, 18)
-"""A person's Stop ends the row; before, it goes on saying ``running``."""
+"""A person's Stop ends the row; before, it goes on saying ``running`` (3.24 to 4.14). It ends on 5.7 and 5.12, too; what is
+believed with it (``puts_row_back``, ``writes_time_out_as_stop``) was not measured there."""
 FIRST_RESUMED_BY_AGENT: Version = (2026, 7, 1)
 """``agent`` with ``deliver`` cures a row and proves its delivery (2026.9.6); on 3.24 it leaves the row running."""
 FIRST_WRAPPING_PROMPTS: Version = (2026, 4, 15)
-"""From here to ``FIRST_HANDING_OUT_BARE_WORDS``, see ``wraps_prompts``."""
+"""From here to ``FIRST_HANDING_OUT_BARE_WORDS``, see ``wraps_prompts``. Seen on 5.12 and 5.18 alone; on 5.7, 5.28, 6.1, 8.1 and 8.2
+words come bare, and looking for a block that is not there changes nothing."""
 FIRST_HANDING_OUT_BARE_WORDS: Version = (2026, 9, 0)
 """``chat.history`` gives a person's words as they wrote them."""
 FIRST_WITH_DEAF_ROWS: Version = (2026, 8, 0)
@@ -53,9 +56,9 @@ FIRST_WITH_SERVER_FENCE: Version = (2026, 9, 5)
 FIRST_QUIET_AT_SIGN_IN: Version = (2026, 5, 0)
 """2026.3.24 probes its chat apps whenever an operator signs in, and a delivery in that moment is lost (IRC error 433);
 2026.5.18 and 9.6 do not."""
-FIRST_LISTING_IN_PAGES: Version = (2026, 5, 7)
-"""2026.3.24 and 4.14 send every row at once and know no totals (nor does 5.2, by its source): there a limit would cut rows
-silently. Measured on 5.7 and later; 5.3 to 5.6 were not."""
+FIRST_LISTING_IN_PAGES: Version = (2026, 5, 4)
+"""2026.3.24 and 4.14 send every row at once and know no totals (nor does 5.3-1, by its source): there a limit would cut rows
+silently. Source of 5.4; measured on 5.7 and later."""
 FIRST_WAIT_SAYING_DELIVERED: Version = (2026, 9, 0)
 """``agent.wait`` says whether the answer reached the chat (``terminalDelivery``, 2026.9.6; 5.18 says ``ok`` in every case)."""
 LAST_KEEPING_REFUSED_MESSAGES: Version = (2026, 4, 14)

@@ -38,6 +38,9 @@ class Release:
     gives_up_after_a_minute: bool = False
     """The same after one minute, whatever the run's own limit is, unless ``agents.defaults.llm.idleTimeoutSeconds`` says
     otherwise. Its row stays ``running`` then (2026.4.2)."""
+    empties_transcript: bool = False
+    """While a run goes on its session's file is empty: the gateway takes the last answer out of it at the start of a turn (seen
+    on 2026.5.2; in its source, and not in that of 4.29 and 5.3-1)."""
     silent_in_groups: bool = False
     """What the model says to a group is not posted unless it uses a tool for it (its changelog: the default from 2026.4.27
     on, and taken back in 2026.5.18)."""

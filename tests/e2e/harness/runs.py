@@ -142,7 +142,7 @@ def _is_stored(world: World, row: Row, marker: str, first_turn: bool) -> bool:
         return False
     if world.release.keeps_sessions_in_sqlite:
         return any(marker in str(message.get("content")) for message in world.witness.history(str(row["key"])))
-    if first_turn:
+    if first_turn or world.release.empties_transcript:
         return True  # the user's words are written only with the first answer
     transcript = transcript_path(world.gateway, str(row["sessionId"]), str(row["key"]))
     return transcript.exists() and marker in transcript.read_text(errors="replace")

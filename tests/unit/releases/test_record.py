@@ -104,8 +104,13 @@ def test_what_is_seen_is_held_against_what_is_believed(version: str, facts: dict
 
 
 def test_neighbours_of_which_the_same_is_to_be_said_stand_together() -> None:
-    tried = {"fate": "tried", "findings": ["odd"]}
-    releases = {"2026.8.1": tried, "2026.8.2": tried, "2026.9.1": {"fate": "tried"}, "2026.9.2": tried}
+    tried: dict[str, object] = {"fate": "tried", "findings": ["odd"]}
+    releases: dict[str, dict[str, object]] = {
+        "2026.8.1": tried,
+        "2026.8.2": tried,
+        "2026.9.1": {"fate": "tried"},
+        "2026.9.2": tried,
+    }
     notes = {"2026.8.1": "Because.", "2026.8.2": "Because."}
     found = record._findings(sorted(releases), releases, notes)
     assert found == "**2026.9.2**\n\n- odd\n\n**2026.8.2, 2026.8.1**\n\n- odd\n\nBecause."
