@@ -181,22 +181,23 @@ def _by_hand(seen: Seen) -> str:
     return "cleared" if found["recovered"] and found["cleared"] else "**not cleared**"
 
 
-def _remarks(seen: Seen) -> list[str]:
+def remarks(seen: Seen) -> list[str]:
+    """What it did unlike others, or unlike what is believed of it."""
     return [*seen.get("findings", ()), *seen.get("disagreements", ())]
 
 
 def _see(version: str, seen: Seen, notes: Mapping[str, str]) -> str:
-    return "below" if _remarks(seen) or version in notes else ""
+    return "below" if remarks(seen) or version in notes else ""
 
 
 def _findings(done: Sequence[str], releases: Mapping[str, Seen], notes: Mapping[str, str]) -> str:
     lines = []
     for version in reversed(done):
-        remarks = _remarks(releases[version]) if releases[version]["fate"] == "tried" else []
+        found = remarks(releases[version]) if releases[version]["fate"] == "tried" else []
         note = notes.get(version)
-        if remarks or note:
+        if found or note:
             lines.append(f"**{version}**")
-            lines += ["", *(f"- {each}" for each in remarks)] if remarks else []
+            lines += ["", *(f"- {each}" for each in found)] if found else []
             lines += ["", note] if note else []
             lines.append("")
     return "\n".join(lines).strip() or "Nothing."
