@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=None, help="begin no further release after so many minutes")
     parser.add_argument("--document", action="store_true", help="only write docs/compatibility.md anew")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, leave)
     for version in options.versions:
         try:
             place_of(version)
@@ -57,7 +57,7 @@ def main() -> int:
     wanted = options.versions or by_distance(known["published"], finished)
     began = monotonic()
     is_whole = True
-    kept = {release.version for release in RELEASES} | {version for version in wanted if _folder(version).exists()}
+    kept = {release.version for release in RELEASES} | {version for version in wanted if installed_before(version)}
     for number, version in enumerate(wanted, 1):
         if options.minutes is not None and monotonic() - began > options.minutes * 60:
             _say(f"{len(wanted) - number + 1} releases are left for another time")
@@ -72,9 +72,9 @@ def main() -> int:
     return 0 if is_whole else 1
 
 
-def try_one(version: str, *, is_kept: bool) -> dict[str, Any]:
-    """What was seen of it. Whatever happens, nothing of it runs afterwards, and its install is gone unless ``is_kept``: it
-    was there before, or the end-to-end tests use it, too."""
+def try_one(version: str, *, is_kept: bool, within: float = WITHIN) -> dict[str, Any]:
+    """What was seen of it, ``within`` seconds. Whatever happens, nothing of it runs afterwards, and its install is gone
+    unless ``is_kept``: it was there before, or the end-to-end tests use it, too."""
     folder = Path(tempfile.mkdtemp(prefix=f"openclaw-{version}-"))
     log = cache_root() / "releases" / f"{version}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -86,9 +86,9 @@ def try_one(version: str, *, is_kept: bool) -> dict[str, Any]:
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, preexec_fn=_nicely
             )
             try:
-                child.wait(WITHIN)
+                child.wait(within)
             except subprocess.TimeoutExpired:
-                late = f"not done within {WITHIN:.0f} s"
+                late = f"not done within {within:.0f} s"
             finally:
                 _end(child, folder)
         return _outcome(folder, late, child.returncode, log)
@@ -118,6 +118,10 @@ def _ahead(version: str | None, kept: Collection[str]) -> Iterator[None]:
         child.wait()
         _uninstall(version)
         raise
+
+
+def installed_before(version: str) -> bool:
+    return _folder(version).exists()
 
 
 def _folder(version: str) -> Path:
@@ -169,7 +173,8 @@ def _end(child: subprocess.Popen[bytes], folder: Path) -> None:
                 process.kill()
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def leave(number: int, frame: FrameType | None) -> None:
+    """A handler for SIGTERM: what was begun is ended in order."""
     sys.exit(128 + number)
 
 

@@ -197,25 +197,26 @@ def _by_hand(seen: Seen) -> str:
     return "cleared" if found["recovered"] and found["cleared"] else "**not cleared**"
 
 
-def _remarks(seen: Seen) -> list[str]:
+def remarks(seen: Seen) -> list[str]:
+    """What it did unlike others, or unlike what is believed of it."""
     return [*seen.get("findings", ()), *seen.get("disagreements", ())]
 
 
 def _see(version: str, seen: Seen, notes: Mapping[str, str]) -> str:
-    return "below" if _remarks(seen) or version in notes else ""
+    return "below" if remarks(seen) or version in notes else ""
 
 
 def _findings(done: Sequence[str], releases: Mapping[str, Seen], notes: Mapping[str, str]) -> str:
     """Neighbours of which the same is to be said stand together."""
 
     def said(version: str) -> tuple[list[str], str | None]:
-        return _remarks(releases[version]) if releases[version]["fate"] == "tried" else [], notes.get(version)
+        return remarks(releases[version]) if releases[version]["fate"] == "tried" else [], notes.get(version)
 
     parts = []
-    for (remarks, note), versions in itertools.groupby(reversed(done), said):
-        if remarks or note:
+    for (found, note), versions in itertools.groupby(reversed(done), said):
+        if found or note:
             lines = [f"**{', '.join(versions)}**"]
-            lines += ["", *(f"- {each}" for each in remarks)] if remarks else []
+            lines += ["", *(f"- {each}" for each in found)] if found else []
             lines += ["", note] if note else []
             parts.append("\n".join(lines))
     return "\n\n".join(parts) or "Nothing."

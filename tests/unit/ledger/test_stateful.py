@@ -410,6 +410,7 @@ TestAgainstAModel.settings = settings(
 )
 
 
+@pytest.mark.timeout(1200)
 def test_against_a_model_in_postgresql(server: Server) -> None:
     class InADatabase(AgainstAModel):
         def new_database(self) -> str | None:
