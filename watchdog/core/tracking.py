@@ -16,6 +16,9 @@ from watchdog.core.model import Moment, Session, Status
 START_LAG = timedelta(seconds=10)
 """How long a list goes on to show the row before once a lane is free (0.3 to 7 s, measured on 3.24 and 4.14)."""
 
+MARKS_WITHIN = timedelta(minutes=3)
+"""After its start a gateway looks for runs that an earlier life of it left, and marks them for its own recovery (2026.5.18: 2 s
+after it is ready, on a busy machine a minute and a half after its process began)."""
 INSISTENCE = 3
 INSISTENCE_SPAN = timedelta(seconds=150)
 """A refused message is tried again after 4, 8, 5, 9, 16 s and then more rarely (2026.9.6): looks up to a minute apart see three
@@ -106,15 +109,16 @@ def observe(
     boot: str | None = None,
     is_alone: bool | None = None,
     believes_row: bool = False,
+    may_be_marked: bool = False,
 ) -> Track:
     """The track after one more good observation; ``verdict.assess`` adds what it says of the owner.
 
     ``tail_fingerprint`` is None when the transcript was not looked at; a missing value is never a change, a value that
     differs from a known one always is, and so is a row's first value where it had none. ``boot`` names the gateway's present
     life. ``is_alone``: no other run can be going; None: this look cannot tell. ``believes_row``: take the row's own times as
-    ages, for who looks once and never acts.
+    ages, for who looks once and never acts. ``may_be_marked``: the gateway has just started, and may still mark this row.
     """
-    track = _seen(track, session, tail_fingerprint, now, boot, believes_row=believes_row)
+    track = _seen(track, session, tail_fingerprint, now, boot, believes_row=believes_row, may_be_marked=may_be_marked)
     if is_alone is None:
         return track
     if not is_alone:
@@ -133,6 +137,7 @@ def _seen(
     boot: str | None,
     *,
     believes_row: bool,
+    may_be_marked: bool,
 ) -> Track:
     identity = RunIdentity.of(session)
     is_same_life = track is not None and track.boot == boot
@@ -177,6 +182,8 @@ def _seen(
         # `/stop` moves `updatedAt` (source of 2026.3.24 to 8.2; measured on 5.18, 9.6). 5.18 sets the flag too, 2 s after it is ready
         # and without that, on rows whose transcript's lock it found left over.
         and touched  # guard: stop: a mark of the gateway's own does not touch the row
+        # Between two looks it may mark a row and begin to resume it, which touches it (2026.5.18, 13 s apart on a busy machine).
+        and not may_be_marked  # guard: stop: what a gateway that has just started marks is not a person's
     )
     knocked = track.owner_gone_since is not None and _differs(session.last_interaction_at, track.last_interaction_at)
     return replace(

@@ -27,7 +27,7 @@ from watchdog.core.model import (
 )
 from watchdog.core.owner_signals import is_older_than_boot
 from watchdog.core.policy import Policy, PolicyBook, Step
-from watchdog.core.tracking import RunIdentity, Track, forget_spans, observe
+from watchdog.core.tracking import MARKS_WITHIN, RunIdentity, Track, forget_spans, observe
 from watchdog.core.verdict import Judgement, Verdict, assess, judge
 from watchdog.service.gateway_trust import Trust
 from watchdog.service.ports import Gateway, Wants
@@ -150,6 +150,11 @@ class Observer:
         is_orphan = is_older_than_boot(row, facts) and not self._trust.clock_stepped
         return is_orphan or self._unattended.get(row.key) == RunIdentity.of(row)
 
+    def _may_be_marked(self, row: Session, facts: GatewayFacts, now: Moment) -> bool:
+        """A run of an earlier life, and the gateway looks for those just now."""
+        age = self._trust.boot_age(now)
+        return age is not None and age < MARKS_WITHIN and is_older_than_boot(row, facts)
+
     def _at_rest(self, row: Session, policy: Policy, facts: GatewayFacts, now: Moment) -> Judged:
         case = Case(now, facts, row, observe(None, row, None, now))
         return Judged(row, case, judge(case, policy.thresholds, ()), policy)
@@ -180,6 +185,7 @@ class Observer:
                 boot=_boot_of(facts),
                 is_alone=is_alone,
                 believes_row=self._believes_rows,  # guard: own ages only
+                may_be_marked=self._may_be_marked(row, facts, now),
             ),
             look=look,
             relatives=relatives,

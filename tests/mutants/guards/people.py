@@ -52,6 +52,7 @@ GUARDS = (
     Guard("stop: the flag that turns is a person's", "rule 16", DROP, tests=PEOPLE),
     Guard("stop: not across a boot", "rule 16", DROP, tests=PEOPLE),
     Guard("stop: a mark of the gateway's own does not touch the row", "rule 16", DROP, tests=PEOPLE),
+    Guard("stop: what a gateway that has just started marks is not a person's", "rule 16", DROP, tests=PEOPLE),
     Guard("stop: kept over restarts", "rule 16", DROP, tests=PEOPLE),
     Guard("stop: who is shut out is let in, and not asked about it", "rule 16", NEVER, tests=PEOPLE),
     Guard("spool: what the chat app brings again is not resumed", "double recovery", NEVER, tests=PEOPLE),

@@ -649,6 +649,20 @@ async def test_a_mark_that_came_with_a_restart_is_nobodys_stop() -> None:
     assert not world.log.of(Event.SESSION_STOPPED)
 
 
+@pytest.mark.parametrize(("minutes", "is_stop"), [(0.5, False), (10, True)])
+async def test_a_mark_and_a_touch_soon_after_a_start_may_be_the_gateways_own(minutes: float, is_stop: bool) -> None:
+    """2026.5.18 on a busy machine: between two looks it marked the row and began to resume it."""
+    world = world_with(shared(HERS, "1001", aborted_last_run=False), asked(ALICE), version=V518)
+    await world.live(minutes=3)
+    world.gateway.restart()
+    await world.live(minutes=minutes)
+    world.gateway.change(MAIN, aborted_last_run=True, updated_at=world.clock.now().wall)
+    await world.live(minutes=3)
+    assert bool(world.log.of(Event.SESSION_STOPPED)) is is_stop
+    await world.live(hours=4)
+    assert Step.RESUME not in world.steps, "it may be a stop all the same"
+
+
 async def test_a_mark_that_does_not_touch_the_row_is_the_gateways_own() -> None:
     """2026.5.18 marks a row for its own recovery after it has listed it once (its transcript's lock was left over)."""
     world = world_with(shared(HERS, "1001", aborted_last_run=False), asked(ALICE), version=V518)
