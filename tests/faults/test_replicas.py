@@ -210,13 +210,14 @@ def test_partition(row: Row, hook: Webhook, server: Server, gateway: Simulation,
 
 @pytest.mark.faults("three replicas: PostgreSQL stops at once for two terms, and starts again")
 def test_server_away(row: Row, hook: Webhook, server: Server, gateway: Simulation, tmp_path: Path) -> None:
-    extra = {"thresholds": {"stuck_after": "1s", "confirm_for": "500ms", "startup_grace": "15s"}}
+    extra = {"thresholds": {"stuck_after": "1s", "confirm_for": "500ms", "startup_grace": "40s"}}
     with Replicas(gateway, tmp_path, hook, server.database(), **extra) as fleet:
         for name in NAMES:
             fleet.make(name).wait_for("daemon.started")
         first = fleet.watching()
         assert first is not None
         fleet.made[first].wait_for("session.stuck", count=2)
+        assert sends(gateway) == 0
         server.stop("immediate")
         try:
             fleet.made[first].wait_for("ledger.unavailable")

@@ -53,6 +53,8 @@ LOSS_IS_NEWS = timedelta(days=7)
 """A history that was lost longer ago is told nobody at a start: the longest budget looks back 72 hours unless set otherwise."""
 LOOK_AROUND_EVERY = timedelta(seconds=60)
 """How often this machine, and the lists that are due, are looked at for gateways that came or went."""
+MISSED_IS_NEWS = 2
+"""Beats in a row that did not reach the ledger, after which it is told: as with passes, once is nothing."""
 SWITCHES_READ = 20
 """Lines of the operators' audit trail that are read after a pass: more than are written between two."""
 _SWITCHES = {
@@ -95,7 +97,7 @@ class Daemon:
     _is_short: bool = False
     _beats: asyncio.Event = field(default_factory=asyncio.Event)
     """Set: the next beat is now."""
-    _lease_problem: str | None = None
+    _missed_beats: int = 0
     _follows: bool = False
     _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _one_watch: DuplicateGateways = field(default_factory=DuplicateGateways)
@@ -254,14 +256,15 @@ class Daemon:
             if isinstance(problem, LedgerInUse):
                 self._taken = problem
                 self.stop(str(problem))
-            if self._lease_problem is None:
+            self._missed_beats += 1
+            if self._missed_beats == MISSED_IS_NEWS:
                 self.parts.log.event(Event.LEDGER_UNAVAILABLE, reason=str(problem))
                 self._spawn(partial(self._ledger_failed, problem))
-            self._lease_problem = str(problem)
             return
-        if self._lease_problem is not None:
-            self._lease_problem = None
+        if self._missed_beats >= MISSED_IS_NEWS:
             self.parts.log.event(Event.LEDGER_RESTORED)
+        self._missed_beats = 0
+        self._tell_if_ledger_is_back()
         if change.taken or change.lost or change.leaving:
             self.parts.log.event(
                 Event.SHARES_CHANGED,
@@ -308,9 +311,7 @@ class Daemon:
         if parts.ledger.taken is not None and self._taken is None:
             self._taken = parts.ledger.taken
             self.stop(str(self._taken))
-        if self._ledger_out_since is not None and not self._is_ledger_out():
-            with contextlib.suppress(LedgerError):  # said by the passes
-                self._tell_ledger_is_back(self._ledger_out_since)
+        self._tell_if_ledger_is_back()
         if not self._is_loss_told:
             self._tell_of_loss()
         self._round.wanted()
@@ -324,6 +325,11 @@ class Daemon:
             parts.meter.cycle_completed(report.at.wall)
         if not isinstance(report.error, PassFailed) and self._all_are_passing():
             parts.teller.ping()  # we are here and at work; what is away is told by messages
+
+    def _tell_if_ledger_is_back(self) -> None:
+        if self._ledger_out_since is not None and not self._is_ledger_out():
+            with contextlib.suppress(LedgerError):  # said by the passes
+                self._tell_ledger_is_back(self._ledger_out_since)
 
     def _tell_ledger_is_back(self, since: datetime) -> None:
         """A new one in its place is no good news: then that is told instead."""
@@ -382,6 +388,8 @@ class Daemon:
             await self.parts.page.configure(self.parts.loaded)
 
     def _is_ledger_out(self) -> bool:
+        if self._missed_beats >= MISSED_IS_NEWS:
+            return True
         return any(runner.watch.ledger_problem is not None for runner in self._runners.values())
 
     def _look_round(self) -> None:
