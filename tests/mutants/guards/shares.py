@@ -14,11 +14,11 @@ GUARDS: tuple[Guard, ...] = (
         "shares: a new owner waits until the earlier one cannot send any more",
         "rule 19",
         ALWAYS,
-        tests=(CORE + "test_leases.py", *SHARES),
+        tests=(CORE + "test_leases.py",),
     ),
     Guard("shares: no deed on a lease that may end before it is sent", "rule 19", NEVER, tests=SHARES),
     Guard("shares: no deed without a lease that is good for it", "rule 19", NEVER, tests=SHARES),
-    Guard("shares: who is no longer the owner writes nothing", "rule 19", NEVER, tests=(*LEASES, *SHARES)),
+    Guard("shares: who is no longer the owner writes nothing", "rule 19", NEVER, tests=LEASES),
     Guard("shares: a claim wants the lease to outlive the sending", "rule 19", NEVER, tests=LEASES),
     Guard(
         "shares: every owner has an epoch of its own",

@@ -199,7 +199,7 @@ def test_the_databases_clock_is_set_and_two_never_may_act_at_once(fleet: Fleet, 
         fleet.advance(1)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(5))
 def test_however_they_come_go_and_stand_still_only_one_may_act(seed: int) -> None:
     """A replica that stands still beats no more; what it claims it may send until its deadline. No two have such a claim at once,
     however the database's clock is set."""
@@ -208,7 +208,7 @@ def test_however_they_come_go_and_stand_still_only_one_may_act(seed: int) -> Non
     claimed: dict[str, Moment] = {}
     claims = 0
     frozen: dict[str, float] = {}
-    for second in range(1200):
+    for second in range(700):
         for one in list(here):
             if second < frozen.get(one.name, 0):
                 continue
@@ -241,7 +241,7 @@ def test_however_they_come_go_and_stand_still_only_one_may_act(seed: int) -> Non
                 claimed[one.replica] = tenure.send_by(now)
                 claims += 1
         fleet.advance(1)
-    assert claims > 100
+    assert claims > 50
 
 
 def _is_owner(fleet: Fleet, one: Shares) -> bool:
