@@ -35,12 +35,13 @@ def main(words: Sequence[str]) -> int:
     )
     parser.add_argument("--record", action="store_true", help="into docs/evidence.md; not for chosen seeds")
     parser.add_argument("--workers", type=int, default=max(1, os.cpu_count() or 1), help="processes")
+    parser.add_argument("--replicas", type=int, default=1, help="how many share the gateway through one store")
     asked = parser.parse_args(words)
     if asked.hours is not None and not 0 < asked.hours <= 10_000:
         parser.error("HOURS is how long the world lives with faults: more than 0, at most 10000")
     if asked.session_hours is not None and not 0 < asked.session_hours <= 100_000_000:
         parser.error("--session-hours is more than 0, at most 100000000")
-    is_chosen = (asked.seed, asked.hours, asked.first, asked.seeds) != (None, None, 0, FIXED_SEEDS)
+    is_chosen = (asked.seed, asked.hours, asked.first, asked.seeds, asked.replicas) != (None, None, 0, FIXED_SEEDS, 1)
     if asked.record and is_chosen:
         parser.error("--record is for the fixed seeds, or for --session-hours from the first on")
     seeds: Sequence[int] = range(asked.first, asked.first + asked.seeds)
@@ -48,7 +49,7 @@ def main(words: Sequence[str]) -> int:
         seeds = [asked.seed]
     elif asked.session_hours is not None:
         seeds = [*_seeds_of(asked.session_hours, asked.first)]
-    orders = [Order(seed, asked.hours) for seed in seeds]
+    orders = [Order(seed, asked.hours, asked.replicas) for seed in seeds]
     total, began = Sum(), time.perf_counter()
     for done, result in enumerate(results(orders, min(asked.workers, len(orders))), 1):
         total.add(result)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tests.sim import episodes
+from tests.sim import episodes, replicas
 from tests.sim.episodes import Result, Setting
 
 SHOWN = 5
@@ -71,10 +71,14 @@ class Order:
 
     seed: int
     hours: float | None
+    replicas: int = 1
+    """More than one: that share the gateway through one store."""
 
 
 def _run(order: Order) -> Result | Crashed:
     try:
+        if order.replicas > 1:
+            return replicas.run(order.seed, hours=order.hours, replicas=order.replicas)
         return episodes.run(order.seed, hours=order.hours)
     except Exception:  # noqa: BLE001 - whatever it is, it is told with its seed
         return Crashed(order.seed, traceback.format_exc())

@@ -65,6 +65,7 @@ class Rule(StrEnum):
     INTERFERED = "interfered with the gateway's own recovery"
     UNANSWERED = "recovered although nobody has the answer"
     CUT_OFF = "somebody cut off from their chat"
+    TWO_OWNERS = "two replicas acted at once"
 
 
 NOT_YET: frozenset[Rule] = frozenset()
@@ -593,6 +594,10 @@ class Judge:
 
     def _note(self, key: str, words: str) -> None:
         self.timeline_notes.append((self.world.now_ms, key, words))
+
+    def breach(self, rule: Rule, key: str, note: str) -> None:
+        """What the wiring itself has seen."""
+        self._breach(rule, key, note)
 
     def note(self, key: str, words: str) -> None:
         """Remember something for the story of a violation."""

@@ -250,6 +250,8 @@ class Explained:
         holding = {blocker.name: blocker for blocker in self.blockers}
         found = []
         for name in BlockerName:
+            if name is BlockerName.LEASE:
+                continue  # only the daemon that watches it knows, right before a deed
             needs_look = name in _FROM_TRANSCRIPT
             if needs_look and self.case.look.tail is None and not self.case.look.problems and not self._is_case:
                 found.append(GuardLine(name, None, "the transcript is read for suspects only"))
@@ -348,7 +350,7 @@ class Explained:
                 return "no attempt on it is being verified"
             case BlockerName.HISTORY_LOST:
                 return "nothing is missing from the ledger"
-            case BlockerName.SCOPE_MISSING:
+            case BlockerName.SCOPE_MISSING | BlockerName.LEASE:
                 return "looked at by `doctor` and the daemon; explain only signs in to read"
             case _:
                 assert_never(name)

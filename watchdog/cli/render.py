@@ -331,6 +331,20 @@ def _session_lines(session: Document, gateway: Document, now: datetime) -> Itera
     yield Text(f"{pad}next: {_next(session, now)}")
 
 
+def _replica(replica: Document) -> Text:
+    gone, here = "" if replica["is_here"] else ", gone", " (this one)" if replica["is_this"] else ""
+    told = ", delivers messages" if replica["delivers"] else ""
+    watches = f", watches {_some(replica['gateways'])}" if replica["gateways"] else ""
+    line = f"replica {visible(replica['name'])}{here}{gone}: {replica['shards']} shards{told}{watches}"
+    return Text(line, "" if replica["is_here"] else "yellow")
+
+
+def _some(names: Sequence[str], most: int = 8) -> str:
+    """The first of them, and how many more."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(visible(name) for name in names[:most]) + more
+
+
 def _matters(state: Document, now: datetime) -> Iterator[Text]:
     """Whatever holds or waits beyond single sessions."""
     if state["mode"] == "observe":
@@ -343,6 +357,10 @@ def _matters(state: Document, now: datetime) -> Iterator[Text]:
             "`openclaw-watchdog release --lost-history` accepts that",
             "red",
         )
+    for replica in state.get("replicas", ()):
+        yield _replica(replica)
+    if state.get("unwatched"):
+        yield Text(f"watched by no replica: {_some(state['unwatched'])}", "red")
     for problem in state.get("list_problems", ()):  # a daemon from before an update has none
         yield Text(visible(problem), "red")
     for pause in state["pauses"]:

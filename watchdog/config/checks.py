@@ -26,6 +26,7 @@ FLOORS = {
     "startup_grace": timedelta(seconds=30),
 }
 MIN_DOWN_FLOOR = timedelta(minutes=2)
+TERM_FLOOR = timedelta(seconds=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,22 @@ def findings(config: Config) -> Iterator[ConfigProblem]:
     yield from _policies(config.policies)
     yield from _gateway_restart(config)
     yield from _targets(config)
+    yield from _replicas(config)
+
+
+def _replicas(config: Config) -> Iterator[ConfigProblem]:
+    section = config.replicas
+    if section is None:
+        return
+    if config.ledger is None:
+        message = "replicas share the gateways through a ledger in PostgreSQL, and none is given"
+        yield ConfigProblem(("replicas",), message, "add ledger: postgresql://...", at_key=True)
+    if section.term < TERM_FLOOR and not config.allow_short_thresholds:
+        message = f"term ({spell(section.term)}) is short for a network and a database that take their time"
+        yield ConfigProblem(("replicas", "term"), message, f"at least {spell(TERM_FLOOR)}")
+    if config.gateway_restart is not None:
+        message = "gateway_restart is one daemon's business, and replicas share the gateways"
+        yield ConfigProblem(("gateway_restart",), message, "leave it to a service manager", at_key=True)
 
 
 def _gateways(gateways: Sequence[GatewaySection]) -> Iterator[ConfigProblem]:

@@ -46,6 +46,7 @@ from watchdog.config.sections import (
     TextsSection,
     ThresholdsSection,
 )
+from watchdog.core.leases import LeaseTiming
 from watchdog.core.loopback import is_loopback
 from watchdog.service.events import LogFormat, Severity
 
@@ -303,6 +304,17 @@ class GatewayRestart(Section):
     """Restarts in any 6 hours; after that only a person is told. Default 2."""
 
 
+class ReplicasSection(Section):
+    """Several daemons that share the gateways through one ledger in PostgreSQL."""
+
+    name: Label | None = Field(default=None, examples=["rack-2"])
+    """What people call this one. Default null: the machine's name."""
+
+    term: Span = LeaseTiming().term
+    """How long a replica that is gone keeps its gateways from the others; the same for all. It renews its leases every third of
+    it, claims a deed with a third left, and sends within a sixth. At least 15s. Default 30s."""
+
+
 _POLICIES = [
     {"name": "background", "match": {"kind": ["cron", "subagent", "acp"]}, "recovery": {"ladder": ["notify"]}},
     {"name": "telegram", "match": {"channel": "telegram", "kind": "direct"}, "thresholds": {"stuck_after": "10m"}},
@@ -365,7 +377,11 @@ class Config(Section):
         default=None, examples=["postgresql://db.example.org/watchdog?sslmode=verify-full"]
     )
     """Keep the ledger in a PostgreSQL database (14 or later; needs openclaw-watchdog[postgresql]) instead: a URL as its own
-    programs take it, the password better in PGPASSFILE. Still one daemon. Read at the start. Default null: SQLite in state_dir."""
+    programs take it, the password better in PGPASSFILE. One daemon, or several with replicas. Read at the start. Default null: SQLite in state_dir."""
+
+    replicas: ReplicasSection | None = None
+    """Share the gateways with every other daemon that has this section and the same ledger. Needs ledger; each has a state_dir
+    of its own, and all have the same gateways. Read at the start. {} takes the defaults. Default null: one daemon owns the ledger."""
 
     log: Annotated[LogSection, WHEN_EMPTY] = LogSection()
     """What is written to stderr. format: auto (console on a terminal, else json), json (one object a line) or console.

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from watchdog.config.changes import setting_text
 from watchdog.config.document import read_document
-from watchdog.config.models import Config, GatewayRestart, GatewaySection
+from watchdog.config.models import Config, GatewayRestart, GatewaySection, ReplicasSection
 from watchdog.config.references import refers_only
 from watchdog.config.schema import plain
 from watchdog.config.sections import MatchSection, PolicySection, RecoverySection, TextsSection, ThresholdsSection
@@ -76,6 +76,8 @@ def render_template(found: Sequence[FoundGateway] = (), *, schema: str | None = 
                 lines += ["policies:", *_indented(_policies(field))]
             case "notify":
                 lines += ["notify:", *(f"  #- {_flow(target, '')}" for target in _example(field))]
+            case "replicas":
+                lines += _off(["replicas:", *_indented(_settings(ReplicasSection))])
             case "gateway_restart":
                 lines += _off(["gateway_restart:", *_indented(_settings(GatewayRestart, on=("command",)))])
             case _:

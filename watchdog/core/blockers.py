@@ -52,6 +52,7 @@ class BlockerName(StrEnum):
     CHANNEL_DOWN = "channel_down"
     GATEWAY_RECOVERING = "gateway_recovering"
     DEEDS_WINDOW = "deeds_window"
+    LEASE = "lease"
 
 
 @dataclass(frozen=True, slots=True)

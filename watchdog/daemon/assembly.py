@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
+import socket
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,7 @@ from watchdog.adapters.notes import HandoffNotes
 from watchdog.adapters.sd_notify import Supervisor
 from watchdog.config import GatewaySection, LoadedConfig, load, resolve_secret
 from watchdog.config.references import passwords_in
+from watchdog.core.leases import LeaseTiming
 from watchdog.core.policy import Step
 from watchdog.daemon.endpoints import EndpointFinder
 from watchdog.discovery.every_gateway import EveryGateway
@@ -38,6 +41,8 @@ from watchdog.service.pass_report import PassReport
 from watchdog.service.ports import Clock, Meter
 from watchdog.service.redaction import Secrets
 from watchdog.service.secret import Secret
+from watchdog.service.shares import Shares
+from watchdog.service.tenure import Tenure
 from watchdog.service.watch import Watch, may_act
 from watchdog.status.publisher import PagePublisher
 
@@ -70,6 +75,8 @@ class Parts:
     read_again: Callable[[], LoadedConfig]
     """The configuration as it is on disk now, as the file has it. Raises ``ConfigError``."""
     recordings: Recordings
+    shares: Shares | None = None
+    """This replica's part of the gateways; None: all of them are this daemon's."""
     is_observing: bool = False
     after_pass: Callable[[PassReport], Awaitable[None]] = _nothing
 
@@ -253,19 +260,26 @@ class Builder:
         is_observing: bool = False,
         only: Collection[str] | None = None,
         recordings: Recordings | None = None,
+        shares: Shares | None = None,
     ) -> list[Watch]:
-        """One watch per configured gateway, or for those in ``only``."""
+        """One watch per configured gateway, or for those in ``only``; of ``shares`` those alone that are this replica's."""
         book = loaded.policy_book
+        tenures: dict[str, Tenure] = {}
+        if shares is not None:
+            held = ((section.name, shares.tenure_of(section.name)) for section in loaded.config.gateways)
+            tenures = {name: tenure for name, tenure in held if tenure is not None}
+            only = set(tenures) if only is None else set(tenures).intersection(only)
 
         def watch(section: GatewaySection) -> Watch:
             recorder = recordings.begin(section.name, loaded) if recordings is not None else None
             # guard: wire: who observes asks for reading alone
             steps = frozenset[Step]() if is_observing else may_act(book, section.name)
+            tenure = tenures.get(section.name)
             gateway, log = recorded(self.client(section, identity, steps, steps), self.log, recorder)
             return Watch(
                 gateway=gateway,
                 book=book,
-                ledger=ledger,
+                ledger=ledger if tenure is None else ledger.fenced(tenure, section.name),
                 notes=notes,
                 clock=self.clock,
                 log=log,
@@ -275,6 +289,7 @@ class Builder:
                 is_observing=is_observing,
                 spare_ledger=spare,
                 recorder=recorder,
+                tenure=tenure,
             )
 
         return [watch(section) for section in loaded.config.gateways if only is None or section.name in only]
@@ -287,7 +302,13 @@ class Builder:
         if place.url is not None:
             for password in (*passwords_in(place.url), self.env.get("PGPASSWORD")):
                 self.secrets.add(password)
-        ledger = place.open(owner=True, tolerant=True)
+        section = self.loaded.config.replicas
+        ledger = place.open(owner=True, tolerant=True, share_term=section.term if section is not None else None)
+        shares = None
+        if section is not None:
+            name = section.name or socket.gethostname()
+            life = f"{name} {secrets.token_hex(6)}"
+            shares = Shares(ledger.leases, life, name, LeaseTiming(section.term), self.clock)
         spare = SqliteLedger.in_memory(wall=lambda: self.clock.now().wall)
         notes = HandoffNotes(state_dir)
         recordings = Recordings(recordings_folder(state_dir), self.clock, self.log, self.secrets)
@@ -306,7 +327,14 @@ class Builder:
             written=self.loaded,
             gateways=gateways,
             watches=self.watches(
-                spelled_out, identity, ledger, spare, notes, is_observing=is_observing, recordings=recordings
+                spelled_out,
+                identity,
+                ledger,
+                spare,
+                notes,
+                is_observing=is_observing,
+                recordings=recordings,
+                shares=shares,
             ),
             ledger=ledger,
             spare=spare,
@@ -316,7 +344,14 @@ class Builder:
             teller=Notifications(ledger, self.clock, self.log, self.meter, self.secrets, self.env, Random()),
             supervisor=Supervisor(self.clock, self.env),
             page=PagePublisher(
-                spelled_out, ledger, self.clock, self.log, self.meter, self.secrets, is_observing=is_observing
+                spelled_out,
+                ledger,
+                self.clock,
+                self.log,
+                self.meter,
+                self.secrets,
+                is_observing=is_observing,
+                shares=shares,
             ),
             restarts=Restarts(
                 ledger,
@@ -326,9 +361,18 @@ class Builder:
                 lambda section: self.finder(section, identity).process_started_at(),
             ),
             build_watches=lambda loaded, names: self.watches(
-                loaded, identity, ledger, spare, notes, is_observing=is_observing, only=names, recordings=recordings
+                loaded,
+                identity,
+                ledger,
+                spare,
+                notes,
+                is_observing=is_observing,
+                only=names,
+                recordings=recordings,
+                shares=shares,
             ),
             read_again=read_again,
             recordings=recordings,
+            shares=shares,
             is_observing=is_observing,
         )

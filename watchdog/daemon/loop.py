@@ -22,6 +22,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from watchdog import PROGRAM, __version__
 from watchdog.config import ConfigError, LoadedConfig, diff
+from watchdog.core.leases import OUTBOX
 from watchdog.core.model import GatewayPhase
 from watchdog.core.recovery import Attempt
 from watchdog.daemon.assembly import Parts
@@ -33,10 +34,11 @@ from watchdog.daemon.runner import Runner
 from watchdog.daemon.throttle import Throttle
 from watchdog.discovery.every_gateway import is_followed
 from watchdog.service import announcements, descriptors
-from watchdog.service.errors import LedgerError, LedgerInUse, PassFailed
+from watchdog.service.errors import LeaseLost, LedgerError, LedgerInUse, PassFailed
 from watchdog.service.events import Event
 from watchdog.service.ledger import AuditLine
 from watchdog.service.pass_report import PassReport
+from watchdog.service.shares import Shares
 from watchdog.service.watch import Watch, may_act
 
 DRAIN_LIMIT = 60.0
@@ -51,6 +53,8 @@ LOSS_IS_NEWS = timedelta(days=7)
 """A history that was lost longer ago is told nobody at a start: the longest budget looks back 72 hours unless set otherwise."""
 LOOK_AROUND_EVERY = timedelta(seconds=60)
 """How often this machine, and the lists that are due, are looked at for gateways that came or went."""
+MISSED_IS_NEWS = 2
+"""Beats in a row that did not reach the ledger, after which it is told: as with passes, once is nothing."""
 SWITCHES_READ = 20
 """Lines of the operators' audit trail that are read after a pass: more than are written between two."""
 _SWITCHES = {
@@ -91,6 +95,10 @@ class Daemon:
     _looks_again: bool = False
     _looks_around: bool = False
     _is_short: bool = False
+    _beats: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set: the next beat is now."""
+    _missed_beats: int = 0
+    _follows: bool = False
     _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _one_watch: DuplicateGateways = field(default_factory=DuplicateGateways)
 
@@ -108,7 +116,7 @@ class Daemon:
         the ledger now: two that watch tell everything twice."""
         parts = self.parts
         self._heed_signals()
-        left = self._settle_earlier_life()
+        left = self._settle_earlier_life() if parts.shares is None else ()
         self._say_switches()
         parts.log.event(
             Event.DAEMON_STARTED,
@@ -118,7 +126,9 @@ class Daemon:
             mode="observe" if parts.is_observing or not may_act(parts.loaded.policy_book) else "recover",
             unsettled_attempts=len(left),
         )
-        parts.teller.watched = self._runners.keys
+        parts.teller.watched = self._runners.keys if parts.shares is None else self._every_name
+        if parts.shares is not None:
+            parts.teller.is_ours = lambda: parts.shares is None or parts.shares.has(OUTBOX)
         await parts.teller.configure(parts.loaded)
         parts.restarts.configure(parts.written)
         for watch in parts.watches:
@@ -132,16 +142,21 @@ class Daemon:
         self._scheduler.add_job(self._prune, "interval", seconds=DAY)
         self._scheduler.add_job(self._ring_look_around, "interval", seconds=self.look_around_every.total_seconds())
         self._scheduler.start()
-        side = asyncio.create_task(parts.teller.run(), name="messages")
+        sides = [asyncio.create_task(parts.teller.run(), name="messages")]
+        if parts.shares is not None:
+            sides.append(asyncio.create_task(self._keep_leases(parts.shares), name="leases"))
         parts.supervisor.ready()
         try:
-            await self._until_stopped(side)
+            await self._until_stopped(sides)
         finally:
             parts.supervisor.stopping()
             parts.log.event(Event.DAEMON_STOPPING, reason=self._why)
             await end_rings(self._scheduler)
             self._round.close()
-            await self._drain(side)
+            await self._drain(sides)
+            if parts.shares is not None:
+                with contextlib.suppress(LedgerError):  # then the others wait until the leases end
+                    parts.shares.leave()
             await parts.teller.close()
             await parts.page.close()
             parts.close()
@@ -196,32 +211,98 @@ class Daemon:
             name
         )  # its last pass, too, which may have led elsewhere than the next one under this name
 
-    async def _until_stopped(self, side: asyncio.Task[None]) -> None:
+    async def _until_stopped(self, sides: Sequence[asyncio.Task[None]]) -> None:
         while not self._stop.is_set():
             self._changed.clear()
             waiters = {asyncio.create_task(event.wait()) for event in (self._stop, self._changed)}
-            tasks = {side, *self._tasks.values()}
+            tasks = {*sides, *self._tasks.values()}
             try:
                 done, _ = await asyncio.wait(waiters | tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for waiter in waiters:
                     waiter.cancel()
-            for task in done & {side, *self._tasks.values()}:
+            for task in done & {*sides, *self._tasks.values()}:
                 # A runner only ends by itself through a defect: better to die loudly and be started again.
                 self._why = f"{task.get_name()} ended by itself"
                 task.result()
 
-    async def _drain(self, side: asyncio.Task[None]) -> None:
+    async def _drain(self, sides: Sequence[asyncio.Task[None]]) -> None:
         for runner in self._runners.values():
             runner.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_LIMIT), self._reloading:  # a change under way ends runners of its own
                 restarts = self.parts.restarts.close(DRAIN_LIMIT - 5)
                 await asyncio.gather(restarts, *self._tasks.values(), return_exceptions=True)
-        for task in (side, *self._tasks.values()):
+        for task in (*sides, *self._tasks.values()):
             task.cancel()
-        await asyncio.gather(side, *self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*sides, *self._tasks.values(), return_exceptions=True)
         await self.parts.teller.finish(self.parts.clock.now(), LAST_DELIVERY)
+
+    # ---------------------------------------------------------------- shares
+
+    async def _keep_leases(self, shares: Shares) -> None:
+        """Beat by beat, until cancelled; sooner where a pass has found that its lease is gone."""
+        while True:
+            self._beat(shares)
+            self._beats.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(shares.timing.renew_every.total_seconds()):
+                    await self._beats.wait()
+
+    def _beat(self, shares: Shares) -> None:
+        try:
+            change = shares.beat()
+        except LedgerError as problem:
+            if isinstance(problem, LedgerInUse):
+                self._taken = problem
+                self.stop(str(problem))
+            self._missed_beats += 1
+            if self._missed_beats == MISSED_IS_NEWS:
+                self.parts.log.event(Event.LEDGER_UNAVAILABLE, reason=str(problem))
+                self._spawn(partial(self._ledger_failed, problem))
+            return
+        if self._missed_beats >= MISSED_IS_NEWS:
+            self.parts.log.event(Event.LEDGER_RESTORED)
+        self._missed_beats = 0
+        self._tell_if_ledger_is_back()
+        if change.taken or change.lost or change.leaving:
+            self.parts.log.event(
+                Event.SHARES_CHANGED,
+                taken=len(change.taken),
+                lost=len(change.lost),
+                leaving=len(change.leaving),
+                holds=shares.held,
+            )
+        self._round.wanted()
+        if not self._follows:
+            self._follows = True
+            self._spawn(partial(self._follow, shares))
+
+    async def _follow(self, shares: Shares) -> None:
+        """Run what is this replica's, and nothing else; then let go of what it is handing over. Beside the beats, which must not wait
+        for a pass to end."""
+        try:
+            async with self._reloading:
+                leaving = list(shares.leaving)
+                gone = [
+                    name for name, runner in self._runners.items() if runner.watch.tenure is not shares.tenure_of(name)
+                ]
+                await asyncio.gather(*map(self._end, gone))
+                with contextlib.suppress(LedgerError):  # the next owner waits until the lease ends
+                    shares.let_go(leaving)
+                if self._stop.is_set():
+                    return
+                loaded = self.parts.loaded
+                names = {section.name for section in loaded.config.gateways}
+                begun = self.parts.build_watches(loaded, names - set(self._runners) - set(self._one_watch.refused))
+                for watch in begun:
+                    self._start(watch, len(begun))
+            await self.parts.page.configure(self.parts.loaded)
+        finally:
+            self._follows = False
+
+    def _every_name(self) -> set[str]:
+        return {section.name for section in self.parts.loaded.config.gateways}
 
     # ---------------------------------------------------------------- after a pass
 
@@ -230,9 +311,7 @@ class Daemon:
         if parts.ledger.taken is not None and self._taken is None:
             self._taken = parts.ledger.taken
             self.stop(str(self._taken))
-        if self._ledger_out_since is not None and not self._is_ledger_out():
-            with contextlib.suppress(LedgerError):  # said by the passes
-                self._tell_ledger_is_back(self._ledger_out_since)
+        self._tell_if_ledger_is_back()
         if not self._is_loss_told:
             self._tell_of_loss()
         self._round.wanted()
@@ -246,6 +325,11 @@ class Daemon:
             parts.meter.cycle_completed(report.at.wall)
         if not isinstance(report.error, PassFailed) and self._all_are_passing():
             parts.teller.ping()  # we are here and at work; what is away is told by messages
+
+    def _tell_if_ledger_is_back(self) -> None:
+        if self._ledger_out_since is not None and not self._is_ledger_out():
+            with contextlib.suppress(LedgerError):  # said by the passes
+                self._tell_ledger_is_back(self._ledger_out_since)
 
     def _tell_ledger_is_back(self, since: datetime) -> None:
         """A new one in its place is no good news: then that is told instead."""
@@ -288,6 +372,8 @@ class Daemon:
             self.parts.log.event(
                 Event.CONFIG_REFUSED, gateway=twin.name, reason=str(twin), in_force=f"the watch as {twin.watched_as}"
             )
+            if self.parts.shares is not None:
+                return  # both names may be others' by now; no run is acted on under two names anyway
             with contextlib.suppress(LedgerError):
                 self.parts.ledger.take_over(twin.name, twin.watched_as, self.parts.clock.now().wall)
             await self.parts.page.configure(self.parts.loaded)
@@ -302,6 +388,8 @@ class Daemon:
             await self.parts.page.configure(self.parts.loaded)
 
     def _is_ledger_out(self) -> bool:
+        if self._missed_beats >= MISSED_IS_NEWS:
+            return True
         return any(runner.watch.ledger_problem is not None for runner in self._runners.values())
 
     def _look_round(self) -> None:
@@ -346,6 +434,9 @@ class Daemon:
                 self.parts.log.event(event, who=line.who, reason=line.detail)
 
     async def _ledger_failed(self, problem: LedgerError) -> None:
+        if isinstance(problem, LeaseLost):
+            self._beats.set()
+            return
         if self._ledger_out_since is None:
             self._ledger_out_since = self.parts.clock.now().wall
             since, where = self._ledger_out_since, self.parts.ledger.where
@@ -449,12 +540,13 @@ class Daemon:
     def _say_kept(self, before: LoadedConfig) -> None:
         """Where the ledger and the keys are kept is read at the start alone."""
         started, was, now = (
-            (one.config.ledger, one.config.state_dir) for one in (self._started_with, before, self.parts.loaded)
+            (one.config.ledger, one.config.state_dir, one.config.replicas)
+            for one in (self._started_with, before, self.parts.loaded)
         )
         if now not in (was, started):
             self.parts.log.event(
                 Event.CONFIG_REFUSED,
-                reason="another ledger or state_dir takes a restart; until then verbs already use the new one, and this daemon not",
+                reason="another ledger, state_dir or replicas takes a restart; until then verbs already use the new one, and this daemon not",
                 in_force=f"the ledger {self.parts.ledger.where}",
             )
 
@@ -510,7 +602,8 @@ class Daemon:
         if self._stop.is_set():
             return
         try:
-            self._name()
+            if self.parts.shares is None:  # others may still watch it under the name that it had
+                self._name()
         except LedgerError:  # said by the passes
             self.parts.ledger.owed_first = self.parts.ledger.owed_first or self._name
         fresh = set(new) - kept - set(self._one_watch.refused)

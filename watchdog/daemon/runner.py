@@ -77,6 +77,10 @@ class Runner:
     async def _pass(self) -> PassReport | None:
         try:
             report = await self.watch.pass_once()
+        except errors.LeaseLost as lost:
+            self.failures += 1
+            await self.on_ledger_failure(lost)  # whoever made this runner ends it
+            return None
         except errors.LedgerError as problem:
             if not self._ledger_is_out:
                 self.log.event(Event.LEDGER_UNAVAILABLE, gateway=self.watch.gateway.name, reason=str(problem))

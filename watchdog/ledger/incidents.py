@@ -126,6 +126,8 @@ def _idempotency_key(transaction: Transaction, run: str) -> str:
     return f"{stem}{int(last.fetchone()[0]) + 1}"
 
 
+_OF_GATEWAY = "(:gateway IS NULL OR incident IN (SELECT id FROM incidents WHERE gateway = :gateway))"
+
 _NEVER_SENT = "'unsent-' || id || '-' || idempotency_key"
 """What a planned attempt that is abandoned is called from then on: another watchdog's ledger counts only what was sent, and
 both must go on to call the same deed the same."""
@@ -253,22 +255,30 @@ class IncidentOperations(Operations):
                 gateway=gateway,
             )
 
-    def settle_start_up(self, at: datetime) -> Sequence[Attempt]:
-        """Returns all that are indeterminate now, those of earlier lives included. Only for the owner: under a running
+    def settle_start_up(self, at: datetime, gateway: str | None = None) -> Sequence[Attempt]:
+        """``gateway`` None: of all. Returns all that are indeterminate now, those of earlier lives included. Only for the owner: under a running
         daemon it would take away what that one has in flight."""
         if self._file.access is not Access.OWNER:
             raise LedgerRefused(f"Only the owner of {self._file.where} settles at start-up; open it with owner=True.")
         with self._file.writing(tells_loss=False) as transaction:  # it may be found by this very use
             transaction.execute(
-                f"UPDATE attempts SET state = 'abandoned', settled_at = ?, reason = ?, idempotency_key = {_NEVER_SENT}"  # noqa: S608
-                " WHERE state = 'planned'",
-                to_ms(at),
-                FOUND_PLANNED,
+                f"""
+                UPDATE attempts SET state = 'abandoned', settled_at = :at, reason = :reason, idempotency_key = {_NEVER_SENT}
+                WHERE state = 'planned' AND {_OF_GATEWAY}
+                """,  # noqa: S608
+                at=to_ms(at),
+                reason=FOUND_PLANNED,
+                gateway=gateway,
             )
             transaction.execute(
-                "UPDATE attempts SET state = 'indeterminate', reason = ? WHERE state = 'started'", FOUND_STARTED
+                f"UPDATE attempts SET state = 'indeterminate', reason = :reason WHERE state = 'started' AND {_OF_GATEWAY}",  # noqa: S608
+                reason=FOUND_STARTED,
+                gateway=gateway,
             )
-            rows = transaction.execute("SELECT * FROM attempts WHERE state = 'indeterminate' ORDER BY id")
+            rows = transaction.execute(
+                f"SELECT * FROM attempts WHERE state = 'indeterminate' AND {_OF_GATEWAY} ORDER BY id",  # noqa: S608
+                gateway=gateway,
+            )
             return [attempt_of(row) for row in rows]
 
     def plan_attempt(
@@ -316,7 +326,7 @@ class IncidentOperations(Operations):
     def claim_attempt(self, attempt_id: int, at: datetime, messages: Sequence[Message] = ()) -> bool:
         """Also False when the incident was closed meanwhile, another attempt of it is in flight, or another incident holds
         the run (``run_holder``)."""
-        with self._file.writing() as transaction:
+        with self._file.writing(is_deed=True) as transaction:
             mine = transaction.one(
                 "SELECT a.incident, a.run, i.gateway FROM attempts a JOIN incidents i ON i.id = a.incident WHERE a.id = ?",
                 attempt_id,

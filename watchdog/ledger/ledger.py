@@ -10,7 +10,7 @@ a loss raises until somebody tells of it (``told_of_loss``), so that no pass tha
 
 Where things are: ``place`` (which of the two), ``store`` (what both are to the operations), ``sqlite`` (transactions, loss and
 healing), ``sqlite_open``, ``owner_lock`` (one owner), ``schema`` (tables, migrations), ``incidents``, ``outbox``, ``operator``, ``gateway_names`` (the operations, inherited from there),
-``restarts`` (a record of its own), ``rows`` (values), ``errors`` (what to say when it is sick).
+``restarts``, ``leases`` (records of their own), ``rows`` (values), ``errors`` (what to say when it is sick).
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ from watchdog.ledger import incidents, operator, outbox, restarts
 from watchdog.ledger.errors import LedgerRefused
 from watchdog.ledger.gateway_names import NameOperations
 from watchdog.ledger.incidents import IncidentOperations
+from watchdog.ledger.leases import FencedStore, LedgerLeases
 from watchdog.ledger.operator import HoldOperations
 from watchdog.ledger.outbox import OutboxOperations
 from watchdog.ledger.restarts import LedgerRestarts
 from watchdog.ledger.rows import from_ms, from_ms_or_none
 from watchdog.ledger.sqlite import BUSY_TIMEOUT, LedgerFile
 from watchdog.ledger.store import Access, Store
-from watchdog.service.errors import LedgerError, LedgerInUse, LedgerUnavailable
+from watchdog.service.errors import LeaseLost, LedgerError, LedgerInUse, LedgerUnavailable
 from watchdog.service.ledger import AuditLine
+from watchdog.service.tenure import Tenure
 
 __all__ = ["AuditLine", "LedgerRefused", "SqlLedger", "SqliteLedger"]
 
@@ -44,6 +46,8 @@ class SqlLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperat
         super().__init__(store)
         self.restarts = LedgerRestarts(store)
         """Restarts of whole gateways."""
+        self.leases = LedgerLeases(store)
+        """Who watches what, where several share it."""
         self.owed_first: Callable[[], object] | None = None
         """What has to be done before any deed, where the ledger was away when it was due: ``is_writable`` does it, and is not
         true before it is done. Raises ``LedgerError``."""
@@ -68,6 +72,13 @@ class SqlLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperat
         """Another one to the same, for who only shows, also where it cannot be used now; of a ledger in memory itself."""
         store = self._file.reader()
         return self if store is self._file else SqlLedger.connected(store, tolerant=True)
+
+    def fenced(self, tenure: Tenure, gateway: str) -> SqlLedger:
+        """The same ledger as the owner of a shard uses it for one gateway in it: every write carries the tenure, and raises ``LeaseLost``
+        where that is over. What an earlier owner left of the gateway is settled before any deed."""
+        own = SqlLedger(FencedStore(self._file, tenure))
+        own.owed_first = lambda: own.settle_start_up(self._file.wall_now(), gateway)
+        return own
 
     def close(self) -> None:
         self._file.close()
@@ -140,6 +151,8 @@ class SqlLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperat
             if self.owed_first is not None:  # guard: single: no deed before an earlier life is settled
                 self.owed_first()
                 self.owed_first = None
+        except LeaseLost:
+            raise
         except LedgerError as problem:
             self.taken = problem if isinstance(problem, LedgerInUse) else None
             return False

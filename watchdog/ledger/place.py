@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,11 +33,13 @@ class LedgerPlace:
         """There is something to open. A database says itself what it lacks."""
         return self.url is not None or self.path.exists()
 
-    def open(self, *, owner: bool = False, tolerant: bool = False) -> SqlLedger:
-        """As ``SqliteLedger.open``."""
+    def open(self, *, owner: bool = False, tolerant: bool = False, share_term: timedelta | None = None) -> SqlLedger:
+        """As ``SqliteLedger.open``. ``share_term``: of the leases of the owners that share a
+        database; None: it has one. Of a file there is one owner."""
         if self.url is None:
             return SqliteLedger.open(self.path, owner=owner, tolerant=tolerant, wall=lambda: self.clock.now().wall)
-        return SqlLedger.connected(self._store(self.url, Access.OWNER if owner else Access.WRITER), tolerant=tolerant)
+        access = Access.OWNER if owner else Access.WRITER
+        return SqlLedger.connected(self._store(self.url, access, share_term), tolerant=tolerant)
 
     def open_read_only(self) -> SqlLedger:
         """As ``SqliteLedger.open_read_only``."""
@@ -44,11 +47,15 @@ class LedgerPlace:
             return SqliteLedger.open_read_only(self.path, wall=lambda: self.clock.now().wall)
         return SqlLedger.connected(self._store(self.url, Access.READER))
 
-    def _store(self, url: str, access: Access) -> PostgresStore:
+    def _store(self, url: str, access: Access, share_term: timedelta | None = None) -> PostgresStore:
         try:
-            from watchdog.ledger.postgres import PostgresStore
+            from watchdog.ledger.postgres import LongestWaits, PostgresStore
         except ImportError:
             raise LedgerMisconfigured(
                 "ledger: for PostgreSQL openclaw-watchdog needs psycopg; install openclaw-watchdog[postgresql]."
             ) from None
-        return PostgresStore(url, access, self.clock, self.folder)
+        if share_term is None:
+            return PostgresStore(url, access, self.clock, self.folder)
+        # A lease must not end only because a connection did.
+        limits = LongestWaits(pause=min(LongestWaits().pause, share_term / timedelta(seconds=6)))
+        return PostgresStore(url, access, self.clock, self.folder, limits=limits, is_shared=True)

@@ -39,7 +39,14 @@ from watchdog.ledger.postgres_schema import FOUNDATION, SCHEMA, placed, said_her
 from watchdog.ledger.rows import Row, to_ms
 from watchdog.ledger.sqlite_open import make_folder
 from watchdog.ledger.store import Access, Answer, Param, Transaction, fresh_id
-from watchdog.service.errors import LedgerError, LedgerInUse, LedgerMisconfigured, LedgerTooNew, LedgerUnavailable
+from watchdog.service.errors import (
+    LeaseLost,
+    LedgerError,
+    LedgerInUse,
+    LedgerMisconfigured,
+    LedgerTooNew,
+    LedgerUnavailable,
+)
 from watchdog.service.ports import Clock
 
 NEEDED_SERVER = 140000
@@ -175,7 +182,9 @@ class PostgresStore:
         *,
         limits: LongestWaits = LongestWaits(),
         migrations: Sequence[schema.Migration] = schema.MIGRATIONS,
+        is_shared: bool = False,
     ) -> None:
+        """``is_shared``: an owner leaves room for others that share it, and none for one who does not."""
         self.access = access
         self.problem: str | None = None
         self._params = parameters(url)
@@ -185,6 +194,7 @@ class PostgresStore:
         self._folder = folder
         self._limits = limits
         self._migrations = migrations
+        self._is_shared = is_shared
         # Of the state folder, whatever its ledger is kept in: one daemon for its keys, and what it remembers is the last ledger.
         self._lock = OwnerLock(folder / "ledger.sqlite", self._where) if access is Access.OWNER else None
         self._mutex = threading.RLock()
@@ -212,6 +222,15 @@ class PostgresStore:
     def folder(self) -> Path | None:
         return self._folder
 
+    locks_row, skips_locked = "FOR SHARE", "FOR UPDATE SKIP LOCKED"
+
+    def now_ms(self, transaction: Transaction) -> int:
+        return int(
+            transaction.execute(
+                "SELECT CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS BIGINT)"
+            ).fetchone()[0]
+        )
+
     def permission_problem(self) -> str | None:
         return None
 
@@ -224,7 +243,13 @@ class PostgresStore:
     # ------------------------------------------------------------ use
 
     @contextmanager
-    def writing(self, *, tells_loss: bool = True, is_probe: bool = False) -> Iterator[Transaction]:
+    def writing(
+        self,
+        *,
+        tells_loss: bool = True,
+        is_probe: bool = False,
+        is_deed: bool = False,  # noqa: ARG002 - the fence asks
+    ) -> Iterator[Transaction]:
         if self.access is Access.READER:
             raise LedgerRefused(f"The ledger {self.where} was opened read-only; open it for writing first.")
         with self._mutex, self._translating():
@@ -385,7 +410,7 @@ class PostgresStore:
             yield
         except (psycopg.Error, OSError, ValueError, OverflowError, LedgerError) as error:
             said = self._explained(error)
-            if not isinstance(said, LedgerRefused):
+            if not isinstance(said, LedgerRefused | LeaseLost):
                 self.problem = str(said)
             # What the session itself is well after; all else may have ended it, or left it in an unknown state.
             if isinstance(error, psycopg.Error) and not isinstance(error, _HARMLESS):
@@ -466,7 +491,7 @@ class PostgresStore:
         if any(row["is_mine"] for row in db.ask(_HELD)):  # guard: single: a session that others share is nobody's lock
             raise LedgerUnavailable(self._of_a_pooler())
         try:
-            owning = db.ask(b"SELECT pg_backend_pid() FROM pg_advisory_lock(%s, %s)", (_LOCK_CLASS, _OWNER))
+            owning = db.ask(_OWN_SHARED if self._is_shared else _OWN, (_LOCK_CLASS, _OWNER))
         except psycopg.errors.LockNotAvailable:
             db.ask(b"ROLLBACK")
             raise self._in_use(db.ask(_HELD).fetchall()) from None
@@ -588,6 +613,8 @@ _BEGIN_WRITING = b"""
     RETURNING commits, owner_commits, (SELECT ledger_id FROM meta) AS ledger_id, pg_backend_pid() AS session
 """
 _BEGIN_OWNING = _BEGIN_WRITING.replace(b"commits + 1", b"commits + 1, owner_commits = owner_commits + 1")
+_OWN = b"SELECT pg_backend_pid() FROM pg_advisory_lock(%s, %s)"
+_OWN_SHARED = b"SELECT pg_backend_pid() FROM pg_advisory_lock_shared(%s, %s)"
 _BEGIN_READING = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT commits FROM layout"
 
 # A daemon whose machine is gone stops being the owner within half a minute, and one that was frozen halfway lets others write.

@@ -14,6 +14,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from watchdog.core.leases import SHARDS
+
 Migration = tuple[str, ...]
 
 APPLICATION_ID = 0x6F637764
@@ -219,7 +221,21 @@ _LEDGER_5: Migration = (
     """,
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_LEDGER_1, _LEDGER_2, _LEDGER_3, _LEDGER_4, _LEDGER_5)
+_LEDGER_6: Migration = (
+    # Who watches which gateways, where several replicas share them (``core.leases``). One owner alone never touches these.
+    """
+    CREATE TABLE shards (
+        id INTEGER PRIMARY KEY,
+        owner TEXT,
+        epoch INTEGER NOT NULL DEFAULT 0,
+        expires_at INTEGER NOT NULL DEFAULT 0
+    ) STRICT
+    """,
+    f"INSERT INTO shards (id) VALUES {', '.join(f'({number})' for number in range(SHARDS + 1))}",  # noqa: S608 - numbers
+    "CREATE TABLE replicas (id TEXT PRIMARY KEY, name TEXT NOT NULL, expires_at INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_LEDGER_1, _LEDGER_2, _LEDGER_3, _LEDGER_4, _LEDGER_5, _LEDGER_6)
 """Entry n (from 0) leads from ``user_version`` n to n + 1."""
 
 SERIALS_PER_LEDGER = 1_000_000

@@ -27,7 +27,7 @@ from watchdog.ledger.owner_lock import OwnerLock
 from watchdog.ledger.rows import to_ms
 from watchdog.ledger.sqlite_open import Opening, beside, identity_at, loose_permissions, make_file, make_folder
 from watchdog.ledger.store import Access, Answer, Transaction, fresh_id, system_now
-from watchdog.service.errors import LedgerError, LedgerUnavailable
+from watchdog.service.errors import LeaseLost, LedgerError, LedgerUnavailable
 
 BUSY_TIMEOUT = timedelta(seconds=1)
 """How long a write waits for another process's write. Short: it blocks the daemon's loop."""
@@ -86,6 +86,12 @@ class LedgerFile:
     def folder(self) -> Path | None:
         return None if self.path is None else self.path.parent
 
+    locks_row = skips_locked = ""
+    """A transaction that writes has the whole file."""
+
+    def now_ms(self, transaction: Transaction) -> int:  # noqa: ARG002 - a server is asked
+        return to_ms(self.wall_now())
+
     def permission_problem(self) -> str | None:
         return None if self.path is None else loose_permissions(self.path)
 
@@ -95,7 +101,13 @@ class LedgerFile:
     # ------------------------------------------------------------ use
 
     @contextmanager
-    def writing(self, *, tells_loss: bool = True, is_probe: bool = False) -> Iterator[Transaction]:
+    def writing(
+        self,
+        *,
+        tells_loss: bool = True,
+        is_probe: bool = False,
+        is_deed: bool = False,  # noqa: ARG002 - the fence asks
+    ) -> Iterator[Transaction]:
         if self.access is Access.READER:
             raise LedgerRefused(f"The ledger {self.path} was opened read-only; open it for writing first.")
         with self._mutex, self._translating():
@@ -187,7 +199,7 @@ class LedgerFile:
             yield
         except (sqlite3.Error, OSError, ValueError, OverflowError, LedgerError) as error:
             said = explained(error, self.path)
-            if not isinstance(said, LedgerRefused):
+            if not isinstance(said, LedgerRefused | LeaseLost):
                 self.problem = str(said)
             if isinstance(error, sqlite3.Error) and self.path is not None:
                 self._doubt(error)

@@ -103,10 +103,27 @@ class Store(Protocol):
         """Another one to the same, for reading only and not connected yet; of one in memory itself."""
         ...
 
-    def writing(self, *, tells_loss: bool = True, is_probe: bool = False) -> AbstractContextManager[Transaction]:
+    @property
+    def locks_row(self) -> str:
+        """What a SELECT ends with so that nobody else changes the row before this transaction has ended."""
+        ...
+
+    @property
+    def skips_locked(self) -> str:
+        """The same for many rows, without those that somebody else has."""
+        ...
+
+    def now_ms(self, transaction: Transaction) -> int:
+        """The database's own clock."""
+        ...
+
+    def writing(
+        self, *, tells_loss: bool = True, is_probe: bool = False, is_deed: bool = False
+    ) -> AbstractContextManager[Transaction]:
         """One write transaction, durable when the block has ended without an error; no two at once, whoever writes. An error in
         its end means *perhaps written*. ``tells_loss``: raise as long as a history was found lost and ``told_of_loss`` was not
-        said. ``is_probe``: it writes nothing that ``remembered`` ever reads."""
+        said. ``is_probe``: it writes nothing that ``remembered`` ever reads. ``is_deed``: a deed follows it (see
+        ``leases.FencedStore``)."""
         ...
 
     def reading(self, *, tells_loss: bool = True) -> AbstractContextManager[Transaction]:

@@ -40,6 +40,8 @@ class Notifications:
     rng: Random
     watched: Callable[[], Collection[str] | None] = lambda: None
     """The gateways that are watched now. None: all."""
+    is_ours: Callable[[], bool] = lambda: True
+    """Whether it is for this process to deliver what is owed: of several replicas it is for one."""
     _notifier: Notifier | None = None
     _heartbeat: Heartbeat | None = None
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -108,7 +110,7 @@ class Notifications:
 
     async def deliver(self, now: Moment) -> None:
         """One round, to its end."""
-        if self._notifier is not None:
+        if self._notifier is not None and self.is_ours():  # guard: shares: one replica delivers
             with contextlib.suppress(LedgerError):
                 await self._notifier.deliver_due(now)
 

@@ -140,6 +140,10 @@ class RequestRefused(GatewayError):
         self.says_retryable = says_retryable
 
 
+class SentTooLate(GatewayError):
+    """A deed was not sent: since its claim so much time went by that another replica may look after the gateway now."""
+
+
 class OutcomeUnknown(GatewayError):
     """A request was sent and its answer never came: it may or may not have been carried out. Never sent again."""
 
@@ -175,6 +179,11 @@ class LedgerUnavailable(LedgerError):
 
 class LedgerMisconfigured(LedgerError):
     """What the configuration says of it cannot be used here, until somebody edits that or installs what it needs."""
+
+
+class LeaseLost(LedgerError):
+    """Another replica watches this gateway now, or may before a deed is sent: nothing was written, and nothing is done. The ledger
+    itself is well."""
 
 
 class LedgerTooNew(LedgerError):

@@ -61,6 +61,8 @@ class Event(StrEnum):
     LEDGER_UNAVAILABLE = "ledger.unavailable"
     LEDGER_RESTORED = "ledger.restored"
 
+    SHARES_CHANGED = "shares.changed"
+
     RECORDING_UNAVAILABLE = "recording.unavailable"
     RECORDING_RESTORED = "recording.restored"
 
@@ -138,6 +140,7 @@ LEVELS: Mapping[Event, Severity] = {
     Event.OPERATOR_ACKNOWLEDGED: Severity.INFO,
     Event.LEDGER_UNAVAILABLE: Severity.ERROR,
     Event.LEDGER_RESTORED: Severity.INFO,
+    Event.SHARES_CHANGED: Severity.INFO,
     Event.RECORDING_UNAVAILABLE: Severity.WARNING,
     Event.RECORDING_RESTORED: Severity.INFO,
     Event.NOTIFICATION_DELIVERED: Severity.INFO,

@@ -34,6 +34,7 @@ from watchdog.service.ledger import HandoffNote, Incident, Ledger, Message, Note
 from watchdog.service.observer import Judged, Observer, look_wants
 from watchdog.service.plan import Action, Decision, PassContext, decide, interrupted_at, is_stalled_but_owned
 from watchdog.service.ports import Clock, Deed, Gateway, Meter
+from watchdog.service.tenure import Tenure
 
 
 @dataclass(slots=True)
@@ -47,6 +48,8 @@ class Executor:
     clock: Clock
     log: Log
     meter: Meter
+    tenure: Tenure | None = None
+    """Where several replicas share the gateways: under which lease."""
 
     async def fence(self, decision: Decision, here: PassContext, facts: GatewayFacts) -> Decision:
         """Sign in for the deed, then look again: nothing but the ledger's writes lies between that look and the sending."""
@@ -123,13 +126,15 @@ class Executor:
             before_tail=tail.fingerprint if tail is not None else None,
             address=decision.route,
         )
+        send_by = self.tenure.send_by(self.clock.now()) if self.tenure is not None else None
         if not self.ledger.claim_attempt(attempt.id, self.clock.now().wall, opened):
             self._settle(incident, attempt, AttemptState.ABANDONED, "NotClaimed")
             return Blocker(BlockerName.FOREIGN_DEED, "It could not be claimed: another deed on this run came first.")
         fields = self._fields(incident, attempt, row)
         self.log.event(Event.RECOVERY_STARTED, **fields, reason=judged.judgement.reason)
         self.meter.attempt(self.gateway.name, step.value, AttemptState.STARTED.value)
-        await self._send(incident, attempt, self._deed(incident, attempt, decision, requester), fields)
+        deed = replace(self._deed(incident, attempt, decision, requester), send_by=send_by)
+        await self._send(incident, attempt, deed, fields)
         return attempt
 
     async def _send(self, incident: Incident, attempt: Attempt, deed: Deed, fields: dict[str, object]) -> None:

@@ -205,9 +205,9 @@ class HandoffNote:
 class IncidentLedger(Protocol):
     """Incidents, their attempts, what an attempt was charged, people's stops, handoff notes."""
 
-    def settle_start_up(self, at: datetime) -> Sequence[Attempt]:
-        """Turn every attempt found ``started`` into ``indeterminate``, every ``planned`` one into ``abandoned``.
-        Returns those now indeterminate. Called once, before any look."""
+    def settle_start_up(self, at: datetime, gateway: str | None = None) -> Sequence[Attempt]:
+        """Turn every attempt found ``started`` into ``indeterminate``, every ``planned`` one into ``abandoned``; those of one
+        gateway, or all. Returns those now indeterminate. Called once, before any look."""
         ...
 
     def open_incident(

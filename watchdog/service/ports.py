@@ -97,6 +97,8 @@ class Deed:
     """The requester's own chat, proven; None: nothing is delivered."""
     is_as_owner: bool = False
     """The turn goes over a connection with admin: its requester is the gateway's owner."""
+    send_by: Moment | None = None
+    """Not sent any more after that, on the monotonic clock. None: whenever it can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ class Gateway(Protocol):
         ...
 
     async def perform(self, deed: Deed) -> Receipt:
-        """Send the deed once. ``RequestRefused``: surely not done. ``OutcomeUnknown``: perhaps done."""
+        """Send the deed once. ``RequestRefused``, ``SentTooLate``: surely not done. ``OutcomeUnknown``: perhaps done."""
         ...
 
     async def delivered(self, run_id: str) -> bool | None:

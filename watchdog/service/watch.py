@@ -32,6 +32,7 @@ from watchdog.service.pass_report import PassReport
 from watchdog.service.plan import Action, Decision, PassContext, decide, foreseen, is_stalled_but_owned
 from watchdog.service.poll_pace import Pacer
 from watchdog.service.ports import Clock, Gateway, Meter, PassRecorder
+from watchdog.service.tenure import Tenure
 
 
 @dataclass(slots=True)
@@ -54,6 +55,8 @@ class Watch:
     """Is told where a pass begins and ends. None: nothing is recorded."""
     full_sweep_every: InitVar[timedelta] = timedelta(minutes=15)
     """See ``GatewayConnection.full_sweep_every``."""
+    tenure: Tenure | None = None
+    """The lease under which this gateway is watched, where several replicas share the ledger."""
     trust: Trust = field(init=False)
     pacer: Pacer = field(init=False)
     connection: GatewayConnection = field(init=False)
@@ -86,7 +89,9 @@ class Watch:
         )
         self.observer = Observer(self.gateway, self.book, self.trust)
         self.incidents = Incidents(self.gateway, self.ledger, self.log, meter)
-        self.executor = Executor(self.gateway, self.observer, self.ledger, notes, self.clock, self.log, meter)
+        self.executor = Executor(
+            self.gateway, self.observer, self.ledger, notes, self.clock, self.log, meter, self.tenure
+        )
         self.fleet = FleetBreaker(name, self.ledger, self.log)
         self.reporter = Reporter(name, self.ledger, self.clock, self.log, meter)
         self.ended_runs = EndedRuns(self.gateway, self.observer, self.ledger, self.log)
@@ -103,10 +108,12 @@ class Watch:
         self.connection.want(may_act(book, self.gateway.name), is_observing=self.is_observing)
 
     async def pass_once(self) -> PassReport:
-        """One whole pass. Raises ``errors.LedgerError`` only, and only where there is no spare ledger."""
+        """One whole pass. Raises ``errors.LedgerError`` only, and only where there is no spare ledger, or ``LeaseLost``."""
         self.ledgers.choose(self.clock.now().wall)
         try:
             return await self._pass()
+        except errors.LeaseLost:
+            raise  # the ledger is well, and this gateway another's
         except errors.LedgerError as problem:
             if not self.ledgers.fall_back(str(problem)):
                 raise
@@ -259,6 +266,10 @@ class Watch:
         closed = outside_hours(decision.judged.policy.recovery, self.clock.now())
         if closed is not None:  # guard: the hours are over by the time of the deed
             return replace(decision, action=Action.HOLD, blockers=(closed,))
+        unsure = self.tenure.deed_blocker(self.clock.now()) if self.tenure is not None else None
+        # guard: shares: no deed without a lease that is good for it
+        if unsure is not None:
+            return replace(decision, action=Action.HOLD, blockers=(unsure,))
         done = await self.executor.act(decision, [opened_message(decision, decision.incident, here.now)])
         return replace(decision, action=Action.HOLD, blockers=(done,)) if isinstance(done, Blocker) else decision
 

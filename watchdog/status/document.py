@@ -10,6 +10,7 @@ from heapq import nlargest
 from watchdog import PROGRAM
 from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.evidence import Truth
+from watchdog.core.leases import OUTBOX, shard_of
 from watchdog.core.model import GatewayPhase, Moment, Status
 from watchdog.core.policy import Budget, Mode, PolicyBook, Step
 from watchdog.core.recovery import Attempt, awaits_person
@@ -21,6 +22,7 @@ from watchdog.service.observer import Judged
 from watchdog.service.pass_report import PassReport
 from watchdog.service.plan import Action, Decision
 from watchdog.service.reminders import OpenMatter
+from watchdog.service.shares import Shares
 from watchdog.service.watch import Watch
 from watchdog.status import model as say
 
@@ -136,6 +138,30 @@ class Life:
     """Why the watches cannot use the ledger, whatever reading it says."""
     config_file: str | None = None
     list_problems: Sequence[str] = ()
+    replicas: Sequence[say.ReplicaView] = ()
+    unwatched: Sequence[str] = ()
+
+
+def replicas_of(shares: Shares, gateways: Sequence[str]) -> tuple[Sequence[say.ReplicaView], Sequence[str]]:
+    """Who watches what of ``gateways``, as the last beat found it, and what nobody does."""
+    fleet, owners = shares.fleet, {one.id: one for one in shares.fleet.shards if not one.is_expired}
+    watched: dict[str | None, list[str]] = {}
+    for name in gateways:
+        shard = owners.get(shard_of(name))
+        watched.setdefault(shard.owner if shard is not None else None, []).append(name)
+    held, outbox = fleet.held_by(), owners.get(OUTBOX)
+    views = [
+        say.ReplicaView(
+            name=one.name,
+            is_this=one.id == shares.replica,
+            is_here=one.is_here,
+            delivers=outbox is not None and outbox.owner == one.id,
+            shards=held[one.id],
+            gateways=tuple(watched.get(one.id, ())),
+        )
+        for one in fleet.replicas
+    ]
+    return views, watched.get(None, ())
 
 
 def build(life: Life, sights: Sequence[WatchView], record: Record, now: datetime) -> say.State:
@@ -162,7 +188,16 @@ def build(life: Life, sights: Sequence[WatchView], record: Record, now: datetime
         mode=Mode.OBSERVE.value if life.is_observing else Mode.RECOVER.value,
         poll_every_seconds=life.poll_every.total_seconds(),
         last_cycle_at=life.last_cycle_at,
-        headline=say.headline(gateways, pauses, quarantines, undelivered, ledger, life.list_problems),
+        headline=say.headline(
+            gateways,
+            pauses,
+            quarantines,
+            undelivered,
+            ledger,
+            life.list_problems,
+            is_shared=bool(life.replicas),
+            unwatched=life.unwatched,
+        ),
         gateways=gateways,
         open_incidents=sum(one.is_open for one in record.incidents),
         incidents=incidents,
@@ -175,6 +210,8 @@ def build(life: Life, sights: Sequence[WatchView], record: Record, now: datetime
         ledger=ledger,
         config_file=life.config_file,
         list_problems=tuple(life.list_problems),
+        replicas=tuple(life.replicas),
+        unwatched=tuple(life.unwatched),
     )
 
 

@@ -23,6 +23,7 @@ from prometheus_client import (
 )
 
 from watchdog.core.blockers import BlockerName
+from watchdog.core.leases import SHARDS
 from watchdog.core.policy import Step
 from watchdog.core.recovery import AttemptState
 from watchdog.core.verdict import Verdict
@@ -63,6 +64,7 @@ class PrometheusMeter:
             "From when a session could be called stuck (stuck_after) until it was.",
             DELAY_BUCKETS,
         )
+        self._shares: tuple[Gauge, Gauge] | None = None
         self._notifications = self._counter("notifications", "Messages to the operator by how delivery ended.", "state")
         build = self._gauge("build_info", "Always 1; the label says which version runs.", "version")
 
@@ -115,6 +117,16 @@ class PrometheusMeter:
         self._notifications.labels(_known(state, Delivery)).inc()
 
     # ------------------------------------------------------------ beyond the port
+
+    def share(self, replicas: int, shards: int) -> None:
+        """How many replicas are here, and how many shards this one holds. Without a call there are no such series."""
+        if self._shares is None:
+            self._shares = (
+                self._gauge("replicas", "Replicas that share the gateways, by their heartbeat."),
+                self._gauge("shards", f"Of {SHARDS + 1} shards those that this replica holds."),
+            )
+        for gauge, count in zip(self._shares, (replicas, shards), strict=True):
+            gauge.set(count)
 
     def watch_gateways(self, names: Iterable[str]) -> None:
         """Exactly these gateways are configured now: all series of others are dropped.

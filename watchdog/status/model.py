@@ -277,6 +277,19 @@ class LedgerView:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaView:
+    """One of those that share the gateways. ``is_here``: it said so within the term; ``delivers``: it delivers everybody's messages."""
+
+    name: str
+    is_this: bool
+    is_here: bool
+    delivers: bool
+    shards: int
+    gateways: tuple[str, ...]
+    """Those of them that it watches, as this one's configuration calls them."""
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """Everything. ``last_cycle_at``: the last poll that a gateway answered, see ``/healthz``."""
 
@@ -304,6 +317,10 @@ class State:
     """What a command has to name with ``--config`` to be about this daemon; None: it finds that file by itself."""
     list_problems: tuple[str, ...] = ()
     """What of the lists of gateways (``discover: {file: …}`` or ``{http: …}``) cannot be used, as sentences."""
+    replicas: tuple[ReplicaView, ...] = ()
+    """Who shares the gateways; empty: this daemon watches all of them."""
+    unwatched: tuple[str, ...] = ()
+    """Gateways that no replica watches now."""
 
 
 Document = dict[str, Any]
@@ -346,6 +363,9 @@ def headline(
     undelivered: Sequence[UndeliveredView],
     ledger: LedgerView,
     list_problems: Sequence[str] = (),
+    *,
+    is_shared: bool = False,
+    unwatched: Sequence[str] = (),
 ) -> Headline:
     """What a person must know first: trouble before notices, the worst first, joined in one sentence."""
     trouble: list[str] = []
@@ -356,6 +376,10 @@ def headline(
         trouble.append("the ledger's history was lost")
     if list_problems:
         trouble.append("a list of gateways cannot be used in full")
+    if unwatched:
+        trouble.append(
+            f"{len(unwatched)} {'gateway is' if len(unwatched) == 1 else 'gateways are'} watched by no replica"
+        )
     away = [gateway for gateway in gateways if gateway.phase not in ("connected", "unseen")]
     trouble += [f"gateway {gateway.name} {gateway_is(gateway.phase)}" for gateway in away]
     trouble += [f"the fleet breaker is open on {gateway.name}" for gateway in gateways if gateway.is_fleet_breaker_open]
@@ -389,6 +413,8 @@ def headline(
         return Headline(level, _sentence([*trouble, *notices]))
     if any(gateway.phase == "unseen" for gateway in gateways):
         return Headline(Urgency.NOTICE, "Taking the first look.")
+    if not gateways and is_shared:
+        return Headline(Urgency.OK, "The other replicas watch all gateways.")
     if not gateways:
         return Headline(Urgency.NOTICE, "No gateway is watched: the lists name none.")
     total = sum(gateway.session_count for gateway in gateways)

@@ -22,9 +22,10 @@ from watchdog.service.events import Event, Log
 from watchdog.service.pass_report import PassReport
 from watchdog.service.ports import Clock, Meter
 from watchdog.service.redaction import Secrets
+from watchdog.service.shares import Shares
 from watchdog.service.watch import Watch
 from watchdog.status.availability import FILE, Availability
-from watchdog.status.document import Life, Record, WatchView, build, read_record, view_of
+from watchdog.status.document import Life, Record, WatchView, build, read_record, replicas_of, view_of
 from watchdog.status.metrics import PrometheusMeter
 from watchdog.status.model import document
 from watchdog.status.server import Document, Feed, Health, PageUnavailable, StatusServer
@@ -52,6 +53,8 @@ class PagePublisher:
     meter: Meter
     secrets: Secrets
     is_observing: bool = False
+    shares: Shares | None = None
+    """This replica's part of the gateways; None: all are this daemon's."""
     retry_after: float = TRY_AGAIN_AFTER
     _watches: Watches = field(default=tuple)
     _not_watched: NotWatched = field(default=dict)
@@ -198,6 +201,9 @@ class PagePublisher:
         if isinstance(self.meter, PrometheusMeter):
             without = self._not_watched()
             names = [section.name for section in self.loaded.config.gateways]
+            if self.shares is not None:  # another replica tells of the others
+                names = [watch.gateway.name for watch in self._watches()]
+                self.meter.share(sum(one.is_here for one in self.shares.fleet.replicas), self.shares.held)
             self.meter.watch_gateways(name for name in names if name not in without)
 
     # ------------------------------------------------------------ facts
@@ -217,6 +223,8 @@ class PagePublisher:
             WatchView(name, self.loaded.policy_book, not_watched=why)
             for name, why in sorted(self._not_watched().items())
         ]
+        every = [section.name for section in self.loaded.config.gateways]
+        replicas, unwatched = replicas_of(self.shares, every) if self.shares is not None else ((), ())
         life = Life(
             version=__version__,
             pid=os.getpid(),
@@ -227,6 +235,8 @@ class PagePublisher:
             ledger_problem=next((one.ledger_problem for one in watches if one.ledger_problem is not None), None),
             config_file=str(self.loaded.to_name) if self.loaded.to_name is not None else None,
             list_problems=self._list_problems(),
+            replicas=replicas,
+            unwatched=unwatched,
         )
         try:
             record = read_record(self._readable(), sights, now.wall)

@@ -6,7 +6,7 @@ would, without paying for the imports again. Answers on stdout: ``{"id", "pid"}`
 ends, what still runs is killed.
 
 An effect is what the outside world, or the next life, can find: every ledger commit that changed something (but not the
-probe of ``is_writable``), every frame sent on a deed link, every note saved. The kill comes when the effect is complete
+probe of ``is_writable``, nor a replica's heartbeat), every frame sent on a deed link, every note saved. The kill comes when the effect is complete
 and before the daemon's own code goes on. Effects are written down by name, one a line, so that a test can say where a
 life ended. ``cut`` is null (live on), a number n (after the n-th effect), or a name (after the first effect so called).
 """
@@ -32,14 +32,15 @@ from watchdog.gateway.wire.connection import Link
 from watchdog.ledger import postgres, sqlite
 from watchdog.ledger.store import Param, Rows, Statements, Store, Transaction
 
-PROBE = "is_writable"
+PROBES = ("is_writable", "beat")
 _is_deed_link: ContextVar[bool] = ContextVar("_is_deed_link", default=False)
 
 
 class Cut:
-    """Counts effects and ends the process after the one it was given."""
+    """Counts effects and ends the process after the one it was given; or does to it what ``how`` says."""
 
-    def __init__(self, after: int | str | None, record: int) -> None:
+    def __init__(self, after: int | str | None, record: int, how: signal.Signals = signal.SIGKILL) -> None:
+        self._how = how
         self._after = after
         self._record = record
         self._count = 0
@@ -48,7 +49,7 @@ class Cut:
         self._count += 1
         os.write(self._record, f"{name}\n".encode())
         if self._after in (self._count, name):
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self._how)
 
     def install(self) -> None:
         """Wrap what makes effects, in this process."""
@@ -65,13 +66,16 @@ class Cut:
         cut = self
 
         @contextlib.contextmanager
-        def writing(store: Store, *, tells_loss: bool = True, is_probe: bool = False) -> Iterator[Transaction]:
-            caller = sys._getframe(2).f_code.co_name  # contextlib's __enter__ lies between
-            with original(store, tells_loss=tells_loss, is_probe=is_probe) as transaction:
+        def writing(store: Store, **how: bool) -> Iterator[Transaction]:
+            frame = sys._getframe(2)  # contextlib's __enter__ lies between, and with replicas the fence
+            while frame.f_back is not None and frame.f_code.co_name in ("writing", "__enter__"):
+                frame = frame.f_back
+            caller = frame.f_code.co_name
+            with original(store, **how) as transaction:
                 watched = _Changing(transaction._db)
                 yield Transaction(watched)
                 is_changed = watched.is_changed
-            if store.folder is not None and caller != PROBE and is_changed:
+            if store.folder is not None and caller not in PROBES and is_changed:
                 cut.effect(caller)
 
         setattr(kind, "writing", writing)  # noqa: B010 - mypy refuses the plain assignment

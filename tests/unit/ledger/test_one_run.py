@@ -168,6 +168,8 @@ def test_what_an_older_program_had_in_flight_holds_the_run(path: Path) -> None:
         db.execute("ALTER TABLE attempts DROP COLUMN run")
         db.execute("DROP TABLE gateway_places")
         db.execute("DROP TABLE acks")
+        db.execute("DROP TABLE shards")
+        db.execute("DROP TABLE replicas")
         db.execute("DROP INDEX reminders_by_target")
         db.execute("ALTER TABLE messages DROP COLUMN target")
         db.execute("ALTER TABLE messages DROP COLUMN step")

@@ -84,6 +84,10 @@ class Deeds:
         assert self._prepared is not None
         link, is_kept = self._prepared[1], False
         try:
+            # Nothing is waited for between here and the frame's going out.
+            # guard: shares: what is late is not sent
+            if deed.send_by is not None and self._clock.now() > deed.send_by:
+                raise errors.SentTooLate("It came too late after its claim to be sent: another replica may be at it.")
             receipt = await send(link, deed, version, clock=self._clock, patience=patience)
             if deed.step is Step.RESUME and deed.route is not None and receipt.run_id is not None:
                 self._prepared, is_kept = None, await self._reports.keep(receipt.run_id, link)

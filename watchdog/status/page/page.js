@@ -39,7 +39,7 @@ function headline() {
 function show() {
   if (!state) return;
   headline();
-  draw("holds", [state.pauses, state.quarantines, state.undelivered, state.ledger, state.list_problems, state.mode, state.gateways.map((one) => [one.names, one.sessions.map((session) => session.key)])], holds);
+  draw("holds", [state.pauses, state.quarantines, state.undelivered, state.ledger, state.list_problems, state.replicas, state.unwatched, state.mode, state.gateways.map((one) => [one.names, one.sessions.map((session) => session.key)])], holds);
   draw("gateways", [state.gateways.map(({ sessions, ...rest }) => rest), state.mode], () => state.gateways.map(gatewayCard));
   draw("sessions", [filter, state.quarantines, state.incidents.map((one) => [one.id, one.acknowledged]), state.gateways.map((one) => [one.name, one.phase, isOld(one) && one.seen_at, one.names, one.sessions, one.sessions_left_out, one.healthy, one.healthy_left_out])], sessions);
   drawnTimeline(false);
@@ -111,6 +111,8 @@ function reveal() {
 
 // ---------------------------------------------------------------- what holds
 
+const some = (names) => names.slice(0, 8).join(", ") + (names.length > 8 ? ` and ${names.length - 8} more` : "");
+
 function holds() {
   const found = [];
   const note = (level, title, text, ...more) => found.push(h("article", { class: `note ${level}` }, h("h3", {}, title), h("p", {}, text), more));
@@ -129,6 +131,8 @@ function holds() {
   }
   if (state.ledger.problem) note("trouble", "Ledger", [state.ledger.problem, " Nothing is done until it can be used."]);
   if (state.ledger.lost_history_at) note("trouble", "History lost", ["The ledger was lost ", instant(state.ledger.lost_history_at), ", and with it what was done before."], command("release", "--lost-history"));
+  for (const one of state.replicas) note(one.is_here ? "notice" : "trouble", `Replica ${one.name}`, [`${one.is_this ? "This one. " : ""}${one.is_here ? "" : "Gone. "}${one.shards} shards${one.delivers ? ", delivers messages" : ""}${one.gateways.length ? `, watches ${some(one.gateways)}` : ""}.`]);
+  if (state.unwatched.length) note("trouble", "Watched by no replica", [some(state.unwatched)]);
   for (const problem of state.list_problems) note("trouble", "List of gateways", [problem]);
   if (state.undelivered.length) {
     const line = (one) => h("li", {}, `${one.kind.replaceAll("_", " ")} to ${one.target}, `, instant(one.created_at), `, ${plural(one.tries, "try").replace("trys", "tries")}`,

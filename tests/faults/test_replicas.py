@@ -1,0 +1,306 @@
+"""Three replicas on one PostgreSQL: killed after each effect, stopped between claim and sending, cut off, drained.
+
+All of it on simulated gateways; what was sent is counted at them. Bounds follow from the settings: ``TERM`` until a lease of who went
+without a word ends, a beat until somebody takes it, then the wait, the grace after connecting and the thresholds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.e2e.harness.conditions import monotonic, stays, until
+from tests.e2e.harness.daemon import Watchdog
+from tests.fakes.stuck_gateway import stuck_world
+from tests.faults.tally import reckon
+from tests.postgresql import Server, running
+
+from .report import Row
+from .simulation import Simulation
+from .test_ledger import KEYS, REQUESTS, VERSION, sends, settings, twice
+from .webhook import Webhook
+
+TERM = 3.0
+TAKEN_OVER_WITHIN = 4 * TERM + 8
+"""Lease (a term), beat (a third), the earlier owner's last deed (a term and a sixth), start of the watch."""
+NAMES = ("ann", "bob", "cid")
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running() as started:
+        yield started
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, row: Row) -> Iterator[Simulation]:
+    row.on(f"three daemons on PostgreSQL, simulated {VERSION}")
+    with Simulation(lambda: stuck_world(VERSION, REQUESTS), tmp_path / "gateway") as made:
+        yield made
+
+
+class Replicas:
+    """Three daemons with a state folder each. ``url``: of the ledger, for all or by name."""
+
+    def __init__(self, gateway: Simulation, folder: Path, hook: Webhook, url: str, **more: Any) -> None:
+        self.gateway, self.folder, self.hook, self.url, self.more = gateway, folder, hook, url, more
+        self.made: dict[str, Watchdog] = {}
+
+    def make(self, name: str, *, url: str | None = None, **environment: str) -> Watchdog:
+        extra = {
+            **settings(self.hook),
+            "ledger": url or self.url,
+            "replicas": {"name": name, "term": f"{TERM:g}s"},
+            **self.more,
+        }
+        folder = self.folder / name
+        program = "tests.faults.cut_replica" if environment else "watchdog"
+        self.made[name] = Watchdog(self.gateway, folder, extra=extra, program=program, environment=environment)
+        return self.made[name].start()
+
+    def __enter__(self) -> Replicas:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in self.made.values():
+            with contextlib.suppress(ProcessLookupError):
+                one.signal(signal.SIGCONT)
+            one.close()
+
+    @property
+    def someone(self) -> Watchdog:
+        """The last of those that run."""
+        return next(one for one in reversed(self.made.values()) if one.is_running)
+
+    def watching(self) -> str | None:
+        """Who has the lease on the gateway, as the table says."""
+        with psycopg.connect(self.url) as db:
+            found = db.execute(
+                "SELECT r.name FROM openclaw_watchdog.shards s JOIN openclaw_watchdog.replicas r ON r.id = s.owner "
+                "WHERE s.id = 19 AND s.expires_at > extract(epoch FROM clock_timestamp()) * 1000"  # home's
+            ).fetchone()
+        return str(found[0]) if found else None
+
+    def started(self) -> list[tuple[str, Any]]:
+        """Who began which attempt."""
+        return [
+            (name, (line["incident"], line["attempt"]))
+            for name, one in self.made.items()
+            for line in one.events("recovery.started")
+        ]
+
+    def settle(self, row: Row, *, within: float) -> None:
+        """Everybody who is stuck is recovered, at most one send an attempt, no attempt begun by two."""
+        began = monotonic()
+
+        def recovered() -> bool:
+            done = {line["session"] for one in self.made.values() for line in one.events("recovery.succeeded")}
+            return done >= set(KEYS) or sum(i["outcome"] == "recovered" for i in self.incidents()) >= len(KEYS)
+
+        until("both are recovered", recovered, within=within)
+        result = reckon(self.someone, self.hook).require(KEYS, "recovered")
+        attempts = [attempt for _, attempt in self.started()]
+        row.saw(f"{result.sentence()}; settled after {monotonic() - began:.0f} s")
+        row.lost([*result.losses, *twice(self.gateway)])
+        row.lost([f"{one} was begun twice" for one in set(attempts) if attempts.count(one) > 1])
+        row.lost(["more was sent than begun"] if sends(self.gateway) > len(result.attempts) else [])
+
+    def incidents(self) -> list[dict[str, Any]]:
+        return list(self.someone.verb("history", "--json").json()["incidents"])
+
+    def stop(self, row: Row) -> None:
+        for name, one in self.made.items():
+            if one.is_running and (code := one.stop()):
+                row.lost([f"{name} ended with {code}"])
+
+
+@pytest.mark.faults("three replicas: one is drained, one killed")
+def test_drain_and_kill(row: Row, hook: Webhook, server: Server, gateway: Simulation, tmp_path: Path) -> None:
+    extra = {"thresholds": {"stuck_after": "1s", "confirm_for": "500ms", "startup_grace": "30s"}}
+    with Replicas(gateway, tmp_path, hook, server.database(), **extra) as fleet:
+        for name in NAMES:
+            fleet.make(name).wait_for("daemon.started")
+        first = fleet.watching()
+        assert first is not None
+        began = monotonic()
+        assert fleet.made[first].stop() == 0
+        until("another has it", lambda: fleet.watching() not in (None, first), within=TERM)
+        row.saw(f"drained: another after {monotonic() - began:.1f} s")
+        second = fleet.watching()
+        assert second is not None
+        fleet.made[second].wait_for("gateway.connected", within=30)
+        began = monotonic()
+        fleet.made[second].kill()
+        until("the third has it", lambda: fleet.watching() not in (None, second), within=TAKEN_OVER_WITHIN)
+        row.saw(f"killed: another after {monotonic() - began:.1f} s")
+        fleet.settle(row, within=90)
+        fleet.stop(row)
+
+
+@pytest.mark.parametrize("effect", range(1, 11))
+@pytest.mark.faults("three replicas: kill -9 of each after its n-th effect")
+def test_cut(row: Row, hook: Webhook, server: Server, gateway: Simulation, tmp_path: Path, effect: int) -> None:
+    with Replicas(gateway, tmp_path, hook, server.database()) as fleet:
+        fleet.make(NAMES[0], CUT_AFTER=str(effect))
+        fleet.made[NAMES[0]].wait_for("daemon.started")
+        for name in NAMES[1:]:
+            fleet.make(name, CUT_AFTER=str(effect))
+        deaths = 0
+        end = monotonic() + 60
+        while monotonic() < end and not all(
+            any(i["session"] == key and i["outcome"] == "recovered" for i in fleet.incidents()) for key in KEYS
+        ):
+            for name, one in list(fleet.made.items()):
+                if not one.is_running:
+                    deaths += 1
+                    fleet.made.pop(name).close()
+                    fleet.make(name)
+        row.saw(f"effect {effect}: {deaths} killed")
+        fleet.settle(row, within=60)
+        fleet.stop(row)
+
+
+@pytest.mark.faults("a replica stands still for twice its term between claim and sending")
+def test_stopped(row: Row, hook: Webhook, server: Server, gateway: Simulation, tmp_path: Path) -> None:
+    with Replicas(gateway, tmp_path, hook, server.database()) as fleet:
+        first = fleet.make("ann", CUT_AFTER="claim_attempt", CUT_HOW="SIGSTOP")
+        until("it has claimed", lambda: "claim_attempt" in _read(tmp_path / "ann" / "effects"), within=60)
+        for name in NAMES[1:]:
+            fleet.make(name)
+        until("another has it", lambda: fleet.watching() in NAMES[1:], within=TAKEN_OVER_WITHIN)
+        stays("and the first stands still", lambda: fleet.watching() != "ann", for_seconds=TERM)
+        (claimed,) = [one for i in fleet.incidents() for one in i["attempts"] if one["started_at"] is not None][:1]
+        first.signal(signal.SIGCONT)
+        fleet.settle(row, within=90)
+        row.lost(["what was claimed before was sent after"] if _sent_as(fleet, claimed) else [])
+        row.saw(f"the attempt that it had claimed: {_now(fleet, claimed)['state']}, {_now(fleet, claimed)['reason']}")
+        fleet.stop(row)
+
+
+@pytest.mark.faults("a replica is cut off from PostgreSQL")
+def test_partition(row: Row, hook: Webhook, server: Server, gateway: Simulation, tmp_path: Path) -> None:
+    url = server.database()
+    extra = {"thresholds": {"stuck_after": "1s", "confirm_for": "500ms", "startup_grace": "8s"}}
+    with Wire(server, tmp_path) as wire, Replicas(gateway, tmp_path, hook, url, **extra) as fleet:
+        first = fleet.make("ann", url=url.replace(str(server.folder), str(wire.folder)))
+        first.wait_for("gateway.connected")
+        wire.cut()
+        for name in NAMES[1:]:
+            fleet.make(name)
+        until("another has it", lambda: fleet.watching() in NAMES[1:], within=TAKEN_OVER_WITHIN)
+        first.wait_for("ledger.unavailable")
+        looks = gateway.ask(lambda noting: noting.looks())
+        fleet.settle(row, within=60)
+        row.lost(["who was cut off acted"] if first.events("recovery.started") else [])
+        row.lost(["it stopped looking"] if gateway.ask(lambda noting: noting.looks()) == looks else [])
+        wire.mend()
+        first.wait_for("ledger.restored", within=60)
+        row.saw("and it is back by itself")
+        fleet.stop(row)
+
+
+@pytest.mark.faults("three replicas: PostgreSQL stops at once for two terms, and starts again")
+def test_server_away(row: Row, hook: Webhook, server: Server, gateway: Simulation, tmp_path: Path) -> None:
+    extra = {"thresholds": {"stuck_after": "1s", "confirm_for": "500ms", "startup_grace": "40s"}}
+    with Replicas(gateway, tmp_path, hook, server.database(), **extra) as fleet:
+        for name in NAMES:
+            fleet.make(name).wait_for("daemon.started")
+        first = fleet.watching()
+        assert first is not None
+        fleet.made[first].wait_for("session.stuck", count=2)
+        assert sends(gateway) == 0
+        server.stop("immediate")
+        try:
+            fleet.made[first].wait_for("ledger.unavailable")
+            stays("nothing is sent", lambda: sends(gateway) == 0, for_seconds=3 * TERM)
+        finally:
+            server.start()
+        fleet.settle(row, within=90)
+        fleet.stop(row)
+
+
+class Wire:
+    """Between daemons and the server's socket; cut, it carries nothing and says nothing."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self.folder = server.folder / "wire"
+        self._upstream = str(server.folder / ".s.PGSQL.5432")
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._carries = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __enter__(self) -> Wire:
+        self.folder.mkdir(exist_ok=True)
+        self.folder.chmod(0o755)
+        self._thread.start()
+        self._carries.set()
+        path = str(self.folder / ".s.PGSQL.5432")
+        self._server = asyncio.run_coroutine_threadsafe(
+            asyncio.start_unix_server(self._accept, path), self._loop
+        ).result(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def _close(self) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cut(self) -> None:
+        self._loop.call_soon_threadsafe(self._carries.clear)
+
+    def mend(self) -> None:
+        self._loop.call_soon_threadsafe(self._carries.set)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        there, back = await asyncio.open_unix_connection(self._upstream)
+        try:
+            await asyncio.gather(self._carry(reader, back), self._carry(there, writer))
+        finally:
+            self._tasks.discard(task)
+            for one in (writer, back):
+                one.close()
+                with contextlib.suppress(OSError):
+                    await one.wait_closed()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            await self._carries.wait()
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def _now(fleet: Replicas, attempt: dict[str, Any]) -> dict[str, Any]:
+    return next(one for i in fleet.incidents() for one in i["attempts"] if one["started_at"] == attempt["started_at"])
+
+
+def _sent_as(fleet: Replicas, attempt: dict[str, Any]) -> bool:
+    """The first of its run."""
+    with psycopg.connect(fleet.url) as db:
+        rows = db.execute("SELECT idempotency_key, state FROM openclaw_watchdog.attempts ORDER BY id").fetchall()
+    keys = fleet.gateway.ask(lambda noting: noting.sends_by_key())
+    return attempt["number"] == 1 and keys.get(rows[0][0], 0) > 0

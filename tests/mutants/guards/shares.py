@@ -1,0 +1,31 @@
+"""Several replicas, one fleet: no two of them act on one gateway."""
+
+from __future__ import annotations
+
+from tests.mutants.mutations import ALWAYS, NEVER, value
+
+from .kinds import CORE, GATEWAY, SERVICE, Guard
+
+LEASES = ("tests/unit/ledger/test_leases.py",)
+SHARES = (SERVICE + "test_shares.py",)
+
+GUARDS: tuple[Guard, ...] = (
+    Guard(
+        "shares: a new owner waits until the earlier one cannot send any more",
+        "rule 19",
+        ALWAYS,
+        tests=(CORE + "test_leases.py",),
+    ),
+    Guard("shares: no deed on a lease that may end before it is sent", "rule 19", NEVER, tests=SHARES),
+    Guard("shares: no deed without a lease that is good for it", "rule 19", NEVER, tests=SHARES),
+    Guard("shares: who is no longer the owner writes nothing", "rule 19", NEVER, tests=LEASES),
+    Guard("shares: a claim wants the lease to outlive the sending", "rule 19", NEVER, tests=LEASES),
+    Guard(
+        "shares: every owner has an epoch of its own",
+        "rule 19",
+        value('"UPDATE shards SET owner = ?, expires_at = ? WHERE id IN (%s)" % _marks(shards)'),
+        tests=LEASES,
+    ),
+    Guard("shares: what is late is not sent", "rule 19", NEVER, tests=(GATEWAY + "recovery/test_late_deeds.py",)),
+    Guard("shares: one replica delivers", "rule 8", value("self._notifier is not None"), tests=SHARES),
+)

@@ -1,0 +1,31 @@
+"""``replicas``: what it needs, and what does not go with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.config.test_refusals import refused
+from watchdog.config import parse
+
+LEDGER = "ledger: 'postgresql://db.example.org/watchdog?sslmode=verify-full'\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("replicas: {}\n", "replicas share the gateways through a ledger in PostgreSQL, and none is given"),
+        (LEDGER + "replicas: {term: 14s}\n", "term (14s) is short"),
+        (LEDGER + "replicas: {}\ngateway_restart: {command: a}\n", "gateway_restart is one daemon's business"),
+    ],
+)
+def test_refused(text: str, expected: str) -> None:
+    (problem,) = refused(text)
+    assert expected in problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["replicas: {}", "replicas: {name: rack-2, term: 15s}", "replicas: {term: 1s}\nallow_short_thresholds: true"],
+)
+def test_taken(text: str) -> None:
+    assert parse(LEDGER + text, env={}).config.replicas is not None

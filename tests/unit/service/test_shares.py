@@ -1,0 +1,429 @@
+"""Replicas that share one ledger: who watches, who acts, what a replica that was away may still do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.fakes.builders import dead, lenient
+from tests.fakes.clock import START, ManualClock
+from tests.fakes.gateway import FakeGateway
+from tests.fakes.ledgers import memory_ledger
+from tests.fakes.meter import CountingMeter
+from tests.fakes.notes import FakeNotes
+from watchdog.core.leases import OUTBOX, SHARDS, LeaseTiming, shard_of
+from watchdog.core.model import Moment
+from watchdog.core.policy import PolicyBook
+from watchdog.core.recovery import AttemptState
+from watchdog.ledger.ledger import SqliteLedger
+from watchdog.notify.notifications import Notifications
+from watchdog.service.errors import LeaseLost, LedgerUnavailable, SentTooLate
+from watchdog.service.events import Event, MemoryLog
+from watchdog.service.ports import Deed, Receipt
+from watchdog.service.redaction import Secrets
+from watchdog.service.shares import Shares
+from watchdog.service.watch import Watch
+
+TIMING = LeaseTiming(timedelta(seconds=30))
+HOME = "home"
+
+
+@dataclass
+class Fleet:
+    """Some replicas and the database that they share; its clock is theirs until somebody sets it."""
+
+    clock: ManualClock = field(default_factory=ManualClock)
+    database: ManualClock = field(default_factory=ManualClock)
+
+    def __post_init__(self) -> None:
+        self.ledger: SqliteLedger = memory_ledger(self.database)
+
+    def replica(self, name: str) -> Shares:
+        return Shares(self.ledger.leases, f"{name} 1", name, TIMING, self.clock)
+
+    def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.database.advance(seconds)
+
+    def settle(self, *replicas: Shares, beats: int = 40) -> None:
+        """Beat after beat of each; what one hands over it lets go of at once."""
+        for _ in range(beats):
+            for one in replicas:
+                one.beat()
+                one.let_go(one.leaving)
+            self.advance(10)
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    return Fleet()
+
+
+def watchers(fleet: Fleet, *replicas: Shares) -> list[str]:
+    return [one.name for one in replicas if one.tenure_of(HOME) is not None]
+
+
+# ---------------------------------------------------------------- taking, keeping, handing over
+
+
+def test_one_alone_has_everything_at_once(fleet: Fleet) -> None:
+    one = fleet.replica("a")
+    change = one.beat()
+    assert len(change.taken) == SHARDS + 1
+    assert one.tenure_of(HOME) is not None
+    assert one.fleet.watched_by(HOME) == "a"
+    assert one.has(OUTBOX)
+
+
+def test_who_joins_gets_a_share_few_at_a_time(fleet: Fleet) -> None:
+    a, b, c = (fleet.replica(name) for name in "abc")
+    fleet.settle(a, beats=1)
+    handed = []
+    for _ in range(40):
+        for one in (a, b, c):
+            handed.append(len(one.beat().leaving))
+            one.let_go(one.leaving)
+        fleet.advance(10)
+    assert max(handed) <= 4
+    assert sorted(one.held for one in (a, b, c)) == [21, 22, 22]
+    assert len(watchers(fleet, a, b, c)) == 1
+    fleet.settle(a, b, c, beats=5)
+    assert not any(len(one.beat().leaving) for one in (a, b, c)), "and then it stays"
+
+
+def test_what_is_being_handed_over_is_kept_until_it_is_let_go_of(fleet: Fleet) -> None:
+    a, b = fleet.replica("a"), fleet.replica("b")
+    a.beat()
+    fleet.ledger.leases.beat("b 1", "b", {}, TIMING.term)
+    leaving = a.beat().leaving
+    assert len(leaving) == 4
+    for _ in range(10):
+        fleet.advance(10)
+        a.beat()
+        b.beat()
+    assert b.held == 0, "its passes may still be going"
+    a.let_go(leaving)
+    b.beat()
+    assert b.held == 4
+    assert all(b._tenures[shard].lease.deeds_from == fleet.clock.now() for shard in leaving), (
+        "and there is nothing to wait for"
+    )
+
+
+def test_who_leaves_hands_over_at_once(fleet: Fleet) -> None:
+    a, b = fleet.replica("a"), fleet.replica("b")
+    a.beat()
+    b.beat()
+    a.leave()
+    b.beat()
+    tenure = b.tenure_of(HOME)
+    assert tenure is not None
+    assert tenure.deed_blocker(fleet.clock.now()) is None
+    assert [one.name for one in b.fleet.replicas] == ["b"]
+
+
+def test_who_goes_without_a_word_is_followed_after_a_term_and_a_wait(fleet: Fleet) -> None:
+    a, b = fleet.replica("a"), fleet.replica("b")
+    a.beat()
+    while b.tenure_of(HOME) is None:
+        fleet.advance(1)
+        b.beat()
+    assert fleet.clock.now().since(START) == TIMING.term
+    tenure = b.tenure_of(HOME)
+    assert tenure is not None
+    held = tenure.deed_blocker(fleet.clock.now())
+    assert held is not None
+    assert held.until == fleet.clock.now().plus(TIMING.wait)
+    for _ in range(35):
+        fleet.advance(1)
+        b.beat()
+    assert tenure.deed_blocker(fleet.clock.now()) is None
+
+
+def test_a_renewal_that_fails_renews_nothing(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = fleet.replica("a")
+    a.beat()
+    tenure = a.tenure_of(HOME)
+    assert tenure is not None
+
+    def away(*_: object) -> Any:
+        raise LedgerUnavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(fleet.ledger.leases), "beat", away)
+        for seconds, may_act in ((10, True), (9, True), (1, False), (10, False)):
+            fleet.advance(seconds)
+            with pytest.raises(LedgerUnavailable):
+                a.beat()
+            assert (tenure.deed_blocker(fleet.clock.now()) is None) is may_act
+    assert not a.has(OUTBOX)
+    a.beat()
+    assert a.tenure_of(HOME) is tenure, "nobody else has had it since"
+    assert tenure.deed_blocker(fleet.clock.now()) is None
+
+
+def test_a_slow_renewal_counts_from_before_it_was_asked_for(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = fleet.replica("a")
+    a.beat()
+    beat = fleet.ledger.leases.beat
+
+    def slow(*args: Any) -> Any:
+        answer = beat(*args)
+        fleet.advance(4)
+        return answer
+
+    monkeypatch.setattr(fleet.ledger.leases, "beat", slow)
+    began = fleet.clock.now()
+    a.beat()
+    tenure = a.tenure_of(HOME)
+    assert tenure is not None
+    assert tenure.lease.good_until == began.plus(TIMING.term)
+
+
+@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+def test_the_databases_clock_is_set_and_two_never_may_act_at_once(fleet: Fleet, step: float) -> None:
+    a, b = fleet.replica("a"), fleet.replica("b")
+    a.beat()
+    fleet.database.step(step)
+    for _ in range(300):
+        for one in (b, a):
+            one.beat()
+            one.let_go(one.leaving)
+        tenures = [one.tenure_of(HOME) for one in (a, b)]
+        may_act = [one for one in tenures if one is not None and one.deed_blocker(fleet.clock.now()) is None]
+        assert len(may_act) <= 1
+        fleet.advance(1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_however_they_come_go_and_stand_still_only_one_may_act(seed: int) -> None:
+    """A replica that stands still beats no more; what it claims it may send until its deadline. No two have such a claim at once,
+    however the database's clock is set."""
+    rng, fleet = Random(seed), Fleet()
+    here = [fleet.replica(f"r{number}") for number in range(3)]
+    claimed: dict[str, Moment] = {}
+    claims = 0
+    frozen: dict[str, float] = {}
+    for second in range(700):
+        for one in list(here):
+            if second < frozen.get(one.name, 0):
+                continue
+            match rng.choices(("beat", "stand", "die", "leave", "wait"), (30, 1, 0.3, 0.3, 60))[0]:
+                case "beat":
+                    one.beat()
+                    if shard_of(HOME) in one.leaving:
+                        claimed.pop(one.replica, None)  # its passes have ended
+                    one.let_go(one.leaving)
+                case "stand":
+                    frozen[one.name] = second + rng.uniform(5, 90)
+                case "die" if len(here) > 1:
+                    here.remove(one)
+                case "leave" if len(here) > 1:
+                    claimed.pop(one.replica, None)
+                    one.leave()
+                    here.remove(one)
+        if len(here) < 3 and rng.random() < 0.02:
+            here.append(fleet.replica(f"n{second}"))
+        if rng.random() < 0.01:
+            fleet.database.step(rng.uniform(-100, 100))
+        now = fleet.clock.now()
+        for one in here:
+            tenure = one.tenure_of(HOME)
+            if second < frozen.get(one.name, 0) or tenure is None or tenure.deed_blocker(now) is not None:
+                continue
+            if _is_owner(fleet, one):
+                still = [name for name, until in claimed.items() if name != one.replica and until > now]
+                assert not still, (second, one.replica, still)
+                claimed[one.replica] = tenure.send_by(now)
+                claims += 1
+        fleet.advance(1)
+    assert claims > 50
+
+
+def _is_owner(fleet: Fleet, one: Shares) -> bool:
+    tenure = one.tenure_of(HOME)
+    row = fleet.ledger.leases.fleet().shards[shard_of(HOME)]
+    return tenure is not None and (row.owner, row.epoch) == (one.replica, tenure.lease.epoch)
+
+
+# ---------------------------------------------------------------- what a watch does under a lease
+
+
+@dataclass
+class Watched:
+    """One replica's watch over the gateway of all."""
+
+    fleet: Fleet
+    shares: Shares
+    gateway: FakeGateway
+    log: MemoryLog = field(default_factory=MemoryLog)
+
+    def __post_init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        self.shares.beat()
+        tenure = self.shares.tenure_of(HOME)
+        assert tenure is not None
+        self.watch = Watch(
+            gateway=self.gateway,
+            book=PolicyBook(default=lenient()),
+            ledger=self.fleet.ledger.fenced(tenure, HOME),
+            notes=FakeNotes(),
+            clock=self.fleet.clock,
+            log=self.log,
+            meter=CountingMeter(),
+            spare_ledger=memory_ledger(self.fleet.clock),
+            tenure=tenure,
+        )
+
+    async def live(self, *, minutes: float, until_sent: bool = False) -> None:
+        end = self.fleet.clock.now().plus(timedelta(minutes=minutes))
+        while self.fleet.clock.now() < end and not (until_sent and self.gateway.performed):
+            self.shares.beat()
+            await self.watch.pass_once()
+            self.fleet.advance(10)
+
+    def states(self) -> list[str]:
+        return [attempt.state.value for one in self.fleet.ledger.history() for attempt in one.attempts]
+
+    def held(self) -> list[object]:
+        return [name for line in self.log.of(Event.RECOVERY_HELD) for name in line["blockers"]]  # type: ignore[attr-defined]
+
+
+def watched(fleet: Fleet, shares: Shares) -> Watched:
+    gateway = FakeGateway(fleet.clock)
+    gateway.put(dead())
+    return Watched(fleet, shares, gateway)
+
+
+async def test_under_a_lease_a_stuck_session_is_recovered_as_without_one(fleet: Fleet) -> None:
+    one = watched(fleet, fleet.replica("a"))
+    await one.live(minutes=40)
+    assert one.states() == ["succeeded"]
+    (deed,) = one.gateway.performed
+    assert deed.send_by is not None
+
+
+async def test_the_one_that_takes_over_watches_at_once_and_acts_after_the_wait(fleet: Fleet) -> None:
+    gone = fleet.replica("a")
+    gone.beat()
+    fleet.advance(31)
+    one = watched(fleet, fleet.replica("b"))
+    tenure = one.watch.tenure
+    assert tenure is not None
+    tenure.lease = type(tenure.lease)(
+        tenure.lease.shard, tenure.lease.epoch, tenure.lease.good_until, START.plus(timedelta(hours=2))
+    )
+    await one.live(minutes=60)
+    assert one.gateway.performed == []
+    assert "lease" in one.held()
+    assert one.watch.last_report is not None
+    assert one.watch.last_report.is_good
+
+
+async def test_a_lease_that_is_not_renewed_holds_deeds_and_watching_goes_on(fleet: Fleet) -> None:
+    one = watched(fleet, fleet.replica("a"))
+    for _ in range(360):
+        report = await one.watch.pass_once()
+        assert report.is_good
+        fleet.advance(10)
+    assert one.gateway.performed == []
+    assert "lease" in one.held()
+    await one.live(minutes=10)
+    assert one.states() == ["succeeded"]
+
+
+async def test_who_stood_still_between_claim_and_sending_sends_nothing_and_the_next_owner_asks_no_second_time(
+    fleet: Fleet,
+) -> None:
+    """The check is the client's (``recovery/test_late_deeds``); the fake does the same."""
+    one = watched(fleet, fleet.replica("a"))
+    other = fleet.replica("b")
+    cure = one.gateway.cure
+
+    def stand_still(deed: Deed) -> Receipt:
+        fleet.advance(60)
+        other.beat()
+        assert deed.send_by is not None
+        assert fleet.clock.now() > deed.send_by
+        raise SentTooLate("too late")
+
+    one.gateway.effect = stand_still
+    with pytest.raises(LeaseLost):
+        await one.live(minutes=60, until_sent=True)
+    assert one.states() == ["started"]
+    assert one.watch.ledger_problem is None, "nothing is wrong with the ledger"
+    one.gateway.effect = cure
+    successor = Watched(fleet, other, one.gateway)
+    await successor.watch.pass_once()
+    assert successor.states() == ["indeterminate"]
+    sent = len(one.gateway.performed)
+    await successor.live(minutes=1)
+    assert len(one.gateway.performed) == sent
+
+
+async def test_a_deed_that_came_late_is_known_for_not_sent_where_the_lease_is_still_ours(fleet: Fleet) -> None:
+    one = watched(fleet, fleet.replica("a"))
+
+    def late(_: Deed) -> Receipt:
+        one.gateway.effect = None
+        raise SentTooLate("too late")
+
+    one.gateway.effect = late
+    await one.live(minutes=60)
+    assert one.states() == [AttemptState.REFUSED.value, AttemptState.SUCCEEDED.value]
+    assert fleet.ledger.charges(HOME, START.wall) == 1, "what was not sent costs nothing"
+
+
+async def test_a_pass_of_who_lost_the_gateway_changes_nothing_and_uses_no_spare(fleet: Fleet) -> None:
+    one = watched(fleet, fleet.replica("a"))
+    await one.live(minutes=1)
+    fleet.advance(60)
+    fleet.replica("b").beat()
+    for _ in range(3):
+        with pytest.raises(LeaseLost):
+            await one.watch.pass_once()
+    assert one.watch.ledger_problem is None
+    assert one.shares.beat().lost
+    assert one.shares.tenure_of(HOME) is None
+
+
+# ---------------------------------------------------------------- the outbox
+
+
+async def test_one_replica_delivers(fleet: Fleet) -> None:
+    delivered: list[str] = []
+
+    class Notifier:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def deliver_due(self, _now: object) -> None:
+            delivered.append(self.name)
+
+    tellers = []
+    replicas = [fleet.replica("a"), fleet.replica("b")]
+    for one in replicas:
+        one.beat()
+        teller = Notifications(
+            fleet.ledger, fleet.clock, MemoryLog(), CountingMeter(), Secrets(), {}, Random(1), is_ours=_has_outbox(one)
+        )
+        teller._notifier = Notifier(one.name)  # type: ignore[assignment]
+        tellers.append(teller)
+    for teller in tellers:
+        await teller.deliver(fleet.clock.now())
+    assert delivered == ["a"]
+    replicas[0].leave()
+    replicas[1].beat()
+    for teller in tellers:
+        await teller.deliver(fleet.clock.now())
+    assert delivered == ["a", "b"]
+
+
+def _has_outbox(one: Shares) -> Any:
+    return lambda: one.has(OUTBOX)

@@ -1,0 +1,211 @@
+"""Leases of shards, and the fence before every write of who leases one.
+
+Invariants: a shard has one owner, and its epoch goes up whenever it gets another; only an owner of the row's epoch renews or
+releases it; a write that carries an owner and an epoch which are no longer the row's changes nothing. The instants are the
+database's own clock's: what replicas think of the time decides nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from watchdog.core.leases import Fleet, Replica, Shard
+from watchdog.ledger.store import Access, Answer, Store, Transaction
+from watchdog.service.errors import LeaseLost
+from watchdog.service.shares import TakenShard
+from watchdog.service.tenure import Tenure
+
+FORGOTTEN_AFTER = timedelta(days=1)
+"""How long a replica that went away without a word is still shown."""
+
+
+class LedgerLeases:
+    """``service.shares.LeaseRecord`` over the ledger's store."""
+
+    def __init__(self, store: Store) -> None:
+        self._file = store
+
+    def beat(self, replica: str, name: str, held: Mapping[int, int], term: timedelta) -> Fleet:
+        with self._file.writing(tells_loss=False, is_probe=True) as transaction:
+            now = self._file.now_ms(transaction)
+            until = now + _ms(term)
+            transaction.execute(
+                """
+                INSERT INTO replicas (id, name, expires_at) VALUES (?, ?, ?)
+                ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at
+                """,
+                replica,
+                name,
+                until,
+            )
+            transaction.execute("DELETE FROM replicas WHERE expires_at < ?", now - _ms(FORGOTTEN_AFTER))
+            for epoch, shards in _by_epoch(held).items():
+                transaction.execute(
+                    f"UPDATE shards SET expires_at = ? WHERE owner = ? AND epoch = ? AND id IN ({_marks(shards)})",  # noqa: S608
+                    until,
+                    replica,
+                    epoch,
+                    *shards,
+                )
+            return _fleet(transaction, now)
+
+    def take(self, replica: str, most: int, term: timedelta) -> Sequence[TakenShard]:
+        with self._file.writing(tells_loss=False, is_probe=True) as transaction:
+            now = self._file.now_ms(transaction)
+            free = transaction.execute(
+                "SELECT id, epoch, owner FROM shards WHERE owner IS NULL OR expires_at <= ? ORDER BY id LIMIT ?"  # noqa: S608
+                f" {self._file.skips_locked}",
+                now,
+                most,
+            ).fetchall()
+            if not free:
+                return ()
+            shards = [int(row["id"]) for row in free]
+            transaction.execute(
+                # guard: shares: every owner has an epoch of its own
+                f"UPDATE shards SET owner = ?, expires_at = ?, epoch = epoch + 1 WHERE id IN ({_marks(shards)})",  # noqa: S608
+                replica,
+                now + _ms(term),
+                *shards,
+            )
+            return [TakenShard(int(row["id"]), int(row["epoch"]) + 1, row["owner"] is None) for row in free]
+
+    def release(self, replica: str, held: Mapping[int, int]) -> None:
+        with self._file.writing(tells_loss=False, is_probe=True) as transaction:
+            _release(transaction, replica, held)
+
+    def leave(self, replica: str, held: Mapping[int, int]) -> None:
+        with self._file.writing(tells_loss=False, is_probe=True) as transaction:
+            _release(transaction, replica, held)
+            transaction.execute("DELETE FROM replicas WHERE id = ?", replica)
+
+    def fleet(self) -> Fleet:
+        with self._file.reading(tells_loss=False) as transaction:
+            return _fleet(transaction, self._file.now_ms(transaction))
+
+
+class FencedStore:
+    """``store.Store`` as the owner of one shard writes to it: what is no longer its own it does not change."""
+
+    def __init__(self, store: Store, tenure: Tenure) -> None:
+        self._store = store
+        self._tenure = tenure
+        self.access: Access = store.access
+
+    @contextmanager
+    def writing(
+        self, *, tells_loss: bool = True, is_probe: bool = False, is_deed: bool = False
+    ) -> Iterator[Transaction]:
+        with self._store.writing(tells_loss=tells_loss, is_probe=is_probe) as transaction:
+            self._check(transaction, is_deed=is_deed)
+            yield transaction
+
+    def _check(self, transaction: Transaction, *, is_deed: bool) -> None:
+        """In the very transaction of the write, whose row of ``shards`` nobody else changes until it has ended."""
+        tenure = self._tenure
+        lease = tenure.lease
+        row = transaction.one(
+            f"SELECT expires_at FROM shards WHERE id = ? AND owner = ? AND epoch = ? {self._store.locks_row}",  # noqa: S608
+            lease.shard,
+            tenure.replica,
+            lease.epoch,
+        )
+        if row is None:  # guard: shares: who is no longer the owner writes nothing
+            raise LeaseLost(f"Shard {lease.shard} is no longer this replica's; nothing was written.")
+        ends_in = int(row["expires_at"]) - self._store.now_ms(transaction) if is_deed else 0
+        # guard: shares: a claim wants the lease to outlive the sending
+        if is_deed and ends_in <= _ms(tenure.timing.margin):
+            raise LeaseLost(f"The lease on shard {lease.shard} ends too soon for a deed; nothing was written.")
+
+    @property
+    def problem(self) -> str | None:
+        return self._store.problem
+
+    @problem.setter
+    def problem(self, said: str | None) -> None:
+        self._store.problem = said
+
+    @property
+    def where(self) -> str:
+        return self._store.where
+
+    @property
+    def folder(self) -> Path | None:
+        return self._store.folder
+
+    @property
+    def locks_row(self) -> str:
+        return self._store.locks_row
+
+    @property
+    def skips_locked(self) -> str:
+        return self._store.skips_locked
+
+    def now_ms(self, transaction: Transaction) -> int:
+        return self._store.now_ms(transaction)
+
+    def permission_problem(self) -> str | None:
+        return self._store.permission_problem()
+
+    def reader(self) -> Store:
+        return self._store.reader()
+
+    @contextmanager
+    def reading(self, *, tells_loss: bool = True) -> Iterator[Transaction]:
+        with self._store.reading(tells_loss=tells_loss) as transaction:
+            yield transaction
+
+    def remembered(self, question: Hashable, read: Callable[[Transaction], Sequence[Answer]]) -> list[Answer]:
+        return self._store.remembered(question, read)
+
+    def told_of_loss(self) -> None:
+        self._store.told_of_loss()
+
+    def connect(self) -> None:
+        self._store.connect()
+
+    def close(self) -> None:
+        """The store is everybody's."""
+
+    def wall_now(self) -> datetime:
+        return self._store.wall_now()
+
+
+def _release(transaction: Transaction, replica: str, held: Mapping[int, int]) -> None:
+    for epoch, shards in _by_epoch(held).items():
+        transaction.execute(
+            f"UPDATE shards SET owner = NULL, expires_at = 0 WHERE owner = ? AND epoch = ? AND id IN ({_marks(shards)})",  # noqa: S608
+            replica,
+            epoch,
+            *shards,
+        )
+
+
+def _fleet(transaction: Transaction, now: int) -> Fleet:
+    replicas = [
+        Replica(row["id"], row["name"], int(row["expires_at"]) > now)
+        for row in transaction.execute("SELECT id, name, expires_at FROM replicas ORDER BY name, id")
+    ]
+    shards = [
+        Shard(int(row["id"]), row["owner"], int(row["epoch"]), int(row["expires_at"]) <= now)
+        for row in transaction.execute("SELECT id, owner, epoch, expires_at FROM shards ORDER BY id")
+    ]
+    return Fleet(replicas, shards)
+
+
+def _by_epoch(held: Mapping[int, int]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for shard, epoch in sorted(held.items()):
+        found.setdefault(epoch, []).append(shard)
+    return found
+
+
+def _marks(values: Sequence[int]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _ms(span: timedelta) -> int:
+    return span // timedelta(milliseconds=1)
