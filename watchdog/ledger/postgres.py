@@ -9,7 +9,7 @@ nobody is the owner. Whatever libpq or the server says leaves here as a ``Ledger
 
 How long a call can block: ``LongestWaits``. Limits: a name is looked up by the system's resolver, in its own time; a server that
 confirms what it does not keep (``fsync = off``) is believed; an older copy is noticed by the daemon that wrote what it lacks, and by
-no later life of it, nor where it lacks writes of verbs alone. A pooler that shares sessions (pgbouncer in transaction mode) cannot
+no later life of it, no other replica, nor where it lacks writes of verbs alone. A pooler that shares sessions (pgbouncer in transaction mode) cannot
 carry the lock, and is refused where it shows.
 """
 
@@ -54,6 +54,10 @@ NEEDED_SERVER = 140000
 
 _LOCK_CLASS = schema.APPLICATION_ID
 _OWNER, _MIGRATION = 1, 2
+
+FORGOTTEN_AFTER = 100_000_000
+"""Commits of all, since an owner that shares the database last wrote, after which its count is deleted. They are weeks of a large
+fleet. A replica that lived through them without the database takes the missing count for a loss."""
 
 Found = TypeVar("Found")
 
@@ -199,7 +203,11 @@ class PostgresStore:
         self._lock = OwnerLock(folder / "ledger.sqlite", self._where) if access is Access.OWNER else None
         self._mutex = threading.RLock()
         self._db: _Connection | None = None
-        self._name = f"{PROGRAM} {os.getpid()}@{socket.gethostname()[:24]} {secrets.token_hex(3)}"
+        life = secrets.token_hex(4)
+        self._name = f"{PROGRAM} {os.getpid()}@{socket.gethostname()[:24]} {life}"
+        # guard: shares: what one replica has lost no other makes good for
+        self._life = life if is_shared else None
+        """Of an owner that shares the database: its row in ``owners``."""
         self._tries_again_at: float | None = None
         self._refusal: LedgerError | None = None
         self._is_closed = False
@@ -209,7 +217,8 @@ class PostgresStore:
         self._commits = 0
         """What ``layout.commits`` was when a write of ours, or the opening, last saw it: it never goes back."""
         self._owner_commits = 0
-        """The same of ``layout.owner_commits``, which nobody but an owner counts up: verbs cannot make good for what is lost."""
+        """The same of ``layout.owner_commits``, which nobody but an owner counts up, or of the own row in ``owners``: verbs and
+        other replicas cannot make good for what is lost."""
         self._loss_untold = False
         self._version = -1
         self._answers: dict[Hashable, tuple[Any, ...]] = {}
@@ -257,8 +266,7 @@ class PostgresStore:
             self._tell_loss(tells_loss=tells_loss)
             if not is_probe:
                 self._answers.clear()  # before it: a COMMIT that failed may be found done
-            begin = _BEGIN_OWNING if self.access is Access.OWNER else _BEGIN_WRITING
-            with self._transaction(db, begin) as (transaction, begun):
+            with self._transaction(db, self._begin_writing()) as (transaction, begun):
                 commits = self._checked(begun)
                 yield transaction
             if is_probe and self._version == commits - 1:
@@ -308,6 +316,11 @@ class PostgresStore:
                 self._lock.release()
 
     # ------------------------------------------------------------ transactions
+
+    def _begin_writing(self) -> bytes:
+        if self._life is not None:
+            return _BEGIN_SHARING.replace(b"$life", self._life.encode())
+        return _BEGIN_OWNING if self.access is Access.OWNER else _BEGIN_WRITING
 
     @contextmanager
     def _transaction(self, db: _Connection, begin: bytes) -> Iterator[tuple[Transaction, Row]]:
@@ -554,18 +567,47 @@ class PostgresStore:
     def _note_loss(self, db: _Connection) -> None:
         """The owner remembers which ledger is its own, and how far it was: another one in its place, or an older copy of it (a
         standby that had not got everything), means that history is missing."""
-        found = self._one(db.ask(b"SELECT ledger_id, commits, owner_commits FROM meta, layout"))
+        db.ask(b"BEGIN ISOLATION LEVEL READ COMMITTED")
+        found = self._one(self._counted(db))
         ledger_id, commits, owner_commits = str(found["ledger_id"]), int(found["commits"]), int(found["owner_commits"])
+        is_lost = self._lock is not None and (
+            self._is_another(db, ledger_id) or commits < self._commits or owner_commits < self._owner_commits
+        )
+        # guard: single: another database than last time is a loss
+        if is_lost:
+            db.ask(b"UPDATE meta SET lost_history_at = %s", (to_ms(self._clock.now().wall),))
+            self._loss_untold = True
+        db.ask(b"COMMIT")
         if self._lock is not None:
-            is_older = commits < self._commits or owner_commits < self._owner_commits
-            # guard: single: another database than last time is a loss
-            if self._expected_id() not in (None, ledger_id) or is_older:
-                lost = (to_ms(self._clock.now().wall),)
-                db.ask(b"UPDATE meta SET lost_history_at = %s", lost)
-                self._loss_untold = True
             self._lock.remember(ledger_id)
         self._known_id = ledger_id
         self._commits, self._owner_commits = commits, owner_commits
+
+    def _counted(self, db: _Connection) -> psycopg.Cursor[_Row]:
+        if self._life is None:
+            return db.ask(b"SELECT ledger_id, commits, owner_commits FROM meta, layout")
+        db.ask(b"DELETE FROM owners WHERE last_commit < (SELECT commits FROM layout) - %s", (FORGOTTEN_AFTER,))
+        own = (self._life,)
+        db.ask(b"INSERT INTO owners SELECT %s, 0, commits FROM layout ON CONFLICT (id) DO NOTHING", own)
+        return db.ask(
+            b"SELECT ledger_id, layout.commits, owners.commits AS owner_commits FROM meta, layout, owners WHERE id = %s",
+            own,
+        )
+
+    def _is_another(self, db: _Connection, ledger_id: str) -> bool:
+        """Than this life had, or than was owned from this state folder before. A machine that joins others brings the id of an
+        earlier ledger of its own: that is no loss of theirs."""
+        if self._known_id is not None:  # guard: shares: another ledger while it runs is a loss, whoever else is there
+            return self._known_id != ledger_id
+        return self._expected_id() not in (None, ledger_id) and not self._joins(db)
+
+    def _joins(self, db: _Connection) -> bool:
+        """Another replica owns it now, and was through with ``_note_loss``: of two that start at once neither counts on the other."""
+        if self._life is None:
+            return False
+        known = {row["id"] for row in db.ask(b"SELECT id FROM owners WHERE id <> %s", (self._life,))}
+        lives = {str(row["name"]).rpartition(" ")[2] for row in db.ask(_HELD)}
+        return not known.isdisjoint(lives)  # guard: shares: who has not looked at the ledger vouches for nothing
 
     # ------------------------------------------------------------ what is wrong, in one sentence
 
@@ -613,6 +655,15 @@ _BEGIN_WRITING = b"""
     RETURNING commits, owner_commits, (SELECT ledger_id FROM meta) AS ledger_id, pg_backend_pid() AS session
 """
 _BEGIN_OWNING = _BEGIN_WRITING.replace(b"commits + 1", b"commits + 1, owner_commits = owner_commits + 1")
+# A row of its own that is missing was never so low.
+_BEGIN_SHARING = _BEGIN_WRITING.replace(
+    b"UPDATE",
+    b"""WITH own AS (
+        UPDATE owners SET commits = commits + 1, last_commit = (SELECT commits FROM layout) WHERE id = '$life'
+        RETURNING commits
+    )
+    UPDATE""",
+).replace(b" owner_commits,", b" coalesce((SELECT commits FROM own), -1) AS owner_commits,")
 _OWN = b"SELECT pg_backend_pid() FROM pg_advisory_lock(%s, %s)"
 _OWN_SHARED = b"SELECT pg_backend_pid() FROM pg_advisory_lock_shared(%s, %s)"
 _BEGIN_READING = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT commits FROM layout"

@@ -1,8 +1,9 @@
 """The ledger's tables in PostgreSQL: the same migrations (``schema``), said in its dialect, in a schema of their own.
 
 Instants are BIGINT; text sorts by its bytes, as in SQLite. Table ``layout`` has what SQLite keeps in the file's header: the
-version, and a number that every commit counts up, which is how others' commits are noticed. The owner counts its own besides:
-so it notices that some got lost, however much verbs have written since.
+version, and a number that every commit counts up, which is how others' commits are noticed. The owner counts its own besides, and
+of several that share a database each its own, in table ``owners``: so it notices that some got lost, however much others have
+written since.
 """
 
 from __future__ import annotations

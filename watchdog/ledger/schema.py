@@ -233,6 +233,9 @@ _LEDGER_6: Migration = (
     """,
     f"INSERT INTO shards (id) VALUES {', '.join(f'({number})' for number in range(SHARDS + 1))}",  # noqa: S608 - numbers
     "CREATE TABLE replicas (id TEXT PRIMARY KEY, name TEXT NOT NULL, expires_at INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    # How much each life of an owner has written, where several share a database, and which of all commits its last one was
+    # (``postgres``): what one has lost no other makes good for.
+    "CREATE TABLE owners (id TEXT PRIMARY KEY, commits INTEGER NOT NULL, last_commit INTEGER NOT NULL) STRICT, WITHOUT ROWID",
 )
 
 MIGRATIONS: tuple[Migration, ...] = (_LEDGER_1, _LEDGER_2, _LEDGER_3, _LEDGER_4, _LEDGER_5, _LEDGER_6)

@@ -8,6 +8,7 @@ from .kinds import CORE, GATEWAY, SERVICE, Guard
 
 LEASES = ("tests/unit/ledger/test_leases.py",)
 SHARES = (SERVICE + "test_shares.py",)
+POSTGRESQL = ("tests/unit/ledger/test_postgresql.py",)
 
 GUARDS: tuple[Guard, ...] = (
     Guard(
@@ -25,6 +26,14 @@ GUARDS: tuple[Guard, ...] = (
         "rule 19",
         value('"UPDATE shards SET owner = ?, expires_at = ? WHERE id IN (%s)" % _marks(shards)'),
         tests=LEASES,
+    ),
+    Guard("shares: what one replica has lost no other makes good for", "rule 19", NEVER, tests=POSTGRESQL),
+    Guard("shares: another ledger while it runs is a loss, whoever else is there", "rule 19", NEVER, tests=POSTGRESQL),
+    Guard(
+        "shares: who has not looked at the ledger vouches for nothing",
+        "rule 19",
+        value("bool(lives)"),
+        tests=POSTGRESQL,
     ),
     Guard("shares: what is late is not sent", "rule 19", NEVER, tests=(GATEWAY + "recovery/test_late_deeds.py",)),
     Guard("shares: one replica delivers", "rule 8", value("self._notifier is not None"), tests=SHARES),

@@ -170,6 +170,7 @@ def test_what_an_older_program_had_in_flight_holds_the_run(path: Path) -> None:
         db.execute("DROP TABLE acks")
         db.execute("DROP TABLE shards")
         db.execute("DROP TABLE replicas")
+        db.execute("DROP TABLE owners")
         db.execute("DROP INDEX reminders_by_target")
         db.execute("ALTER TABLE messages DROP COLUMN target")
         db.execute("ALTER TABLE messages DROP COLUMN step")

@@ -330,6 +330,113 @@ def test_what_verbs_write_is_no_loss(owned: SqlLedger, place: LedgerPlace) -> No
     assert lost_at(owned) is None
 
 
+@pytest.fixture
+def shared(place: LedgerPlace, tmp_path: Path) -> Iterator[tuple[SqlLedger, SqlLedger]]:
+    """One database, as two replicas have it."""
+    elsewhere = LedgerPlace(tmp_path / "of another machine", SystemClock(), place.url)
+    with ledger_of(place, is_shared=True) as first, ledger_of(elsewhere, is_shared=True) as second:
+        yield first, second
+
+
+@pytest.mark.parametrize("is_connected", [True, False])
+@pytest.mark.parametrize("had_joined", [True, False])
+def test_a_loss_is_noticed_however_much_another_replica_wrote_since(
+    shared: tuple[SqlLedger, SqlLedger], place: LedgerPlace, *, is_connected: bool, had_joined: bool
+) -> None:
+    """A standby that had not got the last commit of one, and that the other reached first."""
+    first, second = shared
+    attempt = planned(first, opened(first))
+    psql(place, "CREATE TABLE old_layout AS TABLE layout; CREATE TABLE old_owners AS TABLE owners")
+    first.pause(at=T0, until=None, gateway=None, session=None, reason="upgrade", who="ann")
+    psql(
+        place,
+        "UPDATE layout SET (commits, owner_commits) = (SELECT commits, owner_commits FROM old_layout);"
+        "UPDATE owners SET commits = o.commits FROM old_owners o WHERE o.id = owners.id",
+    )
+    if not had_joined:
+        psql(place, "DELETE FROM owners WHERE commits = (SELECT max(commits) FROM owners)")
+    for number in range(3):
+        opened(second, f"of the other {number}")
+    assert lost_at(second) is None, "it lacks nothing of its own"
+    if is_connected:
+        with pytest.raises(LedgerUnavailable, match="replaced while it was in use"):
+            first.claim_attempt(attempt.id, at(2))
+    else:
+        store: Any = first._file
+        store._drop()
+    assert until_writable(first)
+    assert lost_at(first) is not None
+    assert lost_at(second) is not None, "everybody holds deeds"
+    assert opened(first).is_open
+
+
+def test_what_another_replica_writes_is_no_loss(shared: tuple[SqlLedger, SqlLedger], place: LedgerPlace) -> None:
+    with ledger_of(place, Access.WRITER) as verb:
+        for number in range(3):
+            for ledger in (*shared, verb):
+                opened(ledger, f"{number}")
+                store: Any = ledger._file
+                store._drop()
+    for ledger in shared:
+        assert until_writable(ledger)
+        assert lost_at(ledger) is None
+
+
+def test_the_count_of_a_replica_that_is_long_gone_is_deleted(place: LedgerPlace) -> None:
+    with ledger_of(place, is_shared=True) as ledger:
+        opened(ledger)
+    (gone,) = psql(place, "SELECT id FROM owners")
+    for more, is_kept in ((postgres.FORGOTTEN_AFTER, True), (1, False)):
+        with psycopg.connect(place.url or "", autocommit=True) as db:
+            db.execute("UPDATE openclaw_watchdog.layout SET commits = commits + %s - 1", (more,))
+        with ledger_of(place, is_shared=True) as ledger:
+            assert (gone in psql(place, "SELECT id FROM owners")) is is_kept
+            opened(ledger)
+
+
+def with_an_earlier_ledger(folder: Path) -> LedgerPlace:
+    """A state folder whose last ledger was a file."""
+    with LedgerPlace(folder, SystemClock()).open(owner=True):
+        return LedgerPlace(folder, SystemClock())
+
+
+def test_a_replica_that_joins_with_an_earlier_ledger_of_its_own_is_no_loss(
+    shared: tuple[SqlLedger, SqlLedger], place: LedgerPlace, tmp_path: Path
+) -> None:
+    joining = with_an_earlier_ledger(tmp_path / "of a third machine")
+    for _ in range(2):
+        with ledger_of(joining, is_shared=True, url=place.url) as third:
+            assert opened(third).is_open
+            assert lost_at(third) is None
+    assert lost_at(shared[0]) is None
+
+
+@pytest.mark.parametrize("is_another_here", [True, False])
+def test_nobody_who_has_not_looked_says_that_it_is_no_loss(
+    place: LedgerPlace, tmp_path: Path, *, is_another_here: bool
+) -> None:
+    """Two that start at once, after theirs was replaced; and one alone, where others were before."""
+    with ledger_of(place, is_shared=True):
+        pass
+    joining = with_an_earlier_ledger(tmp_path / "of another machine")
+    with psycopg.connect(place.url or "", autocommit=True, application_name="openclaw-watchdog 1@there 0123abcd") as db:
+        if is_another_here:
+            db.execute("SELECT pg_advisory_lock_shared(%s, 1)", (schema.APPLICATION_ID,))
+        with ledger_of(joining, is_shared=True, url=place.url) as ledger:
+            assert lost_at(ledger) is not None
+
+
+def test_another_ledger_while_it_runs_is_a_loss_whoever_else_is_there(
+    shared: tuple[SqlLedger, SqlLedger], place: LedgerPlace
+) -> None:
+    first, second = shared
+    assert opened(second).is_open
+    psql(place, "UPDATE meta SET ledger_id = 'ffff0000ffff0000'")
+    assert not first.is_writable()
+    assert until_writable(first)
+    assert lost_at(first) is not None
+
+
 def test_another_database_than_last_time_is_a_loss(place: LedgerPlace, server: Server) -> None:
     with ledger_of(place) as ledger:
         assert lost_at(ledger) is None
