@@ -27,5 +27,11 @@ GUARDS: tuple[Guard, ...] = (
         tests=LEASES,
     ),
     Guard("shares: what is late is not sent", "rule 19", NEVER, tests=(GATEWAY + "recovery/test_late_deeds.py",)),
+    Guard(
+        "shares: a machine that slept sends nothing late",
+        "rule 19",
+        NEVER,
+        tests=(GATEWAY + "recovery/test_late_deeds.py",),
+    ),
     Guard("shares: one replica delivers", "rule 8", value("self._notifier is not None"), tests=SHARES),
 )
