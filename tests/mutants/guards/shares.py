@@ -33,5 +33,6 @@ GUARDS: tuple[Guard, ...] = (
         NEVER,
         tests=(GATEWAY + "recovery/test_late_deeds.py",),
     ),
+    Guard("shares: another owner's attempt is given its time", "rule 19", NEVER, tests=SHARES),
     Guard("shares: one replica delivers", "rule 8", value("self._notifier is not None"), tests=SHARES),
 )

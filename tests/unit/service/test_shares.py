@@ -380,6 +380,21 @@ async def test_a_deed_that_came_late_is_known_for_not_sent_where_the_lease_is_st
     assert fleet.ledger.charges(HOME, START.wall) == 1, "what was not sent costs nothing"
 
 
+async def test_what_an_earlier_owner_began_has_its_time_from_the_first_look_of_the_next(fleet: Fleet) -> None:
+    """The next owner's clock is two minutes ahead of that of the one who began it."""
+    one = watched(fleet, fleet.replica("a"))
+    one.gateway.effect = one.gateway.nothing
+    await one.live(minutes=60, until_sent=True)
+    one.shares.leave()
+    fleet.clock.step(120)
+    successor = Watched(fleet, fleet.replica("b"), one.gateway)
+    began = fleet.clock.now()
+    while successor.states() == ["indeterminate"] or fleet.clock.now() == began:
+        await successor.live(minutes=1 / 6)
+    assert successor.states() == ["ineffective"], "no longer than it would be anyway"
+    assert timedelta(seconds=90) < fleet.clock.now().since(began) <= timedelta(seconds=120)
+
+
 async def test_a_pass_of_who_lost_the_gateway_changes_nothing_and_uses_no_spare(fleet: Fleet) -> None:
     one = watched(fleet, fleet.replica("a"))
     await one.live(minutes=1)
