@@ -341,7 +341,16 @@ class Builder:
             clock=self.clock,
             log=self.log,
             meter=self.meter,
-            teller=Notifications(ledger, self.clock, self.log, self.meter, self.secrets, self.env, Random()),
+            teller=Notifications(
+                ledger,
+                self.clock,
+                self.log,
+                self.meter,
+                self.secrets,
+                self.env,
+                Random(),
+                spare=spare if shares is not None else None,
+            ),
             supervisor=Supervisor(self.clock, self.env),
             page=PagePublisher(
                 spelled_out,

@@ -21,6 +21,7 @@ from watchdog.notify.delivery import Heartbeat, Notifier, TargetEntry, targets_f
 from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import Message, MessageKind
+from watchdog.service.ledger_switch import carry_over
 from watchdog.service.ports import Clock, Meter
 from watchdog.service.redaction import Secrets
 
@@ -42,6 +43,9 @@ class Notifications:
     """The gateways that are watched now. None: all."""
     is_ours: Callable[[], bool] = lambda: True
     """Whether it is for this process to deliver what is owed: of several replicas it is for one."""
+    spare: SqlLedger | None = None
+    """Whose messages are owed in ``ledger`` once that is back, whoever watches their gateways by then. None: each watch sees to that
+    when it goes back to the real one (``LedgerSwitch``)."""
     _notifier: Notifier | None = None
     _heartbeat: Heartbeat | None = None
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -110,6 +114,9 @@ class Notifications:
 
     async def deliver(self, now: Moment) -> None:
         """One round, to its end."""
+        if self.spare is not None and self.ledger.problem is None:
+            with contextlib.suppress(LedgerError):  # said by the passes
+                carry_over(self.spare, self.ledger, now.wall)
         if self._notifier is not None and self.is_ours():  # guard: shares: one replica delivers
             with contextlib.suppress(LedgerError):
                 await self._notifier.deliver_due(now)

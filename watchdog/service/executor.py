@@ -155,7 +155,7 @@ class Executor:
             is_refusal = isinstance(refused, errors.RequestRefused) and meaning is Refusal.TRY_LATER
             # guard: no refusal is free for ever
             is_paid = is_refusal and counts(attempt, incident.attempts, says_retryable=says_retryable(refused))
-            self._settle(
+            state = self._settle(
                 incident,
                 attempt,
                 AttemptState.REFUSED,
@@ -164,7 +164,9 @@ class Executor:
                 is_retryable=meaning is Refusal.TRY_LATER,
                 is_refunded=not is_paid,
             )
-            self.log.event(Event.RECOVERY_REFUSED, **fields, reason=str(refused))
+            is_noted = state is AttemptState.REFUSED
+            event = Event.RECOVERY_REFUSED if is_noted else Event.RECOVERY_INDETERMINATE
+            self.log.event(event, **fields, reason=str(refused))
             return
         if receipt.run_id is not None:
             self.ledger.note_run(attempt.id, receipt.run_id)
@@ -184,8 +186,10 @@ class Executor:
         words: str | None = None,
         is_retryable: bool = False,
         is_refunded: bool = True,
-    ) -> None:
-        self.ledger.settle_attempt(
+    ) -> AttemptState:
+        """As what it counts now: what somebody else has settled meanwhile, as unclear, is charged and looked at, whatever was
+        answered to us."""
+        is_settled = self.ledger.settle_attempt(
             attempt.id,
             to,
             self.clock.now().wall,
@@ -194,7 +198,9 @@ class Executor:
             is_retryable=is_retryable,
             is_refunded=is_refunded,
         )
-        self.meter.attempt(incident.gateway, attempt.step.value, to.value)
+        state = to if is_settled or to is AttemptState.ABANDONED else AttemptState.INDETERMINATE
+        self.meter.attempt(incident.gateway, attempt.step.value, state.value)
+        return state
 
     def _deed(self, incident: Incident, attempt: Attempt, decision: Decision, requester: Requester) -> Deed:
         judged = decision.judged

@@ -37,6 +37,7 @@ from watchdog.service.ledger import Incident, Ledger, Message, Outcome, Quaranti
 from watchdog.service.observer import Judged
 from watchdog.service.plan import Action, Decision, has_chat, is_stalled_but_owned, was_sent
 from watchdog.service.ports import Gateway, Meter, Wants
+from watchdog.service.tenure import Tenure
 
 Foresee = Callable[[Judged, Incident | None], Decision]
 
@@ -44,13 +45,19 @@ Foresee = Callable[[Judged, Incident | None], Decision]
 @dataclass(frozen=True, slots=True)
 class _InFlight:
     """An attempt as this life of the daemon first saw it. From then on its age is counted on the monotonic clock: a
-    clock that is set, or a host that sleeps, makes no attempt late."""
+    clock that is set, or a host that sleeps, makes no attempt late. ``not_ours``: how much of its age went by under another
+    owner, between that one's clock and ours."""
 
     seen_at: Moment
     age: timedelta
+    not_ours: timedelta = timedelta(0)
 
     def age_at(self, now: Moment) -> timedelta:
         return self.age + now.since(self.seen_at)
+
+    def waited_at(self, now: Moment) -> timedelta:
+        """How long its effect is looked for, counted by one clock."""
+        return self.age_at(now) - self.not_ours
 
 
 @dataclass(slots=True)
@@ -61,6 +68,8 @@ class Incidents:
     ledger: Ledger
     log: Log
     meter: Meter
+    tenure: Tenure | None = None
+    """Where several replicas share the gateways: under which lease."""
     # By idempotency key: an older copy of the ledger gives out the ids of later attempts once more.
     _in_flight: dict[str, _InFlight] = field(init=False, default_factory=dict)
     _heard: dict[str, bool] = field(init=False, default_factory=dict)
@@ -109,7 +118,7 @@ class Incidents:
         still = 0
         in_flight = self.ledger.attempts_in_flight(self.gateway.name)
         self._in_flight = {
-            one.idempotency_key: self._in_flight.get(one.idempotency_key) or _first_seen(one, now)
+            one.idempotency_key: self._in_flight.get(one.idempotency_key) or _first_seen(one, now, self.tenure)
             for _, one in in_flight
         }
         for incident, attempt in in_flight:
@@ -132,14 +141,14 @@ class Incidents:
             tail = look.tail
         is_queued = attempt.step is Step.RESUME and tail is not None and tail.has_pending_input is True
         verify_within = current.policy.recovery.verify_within if current is not None else timedelta(seconds=90)
-        age = self._in_flight[attempt.idempotency_key].age_at(now)
+        known = self._in_flight[attempt.idempotency_key]
         return verify(
             attempt,
             row,
             tail,
-            is_overdue=age > verify_within * (_QUEUED_PATIENCE if is_queued else 1),
+            is_overdue=known.waited_at(now) > verify_within * (_QUEUED_PATIENCE if is_queued else 1),
             owner=current.judgement.owner if current is not None else Truth.UNKNOWN,
-            has_gateway_died=current is not None and _has_died(attempt, age, current.case),
+            has_gateway_died=current is not None and _has_died(attempt, known.age_at(now), current.case),
             is_successor=row is not None and row.key != incident.session,
         )
 
@@ -584,9 +593,14 @@ def _has_died(attempt: Attempt, age: timedelta, case: Case) -> bool:
     return booted > attempt.started_at + (case.facts.clock_skew or timedelta(0))
 
 
-def _first_seen(attempt: Attempt, now: Moment) -> _InFlight:
+def _first_seen(attempt: Attempt, now: Moment, tenure: Tenure | None) -> _InFlight:
+    """What another replica began is given its time anew: that one's clock may differ from ours by more than the wait."""
     began = attempt.started_at or attempt.planned_at
-    return _InFlight(now, max(now.wall - began, timedelta(0)))
+    age = max(now.wall - began, timedelta(0))
+    # guard: shares: another owner's attempt is given its time
+    if tenure is not None and began <= tenure.began_at:
+        return _InFlight(now, age, age)
+    return _InFlight(now, age)
 
 
 def opened_message(decision: Decision, incident: Incident, now: Moment) -> Message:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from watchdog.service.errors import LedgerError
-from watchdog.service.ledger import Ledger
+from watchdog.service.ledger import GIVE_UP_AFTER, Ledger
 
 _REAL = "the ledger"
 """The target to which the spare one owes its messages."""
@@ -57,13 +57,9 @@ class LedgerSwitch:
             self.fall_back(self.real.problem or "The ledger cannot be written.")
 
     def _carry_over(self, at: datetime) -> None:
-        """What was to be told meanwhile is told now, but for what belongs to an incident: that is opened anew."""
         assert self.spare is not None
         try:
-            while owed := self.spare.due_messages(_REAL, at):
-                self.real.owe([one.message for one in owed if one.message.incident is None], at)
-                for one in owed:
-                    self.spare.mark_delivered(one.id, _REAL, at)
+            carry_over(self.spare, self.real, at)
         except LedgerError as problem:
             self.is_writable = False
             self.problem = str(problem)
@@ -71,6 +67,17 @@ class LedgerSwitch:
             self.real.told_of_loss()
         else:
             self.problem = None
+
+
+def carry_over(spare: Ledger, real: Ledger, at: datetime) -> None:
+    """What was to be told meanwhile is told now, but for what belongs to an incident, which is opened anew, and what is too old.
+    Raises ``LedgerError``: the rest stays in the spare."""
+    while owed := spare.due_messages(_REAL, at):
+        for one in owed:
+            # guard: shares: what was to be told long ago is no news
+            if one.message.incident is None and at - one.created_at < GIVE_UP_AFTER:
+                real.owe([one.message], one.created_at)
+            spare.mark_delivered(one.id, _REAL, at)
 
 
 class _InForce:

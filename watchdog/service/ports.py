@@ -98,7 +98,7 @@ class Deed:
     is_as_owner: bool = False
     """The turn goes over a connection with admin: its requester is the gateway's owner."""
     send_by: Moment | None = None
-    """Not sent any more after that, on the monotonic clock. None: whenever it can be."""
+    """Not sent any more once either clock is past it. None: whenever it can be."""
 
 
 @dataclass(frozen=True, slots=True)

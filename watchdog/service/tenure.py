@@ -6,7 +6,8 @@ no look of before decides on what is done after.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.leases import Lease, LeaseTiming
@@ -23,6 +24,11 @@ class Tenure:
     timing: LeaseTiming
     is_leaving: bool = False
     """It is being handed over: the passes that are going end, and none begins a deed."""
+    began_at: datetime = field(init=False)
+    """By the owner's wall clock."""
+
+    def __post_init__(self) -> None:
+        self.began_at = self.lease.good_until.plus(-self.timing.term).wall
 
     def deed_blocker(self, now: Moment) -> Blocker | None:
         """Why no deed may be begun now."""

@@ -88,7 +88,7 @@ class Watch:
             self.gateway, self.trust, outages, self.clock, self.log, configured, full_sweep_every
         )
         self.observer = Observer(self.gateway, self.book, self.trust)
-        self.incidents = Incidents(self.gateway, self.ledger, self.log, meter)
+        self.incidents = Incidents(self.gateway, self.ledger, self.log, meter, self.tenure)
         self.executor = Executor(
             self.gateway, self.observer, self.ledger, notes, self.clock, self.log, meter, self.tenure
         )

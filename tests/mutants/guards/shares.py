@@ -36,5 +36,18 @@ GUARDS: tuple[Guard, ...] = (
         tests=POSTGRESQL,
     ),
     Guard("shares: what is late is not sent", "rule 19", NEVER, tests=(GATEWAY + "recovery/test_late_deeds.py",)),
+    Guard(
+        "shares: a machine that slept sends nothing late",
+        "rule 19",
+        NEVER,
+        tests=(GATEWAY + "recovery/test_late_deeds.py",),
+    ),
+    Guard("shares: another owner's attempt is given its time", "rule 19", NEVER, tests=SHARES),
+    Guard(
+        "shares: what was to be told long ago is no news",
+        "rule 8",
+        value("one.message.incident is None"),
+        tests=SHARES,
+    ),
     Guard("shares: one replica delivers", "rule 8", value("self._notifier is not None"), tests=SHARES),
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -23,6 +23,7 @@ from watchdog.ledger.ledger import SqliteLedger
 from watchdog.notify.notifications import Notifications
 from watchdog.service.errors import LeaseLost, LedgerUnavailable, SentTooLate
 from watchdog.service.events import Event, MemoryLog
+from watchdog.service.ledger import Message, MessageKind
 from watchdog.service.ports import Deed, Receipt
 from watchdog.service.redaction import Secrets
 from watchdog.service.shares import Shares
@@ -380,6 +381,21 @@ async def test_a_deed_that_came_late_is_known_for_not_sent_where_the_lease_is_st
     assert fleet.ledger.charges(HOME, START.wall) == 1, "what was not sent costs nothing"
 
 
+async def test_what_an_earlier_owner_began_has_its_time_from_the_first_look_of_the_next(fleet: Fleet) -> None:
+    """The next owner's clock is two minutes ahead of that of the one who began it."""
+    one = watched(fleet, fleet.replica("a"))
+    one.gateway.effect = one.gateway.nothing
+    await one.live(minutes=60, until_sent=True)
+    one.shares.leave()
+    fleet.clock.step(120)
+    successor = Watched(fleet, fleet.replica("b"), one.gateway)
+    began = fleet.clock.now()
+    while successor.states() == ["indeterminate"] or fleet.clock.now() == began:
+        await successor.live(minutes=1 / 6)
+    assert successor.states() == ["ineffective"], "no longer than it would be anyway"
+    assert timedelta(seconds=90) < fleet.clock.now().since(began) <= timedelta(seconds=120)
+
+
 async def test_a_pass_of_who_lost_the_gateway_changes_nothing_and_uses_no_spare(fleet: Fleet) -> None:
     one = watched(fleet, fleet.replica("a"))
     await one.live(minutes=1)
@@ -427,3 +443,49 @@ async def test_one_replica_delivers(fleet: Fleet) -> None:
 
 def _has_outbox(one: Shares) -> Any:
     return lambda: one.has(OUTBOX)
+
+
+async def test_what_was_owed_while_the_database_was_away_is_owed_in_it_afterwards_whoever_watches_the_gateway(
+    fleet: Fleet,
+) -> None:
+    """The one who owed it has lost the gateway meanwhile, and does not deliver."""
+    one = watched(fleet, fleet.replica("a"))
+    spare = one.watch.ledgers.spare
+    assert isinstance(spare, SqliteLedger)
+    teller = Notifications(
+        fleet.ledger,
+        fleet.clock,
+        MemoryLog(),
+        CountingMeter(),
+        Secrets(),
+        {},
+        Random(1),
+        is_ours=lambda: False,
+        spare=spare,
+    )
+    await teller.deliver(fleet.clock.now())
+    assert _owed(fleet) == [], "and the target is known from now on: it is owed all that comes"
+    assert one.watch.ledgers.fall_back("away")
+    fleet.ledger._file.problem = "away"
+    one.watch.ledger.owe([_about_gateway("down long ago")], fleet.clock.now().wall)
+    fleet.advance(timedelta(hours=25).total_seconds())
+    written_at = fleet.clock.now().wall
+    one.watch.ledger.owe([_about_gateway("down"), replace(_about_gateway("stuck"), incident="i-1")], written_at)
+    fleet.advance(60)
+    await teller.deliver(fleet.clock.now())
+    assert _owed(fleet) == [], "still away"
+    fleet.replica("b").beat()
+    for _ in range(2):
+        with pytest.raises(LeaseLost):
+            await one.watch.pass_once()
+        await teller.deliver(fleet.clock.now())
+        assert _owed(fleet) == [("down", written_at)], "its incident is opened anew by who watches now"
+
+
+def _about_gateway(what: str) -> Message:
+    return Message(MessageKind.GATEWAY_DOWN, HOME, what, "It is.", f"gateway:{HOME}:{what}")
+
+
+def _owed(fleet: Fleet) -> list[tuple[str, datetime]]:
+    due = fleet.ledger.due_messages("phone", fleet.clock.now().wall)
+    return [(one.message.title, one.created_at) for one in due]

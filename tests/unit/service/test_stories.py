@@ -283,6 +283,23 @@ async def test_what_a_refusal_leads_to(refusal: errors.GatewayError, steps: list
     assert world.log.names.count(Event.RECOVERY_REFUSED) == 1
 
 
+async def test_a_refusal_of_what_was_settled_as_unclear_meanwhile_is_called_unclear() -> None:
+    """A deed by hand, while a daemon begins its life."""
+    world = _world()
+
+    def refuse(_: Deed) -> Receipt:
+        world.ledger.settle_start_up(world.clock.now().wall)
+        raise errors.RequestRefused("home: no.", code="UNAVAILABLE", detail="busy", retryable=True)
+
+    world.gateway.effect = refuse
+    await world.until_deed()
+    assert world.states == [("resume", "indeterminate")]
+    assert world.log.names.count(Event.RECOVERY_REFUSED) == 0
+    (unclear,) = world.log.of(Event.RECOVERY_INDETERMINATE)
+    assert "no." in str(unclear["reason"])
+    assert [one[2] for one in world.meter.counted if one[0] == "attempt"] == ["started", "indeterminate"]
+
+
 @pytest.mark.parametrize(
     "problem",
     [
