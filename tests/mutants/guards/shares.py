@@ -27,5 +27,19 @@ GUARDS: tuple[Guard, ...] = (
         tests=LEASES,
     ),
     Guard("shares: what is late is not sent", "rule 19", NEVER, tests=(GATEWAY + "recovery/test_late_deeds.py",)),
+    Guard(
+        "shares: who still waits for an earlier owner does not say that all is done",
+        "rule 19",
+        value("True"),
+        tests=SHARES,
+    ),
+    Guard("shares: after an outage everybody first gets the time to renew", "rule 19", NEVER, tests=SHARES),
+    Guard("shares: who is leaving takes nothing", "rule 19", NEVER, tests=SHARES),
+    Guard(
+        "shares: a shard is let go of when its last pass has ended",
+        "rule 19",
+        value("set()"),
+        tests=("tests/unit/daemon/test_hand_over.py",),
+    ),
     Guard("shares: one replica delivers", "rule 8", value("self._notifier is not None"), tests=SHARES),
 )
