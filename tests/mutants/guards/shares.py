@@ -41,5 +41,17 @@ GUARDS: tuple[Guard, ...] = (
         value("set()"),
         tests=("tests/unit/daemon/test_hand_over.py",),
     ),
+    Guard(
+        "shares: a name means one gateway, whichever replica watches it",
+        "rule 19",
+        NEVER,
+        tests=("tests/unit/config/test_replicas.py",),
+    ),
+    Guard(
+        "shares: a replica that acts on nothing takes no share",
+        "rule 19",
+        NEVER,
+        tests=("tests/unit/cli/test_run_shared.py",),
+    ),
     Guard("shares: one replica delivers", "rule 8", value("self._notifier is not None"), tests=SHARES),
 )
