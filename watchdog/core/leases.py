@@ -81,6 +81,11 @@ class Lease:
         deeds_from = asked_at if was_released else asked_at.plus(timing.wait)
         return cls(shard, epoch, asked_at.plus(timing.term), deeds_from)
 
+    @classmethod
+    def found(cls, shard: int, epoch: int, asked_at: Moment, timing: LeaseTiming) -> Lease:
+        """It is the row's owner, and does not know since when: good for watching, and for deeds once renewed and waited for."""
+        return cls(shard, epoch, asked_at, asked_at.plus(timing.wait))
+
     def renewed(self, asked_at: Moment, timing: LeaseTiming) -> Lease:
         """``asked_at``: before the renewal was sent."""
         return Lease(self.shard, self.epoch, asked_at.plus(timing.term), self.deeds_from)

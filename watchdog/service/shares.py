@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
-from watchdog.core.leases import OUTBOX, Fleet, Lease, LeaseTiming, Pulse, most_to_take, shard_of, to_give_up
+from watchdog.core.leases import OUTBOX, Fleet, Lease, LeaseTiming, Pulse, Shard, most_to_take, shard_of, to_give_up
 from watchdog.core.model import Moment
 from watchdog.service.ports import Clock
 from watchdog.service.tenure import Tenure
@@ -74,6 +74,8 @@ class Shares:
     """This process ends: it takes nothing more."""
     _tenures: dict[int, Tenure] = field(default_factory=dict)
     _pulse: Pulse = field(init=False)
+    _given_up: dict[int, int] = field(default_factory=dict)
+    """The last epoch of each shard that was let go of, whether or not the ledger could be told."""
 
     def __post_init__(self) -> None:
         self._pulse = Pulse.begun(self.clock.now())
@@ -85,6 +87,7 @@ class Shares:
         now = self.clock.now()
         self._pulse = self._pulse.came_through(asked_at, now, self.timing)
         lost = self._renew(fleet, asked_at)
+        found = self._find(fleet, asked_at)
         waiting = [shard for shard, tenure in self._tenures.items() if not tenure.lease.may_be_released(now)]
         leaving = to_give_up(fleet, self._tenures, self.leaving, waiting)
         for shard in leaving:
@@ -98,7 +101,7 @@ class Shares:
                 lease = Lease.taken(one.shard, one.epoch, asked_at, self.timing, was_released=one.was_released)
                 self._tenures[one.shard] = Tenure(self.replica, lease, self.timing)
         self.fleet = self.record.fleet() if taken else fleet
-        return ShareChange([one.shard for one in taken], lost, leaving)
+        return ShareChange([*found, *(one.shard for one in taken)], lost, leaving)
 
     def _renew(self, fleet: Fleet, asked_at: Moment) -> Sequence[int]:
         rows = {one.id: one for one in fleet.shards}
@@ -111,6 +114,20 @@ class Shares:
             else:
                 tenure.lease = tenure.lease.renewed(asked_at, self.timing)
         return lost
+
+    def _find(self, fleet: Fleet, asked_at: Moment) -> Sequence[int]:
+        """What was taken, and the answer was lost on its way."""
+        found = (
+            [] if self.is_draining else [one for one in fleet.shards if one.owner == self.replica and self._is_new(one)]
+        )
+        for one in found:
+            self._tenures[one.id] = Tenure(
+                self.replica, Lease.found(one.id, one.epoch, asked_at, self.timing), self.timing
+            )
+        return [one.id for one in found]
+
+    def _is_new(self, one: Shard) -> bool:
+        return one.id not in self._tenures and one.epoch > self._given_up.get(one.id, 0)
 
     def tenure_of(self, gateway: str) -> Tenure | None:
         """While this replica watches it; None: it does not, or is handing it over."""
@@ -151,6 +168,7 @@ class Shares:
         self.record.leave(self.replica, self._released(gone))
 
     def _released(self, gone: Mapping[int, Tenure]) -> dict[int, int]:
+        self._given_up |= self._epochs(gone)
         now = self.clock.now()
         return self._epochs({shard: one for shard, one in gone.items() if one.lease.may_be_released(now)})
 

@@ -233,6 +233,49 @@ def test_what_cannot_be_released_yet_is_kept_until_it_can(fleet: Fleet) -> None:
     assert fleet.clock.now().since(START) >= TIMING.term + TIMING.wait
 
 
+def test_what_was_taken_and_the_answer_lost_is_found_with_the_next_beat(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = fleet.replica("a")
+    take = fleet.ledger.leases.take
+
+    def lost(*args: Any, **named: Any) -> Any:
+        take(*args, **named)
+        raise LedgerUnavailable("was it committed?")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fleet.ledger.leases, "take", lost)
+        with pytest.raises(LedgerUnavailable):
+            a.beat()
+    assert a.held == 0
+    fleet.advance(10)
+    assert len(a.beat().taken) == SHARDS + 1
+    tenure = a.tenure_of(HOME)
+    assert tenure is not None
+    assert tenure.deed_blocker(fleet.clock.now()) is not None
+    fleet.advance(10)
+    a.beat()
+    assert a.has(OUTBOX)
+    assert tenure.lease.deeds_from == fleet.clock.now().plus(TIMING.wait - timedelta(seconds=10)), (
+        "whose it was is not known"
+    )
+
+
+def test_what_was_let_go_of_is_not_found_again(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = fleet.replica("a")
+    a.beat()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(fleet.ledger.leases), "release", away)
+        with pytest.raises(LedgerUnavailable):
+            a.let_go([shard_of(HOME)])
+    for _ in range(2):
+        fleet.advance(10)
+        assert not a.beat().taken
+        assert a.tenure_of(HOME) is None
+    fleet.advance(10)
+    assert a.beat().taken == [shard_of(HOME)], "its lease has ended"
+
+
 def away(*_: object) -> Any:
     raise LedgerUnavailable("away")
 
