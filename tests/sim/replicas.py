@@ -116,9 +116,9 @@ class ReachedLeases:
         self.process.reach()
         return self.leases.beat(replica, name, held, term)
 
-    def take(self, replica: str, most: int, term: timedelta) -> Sequence[TakenShard]:
+    def take(self, replica: str, most: int, term: timedelta, *, with_expired: bool = True) -> Sequence[TakenShard]:
         self.process.reach()
-        return self.leases.take(replica, most, term)
+        return self.leases.take(replica, most, term, with_expired=with_expired)
 
     def release(self, replica: str, held: Mapping[int, int]) -> None:
         self.process.reach()
@@ -191,10 +191,11 @@ class FleetEpisode(Episode):
         try:
             while True:
                 await process.stand_still()
-                is_draining = loop.time() >= ends_at and not self._is_calm
+                if loop.time() >= ends_at and not self._is_calm:
+                    shares.drain()
                 with contextlib.suppress(LedgerError):  # then nothing is renewed
                     shares.beat()
-                current = None if is_draining else shares.tenure_of(GATEWAY)
+                current = shares.tenure_of(GATEWAY)
                 if runner is not None and task is not None and tenure is not current:
                     runner.stop()
                     if task.done():
@@ -202,13 +203,13 @@ class FleetEpisode(Episode):
                         runner = task = None
                 if task is None:
                     try:
-                        if is_draining:
+                        if shares.is_draining:
                             shares.leave()
                             self.judge.note("", f"replica {process.number} was drained")
                             return
                         shares.let_go(shares.leaving)
                     except LedgerError:
-                        if is_draining:
+                        if shares.is_draining:
                             return
                     if current is not None:
                         tenure, runner = current, self._runner(process, current)

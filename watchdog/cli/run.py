@@ -10,6 +10,7 @@ import typer
 from watchdog import __version__
 from watchdog.adapters.heap import give_large_blocks_back
 from watchdog.cli.shared import ConfigOption, Leave, read_setting, service_log
+from watchdog.config import ConfigError, Problem
 from watchdog.daemon.assembly import Builder
 from watchdog.daemon.loop import Daemon
 from watchdog.service import descriptors
@@ -35,6 +36,9 @@ def add_to(app: typer.Typer) -> None:
         give_large_blocks_back()
         descriptors.raise_limit()
         setting = read_setting(config)
+        # guard: shares: a replica that acts on nothing takes no share
+        if observe and setting.loaded.config.replicas is not None:
+            raise ConfigError([_observes_alone(str(setting.loaded.source))])
         log = service_log(setting, log_format)
         source = setting.loaded.source
         log.event(Event.CONFIG_LOADED, source=str(source) if source is not None else "built-in defaults")
@@ -43,3 +47,8 @@ def add_to(app: typer.Typer) -> None:
         code = asyncio.run(daemon.run())
         if code:
             raise Leave(code)
+
+
+def _observes_alone(file: str) -> Problem:
+    message = "run --observe does not go with replicas: the gateways of its share would be recovered by nobody"
+    return Problem(file, None, None, "replicas", message, "for all of them: recovery: {mode: observe}")

@@ -90,6 +90,12 @@ def _replicas(config: Config) -> Iterator[ConfigProblem]:
     if config.gateway_restart is not None:
         message = "gateway_restart is one daemon's business, and replicas share the gateways"
         yield ConfigProblem(("gateway_restart",), message, "leave it to a service manager", at_key=True)
+    for position, gateway in enumerate(config.gateways):
+        # guard: shares: a name means one gateway, whichever replica watches it
+        if gateway.url is None and gateway.target_list is None:
+            at: KeyPath = ("gateways", position, "discover") if gateway.discover else ("gateways", position)
+            message = f"{quoted(gateway.name)} is found on each replica's own machine, so it would be another gateway for each"
+            yield ConfigProblem(at, message, "give its url, or a list", related=(("replicas",),), at_key=True)
 
 
 def _gateways(gateways: Sequence[GatewaySection]) -> Iterator[ConfigProblem]:

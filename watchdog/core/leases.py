@@ -59,6 +59,11 @@ class LeaseTiming:
         database's clock did meanwhile, may believe in its lease, and then send."""
         return self.term + self.send_within
 
+    @property
+    def gap(self) -> timedelta:
+        """Beats that came through longer apart than this had a missed or slow one between them."""
+        return self.term / 2
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -76,6 +81,11 @@ class Lease:
         deeds_from = asked_at if was_released else asked_at.plus(timing.wait)
         return cls(shard, epoch, asked_at.plus(timing.term), deeds_from)
 
+    @classmethod
+    def found(cls, shard: int, epoch: int, asked_at: Moment, timing: LeaseTiming) -> Lease:
+        """It is the row's owner, and does not know since when: good for watching, and for deeds once renewed and waited for."""
+        return cls(shard, epoch, asked_at, asked_at.plus(timing.wait))
+
     def renewed(self, asked_at: Moment, timing: LeaseTiming) -> Lease:
         """``asked_at``: before the renewal was sent."""
         return Lease(self.shard, self.epoch, asked_at.plus(timing.term), self.deeds_from)
@@ -83,6 +93,35 @@ class Lease:
     def lasts(self, now: Moment, span: timedelta = timedelta(0)) -> bool:
         """As far as its owner knows, it is good for ``span`` from now."""
         return self.good_until > now.plus(span)
+
+    def may_be_released(self, now: Moment) -> bool:
+        """Its owner can say that all is done: nobody before it may still send. Otherwise the lease is left to end."""
+        # guard: shares: who still waits for an earlier owner does not say that all is done
+        return now >= self.deeds_from
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """When this replica's beats came through, and what follows for the leases of the others. ``last``: when the last one that did
+    was asked for, at first the start of this life; ``takes_expired_from``: before that, expired leases are left to their owners."""
+
+    last: Moment
+    takes_expired_from: Moment
+
+    @classmethod
+    def begun(cls, now: Moment) -> Pulse:
+        return cls(now, now)
+
+    def came_through(self, asked_at: Moment, now: Moment, timing: LeaseTiming) -> Pulse:
+        """A beat was answered. After an outage of the ledger all leases have ended, and that proves nobody gone: whoever is there renews
+        its own within a term."""
+        # guard: shares: after an outage everybody first gets the time to renew
+        if now.since(self.last) > timing.gap:
+            return Pulse(asked_at, now.plus(timing.term))
+        return Pulse(asked_at, self.takes_expired_from)
+
+    def takes_expired(self, now: Moment) -> bool:
+        return now >= self.takes_expired_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +166,18 @@ class Fleet:
         return next((one.name for one in self.replicas if one.id == owner), None)
 
 
-def most_to_take(fleet: Fleet, held: Collection[int]) -> int:
+def most_to_take(fleet: Fleet, held: Collection[int], *, is_draining: bool = False) -> int:
     """How many of the shards that are nobody's a replica takes that holds ``held``."""
+    if is_draining:  # guard: shares: who is leaving takes nothing
+        return 0
     return max(0, fleet.fair_share() - len(held))
 
 
-def to_give_up(fleet: Fleet, held: Collection[int], leaving: Collection[int]) -> Sequence[int]:
-    """Which of ``held`` a replica begins to hand over, with ``leaving`` under way: what is beyond its share, a few at a time."""
+def to_give_up(
+    fleet: Fleet, held: Collection[int], leaving: Collection[int], waiting: Collection[int] = ()
+) -> Sequence[int]:
+    """Which of ``held`` a replica begins to hand over, with ``leaving`` under way: what is beyond its share, a few at a time.
+    ``waiting``: of those an earlier owner may still send, so they are kept until they can be released."""
     excess = len(held) - len(leaving) - fleet.fair_share()
     few = min(excess, HANDED_OVER_AT_ONCE - len(leaving))
-    return sorted(set(held) - set(leaving), reverse=True)[: max(0, few)]
+    return sorted(set(held) - set(leaving) - set(waiting), reverse=True)[: max(0, few)]

@@ -22,7 +22,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from watchdog import PROGRAM, __version__
 from watchdog.config import ConfigError, LoadedConfig, diff
-from watchdog.core.leases import OUTBOX
+from watchdog.core.leases import OUTBOX, shard_of
 from watchdog.core.model import GatewayPhase
 from watchdog.core.recovery import Attempt
 from watchdog.daemon.assembly import Parts
@@ -77,6 +77,8 @@ class Daemon:
     look_around_every: timedelta = LOOK_AROUND_EVERY
     _runners: dict[str, Runner] = field(default_factory=dict)
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _ending: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    """Whose last pass is still going: until it has ended, nobody else is to watch under that name."""
     _scheduler: AsyncIOScheduler = field(init=False)
     _rng: Random = field(init=False)
     _turns: PassSlots = field(default_factory=PassSlots)
@@ -204,9 +206,18 @@ class Daemon:
         self._changed.set()
 
     async def _end(self, name: str) -> None:
-        runner, task = self._runners.pop(name), self._tasks.pop(name)
-        runner.stop()
-        await task
+        self._begin_to_end(name)
+        await self._ended(name)
+
+    def _begin_to_end(self, name: str) -> None:
+        self._runners.pop(name).stop()
+        self._ending[name] = self._tasks.pop(name)
+
+    async def _ended(self, name: str) -> None:
+        try:
+            await self._ending[name]
+        finally:
+            del self._ending[name]
         self._one_watch.forget(
             name
         )  # its last pass, too, which may have led elsewhere than the next one under this name
@@ -227,15 +238,18 @@ class Daemon:
                 task.result()
 
     async def _drain(self, sides: Sequence[asyncio.Task[None]]) -> None:
+        if self.parts.shares is not None:
+            self.parts.shares.drain()
         for runner in self._runners.values():
             runner.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_LIMIT), self._reloading:  # a change under way ends runners of its own
                 restarts = self.parts.restarts.close(DRAIN_LIMIT - 5)
-                await asyncio.gather(restarts, *self._tasks.values(), return_exceptions=True)
-        for task in (*sides, *self._tasks.values()):
+                await asyncio.gather(restarts, *self._tasks.values(), *self._handed_over(), return_exceptions=True)
+        left = (*sides, *self._tasks.values(), *self._ending.values())
+        for task in left:
             task.cancel()
-        await asyncio.gather(*sides, *self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
         await self.parts.teller.finish(self.parts.clock.now(), LAST_DELIVERY)
 
     # ---------------------------------------------------------------- shares
@@ -279,27 +293,53 @@ class Daemon:
             self._spawn(partial(self._follow, shares))
 
     async def _follow(self, shares: Shares) -> None:
-        """Run what is this replica's, and nothing else; then let go of what it is handing over. Beside the beats, which must not wait
-        for a pass to end."""
+        """Run what is this replica's, and nothing else. What was taken is begun at once, whatever the last passes of what goes take;
+        each shard is let go of as soon as its own have ended. Beside the beats, which must not wait for a pass to end."""
         try:
             async with self._reloading:
-                leaving = list(shares.leaving)
-                gone = [
-                    name for name, runner in self._runners.items() if runner.watch.tenure is not shares.tenure_of(name)
-                ]
-                await asyncio.gather(*map(self._end, gone))
-                with contextlib.suppress(LedgerError):  # the next owner waits until the lease ends
-                    shares.let_go(leaving)
-                if self._stop.is_set():
-                    return
+                if shares.is_draining:
+                    return  # ``_drain`` ends what runs
+                for name, runner in list(self._runners.items()):
+                    if runner.watch.tenure is not shares.tenure_of(name):
+                        self._begin_to_end(name)
+                        self._spawn(partial(self._end_and_let_go, shares, name))
                 loaded = self.parts.loaded
                 names = {section.name for section in loaded.config.gateways}
-                begun = self.parts.build_watches(loaded, names - set(self._runners) - set(self._one_watch.refused))
+                busy = {*self._runners, *self._ending, *self._one_watch.refused}
+                begun = self.parts.build_watches(loaded, names - busy)
                 for watch in begun:
                     self._start(watch, len(begun))
+                self._let_go(shares)
             await self.parts.page.configure(self.parts.loaded)
         finally:
             self._follows = False
+
+    async def _end_and_let_go(self, shares: Shares, name: str) -> None:
+        await self._ended(name)
+        self._let_go(shares)
+
+    def _let_go(self, shares: Shares) -> None:
+        """Of what is being handed over, whatever no pass is going of."""
+        # guard: shares: a shard is let go of when its last pass has ended
+        busy = {shard_of(name) for name in (*self._runners, *self._ending)}
+        with contextlib.suppress(LedgerError):  # the next owner waits until the lease ends
+            shares.let_go([shard for shard in shares.leaving if shard not in busy])
+
+    def _handed_over(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """In a drain: each shard, as soon as its own passes have ended."""
+        shares = self.parts.shares
+        if shares is None:
+            return ()
+        passes: dict[int, list[asyncio.Task[None]]] = {shard: [] for shard in shares.leaving}
+        for name, task in (*self._tasks.items(), *self._ending.items()):
+            passes.setdefault(shard_of(name), []).append(task)
+
+        async def hand_over(shard: int, last: Sequence[asyncio.Task[None]]) -> None:
+            await asyncio.gather(*last, return_exceptions=True)
+            with contextlib.suppress(LedgerError):  # the next owner waits until the lease ends
+                shares.let_go([shard])
+
+        return [hand_over(shard, last) for shard, last in passes.items()]
 
     def _every_name(self) -> set[str]:
         return {section.name for section in self.parts.loaded.config.gateways}
@@ -480,6 +520,8 @@ class Daemon:
         """Ask for an orderly stop."""
         self._why = why
         self._stop.set()
+        if self.parts.shares is not None:
+            self.parts.shares.drain()
 
     # ---------------------------------------------------------------- reload
 
@@ -606,7 +648,7 @@ class Daemon:
                 self._name()
         except LedgerError:  # said by the passes
             self.parts.ledger.owed_first = self.parts.ledger.owed_first or self._name
-        fresh = set(new) - kept - set(self._one_watch.refused)
+        fresh = set(new) - kept - set(self._one_watch.refused) - set(self._ending)
         for watch in self.parts.build_watches(loaded, fresh):
             self._start(watch, len(fresh))
 

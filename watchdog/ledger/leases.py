@@ -52,13 +52,14 @@ class LedgerLeases:
                 )
             return _fleet(transaction, now)
 
-    def take(self, replica: str, most: int, term: timedelta) -> Sequence[TakenShard]:
+    def take(self, replica: str, most: int, term: timedelta, *, with_expired: bool = True) -> Sequence[TakenShard]:
+        ended = " OR expires_at <= ?" if with_expired else ""
         with self._file.writing(tells_loss=False, is_probe=True) as transaction:
             now = self._file.now_ms(transaction)
             free = transaction.execute(
-                "SELECT id, epoch, owner FROM shards WHERE owner IS NULL OR expires_at <= ? ORDER BY id LIMIT ?"  # noqa: S608
+                f"SELECT id, epoch, owner FROM shards WHERE owner IS NULL{ended} ORDER BY id LIMIT ?"  # noqa: S608
                 f" {self._file.skips_locked}",
-                now,
+                *([now] if with_expired else []),
                 most,
             ).fetchall()
             if not free:

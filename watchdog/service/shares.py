@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
-from watchdog.core.leases import Fleet, Lease, LeaseTiming, most_to_take, shard_of, to_give_up
+from watchdog.core.leases import OUTBOX, Fleet, Lease, LeaseTiming, Pulse, Shard, most_to_take, shard_of, to_give_up
 from watchdog.core.model import Moment
 from watchdog.service.ports import Clock
 from watchdog.service.tenure import Tenure
@@ -34,8 +34,9 @@ class LeaseRecord(Protocol):
         """This replica is here, and keeps those of ``held`` that are still its own; the fleet as it is then."""
         ...
 
-    def take(self, replica: str, most: int, term: timedelta) -> Sequence[TakenShard]:
-        """Up to ``most`` shards that are nobody's, each with an epoch of its own."""
+    def take(self, replica: str, most: int, term: timedelta, *, with_expired: bool = True) -> Sequence[TakenShard]:
+        """Up to ``most`` shards that are nobody's, each with an epoch of its own. ``with_expired``: also those whose owner has not
+        renewed its lease."""
         ...
 
     def release(self, replica: str, held: Mapping[int, int]) -> None:
@@ -69,25 +70,38 @@ class Shares:
     clock: Clock
     fleet: Fleet = field(default_factory=Fleet)
     """As the last beat found it."""
+    is_draining: bool = False
+    """This process ends: it takes nothing more."""
     _tenures: dict[int, Tenure] = field(default_factory=dict)
+    _pulse: Pulse = field(init=False)
+    _given_up: dict[int, int] = field(default_factory=dict)
+    """The last epoch of each shard that was let go of, whether or not the ledger could be told."""
+
+    def __post_init__(self) -> None:
+        self._pulse = Pulse.begun(self.clock.now())
 
     def beat(self) -> ShareChange:
         """Call every ``timing.renew_every``. Raises ``LedgerError``; then nothing counts as renewed."""
         asked_at = self.clock.now()
         fleet = self.record.beat(self.replica, self.name, self._epochs(self._tenures), self.timing.term)
+        now = self.clock.now()
+        self._pulse = self._pulse.came_through(asked_at, now, self.timing)
         lost = self._renew(fleet, asked_at)
-        leaving = to_give_up(fleet, self._tenures, self.leaving)
+        found = self._find(fleet, asked_at)
+        waiting = [shard for shard, tenure in self._tenures.items() if not tenure.lease.may_be_released(now)]
+        leaving = to_give_up(fleet, self._tenures, self.leaving, waiting)
         for shard in leaving:
             self._tenures[shard].is_leaving = True
         taken: Sequence[TakenShard] = ()
-        if most := most_to_take(fleet, self._tenures):
+        if most := most_to_take(fleet, self._tenures, is_draining=self.is_draining):
             asked_at = self.clock.now()
-            taken = self.record.take(self.replica, most, self.timing.term)
+            with_expired = self._pulse.takes_expired(asked_at)
+            taken = self.record.take(self.replica, most, self.timing.term, with_expired=with_expired)
             for one in taken:
                 lease = Lease.taken(one.shard, one.epoch, asked_at, self.timing, was_released=one.was_released)
                 self._tenures[one.shard] = Tenure(self.replica, lease, self.timing)
         self.fleet = self.record.fleet() if taken else fleet
-        return ShareChange([one.shard for one in taken], lost, leaving)
+        return ShareChange([*found, *(one.shard for one in taken)], lost, leaving)
 
     def _renew(self, fleet: Fleet, asked_at: Moment) -> Sequence[int]:
         rows = {one.id: one for one in fleet.shards}
@@ -100,6 +114,20 @@ class Shares:
             else:
                 tenure.lease = tenure.lease.renewed(asked_at, self.timing)
         return lost
+
+    def _find(self, fleet: Fleet, asked_at: Moment) -> Sequence[int]:
+        """What was taken, and the answer was lost on its way."""
+        found = (
+            [] if self.is_draining else [one for one in fleet.shards if one.owner == self.replica and self._is_new(one)]
+        )
+        for one in found:
+            self._tenures[one.id] = Tenure(
+                self.replica, Lease.found(one.id, one.epoch, asked_at, self.timing), self.timing
+            )
+        return [one.id for one in found]
+
+    def _is_new(self, one: Shard) -> bool:
+        return one.id not in self._tenures and one.epoch > self._given_up.get(one.id, 0)
 
     def tenure_of(self, gateway: str) -> Tenure | None:
         """While this replica watches it; None: it does not, or is handing it over."""
@@ -120,16 +148,29 @@ class Shares:
         """What is being handed over."""
         return [shard for shard, tenure in self._tenures.items() if tenure.is_leaving]
 
+    def drain(self) -> None:
+        """This process ends: no gateway's next pass begins a deed, and each shard can be let go of once its passes have ended. The
+        outbox stays until ``leave``, for what the last passes owe."""
+        self.is_draining = True
+        for shard, tenure in self._tenures.items():
+            tenure.is_leaving = tenure.is_leaving or shard != OUTBOX
+
     def let_go(self, shards: Collection[int]) -> None:
-        """Nothing is done about these any more. Raises ``LedgerError``: then the next owner waits for the lease to end."""
+        """Nothing is done about these any more. Raises ``LedgerError``: then the next owner waits for the lease to end, as it does where
+        an owner before this one may still send."""
         gone = {shard: self._tenures.pop(shard) for shard in shards if shard in self._tenures}
-        if gone:
-            self.record.release(self.replica, self._epochs(gone))
+        if done := self._released(gone):
+            self.record.release(self.replica, done)
 
     def leave(self) -> None:
         """The same of all. Raises ``LedgerError``."""
         gone, self._tenures = self._tenures, {}
-        self.record.leave(self.replica, self._epochs(gone))
+        self.record.leave(self.replica, self._released(gone))
+
+    def _released(self, gone: Mapping[int, Tenure]) -> dict[int, int]:
+        self._given_up |= self._epochs(gone)
+        now = self.clock.now()
+        return self._epochs({shard: one for shard, one in gone.items() if one.lease.may_be_released(now)})
 
     @staticmethod
     def _epochs(tenures: Mapping[int, Tenure]) -> dict[int, int]:

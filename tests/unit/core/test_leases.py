@@ -15,12 +15,14 @@ from watchdog.core.leases import (
     Fleet,
     Lease,
     LeaseTiming,
+    Pulse,
     Replica,
     Shard,
     most_to_take,
     shard_of,
     to_give_up,
 )
+from watchdog.core.model import Moment
 
 TIMING = LeaseTiming(timedelta(seconds=30))
 
@@ -68,6 +70,35 @@ def test_a_lease_ends_a_term_after_its_renewal_was_asked_for() -> None:
     assert lease.renewed(START.plus(timedelta(seconds=10)), TIMING).lasts(START.plus(timedelta(seconds=39.9)))
 
 
+def test_only_who_waits_for_nobody_says_that_all_is_done() -> None:
+    for was_released in (True, False):
+        lease = Lease.taken(1, 7, START, TIMING, was_released=was_released)
+        assert lease.may_be_released(START.plus(timedelta(seconds=34))) is was_released
+        assert lease.may_be_released(START.plus(timedelta(seconds=35)))
+
+
+def test_expired_leases_are_left_alone_for_a_term_after_a_missed_beat() -> None:
+    def after(seconds: float) -> Moment:
+        return START.plus(timedelta(seconds=seconds))
+
+    pulse = Pulse.begun(START)
+    for seconds in (0, 10, 20):
+        pulse = pulse.came_through(after(seconds), after(seconds), TIMING)
+        assert pulse.takes_expired(after(seconds))
+    for asked, answered in ((40, 40), (30, 60)):
+        missed = pulse.came_through(after(asked), after(answered), TIMING)
+        for seconds in range(0, 30, 10):
+            missed = missed.came_through(after(answered + seconds), after(answered + seconds), TIMING)
+            assert not missed.takes_expired(after(answered + seconds)), (
+                "one that was not sent, and one that was answered late"
+            )
+        assert missed.takes_expired(after(answered + 30))
+
+
+def test_who_is_leaving_takes_nothing() -> None:
+    assert most_to_take(fleet("a", "b"), (), is_draining=True) == 0
+
+
 def test_one_alone_takes_everything_and_three_a_third_each() -> None:
     assert most_to_take(fleet("a"), ()) == SHARDS + 1
     assert most_to_take(fleet("a", "b", "c"), ()) == 22
@@ -92,6 +123,7 @@ def test_who_has_its_share_gives_up_nothing() -> None:
     assert not to_give_up(fleet("a", "b"), range(33), ())
     assert to_give_up(fleet("a", "b"), range(34), ()) == [33]
     assert not to_give_up(fleet("a", "b"), range(34), (33,))
+    assert to_give_up(fleet("a", "b"), range(34), (), (33, 31)) == [32], "what cannot be released yet is kept"
 
 
 def test_who_watches_a_gateway() -> None:

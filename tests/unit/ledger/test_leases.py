@@ -65,6 +65,15 @@ def test_an_expired_one_is_taken_with_an_epoch_of_its_own(ledger: SqlLedger) -> 
     assert (again.shard, again.epoch, again.was_released) == (OUTBOX, 2, False)
 
 
+def test_expired_ones_can_be_left_to_their_owners(ledger: SqlLedger) -> None:
+    held = ledger.leases.take("a", 2, OVER)
+    ledger.leases.release("a", {held[1].shard: held[1].epoch})
+    found = ledger.leases.take("b", SHARDS + 1, LONG, with_expired=False)
+    assert [one.shard for one in found] == list(range(1, SHARDS + 1))
+    assert found[0].was_released
+    assert [one.shard for one in ledger.leases.take("b", 1, LONG)] == [held[0].shard]
+
+
 def test_a_released_one_is_taken_and_known_for_it(ledger: SqlLedger) -> None:
     ledger.leases.take("a", 1, LONG)
     ledger.leases.release("a", {OUTBOX: 1})

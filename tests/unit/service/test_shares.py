@@ -145,14 +145,147 @@ def test_who_goes_without_a_word_is_followed_after_a_term_and_a_wait(fleet: Flee
     assert tenure.deed_blocker(fleet.clock.now()) is None
 
 
+def test_after_an_outage_the_first_to_beat_leaves_the_others_theirs(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, c = (fleet.replica(name) for name in "abc")
+    fleet.settle(a, b, c)
+    held = [one.held for one in (a, b, c)]
+    with monkeypatch.context() as patch:
+        patch.setattr(type(fleet.ledger.leases), "beat", away)
+        for _ in range(6):
+            fleet.advance(10)
+            for one in (a, b, c):
+                with pytest.raises(LedgerUnavailable):
+                    one.beat()
+    began = fleet.clock.now()
+    assert not a.beat().taken
+    b.beat()
+    fleet.advance(9)
+    assert not c.beat().lost
+    assert [one.held for one in (a, b, c)] == held
+    c.leave()
+    assert a.beat().taken, "what was released need not wait"
+    while not b.held > SHARDS / 2 and fleet.clock.now().since(began) < TIMING.term:
+        fleet.advance(1)
+        b.beat()
+    while b.held <= SHARDS:
+        fleet.advance(1)
+        b.beat()
+    assert fleet.clock.now().since(began).total_seconds() == pytest.approx(39, abs=1), "a's leases ended"
+
+
+def test_who_leaves_takes_nothing_of_others_and_lets_go_shard_by_shard(fleet: Fleet) -> None:
+    a, b, c = (fleet.replica(name) for name in "abc")
+    fleet.settle(a, b)
+    tenure = next(one.tenure_of(HOME) for one in (a, b) if one.tenure_of(HOME) is not None)
+    for one in (a, b):
+        one.drain()
+    assert tenure is not None
+    assert tenure.deed_blocker(fleet.clock.now()) is not None, "no pass begins a deed any more"
+    assert sum(one.has(OUTBOX) for one in (a, b)) == 1, "what the last passes owe is delivered"
+    held = a.held
+    b.leave()
+    for _ in range(5):
+        change = a.beat()
+        assert not change.taken
+        assert not change.leaving
+        fleet.advance(10)
+    assert a.held == held
+    (first, *_) = a.leaving
+    a.let_go([first])
+    c.beat()
+    assert c._tenures[first].lease.deeds_from == fleet.clock.now()
+
+
+@pytest.mark.parametrize("way", ["let go", "leave"])
+def test_who_still_waits_for_an_earlier_owner_does_not_say_that_all_is_done(fleet: Fleet, way: str) -> None:
+    """Its successor would act at once, and the one before both may still send."""
+    fleet.replica("a").beat()
+    fleet.advance(30)
+    b = fleet.replica("b")
+    b.beat()
+    first = b.tenure_of(HOME)
+    assert first is not None
+    fleet.advance(1)
+    if way == "leave":
+        b.leave()
+    else:
+        b.let_go([shard_of(HOME)])
+    c = fleet.replica("c")
+    while c.tenure_of(HOME) is None:
+        c.beat()
+        fleet.advance(1)
+    tenure = c.tenure_of(HOME)
+    assert tenure is not None
+    assert tenure.lease.deeds_from > first.lease.deeds_from
+    assert fleet.clock.now() < first.lease.deeds_from, "or there is nothing to see here"
+
+
+def test_what_cannot_be_released_yet_is_kept_until_it_can(fleet: Fleet) -> None:
+    fleet.replica("a").beat()
+    fleet.advance(30)
+    b, c = fleet.replica("b"), fleet.replica("c")
+    b.beat()
+    while not b.leaving:
+        fleet.advance(1)
+        c.beat()
+        b.beat()
+    assert fleet.clock.now().since(START) >= TIMING.term + TIMING.wait
+
+
+def test_what_was_taken_and_the_answer_lost_is_found_with_the_next_beat(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = fleet.replica("a")
+    take = fleet.ledger.leases.take
+
+    def lost(*args: Any, **named: Any) -> Any:
+        take(*args, **named)
+        raise LedgerUnavailable("was it committed?")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fleet.ledger.leases, "take", lost)
+        with pytest.raises(LedgerUnavailable):
+            a.beat()
+    assert a.held == 0
+    fleet.advance(10)
+    assert len(a.beat().taken) == SHARDS + 1
+    tenure = a.tenure_of(HOME)
+    assert tenure is not None
+    assert tenure.deed_blocker(fleet.clock.now()) is not None
+    fleet.advance(10)
+    a.beat()
+    assert a.has(OUTBOX)
+    assert tenure.lease.deeds_from == fleet.clock.now().plus(TIMING.wait - timedelta(seconds=10)), (
+        "whose it was is not known"
+    )
+
+
+def test_what_was_let_go_of_is_not_found_again(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = fleet.replica("a")
+    a.beat()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(fleet.ledger.leases), "release", away)
+        with pytest.raises(LedgerUnavailable):
+            a.let_go([shard_of(HOME)])
+    for _ in range(2):
+        fleet.advance(10)
+        assert not a.beat().taken
+        assert a.tenure_of(HOME) is None
+    fleet.advance(10)
+    assert a.beat().taken == [shard_of(HOME)], "its lease has ended"
+
+
+def away(*_: object) -> Any:
+    raise LedgerUnavailable("away")
+
+
 def test_a_renewal_that_fails_renews_nothing(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     a = fleet.replica("a")
     a.beat()
     tenure = a.tenure_of(HOME)
     assert tenure is not None
-
-    def away(*_: object) -> Any:
-        raise LedgerUnavailable("away")
 
     with monkeypatch.context() as patch:
         patch.setattr(type(fleet.ledger.leases), "beat", away)
@@ -348,8 +481,7 @@ async def test_who_stood_still_between_claim_and_sending_sends_nothing_and_the_n
     cure = one.gateway.cure
 
     def stand_still(deed: Deed) -> Receipt:
-        fleet.advance(60)
-        other.beat()
+        fleet.settle(other, beats=6)
         assert deed.send_by is not None
         assert fleet.clock.now() > deed.send_by
         raise SentTooLate("too late")
