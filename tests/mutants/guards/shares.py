@@ -49,6 +49,7 @@ GUARDS: tuple[Guard, ...] = (
         value("one.message.incident is None"),
         tests=SHARES,
     ),
+    Guard(
         "shares: who still waits for an earlier owner does not say that all is done",
         "rule 19",
         value("True"),
