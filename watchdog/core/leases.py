@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from watchdog.core.model import Moment
@@ -73,22 +73,24 @@ class Lease:
     epoch: int
     good_until: Moment
     deeds_from: Moment
+    taken_at: Moment
+    """From when on it is known to be this owner's."""
 
     @classmethod
     def taken(cls, shard: int, epoch: int, asked_at: Moment, timing: LeaseTiming, *, was_released: bool) -> Lease:
         """``was_released``: its last owner, if there was one, said that it is done."""
         # guard: shares: a new owner waits until the earlier one cannot send any more
         deeds_from = asked_at if was_released else asked_at.plus(timing.wait)
-        return cls(shard, epoch, asked_at.plus(timing.term), deeds_from)
+        return cls(shard, epoch, asked_at.plus(timing.term), deeds_from, asked_at)
 
     @classmethod
     def found(cls, shard: int, epoch: int, asked_at: Moment, timing: LeaseTiming) -> Lease:
         """It is the row's owner, and does not know since when: good for watching, and for deeds once renewed and waited for."""
-        return cls(shard, epoch, asked_at, asked_at.plus(timing.wait))
+        return cls(shard, epoch, asked_at, asked_at.plus(timing.wait), asked_at)
 
     def renewed(self, asked_at: Moment, timing: LeaseTiming) -> Lease:
         """``asked_at``: before the renewal was sent."""
-        return Lease(self.shard, self.epoch, asked_at.plus(timing.term), self.deeds_from)
+        return replace(self, good_until=asked_at.plus(timing.term))
 
     def lasts(self, now: Moment, span: timedelta = timedelta(0)) -> bool:
         """As far as its owner knows, it is good for ``span`` from now."""

@@ -348,6 +348,12 @@ class Capabilities:
         return self.row_survives_stop
 
     @property
+    def marks_late(self) -> bool:
+        """It marks rows for its own recovery after it has begun to list them (measured on 2026.5.7 to 5.28); 8.2 and 9.6 do so before,
+        3.24 and 4.14 never."""
+        return self.boot_recovery > timedelta(0) and not self.has_deaf_rows
+
+    @property
     def says_queued(self) -> bool:
         """A row whose words wait for a free lane says ``queued`` (9.6); on 3.24, 4.14 and 5.18 it says what it said before."""
         return self.active_run_flag is FlagWorth.TRUSTED

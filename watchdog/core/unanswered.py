@@ -87,7 +87,7 @@ def left_unanswered(
         )
         message = f"Its row says {row.status.value}, and the conversation {end}."
         return Unanswered("EndedUnanswered", f"{message} {words}" if dropped else message)
-    if row.status in _BROKEN_OFF and tail.kind is TailKind.OTHER and _was_asked_before(booted_at, tail):
+    if row.status in _BROKEN_OFF and tail.kind is TailKind.OTHER and _was_cut_before(booted_at, row, tail):
         message = "A start of its gateway cut it, and the turn that took it up again ended without an answer."
         return Unanswered("EndedUnanswered", f"{message} {words}" if dropped else message)
     if dropped:
@@ -108,12 +108,14 @@ def _is_open(tail: TranscriptTail) -> bool:
     )
 
 
-def _was_asked_before(booted_at: datetime | None, tail: TranscriptTail) -> bool:
-    """What failed was no turn of its person's: of such a one the chat hears that it failed. Of the gateway's own that takes a cut
-    request up nobody does (2026.5.18, whose provider refused it)."""
+def _was_cut_before(booted_at: datetime | None, row: Session, tail: TranscriptTail) -> bool:
+    """What failed was no turn of its person's: of such a one the chat hears that it failed. Of the gateway's own that takes up a
+    request of an earlier life nobody does (2026.5.18, whose provider refused it)."""
     asked_at = tail.asked[-1].at if tail.asked else None
+    if booted_at is None or asked_at is None or row.ended_at is None:
+        return False
     # guard: unanswered: a person's own turn that failed has said so
-    return booted_at is not None and asked_at is not None and asked_at < booted_at
+    return asked_at < booted_at < row.ended_at
 
 
 def _is_since(at: datetime | None, watched_from: datetime | None) -> bool:

@@ -279,6 +279,8 @@ class Daemon:
             self.parts.log.event(Event.LEDGER_RESTORED)
         self._missed_beats = 0
         self._tell_if_ledger_is_back()
+        if not self._runners:
+            self._beat_alone()
         if change.taken or change.lost or change.leaving:
             self.parts.log.event(
                 Event.SHARES_CHANGED,
@@ -291,6 +293,12 @@ class Daemon:
         if not self._follows:
             self._follows = True
             self._spawn(partial(self._follow, shares))
+
+    def _beat_alone(self) -> None:
+        """What passes say and do, where there are no gateways to pass over: that this replica lives, and what its ledger lost."""
+        self._tell_of_loss()
+        self.parts.meter.cycle_completed(self.parts.clock.now().wall)
+        self.parts.teller.ping()
 
     async def _follow(self, shares: Shares) -> None:
         """Run what is this replica's, and nothing else. What was taken is begun at once, whatever the last passes of what goes take;

@@ -75,9 +75,16 @@ class SqlLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperat
 
     def fenced(self, tenure: Tenure, gateway: str) -> SqlLedger:
         """The same ledger as the owner of a shard uses it for one gateway in it: every write carries the tenure, and raises ``LeaseLost``
-        where that is over. What an earlier owner left of the gateway is settled before any deed."""
+        where that is over. What an earlier owner left of the gateway is settled before any deed, once: what this one has in flight
+        outlives a reload."""
         own = SqlLedger(FencedStore(self._file, tenure))
-        own.owed_first = lambda: own.settle_start_up(self._file.wall_now(), gateway)
+
+        def settle() -> None:
+            if gateway not in tenure.settled:
+                own.settle_start_up(self._file.wall_now(), gateway)
+                tenure.settled.add(gateway)
+
+        own.owed_first = settle
         return own
 
     def close(self) -> None:

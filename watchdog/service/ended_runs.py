@@ -119,13 +119,14 @@ class EndedRuns:
         row = here.session
         look = await self.gateway.look(row, Wants(tail=True))
         found = self._found(here, look, ended, booted_at)
-        if found is None and look.tail is not None and ended.yielded is None and has_yielded(row, look.tail):
+        waits = look.tail is not None and has_yielded(row, look.tail)
+        if found is not None and not self._is_told_by_incident(row, ended, waits=waits or ended.yielded is not None):
+            self._owe(row, ended, found, now)
+        if look.tail is not None and waits and ended.yielded is None:
             due = now.plus(here.policy.thresholds.stuck_after)
             self._waiting[row.key] = replace(ended, yielded=look.tail.fingerprint, due=due)
-            return
-        if found is not None and not self._is_told_by_incident(row, ended):
-            self._owe(row, ended, found, now)
-        self._waiting.pop(row.key, None)
+        else:
+            self._waiting.pop(row.key, None)
 
     def _found(self, here: Judged, look: Look, ended: _Ended, booted_at: datetime | None) -> Unanswered | None:
         if look.tail is None:
@@ -141,7 +142,7 @@ class EndedRuns:
             booted_at=booted_at,
         )
 
-    def _is_told_by_incident(self, row: Session, ended: _Ended) -> bool:
+    def _is_told_by_incident(self, row: Session, ended: _Ended, *, waits: bool) -> bool:
         """A deed of ours was sent, and what became of it is told with its incident; or it is given up, and told so.
         Of a turn that only waits for its subagents an incident says no more than that."""
         # guard: unanswered: given up is told
@@ -151,7 +152,7 @@ class EndedRuns:
         # guard: unanswered: a deed of ours is told with its incident
         return any(
             was_sent(attempt)
-            and not (incident.outcome is Outcome.CLEARED and ended.yielded is not None)
+            and not (incident.outcome is Outcome.CLEARED and waits)
             and (
                 incident.closed_at is None
                 or incident.closed_at >= at
@@ -169,6 +170,7 @@ class EndedRuns:
             now=now.wall,
             ended_at=ended.at.wall,
             explanation=found.message,
+            has_waited=ended.yielded is not None,
         )
         if self.ledger.owe([message], now.wall):
             self.log.event(

@@ -152,7 +152,7 @@ class Observer:
 
     def _may_be_marked(self, row: Session, facts: GatewayFacts, now: Moment) -> bool:
         """A run of an earlier life, and the gateway looks for those just now."""
-        age = self._trust.boot_age(now)
+        age = self._trust.boot_age(now) if facts.capabilities.marks_late else None
         return age is not None and age < MARKS_WITHIN and is_older_than_boot(row, facts)
 
     def _at_rest(self, row: Session, policy: Policy, facts: GatewayFacts, now: Moment) -> Judged:

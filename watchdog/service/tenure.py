@@ -24,11 +24,13 @@ class Tenure:
     timing: LeaseTiming
     is_leaving: bool = False
     """It is being handed over: the passes that are going end, and none begins a deed."""
-    began_at: datetime = field(init=False)
-    """By the owner's wall clock."""
+    settled: set[str] = field(default_factory=set)
+    """Gateways of which what an earlier owner had in flight is settled."""
 
-    def __post_init__(self) -> None:
-        self.began_at = self.lease.good_until.plus(-self.timing.term).wall
+    @property
+    def began_at(self) -> datetime:
+        """By the owner's wall clock."""
+        return self.lease.taken_at.wall
 
     def deed_blocker(self, now: Moment) -> Blocker | None:
         """Why no deed may be begun now."""

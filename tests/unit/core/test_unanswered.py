@@ -61,6 +61,10 @@ def test_a_cut_request_whose_second_turn_failed_is_told_and_a_persons_own_failed
     assert found is not None
     assert found.message == "A start of its gateway cut it, and the turn that took it up again ended without an answer."
     assert _reason(_row(status), failed, booted_at=before) is None
+    assert _reason(_row(status), failed, booted_at=ENDED + timedelta(seconds=1)) is None, (
+        "started again because it had failed"
+    )
+    assert _reason(_row(status, ended_at=None), failed, booted_at=after) is None
     assert _reason(_row(status), failed) is None
     assert _reason(_row(status), replace(failed, asked=(replace(asked, at=None),)), booted_at=after) is None
     assert _reason(_row(status), replace(failed, asked=()), booted_at=after) is None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count, islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from watchdog.core.leases import LeaseTiming, shard_of
 from watchdog.daemon.assembly import Builder
 from watchdog.daemon.loop import Daemon
 from watchdog.service.events import MemoryLog
+from watchdog.service.ledger import Message
 from watchdog.service.null_meter import NullMeter
 from watchdog.service.shares import Shares
 from watchdog.service.tenure import Tenure
@@ -130,6 +132,27 @@ async def test_a_slow_last_pass_keeps_its_own_shard_and_no_other(desk: Desk) -> 
     desk.watches[SLOW].may_end.set()
     await desk.turns()
     assert desk.free() == leaving
+
+
+async def test_a_replica_without_gateways_says_that_it_lives_and_what_its_ledger_lost(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts, told = desk.daemon.parts, list[str]()
+    monkeypatch.setattr(type(parts.meter), "cycle_completed", lambda *_: told.append("cycle"))
+    monkeypatch.setattr(type(parts.teller), "ping", lambda _: told.append("ping"))
+    parts.build_watches = cast(Any, lambda *_: [])
+    lost_at = parts.clock.now().wall
+    monkeypatch.setattr(type(parts.ledger), "lost_history_at", property(lambda _: lost_at))
+    owed = list[Message]()
+
+    def owe(_: object, messages: Sequence[Message], __: datetime) -> int:
+        owed.extend(messages)
+        return len(messages)
+
+    monkeypatch.setattr(type(parts.ledger), "owe", owe)
+    await desk.beat()
+    assert sorted(told) == ["cycle", "ping"]
+    assert [message.kind.value for message in owed] == ["ledger"]
 
 
 async def test_what_was_taken_is_begun_while_a_last_pass_is_going(desk: Desk) -> None:

@@ -61,6 +61,7 @@ SIGHTS: list[tuple[errors.GatewayError, GatewayCondition]] = [
     (errors.UnknownMethod("x"), GatewayCondition.SPEAKS),
     (errors.InsecureTransport("x"), GatewayCondition.SPEAKS),
     (errors.ChannelDown("x"), GatewayCondition.SPEAKS),
+    (errors.SentTooLate("x"), GatewayCondition.SPEAKS),
 ]
 
 

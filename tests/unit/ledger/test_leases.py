@@ -197,6 +197,16 @@ def test_a_new_owner_settles_what_the_last_one_left_of_its_gateway_before_any_de
     assert not new.claim_attempt(planned(new, opened(new)).id, at(9)), "it is in flight until a look has settled it"
 
 
+def test_what_an_owner_has_in_flight_itself_outlives_a_reload(ledger: SqlLedger) -> None:
+    tenure = taken(ledger, "a", LONG)
+    own = ledger.fenced(tenure, "home")
+    assert own.is_writable()
+    flying = started(own, opened(own))
+    again = ledger.fenced(tenure, "home")
+    assert again.is_writable()
+    assert attempt_now(again, flying).state is AttemptState.STARTED
+
+
 def test_budgets_and_holds_are_the_fleets(ledger: SqlLedger) -> None:
     old = ledger.fenced(taken(ledger, "a", OVER, timing=OVER), "home")
     ledger.leases.beat("a", "a", {HOME: 1}, LONG)

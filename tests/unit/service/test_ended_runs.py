@@ -217,6 +217,20 @@ async def test_a_parent_that_was_not_woken_is_told_stuck_after_its_last_child() 
     assert world.gateway.calls.count("look") == looks + 1
 
 
+async def test_a_parent_that_waits_is_told_what_was_dropped_and_later_that_nobody_woke_it() -> None:
+    child = _alive("agent:main:subagent:c1", kind=SessionKind.SUBAGENT, parent_key=KEY)
+    world = await _watched(_alive(), child)
+    now = world.clock.now().wall
+    waits = tail_of(TailKind.TOOL_RESULT, tools_called=frozenset({"sessions_yield"}), dropped_inputs=(now,))
+    world.gateway.see(KEY, tail=waits)
+    _end(world, Status.DONE)
+    await world.live(minutes=30)
+    assert ["will not be run" in message.body for message in world.owed()] == [True]
+    _end(world, Status.DONE, child.key)
+    await world.live(minutes=45)
+    assert world.told() == ["unanswered", "unanswered"]
+
+
 async def test_a_parent_that_went_on_is_not() -> None:
     world = await _yielded()
     world.gateway.see(KEY, tail=tail_of(TailKind.ANSWERED, fingerprint="tail-2"))

@@ -649,10 +649,14 @@ async def test_a_mark_that_came_with_a_restart_is_nobodys_stop() -> None:
     assert not world.log.of(Event.SESSION_STOPPED)
 
 
-@pytest.mark.parametrize(("minutes", "is_stop"), [(0.5, False), (10, True)])
-async def test_a_mark_and_a_touch_soon_after_a_start_may_be_the_gateways_own(minutes: float, is_stop: bool) -> None:
-    """2026.5.18 on a busy machine: between two looks it marked the row and began to resume it."""
-    world = world_with(shared(HERS, "1001", aborted_last_run=False), asked(ALICE), version=V518)
+@pytest.mark.parametrize(
+    ("version", "minutes", "is_stop"), [(V518, 0.5, False), (V518, 10, True), (V324, 0.5, True), (V96, 0.5, True)]
+)
+async def test_a_mark_and_a_touch_soon_after_a_start_may_be_the_gateways_own(
+    version: str, minutes: float, is_stop: bool
+) -> None:
+    """2026.5.18 on a busy machine: between two looks it marked the row and began to resume it. The others mark nothing, or earlier."""
+    world = world_with(shared(HERS, "1001", aborted_last_run=False), asked(ALICE), version=version)
     await world.live(minutes=3)
     world.gateway.restart()
     await world.live(minutes=minutes)

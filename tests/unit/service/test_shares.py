@@ -450,9 +450,7 @@ async def test_the_one_that_takes_over_watches_at_once_and_acts_after_the_wait(f
     one = watched(fleet, fleet.replica("b"))
     tenure = one.watch.tenure
     assert tenure is not None
-    tenure.lease = type(tenure.lease)(
-        tenure.lease.shard, tenure.lease.epoch, tenure.lease.good_until, START.plus(timedelta(hours=2))
-    )
+    tenure.lease = replace(tenure.lease, deeds_from=START.plus(timedelta(hours=2)))
     await one.live(minutes=60)
     assert one.gateway.performed == []
     assert "lease" in one.held()

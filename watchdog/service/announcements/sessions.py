@@ -446,8 +446,10 @@ def unanswered(
     now: datetime,
     ended_at: datetime,
     explanation: str,
+    has_waited: bool = False,
 ) -> Message:
-    """A run that was watched has ended, and somebody has no answer. Once per run."""
+    """A run that was watched has ended, and somebody has no answer. Once per run, and once more (``has_waited``) where it was to go
+    on after its subagents and does not."""
     lines = [
         f"{key_words(session)} on {gateway} has not been running {lasting(ended_at, now)}, and somebody has no answer.",
         sentence(explanation),
@@ -457,7 +459,8 @@ def unanswered(
         *commands([command("explain", key=session, gateway=gateway)]),
     ]
     title = f"Unanswered: {short_key(session)} on {gateway}"
-    return write(MessageKind.UNANSWERED, gateway, title, lines, f"unanswered:{_run(gateway, session, run)}", session)
+    key = f"unanswered:{_run(gateway, session, run)}{':waited' if has_waited else ''}"
+    return write(MessageKind.UNANSWERED, gateway, title, lines, key, session)
 
 
 # ---------------------------------------------------------------- pieces
