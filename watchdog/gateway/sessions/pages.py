@@ -174,8 +174,9 @@ class Pager:
         if limit is not None and page.count > limit + MOST_SURPLUS:  # guard: wire: rows of a page
             return self.stop(f"{page.count} rows came where {limit} were asked for")
         # Another page would be kept beside all that there is room for.
-        most = MOST_ROWS - 1 if page.has_more and not self._is_in_front else MOST_ROWS
-        is_too_long = max(page.count, len(self._rows) + len(self._malformed)) > most  # guard: wire: rows of a list
+        spare = 1 if page.has_more and not self._is_in_front else 0
+        most = MOST_ROWS - spare  # guard: wire: rows of a list
+        is_too_long = max(page.count, len(self._rows) + len(self._malformed)) > most
         if is_too_long or self._text_bytes > MOST_TEXT:  # guard: wire: texts of a list
             return self.stop(f"the list is too long: after {len(self._rows)} sessions no more are read")
         if self._is_in_front:
