@@ -110,7 +110,8 @@ def _is_open(tail: TranscriptTail) -> bool:
 
 def _was_cut_before(booted_at: datetime | None, row: Session, tail: TranscriptTail) -> bool:
     """What failed was no turn of its person's: of such a one the chat hears that it failed. Of the gateway's own that takes up a
-    request of an earlier life nobody does (2026.5.18, whose provider refused it)."""
+    request of an earlier life nobody does. (Limit: 2026.5.18 writes the cut request down once more as it takes it up, with a time after
+    its start, and is not told.)"""
     asked_at = tail.asked[-1].at if tail.asked else None
     if booted_at is None or asked_at is None or row.ended_at is None:
         return False

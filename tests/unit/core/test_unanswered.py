@@ -53,7 +53,7 @@ def test_a_first_request_that_was_never_written_down_is_lost() -> None:
 
 @pytest.mark.parametrize("status", BROKEN_OFF)
 def test_a_cut_request_whose_second_turn_failed_is_told_and_a_persons_own_failed_turn_is_not(status: Status) -> None:
-    """2026.5.18 resumes it, the provider refuses, and an error is the transcript's last word. In a person's own turn the chat hears of it."""
+    """The gateway resumes it, the provider refuses, and an error is the transcript's last word. In a person's own turn the chat hears of it."""
     asked = Asked(Sender(SenderKind.PERSON, "dm"), "words", BEGAN)
     failed = tail_of(TailKind.OTHER, asked=(asked,))
     after, before = BEGAN + timedelta(seconds=1), BEGAN - timedelta(seconds=1)
