@@ -45,6 +45,8 @@ def _attempt(number: int, step: Step, state: AttemptState, reason: str, minutes:
 INCIDENT = Incident("i-7", "home", KEY, "0b6e", NOW, "StartedBeforeBoot")
 RESUMED = _attempt(1, Step.RESUME, AttemptState.INEFFECTIVE, "NewRunSilent", 1)
 RENEWED = _attempt(2, Step.NEW, AttemptState.SUCCEEDED, "FreshRunStarted", 7)
+FREED = replace(_attempt(1, Step.FREE, AttemptState.SUCCEEDED, "RowFreed", 1), verified_by="PersonAnswered")
+UNHEARD = replace(INCIDENT, verdict_reason="AnswerUnheard")
 RUN = RunIdentity("0b6e", NOW - 2 * HOUR, Status.RUNNING)
 GRACE = Blocker(
     BlockerName.STARTUP_GRACE,
@@ -177,6 +179,26 @@ def _all() -> dict[str, Message]:
             ),
             Outcome.RECOVERED,
             now=NOW + 2 * MINUTE,
+        ),
+        "recovered by freeing": say.closed(
+            replace(INCIDENT, attempts=(FREED,)), Outcome.RECOVERED, now=NOW + 2 * MINUTE
+        ),
+        "stuck, its answer was not heard": say.stuck(
+            UNHEARD, now=NOW, unattended_for=21 * MINUTE, explanation=IDLE, next_step=Step.FREE
+        ),
+        "recovered by freeing, its answer was not heard": say.closed(
+            replace(UNHEARD, attempts=(FREED,)), Outcome.RECOVERED, now=NOW + 2 * MINUTE
+        ),
+        "recovered by new, its answer was not heard": say.closed(
+            replace(
+                UNHEARD, attempts=(replace(FREED, state=AttemptState.INEFFECTIVE, reason="NothingChanged"), RENEWED)
+            ),
+            Outcome.RECOVERED,
+            now=NOW + 9 * MINUTE,
+            note_path="/var/lib/openclaw-watchdog/notes/i-7-2.md",
+        ),
+        "failed, its answer was not heard": say.closed(
+            replace(UNHEARD, attempts=(FREED,)), Outcome.FAILED, now=NOW + 34 * MINUTE
         ),
         "recovered by new": say.closed(
             replace(INCIDENT, attempts=(RESUMED, RENEWED)),

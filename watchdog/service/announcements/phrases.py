@@ -134,6 +134,7 @@ REASONS = {
     "PerhapsAsked": "whether the message was sent is not known, and it is not sent again",
     "RowFreed": "the session takes messages again",
     "PersonAnswered": "a message of theirs was answered since",
+    "AnswerUnheard": "its last request was answered, and the answer did not reach the person as far as is known",
     "EndedInRow": "its run has ended",
 }
 
