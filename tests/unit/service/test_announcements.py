@@ -382,10 +382,11 @@ def _page(messages: dict[str, Message]) -> str:
     )
 
 
-GOLDEN_HEAD = """# Every message
+GOLDEN_HEAD = f"""# Every message
 
 What the watchdog tells its operator, as it arrives: the kind that `notify[].on` names, the title, and the body, from the code
-that writes them, about examples. Written by `make messages`; a test compares this file with the code.
+that writes them, about examples. Under `run --observe` each ends with “{phrases.ONLY_OBSERVES}”,
+where it does not say so already. Written by `make messages`; a test compares this file with the code.
 """
 
 

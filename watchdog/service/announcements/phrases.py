@@ -218,6 +218,16 @@ def command(verb: str, *arguments: str, key: str | None = None, gateway: str | N
     return _COMMAND + shlex.join([verb, *keys, *arguments, *place])
 
 
+ONLY_OBSERVES = "This watchdog only observes: nothing is ever done."
+
+
+def as_observing(body: str) -> str:
+    """A message of a daemon under ``run --observe``: its last line says so, unless one before it does (what holds a step)."""
+    if any(line.removeprefix("- ") == ONLY_OBSERVES for line in body.split("\n")):
+        return body
+    return f"{body}\n\n{ONLY_OBSERVES}"
+
+
 def with_config(body: str, file: Path | None) -> str:
     """Every command of a message, told which configuration it is about, where it would not find that one by itself."""
     if file is None:
