@@ -149,6 +149,7 @@ class Incidents:
             attempt,
             row,
             tail,
+            # guard: verify: what waits to be taken up is under way
             is_overdue=known.waited_at(now) > verify_within * (_QUEUED_PATIENCE if is_queued else 1),
             owner=current.judgement.owner if current is not None else Truth.UNKNOWN,
             has_gateway_died=current is not None and _has_died(attempt, known.age_at(now), current.case),

@@ -43,6 +43,12 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "refusal: what is starting is the gateway", "rule 10", swap("'gateway starting'", "'starting'"), tests=REFUSALS
     ),
+    Guard(
+        "verify: what waits to be taken up is under way",
+        "double recovery",
+        swap("_QUEUED_PATIENCE", "1"),
+        tests=(SERVICE + "test_stories.py",),
+    ),
     Guard("nobody is cut off from their chat", "rule 14", value("False"), tests=(SERVICE + "test_plan.py",)),
     Guard(
         "verify: our own turn was answered, whatever its row says",
