@@ -429,7 +429,9 @@ def test_manners(name: str) -> None:
     for line in message.body.splitlines():
         assert line == line.rstrip()
         if line.startswith("  "):
-            assert shlex.split(line)[0] == "openclaw-watchdog"
+            program, *words = shlex.split(line)
+            assert program == "openclaw-watchdog"
+            assert words[-2:] == ["--gateway", message.gateway] or not message.gateway, "another gateway's is not meant"
         elif line and not line.startswith(("-", *"123456789", "The last request is kept", "The file", "Tried")):
             assert line[-1] in ".:", line
     assert not re.search(r"(?<!\d)\d:\d\d:\d\d", message.body)  # a bare timedelta
@@ -507,7 +509,11 @@ def test_a_long_digest_is_cut_and_says_so() -> None:
     assert "- and 35 more" in message.body
     assert message.title == "Several at once: 60 long-running"
     assert message.gateway == "home"
-    assert say.digest([*many, _all()["test"], replace(many[0], gateway="office", dedupe_key="o")]).gateway == ""
+    assert "status --gateway home" in message.body
+    for other in (_all()["test"], replace(many[0], gateway="office", dedupe_key="o")):
+        mixed = say.digest([*many, other])
+        assert mixed.gateway == ""
+        assert "--gateway" not in mixed.body
 
 
 # ---------------------------------------------------------------- words

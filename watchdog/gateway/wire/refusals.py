@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 
 import msgspec
 
+from watchdog.core.printable import shown_key
 from watchdog.gateway.wire.timestamps import span_ms
 from watchdog.service import errors
 
@@ -50,7 +51,7 @@ def refusal(
         scope = clip(error.detail("missingScope") or "") or said.removeprefix("missing scope:").strip()
         return errors.ScopeRefused(
             f"{name}: {method} needs the scope {scope}, which this sign-in was not granted; "
-            "run `openclaw-watchdog doctor` to see which step needs it and why.",
+            f"run `openclaw-watchdog doctor --gateway {shown_key(name)}` to see which step needs it and why.",
             scope,
         )
     if said.startswith("unknown method"):

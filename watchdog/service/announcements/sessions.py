@@ -426,7 +426,7 @@ def unknown(
         sentence(explanation),
         "",
         "What each signal says, and what would make this gateway say more:",
-        *commands([command("explain", key=session, gateway=gateway), command("doctor")]),
+        *commands([command("explain", key=session, gateway=gateway), command("doctor", gateway=gateway)]),
     ]
     title = f"Cannot tell: {short_key(session)} on {gateway}"
     key = f"unknown:{_run(gateway, session, run)}"
@@ -440,7 +440,7 @@ def unknown_status(gateway: str, session: str, word: str) -> Message:
         "Sessions that say so are neither judged nor touched; this message comes once.",
         "",
         "Perhaps the gateway is newer than this watchdog: see whether there is an update.",
-        *commands([command("explain", key=session, gateway=gateway), command("doctor")]),
+        *commands([command("explain", key=session, gateway=gateway), command("doctor", gateway=gateway)]),
     ]
     title = f"Unknown status “{plain(word)}” on {gateway}"
     return write(MessageKind.UNKNOWN, gateway, title, lines, f"unknown_status:{gateway}:{word}", session)

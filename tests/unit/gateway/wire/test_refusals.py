@@ -127,7 +127,7 @@ REQUESTS: dict[str, tuple[str, WireError, Expected]] = {
             "missing scope: operator.write",
             {"code": "MISSING_SCOPE", "missingScope": "operator.write", "requiredScopes": ["operator.write"]},
         ),
-        (errors.ScopeRefused, "openclaw-watchdog doctor"),
+        (errors.ScopeRefused, "openclaw-watchdog doctor --gateway home`"),
     ),
     "scope, 3.24": (
         "sessions.reset",
