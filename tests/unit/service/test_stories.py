@@ -292,7 +292,7 @@ async def test_who_refuses_each_deed_as_away_is_not_asked_for_ever(kind: type[er
     world.gateway.failing["perform"] = kind("home: not now.", "UNAVAILABLE: come back later")
     await world.until_deed()
     assert [attempt.is_charged for attempt in world.attempts] == [False]
-    await world.live(hours=24)
+    await world.live(hours=1)
     assert world.states == [("resume", "refused")] * 4
     assert [attempt.is_charged for attempt in world.attempts] == [False, True, True, True]
     (message,) = world.owed(MessageKind.QUARANTINED)
@@ -303,7 +303,7 @@ async def test_a_gateway_that_is_away_when_a_deed_is_due_costs_its_session_nothi
     """Nothing was answered: the connection ended before the deed was sent."""
     world = _world()
     world.gateway.failing["perform"] = errors.GatewayDraining("home: it closed the connection to restart.")
-    await world.live(hours=6)
+    await world.live(hours=1)
     assert len(world.attempts) > 1
     assert not any(attempt.is_charged for attempt in world.attempts)
 
