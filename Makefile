@@ -51,12 +51,20 @@ test-newest: ## the same with the newest of everything there is today
 	@rm -f .venv-newest/.installed
 	@$(MAKE) --no-print-directory test VENV=.venv-newest CONSTRAINTS=
 
-wheel: $(STAMP) ## the wheel, installed into an empty environment with what it says it needs, and the demo run there
+# pip fetches what uv installs: it knows the index that is configured here, and uv does not read its configuration.
+UVX = mkdir -p build/wheel/home && env -i HOME="$$PWD/build/wheel/home" PATH="$$PATH" UV_NO_CONFIG=1 UV_PYTHON_DOWNLOADS=never \
+  build/wheel/tool/bin/uvx --quiet --offline --no-index --find-links build/wheel/needs --constraints constraints.txt --python $(PYTHON)
+
+wheel: $(STAMP) ## the wheel, installed into an empty environment with what it says it needs, the demo run there, and `uvx --from` it
 	@rm -rf build/wheel
 	@$(BIN)/python -m build --no-isolation --wheel --outdir build/wheel . >/dev/null
 	@$(PYTHON) -m venv build/wheel/env
 	@build/wheel/env/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt build/wheel/*.whl
 	@cd build/wheel && env/bin/openclaw-watchdog --version && env/bin/openclaw-watchdog demo
+	@$(PYTHON) -m venv build/wheel/tool
+	@build/wheel/tool/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
+	@build/wheel/env/bin/python -m pip wheel --quiet --disable-pip-version-check --constraint constraints.txt --wheel-dir build/wheel/needs build/wheel/*.whl
+	@$(UVX) --from build/wheel/*.whl openclaw-watchdog --version
 
 release: $(STAMP) ## what a release consists of, in dist/: sdist, wheel, and an SBOM of an environment that has the wheel and no more
 	@rm -rf dist build/release

@@ -26,7 +26,7 @@ from watchdog.status.server import Document, Feed, StatusServer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
-DESK, PHONE = 1200, 390
+DESK, PHONE = 1280, 390
 
 
 class Site:

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from watchdog import PROGRAM
 from watchdog.cli.check import chosen_sections, identity_of
 from watchdog.cli.service import only_observes
 from watchdog.cli.shared import Setting, SilentLog, UnknownGateway, UnknownSession, say_error, which
@@ -41,20 +42,22 @@ def named_session(setting: Setting, gateway: str | None, typed: str) -> str:
 
 
 def session_to_hold(setting: Setting, gateway: str | None, typed: str) -> str:
-    """The same for a hold, which waits for nothing and does no harm where it is not needed: a lookup that fails, or that takes
-    longer than ``HOLD_WITHIN``, leaves the key as it is, and what several gateways have is held on all of them.
+    """The same for a hold, which waits for nothing: a lookup that fails, or that takes longer than ``HOLD_WITHIN``, leaves the key
+    as it is.
 
-    Raises ``UnknownGateway``, and ``UnknownSession`` when each was asked and none has it."""
+    Raises ``UnknownGateway``, and ``UnknownSession`` when each was asked and none has it, or when several have it."""
     try:
         found = asyncio.run(holders(setting, gateway, typed, within=HOLD_WITHIN))
     except UnknownGateway:
         raise
     except (errors.WatchdogError, OSError) as problem:
         found = Holders({}, {"": str(problem)})
-    if len(set(found.keys.values())) > 1:  # the letters that were typed mean another key on each
-        raise UnknownSession(which(found.keys))
     if len(found.keys) > 1:
-        say_error(f"{' and '.join(found.keys)} have this session: it is held on every gateway (--gateway: on one)")
+        holds = [
+            f"`{PROGRAM} pause --session {shown_key(key)} --gateway {shown_key(name)}`"
+            for name, key in found.keys.items()
+        ]
+        raise UnknownSession(f"{which(found.keys)}: {' or '.join(holds)}")
     return _key_of(found, typed)
 
 

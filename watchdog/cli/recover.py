@@ -38,6 +38,7 @@ from watchdog.daemon.assembly import Builder, ledger_place, make_state_folder, s
 from watchdog.ledger.ledger import SqlLedger
 from watchdog.service import errors
 from watchdog.service.announcements.phrases import reason_words
+from watchdog.service.by_hand import TrailMeter
 from watchdog.service.executor import Executor
 from watchdog.service.incidents import Incidents
 from watchdog.service.ledger import Incident, Notes
@@ -203,7 +204,7 @@ class ManualRecovery:
         self._gateway = gateway
         self._ledger = ledger
         self._found = found
-        log, meter = SilentLog(), NullMeter()
+        log, meter = SilentLog(), TrailMeter(ledger, clock, who())
         self._incidents = Incidents(gateway, ledger, log, meter)
         self._executor = Executor(gateway, found.observer, ledger, notes, clock, log, meter)
 

@@ -233,10 +233,9 @@ def _explained(state: Document, kind: str, one: Document, now: datetime) -> Iter
         yield Text(f"{visible(one['what']).replace('_', ' ')} {visible(one['detail'])}, by {visible(one['who'])}")
         return
     gateway, key = (one["on"]["name"], one["key"]) if kind == "sessions" else (one["gateway"], one["session"])
-    config = f" --config {shown_key(state['config_file'])}" if state.get("config_file") else ""
     if kind != "sessions" or "verdict" not in one:
         yield Text.assemble(_named(state, gateway, key, "bold"), f"  on {visible(gateway)}")
-    yield Text(f"openclaw-watchdog explain {shown_key(key)} --gateway {shown_key(gateway)}{config}", "cyan")
+    yield Text(f"openclaw-watchdog explain {shown_key(key)} --gateway {shown_key(gateway)}{_config(state)}", "cyan")
     yield Text()
     if kind == "sessions" and "verdict" not in one:
         moved = f", moved {_since(one['updated_at'], now)} ago" if one["updated_at"] else ""
@@ -256,6 +255,11 @@ def _explained(state: Document, kind: str, one: Document, now: datetime) -> Iter
         words = f": {visible(attempt['words'])}" if attempt["words"] else ""
         line = f"  {attempt['number']}. {attempt['step']} at {at}  "
         yield Text.assemble(line, _word(RESULTS, attempt["state"]), words)
+
+
+def _config(state: Document) -> str:
+    """What a command has to name, where it would not find the daemon's configuration by itself."""
+    return f" --config {shown_key(state['config_file'])}" if state.get("config_file") else ""
 
 
 def waiting_frame(problem: str) -> RenderableType:
@@ -354,7 +358,7 @@ def _matters(state: Document, now: datetime) -> Iterator[Text]:
     if state["ledger"]["lost_history_at"]:
         yield Text(
             f"ledger lost at {_clock(state['ledger']['lost_history_at'], now)}: "
-            "`openclaw-watchdog release --lost-history` accepts that",
+            f"`openclaw-watchdog release --lost-history{_config(state)}` accepts that",
             "red",
         )
     for replica in state.get("replicas", ()):
@@ -367,7 +371,8 @@ def _matters(state: Document, now: datetime) -> Iterator[Text]:
         who = _named(state, pause["gateway"], pause["session"]).plain if pause["session"] else None
         where = shown_key(pause["gateway"]) if pause["gateway"] else None
         scope = " on ".join(filter(None, (who, where))) or "everything"
-        end = f", ends {_until(pause['until'], now)}" if pause["until"] else ", until `openclaw-watchdog unpause`"
+        unpause = f"`openclaw-watchdog unpause{_config(state)}`"
+        end = f", ends {_until(pause['until'], now)}" if pause["until"] else f", until {unpause}"
         why = f": {visible(pause['reason'])}" if pause["reason"] else ""
         yield Text(f"paused: {scope}, by {visible(pause['who'])}{why}{end}", "yellow")
     for one in state["quarantines"]:

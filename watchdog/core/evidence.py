@@ -15,13 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from watchdog.core.model import (
-    GatewayFacts,
-    Look,
-    Moment,
-    Session,
-    Status,
-)
+from watchdog.core.model import GatewayFacts, Look, Moment, Session, Status, TailKind
 from watchdog.core.tracking import Track
 
 
@@ -138,6 +132,24 @@ def refuses_its_people(case: Case) -> bool:
         and tail is not None
         and not tail.has_pending_input
         and not tail.has_run_in_flight
+    )
+
+
+ANSWER_UNHEARD = "AnswerUnheard"
+"""Reason of an incident whose session ``has_unheard_answer``."""
+
+
+def has_unheard_answer(case: Case) -> bool:
+    """Its last request was answered, and the answer did not reach the person as far as is known: the row refuses its people, as one
+    does whose answer was written before the store was locked. Where such rows are only reported (2026.7.2) nothing is known of it;
+    what a turn of ours was answered is judged by its delivery."""
+    tail = case.look.tail
+    return (
+        tail is not None
+        and tail.kind is TailKind.ANSWERED
+        and tail.deed_mark == tail.overtaken_mark
+        and case.facts.capabilities.has_deaf_rows
+        and refuses_its_people(case)
     )
 
 

@@ -350,6 +350,7 @@ class Builder:
                 self.env,
                 Random(),
                 spare=spare if shares is not None else None,
+                is_observing=is_observing,
             ),
             supervisor=Supervisor(self.clock, self.env),
             page=PagePublisher(

@@ -34,6 +34,7 @@ from watchdog.daemon.runner import Runner
 from watchdog.daemon.throttle import Throttle
 from watchdog.discovery.every_gateway import is_followed
 from watchdog.service import announcements, descriptors
+from watchdog.service.by_hand import ATTEMPT, counted
 from watchdog.service.errors import LeaseLost, LedgerError, LedgerInUse, PassFailed
 from watchdog.service.events import Event
 from watchdog.service.ledger import AuditLine
@@ -63,7 +64,7 @@ _SWITCHES = {
     "release": Event.SESSION_RELEASED,
     "ack": Event.OPERATOR_ACKNOWLEDGED,
 }
-"""Lines of the audit trail that are worth one in the log; a deed by hand shows as its attempt."""
+"""Lines of the audit trail that are worth one in the log; a deed by hand is counted, and shows as its attempt."""
 
 
 @dataclass(slots=True)
@@ -468,7 +469,7 @@ class Daemon:
             self.parts.log.event(Event.DESCRIPTORS_LEFT)
 
     def _say_switches(self) -> None:
-        """What operators switched since the last pass, with who and why; what stood there at the start is old news."""
+        """What operators switched and did since the last pass, with who and why; what stood there at the start is old news."""
         try:
             trail = self.parts.ledger.audit_trail(limit=SWITCHES_READ)
         except LedgerError:
@@ -480,6 +481,9 @@ class Daemon:
             event = _SWITCHES.get(line.what)
             if event is not None and line.who != PROGRAM:
                 self.parts.log.event(event, who=line.who, reason=line.detail)
+            by_hand = counted(line.detail) if line.what == ATTEMPT else None
+            if by_hand is not None and by_hand[0] in self._runners:  # each gateway's by the replica that watches it
+                self.parts.meter.attempt(*by_hand)
 
     async def _ledger_failed(self, problem: LedgerError) -> None:
         if isinstance(problem, LeaseLost):

@@ -46,6 +46,8 @@ class Notifications:
     spare: SqlLedger | None = None
     """Whose messages are owed in ``ledger`` once that is back, whoever watches their gateways by then. None: each watch sees to that
     when it goes back to the real one (``LedgerSwitch``)."""
+    is_observing: bool = False
+    """``run --observe``: every message says so."""
     _notifier: Notifier | None = None
     _heartbeat: Heartbeat | None = None
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -87,6 +89,7 @@ class Notifications:
             secrets=self.secrets,
             config_file=loaded.to_name,
             watched=self.watched,
+            is_observing=self.is_observing,
         )
         self._heartbeat = Heartbeat(ping, self.log, secrets=self.secrets) if ping is not None else None
         self._in_force = (targets, ping, loaded.to_name)

@@ -246,6 +246,8 @@ def error_data(problem: errors.GatewayError, scrub: Scrub) -> dict[str, Any]:
         data |= {"text": f"refused ({scrub(problem.code)})", "detail": detail, "retryable": problem.retryable}
         if problem.says_retryable:
             data["says_retryable"] = True
+    if isinstance(problem, errors.GatewayAway) and problem.said is not None:
+        data["was_answered"] = True
     if isinstance(problem, errors.GatewayUnreachable):
         data["was_refused"] = problem.was_refused
     return data
@@ -262,6 +264,8 @@ def error_of(data: object) -> errors.GatewayError:
         return errors.RequestRefused(
             text, code="REFUSED", detail=detail, retryable=retryable, says_retryable=says_retryable
         )
+    if issubclass(kind, errors.GatewayAway):
+        return kind(text, text if data.get("was_answered") is True else None)
     if kind is errors.GatewayUnreachable:
         return errors.GatewayUnreachable(text, was_refused=data.get("was_refused") is True)
     return kind(text)

@@ -36,15 +36,24 @@ class GatewayUnresponsive(GatewayError):
     """Connected, or connecting, but no answer in time: hung, stopped, or its event loop is blocked."""
 
 
-class GatewayStarting(GatewayError):
+class GatewayAway(GatewayError):
+    """It takes nothing for now, by its own account. ``said``: its own words, where it answered a request of ours with them; None: the
+    connection alone shows it. Answered to a deed by a gateway that is well otherwise, it is a refusal like any other."""
+
+    def __init__(self, message: str, said: str | None = None) -> None:
+        super().__init__(message)
+        self.said = said
+
+
+class GatewayStarting(GatewayAway):
     """It listens and says that it is still starting (``UNAVAILABLE``, 2026.9.x)."""
 
 
-class GatewayDraining(GatewayError):
+class GatewayDraining(GatewayAway):
     """It is shutting down or restarting and takes no new work (HTTP 503, or ``gateway-restarting``)."""
 
 
-class GatewaySuspended(GatewayError):
+class GatewaySuspended(GatewayAway):
     """Somebody suspended it on purpose (2026.9.6): it lets us in and refuses every request until it is resumed."""
 
 

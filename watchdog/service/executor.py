@@ -152,7 +152,8 @@ class Executor:
                 self.ledger.note_delivery(attempt.id, delivered=False)
                 meaning = Refusal.STOP
             reason = REFUSED_FOR_GOOD if meaning is Refusal.STOP else type(refused).__name__
-            is_refusal = isinstance(refused, errors.RequestRefused) and meaning is Refusal.TRY_LATER
+            words = words_of(refused)
+            is_refusal = words is not None and meaning is Refusal.TRY_LATER
             # guard: no refusal is free for ever
             is_paid = is_refusal and counts(attempt, incident.attempts, says_retryable=says_retryable(refused))
             state = self._settle(
@@ -160,7 +161,7 @@ class Executor:
                 attempt,
                 AttemptState.REFUSED,
                 reason,
-                words=f"{refused.code}: {refused.detail}" if isinstance(refused, errors.RequestRefused) else None,
+                words=words,
                 is_retryable=meaning is Refusal.TRY_LATER,
                 is_refunded=not is_paid,
             )
@@ -295,8 +296,17 @@ def _still_so(fresh: Judged, step: Step | None) -> bool:
     )
 
 
+def words_of(error: errors.GatewayError) -> str | None:
+    """The gateway's own "no" to a deed; None: it gave none, and the deed never reached it or was refused for want of rights."""
+    if isinstance(error, errors.RequestRefused):
+        return f"{error.code}: {error.detail}"
+    # guard: who answers a deed by being away refuses it
+    return error.said if isinstance(error, errors.GatewayAway) else None
+
+
 def says_retryable(error: errors.GatewayError) -> bool:
-    return isinstance(error, errors.RequestRefused) and error.says_retryable
+    """The gateway itself calls its refusal temporary."""
+    return isinstance(error, errors.GatewayAway) or (isinstance(error, errors.RequestRefused) and error.says_retryable)
 
 
 def refusal_of(error: errors.GatewayError) -> Refusal:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import partial
 
 from watchdog.core.blockers import BlockerName
-from watchdog.core.evidence import Case, Truth, refuses_its_people
+from watchdog.core.evidence import ANSWER_UNHEARD, Case, Truth, has_unheard_answer, refuses_its_people
 from watchdog.core.model import Moment, Session, Snapshot, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Step
 from watchdog.core.recovery import (
@@ -81,11 +81,14 @@ class Incidents:
         known = {incident.session: incident for incident in self.ledger.open_incidents(self.gateway.name)}
         if row.key in known:
             return known[row.key]
+        # guard: message: an answer that nobody heard is named
+        is_unheard = has_unheard_answer(judged.case)
+        reason = ANSWER_UNHEARD if is_unheard else judgement.reason
         incident = self.ledger.open_incident(
             gateway=self.gateway.name,
             session=row.key,
             session_id=row.session_id,
-            reason=judgement.reason,
+            reason=reason,
             at=now.wall,
         )
         spare = judgement.unattended_for or judged.case.track.quiet_for(now)
@@ -95,7 +98,7 @@ class Incidents:
             session=row.key,
             session_id=row.session_id,
             incident=incident.id,
-            reason=judgement.reason,
+            reason=reason,
             unattended_seconds=round(spare.total_seconds(), 1),
             policy=judged.policy.name,
         )
@@ -146,6 +149,7 @@ class Incidents:
             attempt,
             row,
             tail,
+            # guard: verify: what waits to be taken up is under way
             is_overdue=known.waited_at(now) > verify_within * (_QUEUED_PATIENCE if is_queued else 1),
             owner=current.judgement.owner if current is not None else Truth.UNKNOWN,
             has_gateway_died=current is not None and _has_died(attempt, known.age_at(now), current.case),

@@ -16,6 +16,7 @@ from watchdog.core.model import GatewayFacts, GatewayPhase, Moment, Snapshot
 from watchdog.core.policy import Mode, PolicyBook, Step
 from watchdog.core.verdict import Verdict
 from watchdog.service import errors
+from watchdog.service.announcements.phrases import ONLY_OBSERVES
 from watchdog.service.ended_runs import EndedRuns
 from watchdog.service.events import Event, Log
 from watchdog.service.executor import Executor
@@ -305,7 +306,7 @@ class Watch:
         blockers = decision.blockers
         if BlockerName.OBSERVE_MODE.value not in decision.blocker_names:
             blockers = (
-                Blocker(BlockerName.OBSERVE_MODE, "This watchdog only observes: nothing is ever done."),
+                Blocker(BlockerName.OBSERVE_MODE, ONLY_OBSERVES),
                 *blockers,
             )
         return Decision(decision.judged, Action.HOLD, decision.step, blockers, decision.incident)

@@ -48,6 +48,8 @@ GUARDS = (
         "knocks: a few within hours are no retries", "rule 16", value("len(self.knocks) >= INSISTENCE"), tests=TRACKING
     ),
     Guard("knocks: what is taken is none", "rule 16", swap("moved", "False"), tests=TRACKING),
+    Guard("message: an answer that nobody heard is named", "rule 18", value("False"), tests=PEOPLE),
+    Guard("message: who only observes says so", "rule 18", NEVER, tests=("tests/unit/notify/test_delivery.py",)),
     Guard("free: once per run", "double recovery", DROP, tests=PEOPLE),
     Guard("stop: the flag that turns is a person's", "rule 16", DROP, tests=PEOPLE),
     Guard("stop: not across a boot", "rule 16", DROP, tests=PEOPLE),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutations import ALWAYS, DROP, NEVER, value
+from tests.mutants.mutations import ALWAYS, DROP, NEVER, swap, value
 
 from .kinds import CORE, GATEWAY, HARMLESS, SERVICE, Guard
+
+REFUSALS = (GATEWAY + "wire/test_refusals.py",)
 
 GUARDS: tuple[Guard, ...] = (
     Guard(
@@ -29,6 +31,24 @@ GUARDS: tuple[Guard, ...] = (
         (GATEWAY + "sessions/test_rows.py",),
     ),
     Guard("no refusal is free for ever", "rule 10", value("False"), ("measured-schema-drift",)),
+    Guard(
+        "who answers a deed by being away refuses it", "rule 10", value("None"), tests=(SERVICE + "test_stories.py",)
+    ),
+    Guard(
+        "refusal: what says that it does not pass is not tried again",
+        "rule 10",
+        value("error.code == 'UNAVAILABLE'"),
+        tests=REFUSALS,
+    ),
+    Guard(
+        "refusal: what is starting is the gateway", "rule 10", swap("'gateway starting'", "'starting'"), tests=REFUSALS
+    ),
+    Guard(
+        "verify: what waits to be taken up is under way",
+        "double recovery",
+        swap("_QUEUED_PATIENCE", "1"),
+        tests=(SERVICE + "test_stories.py",),
+    ),
     Guard("nobody is cut off from their chat", "rule 14", value("False"), tests=(SERVICE + "test_plan.py",)),
     Guard(
         "verify: our own turn was answered, whatever its row says",

@@ -117,6 +117,15 @@ def test_the_columns_have_heads_and_the_times_are_this_machines(enter: Type, in_
     assert document["incidents"][0]["opened_at"] == "2026-11-20T22:30:00+00:00"
 
 
+def test_a_ledger_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    done = typing(write_config(tmp_path, "{name: home, url: 'ws://127.0.0.1:1', token: x}"))("history", "--json")
+    file = ledger_path(tmp_path / "state")
+    assert f"There is no ledger {file} yet: no watchdog has run with this configuration." in done.stderr
+    assert json.loads(done.stdout) == {"incidents": [], "operator": []}
+    assert not file.exists()
+
+
 def test_a_day_begins_when_it_does_here(enter: Type, in_the_east: None) -> None:
     """2026-11-20 begins three hours sooner than in Greenwich: the pause at 23:00 UTC of the day before is in it."""
     assert [

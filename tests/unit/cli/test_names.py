@@ -117,13 +117,16 @@ def test_a_hold_is_possible_while_the_gateway_is_down(tmp_path: Path) -> None:
     assert "whether there is such a session is not known: away: cannot connect" in done.stderr
 
 
-def test_what_two_gateways_have_is_held_on_both(enter: Type, tmp_path: Path) -> None:
+def test_what_two_gateways_have_is_held_where_it_is_said(enter: Type, tmp_path: Path) -> None:
     done = enter("pause", "--session", BOTH)
-    assert "home and old have this session: it is held on every gateway (--gateway: on one)" in done.stderr
+    hold = f"`openclaw-watchdog pause --session {BOTH} --gateway"
+    said = f"home and old have this session; say which with --gateway: {hold} home` or {hold} old`"
+    assert isinstance(done.exception, UnknownSession)
+    assert str(done.exception) == said
+    assert json.loads(enter("history", "--json").stdout)["operator"] == [], "and nothing is held"
+    assert enter("pause", "--session", BOTH, "--gateway", "old").exit_code == 0
     with SqliteLedger.open_read_only(_ledger(tmp_path)) as ledger:
-        assert [(one.gateway, one.session) for one in ledger.pauses(AT)] == [(None, BOTH)]
-    assert enter("unpause", "--session", BOTH).stdout == "1 pause(s) ended\n"
-    assert "held on every" not in enter("pause", "--session", BOTH, "-g", "old").stderr
+        assert [(one.gateway, one.session) for one in ledger.pauses(AT)] == [("old", BOTH)]
 
 
 @pytest.mark.parametrize("problem", [OSError("no space left"), WatchdogError("the device key cannot be read")], ids=str)

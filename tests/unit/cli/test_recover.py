@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,8 @@ from watchdog.core.model import TailKind
 from watchdog.core.policy import PolicyBook, Step
 from watchdog.core.recovery import AttemptState
 from watchdog.core.tracking import RunIdentity
+from watchdog.service.by_hand import ATTEMPT
+from watchdog.service.errors import LedgerError
 from watchdog.service.ledger import Stop
 from watchdog.service.one_shot import inspect
 
@@ -44,8 +46,25 @@ async def test_a_stuck_session_is_recovered_once_and_the_trail_says_who_asked() 
     done = await _recover(world)
     assert (done["recovered"], done["state"]) == (True, "succeeded")
     assert world.steps == [Step.RESUME]
-    (line,) = world.ledger.audit_trail()
-    assert (line.what, line.detail) == ("recover", f"gateway home session {KEY}: resume asked for by hand")
+    assert [(line.what, line.detail) for line in reversed(world.ledger.audit_trail())] == [
+        ("recover", f"gateway home session {KEY}: resume asked for by hand"),
+        ("attempt", "gateway home: resume started"),
+        ("attempt", "gateway home: resume succeeded"),
+    ]
+
+
+async def test_a_deed_is_done_although_it_cannot_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.gateway.put(dead())
+    audit = world.ledger.audit
+
+    def fails(at: datetime, who: str, what: str, detail: str) -> None:
+        if what == ATTEMPT:
+            raise LedgerError("no space left")
+        audit(at, who, what, detail)
+
+    monkeypatch.setattr(world.ledger, "audit", fails)
+    assert (await _recover(world))["recovered"] is True
 
 
 async def test_nothing_but_the_claim_lies_between_the_last_look_and_the_deed() -> None:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import sys
@@ -274,14 +275,14 @@ def pressed(*keys: str, document: Document | None = None) -> Selection:
 
 
 @pytest.mark.parametrize("keys", [(), ("G",), ("j", "e"), ("/", "x")])
-@pytest.mark.parametrize("size", [(80, 24), (80, 40), (120, 30), (200, 60)])
+@pytest.mark.parametrize("size", [(80, 24), (80, 40), (120, 30), (200, 50), (200, 60)])
 def test_a_picture_fits_the_terminal(size: tuple[int, int], keys: tuple[str, ...]) -> None:
     lines = picture(full_document(), *size, pressed(*keys))
     assert max(map(len, lines)) <= size[0]
     assert len(lines) <= size[1]
 
 
-@pytest.mark.parametrize("size", [(80, 24), (80, 40), (120, 30), (200, 60)])
+@pytest.mark.parametrize("size", [(80, 24), (80, 40), (120, 30), (200, 50), (200, 60)])
 def test_the_worst_are_in_every_picture(size: tuple[int, int]) -> None:
     lines = picture(full_document(), *size)
     assert max(map(len, lines)) <= size[0]
@@ -331,6 +332,17 @@ def test_an_incident_and_a_deed_are_explained_too() -> None:
     lines = "\n".join(picture(full_document(), 120, 40, pressed(*"j" * 18, "e")))
     assert "agent:main:irc:direct:bob  on home" in lines
     assert "2. new at 03:01:50  did not help: the session is still marked running" in lines
+
+
+def test_every_command_names_the_configuration_that_it_would_not_find() -> None:
+    shown = {**full_document(), "config_file": "/srv/my dogs.yaml"}
+    shown["ledger"] = {**shown["ledger"], "lost_history_at": NOW.wall.isoformat()}
+    shown["pauses"] = [{"gateway": None, "session": None, "who": "ada", "reason": "", "until": None}]
+    lines = picture(shown, 200, 60, pressed(*"jj", "e", document=shown))
+    text = "\n".join(lines + [line.plain for line in status_lines(dict(shown), NOW.wall)])
+    for verb in ("explain", "release", "unpause"):
+        (command,) = set(re.findall(rf"openclaw-watchdog {verb}\b[^`\n│]*", text))
+        assert command.rstrip().endswith("--config '/srv/my dogs.yaml'")
 
 
 def test_written_by_others_has_no_power_over_the_terminal() -> None:

@@ -19,11 +19,13 @@ import pytest
 from openclaw_simulator.profiles import PROFILES
 from openclaw_simulator.scenarios import demo_world
 from openclaw_simulator.server import SimulatedGateway
+from tests.fakes.meter import CountingMeter
 from watchdog.adapters.clock import SystemClock
 from watchdog.config import load
 from watchdog.daemon.assembly import Builder, ledger_path
 from watchdog.daemon.loop import Daemon
 from watchdog.ledger.ledger import SqliteLedger
+from watchdog.service.by_hand import TrailMeter
 from watchdog.service.events import Event, MemoryLog
 from watchdog.service.null_meter import NullMeter
 
@@ -206,6 +208,22 @@ async def test_what_an_operator_switches_is_in_the_log_with_who_and_why(desk: De
     assert await desk.logged(Event.SESSION_RELEASED) == released
     await desk.passes(2)
     assert len(desk.log.of(Event.OPERATOR_PAUSED)) == 1, "said once"
+
+
+async def test_what_became_of_a_deed_by_hand_is_counted_once(desk: Desk) -> None:
+    """Another process did it and writes so; a gateway that this daemon does not watch is another's to count."""
+    meter = desk.daemon.parts.meter = CountingMeter()
+    clock, state = desk.daemon.parts.clock, desk.file.parent / "state"
+    with SqliteLedger.open(ledger_path(state)) as ledger:
+        by_hand = TrailMeter(ledger, clock, "ada")
+        for gateway, end in (("home", "started"), ("elsewhere", "started"), ("home", "succeeded")):
+            by_hand.attempt(gateway, "resume", end)
+        ledger.audit(clock.now().wall, "ada", "recover", "gateway home session x: resume succeeded")
+        ledger.pause(at=clock.now().wall, until=None, gateway="home", session=None, reason="", who="ada")
+    await desk.logged(Event.OPERATOR_PAUSED)
+    await desk.passes(2)
+    by_hands = [one for one in meter.counted if one[:2] == ("attempt", "resume")]
+    assert by_hands == [("attempt", "resume", "started"), ("attempt", "resume", "succeeded")]
 
 
 async def test_another_place_for_the_ledger_takes_a_restart_and_that_is_said(desk: Desk) -> None:

@@ -15,6 +15,7 @@ import pytest
 from tests.unit.daemon.test_reload import Desk, desk
 from watchdog.daemon.assembly import ledger_path
 from watchdog.ledger.ledger import SqliteLedger
+from watchdog.service.announcements.phrases import ONLY_OBSERVES
 from watchdog.service.events import Event
 from watchdog.service.ledger import Quarantine
 
@@ -62,4 +63,5 @@ async def test_what_is_open_where_it_watches_is_said_again_until_it_is_acknowled
     async with asyncio.timeout(60):
         await desk.daemon.parts.teller.deliver(desk.daemon.parts.clock.now())
     (one,) = found
+    assert one["body"].endswith(ONLY_OBSERVES), "it runs with --observe"
     assert (one["gateway"], one["session"], one["reminder"], one["severity"]) == ("home", KEY, True, "critical")

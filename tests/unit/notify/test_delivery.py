@@ -43,6 +43,7 @@ from watchdog.service.announcements import (
     unanswered,
     unknown,
 )
+from watchdog.service.announcements.phrases import ONLY_OBSERVES
 from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import GIVE_UP_AFTER, Incident, Message, MessageKind
 from watchdog.service.redaction import Secrets
@@ -85,7 +86,14 @@ class FakeSender:
 class Bench:
     """A notifier over an in-memory outbox, with a fake sender for each target."""
 
-    def __init__(self, *targets: Target, secrets: Secrets | None = None, config_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        *targets: Target,
+        secrets: Secrets | None = None,
+        config_file: Path | None = None,
+        is_observing: bool = False,
+    ) -> None:
+        self.is_observing = is_observing
         self.outbox = Outbox()
         self.clock = ManualClock(may_sleep=False)
         self.log = MemoryLog()
@@ -107,6 +115,7 @@ class Bench:
             secrets=self.secrets,
             make_sender=self.senders.__getitem__,
             config_file=self.config_file,
+            is_observing=self.is_observing,
         )
         return self.notifier
 
@@ -127,6 +136,27 @@ async def test_a_pasted_command_is_about_the_configuration_that_it_came_from() -
     bench.outbox.put(replace(told(1), body=words))
     await bench.round()
     assert bench.sender().taken[0].body == f"{words} --config '/srv/my watchdogs/@two.yaml'"
+
+
+@pytest.mark.parametrize("number", [1, 6], ids=["alone", "together"])
+async def test_every_message_of_who_only_observes_says_so_once(number: int) -> None:
+    bench = Bench(is_observing=True)
+    held = f"Next would be resuming it, but that is held back:\n- {ONLY_OBSERVES}\n\n  openclaw-watchdog explain a:b"
+    quoted = f"It said: {ONLY_OBSERVES}"
+    for each in range(number):
+        bench.outbox.put(replace(told(each), body=(held, quoted, "It went down.")[each % 3]))
+    await bench.round()
+    (sent,), parts = bench.sender().taken, bench.sender().parts[0]
+    assert (sent.body == held) is (number == 1)
+    assert [part.body for part in parts[:3]] == [
+        held,
+        f"{quoted}\n\n{ONLY_OBSERVES}",
+        f"It went down.\n\n{ONLY_OBSERVES}",
+    ][: len(parts)]
+    past = await bench.notifier.send_now(replace(told(9), body="The ledger is gone."))
+    assert past == {"webhook-1": None}
+    assert all(one.body.count(ONLY_OBSERVES) == 1 for one in bench.sender().taken)
+    assert bench.sender().taken[-1].body.endswith(f"\n\n{ONLY_OBSERVES}")
 
 
 DOWN = DeliveryFailed("it cannot be reached")

@@ -45,6 +45,8 @@ def _attempt(number: int, step: Step, state: AttemptState, reason: str, minutes:
 INCIDENT = Incident("i-7", "home", KEY, "0b6e", NOW, "StartedBeforeBoot")
 RESUMED = _attempt(1, Step.RESUME, AttemptState.INEFFECTIVE, "NewRunSilent", 1)
 RENEWED = _attempt(2, Step.NEW, AttemptState.SUCCEEDED, "FreshRunStarted", 7)
+FREED = replace(_attempt(1, Step.FREE, AttemptState.SUCCEEDED, "RowFreed", 1), verified_by="PersonAnswered")
+UNHEARD = replace(INCIDENT, verdict_reason="AnswerUnheard")
 RUN = RunIdentity("0b6e", NOW - 2 * HOUR, Status.RUNNING)
 GRACE = Blocker(
     BlockerName.STARTUP_GRACE,
@@ -177,6 +179,26 @@ def _all() -> dict[str, Message]:
             ),
             Outcome.RECOVERED,
             now=NOW + 2 * MINUTE,
+        ),
+        "recovered by freeing": say.closed(
+            replace(INCIDENT, attempts=(FREED,)), Outcome.RECOVERED, now=NOW + 2 * MINUTE
+        ),
+        "stuck, its answer was not heard": say.stuck(
+            UNHEARD, now=NOW, unattended_for=21 * MINUTE, explanation=IDLE, next_step=Step.FREE
+        ),
+        "recovered by freeing, its answer was not heard": say.closed(
+            replace(UNHEARD, attempts=(FREED,)), Outcome.RECOVERED, now=NOW + 2 * MINUTE
+        ),
+        "recovered by new, its answer was not heard": say.closed(
+            replace(
+                UNHEARD, attempts=(replace(FREED, state=AttemptState.INEFFECTIVE, reason="NothingChanged"), RENEWED)
+            ),
+            Outcome.RECOVERED,
+            now=NOW + 9 * MINUTE,
+            note_path="/var/lib/openclaw-watchdog/notes/i-7-2.md",
+        ),
+        "failed, its answer was not heard": say.closed(
+            replace(UNHEARD, attempts=(FREED,)), Outcome.FAILED, now=NOW + 34 * MINUTE
         ),
         "recovered by new": say.closed(
             replace(INCIDENT, attempts=(RESUMED, RENEWED)),
@@ -360,10 +382,11 @@ def _page(messages: dict[str, Message]) -> str:
     )
 
 
-GOLDEN_HEAD = """# Every message
+GOLDEN_HEAD = f"""# Every message
 
 What the watchdog tells its operator, as it arrives: the kind that `notify[].on` names, the title, and the body, from the code
-that writes them, about examples. Written by `make messages`; a test compares this file with the code.
+that writes them, about examples. Under `run --observe` each ends with “{phrases.ONLY_OBSERVES}”,
+where it does not say so already. Written by `make messages`; a test compares this file with the code.
 """
 
 
@@ -406,7 +429,9 @@ def test_manners(name: str) -> None:
     for line in message.body.splitlines():
         assert line == line.rstrip()
         if line.startswith("  "):
-            assert shlex.split(line)[0] == "openclaw-watchdog"
+            program, *words = shlex.split(line)
+            assert program == "openclaw-watchdog"
+            assert words[-2:] == ["--gateway", message.gateway] or not message.gateway, "another gateway's is not meant"
         elif line and not line.startswith(("-", *"123456789", "The last request is kept", "The file", "Tried")):
             assert line[-1] in ".:", line
     assert not re.search(r"(?<!\d)\d:\d\d:\d\d", message.body)  # a bare timedelta
@@ -484,7 +509,11 @@ def test_a_long_digest_is_cut_and_says_so() -> None:
     assert "- and 35 more" in message.body
     assert message.title == "Several at once: 60 long-running"
     assert message.gateway == "home"
-    assert say.digest([*many, _all()["test"], replace(many[0], gateway="office", dedupe_key="o")]).gateway == ""
+    assert "status --gateway home" in message.body
+    for other in (_all()["test"], replace(many[0], gateway="office", dedupe_key="o")):
+        mixed = say.digest([*many, other])
+        assert mixed.gateway == ""
+        assert "--gateway" not in mixed.body
 
 
 # ---------------------------------------------------------------- words

@@ -495,6 +495,35 @@ async def test_an_answered_row_that_refuses_its_people_is_freed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("tail", "is_named"),
+    [
+        (asked(ALICE, kind=TailKind.ANSWERED), True),
+        (asked(ALICE, kind=TailKind.ANSWERED, deed_mark="i-1/1", overtaken_mark="i-1/1"), True),
+        (asked(ALICE, kind=TailKind.ANSWERED, deed_mark="i-1/1"), False),
+        (asked(ALICE), False),
+    ],
+    ids=["answered", "answered after a turn of ours", "our own turn was answered", "not answered"],
+)
+async def test_an_answer_that_nobody_heard_is_named_when_its_row_is_found_and_when_it_is_freed(
+    tail: TranscriptTail, is_named: bool
+) -> None:
+    world = world_with(shared(HERS, "1001"), replace(tail, last_answer=SECRET), version=V96)
+    await world.live(minutes=1)
+    await _knock(world, 3)
+    await world.until_deed()
+    await world.live(minutes=2)
+    later = world.clock.now().wall
+    world.gateway.change(MAIN, status=Status.DONE, started_at=later, updated_at=later)
+    await world.live(minutes=2)
+    assert world.states == [("free", "succeeded")]
+    (found,), (over,) = world.owed(MessageKind.STUCK), world.owed(MessageKind.RECOVERED)
+    for message in (found, over):
+        assert ("did not reach the person" in message.body) is is_named
+        assert SECRET not in message.body
+    assert ("Nothing is left to do" in over.body) is not is_named
+
+
+@pytest.mark.parametrize(
     ("ladder", "steps", "is_given_up"),
     [((Step.RESUME, Step.NEW), [Step.FREE, Step.NEW], True), ((Step.RESUME,), [Step.FREE], False)],
 )

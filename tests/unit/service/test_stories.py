@@ -283,6 +283,50 @@ async def test_what_a_refusal_leads_to(refusal: errors.GatewayError, steps: list
     assert world.log.names.count(Event.RECOVERY_REFUSED) == 1
 
 
+@pytest.mark.parametrize(
+    "kind", [errors.GatewayStarting, errors.GatewayDraining, errors.GatewaySuspended], ids=lambda kind: kind.__name__
+)
+async def test_who_refuses_each_deed_as_away_is_not_asked_for_ever(kind: type[errors.GatewayAway]) -> None:
+    """It lists its sessions all the while: once it may pass, and what repeats is paid for."""
+    world = _world()
+    world.gateway.failing["perform"] = kind("home: not now.", "UNAVAILABLE: come back later")
+    await world.until_deed()
+    assert [attempt.is_charged for attempt in world.attempts] == [False]
+    await world.live(hours=1)
+    assert world.states == [("resume", "refused")] * 4
+    assert [attempt.is_charged for attempt in world.attempts] == [False, True, True, True]
+    (message,) = world.owed(MessageKind.QUARANTINED)
+    assert message.body.count("UNAVAILABLE: come back later") == 4
+
+
+async def test_a_gateway_that_is_away_when_a_deed_is_due_costs_its_session_nothing() -> None:
+    """Nothing was answered: the connection ended before the deed was sent."""
+    world = _world()
+    world.gateway.failing["perform"] = errors.GatewayDraining("home: it closed the connection to restart.")
+    await world.live(hours=1)
+    assert len(world.attempts) > 1
+    assert not any(attempt.is_charged for attempt in world.attempts)
+
+
+@pytest.mark.parametrize("is_queued", [True, False])
+async def test_a_turn_of_ours_that_waits_to_be_taken_up_is_given_ten_times_as_long(is_queued: bool) -> None:
+    """9.6: the gateway's own recovery is at work, and our words lie among those that wait."""
+    world = _world(lenient(verify_within=timedelta(minutes=2)))
+
+    def wait(deed: Deed) -> Receipt:
+        world.gateway.see(KEY, tail=tail_of(has_pending_input=is_queued))
+        return world.gateway.nothing(deed)
+
+    world.gateway.effect = wait
+    await world.until_deed()
+    await world.live(minutes=4)
+    assert world.states[0] == ("resume", "started" if is_queued else "ineffective")
+    await world.live(minutes=15)
+    assert world.states[0] == ("resume", "started" if is_queued else "ineffective")
+    await world.live(minutes=3)
+    assert world.states[0] == ("resume", "ineffective")
+
+
 async def test_a_refusal_of_what_was_settled_as_unclear_meanwhile_is_called_unclear() -> None:
     """A deed by hand, while a daemon begins its life."""
     world = _world()

@@ -18,7 +18,7 @@ from openclaw_simulator.sessions import Activity, ActivityStep, Ending, Turn
 from tests.sim import episodes
 from tests.sim.episodes import Episode, Setting
 from tests.sim.judge import Judge, Rule
-from tests.sim.lies import DISK, OURS, REFUSALS, Lie
+from tests.sim.lies import ACTIVE, DISK, INVALID, MUTATED, OURS, REFUSALS, Lie
 from tests.sim.lives import Killed
 from tests.sim.wire import Asked
 from watchdog.core import evidence, innocence, recovery
@@ -242,9 +242,17 @@ def test_our_own_turn_is_not_asked_again_although_its_row_stays() -> None:
 # ------------------------------------------------------------ refusals
 
 
-@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.message)
+@pytest.mark.parametrize(
+    ("refusal", "tries"),
+    [(DISK, 3), (ACTIVE, 4), (MUTATED, 4), (INVALID, 2)],
+    ids=["passes by nobody's account", "says that it passes", "is known to pass", "spends its rung"],
+)
 @pytest.mark.parametrize("version", ["2026.3.24", "2026.9.6"])
-def test_a_deed_that_is_refused_for_good_ends_in_quarantine_with_a_message(version: str, refusal: RefusedDeed) -> None:
+def test_a_deed_that_is_refused_for_good_ends_in_quarantine_with_a_message(
+    version: str, refusal: RefusedDeed, tries: int
+) -> None:
+    """Three tries, and one more where it is called temporary; two where each rung of the ladder is spent at once."""
+
     def refused(episode: Episode) -> None:
         session = episode.world.sessions[CHAT]
         session.refusal = refusal
@@ -253,8 +261,13 @@ def test_a_deed_that_is_refused_for_good_ends_in_quarantine_with_a_message(versi
     episode = _told(refused, version=version)
     result = episode.run()
     assert result.violations == []
-    assert 1 <= sum(result.tally.deeds.values()) <= 5
-    assert _kinds(episode).count(MessageKind.QUARANTINED) == 1
+    assert sum(result.tally.deeds.values()) == tries
+    (message,) = [one.message for one in episode.judge.messages if one.message.kind is MessageKind.QUARANTINED]
+    assert message.body.count(f"{refusal.code}: {refusal.message.rstrip('.')}") == tries
+
+
+def test_each_refusal_is_among_them() -> None:
+    assert set(REFUSALS) == {DISK, ACTIVE, MUTATED, INVALID}
 
 
 def test_a_refusal_that_is_free_for_ever_is_asked_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,25 @@ def _top(document: dict[str, Any]) -> str:
     return console.export_text()
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [(None, "openclaw-watchdog check"), ("/srv/my dogs.yaml", "openclaw-watchdog check --config '/srv/my dogs.yaml'")],
+)
+def test_a_command_on_the_page_names_the_configuration_that_it_would_not_find(file: str | None, line: str) -> None:
+    shown = json.dumps({**full_document(), "config_file": file})
+    program = (
+        f"const state = {shown};\n{(FOLDER / 'words.js').read_text('utf-8')}\nconsole.log(typed('check').join(' '));"
+    )
+    done = subprocess.run(["node"], input=program, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{line}\n"
+
+
+def test_no_command_on_the_page_is_written_out() -> None:
+    for script in FOLDER.glob("*.js"):
+        assert "openclaw-watchdog " not in script.read_text("utf-8"), "`typed` writes it, with its configuration"
+
+
 SPANS = [0, 1, 59, 60, 61, 90, 3599, 3600, 3660, 86399, 86400, 47 * 3600 + 59 * 60, 48 * 3600, 49 * 3600, 90 * 86400]
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 
 import msgspec
 
+from watchdog.core.printable import shown_key
 from watchdog.gateway.wire.timestamps import span_ms
 from watchdog.service import errors
 
@@ -50,7 +51,7 @@ def refusal(
         scope = clip(error.detail("missingScope") or "") or said.removeprefix("missing scope:").strip()
         return errors.ScopeRefused(
             f"{name}: {method} needs the scope {scope}, which this sign-in was not granted; "
-            "run `openclaw-watchdog doctor` to see which step needs it and why.",
+            f"run `openclaw-watchdog doctor --gateway {shown_key(name)}` to see which step needs it and why.",
             scope,
         )
     if said.startswith("unknown method"):
@@ -59,7 +60,8 @@ def refusal(
         f"{name}: {method} was refused: {code}: {said}",
         code=code,
         detail=said,
-        retryable=error.code == "UNAVAILABLE",
+        # guard: refusal: what says that it does not pass is not tried again
+        retryable=error.code == "UNAVAILABLE" and error.retryable is not False,
         says_retryable=bool(error.retryable) or error.retry_after_ms is not None or _says_it_passes(said),
     )
 
@@ -149,13 +151,14 @@ def _is_text(value: object) -> TypeGuard[str]:
 
 def _unavailable(name: str, error: WireError) -> errors.GatewayError | None:
     """The gateway itself is away; None when only a part of it is (a chat app that cannot be reached says the same)."""
-    reason = error.detail("reason") or ""
+    reason, said = error.detail("reason") or "", f"{clip(error.code)}: {clip(error.message)}"
     if reason == "gateway-suspending" or "during gateway suspension" in error.message:
-        return errors.GatewaySuspended(f"{name}: the gateway is suspended; it takes nothing until it is resumed.")
-    if reason in ("gateway-restarting", "gateway-draining") or "during gateway" in error.message:
-        return errors.GatewayDraining(f"{name}: the gateway is draining or restarting; waiting for it.")
-    if reason.startswith("startup") or "starting" in error.message:
-        return errors.GatewayStarting(f"{name}: the gateway is still starting; waiting for it.")
+        return errors.GatewaySuspended(f"{name}: the gateway is suspended; it takes nothing until it is resumed.", said)
+    if reason in ("gateway-restarting", "gateway-draining") or "unavailable during gateway" in error.message:
+        return errors.GatewayDraining(f"{name}: the gateway is draining or restarting; waiting for it.", said)
+    # guard: refusal: what is starting is the gateway
+    if reason.startswith("startup") or "gateway starting" in error.message:
+        return errors.GatewayStarting(f"{name}: the gateway is still starting; waiting for it.", said)
     return None
 
 

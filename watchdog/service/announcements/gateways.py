@@ -54,7 +54,7 @@ def gateway_down(
         *([_NO_RESTART] if phase is GatewayPhase.UNUSABLE else []),
         "",
         "Until that changes its sessions are neither judged nor recovered." + _waiting(open_incidents),
-        *commands([command("doctor")]),
+        *commands([command("doctor", gateway=gateway)]),
     ]
     key = f"gateway:{gateway}:down:{since.isoformat()}"
     return write(
@@ -69,7 +69,7 @@ def gateway_up(gateway: str, *, since: datetime, now: datetime, open_incidents: 
         f"The gateway {gateway} is back after {span_words(now - since)} (away since {when(since, now)}).",
         "Its sessions are watched again; none is touched during the grace after a start.",
         "",
-        *([left, *commands([command("status")])] if open_incidents else ["Nothing is left to do."]),
+        *([left, *commands([command("status", gateway=gateway)])] if open_incidents else ["Nothing is left to do."]),
     ]
     key = f"gateway:{gateway}:up:{since.isoformat()}"
     return write(MessageKind.GATEWAY_UP, gateway, f"Gateway {gateway} is back", lines, key)
@@ -85,7 +85,7 @@ def gateway_keeps_restarting(
         + _waiting(open_incidents),
         "",
         "Often one session's work ends it each time it is resumed; the gateway's own log says more.",
-        *commands([command("status"), command("doctor")]),
+        *commands([command("status", gateway=gateway), command("doctor", gateway=gateway)]),
     ]
     key = f"gateway:{gateway}:storm:{since.isoformat()}"
     return write(MessageKind.GATEWAY_DOWN, gateway, f"Gateway {gateway} keeps restarting", lines, key)
@@ -115,7 +115,7 @@ def channels_stopped(gateway: str, channels: Sequence[str], *, life: str) -> Mes
             f'`openclaw gateway call channels.start --params \'{{"channel":"{plain(name)}"}}\'` starts {plain(name)} at once.'
             for name in channels
         ),
-        *commands([command("doctor")]),
+        *commands([command("doctor", gateway=gateway)]),
     ]
     key = f"gateway:{gateway}:channels_stopped:{life}:{named}"
     return write(MessageKind.GATEWAY_DOWN, gateway, f"Gateway {gateway} runs no {named} after crashes", lines, key)
@@ -148,7 +148,7 @@ def gateway_restarted(
         sentence(why_not),
         "",
         "Its own log says why it does not come up; what can be seen from here:",
-        *commands([command("doctor")]),
+        *commands([command("doctor", gateway=gateway)]),
     ]
     return write(MessageKind.GATEWAY_DOWN, gateway, f"Restarting gateway {gateway} did not help", lines, key)
 
@@ -167,7 +167,7 @@ def gateway_left_alone(
     way_out = (
         "Start it by hand, if it should run; it is watched again as soon as it answers. What can be seen from here:"
     )
-    lines = [away, sentence(why), "", way_out, *commands([command("doctor")])]
+    lines = [away, sentence(why), "", way_out, *commands([command("doctor", gateway=gateway)])]
     key = f"gateway:{gateway}:left_alone:{matter or since.isoformat()}"
     return write(MessageKind.GATEWAY_DOWN, gateway, f"Needs you: gateway {gateway}", lines, key)
 
@@ -180,7 +180,7 @@ def fleet_breaker_opened(gateway: str, *, at: datetime, sessions: int, running: 
         "Sessions without such a proof are not touched until this is over.",
         "",
         "Look at the gateway first: its log, its load, its model provider.",
-        *commands([command("status"), command("doctor")]),
+        *commands([command("status", gateway=gateway), command("doctor", gateway=gateway)]),
     ]
     key = f"gateway:{gateway}:fleet_opened:{at.isoformat()}"
     return write(

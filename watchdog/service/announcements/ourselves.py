@@ -95,17 +95,18 @@ def digest(messages: Sequence[Message]) -> Message:
     standing = sorted(latest.values(), key=lambda message: order.index(message.kind))
     kinds = Counter(message.kind for message in standing)
     more = len(standing) - DIGEST_LINES
+    gateways = {message.gateway for message in standing}
+    only = gateways.pop() or None if len(gateways) == 1 else None
     lines = [
         f"{count(len(messages), 'message')} came due together. Where things stand, gravest first:",
         "",
         *(f"- {message.title}" for message in standing[:DIGEST_LINES]),
         *([f"- and {more} more"] if more > 0 else []),
-        *commands([command("status"), command("history")]),
+        *commands([command("status", gateway=only), command("history", gateway=only)]),
     ]
-    gateways = {message.gateway for message in standing} - {""}
     return write(
         standing[0].kind,
-        gateways.pop() if len(gateways) == 1 else "",
+        only or "",
         "Several at once: " + ", ".join(f"{number} {GRAVEST_FIRST[kind]}" for kind, number in kinds.items()),
         lines,
         "digest:" + sha256("\n".join(message.dedupe_key for message in messages).encode()).hexdigest()[:16],

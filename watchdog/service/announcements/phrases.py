@@ -134,6 +134,7 @@ REASONS = {
     "PerhapsAsked": "whether the message was sent is not known, and it is not sent again",
     "RowFreed": "the session takes messages again",
     "PersonAnswered": "a message of theirs was answered since",
+    "AnswerUnheard": "its last request was answered, and the answer did not reach the person as far as is known",
     "EndedInRow": "its run has ended",
 }
 
@@ -215,6 +216,16 @@ def command(verb: str, *arguments: str, key: str | None = None, gateway: str | N
     keys = [escaped(key, is_message=True)] if key is not None else []
     place = ["--gateway", gateway] if gateway is not None else []
     return _COMMAND + shlex.join([verb, *keys, *arguments, *place])
+
+
+ONLY_OBSERVES = "This watchdog only observes: nothing is ever done."
+
+
+def as_observing(body: str) -> str:
+    """A message of a daemon under ``run --observe``: its last line says so, unless one before it does (what holds a step)."""
+    if any(line.removeprefix("- ") == ONLY_OBSERVES for line in body.split("\n")):
+        return body
+    return f"{body}\n\n{ONLY_OBSERVES}"
 
 
 def with_config(body: str, file: Path | None) -> str:

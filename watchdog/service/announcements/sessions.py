@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from watchdog.core.blockers import Blocker, BlockerName
+from watchdog.core.evidence import ANSWER_UNHEARD
 from watchdog.core.policy import Budget, Step
 from watchdog.core.recovery import Attempt, AttemptState, awaits_person, took_it_up
 from watchdog.core.spans import span_words
@@ -47,6 +48,7 @@ def stuck(
     lines = [
         f"{_who(incident)} has been stuck {lasting(now - unattended_for, now)}.",
         because("It is marked running, but nothing works on it", explanation),
+        *_unheard(incident),
         "",
         *_plan(next_step, blockers, now),
     ]
@@ -196,8 +198,10 @@ def recovered(
         lines += [f"The last request is kept in {plain(note_path)}"] if note_path else []
     elif successor is not None:
         lines += ["", f"It goes on as {key_words(successor)}; the old key is archived and takes no messages."]
-    else:
+    elif not _unheard(incident):
         lines += ["", "Nothing is left to do."]
+    if unheard := _unheard(incident, is_kept=not attempt.step.loses_context):
+        lines += ["", *unheard]
     return _about(incident, MessageKind.RECOVERED, f"Recovered: {_name(incident)}", lines, "closed", step=attempt.step)
 
 
@@ -243,7 +247,10 @@ def failed(incident: Incident, *, now: datetime) -> Message:
     """The closed message of a session that runs no more and whose request was not answered."""
     lines = [
         f"{_who(incident)} is no longer marked running, {_after(incident, now)}, but its last run failed.",
-        "Nothing shows that the request was answered. A new message to it starts a new run.",
+        "Nothing shows that the request was answered. A new message to it starts a new run."
+        if not _unheard(incident)
+        else "Nothing shows that anybody was answered since. A new message to it starts a new run.",
+        *_unheard(incident),
         *["", "Tried:", *tried(incident.attempts, now)],
     ]
     return _about(
@@ -282,6 +289,7 @@ def cleared(
         lines += ["None of these attempts is proven to be the cause:", *attempts]
     else:
         lines += ["The watchdog did nothing to it."]
+    lines += _unheard(incident)
     lines += ["Whether somebody still waits for an answer is not known. How it stands:"]
     return _about(incident, MessageKind.CLEARED, f"Cleared: {_name(incident)}", lines, "closed", "explain")
 
@@ -418,7 +426,7 @@ def unknown(
         sentence(explanation),
         "",
         "What each signal says, and what would make this gateway say more:",
-        *commands([command("explain", key=session, gateway=gateway), command("doctor")]),
+        *commands([command("explain", key=session, gateway=gateway), command("doctor", gateway=gateway)]),
     ]
     title = f"Cannot tell: {short_key(session)} on {gateway}"
     key = f"unknown:{_run(gateway, session, run)}"
@@ -432,7 +440,7 @@ def unknown_status(gateway: str, session: str, word: str) -> Message:
         "Sessions that say so are neither judged nor touched; this message comes once.",
         "",
         "Perhaps the gateway is newer than this watchdog: see whether there is an update.",
-        *commands([command("explain", key=session, gateway=gateway), command("doctor")]),
+        *commands([command("explain", key=session, gateway=gateway), command("doctor", gateway=gateway)]),
     ]
     title = f"Unknown status “{plain(word)}” on {gateway}"
     return write(MessageKind.UNKNOWN, gateway, title, lines, f"unknown_status:{gateway}:{word}", session)
@@ -472,6 +480,18 @@ def _who(incident: Incident) -> str:
 
 def _name(incident: Incident) -> str:
     return f"{short_key(incident.session)} on {incident.gateway}"
+
+
+def _unheard(incident: Incident, *, is_kept: bool = True) -> list[str]:
+    """Of an answer that did not reach its person: said when it is found and again at the end, since no deed of ours delivers it.
+    Else nothing. ``is_kept``: the session goes on with the conversation in which it stands."""
+    if incident.verdict_reason != ANSWER_UNHEARD:
+        return []
+    where = "the conversation" if is_kept else "the conversation before, and in the note of it"
+    return [
+        "Its last request was answered, but as far as is known the answer did not reach the person.",
+        f"They heard “something went wrong” instead; the answer stands in {where}.",
+    ]
 
 
 def _found(incident: Incident, now: datetime) -> str:

@@ -206,7 +206,7 @@ function sessions() {
   found.push(fold("healthy", healthy, (one) => (one.updated_at ? ["moved ", since(one.updated_at), " ago"] : one.status), state.gateways.reduce((sum, one) => sum + one.healthy_left_out, 0)));
   const leftOut = state.gateways.reduce((sum, gateway) => sum + gateway.sessions_left_out, 0);
   if (filter && !found.some(Boolean)) found.push(h("p", { class: "muted panel" }, "None that the filter leaves."));
-  if (leftOut) found.push(h("p", { class: "muted" }, `And ${leftOut} more; `, h("code", {}, "openclaw-watchdog check"), " lists them all."));
+  if (leftOut) found.push(h("p", { class: "muted" }, `And ${leftOut} more; `, h("code", {}, typed("check").join(" ")), " lists them all."));
   return found;
 }
 
@@ -217,7 +217,7 @@ function fold(verdict, found, told, leftOut) {
   return h("details", { class: "list fold", "data-key": `fold ${verdict}`, open: Boolean(filter) },
     h("summary", { "data-key": `summary ${verdict}` }, h("span", { class: `badge ${verdict === "healthy" ? "ok" : verdict}` }, `${found.length + (filter ? 0 : leftOut)} ${VERDICTS[verdict]}`)),
     h("ul", { class: "deedlist" }, found.map(row)),
-    leftOut > 0 ? h("p", { class: "muted" }, `${leftOut} more are not listed; `, h("code", {}, "openclaw-watchdog check"), " lists them all.") : null);
+    leftOut > 0 ? h("p", { class: "muted" }, `${leftOut} more are not listed; `, h("code", {}, typed("check").join(" ")), " lists them all.") : null);
 }
 
 function standing(session) {
@@ -272,7 +272,7 @@ function incidentList() {
   const shown = showsAll ? wanted : wanted.slice(0, 10);
   const hidden = wanted.length - shown.length;
   const more = hidden > 0 && h("button", { type: "button", class: "more", onclick: () => { showsAll = true; show(); } }, `Show ${hidden} more`);
-  const leftOut = state.incidents_left_out > 0 && showsAll && h("p", { class: "muted" }, `${state.incidents_left_out} older ones: `, h("code", {}, "openclaw-watchdog history"));
+  const leftOut = state.incidents_left_out > 0 && showsAll && h("p", { class: "muted" }, `${state.incidents_left_out} older ones: `, h("code", {}, typed("history").join(" ")));
   return [h("div", { class: "list" }, shown.map(incidentItem)), more, leftOut];
 }
 
@@ -309,7 +309,7 @@ function about() {
   const link = (path) => h("a", { href: path }, path);
   return [
     h("p", {}, `Version ${state.version}, process ${state.pid}, polls every ${span(state.poll_every_seconds * 1000)}, running for `, since(state.started_at), "."),
-    h("p", {}, `Times are in ${ZONE}; logs and commands use UTC. Read only. `, link("api/state"), " ", link("metrics"), " ", link("livez")),
+    h("p", {}, `Times are in ${ZONE}. The log, messages, status and top use UTC, history the time of the machine it is typed on. Read only. `, link("api/state"), " ", link("metrics"), " ", link("livez")),
   ];
 }
 

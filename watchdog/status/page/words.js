@@ -78,12 +78,13 @@ const LIMITS = { no_owner: "stuck from", silent: "unclear from", running: "long 
 const words = (camel) => camel.replace(/([a-z0-9])([A-Z])/g, "$1 $2").toLowerCase();
 const quoted = (text) => (/^[A-Za-z0-9_@%+=:,.\/-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`);
 
+// A command's words; they name the configuration where the command would not find it.
+const typed = (...parts) => ["openclaw-watchdog", ...parts, ...(state.config_file ? ["--config", state.config_file] : [])].map(quoted);
 function command(...parts) {
-  const config = state.config_file ? ["--config", state.config_file] : [];
-  const typed = ["openclaw-watchdog", ...[...parts, ...config].map(quoted)];
-  const line = typed.join(" ");
+  const written = typed(...parts);
+  const line = written.join(" ");
   // No option is broken after its hyphens.
-  const shown = typed.flatMap((word, at) => [at ? " " : "", word.startsWith("--") ? h("span", { class: "option" }, word) : word]);
+  const shown = written.flatMap((word, at) => [at ? " " : "", word.startsWith("--") ? h("span", { class: "option" }, word) : word]);
   const button = h("button", { type: "button", class: "copy", "aria-label": `Copy: ${line}`, "data-key": `copy ${line}`, onclick: () => copy(line, button) }, "Copy");
   return h("p", { class: "command" }, h("code", {}, ...shown), button);
 }

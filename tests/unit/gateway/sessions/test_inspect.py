@@ -82,6 +82,12 @@ async def test_what_the_gateway_counts(counts: Row | None, total: int | None) ->
 
 
 RECOVERY = {"kind": "root-request", "message": "1 active gateway request(s): main-session:startup-recovery"}
+
+
+def _recovery_by(name: str) -> Row:
+    return RECOVERY | {"message": f"1 active gateway request(s): {name}"}
+
+
 BESIDE_ANOTHER = RECOVERY | {
     "message": "2 active gateway request(s): startup:sidecars.control-ui-assets, main-session:startup-recovery"
 }
@@ -92,6 +98,8 @@ BESIDE_ANOTHER = RECOVERY | {
     [
         ([RECOVERY | {"task": {"title": "please send my salary"}}], IDLE_96, True),
         ([BESIDE_ANOTHER], IDLE_96, True),
+        ([_recovery_by("main-session:restart-recovery")], IDLE_96, True),
+        ([_recovery_by("main-session:target-recovery")], IDLE_96, True),
         ([{"kind": "root-request", "message": "1 active gateway request(s): chat.send"}], IDLE_96, False),
         ([{"kind": "task", "message": "main-session: what a person wrote"}], IDLE_96, False),
         ([], IDLE_96, False),
@@ -102,6 +110,8 @@ BESIDE_ANOTHER = RECOVERY | {
     ids=[
         "named",
         "named beside another",
+        "after a restart, by source",
+        "of one target, by source",
         "another request",
         "somebody's words",
         "nothing",

@@ -127,7 +127,7 @@ REQUESTS: dict[str, tuple[str, WireError, Expected]] = {
             "missing scope: operator.write",
             {"code": "MISSING_SCOPE", "missingScope": "operator.write", "requiredScopes": ["operator.write"]},
         ),
-        (errors.ScopeRefused, "openclaw-watchdog doctor"),
+        (errors.ScopeRefused, "openclaw-watchdog doctor --gateway home`"),
     ),
     "scope, 3.24": (
         "sessions.reset",
@@ -208,6 +208,9 @@ def test_facts_travel_with_the_error() -> None:
     [
         (_error("UNAVAILABLE", "Error: IRC login failed"), True, False),
         (_error("UNAVAILABLE", "x", retryable=True), True, True),
+        (_error("UNAVAILABLE", "x", retryable=False), False, False),
+        (_error("UNAVAILABLE", "Error: the channel is starting a new login"), True, False),
+        (_error("UNAVAILABLE", "Error: the provider went away during gateway calls"), True, False),
         (_error("INTERNAL", "x", retryable=True), True, True),
         (_error("INTERNAL", "x", retryable=False), False, False),
         (_error("INTERNAL", "x"), False, False),
@@ -243,3 +246,20 @@ def test_a_wait_that_nobody_can_reckon_with_is_none(after: float) -> None:
     assert isinstance(limited, errors.RateLimited)
     assert limited.retry_after is None
     assert "quiet" not in str(limited)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "kind"),
+    [
+        ("gateway starting; retry shortly", None, errors.GatewayStarting),
+        ("not now", "startup-sidecars", errors.GatewayStarting),
+        ("send unavailable during gateway restart", None, errors.GatewayDraining),
+        ("not now", "gateway-suspending", errors.GatewaySuspended),
+    ],
+)
+def test_who_says_that_it_is_away_keeps_its_words(
+    said: str, reason: str | None, kind: type[errors.GatewayAway]
+) -> None:
+    away = refusal("home", "send", _error("UNAVAILABLE", said, {"reason": reason}))
+    assert type(away) is kind
+    assert away.said == f"UNAVAILABLE: {said}"
