@@ -153,6 +153,8 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """The gateway is on our machine, so that lock files can be seen."""
     run_limit: str | int | None = None
     """``agents.defaults.timeoutSeconds`` of its configuration."""
+    fallback: str | None = None
+    """The model that its configuration names for when the first one fails."""
     clock_ahead: str | int = 0
     gateway: Change = Change()
     """The gateway's state at the beginning."""

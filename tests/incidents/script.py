@@ -431,7 +431,9 @@ class World:
         return [self.sessions[name].row["key"] for name in names]
 
     def _config(self, _: Json) -> Json:
-        defaults = {} if self.case.run_limit is None else {"timeoutSeconds": span(self.case.run_limit)}
+        defaults: Json = {} if self.case.run_limit is None else {"timeoutSeconds": span(self.case.run_limit)}
+        if self.case.fallback is not None:
+            defaults["model"] = {"primary": "mock/mock-large", "fallbacks": [self.case.fallback]}
         return {"parsed": {"agents": {"defaults": defaults}}}
 
     def _channels(self, _: Json) -> Json:

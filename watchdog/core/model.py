@@ -432,6 +432,8 @@ class LockSight:
     lock: Lock
     pid: int | None = None
     created_at: datetime | None = None
+    is_taken_by_every_run: bool = True
+    """Whether each run of this gateway takes one, as far as its configuration tells: a program's run does not."""
 
 
 class TailKind(StrEnum):

@@ -109,6 +109,14 @@ def _boot_orphan(case: Case) -> Evidence | None:
     )
 
 
+_BY_A_PROGRAM = Evidence(
+    Signal.SESSION_LOCK,
+    Truth.UNKNOWN,
+    "LockNotTakenByPrograms",
+    "No live run holds the session file's lock, but a program beside the gateway may do this one, and those take none.",
+)
+
+
 def _session_lock(case: Case) -> Evidence | None:
     sight, worth = case.look.lock, case.facts.capabilities.lock
     if sight is None:
@@ -147,7 +155,9 @@ def _session_lock(case: Case) -> Evidence | None:
     if worth is not LockWorth.WHOLE_RUN and not was_held:  # guard: no lock proves nothing since 5.18
         return None
     if case.session.is_run_by_a_program:  # guard: a program's run holds no lock
-        return None
+        return _BY_A_PROGRAM
+    if not sight.is_taken_by_every_run:  # guard: a program may take over without a word in the row
+        return _BY_A_PROGRAM
     if sight.lock is Lock.OWNER_GONE:
         return Evidence(
             Signal.SESSION_LOCK,

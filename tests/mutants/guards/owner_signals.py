@@ -30,6 +30,13 @@ GUARDS: tuple[Guard, ...] = (
     Guard("unreadable lock is unknown", "missing fields", NEVER, ("60258-lock-unreadable",), EVIDENCE),
     Guard("no lock proves nothing since 5.18", "invisible channel run", NEVER, ("98257-live-telegram",), EVIDENCE),
     Guard("a program's run holds no lock", "invisible channel run", NEVER, ("live-claude-cli-run-4-14",), EVIDENCE),
+    Guard(
+        "a program may take over without a word in the row",
+        "invisible channel run",
+        NEVER,
+        ("live-run-by-fallback-to-a-program",),
+        EVIDENCE,
+    ),
     Guard("refused abort is life", "invisible channel run", NEVER, ("98257-live-web-run",), EVIDENCE),
     Guard(
         "no abort probe where it kills",

@@ -112,7 +112,19 @@ def test_a_run_that_another_program_does_holds_no_lock(
     look = Look(lock=LockSight(lock, pid=77))
     said = _of(Signal.SESSION_LOCK, case(running(model_provider=provider), look=look, version=version))
     usual = _of(Signal.SESSION_LOCK, case(look=look, version=version))
-    assert said == (None if holds_none else usual)
+    assert said == (_by_a_program(usual) if holds_none else usual)
+
+
+@pytest.mark.parametrize("version", MEASURED)
+@pytest.mark.parametrize("lock", [Lock.NONE, Lock.OWNER_GONE])
+def test_where_a_program_may_take_over_no_lock_proves_nothing(version: str, lock: Lock) -> None:
+    usual = _of(Signal.SESSION_LOCK, case(look=Look(lock=LockSight(lock, pid=77)), version=version))
+    look = Look(lock=LockSight(lock, pid=77, is_taken_by_every_run=False))
+    assert _of(Signal.SESSION_LOCK, case(look=look, version=version)) == _by_a_program(usual)
+
+
+def _by_a_program(usual: Found) -> Found:
+    return None if usual is None else (UNKNOWN, "LockNotTakenByPrograms")
 
 
 def test_every_sight_of_a_lock_is_in_the_table() -> None:

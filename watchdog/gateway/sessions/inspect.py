@@ -17,7 +17,10 @@ import msgspec
 
 from watchdog.core.model import (
     ChatAccount,
+    FlagWorth,
     GatewayFacts,
+    Lock,
+    LockSight,
     Look,
     Preflight,
     Sender,
@@ -38,6 +41,7 @@ from watchdog.gateway.sessions.pending import (
     cron_run_ended,
     read_waiting,
 )
+from watchdog.gateway.sessions.programs import may_run_programs
 from watchdog.gateway.sessions.sender_rules import Config, chat_accounts, config_of, rights_of
 from watchdog.gateway.sessions.transcript import read_tail
 from watchdog.gateway.wire.answers import Call, decoded
@@ -116,6 +120,10 @@ class Inspector:
             sight = self.host.lock_sight(
                 self.facts.state_dir, session.agent_id, session.session_id, gateway_pid=self.gateway_pid
             )
+            if self._says_ended(sight):
+                sight = replace(sight, is_taken_by_every_run=False)
+                with _noting(problems, "config.get"):
+                    sight = replace(sight, is_taken_by_every_run=not may_run_programs(await self._configuration()))
             look = replace(look, lock=sight)
         if wants.preflight and self.facts.capabilities.has_preflight:
             with _noting(problems, PREFLIGHT):
@@ -159,14 +167,25 @@ class Inspector:
             look = replace(look, will_redeliver=self.host.has_spooled(state_dir, address))
         if not _people_in(tail):
             return look
+        config = await self._configuration()
+        accounts = chat_accounts(config)
+        tail = self._with_chats(session, tail, accounts)
+        rights = tuple(rights_of(config, session, one, self.version) for one in _people_in(tail))
+        return replace(look, tail=tail, rights=rights, chat_accounts=accounts)
+
+    def _says_ended(self, sight: LockSight) -> bool:
+        """That nobody alive holds it may be taken for the end of the run: only where the flag does not count runs."""
+        return (
+            sight.lock in (Lock.NONE, Lock.OWNER_GONE) and self.facts.capabilities.active_run_flag is FlagWorth.ABSENT
+        )
+
+    async def _configuration(self) -> Config:
+        """Read once per list of sessions, however many suspects there are."""
         if self._config is None:
             self._config = config_of(decoded(await self.call("config.get", {}), object, "config.get"))
         if self._config is None:
             raise errors.RequestRefused("config.get gave no configuration.", code="SHAPE")
-        accounts = chat_accounts(self._config)
-        tail = self._with_chats(session, tail, accounts)
-        rights = tuple(rights_of(self._config, session, one, self.version) for one in _people_in(tail))
-        return replace(look, tail=tail, rights=rights, chat_accounts=accounts)
+        return self._config
 
     def _with_chats(self, session: Session, tail: TranscriptTail, accounts: tuple[ChatAccount, ...]) -> TranscriptTail:
         """Where the session is shared, and nothing else says in which chat its people asked: by the gateway's own file."""

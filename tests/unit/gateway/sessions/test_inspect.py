@@ -38,6 +38,46 @@ async def test_the_lock_is_looked_at_on_the_gateways_own_machine() -> None:
     assert scene.host.locks_asked == [("/state", "main", "sid-1", 4711)]
 
 
+CLAUDE = {"agents": {"defaults": {"model": {"primary": "anthropic/opus", "fallbacks": ["claude-cli/opus"]}}}}
+
+
+@pytest.mark.parametrize(("config", "is_taken"), [({}, True), (CLAUDE, False)])
+@pytest.mark.parametrize("lock", [Lock.NONE, Lock.OWNER_GONE])
+async def test_where_nobody_holds_the_lock_the_configuration_tells_whether_a_program_may_run(
+    lock: Lock, config: Row, *, is_taken: bool
+) -> None:
+    async with scene_with(state_dir="/state", answers={"config__get": {"config": config}}, **V324) as scene:
+        scene.host.sight = LockSight(lock)
+        at_sign_in = len(scene.gateway.asked_for("config.get"))
+        look = await scene.client.look(SESSION, Wants(lock=True))
+        await scene.client.look(SESSION, Wants(lock=True))
+        assert len(scene.gateway.asked_for("config.get")) == at_sign_in + 1
+    assert look.lock == LockSight(lock, is_taken_by_every_run=is_taken)
+    assert look.problems == ()
+
+
+async def test_a_configuration_that_cannot_be_read_may_name_a_program() -> None:
+    refused = Refused({"code": "INVALID_REQUEST", "message": "no"})
+    async with scene_with(state_dir="/state", answers={"config__get": refused}, **V324) as scene:
+        scene.host.sight = LockSight(Lock.NONE)
+        look = await scene.client.look(SESSION, Wants(lock=True))
+    assert look.lock == LockSight(Lock.NONE, is_taken_by_every_run=False)
+    (problem,) = look.problems
+    assert problem.startswith("config.get: ")
+
+
+async def test_where_a_lock_proves_no_end_no_configuration_is_asked_for() -> None:
+    async with scene_with(state_dir="/state") as scene:
+        scene.host.sight = LockSight(Lock.NONE)
+        await scene.client.look(SESSION, Wants(lock=True))
+        assert scene.gateway.asked_for("config.get") == []
+    async with scene_with(state_dir="/state", **V324) as scene:
+        scene.host.sight = LockSight(Lock.HELD_BY_GATEWAY, 4711)
+        at_sign_in = len(scene.gateway.asked_for("config.get"))
+        await scene.client.look(SESSION, Wants(lock=True))
+        assert len(scene.gateway.asked_for("config.get")) == at_sign_in
+
+
 async def test_no_file_of_another_machine_is_looked_at() -> None:
     async with scene_with(state_dir=None, **V324) as scene:
         assert (await scene.client.look(SESSION, Wants(lock=True))).lock is None
