@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from openclaw_simulator.profiles import AfterAbort, InterruptedWords
 from openclaw_simulator.records import Cause, Stall
@@ -80,6 +81,7 @@ class Admission:
         run.answers_to = message.text
         entries = session.transcript
         text = message.text
+        taken_up_of: Author | None = None
         tail = entries[-1] if entries else None
         if tail is not None and tail.kind is EntryKind.USER and not tail.is_forgotten:
             manner = world.profile.interrupted_words
@@ -90,7 +92,12 @@ class Admission:
                 text = f"{MERGED_HEAD}{tail.text}\n\n\n{message.text}"
             elif manner is InterruptedWords.REPLACED:
                 tail.is_hidden = True
-        author = None if message.is_internal else message.told_author
+                if message.origin is Origin.RECOVERY:
+                    said = tail.author or Author()
+                    context = f"{said.context}\n\n" if said.context is not None else ""
+                    text = f"{MERGED_HEAD}{context}{tail.text}\n\n{message.text}"
+                    taken_up_of = replace(said, context=None) if tail.author is not None else None
+        author = taken_up_of if message.is_internal else message.told_author
         world.write(session, EntryKind.USER, text, run, is_internal=message.is_internal, author=author)
 
     # ------------------------------------------------------------ lanes

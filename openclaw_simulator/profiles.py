@@ -66,7 +66,8 @@ class InterruptedWords(StrEnum):
     MERGED = "merged"
     """4.14: joined with the new message into one entry ("[Queued user message that arrived while ...]")."""
     REPLACED = "replaced"
-    """5.18: the model gets both, the history shows only the new one."""
+    """5.18: the model gets both, the history shows only the new one; of its own recovery it shows both in one, under the name of the
+    one who asked."""
     KEPT = "kept"
     """9.6: both stay, the model gets both."""
 

@@ -98,7 +98,7 @@ def test_what_5_18_fails_by_its_recovery_is_told_where_somebody_waits_and_is_nob
             for run in runs:
                 world.provider.forget(run.marker)
                 _leave_lock(world, run)
-            # The one that it does resume fails by its own turn: such an error is the last word in its transcript, and is told by nobody.
+            # The one that it does resume fails by its own turn: an error is the last word in its transcript, and the gateway tells nobody.
             sent, world.provider.default = len(world.provider.calls), Status(400)
             world.start()
             for run in runs:
@@ -106,7 +106,7 @@ def test_what_5_18_fails_by_its_recovery_is_told_where_somebody_waits_and_is_nob
                 assert row["abortedLastRun"] is (run in given_up)
             for why in ("tail is not resumable", "stale approval-pending tool result"):
                 assert world.gateway.logged(why)
-            for run in (tool, approval, first):
+            for run in (tool, approval, first, refused):
                 watchdog.wait_for("session.unanswered", session=run.key, reason="EndedUnanswered")
             assert not watchdog.events("session.unanswered", session=answered.key)
             assert not watchdog.events("session.stopped")

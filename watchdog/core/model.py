@@ -125,6 +125,7 @@ class Asked:
     sender: Sender
     words: str
     at: datetime | None = None
+    """When; of a request that the gateway wrote down once more as it took it up, when the entry before it was written (2026.5.18)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -488,6 +489,8 @@ class TranscriptTail:
     overtaken_mark: str | None = None
     """The same, of the last such turn that was answered and after whose answer somebody wrote again: what runs now, or has
     failed since, is not that turn."""
+    was_taken_up: bool = False
+    """The last turn is the gateway's own, by which it went on with what a start of it had cut."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,8 +110,9 @@ def _is_open(tail: TranscriptTail) -> bool:
 
 def _was_cut_before(booted_at: datetime | None, row: Session, tail: TranscriptTail) -> bool:
     """What failed was no turn of its person's: of such a one the chat hears that it failed. Of the gateway's own that takes up a
-    request of an earlier life nobody does. (Limit: 2026.5.18 writes the cut request down once more as it takes it up, with a time after
-    its start, and is not told.)"""
+    request of an earlier life nobody does."""
+    if tail.was_taken_up:  # guard: unanswered: the gateway's own turn tells nobody
+        return True
     asked_at = tail.asked[-1].at if tail.asked else None
     if booted_at is None or asked_at is None or row.ended_at is None:
         return False

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from tests.mutants.mutations import DROP, NEVER, value
 
-from .kinds import CORE, SERVICE, Guard
+from .kinds import CORE, GATEWAY, SERVICE, Guard
 
 RULE = (CORE + "test_unanswered.py",)
+TAKEN_UP = (GATEWAY + "sessions/test_taken_up.py",)
 ENDED_RUNS = (SERVICE + "test_ended_runs.py",)
 
 GUARDS: tuple[Guard, ...] = (
@@ -17,6 +18,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard("unanswered: a stop in the row", "rule 12", DROP, tests=RULE),
     Guard("unanswered: something goes on", "rule 1", NEVER, tests=RULE),
     Guard("unanswered: a person's own turn that failed has said so", "rule 18", value("True"), tests=RULE),
+    Guard("unanswered: the gateway's own turn tells nobody", "rule 18", NEVER, tests=RULE),
     Guard("unanswered: no old history", "rule 3", value("True"), tests=RULE),
     Guard("unanswered: it has gone on since", "rule 9", NEVER, tests=(*RULE, *ENDED_RUNS)),
     Guard(
@@ -25,6 +27,11 @@ GUARDS: tuple[Guard, ...] = (
         value("tail.kind not in _OPEN_ONLY_IF_ASKED or bool(tail.asked)"),
         tests=(*RULE, *ENDED_RUNS),
     ),
+    Guard("taken up: words that came after the start are asked after it", "rule 18", NEVER, tests=TAKEN_UP),
+    Guard(
+        "taken up: a person may type the gateway's words", "rule 14", value("text.startswith(RECOVERY)"), tests=TAKEN_UP
+    ),
+    Guard("taken up: a stop before the start was a stop of it", "rule 12", value("(cut, at)"), tests=TAKEN_UP),
     Guard("unanswered: no glimpse", "rule 4", NEVER, tests=ENDED_RUNS),
     Guard("unanswered: a few looks a pass", "rule 5", NEVER, tests=ENDED_RUNS),
     Guard("unanswered: given up is told", "rule 8", NEVER, tests=ENDED_RUNS),

@@ -72,6 +72,18 @@ def test_a_cut_request_whose_second_turn_failed_is_told_and_a_persons_own_failed
     assert _reason(_row(status), failed, booted_at=after, was_stopped=True) is None
 
 
+@pytest.mark.parametrize("status", BROKEN_OFF)
+def test_the_gateways_own_turn_that_failed_is_told_whenever_its_process_began(status: Status) -> None:
+    """2026.5.18 writes the request down once more, and restarts inside its process, too."""
+    asked = Asked(Sender(SenderKind.PERSON, "dm"), "words", BEGAN)
+    failed = tail_of(TailKind.OTHER, asked=(asked,), was_taken_up=True)
+    assert _reason(_row(status), failed, booted_at=BEGAN - timedelta(days=1)) == "EndedUnanswered"
+    assert _reason(_row(status), replace(failed, asked=())) == "EndedUnanswered"
+    assert _reason(_row(Status.DONE), failed) is None
+    assert _reason(_row(status), failed, was_stopped=True) is None
+    assert _reason(_row(status), replace(failed, kind=TailKind.ANSWERED)) is None
+
+
 def test_words_that_nobody_said_need_no_answer() -> None:
     assert _reason(_row(), tail_of(TailKind.REQUEST, request=None)) is None
     assert _reason(_row(), tail_of(TailKind.TOOL_RESULT, request=None)) == "EndedUnanswered", "its request is far up"

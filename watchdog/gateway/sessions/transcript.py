@@ -20,6 +20,7 @@ import msgspec
 
 from watchdog.core.model import Asked, Sender, SenderKind, TailKind, TranscriptTail
 from watchdog.core.texts import mark_in
+from watchdog.gateway.sessions.taken_up import MERGED, RECOVERY, cut_request
 from watchdog.gateway.wire.decoder import Undecodable, decode
 from watchdog.gateway.wire.timestamps import Millis, instant
 from watchdog.service import errors
@@ -130,6 +131,7 @@ def read_tail(payload: msgspec.Raw, *, wraps_prompts: bool = False) -> Transcrip
         deed_at=deed_at,
         deed_mark=deed_mark,
         overtaken_mark=_overtaken_deed(messages),
+        was_taken_up=_was_taken_up(messages),
     )
 
 
@@ -217,7 +219,8 @@ def _asked(messages: Sequence[_Message], *, wraps_prompts: bool) -> tuple[Asked,
     """What people and clients said since the last finished answer or stop, ours and the gateway's own left out."""
     found: list[Asked] = []
     has_turn = False
-    for message in reversed(messages):
+    for position in range(len(messages) - 1, -1, -1):
+        message = messages[position]
         # What was answered, or stopped on purpose, before the interrupted turn must not come back with it; a turn of ours
         # that was cut is one, too.
         is_end = message.role == "assistant" and _assistant_kind(message) in (TailKind.ANSWERED, TailKind.STOPPED)
@@ -225,13 +228,32 @@ def _asked(messages: Sequence[_Message], *, wraps_prompts: bool) -> tuple[Asked,
             break
         has_turn = has_turn or message.role == "user"
         if message.role == "user" and not _is_deed(message) and not _is_gateways_own(message):
-            words = _text(message).strip()
+            words, at = _text(message).strip(), instant(message.timestamp)
+            if (cut := cut_request(words)) is not None:
+                # guard: taken up: a stop before the start was a stop of it
+                words, at = cut, _before(messages, position)
             words = _unwrapped(words) if wraps_prompts else words
             if words:
-                found.append(Asked(_sender(message), words, instant(message.timestamp)))
+                found.append(Asked(_sender(message), words, at))
         if message.role == "system" and message.meta is not None and message.meta.kind == "reset":
             break
     return tuple(reversed(found))
+
+
+def _before(messages: Sequence[_Message], position: int) -> datetime | None:
+    """When the entry before this one was written, whose own time is that of the gateway's start: somewhere between the two the
+    request was made, and a stop in between was a stop of it."""
+    return instant(messages[position - 1].timestamp) if position else None
+
+
+def _was_taken_up(messages: Sequence[_Message]) -> bool:
+    last = next((message for message in reversed(messages) if message.role == "user"), None)
+    if last is None:
+        return False
+    text = _text(last).strip()
+    # guard: taken up: a person may type the gateway's words
+    is_turn_of_its_own = text.startswith(RECOVERY) and _sender(last).kind is SenderKind.NOBODY
+    return is_turn_of_its_own or cut_request(text) is not None
 
 
 _WRAPPING = re.compile(r"[A-Z][^\n(]{2,80} \(untrusted[^\n)]{0,80}\):")
@@ -324,18 +346,12 @@ def _mark(message: _Message) -> str | None:
     if message.role != "user" or (mark := mark_in(_text(message))) is None:
         return None
     sender = _sender(message)
-    is_merged = _text(message).startswith(_MERGED)
+    is_merged = _text(message).startswith(MERGED)
     # guard: mark: no person writes one
     return mark if is_merged or (sender.kind is not SenderKind.PERSON and sender.id in _OUR_CLIENTS) else None
 
 
-_MERGED = "[Queued user message "
-"""So begins a turn that the gateway put together out of the request that was cut and ours: under the name of the person
-(2026.4.14, 5.18: "that arrived while the previous turn was still active"; 9.6: "from a previous active turn"). A person who
-types both, this and a mark at the end, says of their own words that they are ours, and nothing more comes of it."""
-
-
-_GATEWAYS_OWN = ("[System] Your previous turn was interrupted", "System: ")
+_GATEWAYS_OWN = (RECOVERY, "System: ")
 
 
 def _is_gateways_own(message: _Message) -> bool:
