@@ -48,6 +48,7 @@ from watchdog.daemon.assembly import Builder, Identity, ledger_place, make_state
 from watchdog.gateway.client import GatewayClient
 from watchdog.ledger.ledger import SqliteLedger, SqlLedger
 from watchdog.service import errors
+from watchdog.service.announcements.phrases import count
 from watchdog.service.errors import WatchdogError
 from watchdog.service.events import Event, Log
 from watchdog.service.null_meter import NullMeter
@@ -233,7 +234,7 @@ async def _inspect_one(builder: Builder, client: GatewayClient, quiet: bool) -> 
         suspects = sum(item.judgement.verdict is Verdict.SUSPECT for item in judged)
         if not quiet and sys.stderr.isatty():
             say(
-                f"{client.name}: {len(judged)} sessions, {suspects} suspect; looking again in {span_words(wait)}…",
+                f"{client.name}: {count(len(judged), 'session')}, {suspects} suspect; looking again in {span_words(wait)}…",
                 err=True,
             )
 

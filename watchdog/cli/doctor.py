@@ -40,6 +40,7 @@ from watchdog.daemon.assembly import Builder, ledger_place
 from watchdog.gateway.capabilities import ADMIN, needs_of, parse_version
 from watchdog.gateway.client import GatewayClient
 from watchdog.service import descriptors, errors
+from watchdog.service.announcements.phrases import count
 from watchdog.service.events import Event, MemoryLog
 from watchdog.service.gateway_trust import CLOCK_SKEW
 from watchdog.service.null_meter import NullMeter
@@ -167,7 +168,7 @@ def _ledger(setting: Setting) -> list[ReportLine]:
             loose, where = ledger.permission_problem(), ledger.where
     except errors.LedgerError as problem:
         return [ReportLine("ledger", Grade.FAIL, str(problem))]
-    findings = [ReportLine("ledger", Grade.OK, f"{where}, {open_count} open incident(s)")]
+    findings = [ReportLine("ledger", Grade.OK, f"{where}, {count(open_count, 'open incident')}")]
     if loose is not None:
         findings.append(ReportLine("ledger", Grade.WARN, loose))
     return findings
@@ -287,9 +288,9 @@ async def _gateway(
         ReportLine(
             name,
             Grade.OK if snapshot.is_complete and not snapshot.malformed else Grade.WARN,
-            f"{len(snapshot.sessions)} sessions listed in {snapshot.latency.total_seconds() * 1000:.0f} ms"
+            f"{count(len(snapshot.sessions), 'session')} listed in {snapshot.latency.total_seconds() * 1000:.0f} ms"
             + ("" if snapshot.is_complete else "; the list could not be read to its end")
-            + (f"; {len(snapshot.malformed)} row(s) cannot be read" if snapshot.malformed else ""),
+            + (f"; {count(len(snapshot.malformed), 'row')} cannot be read" if snapshot.malformed else ""),
         ),
         *_whose(name, client, facts),
         *_clock(name, facts),

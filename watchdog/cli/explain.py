@@ -21,7 +21,7 @@ from watchdog.core.printable import shown_key, shown_name
 from watchdog.core.recovery import Attempt
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
-from watchdog.service.announcements.phrases import RESULTS, clause, reason_words
+from watchdog.service.announcements.phrases import RESULTS, clause, count, reason_words
 from watchdog.service.ledger import Incident, Ledger
 from watchdog.service.observer import Judged, is_tracked
 from watchdog.service.one_shot import Inspection
@@ -300,7 +300,7 @@ class Explained:
                 latency = self.found.snapshot.latency.total_seconds() * 1000
                 return f"it answered in {latency:.0f} ms (limit 5000 ms) and does not call itself degraded"
             case BlockerName.INCOMPLETE_LIST:
-                return f"all {len(self.found.snapshot.sessions)} sessions were listed"
+                return f"the list is whole ({count(len(self.found.snapshot.sessions), 'session')})"
             case BlockerName.RECENTLY_TOUCHED:
                 return f"the row did not move while we looked, limit {span_words(thresholds.confirm_for)}"
             case BlockerName.SESSION_LOCKED:
@@ -327,7 +327,7 @@ class Explained:
                 return "no message of this chat waits in a spool"
             case BlockerName.COOL_DOWN:
                 tried = standing.attempts_in_incident
-                return f"over, after {tried} attempt(s)" if tried else "nothing was tried yet"
+                return f"over, after {count(tried, 'attempt')}" if tried else "nothing was tried yet"
             case BlockerName.SESSION_BUDGET:
                 return f"{standing.session_charges} of {recovery.budget.attempts} used in {span_words(recovery.budget.per)}"
             case BlockerName.GATEWAY_BUDGET:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,8 +54,10 @@ def session_to_hold(setting: Setting, gateway: str | None, typed: str) -> str:
     except (errors.WatchdogError, OSError) as problem:
         found = Holders({}, {"": str(problem)})
     if len(found.keys) > 1:
+        file = setting.loaded.to_name
+        more = f" --config {shlex.quote(str(file))}" if file is not None else ""
         holds = [
-            f"`{PROGRAM} pause --session {shown_key(key)} --gateway {shown_key(name)}`"
+            f"`{PROGRAM} pause --session {shown_key(key)} --gateway {shown_key(name)}{more}`"
             for name, key in found.keys.items()
         ]
         raise UnknownSession(f"{which(found.keys)}: {' or '.join(holds)}")

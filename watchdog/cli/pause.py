@@ -33,6 +33,7 @@ from watchdog.core.printable import meant, shown_key, visible
 from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import ledger_place, make_state_folder, state_folder
 from watchdog.ledger.ledger import SqlLedger
+from watchdog.service.announcements.phrases import count
 from watchdog.service.ledger import Pause, Quarantine
 from watchdog.service.reminders import open_matters
 
@@ -119,7 +120,14 @@ def add_to(app: typer.Typer) -> None:
         if as_json:
             print_json({"ended": len(ended)})
         else:
-            say(f"{len(ended)} pause(s) ended" if ended else "nothing was paused")
+            say(f"{count(len(ended), 'pause')} ended" if ended else "nothing was paused")
+            left = [
+                one.gateway for one in paused if one not in ended and session is not None and one.session == session
+            ]
+            for place in dict.fromkeys(left):
+                say_error(
+                    f"note: it stays paused {f'on {visible(place)}' if place is not None else 'on every gateway'}"
+                )
 
     @app.command()
     def release(
@@ -238,13 +246,13 @@ def _meant(
 ) -> tuple[str | None, str]:
     """The gateway and the key of what is ``kept`` in the ledger and meant by ``typed``, or a session that there is.
 
-    Raises ``UnknownSession`` when several gateways have such an entry, or nobody such a session."""
+    Raises ``UnknownSession`` when several gateways have such an entry and none is for all of them, or nobody such a session."""
     key = meant(typed, {one.session for one in kept if one.session is not None})
     places = dict.fromkeys(one.gateway for one in kept if one.session == key)
-    if gateway is not None and gateway in places:
+    if gateway in places:
         return gateway, key
     if gateway is None and len(places) > 1:
-        raise UnknownSession(which(place or "every gateway" for place in places))
+        raise UnknownSession(which(place for place in places if place is not None))
     if gateway is None and places:
         return next(iter(places)), key
     return gateway, named_session(setting, gateway, typed)

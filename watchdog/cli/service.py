@@ -48,6 +48,7 @@ from watchdog.cli.shared import (
 from watchdog.config import ConfigError, NotifyEvent, missing_secrets
 from watchdog.core.policy import Mode, PolicyBook, Step
 from watchdog.daemon.assembly import home_folder, state_folder
+from watchdog.service.announcements.phrases import count
 from watchdog.service.watch import may_act
 
 PLACES = (
@@ -182,7 +183,7 @@ def _state_lines(
     if state.status and state.pid is not None:  # systemd keeps the last words of a dead one
         yield state.status
     if state.restarts:
-        yield f"started again {state.restarts} time(s); last result: {state.last_result or 'unknown'}"
+        yield f"started again {count(state.restarts, 'time')}; last result: {state.last_result or 'unknown'}"
     yield f"mode:  {mode_words(setting, is_observing=is_observing)}"
     yield from (f"file:  {plan.control.path}", f"state: {plan.state_dir}", f"log:   {plan.control.logs}")
     if drift is not None:

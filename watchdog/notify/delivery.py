@@ -31,7 +31,7 @@ from watchdog.notify.senders import (
 )
 from watchdog.service import descriptors
 from watchdog.service.announcements import digest
-from watchdog.service.announcements.phrases import as_observing, with_config
+from watchdog.service.announcements.phrases import as_observing, with_config, with_host
 from watchdog.service.errors import LedgerError, WatchdogError
 from watchdog.service.events import Delivery, Event, Log
 from watchdog.service.ledger import GIVE_UP_AFTER, Ledger, Message, MessageKind, OwedMessage
@@ -176,9 +176,11 @@ class Notifier:
         config_file: Path | None = None,
         watched: Callable[[], Collection[str] | None] = lambda: None,
         is_observing: bool = False,
+        host: str | None = None,
     ) -> None:
         """``config_file``: what the commands in a message have to name (``LoadedConfig.to_name``). ``watched``: the gateways
-        of which anybody is reminded; None: all that the ledger knows. ``is_observing``: every message says that nothing is ever done."""
+        of which anybody is reminded; None: all that the ledger knows. ``is_observing``: every message says that nothing is ever done.
+        ``host``: the machine that each names last; None: none does."""
         self._ledger = ledger
         self._clock = clock
         self._rng = rng
@@ -187,6 +189,7 @@ class Notifier:
         self._config_file = config_file
         self._watched = watched
         self._is_observing = is_observing
+        self._host = host
         self._reminds_at: Moment | None = None
         self._secrets = secrets if secrets is not None else Secrets()
         self._targets = [_TargetState(target, make_sender(target.url)) for target in targets]
@@ -310,6 +313,7 @@ class Notifier:
         # The operator's own path, as it is: escaped, it would name another file.
         body = self._secrets.scrub(with_config(body, self._config_file))
         body = as_observing(body) if self._is_observing else body  # guard: message: who only observes says so
+        body = with_host(body, self._host) if self._host is not None else body
         at = message.at if message.at is not None else self._clock.now().wall  # a digest, or past the outbox
         return replace(message, title=" ".join(title.split("\n")), body=body, at=at)
 

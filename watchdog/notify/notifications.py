@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -90,6 +91,7 @@ class Notifications:
             config_file=loaded.to_name,
             watched=self.watched,
             is_observing=self.is_observing,
+            host=socket.gethostname(),
         )
         self._heartbeat = Heartbeat(ping, self.log, secrets=self.secrets) if ping is not None else None
         self._in_force = (targets, ping, loaded.to_name)

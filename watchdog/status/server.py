@@ -217,9 +217,10 @@ def application(facts: Facts, feed: Feed, host: str, port: int, further: Collect
     from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
     from starlette.routing import Route
 
-    page, policy = page_html(), content_security_policy()
+    policy = content_security_policy()
 
     async def index(_request: Request) -> Response:
+        page = page_html(facts.document().get("config_file"))
         return Response(page, media_type="text/html", headers={"content-security-policy": policy})
 
     async def state(_request: Request) -> Response:

@@ -158,7 +158,7 @@ async def test_attempts_and_budgets_are_values_beside_limits() -> None:
     assert it.next_words() == "would new now (the context is lost; a handoff note is saved first)"
     words = {guard.name: guard.words for guard in it.guards()}
     assert words[BlockerName.SESSION_BUDGET] == "1 of 3 used in 3d"
-    assert words[BlockerName.COOL_DOWN] == "over, after 1 attempt(s)"
+    assert words[BlockerName.COOL_DOWN] == "over, after 1 attempt"
     assert "1. resume 20m02s ago: did not help (nothing changed)" in text_of(it)
 
 

@@ -284,7 +284,7 @@ def test_switches_take_a_key_as_it_is_printed(enter: Callable[..., Result], tmp_
     with SqliteLedger.open(path) as ledger:
         assert [one.session for one in ledger.pauses(SystemClock().now().wall)] == [key]
         ledger.quarantine(Quarantine("home", key, "sid", datetime(2026, 11, 20, tzinfo=UTC), "why", "i-1"))
-    assert "1 pause(s) ended" in enter("unpause", "--session", word).stdout
+    assert "1 pause ended" in enter("unpause", "--session", word).stdout
     assert f"released {shown_key(key)}" in enter("release", word).stdout
     assert f"session {shown_key(key)}" in enter("history").stdout
 

@@ -119,8 +119,8 @@ def test_a_hold_is_possible_while_the_gateway_is_down(tmp_path: Path) -> None:
 
 def test_what_two_gateways_have_is_held_where_it_is_said(enter: Type, tmp_path: Path) -> None:
     done = enter("pause", "--session", BOTH)
-    hold = f"`openclaw-watchdog pause --session {BOTH} --gateway"
-    said = f"home and old have this session; say which with --gateway: {hold} home` or {hold} old`"
+    hold, file = f"`openclaw-watchdog pause --session {BOTH} --gateway", f"--config {tmp_path}/watchdog.yaml`"
+    said = f"home and old have this session; say which with --gateway: {hold} home {file} or {hold} old {file}"
     assert isinstance(done.exception, UnknownSession)
     assert str(done.exception) == said
     assert json.loads(enter("history", "--json").stdout)["operator"] == [], "and nothing is held"
@@ -162,7 +162,19 @@ def test_what_the_ledger_keeps_needs_no_gateway(tmp_path: Path) -> None:
         done = enter(*_typed(verb, BOTH))
         assert str(done.exception) == "home and gone have this session; say which with --gateway"
         assert enter(*_typed(verb, BOTH), "-g", "gone").exit_code == 0
-    assert enter("unpause", "--session", ONE).stdout == "1 pause(s) ended\n", "the one there is, on whichever gateway"
+    assert enter("unpause", "--session", ONE).stdout == "1 pause ended\n", "the one there is, on whichever gateway"
     with SqliteLedger.open_read_only(_ledger(tmp_path)) as ledger:
         assert [(one.gateway, one.session) for one in ledger.quarantines()] == [("home", BOTH)]
         assert [(one.gateway, one.session) for one in ledger.pauses(AT)] == [("home", BOTH)]
+
+
+def test_a_session_that_is_paused_everywhere_and_once_more(tmp_path: Path) -> None:
+    with SqliteLedger.open(_ledger(tmp_path)) as ledger:
+        for name in (None, "home"):
+            ledger.pause(at=AT, until=None, gateway=name, session=BOTH, reason="", who="ada")
+    enter = typing(write_config(tmp_path, AWAY))
+    ended = enter("unpause", "--session", BOTH)
+    assert ended.stdout == "1 pause ended\n"
+    assert "note: it stays paused on home" in ended.stderr
+    ended = enter("unpause", "--session", BOTH)
+    assert (ended.stdout, ended.stderr) == ("1 pause ended\n", "")

@@ -48,7 +48,7 @@ def _trail(enter: Type) -> list[dict[str, Any]]:
 
 def test_who_switched_what_and_why(enter: Type, state: Path) -> None:
     assert "paused gateway home for 2h" in enter("pause", "-g", "home", "--for", "2h", "--reason", "upgrade").stdout
-    assert enter("unpause", "--reason", "upgraded").stdout == "1 pause(s) ended\n"
+    assert enter("unpause", "--reason", "upgraded").stdout == "1 pause ended\n"
     with SqliteLedger.open(ledger_path(state)) as ledger:
         ledger.quarantine(Quarantine("home", KEY, "sid", datetime(2026, 11, 20, tzinfo=UTC), "why", None))
     enter("release", KEY, "--reason", "provider is back")

@@ -92,8 +92,10 @@ class Bench:
         secrets: Secrets | None = None,
         config_file: Path | None = None,
         is_observing: bool = False,
+        host: str | None = None,
     ) -> None:
         self.is_observing = is_observing
+        self.host = host
         self.outbox = Outbox()
         self.clock = ManualClock(may_sleep=False)
         self.log = MemoryLog()
@@ -116,6 +118,7 @@ class Bench:
             make_sender=self.senders.__getitem__,
             config_file=self.config_file,
             is_observing=self.is_observing,
+            host=self.host,
         )
         return self.notifier
 
@@ -136,6 +139,15 @@ async def test_a_pasted_command_is_about_the_configuration_that_it_came_from() -
     bench.outbox.put(replace(told(1), body=words))
     await bench.round()
     assert bench.sender().taken[0].body == f"{words} --config '/srv/my watchdogs/@two.yaml'"
+
+
+async def test_a_message_names_the_machine_on_which_its_commands_are_typed() -> None:
+    bench = Bench(host="nas", is_observing=True)
+    bench.outbox.put(replace(told(1), body="It went down."))
+    await bench.round()
+    await bench.notifier.send_now(replace(told(9), body="The ledger is gone."))
+    end = f"\n\n{ONLY_OBSERVES}\n\nFrom openclaw-watchdog on nas."
+    assert [one.body for one in bench.sender().taken] == [f"It went down.{end}", f"The ledger is gone.{end}"]
 
 
 @pytest.mark.parametrize("number", [1, 6], ids=["alone", "together"])

@@ -386,7 +386,8 @@ GOLDEN_HEAD = f"""# Every message
 
 What the watchdog tells its operator, as it arrives: the kind that `notify[].on` names, the title, and the body, from the code
 that writes them, about examples. Under `run --observe` each ends with “{phrases.ONLY_OBSERVES}”,
-where it does not say so already. Written by `make messages`; a test compares this file with the code.
+where it does not say so already; last each names the machine on which its commands are to be typed: “From openclaw-watchdog on HOST.”
+Written by `make messages`; a test compares this file with the code.
 """
 
 

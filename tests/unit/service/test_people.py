@@ -273,7 +273,7 @@ async def test_a_question_whose_answer_is_lost_is_never_repeated() -> None:
     assert world.steps == [Step.ASK]
     assert [(one.state, one.reason) for one in world.attempts] == [(AttemptState.ABANDONED, PERHAPS_ASKED)]
     assert [incident.outcome for incident in world.incidents] == [Outcome.OPEN]
-    assert [message.title.split(":")[0] for message in world.owed(MessageKind.INEFFECTIVE)] == ["Question unclear"]
+    assert [message.title.split(":")[0] for message in world.owed(MessageKind.INEFFECTIVE)] == ["Perhaps not asked"]
 
 
 async def test_who_wrote_again_and_was_answered_was_asked_well_enough() -> None:

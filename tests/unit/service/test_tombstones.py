@@ -105,7 +105,7 @@ async def test_neither_words_nor_a_recovery_are_ever_sent_to_one_with_a_chat() -
     assert world.told() == ["stuck"]
     (message,) = world.owed()
     assert "--step reset" in message.body
-    assert "Never by `sessions.recover`" in message.body
+    assert "Do not use `sessions.recover`" in message.body
 
 
 async def test_one_that_is_still_shut_after_the_reset_is_not_called_recovered() -> None:
@@ -368,7 +368,7 @@ async def test_the_main_session_without_an_address_is_nobodys_to_choose() -> Non
     (message,) = world.owed()
     assert "--step recover" not in message.body, "pasted, it would cut the chat off"
     assert "recover agent:main:main --step reset" in message.body
-    assert "Never by `sessions.recover`" in message.body
+    assert "Do not use `sessions.recover`" in message.body
 
 
 @pytest.mark.parametrize(

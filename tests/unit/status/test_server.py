@@ -242,6 +242,15 @@ async def test_the_policy_allows_exactly_what_the_page_carries(site: httpx.Async
     assert "frame-ancestors 'none'" in policy
 
 
+async def test_a_browser_without_scripts_gets_a_command_that_finds_the_configuration(
+    site: httpx.AsyncClient, facts: Scripted
+) -> None:
+    assert "<code>openclaw-watchdog status</code>" in (await site.get("/")).text
+    facts.shown = {**facts.shown, "config_file": "/srv/<two> & {{script}}.yaml"}
+    said = "<code>openclaw-watchdog status --config &#x27;/srv/&lt;two&gt; &amp; {{script}}.yaml&#x27;</code>"
+    assert said in (await site.get("/")).text
+
+
 def test_the_page_names_nothing_outside_itself() -> None:
     text = page_html().decode()
     outside = set(re.findall(r"(?:https?:)?//[\w.-]+\.[a-z]{2,}[^\s\"'`]*", text))

@@ -38,7 +38,7 @@ _TITLES = {
     GatewayPhase.CONNECTED: "is sick",
 }
 """Where ``gateway_is`` would not say what is wrong with that."""
-_NO_RESTART = "Do what it says before anybody restarts it: it may not start again."
+_NO_RESTART = "Mend that before anybody restarts the gateway: it may not start again."
 """Measured on 2026.9.6 with another schema than its own: it answers until it is restarted, and then does not start."""
 
 
@@ -107,7 +107,7 @@ def channels_stopped(gateway: str, channels: Sequence[str], *, life: str) -> Mes
     """Chat apps that the gateway does not start after several crashes, although it answers. Once per ``life`` of its process."""
     named = ", ".join(map(plain, channels))
     lines = [
-        f"The gateway {gateway} answers, and does not run {named}: it has crashed three times within five minutes.",
+        f"The gateway {gateway} answers, but does not run {named}: the gateway has crashed three times within five minutes.",
         "Nobody is heard or answered there. Nothing is done about it here; what would have to be said there is held.",
         "",
         "It may start them by itself after five minutes without a crash; its own log says what it died of.",
@@ -141,7 +141,7 @@ def gateway_restarted(
             "",
             "Its sessions are watched again; none is touched during the grace after a start. Why it was away, its own log says.",
         ]
-        return write(MessageKind.GATEWAY_UP, gateway, f"Gateway {gateway} restarted, it is back", lines, key)
+        return write(MessageKind.GATEWAY_UP, gateway, f"Gateway {gateway} was restarted and is back", lines, key)
     lines = [
         f"The gateway {gateway} has been away {lasting(since, now)}.",
         f"We tried to restart it through {plain(how)} ({allowed}), and that failed.",
@@ -192,10 +192,7 @@ def fleet_breaker_closed(gateway: str, *, opened_at: datetime, now: datetime, se
     """The breaker opened at ``opened_at`` is closed; ``sessions`` are still stuck."""
     if sessions:
         verb = "is" if sessions == 1 else "are"
-        left = (
-            f"{count(sessions, 'session')} {verb} still stuck. What its policy allows and nothing holds is done to each, a few at a "
-            "time, oldest first."
-        )
+        left = f"{count(sessions, 'session')} {verb} still stuck. Each is recovered as its policy allows, a few at a time, oldest first."
     else:
         left = "No session is stuck any more. Nothing is left to do."
     lines = [f"Sessions on {gateway} may be recovered again, after {span_words(now - opened_at)} on hold.", left]

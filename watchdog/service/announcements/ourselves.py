@@ -38,13 +38,12 @@ def ledger_restored(*, since: datetime, now: datetime) -> Message:
 def ledger_lost(where: str, *, lost_at: datetime, now: datetime) -> Message:
     """The new ledger itself owes it: once for each loss, also when the daemon is started again."""
     known = (
-        f"The watchdog's ledger was found gone or replaced at {when(lost_at, now)}; a new one is in use. What was tried before is "
-        "not known any more, or only in part, nor are pauses, quarantines and acknowledgements."
+        f"The watchdog's ledger was found gone or replaced at {when(lost_at, now)}; a new one is in use. What was tried before "
+        "is forgotten, wholly or in part, and so are pauses, quarantines and acknowledgements."
     )
     meanwhile = (
-        "Now: watching and telling go on. A stuck session is recovered again once as much time has passed as its budget looks back "
-        "(72h unless set otherwise), or as soon as you accept the loss with the command below, where nothing else holds that. What "
-        "shall stay paused has to be paused again first."
+        "Watching and telling go on. Every recovery is held until the window of the session's budget has passed (72h unless set "
+        "otherwise), or until you accept the loss with the command below. Before that, pause again what is to stay paused."
     )
     lines = [
         known,

@@ -228,6 +228,11 @@ def as_observing(body: str) -> str:
     return f"{body}\n\n{ONLY_OBSERVES}"
 
 
+def with_host(body: str, host: str) -> str:
+    """A message that says on which machine its commands are to be typed: gateways of several may have the same name."""
+    return f"{body}\n\nFrom {PROGRAM} on {plain(host)}."
+
+
 def with_config(body: str, file: Path | None) -> str:
     """Every command of a message, told which configuration it is about, where it would not find that one by itself."""
     if file is None:

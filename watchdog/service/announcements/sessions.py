@@ -81,7 +81,7 @@ def given_up(
     again; the others may go on elsewhere with what was said."""
     way_out = (
         "It stays so until it is reset, which forgets the conversation and keeps every chat that leads to it; on 2026.9.6 /new or "
-        "/reset typed there does the same. Never by `sessions.recover`: that cuts such a chat off."
+        "/reset typed there does the same. Do not use `sessions.recover` on it: that cuts such a chat off."
         if has_chat
         else "It stays so until it is recovered, which goes on under a new key with all that was said, or reset, which forgets it. "
         "Do not recover it if anybody writes to it from a chat: that cuts them off."
@@ -155,7 +155,7 @@ def perhaps_asked(incident: Incident, attempt: Attempt, *, now: datetime) -> Mes
         "",
         "They are not asked again. Look into the chat; nothing more is done until somebody writes there.",
     ]
-    heading = f"{STEP_NAMES[attempt.step]} {RESULTS[AttemptState.INDETERMINATE]}: {_name(incident)}"
+    heading = f"Perhaps not asked: {_name(incident)}"
     return _about(incident, MessageKind.INEFFECTIVE, heading, lines, f"attempt:{attempt.number}:unclear", "explain")
 
 
@@ -325,7 +325,7 @@ def still_open(incident: Incident, *, now: datetime, every: timedelta, target: s
     lines = [f"{_found(incident, now)} It is still open."]
     attempts = tried(incident.attempts, now)
     if awaits_person(incident.attempts):
-        lines += ["It waits for a message of its person; nothing more is done until then."]
+        lines += ["It waits for its person to write again; nothing more is done until then."]
     lines += ["", "Tried:", *attempts] if attempts else ["Nothing was done to it yet."]
     lines += ["", *_reminds(every), "To see what holds it, or to end these reminders:"]
     about = [
@@ -406,7 +406,7 @@ def long_running(
     else:
         lines = [
             f"{key_words(session)} on {gateway} has been waiting for its gateway {lasting(now - running_for, now)}.",
-            because("It is the gateway's to recover, so it is left alone", explanation),
+            because("Its gateway may still recover it by itself, so it is left alone", explanation),
             "",
             "It is judged anew once the gateway is done with it or gives up. What it waits for:",
             *commands([command("explain", key=session, gateway=gateway)]),
@@ -436,8 +436,8 @@ def unknown(
 def unknown_status(gateway: str, session: str, word: str) -> Message:
     """A row's status is a word that we do not know. Once per word and gateway: ``session`` is the first that has it."""
     lines = [
-        f"{key_words(session)} on {gateway} says “{plain(word)}” of itself, and this watchdog does not know that word.",
-        "Sessions that say so are neither judged nor touched; this message comes once.",
+        f"{key_words(session)} on {gateway} has the status “{plain(word)}”, which this watchdog does not know.",
+        "Sessions with it are neither judged nor touched; this message comes once.",
         "",
         "Perhaps the gateway is newer than this watchdog: see whether there is an update.",
         *commands([command("explain", key=session, gateway=gateway), command("doctor", gateway=gateway)]),

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
+import shlex
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
+from watchdog import PROGRAM
 from watchdog.service.announcements import phrases
 
 SCRIPTS = ("words.js", "timeline.js", "page.js")
@@ -42,10 +45,13 @@ def _script() -> str:
     return f'"use strict";\n(() => {{\n{body}\n}})();\n'
 
 
-def page_html() -> bytes:
-    """The page as it is sent."""
+@cache
+def page_html(config_file: str | None = None) -> bytes:
+    """The page as it is sent. ``config_file``: what a command in it has to name, also where no script can (``LoadedConfig.to_name``)."""
+    status = shlex.join([PROGRAM, "status", *(["--config", config_file] if config_file is not None else [])])
     text = _part("page.html").replace("{{style}}", _style()).replace("{{script}}", _script())
-    return text.encode("utf-8")
+    # Last: it is the operator's, and nothing is filled into it.
+    return text.replace("{{status}}", html.escape(status)).encode("utf-8")
 
 
 def content_security_policy() -> str:
