@@ -90,6 +90,9 @@ def left_unanswered(
     if row.status in _BROKEN_OFF and tail.kind is TailKind.OTHER and _was_cut_before(booted_at, row, tail):
         message = "A start of its gateway cut it, and the turn that took it up again ended without an answer."
         return Unanswered("EndedUnanswered", f"{message} {words}" if dropped else message)
+    if row.status is Status.DONE and tail.kind is TailKind.REQUEST and _asked_before(booted_at, tail):
+        message = "A start of its gateway cut it, its row says done, and the conversation ends with a request that has no answer."
+        return Unanswered("EndedUnanswered", f"{message} {words}" if dropped else message)
     if dropped:
         return Unanswered("InputsDropped", words)
     if yielded != tail.fingerprint:  # guard: unanswered: it has gone on since
@@ -118,6 +121,13 @@ def _was_cut_before(booted_at: datetime | None, row: Session, tail: TranscriptTa
         return False
     # guard: unanswered: a person's own turn that failed has said so
     return asked_at < booted_at < row.ended_at
+
+
+def _asked_before(booted_at: datetime | None, tail: TranscriptTail) -> bool:
+    """What was asked since may be under way in a run that its row does not show (private chats on 2026.6.11 to 7.35)."""
+    asked_at = tail.asked[-1].at if tail.asked else None
+    # guard: unanswered: what was asked since the start may be under way
+    return booted_at is not None and asked_at is not None and asked_at < booted_at
 
 
 def _is_since(at: datetime | None, watched_from: datetime | None) -> bool:

@@ -19,6 +19,12 @@ GUARDS: tuple[Guard, ...] = (
     Guard("unanswered: something goes on", "rule 1", NEVER, tests=RULE),
     Guard("unanswered: a person's own turn that failed has said so", "rule 18", value("True"), tests=RULE),
     Guard("unanswered: the gateway's own turn tells nobody", "rule 18", NEVER, tests=RULE),
+    Guard(
+        "unanswered: what was asked since the start may be under way",
+        "rule 18",
+        value("booted_at is not None"),
+        tests=RULE,
+    ),
     Guard("unanswered: no old history", "rule 3", value("True"), tests=RULE),
     Guard("unanswered: it has gone on since", "rule 9", NEVER, tests=(*RULE, *ENDED_RUNS)),
     Guard(

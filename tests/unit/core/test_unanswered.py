@@ -40,6 +40,22 @@ def test_a_run_that_broke_off_leaves_its_request_unanswered(status: Status, kind
     assert _reason(_row(Status.DONE), tail_of(kind)) is None, "what is done may have been answered elsewhere"
 
 
+def test_a_request_of_before_the_start_has_no_answer_though_its_row_says_done() -> None:
+    """2026.6.33 once called the cut runs of two web sessions done, and asked its model nothing."""
+    asked = Asked(Sender(SenderKind.PERSON, "dm"), "words", BEGAN)
+    cut = tail_of(TailKind.REQUEST, asked=(asked,))
+    after = BEGAN + timedelta(seconds=1)
+    found = left_unanswered(_row(Status.DONE), cut, _track(), was_stopped=False, booted_at=after)
+    assert found is not None
+    assert found.reason == "EndedUnanswered"
+    assert found.message.endswith("its row says done, and the conversation ends with a request that has no answer.")
+    assert _reason(_row(Status.DONE), cut, booted_at=BEGAN) is None, "asked since: it may be under way"
+    assert _reason(_row(Status.DONE), replace(cut, asked=(replace(asked, at=None),)), booted_at=after) is None
+    assert _reason(_row(Status.DONE), replace(cut, asked=()), booted_at=after) is None
+    assert _reason(_row(Status.DONE), replace(cut, kind=TailKind.TOOL_RESULT), booted_at=after) is None
+    assert _reason(_row(Status.DONE), cut, booted_at=after, was_stopped=True) is None
+
+
 @pytest.mark.parametrize("kind", sorted(set(TailKind) - set(OPEN)))
 def test_a_conversation_that_ends_otherwise_has_nobody_waiting(kind: TailKind) -> None:
     assert _reason(_row(), tail_of(kind)) is None
