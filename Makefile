@@ -52,10 +52,10 @@ test-newest: ## the same with the newest of everything there is today
 	@$(MAKE) --no-print-directory test VENV=.venv-newest CONSTRAINTS=
 
 # pip fetches what uv installs: it knows the index that is configured here, and uv does not read its configuration.
-UVX = mkdir -p build/wheel/home && env -i HOME="$$PWD/build/wheel/home" PATH="$$PATH" UV_NO_CONFIG=1 UV_PYTHON_DOWNLOADS=never \
-  build/wheel/tool/bin/uvx --quiet --offline --no-index --find-links build/wheel/needs --constraints constraints.txt --python $(PYTHON)
+HERE = mkdir -p build/wheel/home && env -i HOME="$$PWD/build/wheel/home" PATH="$$PATH" UV_NO_CONFIG=1 UV_PYTHON_DOWNLOADS=never
+UV_ALONE = --quiet --offline --no-index --find-links build/wheel/needs --constraints constraints.txt --python $(PYTHON)
 
-wheel: $(STAMP) ## the wheel, installed into an empty environment with what it says it needs, the demo run there, and `uvx --from` it
+wheel: $(STAMP) ## the wheel, installed into an empty environment with what it says it needs, the demo run there, and the same by `uvx --from` and `uv tool install`
 	@rm -rf build/wheel
 	@$(BIN)/python -m build --no-isolation --wheel --outdir build/wheel . >/dev/null
 	@$(PYTHON) -m venv build/wheel/env
@@ -64,7 +64,8 @@ wheel: $(STAMP) ## the wheel, installed into an empty environment with what it s
 	@$(PYTHON) -m venv build/wheel/tool
 	@build/wheel/tool/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
 	@build/wheel/env/bin/python -m pip wheel --quiet --disable-pip-version-check --constraint constraints.txt --wheel-dir build/wheel/needs build/wheel/*.whl
-	@$(UVX) --from build/wheel/*.whl openclaw-watchdog --version
+	@$(HERE) build/wheel/tool/bin/uvx $(UV_ALONE) --from build/wheel/*.whl openclaw-watchdog --version
+	@$(HERE) build/wheel/tool/bin/uv tool install $(UV_ALONE) build/wheel/*.whl && build/wheel/home/.local/bin/openclaw-watchdog --version
 
 release: $(STAMP) ## what a release consists of, in dist/: sdist, wheel, and an SBOM of an environment that has the wheel and no more
 	@rm -rf dist build/release

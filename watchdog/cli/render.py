@@ -19,7 +19,7 @@ from rich.text import Text
 from watchdog.cli.selection import Selection
 from watchdog.core.printable import shown_key, shown_name, visible
 from watchdog.core.spans import span_words
-from watchdog.service.announcements.phrases import OUTCOMES, PHASES, RESULTS, VERDICTS
+from watchdog.service.announcements.phrases import OUTCOMES, PHASES, RESULTS, VERDICTS, reason_words
 
 Document = dict[str, Any]
 
@@ -248,7 +248,7 @@ def _explained(state: Document, kind: str, one: Document, now: datetime) -> Iter
     number = one["id"] if kind == "incidents" else one["incident"]
     incident = next((it for it in state["incidents"] if it["id"] == number), None)
     if incident is not None:
-        found = f"  found {_clock(incident['opened_at'], now)}: {visible(incident['verdict_reason'])}"
+        found = f"  found {_clock(incident['opened_at'], now)}: {visible(reason_words(incident['verdict_reason']))}"
         yield Text.assemble(f"  {incident['id']}  ", _word(OUTCOMES, incident["outcome"]), found)
     for attempt in incident["attempts"] if incident is not None else one.get("attempts", ()):
         at = _clock(attempt["started_at"] or attempt["planned_at"], now)

@@ -202,7 +202,7 @@ def _session(case: Case, thresholds: Thresholds, step: Step, standing: SessionCo
         found.append(
             Blocker(
                 BlockerName.AMBIGUOUS_SESSION,
-                f"The same session is listed under {len(standing.alias_keys)} other key(s); which one is right is unclear.",
+                f"The same session is listed under {len(standing.alias_keys)} other key{'s' if len(standing.alias_keys) > 1 else ''}; which one is right is unclear.",
             )
         )
     if case.look.cron_run_ended is not None:  # guard: ended by the scheduler's log

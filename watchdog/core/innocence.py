@@ -144,7 +144,9 @@ def _children_running(case: Case) -> Evidence | None:
             Signal.CHILDREN_RUNNING,
             Truth.TRUE,
             CHILD_ROWS_RUNNING,
-            f"{len(busy)} child session(s) of this one are still running.",
+            "1 child session of this one is still running."
+            if len(busy) == 1
+            else f"{len(busy)} child sessions of this one are still running.",
         )
     return None
 
