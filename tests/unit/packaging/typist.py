@@ -21,6 +21,7 @@ from tests.fakes.loopback import free_port
 from tests.fakes.stuck_gateway import stuck_world
 from tests.faults.simulation import Simulation
 from watchdog import PROGRAM
+from watchdog.adapters.service_units.files import UNIT
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 BASH = "/bin/bash"
@@ -136,9 +137,12 @@ class Home:
 
     def after_the_first_day(self) -> None:
         """Configured, to look on, and the service runs."""
-        only_looks = "sed -i 's/mode: recover/mode: observe/' ~/.config/openclaw-watchdog/watchdog.yaml"
-        is_new = "[ ! -e ~/.config/openclaw-watchdog ]"
-        self.types(f"if {is_new}; then {PROGRAM} init; {only_looks}; fi\n{PROGRAM} service install")
+        self.types(
+            f"[ -e ~/.config/openclaw-watchdog ] || {{ {PROGRAM} init; sed -i 's/mode: recover/mode: observe/' "
+            "~/.config/openclaw-watchdog/watchdog.yaml; }\n"
+            f"[ -e ~/.config/systemd/user/{UNIT} ] || {PROGRAM} service install\n"
+            f"systemctl --user start {UNIT}"
+        )
 
     def close(self) -> None:
         self.types("systemctl --user stop openclaw-watchdog")
