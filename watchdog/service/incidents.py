@@ -602,7 +602,7 @@ def _first_seen(attempt: Attempt, now: Moment, tenure: Tenure | None) -> _InFlig
     began = attempt.started_at or attempt.planned_at
     age = max(now.wall - began, timedelta(0))
     # guard: shares: another owner's attempt is given its time
-    if tenure is not None and began <= tenure.began_at:
+    if tenure is not None and began <= tenure.lease.taken_at.wall:
         return _InFlight(now, age, age)
     return _InFlight(now, age)
 

@@ -7,7 +7,6 @@ no look of before decides on what is done after.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.leases import Lease, LeaseTiming
@@ -26,11 +25,6 @@ class Tenure:
     """It is being handed over: the passes that are going end, and none begins a deed."""
     settled: set[str] = field(default_factory=set)
     """Gateways of which what an earlier owner had in flight is settled."""
-
-    @property
-    def began_at(self) -> datetime:
-        """By the owner's wall clock."""
-        return self.lease.taken_at.wall
 
     def deed_blocker(self, now: Moment) -> Blocker | None:
         """Why no deed may be begun now."""
