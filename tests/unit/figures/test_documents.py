@@ -21,6 +21,7 @@ from watchdog.cli.app import app
 from watchdog.core.policy import Recovery, Thresholds
 
 README = Path(__file__).parents[3] / "README.md"
+E2E = Path(__file__).parents[2] / "e2e"
 RECORDS = record.load()
 HOUR, MINUTE = 3600, 60
 
@@ -50,6 +51,13 @@ def test_the_tables_between_marks_say_what_the_records_hold(path: Path) -> None:
         if re.search(r"\| (took|\d+(\.\d+)? (s|min))\b|\d (s|seconds|minutes) after", line)
     ]
     assert took == [], "a time is measured and recorded, or left out"
+
+
+def test_each_real_scene_that_is_named_is_a_test() -> None:
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", TEMPLATE.read_text("utf-8"))
+    assert len(named) > 1
+    for file, test in named:
+        assert f"\ndef {test}(" in (E2E / file).read_text("utf-8"), f"{file}::{test} is gone"
 
 
 def test_every_table_stands_in_one_document() -> None:
