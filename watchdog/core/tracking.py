@@ -72,6 +72,9 @@ class Track:
     """When that flag turned from false to true, the row was touched, nothing else changed and the gateway went on living: a
     person's stop. (Measured on 2026.5.18 and 9.6. A gateway that marks rows for its own recovery does so before it first lists
     them, or without a touch.)"""
+    was_perhaps_stopped: bool = False
+    """It turned so while a gateway that had just started may have marked the row itself. What the next start does to the flag does
+    not take that back."""
     last_interaction_at: datetime | None = None
     knocks: tuple[Moment, ...] = ()
     """When ``lastInteractionAt`` moved since the owner was gone and the run showed nothing new, without a run coming of it:
@@ -175,16 +178,17 @@ def _seen(
         or (track.tail_fingerprint is not None and _differs(tail_fingerprint, track.tail_fingerprint))
     )
     touched = _differs(session.updated_at, track.updated_at)
-    was_stopped = (
+    was_aborted = (
         is_same_life  # guard: stop: not across a boot
         and track.aborted is False
         and session.aborted_last_run is True
         # `/stop` moves `updatedAt` (source of 2026.3.24 to 8.2; measured on 5.18, 9.6). 5.18 sets the flag too, 2 s after it is ready
         # and without that, on rows whose transcript's lock it found left over.
         and touched  # guard: stop: a mark of the gateway's own does not touch the row
-        # Between two looks it may mark a row and begin to resume it, which touches it (2026.5.18, 13 s apart on a busy machine).
-        and not may_be_marked  # guard: stop: what a gateway that has just started marks is not a person's
     )
+    # Between two looks it may mark a row and begin to resume it, which touches it (2026.5.18, 13 s apart on a busy machine).
+    # guard: stop: what a gateway that has just started marks is not a person's
+    was_stopped = was_aborted and not may_be_marked
     knocked = track.owner_gone_since is not None and _differs(session.last_interaction_at, track.last_interaction_at)
     return replace(
         track,
@@ -199,6 +203,8 @@ def _seen(
         boot=boot,
         aborted=session.aborted_last_run if not is_same_life else _known(session.aborted_last_run, track.aborted),
         stopped_at=now if was_stopped else track.stopped_at,  # guard: stop: the flag that turns is a person's
+        # guard: stop: what may have been one stays so across the next start
+        was_perhaps_stopped=track.was_perhaps_stopped or (was_aborted and may_be_marked),
         last_interaction_at=_known(session.last_interaction_at, track.last_interaction_at),
         # guard: knocks: what is taken is none
         knocks=() if moved else _knocks(track, now) if knocked else track.knocks,

@@ -237,7 +237,8 @@ def choose_resume(judged: Judged, requester: Requester, here: PassContext, gatew
         requester,
         tail,
         is_long_ago=is_long_ago(interrupted_at(row, tail), now, recovery.resume_max_age),
-        perhaps_stopped=row.aborted_last_run is True,
+        # guard: stop: what may have been one is asked about
+        perhaps_stopped=row.aborted_last_run is True or judged.case.track.was_perhaps_stopped,
         ended_gateways=judged.case.track.ended_gateways,
         has_admin=gateway.may_act_as_admin(),
         ask_instead=recovery.ask_instead_of_resume,

@@ -54,7 +54,16 @@ GUARDS = (
     Guard("stop: the flag that turns is a person's", "rule 16", DROP, tests=PEOPLE),
     Guard("stop: not across a boot", "rule 16", DROP, tests=PEOPLE),
     Guard("stop: a mark of the gateway's own does not touch the row", "rule 16", DROP, tests=PEOPLE),
-    Guard("stop: what a gateway that has just started marks is not a person's", "rule 16", DROP, tests=PEOPLE),
+    Guard(
+        "stop: what a gateway that has just started marks is not a person's",
+        "rule 16",
+        value("was_aborted"),
+        tests=PEOPLE,
+    ),
+    Guard("stop: what may have been one stays so across the next start", "rule 16", DROP, tests=PEOPLE),
+    Guard(
+        "stop: what may have been one is asked about", "rule 16", value("row.aborted_last_run is True"), tests=PEOPLE
+    ),
     Guard("stop: kept over restarts", "rule 16", DROP, tests=PEOPLE),
     Guard("stop: who is shut out is let in, and not asked about it", "rule 16", NEVER, tests=PEOPLE),
     Guard("spool: what the chat app brings again is not resumed", "double recovery", NEVER, tests=PEOPLE),

@@ -696,6 +696,23 @@ async def test_a_mark_and_a_touch_soon_after_a_start_may_be_the_gateways_own(
     assert Step.RESUME not in world.steps, "it may be a stop all the same"
 
 
+@pytest.mark.parametrize("taken_up", [False, True])
+async def test_what_may_have_been_a_stop_is_asked_about_after_the_next_start_too(taken_up: bool) -> None:
+    """A start clears the flag and nothing else of the row. Another run is another matter."""
+    world = world_with(shared(HERS, "1001", aborted_last_run=False), asked(ALICE), version=V518)
+    await world.live(minutes=3)
+    world.gateway.restart()
+    await world.live(minutes=0.5)
+    world.gateway.change(MAIN, aborted_last_run=True, updated_at=world.clock.now().wall)
+    await world.live(minutes=3)
+    world.gateway.restart()
+    again = {"started_at": world.clock.now().wall - timedelta(minutes=1)} if taken_up else {}
+    world.gateway.change(MAIN, aborted_last_run=False, **again)
+    await world.until_deed()
+    assert world.steps == ([Step.RESUME] if taken_up else [Step.ASK])
+    assert not world.log.of(Event.SESSION_STOPPED)
+
+
 async def test_a_mark_that_does_not_touch_the_row_is_the_gateways_own() -> None:
     """2026.5.18 marks a row for its own recovery after it has listed it once (its transcript's lock was left over)."""
     world = world_with(shared(HERS, "1001", aborted_last_run=False), asked(ALICE), version=V518)
