@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from tests.e2e.harness.conditions import stays, until
 
 from .harness.daemon import Watchdog
+from .harness.failures import HarnessError
 from .harness.provider import Held, Status
 from .harness.releases import V5_18, V9_6
 from .harness.routes import Web
@@ -30,6 +32,8 @@ pytestmark = pytest.mark.e2e
 ONE_LANE = {"agents": {"defaults": {"maxConcurrent": 1}}}
 LONG = 45.0
 """Seconds for which the first recovered run goes on: longer than any window after a start, and than the thresholds of tests."""
+
+STARTS = 3
 
 
 def _waits(world: World, key: str) -> bool:
@@ -100,10 +104,9 @@ def test_what_5_18_fails_by_its_recovery_is_told_where_somebody_waits_and_is_nob
                 _leave_lock(world, run)
             # The one that it does resume fails by its own turn: an error is the last word in its transcript, and the gateway tells nobody.
             sent, world.provider.default = len(world.provider.calls), Status(400)
-            world.start()
+            _start_until_recovered(world, runs)
             for run in runs:
-                row = world.await_status(run.key, "failed")
-                assert row["abortedLastRun"] is (run in given_up)
+                assert world.row(run.key)["abortedLastRun"] is (run in given_up)
             for why in ("tail is not resumable", "stale approval-pending tool result"):
                 assert world.gateway.logged(why)
             for run in (tool, approval, first, refused):
@@ -112,6 +115,23 @@ def test_what_5_18_fails_by_its_recovery_is_told_where_somebody_waits_and_is_nob
             assert not watchdog.events("session.stopped")
             assert watchdog.stop() == 0
         assert not [call for call in world.provider.calls[sent:] if "[openclaw-watchdog" in call.turn_text]
+
+
+def _start_until_recovered(world: World, runs: Sequence[Run]) -> None:
+    """What it marks later than 5 s after its start, as on a busy machine, 2026.5.18 takes up at its next start."""
+    for _ in range(STARTS):
+        world.start()
+        try:
+            until(
+                "the recovery is done",
+                lambda: all(world.row(run.key)["status"] == "failed" for run in runs),
+                within=40,
+            )
+        except HarnessError:
+            world.kill()
+        else:
+            return
+    raise HarnessError(f"rows that were cut are still running after {STARTS} starts")
 
 
 def _entries(world: World, run: Run) -> list[dict[str, Any]]:
