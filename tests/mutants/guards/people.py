@@ -58,9 +58,9 @@ GUARDS = (
         "stop: what a gateway that has just started marks is not a person's",
         "rule 16",
         value("was_aborted"),
-        tests=PEOPLE,
+        tests=TRACKING,
     ),
-    Guard("stop: what may have been one stays so across the next start", "rule 16", DROP, tests=PEOPLE),
+    Guard("stop: what may have been one stays so across the next start", "rule 16", DROP, tests=TRACKING),
     Guard(
         "stop: what may have been one is asked about", "rule 16", value("row.aborted_last_run is True"), tests=PEOPLE
     ),

@@ -300,3 +300,17 @@ def test_a_knock_that_the_transcript_answers_is_none_and_a_jump_forgets_all() ->
     track = _knocking(10, 20, 30)
     assert observe(track, running(last_interaction_at=at(40).wall), "tail-2", at(40)).knocks == ()
     assert forget_spans(track, at(40)).knocks == ()
+
+
+@pytest.mark.parametrize("may_be_marked", [False, True])
+def test_a_flag_that_turns_is_a_stop_or_while_the_gateway_may_mark_rows_perhaps_one(may_be_marked: bool) -> None:
+    row = running(aborted_last_run=False)
+    marked = replace(row, aborted_last_run=True, updated_at=START.wall + timedelta(seconds=30))
+    track = observe(
+        observe(None, row, None, START, boot="b"), marked, None, at(30), boot="b", may_be_marked=may_be_marked
+    )
+    assert (track.stopped_at, track.was_perhaps_stopped) == ((None, True) if may_be_marked else (at(30), False))
+    cleared = observe(track, replace(marked, aborted_last_run=False), None, at(90), boot="c")
+    assert cleared.was_perhaps_stopped is may_be_marked, "a start clears the flag"
+    again = observe(cleared, replace(marked, started_at=START.wall), None, at(100), boot="c")
+    assert not again.was_perhaps_stopped, "another run"
