@@ -111,7 +111,7 @@ class Case:
 
 KNOCKS = 2
 """A message that is taken moves ``lastInteractionAt`` once, and a run comes of it; one that is refused moves it at every
-retry (after 4, 8, 5, 9, 16 s and then more and more rarely: 2026.9.6)."""
+retry (2026.9.6: 1 s after the first refusal, then twice as long each time, at most 3 min)."""
 
 
 def refuses_its_people(case: Case) -> bool:
@@ -120,8 +120,9 @@ def refuses_its_people(case: Case) -> bool:
 
     So does a row whose answer was written before the store was locked (2026.9.6, Telegram, twice): its person heard "Something
     went wrong" instead of the answer, nothing is resumed, and the second knock that we see has it freed, 4 s and 42 s after it was
-    called stuck. Whoever waits is answered at the gateway's own next retry: 17 s after that deed, and more than 40 s where the
-    words had been tried for a minute."""
+    called stuck. Whoever waits is answered at the gateway's own next retry: 18, 27, 28, 45, 45 and 69 s after that deed (in all
+    but the first the words were refused six or seven times). Its time is kept in the gateway's queue with the words, and nothing in
+    the gateway's source brings it nearer: no deed, no further message, no restart."""
     tail, preflight, worth = case.look.tail, case.look.preflight, case.facts.capabilities
     # Reported of 7.2 (#111862, #120315), and not measured there: who waits behind nothing at all waits for no lane.
     is_reported = worth.says_queued and preflight is not None and preflight.total_active == 0

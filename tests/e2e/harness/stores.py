@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from tests.e2e.harness.conditions import epoch_ms
+from tests.e2e.harness.conditions import epoch_ms, until
 
 from .gateways import Gateway
 from .releases import Release
@@ -64,6 +64,28 @@ def database_path(gateway: Keeper, key: str) -> Path:
 def write_lock(gateway: Gateway, key: str) -> Iterator[None]:
     """Hold the session store's write lock: whatever the gateway wants to write waits, and is given up after a while."""
     with contextlib.closing(sqlite3.connect(database_path(gateway, key), timeout=10, isolation_level=None)) as store:
+        store.execute("begin immediate")
+        try:
+            yield
+        finally:
+            store.execute("rollback")
+
+
+@contextlib.contextmanager
+def write_lock_after_answer(gateway: Gateway, key: str, answer: Callable[[], None]) -> Iterator[None]:
+    """The same, taken in the moment in which the model's next answer in this session is on disk: some 0.3 s pass until the
+    gateway writes the end of the run. ``answer``: has the model answer."""
+    path = database_path(gateway, key)
+    session_id = _from_sqlite(path, key)["sessionId"]
+    spoken = 'select max(seq) from transcript_events where session_id = ? and event_json like \'%"role":"assistant"%\''
+    with contextlib.closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as store:
+
+        def last_spoken() -> int:
+            return store.execute(spoken, (session_id,)).fetchone()[0] or 0
+
+        before = last_spoken()
+        answer()
+        until("the answer is on disk", lambda: last_spoken() > before, within=60, every=0.005)
         store.execute("begin immediate")
         try:
             yield

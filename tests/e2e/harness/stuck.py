@@ -17,6 +17,7 @@ Which recipes work where, as seen on real gateways:
     by_run_timeout        yes         yes         no: status `timeout` no: status `timeout`
     by_freeze             yes         yes         yes                  background keys only
     by_lost_write         -           -           -                    yes
+    … _after_answer       -           -           -                    yes
     by_refused_writes     -           -           -                    yes
     lock_transcript       yes         yes         -                    -
 """
@@ -40,7 +41,7 @@ from .failures import HarnessError
 from .provider import Held, Silence, Stream
 from .routes import Route, TelegramRoute
 from .runs import PATIENCE, Run, begin, warm_up
-from .stores import lock_path, refused_writes, stored_entry, write_lock
+from .stores import lock_path, refused_writes, stored_entry, write_lock, write_lock_after_answer
 from .witness import WRITE, DeviceKey, Row
 from .world import World
 
@@ -150,10 +151,30 @@ def by_lost_write(world: World, route: Route, *, limit: float = 55) -> Stuck:
     run = begin(world, route, Stream(6))
     with write_lock(world.gateway, run.key):
         until(
-            f"the end of {run.marker} is not written", lambda: _is_ownerless(world.row(run.key)), within=limit, every=1
+            f"the end of {run.marker} is not written", lambda: is_ownerless(world.row(run.key)), within=limit, every=1
         )
     world.provider.forget(run.marker)
     return _prove(world, [run], "lost write")[0]
+
+
+def by_lost_write_after_answer(world: World, route: Route) -> Stuck:
+    """The store is locked in the moment in which the answer has been written to the transcript: the end of the run is not
+    written, and where a person asked in a chat app the answer is not delivered.
+
+    Seen on 2026.9.6: the person hears "Something went wrong", and the row is as deaf as after any lost write.
+    """
+    warm_up(world, route)
+    held = Held()
+    run = begin(world, route, held)
+    lose_end_after_answer(world, run.key, run.marker, held)
+    return _prove(world, [run], "lost write after the answer")[0]
+
+
+def lose_end_after_answer(world: World, key: str, marker: str, held: Held, *, limit: float = 55) -> None:
+    """Let the model answer what is going on in this session, and have the end of that run not written."""
+    with write_lock_after_answer(world.gateway, key, held.end.set):
+        until(f"the end of {marker} is not written", lambda: is_ownerless(world.row(key)), within=limit, every=1)
+    world.provider.forget(marker)
 
 
 def by_refused_writes(
@@ -252,7 +273,7 @@ def _prove(world: World, runs: Sequence[Run], cause: str) -> list[Stuck]:
             row = rows.get(run.key, {})
             as_left = row.get("sessionId") == run.session_id and row.get("startedAt") == run.row.get("startedAt")
             more_calls = len(world.provider.calls_showing(run.marker)) - calls[run.marker]
-            if not _is_ownerless(row) or not as_left or more_calls or world.provider.open_calls(run.marker):
+            if not is_ownerless(row) or not as_left or more_calls or world.provider.open_calls(run.marker):
                 facts = f"{more_calls} more model calls, row {json.dumps(row)[:700]}"
                 raise HarnessError(f"{run.key} ({run.marker}) is not stuck after {cause}: {facts}")
         return True
@@ -275,7 +296,7 @@ def _require_nothing_to_abort(world: World, runs: Sequence[Run]) -> None:
                 raise HarnessError(f"{run.key} is not stuck: sessions.abort answers {answer}")
 
 
-def _is_ownerless(row: Row) -> bool:
+def is_ownerless(row: Row) -> bool:
     return row.get("status") == "running" and not row.get("hasActiveRun") and not row.get("abortedLastRun")
 
 
