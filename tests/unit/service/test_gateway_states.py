@@ -362,7 +362,7 @@ async def test_a_gateway_that_refuses_its_list_is_told_once_with_its_own_words_a
     (message,) = world.owed()
     assert message.title == "Gateway home refuses its list"
     assert DRIFTED in message.body
-    assert "before anybody restarts it" in message.body
+    assert "before anybody restarts the gateway" in message.body
     assert " down" not in message.body
     del world.gateway.failing["list"]
     await world.live(minutes=5)
