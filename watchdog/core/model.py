@@ -6,6 +6,7 @@ means *the gateway did not say*, never *no*. Wire milliseconds become datetimes 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -146,6 +147,10 @@ class SenderRights:
     """Rules by sender (``toolsBySender``) may apply that do not apply to everybody alike."""
 
 
+PROGRAM = re.compile(r"[\w.-]+-cli|codex", re.IGNORECASE)
+"""A provider that is a program beside the gateway: ``claude-cli`` and its like, and the Codex app server."""
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """One row of ``sessions.list`` as the gateway said it."""
@@ -207,9 +212,7 @@ class Session:
     def is_run_by_a_program(self) -> bool:
         """A program beside the gateway does its work (``claude-cli``, ``codex-cli``; the Codex app server on 2026.4.10 and later):
         such runs hold no lock of the transcript (source of 2026.4.8, 4.14, 4.29 and 5.12)."""
-        return self.model_provider is not None and (
-            self.model_provider == "codex" or self.model_provider.endswith("-cli")
-        )
+        return self.model_provider is not None and PROGRAM.fullmatch(self.model_provider) is not None
 
     @property
     def is_tombstone(self) -> bool:

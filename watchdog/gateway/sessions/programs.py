@@ -7,14 +7,12 @@ and the model that was asked first before (a fallback, an override of one sessio
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from watchdog.core.model import PROGRAM
 from watchdog.gateway.sessions.sender_rules import Config
 
-_PROGRAM = re.compile(r"(?:[\w.-]+-cli|codex)(?:/.*)?", re.IGNORECASE | re.DOTALL)
-"""A provider, or a model of one (``claude-cli/opus``): as a value, and as a key of ``agents.defaults.models``."""
 _DEEPEST = 32
 
 
@@ -24,7 +22,8 @@ def may_run_programs(config: Config) -> bool:
     defaults = agents.get("defaults") if isinstance(agents, Mapping) else None
     if isinstance(defaults, Mapping) and defaults.get("cliBackends"):
         return True
-    return any(_PROGRAM.fullmatch(word) for word in _words(config))
+    # A provider, or a model of one (`claude-cli/opus`), as a value and as a key of `agents.defaults.models`.
+    return any(PROGRAM.fullmatch(word.partition("/")[0]) for word in _words(config))
 
 
 def _words(value: Any, depth: int = 0) -> Iterator[str]:
