@@ -26,6 +26,8 @@ from watchdog.service.errors import LedgerTooNew, LedgerUnavailable
 _PRAGMAS = ("foreign_keys = ON", "synchronous = FULL", "fullfsync = ON", "cache_size = -256")
 """256 KiB of page cache: the default grows with the ledger to 2 MB per connection, for queries that read a few pages."""
 
+_WAL_TRIES = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:
@@ -192,12 +194,16 @@ def loose_permissions(path: Path) -> str | None:
 
 
 def _use_wal(db: sqlite3.Connection, path: Path) -> None:
-    for is_last in (False, False, True):  # several openers of a new file: SQLite does not wait for this one change
+    """Several may open a new file at once, and the busy timeout does not hold for this one change: it holds for a lock of the whole
+    file, so that one is waited for between two tries."""
+    for tries_left in range(_WAL_TRIES - 1, -1, -1):
         try:
             mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         except sqlite3.OperationalError as error:
-            if is_last or not is_busy(error):
+            if not tries_left or not is_busy(error):
                 raise
+            db.execute("BEGIN EXCLUSIVE")
+            db.execute("ROLLBACK")
             continue
         if mode != "wal":
             raise LedgerUnavailable(
