@@ -86,7 +86,7 @@ check: $(STAMP) ## ruff, mypy --strict on package and tests, import-linter
 
 e2e: $(STAMP) ## real OpenClaw gateways from npm, four versions, a real IRC network, Telegram on a Bot API of its own (Linux)
 	@$(BIN)/python -m tests.e2e.harness.install
-	@$(BIN)/pytest -m e2e tests/e2e --ignore tests/e2e/test_harness.py --ignore tests/e2e/test_conformance.py -v -n 2 --dist loadfile --timeout=2400 -p no:cacheprovider $(ARGS)
+	@$(BIN)/pytest -m e2e tests/e2e --ignore tests/e2e/test_harness.py --ignore tests/e2e/test_conformance.py -v -n 2 --dist loadfile --durations=20 --timeout=2400 -p no:cacheprovider $(ARGS)
 
 people: $(STAMP) ## who asked, where and with which rights, over the gateways' Telegram channel, every release (long; ARGS="-k 2026.3.24" for one)
 	@$(BIN)/python -m tests.e2e.harness.install
