@@ -187,6 +187,7 @@ def test_a_line_that_fails_is_noticed(block: str, words: str, door: Path, tmp_pa
 
 
 @pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}")
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("document", RUN)
 def test_the_blocks_of_a_document_are_typed_one_after_the_other(document: str, door: Path, tmp_path: Path) -> None:
     with typist.home(tmp_path, None if document == "README.md" else door) as home:
