@@ -57,7 +57,7 @@ UV_ALONE = --quiet --offline --no-index --find-links build/wheel/needs --constra
 
 wheel: $(STAMP) ## the wheel, installed into an empty environment with what it says it needs, the demo run there, and the same by `uvx --from` and `uv tool install`
 	@rm -rf build/wheel
-	@$(BIN)/python -m build --no-isolation --wheel --outdir build/wheel . >/dev/null
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir build/wheel .
 	@$(PYTHON) -m venv build/wheel/env
 	@build/wheel/env/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt build/wheel/*.whl
 	@cd build/wheel && env/bin/openclaw-watchdog --version && env/bin/openclaw-watchdog demo

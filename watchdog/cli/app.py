@@ -18,6 +18,8 @@ from watchdog.service.errors import LedgerError, LedgerMisconfigured, WatchdogEr
 
 EX_UNAVAILABLE = 69
 EX_CONFIG = 78
+EX_PIPE = 141
+"""128 + SIGPIPE, as of other programs in a pipe whose reader has seen enough, ``… | head -1``. The frameworks' 1 would be "not done"."""
 MARKUP: Literal["markdown"] = "markdown"
 
 VERBS: Mapping[str, str] = {
@@ -131,6 +133,10 @@ def main() -> None:
     prepare()
     try:
         app()
+    except SystemExit as left:
+        if isinstance(left.__context__, BrokenPipeError):
+            sys.exit(EX_PIPE)
+        raise
     except Leave as leave:
         sys.exit(leave.code)
     except (ConfigError, UnknownGateway, LedgerMisconfigured) as problem:

@@ -5,6 +5,7 @@ Keys and reasons were written by others: they go in as text, never as markup, an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,7 +20,7 @@ from rich.text import Text
 from watchdog.cli.selection import Selection
 from watchdog.core.printable import shown_key, shown_name, visible
 from watchdog.core.spans import span_words
-from watchdog.service.announcements.phrases import OUTCOMES, PHASES, RESULTS, VERDICTS, reason_words
+from watchdog.service.announcements.phrases import DEEDS, OUTCOMES, PHASES, RESULTS, VERDICTS, reason_words
 
 Document = dict[str, Any]
 
@@ -47,14 +48,16 @@ _STANDINGS = {**VERDICTS, "recovering": "in recovery", "quarantined": OUTCOMES["
 _LASTED = {"no_owner": "nothing works on it", "silent": "no sign of progress", "running": "working"}
 _BAR = 10
 _WIDE = 110
-"""Columns of a terminal from which on ages are drawn and gateways are told of in full."""
+"""Columns of a terminal from which on ages are drawn, gateways are told of in full, and so is what comes next."""
 _NARROWEST = 14
 """Characters left at least to every column that gives way, where the terminal is not too small for that."""
 _WORST_FIRST = ("stuck", "unknown", "suspect", "long_running", "waiting", "healthy")
 _OUTCOME = 28
-"""Columns that the outcome of a deed needs, and what comes next."""
-_ROOMY = 100
-"""Columns of a terminal from which on that is kept back beside a key."""
+"""Columns that the outcome of a deed needs, and a key where there is room."""
+_END_OF_KEY = 18
+"""Columns by which a key is told from others where there is little: ``…irc:direct:alice``."""
+_GATEWAY = 10
+"""Columns of a gateway's name there."""
 _SIDE_BY_SIDE = 180
 """Columns of a terminal from which on incidents and deeds stand beside each other."""
 LOST_LINES = 3
@@ -444,36 +447,42 @@ def _gateways(state: Document, now: datetime, width: int) -> Iterator[Renderable
 def _sessions(state: Document, shown: _Shown, now: datetime, width: int) -> RenderableType:
     if not shown.rows:
         return Text("No session to show.", "dim")
-    wide, with_bar, several = width >= _WITH_WHY, width >= _WIDE, len(state["gateways"]) > 1
+    wide, with_bar = width >= _WITH_WHY, width >= _WIDE
+    names = {visible(session["on"]["name"]) for session in shown.rows}
+    several = len(names if not with_bar else state["gateways"]) > 1
+    on_one = f" on {min(names)}" if len(state["gateways"]) > 1 and not several else ""
     rows: list[list[Text]] = []
     for session in shown.rows:
         gateway = session["on"]
         seen = _seen(gateway, now)
         head = [_word(_STANDINGS, _standing(session)), _named(state, gateway["name"], session["key"], "bold")]
-        head += [Text(visible(gateway["name"]))] if several else []
+        head += [_cut(Text(visible(gateway["name"])), width)] if several else []
         if "verdict" not in session:
             moved = f"moved {_since(session['updated_at'], seen)} ago" if session["updated_at"] else session["status"]
             bar = [Text("·" * _BAR, "dim")] if with_bar else []
             rows.append([*head, *bar, Text("-"), Text("-"), Text(moved, "dim"), *([Text()] if wide else [])])
             continue
-        as_of = f" at {_clock(gateway['seen_at'], now)}" if _is_old(gateway) else ""
+        as_of = f" at {_clock(gateway['seen_at'], now)}" if with_bar and _is_old(gateway) else ""
+        age, due, coming = _since(session["since"], seen), _due(session, now), session["next"]["words"]
+        if not with_bar:
+            age, due, coming = _first_unit(age), _first_unit(due), _in_short(coming)
         why = session["blockers"][0]["message"] if session["blockers"] else session["message"]
         rows.append(
             [
                 *head,
                 *([_bar(session, seen)] if with_bar else []),
-                Text(_since(session["since"], seen) + as_of),
-                Text(_due(session, now)),
-                Text(visible(session["next"]["words"])),
+                Text(age + as_of),
+                Text(due),
+                Text(visible(coming)),
                 *([Text(visible(why), "dim")] if wide else []),
             ]
         )
-    columns = ["verdict", f"session{shown.span}", *(["gateway"] if several else [])]
+    columns = ["verdict", f"session{on_one}{shown.span}", *(["gateway"] if several else [])]
     columns += [*(["age", ""] if with_bar else ["age"]), "due", "next"]
     last = len(columns) - 1
     columns += ["why"] if wide else []
-    flexible = (1, last, last + 1) if wide else (1, last)
-    least = _OUTCOME if width >= _ROOMY else _NARROWEST
+    flexible = (last, 1, last + 1) if wide else (last, 1)  # what comes next is read; of a key the end is enough
+    least = _OUTCOME if with_bar else _END_OF_KEY
     return _table(width, columns, rows, flexible=flexible, least=least, chosen=shown.chosen)
 
 
@@ -557,16 +566,16 @@ def _table(
     least: int = _NARROWEST,
     chosen: int = -1,
 ) -> Table:
-    """A table as wide as the terminal at most: only the ``flexible`` columns give way, the last one first."""
+    """A table as wide as the terminal at most: only the ``flexible`` columns give way, the last one named first."""
     widths = [max([len(name), *(row[place].cell_len for row in rows)]) for place, name in enumerate(columns)]
-    left = width - sum(size + 2 for place, size in enumerate(widths) if place not in flexible) - 2 * len(flexible)
+    left = width + 2 - sum(2 if place in flexible else size + 2 for place, size in enumerate(widths))
     for count, place in enumerate(flexible, start=1):
         kept_back = least * (len(flexible) - count)
         widths[place] = max(4, min(widths[place], left - kept_back))
         left -= widths[place]
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for name, size in zip(columns, widths, strict=True):
-        table.add_column(name, width=size, no_wrap=True, overflow="ellipsis")
+        table.add_column(Text(name), width=size, no_wrap=True, overflow="ellipsis")
     for number, row in enumerate(rows):
         cells = (
             _tail(cell, size) if name.split()[:1] == ["session"] else cell
@@ -613,6 +622,26 @@ def _word(words: Mapping[str, str], name: str, width: int = 0) -> Text:
 
 def _phase(gateway: Document) -> Text:
     return Text("first look", "dim") if gateway["phase"] == "unseen" else _word(PHASES, gateway["phase"])
+
+
+def _cut(name: Text, width: int) -> Text:
+    """A gateway's name, where the terminal is narrow no longer than it must be."""
+    if width < _WIDE:
+        name.truncate(_GATEWAY, overflow="ellipsis")
+    return name
+
+
+def _first_unit(span: str) -> str:
+    """``2m`` of ``2m40s``: for a narrow terminal."""
+    found = re.match(r"\d+\D", span)
+    return found[0] if found else span.replace("any moment", "now")
+
+
+def _in_short(coming: str) -> str:
+    """What comes next, for a narrow terminal: steps by their names, and without the word that stands there for nothing."""
+    for step, deed in DEEDS.items():
+        coming = coming.replace(deed, step.value)
+    return re.sub(r"^(nothing[:,]|waiting for) ", "", coming)
 
 
 def _due(session: Document, now: datetime) -> str:

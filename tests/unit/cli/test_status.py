@@ -13,7 +13,7 @@ import socket
 import sys
 import termios
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -288,6 +288,53 @@ def test_the_worst_are_in_every_picture(size: tuple[int, int]) -> None:
     assert max(map(len, lines)) <= size[0]
     assert len(lines) <= size[1]
     assert any("agent:main:irc:direct:bob" in line for line in lines)
+
+
+NEXT = {
+    "bob": "nothing, until it is released",
+    "alice": "resuming it, held by paused, cool down",
+    "#ops": "waiting for proof that resuming it worked",
+    "4711": "nothing: what cannot be told is not touched",
+    "carol": "resuming it, if nothing moves",
+    "research:main": "nothing: somebody works on it",
+}
+IN_SHORT = {
+    "bob": "30m  -    until it is released",
+    "alice": "24m  1h   resume, held by paused, cool down",
+    "#ops": "21m  40s  proof that resume worked",
+    "4711": "50m  -    what cannot be told is not touched",
+    "carol": "8m   12m  resume, if nothing moves",
+    "research:main": "1h   -    somebody works on it",
+}
+
+
+@pytest.mark.parametrize(("width", "said"), [(80, IN_SHORT), (100, IN_SHORT), (120, NEXT), (160, NEXT), (200, NEXT)])
+def test_what_comes_next_is_read_whole(width: int, said: Mapping[str, str]) -> None:
+    lines = picture(full_document(), width, 50)
+    table = "\n".join(lines).partition("verdict")[2].partition("\n\n")[0].splitlines()
+    for end, words in said.items():
+        (line,) = [one for one in table if end in one[:70]]
+        assert words in line
+    assert ("session on home " in table[0]) == (width < 110), "with a column for it, or all are there"
+
+
+def test_on_a_narrow_terminal_sessions_of_two_gateways_are_told_apart() -> None:
+    shown = full_document()
+    home, office = shown["gateways"]
+    named = {
+        **office,
+        "name": "the-office-in-the-harbour",
+        "sessions": home["sessions"][:2],
+        "seen_at": NOW.wall.isoformat(),
+    }
+    table = (
+        "\n".join(picture({**shown, "gateways": [home, named]}, 80, 50)).partition("verdict")[2].partition("\n\n")[0]
+    )
+    assert re.search(r"irc:direct:bob +home +30m  -    until it is released", table)
+    assert re.search(r"irc:direct:bob +the-offic… +30m  -    until it is released", table), "its instant stands above"
+    assert "office-in-the-harbour: its sessions as of 12:00:00 UTC" in "\n".join(
+        picture({**shown, "gateways": [home, named]}, 80, 50)
+    )
 
 
 def test_scrolling_leads_through_everything() -> None:

@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from rich.console import Console, ConsoleDimensions
 
 from tests.unit.cli.gateways import write_config
+from tests.unit.cli.test_status import served
 from tests.unit.status.support import NOW, full_document
 from watchdog.cli import streams
 from watchdog.cli.render import top_frame
@@ -74,7 +76,38 @@ def test_a_closed_stream_goes_nowhere_and_the_status_is_right(config: Path, clos
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_a_reader_that_leaves_early_sees_no_traceback(config: Path) -> None:
+@pytest.fixture
+def left() -> Iterator[int]:
+    """A pipe that nobody reads any more."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    yield writer
+    os.close(writer)
+
+
+@pytest.mark.parametrize(
+    ("verb", "status"),
+    [("status", 141), ("top", 141), ("history", 141), ("history --json", 141), ("--help", 141), ("check", 3)],
+)
+def test_a_reader_that_leaves_early_ends_it_quietly(config: Path, left: int, verb: str, status: int) -> None:
+    """As other programs in a pipe; of ``check`` the status is the answer."""
+    with served(full_document()) as port:
+        config.write_text(config.read_text("utf-8") + f"status_page: {{listen: '127.0.0.1:{port}'}}\n", "utf-8")
+        words = [*verb.split(), *(["--config", str(config)] if verb != "--help" else [])]
+        done = subprocess.run(
+            [sys.executable, "-m", "watchdog", *words],
+            stdout=left,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == status
+    assert "Broken" not in done.stderr
+    assert done.stderr == "" or verb == "check", "which says that the gateway is not there"
+
+
+def test_a_reader_gets_what_it_wanted(config: Path) -> None:
     done = shell(f"WATCHDOG config show --config {config} | head -1")
     assert done.stdout.startswith("# in force: ")
     assert done.stderr == ""
