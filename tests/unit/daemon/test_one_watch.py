@@ -19,9 +19,9 @@ from tests.unit.status.support import facts, report
 from watchdog.adapters.clock import SystemClock
 from watchdog.config import LoadedConfig, load, parse
 from watchdog.core.model import ProcessSigns
+from watchdog.daemon import one_watch
 from watchdog.daemon.assembly import Builder, ledger_path
 from watchdog.daemon.loop import Daemon
-from watchdog.daemon import one_watch
 from watchdog.daemon.one_watch import DuplicateGateways, problem_of
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.events import Event, MemoryLog
