@@ -15,7 +15,8 @@ import pytest
 from openclaw_simulator.profiles import PROFILES
 from openclaw_simulator.scenarios import demo_world
 from openclaw_simulator.server import SimulatedGateway
-from tests.unit.status.support import facts, report
+from tests.fakes.builders import facts
+from tests.unit.status.support import report
 from watchdog.adapters.clock import SystemClock
 from watchdog.config import LoadedConfig, load, parse
 from watchdog.core.model import ProcessSigns
