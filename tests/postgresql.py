@@ -1,6 +1,7 @@
 """A PostgreSQL server of the tests' own: from Debian's package, in a short folder, on a Unix socket only, gone afterwards.
 
-Nothing of the machine's own server is used. ``fsync`` is off: what a power cut does is PostgreSQL's own promise.
+Nothing of the machine's own server is used. ``fsync`` is off: what a power cut does is PostgreSQL's own promise. Only where its
+speed is measured it is as it comes, on the disk.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ import pytest
 
 USER = "watchdog"
 _DEBIAN = Path("/usr/lib/postgresql")
-_OPTIONS = "-c listen_addresses='' -c fsync=off -c full_page_writes=off -c max_connections=40 -c autovacuum=off"
+_ON_A_SOCKET = "-c listen_addresses=''"
+_QUICK = "-c fsync=off -c full_page_writes=off -c max_connections=40 -c autovacuum=off"
 
 
 def programs() -> Path | None:
@@ -43,6 +45,7 @@ class Server:
     account: str | None
     """Under which it runs; None: ours. It refuses to run as root."""
     _numbers: Iterator[int]
+    _options: str = f"{_ON_A_SOCKET} {_QUICK}"
 
     def database(self) -> str:
         """A new, empty database; its URL."""
@@ -63,7 +66,7 @@ class Server:
         return f"postgresql://{user}@/{database}?host={self.folder}"
 
     def start(self) -> None:
-        self._run("pg_ctl", "-w", "-l", str(self.folder / "log"), "-o", f"-k {self.folder} {_OPTIONS}", "start")
+        self._run("pg_ctl", "-w", "-l", str(self.folder / "log"), "-o", f"-k {self.folder} {self._options}", "start")
 
     def stop(self, mode: str = "immediate") -> None:
         self._run("pg_ctl", "-w", "-m", mode, "stop")
@@ -81,8 +84,9 @@ class Server:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
-    """A new server, started; stopped and removed in the end. Skips where PostgreSQL is not installed."""
+def running(*, as_it_comes: bool = False) -> Iterator[Server]:
+    """A new server, started; stopped and removed in the end. Skips where PostgreSQL is not installed. ``as_it_comes``: with its own
+    defaults, in the folder for temporary files."""
     found = programs()
     if found is None:
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
@@ -90,12 +94,16 @@ def running() -> Iterator[Server]:
     if os.geteuid() == 0:
         account = next(name for name in ("postgres", "nobody") if name in {entry.pw_name for entry in pwd.getpwall()})
     in_memory = Path("/dev/shm")
-    base = in_memory if os.access(in_memory, os.W_OK) else Path("/tmp")  # a socket's path has room for 107 characters
+    base = (
+        in_memory if os.access(in_memory, os.W_OK) and not as_it_comes else Path("/tmp")
+    )  # a socket's path has room for 107 characters
     folder = Path(tempfile.mkdtemp(prefix="ocw-pg-", dir=base))
     if account is not None:
         shutil.chown(folder, account)
         folder.chmod(0o755)
     server = Server(folder, found, account, count())
+    if as_it_comes:
+        server._options = _ON_A_SOCKET
     try:
         server._run("initdb", "--username", USER, "--auth", "trust", "--no-sync", "--encoding", "UTF8", "--locale", "C")
         server.start()

@@ -23,6 +23,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from tests.e2e.harness.conditions import epoch_ms
+from watchdog.service.descriptors import raise_limit
 
 METHODS = ["health", "sessions.list", "gateway.restart.preflight"] + [f"method.number.{one}" for one in range(463)]
 FILLER = {"agentRuntime": {"id": "openclaw", "source": "implicit"}, "participants": [{"note": "x" * 1200}]}
@@ -67,7 +68,7 @@ class Canned:
     def answer(self, method: str, params: dict[str, Any]) -> str | None:
         """A payload, or None: silence."""
         if method == "connect":
-            return json.dumps(_hello(params))
+            return json.dumps(_hello(self.number, params))
         if method in ("sessions.list", "gateway.restart.preflight"):
             self._note_poll(time.perf_counter())
         if method == "sessions.list":
@@ -96,11 +97,11 @@ class Canned:
         return f'{json.dumps(envelope)[:-1]},"sessions":[{self.rows(offset, limit)}]}}'
 
 
-def _hello(params: dict[str, Any]) -> dict[str, Any]:
+def _hello(number: int, params: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "hello-ok",
         "protocol": 4,
-        "server": {"version": "2026.9.6", "bootId": "boot", "connId": "c"},
+        "server": {"version": "2026.9.6", "bootId": f"boot-{number}", "connId": "c"},
         "features": {"methods": METHODS},
         "snapshot": {"uptimeMs": 86_400_000, "sessionDefaults": {"mainSessionKey": "agent:main:main"}},
         "auth": {"role": "operator", "scopes": params.get("scopes", [])},
@@ -144,12 +145,13 @@ async def _main(options: argparse.Namespace) -> None:
             is_hanging=number < options.hanging,
             is_flooding=options.hanging <= number < options.hanging + options.flooding,
         )
-        for number in range(options.gateways)
+        for number in range(options.first, options.first + options.gateways)
     ]
+    raise_limit()
 
     async def handle(connection: ServerConnection) -> None:
         assert connection.request is not None
-        await _converse(gateways[int(connection.request.path.strip("/"))], connection)
+        await _converse(gateways[int(connection.request.path.strip("/")) - options.first], connection)
 
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -164,6 +166,9 @@ async def _main(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--gateways", type=int, required=True)
+    parser.add_argument(
+        "--first", type=int, default=0, help="the first one's number; where several processes make one fleet"
+    )
     parser.add_argument("--sessions", type=int, default=100)
     parser.add_argument("--hanging", type=int, default=0)
     parser.add_argument("--flooding", type=int, default=0)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.figures import replicas
 from tests.hostile.gateway import MODES
 from watchdog.config.durations import spell
 from watchdog.config.models import Config
@@ -38,6 +39,7 @@ def document(records: Records) -> str:
                 "polls": _polls(records["glances"]),
                 "requests": _requests(records["glances"]["requests"]),
                 "scale": _scale(records["scale"]),
+                "replicas": _replicas(records["replicas"], records["scale"]),
             },
         }
     )
@@ -181,6 +183,13 @@ def _scale(scale: Mapping[str, Any]) -> str:
         for row in scale["rows"]
     ]
     return _table((head, "of one core", "resident", "polls late, median", "p99"), *lines)
+
+
+def _replicas(found: Mapping[str, Any], scale: Mapping[str, Any]) -> str:
+    parts = [_table(*replicas.seen(found)), replicas.together(found), replicas.conclusion(found, scale["rows"][0])]
+    if lines := replicas.on_paper(found):
+        parts.append(_table(*lines))
+    return "\n\n".join(parts)
 
 
 def _trouble(row: Mapping[str, Any]) -> str:

@@ -10,11 +10,18 @@ Limit: what is not sure is two gateways. Two watches then stay, and the ledger k
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from watchdog.core.model import ProcessSigns
 
 START_APART = 1.0
 """Seconds between two readings of one start: the way of an answer, and a busy event loop. Each is taken on our monotonic
 clock, so nobody's wall clock counts."""
+
+
+def must_agree(signs: ProcessSigns) -> Hashable:
+    """Where this differs, ``is_same_process`` is False: among thousands only those few have to be compared that agree in it."""
+    return signs.boot_id if signs.boot_id is not None else (signs.version, signs.host)
 
 
 def is_same_process(one: ProcessSigns, other: ProcessSigns, *, share_session: bool) -> bool:

@@ -7,12 +7,12 @@ is said. Until both have signed in and listed once, the ledger alone keeps them 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from watchdog.config import GatewaySection, LoadedConfig, Problem
 from watchdog.core.model import ProcessSigns
-from watchdog.core.same_process import is_same_process
+from watchdog.core.same_process import is_same_process, must_agree
 from watchdog.service.pass_report import PassReport
 
 
@@ -31,11 +31,13 @@ class Twin:
 
 @dataclass(slots=True)
 class DuplicateGateways:
-    """Compares the last good passes of every two names."""
+    """Compares the last good passes of every two names that could be one: each pass costs the same with 10 and with 3,000."""
 
     refused: dict[str, Twin] = field(default_factory=dict)
     """By the name that is not watched."""
     _last: dict[str, PassReport] = field(default_factory=dict)
+    _alike: dict[Hashable, set[str]] = field(default_factory=dict)
+    """The names of ``_last``, by what must agree for two to be one."""
 
     def note(self, report: PassReport, loaded: LoadedConfig, written: LoadedConfig) -> Twin | None:
         """A pass has ended; returned is which of two names leads to the gateway of the other, if that is so now.
@@ -43,26 +45,37 @@ class DuplicateGateways:
         signs = report.facts.signs if report.facts is not None else None
         if not report.is_good or signs is None:
             return None
+        self.forget(report.gateway)
         self._last[report.gateway] = report
+        alike = self._alike.setdefault(must_agree(signs), set())
+        twins = [other for other in alike if are_same(report, self._last[other])]
+        alike.add(report.gateway)
+        if not twins:
+            return None
         order = [section.name for section in loaded.config.gateways]
-        for other, last in self._last.items():
-            if other == report.gateway or not {other, report.gateway} <= set(order):
+        for other in twins:
+            if not {other, report.gateway} <= set(order):
                 continue
-            if are_same(report, last):
-                first, later = sorted((other, report.gateway), key=order.index)
-                found = self._last[first].facts
-                assert found is not None
-                assert found.signs is not None
-                return Twin(later, first, found.signs, problem_of(written, later, first))
+            first, later = sorted((other, report.gateway), key=order.index)
+            found = self._last[first].facts
+            assert found is not None
+            assert found.signs is not None
+            return Twin(later, first, found.signs, problem_of(written, later, first))
         return None
 
     def refuse(self, twin: Twin) -> None:
         self.refused[twin.name] = twin
-        self._last.pop(twin.name, None)
+        self.forget(twin.name)
 
     def forget(self, name: str) -> None:
         """Nobody watches it any more."""
-        self._last.pop(name, None)
+        last = self._last.pop(name, None)
+        if last is None or last.facts is None or last.facts.signs is None:
+            return
+        alike = self._alike[key := must_agree(last.facts.signs)]
+        alike.discard(name)
+        if not alike:
+            del self._alike[key]
 
     def keep(self, before: Mapping[str, GatewaySection], now: Mapping[str, GatewaySection]) -> None:
         """After a change of the configuration: what was found holds for sections that are as they were."""

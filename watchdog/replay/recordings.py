@@ -147,6 +147,11 @@ class Recordings:
         self._recorders[gateway] = recorder
         return recorder
 
+    def end(self, gateway: str) -> None:
+        """Nobody here watches it any more: its file is not kept open."""
+        if (recorder := self._recorders.pop(gateway, None)) is not None:
+            recorder.close()
+
     def configure(self, loaded: LoadedConfig) -> None:
         """Follow a reload: recording may be switched on and off."""
         for recorder in self._recorders.values():

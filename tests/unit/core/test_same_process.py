@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from watchdog.core.model import ProcessSigns
-from watchdog.core.same_process import START_APART, is_same_process
+from watchdog.core.same_process import START_APART, is_same_process, must_agree
 
 EARLY = ProcessSigns("2026.3.24", None, "box 10.0.0.7", "/root/.openclaw/openclaw.json", "/root/.openclaw", 1000.0)
 LATE = ProcessSigns("2026.9.6", "boot-1", None, None, None, 1000.0)
@@ -50,3 +50,12 @@ def test_what_is_told_to_admins_only_is_not_missed() -> None:
     """2026.5.18 tells paths to admins only."""
     reader = replace(EARLY, config_path=None, state_dir=None)
     assert is_same_process(EARLY, reader, share_session=True)
+
+
+def test_who_could_be_one_process_is_compared() -> None:
+    """And never more of them than have to be: there may be thousands."""
+    same = [(LATE, replace(LATE, began=5.0)), (EARLY, replace(EARLY, config_path=None, state_dir=None))]
+    assert all(is_same_process(*pair, share_session=True) for pair in same)
+    assert all(must_agree(one) == must_agree(other) for one, other in same)
+    assert len({must_agree(replace(LATE, boot_id=f"boot-{number}")) for number in range(3000)}) == 3000
+    assert len({must_agree(replace(EARLY, host=f"box 10.0.0.{number}")) for number in range(200)}) == 200

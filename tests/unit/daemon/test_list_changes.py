@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 
 from openclaw_simulator.profiles import PROFILES
@@ -114,3 +115,20 @@ async def test_two_names_for_one_gateway_are_watched_once(desk: Desk) -> None:
     await desk.until(lambda: any(line.get("gateway") == "z" for line in desk.log.of(Event.CONFIG_REFUSED)))
     assert desk.watched == ["a", "b"]
     assert "z reaches the same gateway as a" in str(desk.log.of(Event.CONFIG_REFUSED)[-1]["reason"])
+
+
+async def test_who_is_watched_no_longer_takes_no_open_file(desk: Desk) -> None:
+    """Gateways that come and go, or move among replicas, would use up what a process may open."""
+
+    def recorded() -> list[str]:
+        files = [Path(one.path) for one in psutil.Process().open_files()]
+        return sorted(one.stem for one in files if one.parent == desk.folder / "state" / "recordings")
+
+    a, b, _ = desk.started
+    desk.write(a=a, b=b)
+    await desk.until(lambda: recorded() == ["a", "b"])
+    desk.write(a=a)
+    await desk.until(lambda: desk.watched == ["a"])
+    await desk.until(lambda: recorded() == ["a"])
+    desk.write(a=a, b=b)
+    await desk.until(lambda: recorded() == ["a", "b"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,15 @@ import pytest
 from openclaw_simulator.profiles import PROFILES
 from openclaw_simulator.scenarios import demo_world
 from openclaw_simulator.server import SimulatedGateway
+from tests.fakes.builders import facts
+from tests.unit.status.support import report
 from watchdog.adapters.clock import SystemClock
-from watchdog.config import load, parse
+from watchdog.config import LoadedConfig, load, parse
+from watchdog.core.model import ProcessSigns
+from watchdog.daemon import one_watch
 from watchdog.daemon.assembly import Builder, ledger_path
 from watchdog.daemon.loop import Daemon
-from watchdog.daemon.one_watch import problem_of
+from watchdog.daemon.one_watch import DuplicateGateways, problem_of
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.events import Event, MemoryLog
 from watchdog.service.null_meter import NullMeter
@@ -218,3 +223,18 @@ def test_both_places_are_those_of_the_file(tmp_path: Path) -> None:
     assert str(problem_of(written, "work", "h")).startswith(
         "w.yaml:3:5: work reaches the same gateway as h at w.yaml:2, "
     )
+
+
+def test_among_thousands_a_pass_is_compared_with_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pass went through the names of all for each other one: with 3,000 gateways that took longer than the interval."""
+    compared: list[object] = []
+    monkeypatch.setattr(one_watch, "are_same", lambda one, other: compared.append((one, other)))
+    found, unasked = DuplicateGateways(), LoadedConfig.__new__(LoadedConfig)
+    for number in (*range(100), *range(100)):
+        made = replace(facts(), signs=ProcessSigns("2026.9.6", f"boot-{number}"))
+        assert found.note(report([], gateway=f"g{number}", facts=made), unasked, unasked) is None
+    assert compared == []
+    assert len(found._alike) == 100
+    for number in range(100):
+        found.forget(f"g{number}")
+    assert (found._last, found._alike) == ({}, {})
