@@ -151,10 +151,15 @@ class SqlLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperat
     def told_of_loss(self) -> None:
         self._file.told_of_loss()
 
-    def is_writable(self) -> bool:
+    def is_writable(self, unless_written_within: timedelta = timedelta(0)) -> bool:
         try:
-            with self._file.writing(tells_loss=False, is_probe=True) as transaction:
-                transaction.execute("UPDATE meta SET probes = probes + 1")
+            # guard: single: a write that failed since is no proof
+            is_known = self._file.problem is None and self._file.wrote_within(unless_written_within)
+            if is_known:
+                self._file.look()
+            else:
+                with self._file.writing(tells_loss=False, is_probe=True) as transaction:
+                    transaction.execute("UPDATE meta SET probes = probes + 1")
             if self.owed_first is not None:  # guard: single: no deed before an earlier life is settled
                 self.owed_first()
                 self.owed_first = None
@@ -194,6 +199,7 @@ class SqliteLedger(SqlLedger):
         owner: bool = False,
         tolerant: bool = False,
         wall: Callable[[], datetime] | None = None,
+        monotonic: Callable[[], float] | None = None,
         busy_timeout: timedelta = BUSY_TIMEOUT,
         trace: Callable[[str], None] | None = None,
     ) -> Self:
@@ -202,10 +208,13 @@ class SqliteLedger(SqlLedger):
         ``owner``: be the one daemon of this ledger, or raise ``LedgerInUse`` with the other's pid. Only the owner brings
         an older ledger up to date. ``tolerant``: a sick ledger (``LedgerUnavailable``) is returned all the same; see
         ``problem``, and ``is_writable`` goes on trying. ``wall``: where "now" comes from in the few places that are not
-        given an instant. ``trace``: sees every SQL statement before it runs.
+        given an instant. ``monotonic``: seconds, by which ``is_writable`` knows when the last write was; None: it never
+        does, and tries. ``trace``: sees every SQL statement before it runs.
         """
         access = Access.OWNER if owner else Access.WRITER
-        file = LedgerFile(path.resolve(), access, wall=wall, busy_timeout=busy_timeout, trace=trace)
+        file = LedgerFile(
+            path.resolve(), access, wall=wall, monotonic=monotonic, busy_timeout=busy_timeout, trace=trace
+        )
         return cls.connected(file, tolerant=tolerant)
 
     @classmethod

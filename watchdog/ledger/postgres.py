@@ -23,7 +23,7 @@ import threading
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -38,7 +38,7 @@ from watchdog.ledger.owner_lock import OwnerLock
 from watchdog.ledger.postgres_schema import FOUNDATION, SCHEMA, placed, said_here
 from watchdog.ledger.rows import Row, to_ms
 from watchdog.ledger.sqlite_open import make_folder
-from watchdog.ledger.store import Access, Answer, Param, Transaction, fresh_id
+from watchdog.ledger.store import Access, Answer, LastWrite, Param, Transaction, fresh_id
 from watchdog.service.errors import (
     LeaseLost,
     LedgerError,
@@ -220,6 +220,7 @@ class PostgresStore:
         """The same of ``layout.owner_commits``, which nobody but an owner counts up, or of the own row in ``owners``: verbs and
         other replicas cannot make good for what is lost."""
         self._loss_untold = False
+        self._last_write = LastWrite(lambda: clock.now().monotonic)
         self._version = -1
         self._answers: dict[Hashable, tuple[Any, ...]] = {}
 
@@ -273,6 +274,7 @@ class PostgresStore:
                 self._version = commits
             self._commits, self._owner_commits = commits, int(begun["owner_commits"])
             self.problem = None
+            self._last_write.ended_well()
 
     @contextmanager
     def reading(self, *, tells_loss: bool = True) -> Iterator[Transaction]:
@@ -299,6 +301,13 @@ class PostgresStore:
             if self.access is Access.READER:
                 self.problem = None
             return list(found)
+
+    def wrote_within(self, span: timedelta) -> bool:
+        return self._last_write.was_within(span)
+
+    def look(self) -> None:
+        with self.reading(tells_loss=False):
+            pass
 
     def told_of_loss(self) -> None:
         self._loss_untold = False
@@ -439,6 +448,7 @@ class PostgresStore:
             self._db = None
         self._session = None
         self._answers.clear()
+        self._last_write.is_no_proof()
 
     # ------------------------------------------------------------ opening
 

@@ -11,7 +11,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -135,6 +135,15 @@ class Store(Protocol):
         answers, and ``read`` depends on nothing but it and the tables."""
         ...
 
+    def wrote_within(self, span: timedelta) -> bool:
+        """A write, whoever in this process asked for it, has ended well less than ``span`` ago, over the connection that there
+        still is. (What has gone wrong since: ``problem``.)"""
+        ...
+
+    def look(self) -> None:
+        """Read once, so that a connection that is gone, or a lease that is over, is noticed now."""
+        ...
+
     def told_of_loss(self) -> None:
         """The caller knows that history was lost, and tells it: no use needs to fail for it any more."""
         ...
@@ -150,6 +159,28 @@ class Store(Protocol):
     def wall_now(self) -> datetime:
         """For the few questions that come without an instant."""
         ...
+
+
+class LastWrite:
+    """When a store was last written through the connection it has now, on the monotonic clock."""
+
+    __slots__ = ("_at", "_monotonic")
+
+    def __init__(self, monotonic: Callable[[], float] | None) -> None:
+        """None: it never knows."""
+        self._monotonic = monotonic
+        self._at: float | None = None
+
+    def ended_well(self) -> None:
+        self._at = None if self._monotonic is None else self._monotonic()
+
+    def is_no_proof(self) -> None:
+        """The connection is gone: the next one is to something else, perhaps."""
+        self._at = None
+
+    def was_within(self, span: timedelta) -> bool:
+        at, now = self._at, self._monotonic
+        return at is not None and now is not None and now() - at < span.total_seconds()
 
 
 class Operations:

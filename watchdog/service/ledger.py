@@ -410,8 +410,9 @@ class Ledger(IncidentLedger, HoldLedger, OutboxLedger, NameLedger, Protocol):
     ``messages`` and writes them to the outbox in the same transaction; a ``dedupe_key`` already known is left out.
     """
 
-    def is_writable(self) -> bool:
-        """Try a real write; heals by itself (reopens) when the cause of an earlier failure is gone."""
+    def is_writable(self, unless_written_within: timedelta = timedelta(0)) -> bool:
+        """Try a real write; heals by itself (reopens) when the cause of an earlier failure is gone. Where this process has written
+        to it within that span, and nothing has gone wrong since, it is only read."""
         ...
 
     @property
