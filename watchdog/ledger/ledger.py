@@ -10,7 +10,7 @@ a loss raises until somebody tells of it (``told_of_loss``), so that no pass tha
 
 Where things are: ``place`` (which of the two), ``store`` (what both are to the operations), ``sqlite`` (transactions, loss and
 healing), ``sqlite_open``, ``owner_lock`` (one owner), ``schema`` (tables, migrations), ``incidents``, ``outbox``, ``operator``, ``gateway_names`` (the operations, inherited from there),
-``restarts``, ``leases`` (records of their own), ``rows`` (values), ``errors`` (what to say when it is sick).
+``restarts``, ``leases``, ``note_texts`` (records of their own), ``rows`` (values), ``errors`` (what to say when it is sick).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from watchdog.ledger.errors import LedgerRefused
 from watchdog.ledger.gateway_names import NameOperations
 from watchdog.ledger.incidents import IncidentOperations
 from watchdog.ledger.leases import FencedStore, LedgerLeases
+from watchdog.ledger.note_texts import LedgerNotes
 from watchdog.ledger.operator import HoldOperations
 from watchdog.ledger.outbox import OutboxOperations
 from watchdog.ledger.restarts import LedgerRestarts
@@ -48,6 +49,8 @@ class SqlLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperat
         """Restarts of whole gateways."""
         self.leases = LedgerLeases(store)
         """Who watches what, where several share it."""
+        self.note_texts = LedgerNotes(store)
+        """Handoff notes, where they are not files beside it."""
         self.owed_first: Callable[[], object] | None = None
         """What has to be done before any deed, where the ledger was away when it was due: ``is_writable`` does it, and is not
         true before it is done. Raises ``LedgerError``."""

@@ -38,7 +38,7 @@ from watchdog.ledger.owner_lock import OwnerLock
 from watchdog.ledger.postgres_schema import FOUNDATION, SCHEMA, placed, said_here
 from watchdog.ledger.rows import Row, to_ms
 from watchdog.ledger.sqlite_open import make_folder
-from watchdog.ledger.store import Access, Answer, LastWrite, Param, Transaction, fresh_id
+from watchdog.ledger.store import Access, Answer, LastWrite, Param, Transaction, Words, fresh_id
 from watchdog.service.errors import (
     LeaseLost,
     LedgerError,
@@ -129,6 +129,10 @@ class _Connection(psycopg.Connection[_Row]):
     def ask(self, sql: bytes, params: Sequence[Param] | Mapping[str, Param] | None = None) -> psycopg.Cursor[_Row]:
         return self.execute(sql, params)
 
+    def ask_apart(self, sql: bytes, params: Sequence[Param]) -> psycopg.Cursor[_Row]:
+        """``params`` travel beside the statement: what a server logs of one that failed, or was slow to fail, is the statement."""
+        return psycopg.Cursor(self, row_factory=_rows).execute(sql, params, prepare=False)
+
 
 class _Statements:
     """``store.Statements``; a NUL, which PostgreSQL's text does not take, becomes a sign of its own."""
@@ -139,7 +143,10 @@ class _Statements:
     def execute(self, sql: str, params: Sequence[Param] | Mapping[str, Param], /) -> psycopg.Cursor[_Row]:
         if isinstance(params, Mapping):
             return self._db.ask(placed(sql), {name: _storable(value) for name, value in params.items()})
-        return self._db.ask(placed(sql), [_storable(value) for value in params])
+        values = [_storable(value) for value in params]
+        if any(isinstance(value, Words) for value in params):  # guard: note: a server logs no person's words
+            return self._db.ask_apart(placed(sql), values)
+        return self._db.ask(placed(sql), values)
 
 
 def _storable(param: Param) -> Param:

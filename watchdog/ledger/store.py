@@ -24,6 +24,12 @@ Param = str | int | None
 _SQL_NOW_MS = "SELECT CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"
 
 
+class Words(str):
+    """What a person said. A store binds it apart from its statement."""
+
+    __slots__ = ()
+
+
 class Access(Enum):
     OWNER = "owner"
     """The daemon: holds the lock, migrates, settles what an earlier life left open."""
@@ -205,4 +211,7 @@ def system_now() -> datetime:
 
 
 def _storable(param: Param) -> Param:
-    return param.encode("utf-8", "replace").decode("utf-8") if isinstance(param, str) else param
+    if not isinstance(param, str):
+        return param
+    storable = param.encode("utf-8", "replace").decode("utf-8")
+    return Words(storable) if isinstance(param, Words) else storable

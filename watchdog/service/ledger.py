@@ -195,7 +195,7 @@ class OwedMessage:
 
 @dataclass(frozen=True, slots=True)
 class HandoffNote:
-    """Where the note saved before a context-losing step lies (file of 0600 in the state folder)."""
+    """Where the note saved before a context-losing step lies: the path of a file, or which row of the ledger."""
 
     incident: str
     path: str
@@ -439,8 +439,8 @@ class Ledger(IncidentLedger, HoldLedger, OutboxLedger, NameLedger, Protocol):
 
 
 class Notes(Protocol):
-    """Where handoff notes are kept (files of 0600)."""
+    """Where handoff notes are kept: in files of 0600, or in the ledger's database."""
 
     def save(self, incident: str, number: int, text: str) -> str:
-        """Write the note durably; returns its path."""
+        """Write the note durably; returns where it lies, for a person. ``LedgerError``: it is not kept."""
         ...
