@@ -12,6 +12,7 @@ or fails by the clock: the exit code is 0 unless something could not be run at a
     finding.py   how soon one stuck session among 10,000 is found (--found)
     acting.py    how soon a deed follows the moment it is allowed (--acted)
     scale.py     one daemon and a thousand gateways (--scale); fleet.py is their process
+    ledger_reads.py  what a pass asks of a ledger in PostgreSQL (--ledger)
     judging.py   how fast the pure core is
     tables.py    all of it, readable
 """

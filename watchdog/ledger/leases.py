@@ -155,8 +155,8 @@ class FencedStore:
         return self._store.reader()
 
     @contextmanager
-    def reading(self, *, tells_loss: bool = True) -> Iterator[Transaction]:
-        with self._store.reading(tells_loss=tells_loss) as transaction:
+    def reading(self, *, tells_loss: bool = True, is_single: bool = False) -> Iterator[Transaction]:
+        with self._store.reading(tells_loss=tells_loss, is_single=is_single) as transaction:
             yield transaction
 
     def remembered(self, question: Hashable, read: Callable[[Transaction], Sequence[Answer]]) -> list[Answer]:
@@ -166,7 +166,7 @@ class FencedStore:
         return self._store.wrote_within(span)
 
     def look(self) -> None:
-        with self._store.reading(tells_loss=False) as transaction:
+        with self._store.reading(tells_loss=False, is_single=True) as transaction:
             self._check(transaction, is_deed=False, locks="")
 
     def told_of_loss(self) -> None:

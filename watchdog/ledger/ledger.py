@@ -122,7 +122,7 @@ class SqlLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperat
     def lost_history_at(self) -> datetime | None:
         """When the history was found missing (file deleted or replaced): deeds are to be held from then on, until the
         longest budget has passed or an operator accepts. Survives restarts."""
-        with self._file.reading(tells_loss=False) as transaction:
+        with self._file.reading(tells_loss=False, is_single=True) as transaction:
             row = transaction.one("SELECT lost_history_at FROM meta")
         lost_at = None if row is None else from_ms_or_none(row[0])
         if lost_at is not None:

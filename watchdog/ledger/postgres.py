@@ -284,12 +284,16 @@ class PostgresStore:
             self._last_write.ended_well()
 
     @contextmanager
-    def reading(self, *, tells_loss: bool = True) -> Iterator[Transaction]:
+    def reading(self, *, tells_loss: bool = True, is_single: bool = False) -> Iterator[Transaction]:
         with self._mutex, self._translating():
             db = self._usable()
             self._tell_loss(tells_loss=tells_loss)
-            with self._transaction(db, _BEGIN_READING) as (transaction, _):
-                yield transaction
+            if is_single:
+                with self._limited(db):
+                    yield Transaction(_Statements(db))
+            else:
+                with self._transaction(db, _BEGIN_READING) as (transaction, _):
+                    yield transaction
             if self.access is Access.READER:
                 self.problem = None
 
@@ -313,8 +317,8 @@ class PostgresStore:
         return self._last_write.was_within(span)
 
     def look(self) -> None:
-        with self.reading(tells_loss=False):
-            pass
+        with self._mutex, self._translating():
+            self._commits_in(self._usable())
 
     def told_of_loss(self) -> None:
         self._loss_untold = False

@@ -127,7 +127,7 @@ class LedgerFile:
             self._last_write.ended_well()
 
     @contextmanager
-    def reading(self, *, tells_loss: bool = True) -> Iterator[Transaction]:
+    def reading(self, *, tells_loss: bool = True, is_single: bool = False) -> Iterator[Transaction]:  # noqa: ARG002 - nothing is far
         with self._mutex, self._translating():
             handle = self._usable(for_writing=False)
             self._tell_loss(tells_loss=tells_loss)

@@ -132,8 +132,9 @@ class Store(Protocol):
         ``leases.FencedStore``)."""
         ...
 
-    def reading(self, *, tells_loss: bool = True) -> AbstractContextManager[Transaction]:
-        """One consistent view."""
+    def reading(self, *, tells_loss: bool = True, is_single: bool = False) -> AbstractContextManager[Transaction]:
+        """One consistent view. ``is_single``: it is one statement, which is that by itself, so that a server need not be asked three
+        times."""
         ...
 
     def remembered(self, question: Hashable, read: Callable[[Transaction], Sequence[Answer]]) -> list[Answer]:
