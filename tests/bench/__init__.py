@@ -13,6 +13,7 @@ or fails by the clock: the exit code is 0 unless something could not be run at a
     acting.py    how soon a deed follows the moment it is allowed (--acted)
     scale.py     one daemon and a thousand gateways (--scale); fleet.py is their process
     replicas.py  several daemons on one PostgreSQL, and thousands of gateways: a command of its own
+    ledger_reads.py  what a pass asks of a ledger in PostgreSQL (--ledger)
     judging.py   how fast the pure core is
     tables.py    all of it, readable
 """

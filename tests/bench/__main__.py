@@ -19,7 +19,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.bench import detection, partial_polls, reaction, scale, tables
+from tests.bench import detection, ledger_reads, partial_polls, reaction, scale, tables
 from tests.bench.crowd import KEEPS_ALL, ORIGINAL, Crowd
 from tests.bench.daemon_alone import Post, Watched
 from tests.bench.decision_speed import judged
@@ -173,6 +173,7 @@ def main() -> int:
     parser.add_argument("--large", action="store_true", help="also with 10,000 sessions (some minutes more)")
     parser.add_argument("--glances", action="store_true", help="only: ways of polling, 35, 1,000 and 10,000 sessions")
     parser.add_argument("--scale", action="store_true", help="only: 1, 100 and 1,000 canned gateways in one daemon")
+    parser.add_argument("--ledger", action="store_true", help="only: what passes ask of a ledger in PostgreSQL")
     parser.add_argument("--found", action="store_true", help="only: how soon a stuck session is found among 10,000")
     parser.add_argument("--acted", action="store_true", help="only: how soon a deed follows the moment it is allowed")
     parser.add_argument("--record", action="store_true", help="write the figures into docs/evidence.md")
@@ -184,6 +185,11 @@ def main() -> int:
         rows = scale.run(out)
         if options.record:
             record.save("scale", every_s=scale.EVERY, sessions_each=scale.SESSIONS, rows=rows)
+        return 0
+    if options.ledger:
+        figures = ledger_reads.run(out)
+        if options.record:
+            record.save("ledger_reads", **figures)
         return 0
     print("[bench] a real gateway is being started (and installed, the first time)", file=sys.stderr, flush=True)
     try:

@@ -49,6 +49,7 @@ def blocks(records: Records) -> dict[str, str]:
     """What stands between the marks, by name. Raises ``KeyError`` for a figure that nobody recorded."""
     container, newcomer = records["container"], records["newcomer"]
     return {
+        "ledger_reads": _ledger_reads(records["ledger_reads"]),
         "container": f"{_path(container['beside'])}\n\n(beside a real {container['openclaw']}, {_measured(container)})",
         "container_bridge": f"{_path(container['bridge'])}\n\n(the same gateway, {_measured(container)})",
         "newcomer_demo": f"{_path(newcomer['demo'])}\n\n({_measured(newcomer)}; most of the first `make demo` is installing, once)",
@@ -190,6 +191,28 @@ def _replicas(found: Mapping[str, Any], scale: Mapping[str, Any]) -> str:
     if lines := replicas.on_paper(found):
         parts.append(_table(*lines))
     return "\n\n".join(parts)
+
+
+def _ledger_reads(reads: Mapping[str, Any]) -> str:
+    head = f"one replica with {reads['gateways']:,} gateways, a pass every {reads['every_s']} s"
+    lines = [
+        (
+            f"{row['what']}, {row['whose']}",
+            f"{row['trips']:.0f} ({row['remembered']:.0f})",
+            _ms(row["trip_ms"]),
+            f"{row['share_percent']:.0f} %",
+            f"{row['share_a_ms_away_percent']:.0f} %",
+        )
+        for row in reads["rows"]
+    ]
+    columns = (
+        head,
+        "trips to the server a pass (of these a cache saves)",
+        "a trip here, median",
+        "of the replica's time",
+        "a server 1 ms away",
+    )
+    return f"{_table(columns, *lines)}\n\n(`python -m tests.bench --ledger`, {_measured(reads)})"
 
 
 def _trouble(row: Mapping[str, Any]) -> str:

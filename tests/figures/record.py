@@ -15,7 +15,7 @@ from watchdog.adapters.clock import SystemClock
 
 FOLDER = Path(__file__).parent / "records"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "evidence.md"
-FILLED = tuple(DOCUMENT.with_name(name) for name in ("container.md", "newcomer.md"))
+FILLED = tuple(DOCUMENT.parent / name for name in ("container.md", "newcomer.md", "decisions/0014-shares.md"))
 """Documents with figures between marks."""
 
 

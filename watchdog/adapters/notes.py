@@ -1,4 +1,4 @@
-"""Handoff notes: what a person's conversation was about, saved before a step that loses it.
+"""Handoff notes in files (in PostgreSQL: ``ledger.note_texts``): what a person's conversation was about, saved before a step that loses it.
 
 Invariants: a note is whole or not there, on disk before ``save`` returns, readable by us only, and never overwritten: the
 same text is the same file, another text for the same attempt gets a name of its own. Limit: a note left by a crash

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from watchdog.adapters.notes import HandoffNotes
 from watchdog.cli import completion
 from watchdog.cli.check import chosen_sections, find, identity_of, looked_at
 from watchdog.cli.pause import who
@@ -34,7 +33,7 @@ from watchdog.core.printable import read, shown_key, shown_name
 from watchdog.core.recovery import Attempt, AttemptState, next_step
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
-from watchdog.daemon.assembly import Builder, ledger_place, make_state_folder, state_folder
+from watchdog.daemon.assembly import Builder, ledger_place, make_state_folder, notes_in, state_folder
 from watchdog.ledger.ledger import SqlLedger
 from watchdog.service import errors
 from watchdog.service.announcements.phrases import reason_words
@@ -163,12 +162,13 @@ async def _recover(
         step = chosen
     builder = Builder(setting.loaded, setting.env, SilentLog(), NullMeter(), secrets=setting.secrets)
     identity = identity_of(setting)
-    state_dir = make_state_folder(state_folder(setting.loaded, setting.env))
+    make_state_folder(state_folder(setting.loaded, setting.env))
     problems: list[str] = []
     unasked: list[str] = []
     hands: dict[str, tuple[ManualRecovery, Judged]] = {}
     async with contextlib.AsyncExitStack() as stack:
-        ledger = stack.enter_context(ledger_place(setting.loaded, setting.env).open())
+        place = ledger_place(setting.loaded, setting.env)
+        ledger = stack.enter_context(place.open())
         for section in chosen_sections(setting, gateway):
             client = builder.client(section, identity, frozenset({step}))
             stack.push_async_callback(client.close)
@@ -182,7 +182,7 @@ async def _recover(
             if judged is None:
                 problems.append(f"{section.name}: no session has the key {shown_key(read(key))}")
             else:
-                hand = ManualRecovery(builder.clock, client, ledger, HandoffNotes(state_dir), found)
+                hand = ManualRecovery(builder.clock, client, ledger, notes_in(place)(ledger), found)
                 hands[section.name] = (hand, judged)
         if len(hands) > 1:
             problems = [which(hands)]

@@ -188,8 +188,7 @@ def handoff_note(
     incident: str,
     at: datetime,
 ) -> str:
-    """The file saved beside the ledger before a step that loses context. The one place that holds people's words, each
-    with its author."""
+    """The note saved before a step that loses context. The one that holds people's words, each with its author."""
     words = LANGUAGES["en"]
     said = [f"{_author(one.sender, words).lstrip(', ') or 'unknown'}:\n\n{one.words}" for one in asked]
     requests = "\n\n".join(said) or request or "(not in the transcript)"

@@ -161,6 +161,14 @@ def make_state_folder(state_dir: Path) -> Path:
     return state_dir
 
 
+def notes_in(place: LedgerPlace) -> Callable[[SqlLedger], Notes]:
+    """Where handoff notes are kept, of a ledger at ``place`` as one watch has it."""
+    if place.url is None:
+        files = HandoffNotes(place.folder)
+        return lambda _: files
+    return lambda ledger: ledger.note_texts
+
+
 @dataclass(slots=True)
 class Builder:
     """Builds clients and watches from one loaded configuration and one environment."""
@@ -255,7 +263,7 @@ class Builder:
         identity: Identity,
         ledger: SqlLedger,
         spare: SqlLedger,
-        notes: Notes,
+        notes_of: Callable[[SqlLedger], Notes],
         *,
         is_observing: bool = False,
         only: Collection[str] | None = None,
@@ -275,12 +283,13 @@ class Builder:
             # guard: wire: who observes asks for reading alone
             steps = frozenset[Step]() if is_observing else may_act(book, section.name)
             tenure = tenures.get(section.name)
+            own = ledger if tenure is None else ledger.fenced(tenure, section.name)
             gateway, log = recorded(self.client(section, identity, steps, steps), self.log, recorder)
             return Watch(
                 gateway=gateway,
                 book=book,
-                ledger=ledger if tenure is None else ledger.fenced(tenure, section.name),
-                notes=notes,
+                ledger=own,
+                notes=notes_of(own),  # guard: shares: a note is written under the fence
                 clock=self.clock,
                 log=log,
                 meter=self.meter,
@@ -310,7 +319,7 @@ class Builder:
             life = f"{name} {secrets.token_hex(6)}"
             shares = Shares(ledger.leases, life, name, LeaseTiming(section.term), self.clock)
         spare = SqliteLedger.in_memory(wall=lambda: self.clock.now().wall)
-        notes = HandoffNotes(state_dir)
+        notes_of = notes_in(place)
         recordings = Recordings(recordings_folder(state_dir), self.clock, self.log, self.secrets)
         source, was_found, gateways = self.loaded.source, self.loaded.was_found, self.every_gateway()
         spelled_out = gateways.spelled_out(self.loaded)
@@ -331,7 +340,7 @@ class Builder:
                 identity,
                 ledger,
                 spare,
-                notes,
+                notes_of,
                 is_observing=is_observing,
                 recordings=recordings,
                 shares=shares,
@@ -375,7 +384,7 @@ class Builder:
                 identity,
                 ledger,
                 spare,
-                notes,
+                notes_of,
                 is_observing=is_observing,
                 only=names,
                 recordings=recordings,

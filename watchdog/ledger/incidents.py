@@ -441,7 +441,7 @@ class IncidentOperations(Operations):
         )
 
     def charges(self, gateway: str, since: datetime, session: str | None = None) -> int:
-        with self._file.reading() as transaction:
+        with self._file.reading(is_single=True) as transaction:
             row = transaction.execute(
                 """
                 SELECT count(*) FROM attempts a JOIN incidents i ON i.id = a.incident
@@ -464,6 +464,6 @@ class IncidentOperations(Operations):
             )
 
     def notes(self, incident_id: str) -> Sequence[HandoffNote]:
-        with self._file.reading() as transaction:
+        with self._file.reading(is_single=True) as transaction:
             rows = transaction.execute("SELECT * FROM notes WHERE incident = ? ORDER BY id", incident_id)
             return [note_of(row) for row in rows]

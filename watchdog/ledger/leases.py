@@ -101,15 +101,15 @@ class FencedStore:
         self, *, tells_loss: bool = True, is_probe: bool = False, is_deed: bool = False
     ) -> Iterator[Transaction]:
         with self._store.writing(tells_loss=tells_loss, is_probe=is_probe) as transaction:
-            self._check(transaction, is_deed=is_deed)
+            self._check(transaction, is_deed=is_deed, locks=self._store.locks_row)
             yield transaction
 
-    def _check(self, transaction: Transaction, *, is_deed: bool) -> None:
-        """In the very transaction of the write, whose row of ``shards`` nobody else changes until it has ended."""
+    def _check(self, transaction: Transaction, *, is_deed: bool, locks: str) -> None:
+        """In the very transaction of a write, whose row of ``shards`` nobody else changes until it has ended."""
         tenure = self._tenure
         lease = tenure.lease
         row = transaction.one(
-            f"SELECT expires_at FROM shards WHERE id = ? AND owner = ? AND epoch = ? {self._store.locks_row}",  # noqa: S608
+            f"SELECT expires_at FROM shards WHERE id = ? AND owner = ? AND epoch = ? {locks}",  # noqa: S608
             lease.shard,
             tenure.replica,
             lease.epoch,
@@ -155,12 +155,19 @@ class FencedStore:
         return self._store.reader()
 
     @contextmanager
-    def reading(self, *, tells_loss: bool = True) -> Iterator[Transaction]:
-        with self._store.reading(tells_loss=tells_loss) as transaction:
+    def reading(self, *, tells_loss: bool = True, is_single: bool = False) -> Iterator[Transaction]:
+        with self._store.reading(tells_loss=tells_loss, is_single=is_single) as transaction:
             yield transaction
 
     def remembered(self, question: Hashable, read: Callable[[Transaction], Sequence[Answer]]) -> list[Answer]:
         return self._store.remembered(question, read)
+
+    def wrote_within(self, span: timedelta) -> bool:
+        return self._store.wrote_within(span)
+
+    def look(self) -> None:
+        with self._store.reading(tells_loss=False, is_single=True) as transaction:
+            self._check(transaction, is_deed=False, locks="")
 
     def told_of_loss(self) -> None:
         self._store.told_of_loss()

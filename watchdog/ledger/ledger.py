@@ -10,7 +10,7 @@ a loss raises until somebody tells of it (``told_of_loss``), so that no pass tha
 
 Where things are: ``place`` (which of the two), ``store`` (what both are to the operations), ``sqlite`` (transactions, loss and
 healing), ``sqlite_open``, ``owner_lock`` (one owner), ``schema`` (tables, migrations), ``incidents``, ``outbox``, ``operator``, ``gateway_names`` (the operations, inherited from there),
-``restarts``, ``leases`` (records of their own), ``rows`` (values), ``errors`` (what to say when it is sick).
+``restarts``, ``leases``, ``note_texts`` (records of their own), ``rows`` (values), ``errors`` (what to say when it is sick).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from watchdog.ledger.errors import LedgerRefused
 from watchdog.ledger.gateway_names import NameOperations
 from watchdog.ledger.incidents import IncidentOperations
 from watchdog.ledger.leases import FencedStore, LedgerLeases
+from watchdog.ledger.note_texts import LedgerNotes
 from watchdog.ledger.operator import HoldOperations
 from watchdog.ledger.outbox import OutboxOperations
 from watchdog.ledger.restarts import LedgerRestarts
@@ -48,6 +49,8 @@ class SqlLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperat
         """Restarts of whole gateways."""
         self.leases = LedgerLeases(store)
         """Who watches what, where several share it."""
+        self.note_texts = LedgerNotes(store)
+        """Handoff notes, where they are not files beside it."""
         self.owed_first: Callable[[], object] | None = None
         """What has to be done before any deed, where the ledger was away when it was due: ``is_writable`` does it, and is not
         true before it is done. Raises ``LedgerError``."""
@@ -119,7 +122,7 @@ class SqlLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperat
     def lost_history_at(self) -> datetime | None:
         """When the history was found missing (file deleted or replaced): deeds are to be held from then on, until the
         longest budget has passed or an operator accepts. Survives restarts."""
-        with self._file.reading(tells_loss=False) as transaction:
+        with self._file.reading(tells_loss=False, is_single=True) as transaction:
             row = transaction.one("SELECT lost_history_at FROM meta")
         lost_at = None if row is None else from_ms_or_none(row[0])
         if lost_at is not None:
@@ -151,10 +154,15 @@ class SqlLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperat
     def told_of_loss(self) -> None:
         self._file.told_of_loss()
 
-    def is_writable(self) -> bool:
+    def is_writable(self, unless_written_within: timedelta = timedelta(0)) -> bool:
         try:
-            with self._file.writing(tells_loss=False, is_probe=True) as transaction:
-                transaction.execute("UPDATE meta SET probes = probes + 1")
+            # guard: single: a write that failed since is no proof
+            is_known = self._file.problem is None and self._file.wrote_within(unless_written_within)
+            if is_known:
+                self._file.look()
+            else:
+                with self._file.writing(tells_loss=False, is_probe=True) as transaction:
+                    transaction.execute("UPDATE meta SET probes = probes + 1")
             if self.owed_first is not None:  # guard: single: no deed before an earlier life is settled
                 self.owed_first()
                 self.owed_first = None
@@ -194,6 +202,7 @@ class SqliteLedger(SqlLedger):
         owner: bool = False,
         tolerant: bool = False,
         wall: Callable[[], datetime] | None = None,
+        monotonic: Callable[[], float] | None = None,
         busy_timeout: timedelta = BUSY_TIMEOUT,
         trace: Callable[[str], None] | None = None,
     ) -> Self:
@@ -202,10 +211,13 @@ class SqliteLedger(SqlLedger):
         ``owner``: be the one daemon of this ledger, or raise ``LedgerInUse`` with the other's pid. Only the owner brings
         an older ledger up to date. ``tolerant``: a sick ledger (``LedgerUnavailable``) is returned all the same; see
         ``problem``, and ``is_writable`` goes on trying. ``wall``: where "now" comes from in the few places that are not
-        given an instant. ``trace``: sees every SQL statement before it runs.
+        given an instant. ``monotonic``: seconds, by which ``is_writable`` knows when the last write was; None: it never
+        does, and tries. ``trace``: sees every SQL statement before it runs.
         """
         access = Access.OWNER if owner else Access.WRITER
-        file = LedgerFile(path.resolve(), access, wall=wall, busy_timeout=busy_timeout, trace=trace)
+        file = LedgerFile(
+            path.resolve(), access, wall=wall, monotonic=monotonic, busy_timeout=busy_timeout, trace=trace
+        )
         return cls.connected(file, tolerant=tolerant)
 
     @classmethod

@@ -171,7 +171,7 @@ class HoldOperations(Operations):
             return ended
 
     def pauses(self, at: datetime) -> Sequence[Pause]:
-        with self._file.reading() as transaction:
+        with self._file.reading(is_single=True) as transaction:
             return _pauses(transaction, at)
 
     def acknowledge(

@@ -37,7 +37,13 @@ class LedgerPlace:
         """As ``SqliteLedger.open``. ``share_term``: of the leases of the owners that share a
         database; None: it has one. Of a file there is one owner."""
         if self.url is None:
-            return SqliteLedger.open(self.path, owner=owner, tolerant=tolerant, wall=lambda: self.clock.now().wall)
+            return SqliteLedger.open(
+                self.path,
+                owner=owner,
+                tolerant=tolerant,
+                wall=lambda: self.clock.now().wall,
+                monotonic=lambda: self.clock.now().monotonic,
+            )
         access = Access.OWNER if owner else Access.WRITER
         return SqlLedger.connected(self._store(self.url, access, share_term), tolerant=tolerant)
 

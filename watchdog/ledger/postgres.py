@@ -23,7 +23,7 @@ import threading
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -38,7 +38,7 @@ from watchdog.ledger.owner_lock import OwnerLock
 from watchdog.ledger.postgres_schema import FOUNDATION, SCHEMA, placed, said_here
 from watchdog.ledger.rows import Row, to_ms
 from watchdog.ledger.sqlite_open import make_folder
-from watchdog.ledger.store import Access, Answer, Param, Transaction, fresh_id
+from watchdog.ledger.store import Access, Answer, LastWrite, Param, Transaction, Words, fresh_id
 from watchdog.service.errors import (
     LeaseLost,
     LedgerError,
@@ -129,6 +129,10 @@ class _Connection(psycopg.Connection[_Row]):
     def ask(self, sql: bytes, params: Sequence[Param] | Mapping[str, Param] | None = None) -> psycopg.Cursor[_Row]:
         return self.execute(sql, params)
 
+    def ask_apart(self, sql: bytes, params: Sequence[Param]) -> psycopg.Cursor[_Row]:
+        """``params`` travel beside the statement: what a server logs of one that failed, or was slow to fail, is the statement."""
+        return psycopg.Cursor(self, row_factory=_rows).execute(sql, params, prepare=False)
+
 
 class _Statements:
     """``store.Statements``; a NUL, which PostgreSQL's text does not take, becomes a sign of its own."""
@@ -139,7 +143,10 @@ class _Statements:
     def execute(self, sql: str, params: Sequence[Param] | Mapping[str, Param], /) -> psycopg.Cursor[_Row]:
         if isinstance(params, Mapping):
             return self._db.ask(placed(sql), {name: _storable(value) for name, value in params.items()})
-        return self._db.ask(placed(sql), [_storable(value) for value in params])
+        values = [_storable(value) for value in params]
+        if any(isinstance(value, Words) for value in params):  # guard: note: a server logs no person's words
+            return self._db.ask_apart(placed(sql), values)
+        return self._db.ask(placed(sql), values)
 
 
 def _storable(param: Param) -> Param:
@@ -220,6 +227,7 @@ class PostgresStore:
         """The same of ``layout.owner_commits``, which nobody but an owner counts up, or of the own row in ``owners``: verbs and
         other replicas cannot make good for what is lost."""
         self._loss_untold = False
+        self._last_write = LastWrite(lambda: clock.now().monotonic)
         self._version = -1
         self._answers: dict[Hashable, tuple[Any, ...]] = {}
 
@@ -273,14 +281,19 @@ class PostgresStore:
                 self._version = commits
             self._commits, self._owner_commits = commits, int(begun["owner_commits"])
             self.problem = None
+            self._last_write.ended_well()
 
     @contextmanager
-    def reading(self, *, tells_loss: bool = True) -> Iterator[Transaction]:
+    def reading(self, *, tells_loss: bool = True, is_single: bool = False) -> Iterator[Transaction]:
         with self._mutex, self._translating():
             db = self._usable()
             self._tell_loss(tells_loss=tells_loss)
-            with self._transaction(db, _BEGIN_READING) as (transaction, _):
-                yield transaction
+            if is_single:
+                with self._limited(db):
+                    yield Transaction(_Statements(db))
+            else:
+                with self._transaction(db, _BEGIN_READING) as (transaction, _):
+                    yield transaction
             if self.access is Access.READER:
                 self.problem = None
 
@@ -299,6 +312,13 @@ class PostgresStore:
             if self.access is Access.READER:
                 self.problem = None
             return list(found)
+
+    def wrote_within(self, span: timedelta) -> bool:
+        return self._last_write.was_within(span)
+
+    def look(self) -> None:
+        with self._mutex, self._translating():
+            self._commits_in(self._usable())
 
     def told_of_loss(self) -> None:
         self._loss_untold = False
@@ -439,6 +459,7 @@ class PostgresStore:
             self._db = None
         self._session = None
         self._answers.clear()
+        self._last_write.is_no_proof()
 
     # ------------------------------------------------------------ opening
 

@@ -26,7 +26,7 @@ from watchdog.ledger.errors import LedgerRefused, code_of, explained, is_busy, n
 from watchdog.ledger.owner_lock import OwnerLock
 from watchdog.ledger.rows import to_ms
 from watchdog.ledger.sqlite_open import Opening, beside, identity_at, loose_permissions, make_file, make_folder
-from watchdog.ledger.store import Access, Answer, Transaction, fresh_id, system_now
+from watchdog.ledger.store import Access, Answer, LastWrite, Transaction, fresh_id, system_now
 from watchdog.service.errors import LeaseLost, LedgerError, LedgerUnavailable
 
 BUSY_TIMEOUT = timedelta(seconds=1)
@@ -60,6 +60,7 @@ class LedgerFile:
         *,
         busy_timeout: timedelta = BUSY_TIMEOUT,
         wall: Callable[[], datetime] | None = None,
+        monotonic: Callable[[], float] | None = None,
         trace: Callable[[str], None] | None = None,
         migrations: Sequence[schema.Migration] = schema.MIGRATIONS,
         ledger_id: str | None = None,
@@ -75,6 +76,7 @@ class LedgerFile:
         self._handle: _Handle | None = None
         self._is_suspect = False
         self._is_closed = False
+        self._last_write = LastWrite(monotonic)
         self._known_id: str | None = None
         self._loss_untold = False
 
@@ -122,9 +124,10 @@ class LedgerFile:
                     f"The ledger {self.path} was deleted or replaced while it was written; the next look opens it anew."
                 )
             self.problem = None
+            self._last_write.ended_well()
 
     @contextmanager
-    def reading(self, *, tells_loss: bool = True) -> Iterator[Transaction]:
+    def reading(self, *, tells_loss: bool = True, is_single: bool = False) -> Iterator[Transaction]:  # noqa: ARG002 - nothing is far
         with self._mutex, self._translating():
             handle = self._usable(for_writing=False)
             self._tell_loss(tells_loss=tells_loss)
@@ -152,6 +155,13 @@ class LedgerFile:
             if self.access is Access.READER:
                 self.problem = None
             return list(found)
+
+    def wrote_within(self, span: timedelta) -> bool:
+        return self._last_write.was_within(span)
+
+    def look(self) -> None:
+        with self.reading(tells_loss=False):
+            pass
 
     def told_of_loss(self) -> None:
         self._loss_untold = False
@@ -227,6 +237,7 @@ class LedgerFile:
             with suppress(sqlite3.Error):
                 self._handle.db.close()
             self._handle = None
+        self._last_write.is_no_proof()
 
     def _identity_at_path(self) -> tuple[int, int] | None:
         return None if self.path is None else identity_at(self.path)

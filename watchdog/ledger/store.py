@@ -11,7 +11,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -22,6 +22,12 @@ Answer = TypeVar("Answer")
 Param = str | int | None
 
 _SQL_NOW_MS = "SELECT CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"
+
+
+class Words(str):
+    """What a person said. A store binds it apart from its statement."""
+
+    __slots__ = ()
 
 
 class Access(Enum):
@@ -126,13 +132,23 @@ class Store(Protocol):
         ``leases.FencedStore``)."""
         ...
 
-    def reading(self, *, tells_loss: bool = True) -> AbstractContextManager[Transaction]:
-        """One consistent view."""
+    def reading(self, *, tells_loss: bool = True, is_single: bool = False) -> AbstractContextManager[Transaction]:
+        """One consistent view. ``is_single``: it is one statement, which is that by itself, so that a server need not be asked three
+        times."""
         ...
 
     def remembered(self, question: Hashable, read: Callable[[Transaction], Sequence[Answer]]) -> list[Answer]:
         """What ``read`` returns, in one consistent view; read once as long as nobody writes. ``question``: equal for equal
         answers, and ``read`` depends on nothing but it and the tables."""
+        ...
+
+    def wrote_within(self, span: timedelta) -> bool:
+        """A write, whoever in this process asked for it, has ended well less than ``span`` ago, over the connection that there
+        still is. (What has gone wrong since: ``problem``.)"""
+        ...
+
+    def look(self) -> None:
+        """Read once, so that a connection that is gone, or a lease that is over, is noticed now."""
         ...
 
     def told_of_loss(self) -> None:
@@ -150,6 +166,28 @@ class Store(Protocol):
     def wall_now(self) -> datetime:
         """For the few questions that come without an instant."""
         ...
+
+
+class LastWrite:
+    """When a store was last written through the connection it has now, on the monotonic clock."""
+
+    __slots__ = ("_at", "_monotonic")
+
+    def __init__(self, monotonic: Callable[[], float] | None) -> None:
+        """None: it never knows."""
+        self._monotonic = monotonic
+        self._at: float | None = None
+
+    def ended_well(self) -> None:
+        self._at = None if self._monotonic is None else self._monotonic()
+
+    def is_no_proof(self) -> None:
+        """The connection is gone: the next one is to something else, perhaps."""
+        self._at = None
+
+    def was_within(self, span: timedelta) -> bool:
+        at, now = self._at, self._monotonic
+        return at is not None and now is not None and now() - at < span.total_seconds()
 
 
 class Operations:
@@ -174,4 +212,7 @@ def system_now() -> datetime:
 
 
 def _storable(param: Param) -> Param:
-    return param.encode("utf-8", "replace").decode("utf-8") if isinstance(param, str) else param
+    if not isinstance(param, str):
+        return param
+    storable = param.encode("utf-8", "replace").decode("utf-8")
+    return Words(storable) if isinstance(param, Words) else storable

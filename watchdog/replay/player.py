@@ -36,7 +36,7 @@ class ReplayLedger(SqliteLedger):
     operator: OperatorSwitches = OperatorSwitches()
     is_recorded_writable: bool = True
 
-    def is_writable(self) -> bool:
+    def is_writable(self, unless_written_within: timedelta = timedelta(0)) -> bool:  # noqa: ARG002 - as it was then
         return self.is_recorded_writable
 
     @property

@@ -250,7 +250,7 @@ class Executor:
     def _save_note(
         self, incident: Incident, number: int, row: Session, tail: TranscriptTail | None, now: datetime
     ) -> Blocker | None:
-        """A step that loses context is only done once the note of what is lost lies safely on disk. None: it does."""
+        """A step that loses context is only done once the note of what is lost lies safely. None: it does."""
         text = handoff_note(
             row.key,
             row.session_id,

@@ -195,7 +195,7 @@ class OwedMessage:
 
 @dataclass(frozen=True, slots=True)
 class HandoffNote:
-    """Where the note saved before a context-losing step lies (file of 0600 in the state folder)."""
+    """Where the note saved before a context-losing step lies: the path of a file, or which row of the ledger."""
 
     incident: str
     path: str
@@ -410,8 +410,9 @@ class Ledger(IncidentLedger, HoldLedger, OutboxLedger, NameLedger, Protocol):
     ``messages`` and writes them to the outbox in the same transaction; a ``dedupe_key`` already known is left out.
     """
 
-    def is_writable(self) -> bool:
-        """Try a real write; heals by itself (reopens) when the cause of an earlier failure is gone."""
+    def is_writable(self, unless_written_within: timedelta = timedelta(0)) -> bool:
+        """Try a real write; heals by itself (reopens) when the cause of an earlier failure is gone. Where this process has written
+        to it within that span, and nothing has gone wrong since, it is only read."""
         ...
 
     @property
@@ -438,8 +439,8 @@ class Ledger(IncidentLedger, HoldLedger, OutboxLedger, NameLedger, Protocol):
 
 
 class Notes(Protocol):
-    """Where handoff notes are kept (files of 0600)."""
+    """Where handoff notes are kept: in files of 0600, or in the ledger's database."""
 
     def save(self, incident: str, number: int, text: str) -> str:
-        """Write the note durably; returns its path."""
+        """Write the note durably; returns where it lies, for a person. ``LedgerError``: it is not kept."""
         ...

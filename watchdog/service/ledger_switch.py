@@ -7,11 +7,15 @@ a pass, so that no try writes to both.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from watchdog.service.errors import LedgerError
 from watchdog.service.ledger import GIVE_UP_AFTER, Ledger
+
+PROOF_LASTS = timedelta(seconds=30)
+"""How long a write that ended well, of whichever watch, is taken for proof that the next one will: a thousand gateways need no
+thousand durable writes to find that out. No deed relies on it: its claim is a write of its own."""
 
 _REAL = "the ledger"
 """The target to which the spare one owes its messages."""
@@ -25,7 +29,7 @@ class LedgerSwitch:
     spare: Ledger | None = None
     """Kept in memory: watching and telling go on with it while the real one cannot be used, and no deed is done."""
     is_writable: bool = field(init=False, default=True)
-    """The real ledger could be written when this pass began. Where it could not, nothing is done in it."""
+    """The real ledger could be written when this pass began, or up to ``PROOF_LASTS`` before. Where it could not, nothing is done in it."""
     problem: str | None = field(init=False, default=None)
     """Why the real ledger is out of use, or None."""
     in_force: Ledger = field(init=False)
@@ -50,7 +54,7 @@ class LedgerSwitch:
     def choose(self, at: datetime) -> None:
         """Before each pass: use the spare once the real one cannot be written for the second pass in a row, and the real one as
         soon as it can. So a full disk is known, and told, before somebody is stuck on whose behalf nothing can be claimed."""
-        was_writable, self.is_writable = self.is_writable, self.real.is_writable()
+        was_writable, self.is_writable = self.is_writable, self.real.is_writable(PROOF_LASTS)
         if self.is_writable and self.problem is not None:
             self._carry_over(at)
         elif not self.is_writable and not was_writable and self.problem is None:

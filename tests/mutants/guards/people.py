@@ -15,6 +15,7 @@ ASKED_IN = (GATEWAY + "sessions/test_asked_in.py",)
 APPROVE = ("tests/unit/cli/test_approve.py",)
 
 GUARDS = (
+    Guard("note: a server logs no person's words", "rule 14", NEVER, tests=("tests/unit/ledger/test_notes.py",)),
     Guard("requester: several are nobody", "rule 14", NEVER, tests=BOTH),
     Guard("requester: a client is no person", "rule 14", NEVER, tests=REQUESTER),
     Guard("route: a private chat is its person's", "rule 14", NEVER, tests=REQUESTER),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutations import ALWAYS, NEVER, value
+from tests.mutants.mutations import ALWAYS, NEVER, swap, value
 
 from .kinds import CORE, GATEWAY, SERVICE, Guard
 
@@ -74,6 +74,12 @@ GUARDS: tuple[Guard, ...] = (
         "rule 19",
         NEVER,
         tests=("tests/unit/cli/test_run_shared.py",),
+    ),
+    Guard(
+        "shares: a note is written under the fence",
+        "rule 19",
+        swap("own", "ledger"),
+        tests=("tests/unit/daemon/test_replicas.py",),
     ),
     Guard("shares: one replica delivers", "rule 8", value("self._notifier is not None"), tests=SHARES),
 )

@@ -45,4 +45,10 @@ GUARDS: tuple[Guard, ...] = (
         NEVER,
         tests=("tests/unit/daemon/test_lost_ledger.py",),
     ),
+    Guard(
+        "single: a write that failed since is no proof",
+        "rule 19",
+        value("self._file.wrote_within(unless_written_within)"),
+        tests=("tests/unit/ledger/test_probes.py",),
+    ),
 )

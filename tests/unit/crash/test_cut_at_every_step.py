@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from openclaw_simulator.records import GroundTruth
@@ -197,7 +198,15 @@ class Story:
     def _check_notes(self, record: Record) -> None:
         """What lost the context was preceded by a note that has it."""
         if any(attempt["step"] == "new" and attempt["started_at"] is not None for attempt in record.attempts):
-            assert any(REQUEST in Path(note["path"]).read_text() for note in record.notes), self.report()
+            assert any(REQUEST in text for text in self._texts(record)), self.report()
+
+    def _texts(self, record: Record) -> list[str]:
+        """The words of the notes that are listed, wherever they lie."""
+        if self.database is None:
+            return [Path(note["path"]).read_text() for note in record.notes]
+        with psycopg.connect(self.database, options="-c search_path=openclaw_watchdog") as db:
+            incidents = [note["incident"] for note in record.notes]
+            return [row[0] for row in db.execute("SELECT words FROM note_texts WHERE incident = ANY(%s)", (incidents,))]
 
     def report(self) -> str:
         """Everything a person needs to see why."""
@@ -259,10 +268,19 @@ async def test_a_kill_after_any_effect_of_giving_up(tmp_path: Path) -> None:
     assert set(effects) >= {"settle_start_up", "settle_attempt", "quarantine"}
 
 
-@pytest.mark.parametrize("cut", ["plan_attempt", "claim_attempt", "frame agent", "settle_attempt"])
-async def test_a_kill_around_the_deed_with_the_ledger_in_postgresql(cut: str, server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ladder", "cut"),
+    [
+        *(("resume, new", cut) for cut in ("plan_attempt", "claim_attempt", "frame agent", "settle_attempt")),
+        ("new", "save"),  # of the note's text
+        ("new", "add_note"),
+    ],
+)
+async def test_a_kill_around_the_deed_with_the_ledger_in_postgresql(
+    ladder: str, cut: str, server: Server, tmp_path: Path
+) -> None:
     """What differs there is when a write is known, and who is the owner after a kill."""
     async with launching() as launcher, listening() as listener:
         theatre = Theatre(tmp_path, "2026.9.6", launcher, listener, server)
-        story = await theatre.play("resume, new", "cut", [cut, SECOND_LIFE, None])
+        story = await theatre.play(ladder, "cut", [cut, SECOND_LIFE, None])
     assert story.effects(1)[-1] == cut

@@ -13,6 +13,7 @@ from watchdog.core.model import ReplyAddress
 from watchdog.core.policy import Step
 from watchdog.core.recovery import IN_FLIGHT, LIFE, AttemptState
 from watchdog.ledger.ledger import LedgerRefused, SqliteLedger, SqlLedger
+from watchdog.ledger.note_texts import LedgerNotes
 from watchdog.service import ledger as records
 from watchdog.service.errors import LedgerUnavailable
 from watchdog.service.ledger import Ack, HandoffNote, MessageKind, Outcome, Stop
@@ -22,9 +23,9 @@ from .support import RUN, T0, at, attempt_now, brought_to, opened, planned, quar
 
 def test_it_is_the_port(ledger: SqlLedger) -> None:
     port: records.Ledger = ledger
-    notes: type[records.Notes] = HandoffNotes
+    notes: list[type[records.Notes]] = [HandoffNotes, LedgerNotes]
     assert port.is_writable()
-    assert notes is not None
+    assert notes
 
 
 # ---------------------------------------------------------------- the life of an attempt

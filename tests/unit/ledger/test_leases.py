@@ -135,6 +135,7 @@ def every_write(ledger: SqlLedger, attempt: int, incident: str) -> list[Callable
         lambda: ledger.owe([stuck("k")], T0),
         lambda: ledger.settle_start_up(T0, "home"),
         lambda: ledger.audit(T0, "us", "what", "d"),
+        lambda: ledger.note_texts.save(incident, 1, "what was asked"),
         lambda: ledger.is_writable(),
     ]
 

@@ -1,21 +1,197 @@
-"""Handoff notes: whole, durable, ours alone, never overwritten."""
+"""Handoff notes: whole, durable, ours alone, never overwritten; in files, and in the database of the ledger."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from tests.postgresql import Server
+from watchdog.adapters.clock import SystemClock
 from watchdog.adapters.notes import HandoffNotes
-from watchdog.service.errors import LedgerUnavailable
+from watchdog.ledger.ledger import LedgerRefused, SqlLedger
+from watchdog.ledger.place import LedgerPlace
+from watchdog.service.errors import LedgerError, LedgerUnavailable
+from watchdog.service.ledger import Notes, Outcome
 
 from .conftest import SmallDisk
-from .support import die, in_child
+from .support import at, die, in_child, opened, problem_of
 
 INCIDENT = "i20261120-0007-3fa9"
+WORDS = "where-is-the-crème-brûlée 🍮"
+
+# ---------------------------------------------------------------- what both promise
+
+
+@dataclass(slots=True)
+class Kept:
+    """One place for notes, and a look into it past the program."""
+
+    notes: Notes
+    incident: str
+    texts: Callable[[], list[str]]
+    spoil: Callable[[], object]
+    """From now on nothing can be kept there."""
+    forget: Callable[[], object]
+    """The incident ended longer ago than anything is remembered."""
+
+
+@pytest.fixture(params=["files", "postgresql"])
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
+    if request.param == "files":
+        files = HandoffNotes(tmp_path / "state")
+
+        def texts() -> list[str]:
+            return [path.read_text("utf-8") for path in sorted(files.folder.glob("*.md"))]
+
+        def spoil() -> None:
+            for path in files.folder.glob("*"):
+                path.unlink()
+            files.folder.rmdir()
+            files.folder.write_text("in the way")
+
+        yield Kept(files, INCIDENT, texts, spoil, lambda: files.prune(datetime(2100, 1, 1, tzinfo=UTC)))
+        return
+    place: LedgerPlace = request.getfixturevalue("place")
+    with place.open(owner=True) as ledger:
+        incident = opened(ledger).id
+
+        def forget() -> None:
+            ledger.close_incident(incident, Outcome.RECOVERED, at(1))
+            ledger.prune(at(2))
+
+        yield Kept(
+            ledger.note_texts, incident, lambda: table(place), lambda: table(place, "DROP TABLE note_texts"), forget
+        )
+
+
+def table(place: LedgerPlace, sql: str = "SELECT words FROM note_texts ORDER BY created_at, words") -> list[str]:
+    with psycopg.connect(place.url or "", autocommit=True, options="-c search_path=openclaw_watchdog") as db:
+        cursor = db.execute(sql.encode())
+        return [row[0] for row in cursor] if cursor.description is not None else []
+
+
+def test_a_note_is_kept_word_for_word(kept: Kept) -> None:
+    assert kept.notes.save(kept.incident, 1, WORDS)
+    assert kept.texts() == [WORDS]
+
+
+def test_the_same_words_are_one_note_and_others_another(kept: Kept) -> None:
+    where = kept.notes.save(kept.incident, 1, "first")
+    assert kept.notes.save(kept.incident, 1, "first") == where
+    kept.notes.save(kept.incident, 1, "second")
+    kept.notes.save(kept.incident, 2, "second")
+    assert sorted(kept.texts()) == ["first", "second", "second"]
+
+
+def test_half_an_emoji_is_kept_as_a_sign(kept: Kept) -> None:
+    kept.notes.save(kept.incident, 1, "a\ud83d")
+    assert kept.texts() == ["a?"]
+
+
+def test_a_long_note_is_kept_whole(kept: Kept) -> None:
+    kept.notes.save(kept.incident, 1, "words " * 500_000)
+    assert [len(text) for text in kept.texts()] == [3_000_000]
+
+
+def test_what_cannot_be_kept_is_said_without_its_words(kept: Kept) -> None:
+    kept.notes.save(kept.incident, 1, "first")
+    kept.spoil()
+    with pytest.raises(LedgerError) as caught:
+        kept.notes.save(kept.incident, 2, WORDS)
+    assert WORDS not in f"{caught.value!r} {caught.value} {caught.value.__cause__!r} {caught.value.__cause__}"
+
+
+def test_a_note_goes_with_its_incident(kept: Kept) -> None:
+    kept.notes.save(kept.incident, 1, WORDS)
+    kept.forget()
+    assert kept.texts() == []
+
+
+# ---------------------------------------------------------------- in the database
+
+
+@pytest.fixture
+def owned(place: LedgerPlace) -> Iterator[SqlLedger]:
+    with place.open(owner=True) as ledger:
+        yield ledger
+
+
+def test_every_replica_and_every_verb_finds_it(place: LedgerPlace, tmp_path: Path) -> None:
+    term = timedelta(seconds=30)
+    elsewhere = LedgerPlace(tmp_path / "of another machine", SystemClock(), place.url)
+    with place.open(owner=True, share_term=term) as first, elsewhere.open(owner=True, share_term=term) as second:
+        incident = opened(first).id
+        first.note_texts.save(incident, 1, "of the first")
+        second.note_texts.save(incident, 1, "of the second")
+        with place.open() as verb:
+            verb.note_texts.save(incident, 2, "by hand")
+    assert sorted(table(place)) == ["by hand", "of the first", "of the second"]
+    assert not list(tmp_path.rglob("handoff"))
+
+
+def test_it_says_where_the_note_is_without_its_words(owned: SqlLedger, place: LedgerPlace) -> None:
+    incident = opened(owned).id
+    where = owned.note_texts.save(incident, 1, WORDS)
+    assert where == f"table note_texts of {owned.where}, incident {incident}"
+
+
+def test_a_note_of_an_incident_that_is_gone_is_refused(owned: SqlLedger) -> None:
+    with pytest.raises(LedgerRefused):
+        owned.note_texts.save("i20200101-0001-ffff", 1, WORDS)
+    assert not problem_of(owned)
+
+
+def test_a_servers_log_has_none_of_its_words(owned: SqlLedger, place: LedgerPlace, server: Server) -> None:
+    """As servers are set by default: they log each statement that fails."""
+    log = server.folder / "log"
+    owned.note_texts.save(opened(owned).id, 1, WORDS)
+    before = log.read_text()
+    with pytest.raises(LedgerRefused):
+        owned.note_texts.save("i20200101-0001-ffff", 1, WORDS)
+    table(place, "DROP TABLE note_texts")
+    with pytest.raises(LedgerUnavailable):
+        owned.note_texts.save("i20200101-0001-ffff", 2, WORDS)
+    said = log.read_text().removeprefix(before)
+    assert said.count("INSERT INTO note_texts") == 2, "it was logged"
+    assert "brûlée" not in said
+
+
+def test_who_writes_them_need_not_be_able_to_read_them(owned: SqlLedger, place: LedgerPlace, server: Server) -> None:
+    owned.close()
+    roles = (
+        "CREATE ROLE keeper LOGIN",
+        "GRANT USAGE ON SCHEMA openclaw_watchdog TO keeper",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA openclaw_watchdog TO keeper",
+        "REVOKE SELECT, UPDATE, DELETE ON openclaw_watchdog.note_texts FROM keeper",
+    )
+    for statement in roles:
+        table(place, statement)
+    keeper = server.url(table(place, "SELECT current_database()")[0], "keeper")
+    try:
+        with LedgerPlace(place.folder, SystemClock(), keeper).open(owner=True) as ledger:
+            incident = opened(ledger).id
+            for _ in range(2):
+                ledger.note_texts.save(incident, 1, WORDS)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), closing(psycopg.connect(keeper)) as db:
+                db.execute("SELECT words FROM openclaw_watchdog.note_texts")
+            assert table(place) == [WORDS]
+            ledger.close_incident(incident, Outcome.RECOVERED, at(1))
+            assert ledger.prune(at(2)) == 1
+        assert table(place) == []
+    finally:
+        table(place, "DROP OWNED BY keeper")
+        table(place, "DROP ROLE keeper")
+
+
+# ---------------------------------------------------------------- in files
 
 
 @pytest.fixture

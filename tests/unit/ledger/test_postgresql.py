@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -16,6 +17,8 @@ import pytest
 from tests.postgresql import Server
 from watchdog.adapters.clock import SystemClock
 from watchdog.cli.app import main
+from watchdog.core.leases import Lease, LeaseTiming
+from watchdog.core.model import Moment
 from watchdog.core.recovery import AttemptState
 from watchdog.ledger import postgres, schema
 from watchdog.ledger.ledger import LedgerRefused, SqliteLedger, SqlLedger
@@ -23,9 +26,11 @@ from watchdog.ledger.place import LedgerPlace
 from watchdog.ledger.postgres import LongestWaits, PostgresStore
 from watchdog.ledger.store import Access
 from watchdog.service.errors import LedgerError, LedgerInUse, LedgerMisconfigured, LedgerTooNew, LedgerUnavailable
+from watchdog.service.tenure import Tenure
 
 from .support import T0, at, attempt_now, die, in_child, lost_at, opened, planned, problem_of, started, stuck
 
+HOUR = timedelta(hours=1)
 QUICK = LongestWaits(connect=2, answer=1.0, lock=0.3, pause=0.2)
 
 
@@ -274,6 +279,42 @@ def test_a_server_that_hangs_is_given_up_in_time(owned: SqlLedger, place: Ledger
         server.signal(signal.SIGCONT, stopped)
     assert until_writable(owned)
     assert owned.claim_attempt(attempt.id, at(3)) is (attempt_now(owned, attempt).started_at == at(3))
+
+
+# ---------------------------------------------------------------- the way to the server
+
+
+def test_what_is_one_statement_is_one_trip(
+    owned: SqlLedger, place: LedgerPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    incident = opened(owned)
+    tenure = Tenure("a", Lease.taken(1, 1, Moment(0.0, T0), LeaseTiming(HOUR), was_released=True), LeaseTiming(HOUR))
+    owned.leases.take("a", 2, HOUR)
+    fenced = owned.fenced(tenure, "home")
+    questions: list[Callable[[], object]] = [
+        lambda: owned.pauses(T0),
+        lambda: owned.charges("home", T0),
+        lambda: owned.notes(incident.id),
+        lambda: owned.lost_history_at,
+        lambda: owned.is_writable(HOUR),
+        lambda: fenced.open_incidents("home"),
+        lambda: fenced.is_writable(HOUR),
+    ]
+    for _ in range(2):  # what is asked for the first time takes more
+        fenced.open_incidents("home")
+        fenced.is_writable(HOUR)
+    trips = 0
+    wait = postgres._Connection.wait
+
+    def counted(*args: Any, **named: Any) -> Any:
+        nonlocal trips
+        trips += 1
+        return wait(*args, **named)
+
+    monkeypatch.setattr(postgres._Connection, "wait", counted)
+    for number, ask in enumerate(questions, start=1):
+        ask()
+        assert trips == number
 
 
 # ---------------------------------------------------------------- lost

@@ -1,8 +1,9 @@
 """Every verb and the daemon at debug level, with marked secrets, against a simulated gateway: no mark comes out.
 
 Looked at: stdout and stderr of every process, the command lines of the daemon and its children, every file it keeps (the
-ledger with its write-ahead log, as bytes), what a webhook receives, the status page with its metrics. Allowed to hold
-them: the configuration itself, the device keys and tokens, and for a words of a person the handoff notes; all 0600.
+ledger with its write-ahead log, as bytes; in a database every table, and the server's log), what a webhook receives, the status
+page with its metrics. Allowed to hold them: the configuration itself, the device keys and tokens, and for the words of a person the
+handoff notes; all 0600, or in a table of their own.
 
 Verbs are taken from typer, so a new one is looked at without being named here; one that needs an argument nobody here
 can guess makes the test fail until ``ARGUMENTS`` has it.
@@ -26,12 +27,14 @@ from urllib.parse import quote
 
 import httpx
 import psutil
+import psycopg
 import pytest
 import typer
 
 from openclaw_simulator.handshake import AccessRules
 from tests.fakes.loopback import Listener, listening
 from tests.fakes.stuck_gateway import NotingGateway, stuck_world
+from tests.postgresql import Server
 from tests.unit.crash.lives import WITHIN, Launcher, Record, launching, until
 from watchdog.cli.app import app
 
@@ -75,6 +78,7 @@ notify:
 heartbeat_url: "${{HEARTBEAT}}"
 status_page: {{listen: "127.0.0.1:0"}}
 state_dir: "{folder}/state"
+ledger: {ledger}
 log: {{format: json, level: debug}}
 allow_short_thresholds: true
 """
@@ -140,8 +144,11 @@ def calls(path: tuple[str, ...]) -> list[list[str]]:
 class House:
     """One simulated gateway, one configuration full of secrets, and everything that came out."""
 
-    def __init__(self, folder: Path, launcher: Launcher, listener: Listener) -> None:
+    def __init__(self, folder: Path, launcher: Launcher, listener: Listener, server: Server | None) -> None:
+        """``server``: has the ledger in a database; None: it is a file."""
         self.folder = folder
+        self.server = server
+        self.database = server.database() if server is not None else None
         self.launcher = launcher
         self.listener = listener
         self.access = AccessRules(token=MARKS["gateway token"])
@@ -173,6 +180,7 @@ class House:
                 url=self.gateway.url,
                 token=MARKS["gateway token"],
                 folder=self.folder,
+                ledger=self.database or "null",
                 fresh=FRESH,
                 told=TOLD,
                 port=self.listener.port,
@@ -232,6 +240,28 @@ class House:
             if path.is_file() and path.name not in allowed and path.parent.name not in ("handoff", "device-tokens")
         }
 
+    def tables(self) -> dict[str, bytes]:
+        """What the database has beside the notes, and what its server wrote down of all statements."""
+        if self.server is None or self.database is None:
+            return {}
+        with psycopg.connect(self.database, options="-c search_path=openclaw_watchdog") as db:
+            names = [
+                row[0] for row in db.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'openclaw_watchdog'")
+            ]
+            found = {
+                f"table {name}": repr(db.execute(f"SELECT * FROM {name}".encode()).fetchall()).encode()
+                for name in names
+                if name != "note_texts"
+            }
+        return {**found, "log of the server": (self.server.folder / "log").read_bytes()}
+
+    def notes(self) -> list[str]:
+        """The words that were saved."""
+        if self.database is None:
+            return [note.read_text() for note in (self.state / "handoff").iterdir()]
+        with psycopg.connect(self.database) as db:
+            return [row[0] for row in db.execute("SELECT words FROM openclaw_watchdog.note_texts")]
+
     def notifications(self) -> dict[str, bytes]:
         return {f"notification {number}": body for number, (_, body) in enumerate(self.listener.requests)}
 
@@ -258,7 +288,7 @@ async def daemon(house: House, *options: str) -> AsyncIterator[psutil.Process]:
 
 def recovered(house: House) -> bool:
     """Both recoverable sessions are, the third is told of, and the note of the fresh one is kept."""
-    record = Record.of(house.state / "ledger.sqlite")
+    record = Record.of(house.database or house.state / "ledger.sqlite")
     outcomes = {incident["session"]: incident["outcome"] for incident in record.incidents}
     told = house.listener.told()
     return (
@@ -302,10 +332,12 @@ async def run_all(house: House) -> None:
                     group.create_task(one(call))
 
 
-async def test_no_marked_secret_comes_out_anywhere(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", ["file", "postgresql"])
+async def test_no_marked_secret_comes_out_anywhere(kept: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    server: Server | None = request.getfixturevalue("server") if kept == "postgresql" else None
     async with launching() as launcher, listening() as listener:
         listener.answers_get = "500 Internal Server Error"  # a failed heartbeat is told, and its address is not
-        house = House(tmp_path, launcher, listener)
+        house = House(tmp_path, launcher, listener, server)
         async with house.gateway:
             house.furnish()
             async with daemon(house) as process:
@@ -318,7 +350,7 @@ async def test_no_marked_secret_comes_out_anywhere(tmp_path: Path) -> None:
                 before = house.gateway.looks()
                 await until("the daemon looks again", lambda: house.gateway.looks() > before + 2)
                 await _locked_out(house)
-            seen |= {f"{place}, in the end": content for place, content in house.files().items()}
+            seen |= {f"{place}, in the end": content for place, content in house.files().items()} | house.tables()
             assert await house.verb(["config", "check", "--config", "{folder}/broken.yaml"]) == 78
         places = {**seen, **house.outputs, **house.notifications()}
         assert house.leaks(places) == []
@@ -342,21 +374,25 @@ def _check_that_there_was_something_to_find(house: House, places: Mapping[str, b
     """The secrets were in use, and every place was really looked at; else finding nothing would mean nothing."""
     keys = [house.state / "device.pem", house.state / "probe-device.pem"]
     assert set(modes(keys).values()) == {"0o600"}
-    notes = list((house.state / "handoff").iterdir())
-    assert notes
-    assert set(modes([*notes, house.state / "ledger.sqlite"]).values()) == {"0o600"}
+    assert any(MARKS["words of a person"] in note for note in house.notes())
+    if house.database is None:
+        notes = house.state / "handoff"
+        assert set(modes([*notes.iterdir(), house.state / "ledger.sqlite"]).values()) == {"0o600"}
+        assert set(modes([notes]).values()) == {"0o700"}
+        assert any(place.startswith("file state/ledger.sqlite-wal") and content for place, content in places.items())
+    else:
+        assert not (house.state / "handoff").exists()
+        assert b"agent:main" in places["table incidents"]
     recordings = [house.state / "recordings" / f"{name}.jsonl" for name in ("home", "locked")]
     assert set(modes(recordings).values()) == {"0o600"}
     assert b'"tail"' in places["file state/recordings/home.jsonl, in the end"]
-    folders = [house.state, house.state / "handoff", recordings[0].parent]
+    folders = [house.state, recordings[0].parent]
     assert set(modes(folders).values()) == {"0o700"}
-    assert any(MARKS["words of a person"] in note.read_text() for note in notes)
     heads = "".join(head for head, _ in house.listener.requests)
     assert house.leaks({"the heads of requests": heads.encode()})
     assert MARKS["webhook path"] in heads
     assert MARKS["heartbeat"] in heads
     assert "/apprise" in heads
-    assert any(place.startswith("file state/ledger.sqlite-wal") and content for place, content in places.items())
     assert b"openclaw_watchdog_attempts_total" in places["page metrics"]
     silent = [place for place, content in places.items() if place.startswith("output") and not content.strip()]
     assert silent == []

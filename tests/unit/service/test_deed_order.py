@@ -334,7 +334,7 @@ async def test_while_the_ledger_is_out_watching_goes_on_and_nothing_is_done() ->
     sick = Fused(world.ledger, Fuse(), frozenset())
     for method in ("open_incidents", "attempts_in_flight"):
         setattr(sick, method, broken)
-    sick.is_writable = lambda: False  # type: ignore[attr-defined]
+    sick.is_writable = lambda _: False  # type: ignore[attr-defined]
     sick.problem = "the disk is full"  # type: ignore[attr-defined]
     watch = world.watch
     watch.ledgers.real = cast(Ledger, sick)
@@ -355,7 +355,7 @@ async def test_a_full_disk_is_known_before_anything_is_to_be_written() -> None:
     world.watch.ledgers.spare = World().ledger
     await world.live(minutes=2)
     sick = Fused(world.ledger, Fuse(), frozenset())
-    sick.is_writable = lambda: False  # type: ignore[attr-defined]
+    sick.is_writable = lambda _: False  # type: ignore[attr-defined]
     sick.problem = "the disk is full"  # type: ignore[attr-defined]
     world.watch.ledgers.real = cast(Ledger, sick)
     await world.look()
