@@ -11,7 +11,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Collection
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -37,17 +37,19 @@ class HandoffNotes:
         except OSError as error:
             raise LedgerUnavailable(self._sentence(error)) from error
 
-    def prune(self, before: datetime, *, keep: Collection[str] = ()) -> int:
-        """Remove notes last written before ``before``, and what a crash left half-written; not those of the incidents
-        in ``keep``. Files that are not ours stay. Returns how many notes went."""
+    def prune(self, before: datetime, is_kept: Callable[[str], bool] = lambda _incident: False) -> int:
+        """Remove notes last written before ``before``, and what a crash left half-written; not those whose incident
+        ``is_kept``. Files that are not ours stay. Returns how many notes went."""
         removed = 0
         try:
             for path in sorted(self.folder.iterdir()):
                 match = _NAME.fullmatch(path.name)
                 is_torn = path.name.startswith(".") and path.name.endswith(".tmp")
-                if (match is None and not is_torn) or (match is not None and match["incident"] in keep):
+                if match is None and not is_torn:
                     continue
-                if path.stat(follow_symlinks=False).st_mtime < before.timestamp():
+                if path.stat(follow_symlinks=False).st_mtime >= before.timestamp():
+                    continue
+                if match is None or not is_kept(match["incident"]):
                     path.unlink()
                     removed += match is not None
         except FileNotFoundError:

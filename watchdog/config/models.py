@@ -395,7 +395,7 @@ class Config(Section):
     """How often every session is read, not only the recently changed ones. At least poll_every. Default 15m."""
 
     ledger_retention: Span = timedelta(days=90)
-    """How long closed incidents and their attempts are kept. At least every budget's per. Default 90d."""
+    """How long closed incidents are kept, with their attempts and handoff notes. At least every budget's per. Default 90d."""
 
     recording: Flag = True
     """Keep what every pass saw in recordings/ of state_dir, for replay: who was marked running and why nothing was done, no

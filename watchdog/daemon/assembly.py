@@ -75,6 +75,8 @@ class Parts:
     read_again: Callable[[], LoadedConfig]
     """The configuration as it is on disk now, as the file has it. Raises ``ConfigError``."""
     recordings: Recordings
+    note_files: HandoffNotes | None = None
+    """Handoff notes beside the ledger; None: they lie in it."""
     shares: Shares | None = None
     """This replica's part of the gateways; None: all of them are this daemon's."""
     is_observing: bool = False
@@ -347,6 +349,7 @@ class Builder:
             ),
             ledger=ledger,
             spare=spare,
+            note_files=HandoffNotes(place.folder) if place.url is None else None,
             clock=self.clock,
             log=self.log,
             meter=self.meter,

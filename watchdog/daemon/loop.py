@@ -513,8 +513,12 @@ class Daemon:
         return f"{len(good)}/{len(reports)} gateways up, {sessions} sessions, {stuck} stuck, {flight} in recovery"
 
     def _prune(self) -> None:
+        parts = self.parts
+        before = parts.clock.now().wall - parts.loaded.config.ledger_retention
         with contextlib.suppress(LedgerError):
-            self.parts.ledger.prune(self.parts.clock.now().wall - self.parts.loaded.config.ledger_retention)
+            parts.ledger.prune(before)
+            if parts.note_files is not None:  # a person's words go with their incident
+                parts.note_files.prune(before, lambda incident: parts.ledger.incident(incident) is not None)
 
     # ---------------------------------------------------------------- signals
 
