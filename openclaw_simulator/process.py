@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import partial
 
 from openclaw_simulator.actions import Actions
-from openclaw_simulator.admission import Admission
+from openclaw_simulator.admission import SPOOL_SECONDS, Admission
 from openclaw_simulator.cron import Cron
 from openclaw_simulator.endings import Endings
 from openclaw_simulator.outbound import Outbound
@@ -179,7 +179,7 @@ class Process:
         self._recover_interrupted()
         for session in self.world.sessions.values():
             if session.spool:  # 9.6 keeps what people wrote in a durable store
-                self.world.agenda.after(RECOVERY_STARTS_AFTER + 4.0, self.admission.process_spool, session)
+                self.admission.offer_later(session, RECOVERY_STARTS_AFTER + SPOOL_SECONDS)
 
     def restart(self, down_seconds: float = 1.0, *, orderly: bool = False) -> None:
         """Kill (or SIGTERM) now, start again after ``down_seconds``."""
