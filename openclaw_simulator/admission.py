@@ -15,10 +15,12 @@ from openclaw_simulator.state import WorldState
 LOCK_SECONDS = 10.0
 FIRST_RETRY = 1.0
 LONGEST_RETRY = 180.0
-"""Seconds after which a message that a deaf session refused is offered again, doubled at each refusal (9.6): whoever has waited for
-long waits on after the cure, until the next time (measured from deed to answer: 18, 27, 27, 45, 45, 69 s)."""
+"""Seconds after which a message that a deaf session refused is offered again, doubled at each refusal (9.6, read in its
+``ingress-retry-policy``): whoever has waited for long waits on after the cure, until the next time (measured from deed to answer: 18,
+27, 27, 45, 45, 69 s). After a day it is dropped, which no simulated one lives to see."""
 SPOOL_SECONDS = 4.0
 """From an end to what is in the spool, where nobody offers it again by themselves: just after a restart."""
+WOKEN = "[System] Your sub-agents have ended. Continue."
 MERGED_HEAD = "[Queued user message that arrived while the previous turn was still active]\n\n"
 _MAIN_LANE = (Origin.WEB, Origin.AGENT, Origin.CHANNEL, Origin.RECOVERY)
 
@@ -126,6 +128,18 @@ class Admission:
         is_tracked = self.world.profile.after_abort is not AfterAbort.RUNS_UNTRACKED
         if session.run is None and session.settling is None and session.queue:
             self._admit(session, session.queue.popleft(), is_tracked=is_tracked)
+
+    def wake(self, session: SimSession) -> None:
+        """The last child of a run that has yielded ended: the session goes on, for the same person."""
+        yielded, session.yielded = session.yielded, None
+        if yielded is None:
+            return
+        message = InboundMessage(
+            WOKEN, Origin.SUBAGENT, self.world.new_id(), self.world.wall_ms, route=yielded.message.route
+        )
+        message.is_internal = True
+        message.author = yielded.message.author
+        self.submit(session, message)
 
     def forget_all(self) -> None:
         """The process is gone: no lane, nobody waiting."""

@@ -2,7 +2,8 @@
 
 As in ``contract_scenarios`` each scenario returns flat facts, to be compared between gateways. ``measured_chats.json``
 holds what was measured by hand on real 2026.3.24, 5.18 and 9.6 gateways on 2026-11-28, over a Telegram channel whose
-``apiRoot`` led to a fake Bot API. ``make conformance`` runs none of these yet: it has no such channel.
+``apiRoot`` led to a fake Bot API. ``make conformance`` runs none of these yet: its Telegram is for ``deaf_row`` of
+``contract_scenarios`` alone, where the lost turn was answered.
 """
 
 from __future__ import annotations

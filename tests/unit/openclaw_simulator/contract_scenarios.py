@@ -671,23 +671,26 @@ async def not_woken(gateway: GatewayUnderTest) -> Facts:
 
     if not await soon(gateway, has_child):
         return facts
-    waiting = await until(gateway, key, lambda row: row.get("status") == "done")
-    await gateway.wait(3)
-    child = await _child_of(gateway, key)
+    await gateway.wait(5)
+    waiting, child = await row_of(gateway, key), await _child_of(gateway, key)
     calls = len(await gateway.model_saw(key))
     await gateway.kill()
     await gateway.provider("none", "dig c30child")
     await gateway.provider("none", "TASK-c30")
     await gateway.start()
-    is_woken = await soon(gateway, _called_again(gateway, key, calls), 60)
+    started = await row_of(gateway, key)
+    # 5.18 looks once a minute for such sub-agents.
+    cut = await until(gateway, child["key"], lambda row: row.get("status") not in (None, "running"), 80)
+    is_woken = await soon(gateway, _called_again(gateway, key, calls), 30)
     row = await until(gateway, key, lambda row: row.get("status") == "done" and not row.get("hasActiveRun"), 20)
-    await gateway.wait(3)
-    cut = await _child_of(gateway, key)
     return {
         **facts,
         "waiting": [waiting["status"], bool(waiting.get("hasActiveRun")), waiting["abortedLastRun"]],
+        "waits for": bool(waiting.get("hasActiveSubagentRun")),
+        "has ended": "endedAt" in waiting,
         "its child": [child["status"], bool(child.get("hasActiveRun"))],
-        "child": [cut["status"], bool(cut.get("hasActiveRun")), cut.get("abortedLastRun")],
+        "taken for cut": started["abortedLastRun"],
+        "child": [cut.get("status"), bool(cut.get("hasActiveRun")), cut.get("abortedLastRun")],
         "child's startedAt kept": cut.get("startedAt") == child.get("startedAt"),
         "child's error": cut.get("lastRunError"),
         "woken": is_woken,
