@@ -690,7 +690,7 @@ async def not_woken(gateway: GatewayUnderTest) -> Facts:
         "has ended": "endedAt" in waiting,
         "its child": [child["status"], bool(child.get("hasActiveRun"))],
         "taken for cut": started["abortedLastRun"],
-        "child": [cut.get("status"), bool(cut.get("hasActiveRun")), cut.get("abortedLastRun")],
+        "child": [cut.get("status"), bool(cut.get("hasActiveRun")), bool(cut.get("abortedLastRun"))],
         "child's startedAt kept": cut.get("startedAt") == child.get("startedAt"),
         "child's error": cut.get("lastRunError"),
         "woken": is_woken,
