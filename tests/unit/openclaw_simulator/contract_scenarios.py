@@ -1,8 +1,8 @@
 """What every gateway under test is asked. Each scenario returns flat facts, to be compared between gateways.
 
 ``measured.json`` holds the facts seen on real 2026.3.24, 4.14, 5.18 and 9.6 gateways on 2026-11-20 (a gateway's own recovery,
-suspension and drift: 2026-11-29, without 4.14): the simulator must return the same ones, and a conformance suite may run these
-functions against real gateways again.
+suspension and drift: 2026-11-29, answered rows and cut sub-agents: 2026-11-30, both without 4.14): the simulator must return the
+same ones, and a conformance suite may run these functions against real gateways again.
 """
 
 from __future__ import annotations
@@ -791,4 +791,4 @@ NOT_MEASURED = {"2026.4.14": PEOPLE | OWN_RECOVERY | {"deaf_row", "not_woken"}}
 Where a version has no such thing, that is what was seen, and what is recorded. 2026.3.24 and 5.18 take up nothing by themselves
 after a kill (``waiting_for_recovery``, ``turn_during_recovery``: the rows stay as they were cut, and a client's turn runs at once),
 tell nothing of words that waited (``dropped_words``), make no tombstones, know no ``gateway.suspend.prepare``, and keep their
-sessions in files that cannot drift."""
+sessions in files that cannot drift and are not locked as an answer is written (``deaf_row``: the turn just ends)."""
