@@ -13,8 +13,14 @@ from openclaw_simulator.sessions import Author, EntryKind, InboundMessage, Origi
 from openclaw_simulator.state import WorldState
 
 LOCK_SECONDS = 10.0
+FIRST_RETRY = 1.0
+LONGEST_RETRY = 180.0
+"""Seconds after which a message that a deaf session refused is offered again, doubled at each refusal (9.6, read in its
+``ingress-retry-policy``): whoever has waited for long waits on after the cure, until the next time (measured from deed to answer: 18,
+27, 27, 45, 45, 69 s). After a day it is dropped, which no simulated one lives to see."""
 SPOOL_SECONDS = 4.0
-"""From a deaf session's cure to the message that waited there."""
+"""From an end to what is in the spool, where nobody offers it again by themselves: just after a restart."""
+WOKEN = "[System] Your sub-agents have ended. Continue."
 MERGED_HEAD = "[Queued user message that arrived while the previous turn was still active]\n\n"
 _MAIN_LANE = (Origin.WEB, Origin.AGENT, Origin.CHANNEL, Origin.RECOVERY)
 
@@ -123,6 +129,18 @@ class Admission:
         if session.run is None and session.settling is None and session.queue:
             self._admit(session, session.queue.popleft(), is_tracked=is_tracked)
 
+    def wake(self, session: SimSession) -> None:
+        """The last child of a run that has yielded ended: the session goes on, for the same person."""
+        yielded, session.yielded = session.yielded, None
+        if yielded is None:
+            return
+        message = InboundMessage(
+            WOKEN, Origin.SUBAGENT, self.world.new_id(), self.world.wall_ms, route=yielded.message.route
+        )
+        message.is_internal = True
+        message.author = yielded.message.author
+        self.submit(session, message)
+
     def forget_all(self) -> None:
         """The process is gone: no lane, nobody waiting."""
         self.lane.clear()
@@ -130,8 +148,29 @@ class Admission:
         self.world.approvals.clear()
         self.world.questions.clear()
 
-    def process_spool(self, session: SimSession) -> None:
-        """What was written to a deaf session is answered once it hears again (channels.md 3: within about 4 s)."""
+    def keep_outside(self, session: SimSession, message: InboundMessage) -> None:
+        """A person wrote to a deaf session: their words are refused, kept, and offered again."""
+        session.spool.append(message)
+        if not session.is_retrying:
+            self._offer(session, 0)
+
+    def offer_later(self, session: SimSession, seconds: float) -> None:
+        """A new process begins with what the one before had kept."""
+        session.is_retrying = True
+        self.world.agenda.after(seconds, self._offer, session, 0)
+
+    def _offer(self, session: SimSession, refusals: int) -> None:
+        """Refused once more, all that shows is the row's two times moving; let in where the session hears again."""
+        session.is_retrying = session.is_deaf
+        if not session.is_deaf:
+            self._process_spool(session)
+            return
+        session.last_interaction_ms = self.world.wall_ms
+        self.world.touch(session, moved=True)
+        seconds = min(FIRST_RETRY * 2**refusals, LONGEST_RETRY)
+        self.world.agenda.after(seconds, self._offer, session, refusals + 1)
+
+    def _process_spool(self, session: SimSession) -> None:
         spool, session.spool = session.spool, []
         for message in spool:
             self.submit(session, message)
@@ -155,8 +194,8 @@ class Admission:
         if found is not None:
             found.ended_ms, found.ended_by = self.world.now_ms, by
             self.world.touch(session)
-        if session.spool:
-            self.world.agenda.after(SPOOL_SECONDS, self.process_spool, session)
+        if session.spool and not session.is_retrying:
+            self.offer_later(session, SPOOL_SECONDS)
 
 
 def _stall_of(session: SimSession, run: Run, cause: Cause, now_ms: int) -> Stall:

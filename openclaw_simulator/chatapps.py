@@ -16,8 +16,6 @@ from openclaw_simulator.records import ClientInfo, Person, PersonStop, Spoken
 from openclaw_simulator.sessions import Address, Author, InboundMessage, Origin, SimSession, Turn
 from openclaw_simulator.state import ChannelOutage, WorldState
 
-RETRIES = (4.0, 8.0, 5.0, 9.0, 16.0)
-"""Seconds between the refusals of a message to a deaf session (9.6); the last one from then on."""
 ROOM_ENDED = "My session in this room ended during a gateway restart. Use /reset or /new to start another one."
 STOPPED = "⚙️ Agent was aborted."
 KEPT_LINES = 8
@@ -147,10 +145,7 @@ class ChatApps:
         world.spoken.append(Spoken(world.now_ms, key, text, person, chat.place, run_id))
         message = InboundMessage(text, Origin.CHANNEL, run_id, world.wall_ms, route=chat, turn=turn, author=author)
         if session.is_deaf:
-            session.spool.append(message)
-            if not session.is_retrying:
-                session.is_retrying = True
-                self._refuse_again(session, 0)
+            self.admission.keep_outside(session, message)
         else:
             self.admission.submit(session, message)
 
@@ -200,16 +195,6 @@ class ChatApps:
             session.address = replace(address, thread_id=str(address.thread_id))
         world.touch(session, moved=True)  # and nothing else: no event, no transcript entry
         self.outbound.say(address, STOPPED, session.key, None, "notice")
-
-    def _refuse_again(self, session: SimSession, number: int) -> None:
-        """A deaf session refuses what waits for it, again and again: all that shows is the row's two times moving."""
-        if not session.is_deaf or not session.spool:
-            session.is_retrying = False
-            return
-        session.last_interaction_ms = self.world.wall_ms
-        self.world.touch(session, moved=True)
-        seconds = RETRIES[min(number, len(RETRIES) - 1)]
-        self.world.agenda.after(seconds, self._refuse_again, session, number + 1)
 
     # ------------------------------------------------------------ what is wrong with a chat app
 

@@ -70,6 +70,8 @@ class Endings:
             session.settling = run
             world.touch(session)
             world.agenda.after((late_ms - world.now_ms) / 1000, self._settle, session, run, status, error)
+        elif turn.yields and world.profile.keeps_yielded_running:
+            self._write_yield(session, run)
         else:
             self._write_row(session, run, status, error)
         self._report(session, run, status, error, text, is_delivered=is_delivered, delivery=delivery)
@@ -134,6 +136,25 @@ class Endings:
             run=run,
             data={"phase": "end", "startedAt": started, "endedAt": wall},
         )
+
+    def _write_yield(self, session: SimSession, run: Run) -> None:
+        """9.6: the end is written, the status is not."""
+        wall = self.world.wall_ms
+        session.ended_ms = session.updated_ms = wall
+        session.runtime_ms = wall - (run.started_ms or wall)
+        self.admission.end_stall(session, self._ender(run))
+        self.world.touch(session)
+
+    def children_ended(self, session: SimSession, run: Run) -> None:
+        """The last sub-agent of a run that has yielded ended: the session is woken, or forgotten."""
+        if session.yielded is not run or run.turn is None:
+            return
+        if run.turn.is_woken:
+            self.admission.wake(session)
+            return
+        session.yielded = None
+        if self.world.profile.keeps_yielded_running and session.run is None and session.status == "running":
+            self.admission.stall(session, run, Cause.NOT_WOKEN)
 
     def _show_failure(self, session: SimSession, run: Run, ended_ms: int) -> None:
         if session.run is None and session.last_run_id == run.run_id:
@@ -265,6 +286,10 @@ class Endings:
             pass  # not begun: the stored row knows nothing of it
         elif run.message.origin is Origin.CRON:
             self._orphan_cron(session, run, cause)
+        elif session.spawned_by is not None and world.profile.fails_cut_children is not None:
+            session.is_cut_child = True
+            session.status, session.aborted_last_run = None, None
+            self.admission.end_stall(session, "gateway")
         elif session.kind is ConversationKind.SUBAGENT and world.profile.recovers_at_boot:
             session.status = "failed"
             session.last_run_error = "subagent run was interrupted before a terminal lifecycle event was persisted"

@@ -20,7 +20,6 @@ from openclaw_simulator.state import WorldState
 STEERED_SECONDS = 3.0
 DELTA_SECONDS = 5.0
 """How often a streaming run tells listeners of new text. Nothing is entered when nobody listens."""
-WOKEN = "[System] Your sub-agents have ended. Continue."
 _CALLS_THE_MODEL = (Activity.SILENT, Activity.STREAM, Activity.RETRY)
 
 
@@ -85,6 +84,7 @@ class Engine:
                 world.write(session, EntryKind.TOOL_RESULT, "started", run)
                 self._call_tool(session, run, "sessions_yield")
                 world.write(session, EntryKind.TOOL_RESULT, "yielded", run)
+                session.yielded = run
                 self.endings.finish(session, run, status="done")
                 return
         if step.seconds is not None:
@@ -138,20 +138,11 @@ class Engine:
             self.admission.submit(child, words)
         self.world.touch(session)
 
-    def _wake(self, session: SimSession, yielded: Run) -> None:
-        """The last child of a run that has yielded ended: the session goes on, for the same person."""
-        message = InboundMessage(
-            WOKEN, Origin.SUBAGENT, self.world.new_id(), self.world.wall_ms, route=yielded.message.route
-        )
-        message.is_internal = True
-        message.author = yielded.message.author
-        self.admission.submit(session, message)
-
     def _child_ended(self, parent_key: str, by: Run) -> None:
         parent = self.world.sessions.get(parent_key)
         if parent is not None and by.is_over and by.turn is not None and by.turn.yields:
-            if by.turn.is_woken and all(self.world.sessions[key].run is None for key in by.children):
-                self._wake(parent, by)
+            if all(self.world.sessions[key].run is None for key in by.children):
+                self.endings.children_ended(parent, by)
             return
         run = parent.run if parent is not None else None
         if parent is None or run is None or run.current is None or run.current.activity is not Activity.CHILDREN:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import partial
 
 from openclaw_simulator.actions import Actions
-from openclaw_simulator.admission import Admission
+from openclaw_simulator.admission import SPOOL_SECONDS, Admission
 from openclaw_simulator.cron import Cron
 from openclaw_simulator.endings import Endings
 from openclaw_simulator.outbound import Outbound
@@ -31,6 +31,13 @@ RECOVERY_PROMPT = (
     "[System] Your previous turn was interrupted by a gateway restart while OpenClaw was waiting on tool/model work. "
     "Continue from the existing transcript."
 )
+
+
+CUT_CHILD = (
+    "Subagent execution was interrupted by a Gateway res ... istory and uncertain tool outcomes, then continue the child with a "
+    "follow-up or assign replacement work."
+)
+"""What a row of 2026.9.6 says, shortened as it is there."""
 
 
 class Phase(StrEnum):
@@ -177,9 +184,29 @@ class Process:
         self.cron.restart()
         self.actions.say_kept()
         self._recover_interrupted()
+        if self.world.profile.fails_cut_children is not None:
+            self.world.agenda.after(self.world.profile.fails_cut_children, self._fail_cut_children)
         for session in self.world.sessions.values():
             if session.spool:  # 9.6 keeps what people wrote in a durable store
-                self.world.agenda.after(RECOVERY_STARTS_AFTER + 4.0, self.admission.process_spool, session)
+                self.admission.offer_later(session, RECOVERY_STARTS_AFTER + SPOOL_SECONDS)
+
+    def _fail_cut_children(self) -> None:
+        """Sub-agents that died with the process before this one have failed; who waited for them is woken, or forgotten."""
+        world = self.world
+        for child in [session for session in world.sessions.values() if session.is_cut_child]:
+            child.is_cut_child = False
+            if child.run is not None or child.status is not None:
+                continue
+            child.status, child.ended_ms = "failed", world.wall_ms
+            child.last_run_error = CUT_CHILD
+            world.touch(child)
+        for session in world.sessions.values():
+            run = session.yielded
+            if run is not None and all(world.sessions[key].run is None for key in run.children):
+                if world.profile.wakes_after_cut is None:
+                    session.yielded = None
+                else:
+                    world.agenda.after(world.profile.wakes_after_cut, self.endings.children_ended, session, run)
 
     def restart(self, down_seconds: float = 1.0, *, orderly: bool = False) -> None:
         """Kill (or SIGTERM) now, start again after ``down_seconds``."""
@@ -243,7 +270,11 @@ class Process:
     def _mark_interrupted(self) -> None:
         """9.6: every interrupted ordinary row is marked at one instant, before any list is answered."""
         world = self.world
-        interrupted = [s for s in world.sessions.values() if s.status == "running" and s.run is None and s.is_ordinary]
+        interrupted = [
+            s
+            for s in world.sessions.values()
+            if s.status == "running" and s.run is None and s.is_ordinary and s.ended_ms is None  # that one has yielded
+        ]
         self._interrupted = sorted(interrupted, key=lambda s: s.updated_ms, reverse=True)
         for session in self._interrupted:
             session.is_in_boot_recovery = True

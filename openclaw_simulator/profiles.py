@@ -19,8 +19,8 @@ class ActiveFlag(StrEnum):
     ABSENT = "absent"
     """3.24, 4.14: no such field."""
     TRACKED_ONLY = "tracked_only"
-    """5.18: true for chat.send, sessions.send and agent runs; false on live chat-app, cron and sub-agent runs
-    (#82382 record, PR #98257; channels.md exp_6)."""
+    """5.18: true for chat.send, sessions.send and agent runs, a sub-agent's being one of these (measured 2026-11-30); false on live
+    chat-app and cron runs (#82382 record, PR #98257; channels.md exp_6)."""
     TRUTHFUL = "truthful"
     """9.6: any run, any origin."""
 
@@ -200,6 +200,14 @@ class Profile:
     """A session whose recovery was cut three times is tombstoned: it refuses every message (8.2, 9.6)."""
     may_be_suspended: bool
     """``gateway.suspend.prepare`` exists (9.6)."""
+    keeps_yielded_running: bool
+    """A turn that yields to its sub-agents leaves its row ``running`` with an ``endedAt`` and no active run, until it was woken and
+    has ended (9.6, measured 2026-11-30); before, it says ``done`` at once."""
+    fails_cut_children: float | None
+    """So many seconds after a start, sub-agents whose run was cut end ``failed``; till then their rows say no status (measured
+    2026-11-30: 5.18, whose registry looks once a minute, and 9.6 within seconds). None: they stay ``running``."""
+    wakes_after_cut: float | None
+    """So many seconds later the session that waited for them is woken. None: it is forgotten."""
 
 
 _OLD = frozenset({Origin.WEB})
@@ -258,6 +266,9 @@ V2026_3_24 = Profile(
     names_recovery=False,
     gives_up_recovery=False,
     may_be_suspended=False,
+    keeps_yielded_running=False,
+    fails_cut_children=None,
+    wakes_after_cut=None,
 )
 
 V2026_4_2 = replace(V2026_3_24, version="2026.4.2", pairs_backends=True)
@@ -316,6 +327,9 @@ V2026_4_14 = Profile(
     names_recovery=False,
     gives_up_recovery=False,
     may_be_suspended=False,
+    keeps_yielded_running=False,
+    fails_cut_children=None,
+    wakes_after_cut=None,
 )
 
 V2026_5_18 = Profile(
@@ -323,7 +337,7 @@ V2026_5_18 = Profile(
     protocol=4,
     least_probe_protocol=4,
     active_flag=ActiveFlag.TRACKED_ONLY,
-    abort_sees=frozenset({Origin.WEB, Origin.AGENT}),
+    abort_sees=frozenset({Origin.WEB, Origin.AGENT, Origin.SUBAGENT}),
     abort_needs_owner=True,
     status_after_abort="timeout",
     status_after_timeout="timeout",
@@ -371,6 +385,9 @@ V2026_5_18 = Profile(
     names_recovery=False,
     gives_up_recovery=False,
     may_be_suspended=False,
+    keeps_yielded_running=False,
+    fails_cut_children=60.0,
+    wakes_after_cut=None,
 )
 
 V2026_9_6 = Profile(
@@ -426,6 +443,9 @@ V2026_9_6 = Profile(
     names_recovery=True,
     gives_up_recovery=True,
     may_be_suspended=True,
+    keeps_yielded_running=True,
+    fails_cut_children=2.0,
+    wakes_after_cut=7.0,
 )
 
 PROFILES: dict[str, Profile] = {p.version: p for p in (V2026_3_24, V2026_4_14, V2026_5_18, V2026_9_6)}

@@ -76,6 +76,8 @@ class Cause(StrEnum):
     """The run ended well; only its row says otherwise."""
     ANSWERED = "answered"
     """The store was locked as the answer was appended: it is in the transcript, and the row was not told (2026.9.6)."""
+    NOT_WOKEN = "not_woken"
+    """It yielded to its sub-agents, and nobody woke it when they had ended (2026.9.6)."""
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ Settings = Mapping[str, Any]
 
 RESTART_SAFE = frozenset({"read", "session_status", "sessions_list", "web_fetch"})
 """What ``forceRestartSafeTools`` leaves (9.6: 4 of 11)."""
-EVERYBODY = RESTART_SAFE | {"edit", "exec", "message", "process", "write"}
+EVERYBODY = RESTART_SAFE | {"edit", "exec", "message", "process", "sessions_spawn", "sessions_yield", "write"}
 _OPEN: dict[str, Any] = {"enabled": True, "dmPolicy": "open", "groupPolicy": "open", "allowFrom": ["*"]}
 
 

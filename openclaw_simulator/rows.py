@@ -61,16 +61,18 @@ def row_of(world: World, session: SimSession) -> Row:
 def has_active_run(world: World, session: SimSession) -> bool:
     """What ``hasActiveRun`` says, true or not.
 
-    5.18 knows registered controllers only: a live chat-app, cron or sub-agent run reads false (#82382, channels.md 2).
-    9.6 knows every run, counts a live sub-agent as its parent's, and words that wait for the gateway's own recovery as a run.
+    5.18 knows registered controllers only: a live chat-app or cron run reads false (#82382, channels.md 2).
+    9.6 knows every run, and words that wait for the gateway's own recovery as one.
     """
     run = session.run
     if world.profile.active_flag is ActiveFlag.TRACKED_ONLY:
         return run is not None and run.is_tracked
     if run is not None:
         return True
-    if session.is_in_boot_recovery and any(message.origin is not Origin.CHANNEL for message in session.queue):
-        return True
+    return session.is_in_boot_recovery and any(message.origin is not Origin.CHANNEL for message in session.queue)
+
+
+def _has_live_child(world: World, session: SimSession) -> bool:
     return any(
         child.run is not None
         for key in world.children.get(session.key, ())
@@ -224,6 +226,8 @@ def _modern(world: World, session: SimSession) -> Row:
     if session.spawned_by is not None:
         row["spawnedBy"] = session.spawned_by
         row["hasActiveSubagentRun"] = run is not None
+    elif _has_live_child(world, session):
+        row["hasActiveSubagentRun"] = True
     children = world.children.get(session.key)
     if children:
         row["childSessions"] = sorted(children)

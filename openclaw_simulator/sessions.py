@@ -373,6 +373,10 @@ class SimSession:
     stall: Stall | None = None
     cut: InboundMessage | None = None
     """The words of the run that left the row ``running``."""
+    yielded: Run | None = None
+    """This run has ended and waits to be woken, once its sub-agents have ended."""
+    is_cut_child: bool = False
+    """A sub-agent whose run died with the process, and whose row says no status until the next one has looked."""
     foreign_lock_pid: int | None = None
     settling: Run | None = None
     """This run has ended and its terminal write is still pending (2026.9.6, ``Ending.LATE``)."""

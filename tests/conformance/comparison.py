@@ -37,6 +37,8 @@ class Stage:
     is_one_by_one: bool = False
     has_default_lanes: bool = False
     kills: bool = False
+    is_apart: bool = False
+    """On a gateway of its own, with a Telegram, where the model is offered every tool (2026.9.6 hides most behind a search)."""
 
 
 STAGES = (
@@ -63,6 +65,7 @@ STAGES = (
     ),
     Stage("the whole gateway refuses", ("suspended", "drifted"), True),
     Stage("the gateway's own width, and no other rows moving", ("envelope", "full_lane"), True, has_default_lanes=True),
+    Stage("people and sub-agents", ("deaf_row", "not_woken"), True, kills=True, is_apart=True),
 )  # fmt: skip
 
 
@@ -122,21 +125,23 @@ async def compare(
     """Every scenario on one version."""
     began = monotonic()
     found: dict[str, Compared] = {}
-    world = await asyncio.to_thread(World, release, folder / release.version)
-    say(f"{release.version}: started")
-    try:
-        for stage in STAGES:
-            chosen = [name for name in stage.scenarios if not names or name in names]
-            if not chosen:
-                continue
-            if stage.has_default_lanes:
-                await set_lanes(world, None)
-            for group in [[name] for name in chosen] if stage.is_one_by_one else [chosen]:
-                for one in await _together(world, group, kills=stage.kills):
-                    found[one.scenario] = one
-            say(f"{release.version}: {', '.join(chosen)} ({monotonic() - began:.0f} s)")
-    finally:
-        await asyncio.to_thread(_end, world)
+    for is_apart in (False, True):
+        stages = [stage for stage in STAGES if stage.is_apart is is_apart and _chosen(stage, names)]
+        if not stages:
+            continue
+        world = await asyncio.to_thread(_make, release, folder / f"{release.version}{'-apart' * is_apart}", stages[0])
+        say(f"{release.version}: started")
+        try:
+            for stage in stages:
+                chosen = _chosen(stage, names)
+                if stage.has_default_lanes:
+                    await set_lanes(world, None)
+                for group in [[name] for name in chosen] if stage.is_one_by_one else [chosen]:
+                    for one in await _together(world, group, kills=stage.kills):
+                        found[one.scenario] = one
+                say(f"{release.version}: {', '.join(chosen)} ({monotonic() - began:.0f} s)")
+        finally:
+            await asyncio.to_thread(_end, world)
     for name, one in [(name, one) for name, one in found.items() if not one.is_equal]:
         say(
             f"{release.version}: {name} differs, once more alone ({one.trouble or '; '.join(map(str, one.differences))})"
@@ -145,9 +150,20 @@ async def compare(
     return Report(release.version, tuple(found.values()), monotonic() - began)
 
 
+def _chosen(stage: Stage, names: Sequence[str]) -> list[str]:
+    return [name for name in stage.scenarios if not names or name in names]
+
+
+def _make(release: Release, folder: Path, stage: Stage) -> World:
+    if not stage.is_apart:
+        return World(release, folder)
+    shown = {"tools": {"toolSearch": False}} if release.keeps_sessions_in_sqlite else {}
+    return World(release, folder, telegram=True, extra=shown)
+
+
 async def _alone(release: Release, folder: Path, name: str) -> Compared:
     stage = next(stage for stage in STAGES if name in stage.scenarios)
-    world = await asyncio.to_thread(World, release, folder)
+    world = await asyncio.to_thread(_make, release, folder, stage)
     try:
         if stage.has_default_lanes:
             await set_lanes(world, None)

@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.harness.failures import Refused
-from tests.e2e.harness.provider import Call, Mode, Silence, Status, Stream, Tools
+from tests.e2e.harness.provider import Call, Held, Mode, Silence, Spawns, Status, Stream, Tools
 from tests.e2e.harness.stores import database_path
+from tests.e2e.harness.stuck import lose_end_after_answer
+from tests.e2e.harness.telegram import Chat as TelegramChat
+from tests.e2e.harness.telegram import Person, Place
 from tests.e2e.harness.witness import DeviceKey, Witness
 from tests.e2e.harness.world import World
-from tests.unit.openclaw_simulator.contract import ALL, BACKEND, Reply, name_of
+from tests.unit.openclaw_simulator.contract import ALL, BACKEND, Chat, Reply, Said, Who, name_of
 
 _Who = tuple[tuple[str, ...], str, tuple[str, str]]
 
@@ -40,6 +43,10 @@ def mode_of(behaviour: str) -> Mode:
             return Status(400)
         case "e500":
             return Status(500)
+        case "held":
+            return Held()
+        case "spawn":
+            return Spawns(amount)
     raise ValueError(behaviour)
 
 
@@ -95,6 +102,7 @@ class RealUnderTest:
         self.version = shared.world.release.version
         self._shared = shared
         self._connections: dict[_Who, Witness] = {}
+        self._held: dict[str, Held] = {}
 
     async def call(
         self,
@@ -136,7 +144,10 @@ class RealUnderTest:
         if behaviour == "none":
             self._shared.world.provider.forget(match)
         else:
-            self._shared.world.provider.on(match, mode_of(behaviour))
+            mode = mode_of(behaviour)
+            if isinstance(mode, Held):
+                self._held[match] = mode
+            self._shared.world.provider.on(match, mode)
 
     async def model_saw(self, key: str) -> list[str]:
         return [call.turn_text for call in self._shared.world.provider.calls if self._is_of(call, key)]
@@ -147,6 +158,26 @@ class RealUnderTest:
         if re.search(rf"\b{re.escape(name_of(key))}\b", said):
             return True
         return self._shared.renewed == key and not re.search(r"\bc\d+\b", said)
+
+    async def tools(self, match: str) -> list[list[str]]:
+        return [sorted(call.tools) for call in self._shared.world.provider.calls if match in call.last_said]
+
+    async def says(self, who: Who, text: str, chat: Chat) -> None:
+        person = Person(int(who.id), who.name or "", who.username)
+        number = int(chat.id)
+        where = person.chat if number == person.id else TelegramChat(number, f"Group {number}")
+        self._shared.world.telegram.write(person, text, Place(where, chat.thread))
+
+    async def heard(self) -> list[Said]:
+        lasting = self._shared.world.telegram.heard()
+        return [Said(str(message.chat), message.thread, message.bot, message.text) for message in lasting]
+
+    async def end_unwritten(self, key: str, match: str) -> None:
+        world, held = self._shared.world, self._held[match]
+        if world.release.keeps_sessions_in_sqlite:
+            await asyncio.to_thread(lose_end_after_answer, world, key, match, held)
+        else:
+            held.end.set()
 
     async def kill(self) -> None:
         await self._shared.kill()

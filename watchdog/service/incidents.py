@@ -274,7 +274,8 @@ class Incidents:
         return Outcome.UNDELIVERED if await self._delivered(last) is False else Outcome.RECOVERED
 
     def was_answered(self, judged: Judged) -> bool:
-        """Our own turn answered it and nobody waits: nothing is left to do, although its row goes on saying ``running``."""
+        """Our own turn answered it and nobody waits: nothing is left to do, although its row goes on saying ``running``. A turn that
+        was given up (``NewRunSilent``) may have been answered since."""
         tail = judged.case.look.tail
         if tail is None or tail.kind is not TailKind.ANSWERED or tail.deed_mark is None:
             return False
@@ -284,7 +285,7 @@ class Incidents:
         incident, began = self.ledger.incident(incident_id), judged.session.started_at
         return incident is not None and any(
             str(attempt.number) == number
-            and attempt.reason == TURN_ANSWERED
+            and attempt.step.nature.is_turn
             and attempt.settled_at is not None
             and (began is None or began <= attempt.settled_at)
             for attempt in incident.attempts
@@ -303,10 +304,12 @@ class Incidents:
                 if snapshot.lacks(incident.session):
                     self._close(incident, Outcome.CLEARED, "SessionGone", now, successor=_kept_as(incident, judged))
                 continue
-            outcome = _ending(incident, current, now)
+            outcome, reason = _ending(incident, current, now), current.judgement.reason
+            # guard: outcome: a turn answered late is no reason to give the session up
+            if outcome is None and self._was_answered_late(incident, current):
+                outcome, reason = Outcome.RECOVERED, TURN_ANSWERED
             if outcome is None:
                 continue
-            reason = current.judgement.reason
             if outcome is Outcome.RECOVERED and awaits_person(incident.attempts):
                 # guard: outcome: a wait for subagents is no answer
                 if await self._waits_for_children(current.session):
@@ -319,6 +322,12 @@ class Incidents:
                 outcome = await self._ending_of_late_turn(incident, current.session)
                 incident = self.ledger.incident(incident.id) or incident  # noqa: PLW2901 - the same one, as noted
             self._close(incident, outcome, reason, now, current.session, successor=_kept_as(incident, judged))
+
+    def _was_answered_late(self, incident: Incident, current: Judged) -> bool:
+        """After our turn of this incident was given up, and its row goes on saying ``running``."""
+        tail = current.case.look.tail
+        is_this = tail is not None and (tail.deed_mark or "").startswith(f"{incident.id}/")
+        return is_this and current.judgement.owner is not Truth.TRUE and self.was_answered(current)
 
     async def _waits_for_children(self, row: Session) -> bool:
         """The turn has ended for now, and its person has no answer yet; or nobody can tell."""
@@ -401,7 +410,8 @@ class Incidents:
             )
 
     def release_recovered(self, judged: Mapping[str, Judged], now: Moment) -> None:
-        """A quarantine ends by itself with a new session id, or with a run that completed after it began."""
+        """A quarantine ends by itself with a new session id, with a run that completed after it began, or with the answer to our
+        own turn."""
         for entry in self.ledger.quarantines(self.gateway.name):
             current = judged.get(entry.session)
             if current is None:
@@ -409,8 +419,14 @@ class Incidents:
             row = current.session
             reborn = row.session_id is not None and entry.session_id is not None and row.session_id != entry.session_id
             finished = row.status is Status.DONE and row.started_at is not None and row.started_at > entry.since
-            if reborn or finished:
-                why = "a new session id" if reborn else "a run completed"
+            if reborn or finished or self.was_answered(current):
+                why = (
+                    "a new session id"
+                    if reborn
+                    else "a run completed"
+                    if finished
+                    else "our turn was answered after all"
+                )
                 self.ledger.release(self.gateway.name, entry.session, now.wall, who="openclaw-watchdog", why=why)
                 self.log.event(Event.SESSION_RELEASED, gateway=self.gateway.name, session=entry.session, reason=why)
 

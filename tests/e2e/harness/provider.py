@@ -66,13 +66,27 @@ class Tools:
 
 
 @dataclass(frozen=True)
+class Spawns:
+    """Starts a sub-agent with these words and yields, as far as it is offered the tools for that; then goes on as ``then`` says."""
+
+    task: str
+    then: Answer | Silence | Stream | Held = Answer()
+
+    def next_tool(self, call: Call) -> tuple[str, dict[str, Any]] | None:
+        """The tool that this call asks for, with its arguments; None: it has used all that it has."""
+        wanted: dict[str, dict[str, Any]] = {"sessions_spawn": {"task": self.task}, "sessions_yield": {}}
+        left = call.tools - call.tools_used
+        return next(((name, arguments) for name, arguments in wanted.items() if name in left), None)
+
+
+@dataclass(frozen=True)
 class Status:
     """An HTTP error."""
 
     code: int
 
 
-Mode = Answer | Stream | Held | Silence | Tools | Status
+Mode = Answer | Stream | Held | Silence | Tools | Spawns | Status
 
 
 @dataclass(eq=False)
@@ -122,6 +136,12 @@ class Call:
         """The names of the tools that the model was offered."""
         offered = [each.get("function") or each for each in self.body.get("tools") or []]
         return {str(each.get("name")) for each in offered}
+
+    @property
+    def tools_used(self) -> set[str]:
+        """The names of the tools that were called in this turn so far."""
+        asked = [each for message in self.turn for each in message.get("tool_calls") or []]
+        return {str((each.get("function") or {}).get("name")) for each in asked}
 
     @property
     def last_said(self) -> str:
@@ -332,8 +352,8 @@ class Provider:
 
 async def _play(call: Call, writer: asyncio.StreamWriter) -> str:
     """Behave as the call's mode says; answer what became of it."""
-    mode = call.mode
-    if isinstance(mode, Tools) and len(call.tool_results) >= mode.times:
+    mode, tool = call.mode, _tool_of(call)
+    if isinstance(mode, Tools | Spawns) and tool is None:
         mode = mode.then
     if isinstance(mode, Status):
         error = {"error": {"message": f"mock status {mode.code}", "type": "server_error"}}
@@ -365,10 +385,9 @@ async def _play(call: Call, writer: asyncio.StreamWriter) -> str:
         await _piece(writer, {"content": f"word{call.pieces} "})
         call.pieces += 1
         await asyncio.sleep(mode.every)
-    if isinstance(mode, Tools):
-        # yieldMs: else the gateway lets a slow command go on in the background after 10 s and the turn moves on.
-        arguments = json.dumps({"command": mode.command, "yieldMs": 600_000})
-        function = {"name": "exec", "arguments": arguments}
+    if tool is not None:
+        name, arguments = tool
+        function = {"name": name, "arguments": json.dumps(arguments)}
         wanted = {"index": 0, "id": f"call_{call.number}", "type": "function", "function": function}
         await _piece(writer, {"tool_calls": [wanted]})
         await _piece(writer, {}, finish="tool_calls")
@@ -381,6 +400,17 @@ async def _play(call: Call, writer: asyncio.StreamWriter) -> str:
     writer.write(b"data: [DONE]\n\n")
     await writer.drain()
     return outcome
+
+
+def _tool_of(call: Call) -> tuple[str, dict[str, Any]] | None:
+    """The tool that the model asks for in this call, with its arguments."""
+    mode = call.mode
+    if isinstance(mode, Spawns):
+        return mode.next_tool(call)
+    if isinstance(mode, Tools) and len(call.tool_results) < mode.times:
+        # yieldMs: else the gateway lets a slow command go on in the background after 10 s and the turn moves on.
+        return "exec", {"command": mode.command, "yieldMs": 600_000}
+    return None
 
 
 _USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}

@@ -58,6 +58,12 @@ GUARDS: tuple[Guard, ...] = (
         (CORE + "test_verify.py",),
     ),
     Guard("what our turn answered is no new incident", "rule 18", NEVER, ("119714-resume-by-agent",)),
+    Guard(
+        "outcome: a turn answered late is no reason to give the session up",
+        "rule 18",
+        NEVER,
+        tests=(SERVICE + "test_stories.py",),
+    ),
     Guard("finished work keeps its context", "finished but flagged", DROP, tests=HARMLESS),
     Guard(
         "mirrored delivery is no answer",

@@ -35,8 +35,39 @@ class Reply:
         return "" if self.error is None else str(self.error["message"])
 
 
+@dataclass(frozen=True)
+class Who:
+    """Somebody on Telegram."""
+
+    id: str
+    name: str | None = None
+    username: str | None = None
+
+
+@dataclass(frozen=True)
+class Chat:
+    """A Telegram chat: a person's own (their id), a group (below zero), a topic of either; ``account``: which bot."""
+
+    id: str
+    thread: int | None = None
+    account: str = "default"
+
+
+@dataclass(frozen=True)
+class Said:
+    """One message of a bot, as it was read."""
+
+    chat: str
+    thread: int | None
+    account: str
+    text: str
+
+
+ALICE = Who("1001", "Alice Ames", "alice")
+
+
 class GatewayUnderTest(Protocol):
-    """A gateway with a mock provider and one agent ``main``, whose process can be killed."""
+    """A gateway with a mock provider and one agent ``main``, whose process can be killed; for some scenarios with a Telegram."""
 
     version: str
 
@@ -53,11 +84,29 @@ class GatewayUnderTest(Protocol):
         ...
 
     async def provider(self, behaviour: str, match: str) -> None:
-        """Turns whose words contain ``match``: ``hang``, ``slow:600``, ``tool``, ``e400``, ``e500``; ``none`` takes it away."""
+        """Turns whose words contain ``match``: ``hang``, ``slow:600``, ``tool``, ``e400``, ``e500``, ``held`` (until
+        ``end_unwritten``), ``spawn:words`` (a sub-agent gets these words, and the turn yields); ``none`` takes it away."""
         ...
 
     async def model_saw(self, key: str) -> list[str]:
         """For each model call on that session, newest last: the user words of its turn, joined."""
+        ...
+
+    async def tools(self, match: str) -> list[list[str]]:
+        """The tools of each model call whose last words contain ``match``."""
+        ...
+
+    async def says(self, who: Who, text: str, chat: Chat) -> None:
+        """A person writes on Telegram."""
+        ...
+
+    async def heard(self) -> list[Said]:
+        """All that bots have said so far."""
+        ...
+
+    async def end_unwritten(self, key: str, match: str) -> None:
+        """The ``held`` turn is answered, and the store locked as soon as that is written: the end of the run is lost. Where no
+        store can be locked (before 2026.9) it just ends."""
         ...
 
     async def kill(self) -> None:

@@ -2,23 +2,26 @@
 
 As in ``contract_scenarios`` each scenario returns flat facts, to be compared between gateways. ``measured_chats.json``
 holds what was measured by hand on real 2026.3.24, 5.18 and 9.6 gateways on 2026-11-28, over a Telegram channel whose
-``apiRoot`` led to a fake Bot API. ``make conformance`` runs none of these yet: it has no such channel.
+``apiRoot`` led to a fake Bot API. ``make conformance`` runs none of these yet: its Telegram is for ``deaf_row`` of
+``contract_scenarios`` alone, where the lost turn was answered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tests.unit.openclaw_simulator.contract import (
+    ALICE,
     ALL,
     BACKEND,
     READ,
     WRITE,
+    Chat,
     Facts,
     GatewayUnderTest,
     Reply,
+    Who,
     author_of,
     messages_of,
     row_of,
@@ -30,49 +33,13 @@ MAIN = "agent:main:main"
 CLI = ("cli", "cli")
 
 
-@dataclass(frozen=True)
-class Who:
-    """Somebody on Telegram."""
-
-    id: str
-    name: str | None = None
-    username: str | None = None
-
-
-@dataclass(frozen=True)
-class Chat:
-    """A Telegram chat: a person's own (their id), a group (below zero), a topic of either; ``account``: which bot."""
-
-    id: str
-    thread: int | None = None
-    account: str = "default"
-
-
-@dataclass(frozen=True)
-class Said:
-    """One message of a bot, as it was read."""
-
-    chat: str
-    thread: int | None
-    account: str
-    text: str
-
-
-ALICE, BOB, NAMELESS = Who("1001", "Alice Ames", "alice"), Who("1002", "Bob (1001)"), Who("1004")
+BOB, NAMELESS = Who("1002", "Bob (1001)"), Who("1004")
 GROUP, TOPIC, GENERAL = Chat("-100500"), Chat("-100600", 11), Chat("-100600", 1)
 FORUM = "agent:main:telegram:group:-100600"
 
 
 class ChatGatewayUnderTest(GatewayUnderTest, Protocol):
     """A gateway with a Telegram channel of two bots (``default``, ``work``), everybody allowed in."""
-
-    async def says(self, who: Who, text: str, chat: Chat) -> None:
-        """A person writes in a chat."""
-        ...
-
-    async def heard(self) -> list[Said]:
-        """All that bots have said so far."""
-        ...
 
     async def configure(self, settings: Mapping[str, Any]) -> None:
         """More of ``openclaw.json``; the gateway starts anew with it."""
@@ -92,10 +59,6 @@ class ChatGatewayUnderTest(GatewayUnderTest, Protocol):
 
     async def lock_store(self, seconds: float) -> None:
         """2026.9.6: nothing can be written meanwhile."""
-        ...
-
-    async def tools(self, match: str) -> list[list[str]]:
-        """The tools of each model call whose words contain ``match``."""
         ...
 
     async def second_answer(self, method: str, params: Mapping[str, Any]) -> Reply:

@@ -1,8 +1,8 @@
 """What every gateway under test is asked. Each scenario returns flat facts, to be compared between gateways.
 
 ``measured.json`` holds the facts seen on real 2026.3.24, 4.14, 5.18 and 9.6 gateways on 2026-11-20 (a gateway's own recovery,
-suspension and drift: 2026-11-29, without 4.14): the simulator must return the same ones, and a conformance suite may run these
-functions against real gateways again.
+suspension and drift: 2026-11-29, answered rows and cut sub-agents: 2026-11-30, both without 4.14): the simulator must return the
+same ones, and a conformance suite may run these functions against real gateways again.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from tests.unit.openclaw_simulator.contract import (
+    ALICE,
     READ,
     WRITE,
+    Chat,
     Facts,
     GatewayUnderTest,
     author_of,
@@ -597,6 +599,124 @@ async def drifted(gateway: GatewayUnderTest) -> Facts:
     }
 
 
+async def deaf_row(gateway: GatewayUnderTest) -> Facts:
+    """A turn is answered, and the store locked before its end is written (9.6): the row stays ``running``, and whoever writes is
+    refused at the door, again and again, until a ``sessions.send`` has freed it; then they are answered, and that was no turn."""
+    chat, key = Chat("-100529"), "agent:main:telegram:group:-100529"
+    await gateway.says(ALICE, "hello c29", chat)
+    await until(gateway, key, lambda row: row.get("status") == "done" and not row.get("hasActiveRun"))
+    await gateway.wait(2)
+    await gateway.provider("held", "TASK-c29")
+    await gateway.says(ALICE, "please do TASK-c29", chat)
+    await soon(gateway, lambda: _were_said(gateway, "TASK-c29"))
+    await until(gateway, key, lambda row: row.get("status") == "running" and "startedAt" in row)
+    await gateway.wait(3)
+    before = await _kinds_heard(gateway)
+    await gateway.end_unwritten(key, "TASK-c29")
+    await gateway.provider("none", "TASK-c29")
+
+    async def is_told() -> bool:
+        return len(await _kinds_heard(gateway)) > len(before)
+
+    await soon(gateway, is_told)
+    row = await until(gateway, key, lambda row: not row.get("hasActiveRun"))
+    told = await _kinds_heard(gateway)
+    tail = await tail_of(gateway, key)
+    await gateway.says(ALICE, "again c29", chat)
+    await gateway.wait(3)
+    first = await row_of(gateway, key)
+
+    async def has_moved() -> bool:
+        later = await row_of(gateway, key)
+        return all(later.get(name, 0) > first.get(name, 0) for name in ("updatedAt", "lastInteractionAt"))
+
+    # The next refusal was seen: the one after it is twice as far away, and what the row says till then is ours.
+    is_refused = await soon(gateway, has_moved, 20) and not await _were_said(gateway, "again c29")
+    history = await gateway.call("chat.history", {"sessionKey": key})
+    free = {"key": key, "message": "free c29", "idempotencyKey": "c29-free"}
+    sent = await gateway.call("sessions.send", free, scopes=(READ, WRITE))
+    waited = await gateway.call("agent.wait", {"runId": "c29-free", "timeoutMs": 40_000})
+    then = await until(gateway, key, lambda row: row.get("status") != "running", seconds=10)
+    await soon(gateway, lambda: _were_said(gateway, "again c29"), 90)
+    last = await until(gateway, key, lambda row: row.get("status") == "done" and not row.get("hasActiveRun"))
+    await gateway.wait(2)
+    return {
+        "told": told[len(before) :],
+        "row": [row["status"], bool(row.get("hasActiveRun")), row["abortedLastRun"]],
+        "tail": tail,
+        "refused at the door": is_refused,
+        "pending": [item["state"] for item in history.payload.get("pendingInputs", {}).get("items", [])],
+        "freed": [sent.payload["status"], waited.payload["status"], waited.payload.get("error")],
+        "row then": then["status"],
+        "ours was a turn": await _were_said(gateway, "free c29"),
+        "told at last": (await _kinds_heard(gateway))[len(told) :],
+        "row at last": last["status"],
+    }
+
+
+async def not_woken(gateway: GatewayUnderTest) -> Facts:
+    """A turn starts a sub-agent and yields; kill -9 cuts the sub-agent. What the rows say after the start, and whether anybody wakes
+    the one who waits."""
+    key = "agent:main:c30"
+    await warm(gateway, key)
+    await gateway.provider("hang", "dig c30child")
+    await gateway.provider("spawn:dig c30child", "TASK-c30")
+    await gateway.call("sessions.send", {"key": key, "message": "please do TASK-c30", "idempotencyKey": "c30"})
+    await gateway.call("agent.wait", {"runId": "c30", "timeoutMs": 40_000})
+    offered = (await gateway.tools("TASK-c30"))[0]
+    facts: Facts = {"offered": [tool for tool in ("sessions_spawn", "sessions_yield") if tool in offered]}
+
+    async def has_child() -> bool:
+        return (await _child_of(gateway, key)).get("status") == "running"
+
+    if not await soon(gateway, has_child):
+        return facts
+    await gateway.wait(5)
+    waiting, child = await row_of(gateway, key), await _child_of(gateway, key)
+    calls = len(await gateway.model_saw(key))
+    await gateway.kill()
+    await gateway.provider("none", "dig c30child")
+    await gateway.provider("none", "TASK-c30")
+    await gateway.start()
+    started = await row_of(gateway, key)
+    # 5.18 looks once a minute for such sub-agents.
+    cut = await until(gateway, child["key"], lambda row: row.get("status") not in (None, "running"), 80)
+    is_woken = await soon(gateway, _called_again(gateway, key, calls), 30)
+    row = await until(gateway, key, lambda row: row.get("status") == "done" and not row.get("hasActiveRun"), 20)
+    return {
+        **facts,
+        "waiting": [waiting["status"], bool(waiting.get("hasActiveRun")), waiting["abortedLastRun"]],
+        "waits for": bool(waiting.get("hasActiveSubagentRun")),
+        "has ended": "endedAt" in waiting,
+        "its child": [child["status"], bool(child.get("hasActiveRun"))],
+        "taken for cut": started["abortedLastRun"],
+        "child": [cut.get("status"), bool(cut.get("hasActiveRun")), bool(cut.get("abortedLastRun"))],
+        "child's startedAt kept": cut.get("startedAt") == child.get("startedAt"),
+        "child's error": cut.get("lastRunError"),
+        "woken": is_woken,
+        "parent": [row["status"], bool(row.get("hasActiveRun")), row["abortedLastRun"]],
+        "parent's startedAt kept": row["startedAt"] == waiting["startedAt"],
+        "tail": await tail_of(gateway, key),
+    }
+
+
+async def _child_of(gateway: GatewayUnderTest, key: str) -> dict[str, Any]:
+    reply = await gateway.call("sessions.list", {"limit": 500})
+    return next((dict(row) for row in reply.payload["sessions"] if row.get("spawnedBy") == key), {})
+
+
+async def _were_said(gateway: GatewayUnderTest, words: str) -> bool:
+    """The model was asked with these words as the last ones."""
+    return bool(await gateway.tools(words))
+
+
+async def _kinds_heard(gateway: GatewayUnderTest) -> list[str]:
+    """What bots have said in chats, in a word each: an ``answer``, or that it ``went wrong``."""
+    kinds = {"went wrong": "went wrong", "mock answer": "answer", "reply ": "answer"}
+    texts = [said.text for said in await gateway.heard()]
+    return [kind for text in texts for words, kind in kinds.items() if words in text]
+
+
 async def _cut_together(gateway: GatewayUnderTest, keys: Sequence[str]) -> None:
     """Runs that are cut by one kill, and take half a minute each when they are taken up; looked at while the first does."""
     for key in keys:
@@ -657,7 +777,7 @@ SCENARIOS: dict[str, Scenario] = {
         stopped_then_agent_failed, queued_behind_live, killed_in_a_call, killed_on_cron_key, killed_in_a_tool,
         killed_in_first_turn, resumed_by_agent, fresh_by_new, new_without_admin, reset, agent_without_address, full_lane,
         refusals, envelope, who_asked, agent_sent_again, what_a_reader_sees, waiting_for_recovery, turn_during_recovery,
-        dropped_words, tombstoned, suspended, drifted,
+        dropped_words, tombstoned, suspended, drifted, deaf_row, not_woken,
     )
 }  # fmt: skip
 
@@ -665,10 +785,10 @@ PEOPLE = frozenset({"who_asked", "agent_sent_again", "what_a_reader_sees"})
 OWN_RECOVERY = frozenset(
     {"waiting_for_recovery", "turn_during_recovery", "dropped_words", "tombstoned", "suspended", "drifted"}
 )
-NOT_MEASURED = {"2026.4.14": PEOPLE | OWN_RECOVERY}
+NOT_MEASURED = {"2026.4.14": PEOPLE | OWN_RECOVERY | {"deaf_row", "not_woken"}}
 """Scenarios whose answer of that version nobody has seen.
 
 Where a version has no such thing, that is what was seen, and what is recorded. 2026.3.24 and 5.18 take up nothing by themselves
 after a kill (``waiting_for_recovery``, ``turn_during_recovery``: the rows stay as they were cut, and a client's turn runs at once),
 tell nothing of words that waited (``dropped_words``), make no tombstones, know no ``gateway.suspend.prepare``, and keep their
-sessions in files that cannot drift."""
+sessions in files that cannot drift and are not locked as an answer is written (``deaf_row``: the turn just ends)."""

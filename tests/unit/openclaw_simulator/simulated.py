@@ -11,12 +11,11 @@ from openclaw_simulator.people import is_group, key_of_chat
 from openclaw_simulator.process import RECOVERY_TRIES
 from openclaw_simulator.profiles import PROFILES
 from openclaw_simulator.records import Person
-from openclaw_simulator.sessions import Address, Turn
+from openclaw_simulator.sessions import Activity, ActivityStep, Address, Ending, Turn
 from openclaw_simulator.state import ChannelOutage
 from openclaw_simulator.world import World
 from tests.simulator.inprocess import Connection, InProcessGateway
-from tests.unit.openclaw_simulator.contract import ALL, BACKEND, Reply
-from tests.unit.openclaw_simulator.contract_chats import Chat, Said, Who
+from tests.unit.openclaw_simulator.contract import ALL, BACKEND, Chat, Reply, Said, Who
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -41,6 +40,8 @@ def turn_of(behaviour: str) -> Turn:
             return turns.retries(1, 1.0, "400 not like this")
         case "e500":
             return turns.retries()
+        case "held":
+            return Turn((ActivityStep(Activity.SILENT, None),), ending=Ending.ANSWERED)
         case _:
             raise ValueError(behaviour)
 
@@ -73,13 +74,42 @@ class SimulatedUnderTest:
         return Reply(answer.ok, answer.payload, answer.error)
 
     async def provider(self, behaviour: str, match: str) -> None:
-        if behaviour == "none":
-            self.world.provider.rules.pop(match, None)
+        rules = self.world.provider.rules
+        kind, _, task = behaviour.partition(":")
+        if kind == "none":
+            rules.pop(match, None)
+        elif kind == "spawn":
+            rules[match] = turns.yields(
+                ((f"agent:main:subagent:{task.replace(' ', '-')}", rules.get(task, turns.answers())),)
+            )
         else:
-            self.world.provider.rules[match] = turn_of(behaviour)
+            rules[match] = turn_of(behaviour)
 
     async def model_saw(self, key: str) -> list[str]:
         return [" ".join(call.said) for call in self.world.model_calls if call.key == key]
+
+    async def tools(self, match: str) -> list[list[str]]:
+        return [sorted(call.tools) for call in self.world.model_calls if match in call.said[-1]]
+
+    @staticmethod
+    def _address(chat: Chat) -> Address:
+        return Address("telegram", f"telegram:{chat.id}", chat.account, chat.thread)
+
+    async def says(self, who: Who, text: str, chat: Chat) -> None:
+        person, address = Person(who.id, who.name, who.username), self._address(chat)
+        key = key_of_chat(self.world, address, person)
+        if key not in self.world.homes:
+            self.world.chat.join(key, address, None if is_group(address) else person)
+        self.world.chat.person_writes(key, text, by=person, chat=address)
+
+    async def heard(self) -> list[Said]:
+        places = [(heard.place, heard.text) for heard in self.world.heard]
+        return [Said(place.chat, place.thread, place.account, text) for place, text in places if place is not None]
+
+    async def end_unwritten(self, key: str, match: str) -> None:
+        session = self.world.sessions[key]
+        assert session.run is not None
+        self.world.engine.step_over(session, session.run, session.run.step)
 
     async def kill(self) -> None:
         self.world.process.kill()
@@ -114,21 +144,6 @@ class SimulatedChats(SimulatedUnderTest):
         self.world.channels = {"telegram"}
         self.world.config = {"channels": {"telegram": {"accounts": {"work": {}}}}}
 
-    @staticmethod
-    def _address(chat: Chat) -> Address:
-        return Address("telegram", f"telegram:{chat.id}", chat.account, chat.thread)
-
-    async def says(self, who: Who, text: str, chat: Chat) -> None:
-        person, address = Person(who.id, who.name, who.username), self._address(chat)
-        key = key_of_chat(self.world, address, person)
-        if key not in self.world.homes:
-            self.world.chat.join(key, address, None if is_group(address) else person)
-        self.world.chat.person_writes(key, text, by=person, chat=address)
-
-    async def heard(self) -> list[Said]:
-        places = [(heard.place, heard.text) for heard in self.world.heard]
-        return [Said(place.chat, place.thread, place.account, text) for place, text in places if place is not None]
-
     async def configure(self, settings: Mapping[str, Any]) -> None:
         for name, value in settings.items():
             self.world.config[name] = {**self.world.config.get(name, {}), **value}
@@ -150,9 +165,6 @@ class SimulatedChats(SimulatedUnderTest):
 
     async def lock_store(self, seconds: float) -> None:
         self.world.lock_store(seconds)
-
-    async def tools(self, match: str) -> list[list[str]]:
-        return [sorted(call.tools) for call in self.world.model_calls if match in call.said[-1]]
 
     async def second_answer(self, method: str, params: Mapping[str, Any]) -> Reply:
         connection = await self.gateway.connect(scopes=ALL, device_id="one")

@@ -51,6 +51,19 @@ def heard_by(world: World, key: str) -> list[str]:
     return [heard.text for heard in world.heard if heard.to == PEOPLE[key]]
 
 
+def _knocks(world: World, text: str, *, seconds: int) -> list[int]:
+    """A person writes; the seconds after it at which the row's times move."""
+    began = world.wall_ms
+    world.chat.person_writes(GROUP, text)
+    seen = []
+    for _ in range(seconds):
+        moved = world.sessions[GROUP].last_interaction_ms
+        world.advance(1)
+        if world.sessions[GROUP].last_interaction_ms != moved:
+            seen.append(round(((world.sessions[GROUP].last_interaction_ms or 0) - began) / 1000))
+    return seen
+
+
 class TestDelivery:
     """Who hears the answer of a resume turn, and is the row cured?"""
 
@@ -129,6 +142,28 @@ class TestDeaf:
         world.advance(60)
         assert len(heard_by(world, GROUP)) == 2
         assert any("hello? anybody?" in text for text in heard_by(world, GROUP))
+
+    def test_what_waits_is_offered_again_after_twice_as_long_each_time(self) -> None:
+        world = stuck_chat("2026.9.6", GROUP)
+        assert _knocks(world, "anybody?", seconds=1200) == [1, 3, 7, 15, 31, 63, 127, 255, 435, 615, 795, 975, 1155]
+
+    def test_freed_it_is_answered_at_the_next_time_and_no_sooner(self) -> None:
+        world = stuck_chat("2026.9.6", GROUP)
+        assert _knocks(world, "anybody?", seconds=64)[-1] == 63
+        chat_send(world, GROUP, CLI)
+        world.advance(60)
+        assert heard_by(world, GROUP) == []
+        world.advance(10)
+        assert len(heard_by(world, GROUP)) == 1
+
+    def test_a_new_process_begins_anew_with_what_waited(self) -> None:
+        world = stuck_chat("2026.9.6", GROUP)
+        assert _knocks(world, "anybody?", seconds=64)[-1] == 63
+        world.process.restart(1)
+        world.advance(world.profile.start_seconds + 30)
+        assert any("anybody?" in text for text in heard_by(world, GROUP))
+        session = world.sessions[GROUP]
+        assert (session.spool, session.is_retrying) == ([], False)
 
     def test_a_persons_own_new_works(self) -> None:
         world = stuck_chat("2026.9.6", GROUP)

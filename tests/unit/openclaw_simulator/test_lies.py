@@ -209,12 +209,63 @@ class TestYielding:
         world.begin(DASHBOARD, "divide it", turns.yields(((child, turns.answers(30)),), is_woken=is_woken))
         world.advance(10)
         session = world.sessions[DASHBOARD]
-        assert (session.status, world.sessions[child].status) == ("done", "running")
+        row = row_of(world, session)
+        assert (row["status"], row["hasActiveRun"], row["hasActiveSubagentRun"]) == ("running", False, True)
+        assert ("endedAt" in row, world.sessions[child].status) == (True, "running")
         tools = [entry.text for entry in session.transcript if entry.kind is turns.EntryKind.TOOL_CALL]
         assert tools == ["sessions_spawn", "sessions_yield"]
         world.advance(60)
         is_answered = session.transcript[-1].kind is turns.EntryKind.ANSWER
         assert (world.sessions[child].status, is_answered) == ("done", is_woken)
+        assert session.status == ("done" if is_woken else "running")
+        assert world.truth(DASHBOARD) is (GroundTruth.IDLE if is_woken else GroundTruth.STUCK)
+
+    @pytest.mark.parametrize("version", [version for version in PROFILES if version < "2026.9"])
+    def test_before_96_its_row_says_done_at_once(self, version: str) -> None:
+        world = _yielded(version)
+        assert (world.sessions[DASHBOARD].status, world.truth(DASHBOARD)) == ("done", GroundTruth.IDLE)
+
+    @pytest.mark.parametrize(
+        ("version", "statuses"),
+        [("2026.3.24", ["running", "running"]), ("2026.5.18", [None, "failed"]), ("2026.9.6", ["failed", "failed"])],
+    )
+    def test_a_child_that_was_cut(self, version: str, statuses: list[str | None]) -> None:
+        """What its row says five seconds after the start, and two minutes after it."""
+        world = _yielded(version)
+        world.process.restart(1)
+        world.advance(world.profile.start_seconds + 6)
+        early = world.sessions[CHILD].status
+        world.advance(120)
+        assert [early, world.sessions[CHILD].status] == statuses
+
+    def test_96_wakes_the_parent_of_a_child_that_was_cut_and_takes_it_for_no_cut_run(self) -> None:
+        world = _yielded("2026.9.6")
+        world.process.restart(1)
+        world.advance(world.profile.start_seconds + 5)
+        session = world.sessions[DASHBOARD]
+        assert (session.status, session.aborted_last_run, session.run) == ("running", False, None)
+        world.advance(30)
+        assert (session.status, session.transcript[-1].kind) == ("done", turns.EntryKind.ANSWER)
+
+    @pytest.mark.parametrize("version", ["2026.3.24", "2026.5.18"])
+    def test_before_it_is_forgotten(self, version: str) -> None:
+        world = _yielded(version)
+        before = len(world.sessions[DASHBOARD].transcript)
+        world.process.restart(1)
+        world.advance(300)
+        assert len(world.sessions[DASHBOARD].transcript) == before
+
+
+CHILD = "agent:main:subagent:one"
+
+
+def _yielded(version: str) -> World:
+    """A session that waits for a sub-agent that is still at work."""
+    world = make_world(version)
+    world.begin(DASHBOARD, "divide it", turns.yields(((CHILD, turns.stays_silent()),)))
+    world.advance(10)
+    assert world.sessions[CHILD].run is not None
+    return world
 
 
 def _error(answer: dict[str, Any]) -> dict[str, Any]:

@@ -127,6 +127,39 @@ async def test_a_turn_that_hangs_and_dies_climbs_the_ladder_of_the_same_incident
     assert len(world.incidents) == 1
 
 
+@pytest.mark.parametrize("minutes", [4, 12])
+async def test_a_turn_that_is_answered_after_it_was_given_up_is_a_success(minutes: int) -> None:
+    """Its row goes on saying ``running``: the session was given up although its person had the answer (9.6)."""
+    world = _world()
+    world.gateway.effect = world.gateway.hang
+    await world.until_deed()
+    await world.live(minutes=minutes)
+    assert world.attempts[0].reason == "NewRunSilent"
+    mark = f"{world.incidents[0].id}/1"
+    world.gateway.see(KEY, tail=tail_of(TailKind.ANSWERED, deed_mark=mark))
+    world.gateway.change(KEY, has_active_run=False)
+    await world.live(hours=2)
+    assert world.steps == [Step.RESUME]
+    assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
+    assert world.owed(MessageKind.QUARANTINED) == []
+    assert world.told()[-1] == "cleared"
+
+
+async def test_a_session_that_was_given_up_is_let_go_when_our_turn_is_answered_after_all() -> None:
+    world = _world(lenient(ladder=(Step.RESUME,)))
+    world.gateway.effect = world.gateway.hang
+    await world.until_deed()
+    world.gateway.change(KEY, has_active_run=False)
+    await world.live(hours=1)
+    assert [incident.outcome for incident in world.incidents] == [Outcome.QUARANTINED]
+    mark = f"{world.incidents[0].id}/1"
+    world.gateway.see(KEY, tail=tail_of(TailKind.ANSWERED, deed_mark=mark))
+    await world.live(hours=2)
+    assert world.ledger.quarantines() == []
+    assert world.log.of(Event.SESSION_RELEASED)[-1]["reason"] == "our turn was answered after all"
+    assert len(world.incidents) == 1, "and nothing is left to be told of it"
+
+
 async def test_a_session_that_a_person_reset_meanwhile_begins_with_the_gentlest_step() -> None:
     world = _world(policy(backoff=(timedelta(minutes=10),)))
     world.gateway.effect = world.gateway.nothing

@@ -13,7 +13,7 @@ import pytest
 
 from openclaw_simulator import sessions as turns
 from openclaw_simulator.profiles import PROFILES
-from openclaw_simulator.records import Answered, BrokenRecovery, ClientInfo, GroundTruth, RefusedDeed
+from openclaw_simulator.records import Answered, BrokenRecovery, Cause, ClientInfo, GroundTruth, RefusedDeed
 from openclaw_simulator.sessions import Activity, ActivityStep, Ending, Turn
 from tests.sim import episodes
 from tests.sim.episodes import Episode, Setting
@@ -311,9 +311,25 @@ def _recover(episode: Episode) -> None:
     episode.judge.asked(Asked({"method": "sessions.recover", "params": {}}, None, first))
 
 
+def _as_earlier(episode: Episode) -> Episode:
+    """A turn that yields leaves its row ``done``, as those before 2026.9.6 do."""
+    episode.world.profile = replace(episode.world.profile, keeps_yielded_running=False)
+    return episode
+
+
+def test_a_parent_whose_row_is_left_running_is_taken_up_once_its_child_has_ended() -> None:
+    work = turns.yields((("agent:main:subagent:one", turns.answers(3600)),), is_woken=False)
+    episode = _told(lambda episode: _ask(episode, CHAT, work))
+    result = episode.run()
+    assert result.violations == []
+    assert [(stall.cause, stall.ended_by is not None) for stall in episode.world.stalls] == [(Cause.NOT_WOKEN, True)]
+    assert all(deed.at_ms >= episode.world.stalls[0].since_ms for deed in episode.world.deeds)
+    assert sum(result.tally.deeds.values()) == 1
+
+
 def test_a_parent_that_nobody_woke_is_told_once() -> None:
     work = turns.yields((("agent:main:subagent:one", turns.answers(300)),), is_woken=False)
-    episode = _told(lambda episode: _ask(episode, CHAT, work))
+    episode = _told(lambda episode: _ask(_as_earlier(episode), CHAT, work))
     result = episode.run()
     assert (result.violations, result.tally.deeds) == ([], {})
     assert _kinds(episode) == [MessageKind.UNANSWERED]
@@ -321,7 +337,7 @@ def test_a_parent_that_nobody_woke_is_told_once() -> None:
 
 def _takes_up_and_waits(episode: Episode) -> None:
     work = turns.yields((("agent:main:subagent:one", turns.answers(300)),), is_woken=False)
-    episode.world.provider.rules[OURS] = work
+    _as_earlier(episode).world.provider.rules[OURS] = work
     _ask(episode, CHAT, LOST)
 
 
