@@ -67,7 +67,7 @@ class Canned:
     def answer(self, method: str, params: dict[str, Any]) -> str | None:
         """A payload, or None: silence."""
         if method == "connect":
-            return json.dumps(_hello(params))
+            return json.dumps(_hello(params, self.number))
         if method in ("sessions.list", "gateway.restart.preflight"):
             self._note_poll(time.perf_counter())
         if method == "sessions.list":
@@ -96,11 +96,11 @@ class Canned:
         return f'{json.dumps(envelope)[:-1]},"sessions":[{self.rows(offset, limit)}]}}'
 
 
-def _hello(params: dict[str, Any]) -> dict[str, Any]:
+def _hello(params: dict[str, Any], number: int) -> dict[str, Any]:
     return {
         "type": "hello-ok",
         "protocol": 4,
-        "server": {"version": "2026.9.6", "bootId": "boot", "connId": "c"},
+        "server": {"version": "2026.9.6", "bootId": f"boot-{number}", "connId": "c"},
         "features": {"methods": METHODS},
         "snapshot": {"uptimeMs": 86_400_000, "sessionDefaults": {"mainSessionKey": "agent:main:main"}},
         "auth": {"role": "operator", "scopes": params.get("scopes", [])},

@@ -219,6 +219,7 @@ class Daemon:
             await self._ending[name]
         finally:
             del self._ending[name]
+            self.parts.recordings.end(name)
         self._one_watch.forget(
             name
         )  # its last pass, too, which may have led elsewhere than the next one under this name

@@ -36,6 +36,8 @@ class DuplicateGateways:
     refused: dict[str, Twin] = field(default_factory=dict)
     """By the name that is not watched."""
     _last: dict[str, PassReport] = field(default_factory=dict)
+    _by_boot: dict[str | None, dict[str, None]] = field(default_factory=dict)
+    """Names by the boot id that they were last answered with: nobody else can be the same, and there may be thousands."""
 
     def note(self, report: PassReport, loaded: LoadedConfig, written: LoadedConfig) -> Twin | None:
         """A pass has ended; returned is which of two names leads to the gateway of the other, if that is so now.
@@ -43,13 +45,18 @@ class DuplicateGateways:
         signs = report.facts.signs if report.facts is not None else None
         if not report.is_good or signs is None:
             return None
+        self.forget(report.gateway)
         self._last[report.gateway] = report
-        order = [section.name for section in loaded.config.gateways]
-        for other, last in self._last.items():
-            if other == report.gateway or not {other, report.gateway} <= set(order):
-                continue
-            if are_same(report, last):
-                first, later = sorted((other, report.gateway), key=order.index)
+        candidates = self._by_boot.setdefault(signs.boot_id, {})
+        others, candidates[report.gateway] = list(candidates), None
+        if not others:
+            return None
+        order = {section.name: at for at, section in enumerate(loaded.config.gateways)}
+        if report.gateway not in order:
+            return None
+        for other in others:
+            if other in order and are_same(report, self._last[other]):
+                first, later = sorted((other, report.gateway), key=order.__getitem__)
                 found = self._last[first].facts
                 assert found is not None
                 assert found.signs is not None
@@ -58,11 +65,17 @@ class DuplicateGateways:
 
     def refuse(self, twin: Twin) -> None:
         self.refused[twin.name] = twin
-        self._last.pop(twin.name, None)
+        self.forget(twin.name)
 
     def forget(self, name: str) -> None:
         """Nobody watches it any more."""
-        self._last.pop(name, None)
+        last = self._last.pop(name, None)
+        if last is None or last.facts is None or last.facts.signs is None:
+            return
+        boot = last.facts.signs.boot_id
+        self._by_boot[boot].pop(name)
+        if not self._by_boot[boot]:
+            del self._by_boot[boot]
 
     def keep(self, before: Mapping[str, GatewaySection], now: Mapping[str, GatewaySection]) -> None:
         """After a change of the configuration: what was found holds for sections that are as they were."""
