@@ -479,6 +479,20 @@ def test_a_newer_layout_is_refused_and_left_alone(place: LedgerPlace) -> None:
     assert psql(place, "SELECT version FROM layout") == [(len(schema.MIGRATIONS) + 1,)]
 
 
+def test_tables_that_a_newer_replica_brought_up_are_not_written_to_by_one_that_runs(place: LedgerPlace) -> None:
+    with ledger_of(place) as ledger:
+        psql(place, "UPDATE layout SET version = version + 1")
+        before = psql(place, "SELECT commits FROM layout")
+        for use in (lambda: ledger.owe([], T0), lambda: ledger.prune(T0), ledger.history):
+            with pytest.raises(LedgerTooNew, match="written by a newer version") as caught:
+                use()
+            assert "\n" not in str(caught.value)
+        assert not ledger.is_writable()
+        assert psql(place, "SELECT commits FROM layout") == before
+        psql(place, "UPDATE layout SET version = version - 1")  # put back: nothing of it sticks
+        ledger.prune(T0)
+
+
 def test_a_newer_program_that_was_faster_is_not_undone(place: LedgerPlace, monkeypatch: pytest.MonkeyPatch) -> None:
     """It brings the layout up between our look and our turn to do it."""
     with closing(store_of(place, migrations=schema.MIGRATIONS[:3])) as store:
