@@ -341,16 +341,17 @@ class Daemon:
         shares = self.parts.shares
         if shares is None:
             return ()
-        passes: dict[int, list[asyncio.Task[None]]] = {shard: [] for shard in shares.leaving}
+        passes: dict[int, list[asyncio.Task[None]]] = {}
         for name, task in (*self._tasks.items(), *self._ending.items()):
             passes.setdefault(shard_of(name), []).append(task)
 
-        async def hand_over(shard: int, last: Sequence[asyncio.Task[None]]) -> None:
+        async def hand_over(shards: Sequence[int], last: Sequence[asyncio.Task[None]]) -> None:
             await asyncio.gather(*last, return_exceptions=True)
             with contextlib.suppress(LedgerError):  # the next owner waits until the lease ends
-                shares.let_go([shard])
+                shares.let_go(shards)
 
-        return [hand_over(shard, last) for shard, last in passes.items()]
+        idle = [shard for shard in shares.leaving if shard not in passes]  # at once: a slow ledger takes its time for each
+        return [hand_over(idle, ()), *(hand_over([shard], last) for shard, last in passes.items())]
 
     def _every_name(self) -> set[str]:
         return {section.name for section in self.parts.loaded.config.gateways}

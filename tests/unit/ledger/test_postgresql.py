@@ -518,6 +518,30 @@ def test_who_finds_it_brought_up_leaves_the_layout_as_it_is(place: LedgerPlace) 
     assert psql(place, "SELECT xmin::text, version FROM layout") == made
 
 
+def test_a_new_ledger_is_made_in_a_few_questions(place: LedgerPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes as long as the way to the server, and a transaction has five seconds: one by one, the tables' statements took
+    longer than that on a server 200 ms away, and no ledger could be made there."""
+    asked, since_the_limit, most = 0, 0, 0
+    ask, limited = postgres._Connection.ask, PostgresStore._limited
+
+    def counted(self: Any, *args: Any) -> Any:
+        nonlocal asked, since_the_limit, most
+        asked, since_the_limit = asked + 1, since_the_limit + 1
+        most = max(most, since_the_limit)
+        return ask(self, *args)
+
+    def begins(self: Any, db: Any) -> Any:
+        nonlocal since_the_limit
+        since_the_limit = 0
+        return limited(self, db)
+
+    monkeypatch.setattr(postgres._Connection, "ask", counted)
+    monkeypatch.setattr(PostgresStore, "_limited", begins)
+    with ledger_of(place):
+        assert asked < 40
+        assert most <= 16
+
+
 def test_an_older_layout_is_brought_up_by_the_owner_alone(place: LedgerPlace) -> None:
     for_then = schema.MIGRATIONS[:3]
     with closing(store_of(place, migrations=for_then)) as store:
