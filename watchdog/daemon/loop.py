@@ -350,7 +350,9 @@ class Daemon:
             with contextlib.suppress(LedgerError):  # the next owner waits until the lease ends
                 shares.let_go(shards)
 
-        idle = [shard for shard in shares.leaving if shard not in passes]  # at once: a slow ledger takes its time for each
+        idle = [
+            shard for shard in shares.leaving if shard not in passes
+        ]  # at once: a slow ledger takes its time for each
         return [hand_over(idle, ()), *(hand_over([shard], last) for shard, last in passes.items())]
 
     def _every_name(self) -> set[str]:

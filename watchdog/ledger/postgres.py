@@ -556,7 +556,9 @@ class PostgresStore:
         for migration in self._migrations[version:]:
             statements += said_here(migration)
         if statements:
-            db.ask(";\n".join(statements).encode())  # in one go: a hundred ways to a far server take longer than there is time
+            db.ask(
+                ";\n".join(statements).encode()
+            )  # in one go: a hundred ways to a far server take longer than there is time
         if version < len(self._migrations):
             db.ask(b"UPDATE layout SET version = %s", (len(self._migrations),))
         if version == 0:

@@ -96,7 +96,9 @@ class Shelf:
                 other.unlink()
             used -= size
         if used + count > self.most:
-            raise OSError(errno.EFBIG, f"the gateway's sessions do not fit into the {self.most} bytes of all recordings")
+            raise OSError(
+                errno.EFBIG, f"the gateway's sessions do not fit into the {self.most} bytes of all recordings"
+            )
         return used
 
     def _found(self) -> list[tuple[Path, int, float]]:

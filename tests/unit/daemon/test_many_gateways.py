@@ -18,6 +18,8 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from tests.bench.fleet import Canned, _converse
 from watchdog.config import load
+from watchdog.core.model import ProcessSigns
+from watchdog.core.same_process import is_same_process
 from watchdog.core.verdict import Verdict
 from watchdog.daemon import one_watch
 from watchdog.daemon.assembly import Builder
@@ -76,8 +78,12 @@ async def test_sigterm_ends_it_without_a_line_that_somebody_would_look_into(
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
     caplog.set_level(logging.WARNING)
     compared: Counter[str] = Counter()
-    same = one_watch.is_same_process
-    monkeypatch.setattr(one_watch, "is_same_process", lambda *a, **b: compared.update(["once"]) or same(*a, **b))
+
+    def counted(one: ProcessSigns, other: ProcessSigns, *, share_session: bool) -> bool:
+        compared["once"] += 1
+        return is_same_process(one, other, share_session=share_session)
+
+    monkeypatch.setattr(one_watch, "is_same_process", counted)
     before = set(asyncio.all_tasks())
     async with fleet() as url:
         daemon = daemon_of(tmp_path, url, log)
@@ -107,7 +113,7 @@ def assert_nothing_grows(daemon: Daemon, compared: Counter[str]) -> None:
     assert max(count for gateway, count in series.items() if gateway is not None) <= SERIES
     assert series[None] < 100, "of the process itself"
     if Path("/proc/self/fd").exists():
-        kept = [os.readlink(one) for one in Path("/proc/self/fd").iterdir() if one.exists()]
+        kept = [str(one.readlink()) for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]
         files = sum("/recordings/" in one for one in kept)
         sockets = sum(one.startswith("socket:") for one in kept) - GATEWAYS  # the other ends are here too
         assert files <= GATEWAYS

@@ -69,7 +69,9 @@ def test_who_has_much_to_tell_takes_nobody_else_s_share(tmp_path: Path) -> None:
     assert max(path.stat().st_size for path in tmp_path.iterdir()) <= 25_000
 
 
-def test_what_was_written_to_the_longest_ago_goes_first_and_gateways_that_are_gone_before_others(tmp_path: Path) -> None:
+def test_what_was_written_to_the_longest_ago_goes_first_and_gateways_that_are_gone_before_others(
+    tmp_path: Path,
+) -> None:
     for age, name in enumerate(["gone.jsonl", "home.jsonl.1", "away.jsonl.1", "away.jsonl"]):
         (tmp_path / name).write_bytes(b"x" * 1000)
         os.utime(tmp_path / name, (age, age))
