@@ -401,6 +401,10 @@ class Config(Section):
     """Keep what every pass saw in recordings/ of state_dir, for replay: who was marked running and why nothing was done, no
     message text, at most 2 x 8 MiB per gateway. Default true."""
 
+    recordings_mib: Count = 1024
+    """MiB that all recordings together may take. Each gateway has an equal share of them; what is oldest is dropped first, of
+    gateways that are gone before the others. Default 1024."""
+
     allow_short_thresholds: Flag = False
     """Accept thresholds below their floors (stuck_after 2m, confirm_for 5s, startup_grace 30s). For tests: short
     thresholds touch sessions that are only slow. Default false."""

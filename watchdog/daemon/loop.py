@@ -35,7 +35,7 @@ from watchdog.daemon.throttle import Throttle
 from watchdog.discovery.every_gateway import is_followed
 from watchdog.service import announcements, descriptors
 from watchdog.service.by_hand import ATTEMPT, counted
-from watchdog.service.errors import LeaseLost, LedgerError, LedgerInUse, PassFailed
+from watchdog.service.errors import LeaseLost, LedgerError, LedgerInUse, LedgerTooNew, PassFailed
 from watchdog.service.events import Event
 from watchdog.service.ledger import AuditLine
 from watchdog.service.pass_report import PassReport
@@ -86,7 +86,7 @@ class Daemon:
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _why: str = "asked to stop"
-    _taken: LedgerInUse | None = None
+    _taken: LedgerInUse | LedgerTooNew | None = None
     _ledger_out_since: datetime | None = None
     _is_loss_told: bool = False
     """Whoever has to know that the ledger has lost its history is told, or nothing was lost."""
@@ -116,7 +116,7 @@ class Daemon:
 
     async def run(self) -> int:
         """Run until SIGTERM or SIGINT; 0 after an orderly stop. Raises ``LedgerInUse`` after one because another daemon owns
-        the ledger now: two that watch tell everything twice."""
+        the ledger now: two that watch tell everything twice; ``LedgerTooNew`` where a newer replica has brought the tables up."""
         parts = self.parts
         self._heed_signals()
         left = self._settle_earlier_life() if parts.shares is None else ()
@@ -128,6 +128,7 @@ class Daemon:
             gateways=[watch.gateway.name for watch in parts.watches],
             mode="observe" if parts.is_observing or not may_act(parts.loaded.policy_book) else "recover",
             unsettled_attempts=len(left),
+            descriptors=descriptors.limit(),
         )
         parts.teller.watched = self._runners.keys if parts.shares is None else self._every_name
         if parts.shares is not None:
@@ -219,7 +220,7 @@ class Daemon:
             await self._ending[name]
         finally:
             del self._ending[name]
-        self.parts.recordings.end(name)
+            self.parts.recordings.end(name)
         self._one_watch.forget(
             name
         )  # its last pass, too, which may have led elsewhere than the next one under this name
@@ -269,7 +270,7 @@ class Daemon:
         try:
             change = shares.beat()
         except LedgerError as problem:
-            if isinstance(problem, LedgerInUse):
+            if isinstance(problem, LedgerInUse | LedgerTooNew):
                 self._taken = problem
                 self.stop(str(problem))
             self._missed_beats += 1
@@ -340,16 +341,19 @@ class Daemon:
         shares = self.parts.shares
         if shares is None:
             return ()
-        passes: dict[int, list[asyncio.Task[None]]] = {shard: [] for shard in shares.leaving}
+        passes: dict[int, list[asyncio.Task[None]]] = {}
         for name, task in (*self._tasks.items(), *self._ending.items()):
             passes.setdefault(shard_of(name), []).append(task)
 
-        async def hand_over(shard: int, last: Sequence[asyncio.Task[None]]) -> None:
+        async def hand_over(shards: Sequence[int], last: Sequence[asyncio.Task[None]]) -> None:
             await asyncio.gather(*last, return_exceptions=True)
             with contextlib.suppress(LedgerError):  # the next owner waits until the lease ends
-                shares.let_go([shard])
+                shares.let_go(shards)
 
-        return [hand_over(shard, last) for shard, last in passes.items()]
+        idle = [
+            shard for shard in shares.leaving if shard not in passes
+        ]  # at once: a slow ledger takes its time for each
+        return [hand_over(idle, ()), *(hand_over([shard], last) for shard, last in passes.items())]
 
     def _every_name(self) -> set[str]:
         return {section.name for section in self.parts.loaded.config.gateways}
@@ -575,7 +579,8 @@ class Daemon:
         parts = self.parts
         self._file.taken()
         try:
-            loaded: LoadedConfig = parts.read_again()
+            # Off the loop, like what it stands for: with thousands of sections it takes seconds.
+            loaded: LoadedConfig = await asyncio.to_thread(parts.read_again)
         except ConfigError as refused:
             for problem in refused.problems:
                 parts.log.event(

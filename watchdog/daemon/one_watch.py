@@ -36,7 +36,7 @@ class DuplicateGateways:
     refused: dict[str, Twin] = field(default_factory=dict)
     """By the name that is not watched."""
     _last: dict[str, PassReport] = field(default_factory=dict)
-    _alike: dict[Hashable, set[str]] = field(default_factory=dict)
+    _alike: dict[Hashable, dict[str, None]] = field(default_factory=dict)
     """The names of ``_last``, by what must agree for two to be one."""
 
     def note(self, report: PassReport, loaded: LoadedConfig, written: LoadedConfig) -> Twin | None:
@@ -47,9 +47,9 @@ class DuplicateGateways:
             return None
         self.forget(report.gateway)
         self._last[report.gateway] = report
-        alike = self._alike.setdefault(must_agree(signs), set())
+        alike = self._alike.setdefault(must_agree(signs), {})
         twins = [other for other in alike if are_same(report, self._last[other])]
-        alike.add(report.gateway)
+        alike[report.gateway] = None
         if not twins:
             return None
         order = [section.name for section in loaded.config.gateways]
@@ -73,7 +73,7 @@ class DuplicateGateways:
         if last is None or last.facts is None or last.facts.signs is None:
             return
         alike = self._alike[key := must_agree(last.facts.signs)]
-        alike.discard(name)
+        del alike[name]
         if not alike:
             del self._alike[key]
 

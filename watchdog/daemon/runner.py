@@ -65,6 +65,8 @@ class Runner:
                 await self._sleep(self.first_after)
             while not self._stopping.is_set():
                 async with self.turns.turn():
+                    if self._stopping.is_set():
+                        break  # while it waited: with hundreds that wait, a stop would take as many passes
                     begun_at = self.clock.now()
                     report = await self._pass()
                 self.last_finished_at = self.clock.now()

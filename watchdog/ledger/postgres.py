@@ -350,6 +350,9 @@ class PostgresStore:
                 cursor = db.ask(begin)
                 cursor.nextset()
                 begun = self._one(cursor)
+                # guard: shares: an older program does nothing to tables that it does not know
+                if begun["version"] > len(self._migrations):
+                    raise self._too_new(begun["version"])
                 yield Transaction(_Statements(db)), begun
                 # A transaction in which something failed ends with ROLLBACK, and says so only here.
                 # guard: single: a transaction that the server took back is no success
@@ -477,9 +480,10 @@ class PostgresStore:
         )
         db.now = lambda: self._clock.now().monotonic
         try:
-            with self._limited(db):
-                self._settle(db)
-                self._make_sure(db)
+            # Each part has its own time, as each transaction has: a far server's statements add up.
+            for part in (self._settle, self._make_own, self._bring_up, self._note_loss):
+                with self._limited(db):
+                    part(db)
         except BaseException:
             with suppress(psycopg.Error):
                 db.close()
@@ -500,10 +504,12 @@ class PostgresStore:
         if self.access is Access.READER:
             db.ask(b"SET default_transaction_read_only = on")
 
-    def _make_sure(self, db: _Connection) -> None:
-        """That it is there, ours to own, of a version that we know, and the one that it was."""
+    def _make_own(self, db: _Connection) -> None:
         if self.access is Access.OWNER:  # guard: single: a database has one owner
             self._own(db)
+
+    def _bring_up(self, db: _Connection) -> None:
+        """To the version that we know: the owner's to do."""
         version = self._known_version(db)
         if version < len(self._migrations):
             if version == 0 and self.access is not Access.OWNER:
@@ -516,8 +522,6 @@ class PostgresStore:
                     "it brings it up to date."
                 )
             self._migrate(db)
-        if self.access is not Access.READER:
-            self._note_loss(db)
 
     def _own(self, db: _Connection) -> None:
         db.ask(b"BEGIN")  # in one session, whatever is in between
@@ -553,11 +557,14 @@ class PostgresStore:
             return 0
         version = int(self._one(db.ask(b"SELECT version FROM layout"))[0])
         if version > len(self._migrations):
-            raise LedgerTooNew(
-                f"The ledger {self.where} was written by a newer version (layout {version}, this program knows "
-                f"{len(self._migrations)}); upgrade openclaw-watchdog, or give this one its own database."
-            )
+            raise self._too_new(version)
         return version
+
+    def _too_new(self, version: int) -> LedgerTooNew:
+        return LedgerTooNew(
+            f"The ledger {self.where} was written by a newer version (layout {version}, this program knows "
+            f"{len(self._migrations)}); upgrade openclaw-watchdog, or give this one its own database."
+        )
 
     def _migrate(self, db: _Connection) -> None:
         """What is missing, in one transaction; of several who try at once, the others find it done."""
@@ -569,8 +576,10 @@ class PostgresStore:
         statements = [*FOUNDATION] if version == 0 else []
         for migration in self._migrations[version:]:
             statements += said_here(migration)
-        for statement in statements:
-            db.ask(statement.encode())
+        if statements:
+            db.ask(
+                ";\n".join(statements).encode()
+            )  # in one go: a hundred ways to a far server take longer than there is time
         if version < len(self._migrations):
             db.ask(b"UPDATE layout SET version = %s", (len(self._migrations),))
         if version == 0:
@@ -588,6 +597,8 @@ class PostgresStore:
     def _note_loss(self, db: _Connection) -> None:
         """The owner remembers which ledger is its own, and how far it was: another one in its place, or an older copy of it (a
         standby that had not got everything), means that history is missing."""
+        if self.access is Access.READER:
+            return
         db.ask(b"BEGIN ISOLATION LEVEL READ COMMITTED")
         found = self._one(self._counted(db))
         ledger_id, commits, owner_commits = str(found["ledger_id"]), int(found["commits"]), int(found["owner_commits"])
@@ -673,7 +684,7 @@ _HARMLESS = (
 _BEGIN_WRITING = b"""
     BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
     UPDATE layout SET commits = commits + 1
-    RETURNING commits, owner_commits, (SELECT ledger_id FROM meta) AS ledger_id, pg_backend_pid() AS session
+    RETURNING version, commits, owner_commits, (SELECT ledger_id FROM meta) AS ledger_id, pg_backend_pid() AS session
 """
 _BEGIN_OWNING = _BEGIN_WRITING.replace(b"commits + 1", b"commits + 1, owner_commits = owner_commits + 1")
 # A row of its own that is missing was never so low.
@@ -687,7 +698,7 @@ _BEGIN_SHARING = _BEGIN_WRITING.replace(
 ).replace(b" owner_commits,", b" coalesce((SELECT commits FROM own), -1) AS owner_commits,")
 _OWN = b"SELECT pg_backend_pid() FROM pg_advisory_lock(%s, %s)"
 _OWN_SHARED = b"SELECT pg_backend_pid() FROM pg_advisory_lock_shared(%s, %s)"
-_BEGIN_READING = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT commits FROM layout"
+_BEGIN_READING = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT version, commits FROM layout"
 
 # A daemon whose machine is gone stops being the owner within half a minute, and one that was frozen halfway lets others write.
 _SETTINGS = """

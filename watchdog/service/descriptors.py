@@ -16,7 +16,7 @@ ENOUGH = 65_536
 MACOS_MOST = 10_240
 """macOS refuses more than OPEN_MAX while the hard limit is "unlimited"."""
 A_GATEWAY = 2
-"""Connections that are kept open to one gateway: one that looks, one that listens."""
+"""What is kept open for one gateway: its connection, and the file of its recording."""
 BESIDE = 64
 """For the ledger, the log, short connections for deeds, messages and open files."""
 

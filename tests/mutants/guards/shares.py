@@ -35,6 +35,7 @@ GUARDS: tuple[Guard, ...] = (
         value("bool(lives)"),
         tests=POSTGRESQL,
     ),
+    Guard("shares: an older program does nothing to tables that it does not know", "rule 19", NEVER, tests=POSTGRESQL),
     Guard("shares: what is late is not sent", "rule 19", NEVER, tests=(GATEWAY + "recovery/test_late_deeds.py",)),
     Guard(
         "shares: a machine that slept sends nothing late",

@@ -124,7 +124,7 @@ def test_documented_defaults_are_the_defaults() -> None:
         root = read_document(f"x: {default_text(field)}", "").root
         assert isinstance(root, dict)
         here[parts[-1]] = root["x"]
-    assert len(tree) == 10
+    assert len(tree) == 11
     assert parse(json.dumps(tree), env={}).config == Config()
 
 

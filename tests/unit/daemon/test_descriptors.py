@@ -173,8 +173,9 @@ async def test_run_begins_with_raising_its_limit(tmp_path: Path) -> None:
     assert process.stderr is not None
     try:
         async with asyncio.timeout(60):
-            while b"daemon.started" not in await process.stderr.readline():
+            while b"daemon.started" not in (line := await process.stderr.readline()):
                 continue
+        assert json.loads(line)["descriptors"] == 2048, "and it is said"
         assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (2048, 2048)
     finally:
         process.terminate()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count, islice
@@ -16,7 +16,7 @@ import pytest
 from tests.fakes.clock import ManualClock
 from tests.fakes.ledgers import memory_ledger
 from watchdog.config import LoadedConfig, load
-from watchdog.core.leases import LeaseTiming, shard_of
+from watchdog.core.leases import SHARDS, LeaseTiming, shard_of
 from watchdog.daemon.assembly import Builder
 from watchdog.daemon.loop import Daemon
 from watchdog.service.events import MemoryLog
@@ -186,3 +186,27 @@ async def test_in_a_drain_each_shard_goes_when_its_passes_have_ended(desk: Desk)
     desk.watches[SLOW].may_end.set()
     await drain
     assert desk.free() == set(range(1, 65))
+
+
+async def test_what_has_no_pass_going_is_handed_over_in_one_go(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One by one, a ledger that answers slowly would take a minute for the shards without any gateway."""
+    await desk.beat()
+    released, release = list[int](), desk.ledger.leases.release
+
+    def noted(replica: str, held: Mapping[int, int]) -> None:
+        released.append(len(held))
+        release(replica, held)
+
+    monkeypatch.setattr(desk.ledger.leases, "release", noted)
+    desk.shares.drain()
+    handing = [asyncio.ensure_future(one) for one in desk.daemon._handed_over()]
+    await desk.turns()
+    of_gateways = {shard_of(name) for name in NAMES}
+    assert released == [SHARDS - len(of_gateways)]
+    assert desk.free() == set(range(1, SHARDS + 1)) - of_gateways
+    for watch in desk.watches.values():
+        watch.may_end.set()
+    for runner in desk.daemon._runners.values():
+        runner.stop()
+    await asyncio.gather(*handing)
+    assert desk.free() == set(range(1, SHARDS + 1))

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import sqlite3
 import sys
+import threading
 import zoneinfo
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from watchdog.adapters.clock import SystemClock
 from watchdog.config import load
 from watchdog.daemon.assembly import Builder, ledger_path
 from watchdog.daemon.loop import Daemon
+from watchdog.discovery.every_gateway import EveryGateway
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.by_hand import TrailMeter
 from watchdog.service.events import Event, MemoryLog
@@ -113,6 +115,32 @@ async def test_an_edit_is_taken_up_at_a_pass_and_keeps_the_connection(desk: Desk
     await desk.passes(3)
     assert len(desk.log.of(Event.CONFIG_LOADED)) == 1, "once, not at every pass"
     assert len(desk.log.of(Event.GATEWAY_CONNECTED)) == 1
+
+
+@pytest.mark.parametrize("slow", ["read_again", "spelled_out"])
+async def test_while_a_long_configuration_is_read_passes_go_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, slow: str
+) -> None:
+    """With thousands of sections, and lists that answer slowly, it takes seconds."""
+    parts, may_go_on = desk.daemon.parts, threading.Event()
+    owner: Any = parts if slow == "read_again" else EveryGateway
+    quick = getattr(owner, slow)
+
+    def waits(*args: Any) -> Any:
+        assert threading.current_thread() is not threading.main_thread(), "the event loop would stand still"
+        assert may_go_on.wait(60)
+        return quick(*args)
+
+    monkeypatch.setattr(owner, slow, waits)
+    desk.file.write_text(desk.text("11m"), "utf-8")
+    reload = asyncio.create_task(desk.daemon.reload())
+    try:
+        await desk.passes(3)
+        assert not reload.done()
+    finally:
+        may_go_on.set()
+    await reload
+    assert desk.daemon._runners["home"].watch.book.default.thresholds.stuck_after == timedelta(minutes=11)
 
 
 async def test_a_half_written_file_is_refused_once_and_the_old_one_stays_in_force(desk: Desk) -> None:

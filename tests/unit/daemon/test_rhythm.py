@@ -255,6 +255,23 @@ def test_so_many_at_once_and_no_more() -> None:
     assert loop.run(scene()) == 4
 
 
+def test_who_waits_for_a_turn_when_told_to_stop_looks_no_more() -> None:
+    """Else a stop of a thousand would take as many passes."""
+    place = Place()
+
+    async def scene() -> None:
+        async with place.runner.turns.turn():
+            running = asyncio.create_task(place.runner.run())
+            await asyncio.sleep(0.1)
+            place.runner.stop()
+        await running
+
+    place.runner.turns = PassSlots(at_once=1)
+    place.loop.run(scene())
+    assert place.reports == []
+    assert place.world.gateway.calls == []
+
+
 # ---------------------------------------------------------------- what no pass should raise
 
 

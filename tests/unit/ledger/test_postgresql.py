@@ -520,6 +520,20 @@ def test_a_newer_layout_is_refused_and_left_alone(place: LedgerPlace) -> None:
     assert psql(place, "SELECT version FROM layout") == [(len(schema.MIGRATIONS) + 1,)]
 
 
+def test_tables_that_a_newer_replica_brought_up_are_not_written_to_by_one_that_runs(place: LedgerPlace) -> None:
+    with ledger_of(place) as ledger:
+        psql(place, "UPDATE layout SET version = version + 1")
+        before = psql(place, "SELECT commits FROM layout")
+        for use in (lambda: ledger.owe([], T0), lambda: ledger.prune(T0), ledger.history):
+            with pytest.raises(LedgerTooNew, match="written by a newer version") as caught:
+                use()
+            assert "\n" not in str(caught.value)
+        assert not ledger.is_writable()
+        assert psql(place, "SELECT commits FROM layout") == before
+        psql(place, "UPDATE layout SET version = version - 1")  # put back: nothing of it sticks
+        ledger.prune(T0)
+
+
 def test_a_newer_program_that_was_faster_is_not_undone(place: LedgerPlace, monkeypatch: pytest.MonkeyPatch) -> None:
     """It brings the layout up between our look and our turn to do it."""
     with closing(store_of(place, migrations=schema.MIGRATIONS[:3])) as store:
@@ -543,6 +557,30 @@ def test_who_finds_it_brought_up_leaves_the_layout_as_it_is(place: LedgerPlace) 
         made = psql(place, "SELECT xmin::text, version FROM layout")
         store._migrate(store._db)
     assert psql(place, "SELECT xmin::text, version FROM layout") == made
+
+
+def test_a_new_ledger_is_made_in_a_few_questions(place: LedgerPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes as long as the way to the server, and a transaction has five seconds: one by one, the tables' statements took
+    longer than that on a server 200 ms away, and no ledger could be made there."""
+    asked, since_the_limit, most = 0, 0, 0
+    ask, limited = postgres._Connection.ask, PostgresStore._limited
+
+    def counted(self: Any, *args: Any) -> Any:
+        nonlocal asked, since_the_limit, most
+        asked, since_the_limit = asked + 1, since_the_limit + 1
+        most = max(most, since_the_limit)
+        return ask(self, *args)
+
+    def begins(self: Any, db: Any) -> Any:
+        nonlocal since_the_limit
+        since_the_limit = 0
+        return limited(self, db)
+
+    monkeypatch.setattr(postgres._Connection, "ask", counted)
+    monkeypatch.setattr(PostgresStore, "_limited", begins)
+    with ledger_of(place):
+        assert asked < 40
+        assert most <= 16
 
 
 def test_an_older_layout_is_brought_up_by_the_owner_alone(place: LedgerPlace) -> None:

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import unicodedata
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -106,6 +107,27 @@ async def test_metrics_are_prometheus_text(site: httpx.AsyncClient) -> None:
     answer = await site.get("/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert answer.text == "# HELP x\n"
+
+
+async def test_while_metrics_are_put_together_everything_else_goes_on() -> None:
+    """They take seconds with thousands of gateways: here until the loop has answered somebody else."""
+    may_go_on = threading.Event()
+
+    class Slow(Scripted):
+        def metrics(self) -> bytes:
+            assert threading.current_thread() is not threading.main_thread(), "the event loop would stand still"
+            assert may_go_on.wait(60)
+            return super().metrics()
+
+    wire = httpx.ASGITransport(app=application(Slow(full_document()), Feed(), "127.0.0.1", 18795))
+    async with httpx.AsyncClient(transport=wire, base_url="http://127.0.0.1:18795") as client:
+        metrics = asyncio.create_task(client.get("/metrics"))
+        try:
+            assert (await client.get("/livez")).status_code == 200
+            assert not metrics.done()
+        finally:
+            may_go_on.set()
+        assert (await metrics).text == "# HELP x\n"
 
 
 async def test_health_decides_the_status(site: httpx.AsyncClient, facts: Scripted) -> None:
