@@ -286,8 +286,10 @@ class Home:
             return None
 
     def _settles(self, is_over: Callable[[], bool]) -> None:
-        """The daemon has looked since now, and what it sees to be stuck has an incident or is quarantined; or it is over."""
+        """The daemon has begun to look and looked since now, and what it sees to be stuck has an incident or is quarantined; or it is
+        over. (The first pass to end may have begun before.)"""
         since = SystemClock().now().wall
+        ended: set[str] = set()
 
         def has_settled() -> bool:
             if is_over():
@@ -298,6 +300,9 @@ class Home:
                 or state["last_cycle_at"] is None
                 or datetime.fromisoformat(state["last_cycle_at"]) <= since
             ):
+                return False
+            ended.add(state["last_cycle_at"])
+            if len(ended) < 2:
                 return False
             (gateway,) = state["gateways"]
             stuck = [one for one in gateway["sessions"] if one["verdict"] == "stuck"]
