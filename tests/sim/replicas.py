@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from enum import StrEnum
 from random import Random
 from typing import Any, cast
 
@@ -48,6 +51,19 @@ from watchdog.service.watch import Watch, may_act
 
 TIMING = LeaseTiming()
 BEAT = TIMING.renew_every.total_seconds()
+CUT_EVERY = 20_000.0
+"""Seconds between two times that a replica is cut off from the store, on average."""
+
+
+class Befell(StrEnum):
+    """What is counted of the replicas."""
+
+    TOOK_OVER = "began to watch"
+    KILLED = "killed"
+    DRAINED = "drained"
+    CUT_OFF = "cut off from the store"
+    STOPPED = "stopped after a claim"
+    OVERTAKEN = "found another owner when they went on"
 
 
 @dataclass(slots=True)
@@ -57,15 +73,32 @@ class Process:
     number: int
     life: Life
     rng: Random
+    drains_at: float = math.inf
+    next_beat: float = 0.0
+    cut_at: float = math.inf
     stands_still_until: float = 0.0
     is_cut_off_until: float = 0.0
+    must_beat: bool = False
+    """The next beat is now."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    shares: Shares = field(init=False)
+    tenure: Tenure | None = None
+    """Under which it watches the gateway."""
+    runner: Runner | None = None
+    task: asyncio.Task[None] | None = None
 
     async def stand_still(self) -> None:
         """As long as it is stopped, nothing of it goes on."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self.stands_still_until - loop.time()))
         self.life.check()
+
+    async def pause(self, until: float) -> None:
+        """Sooner when woken."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self.wake.wait()
+        self.wake.clear()
 
     def reach(self) -> None:
         """The store, or raise."""
@@ -146,8 +179,8 @@ class FleetEpisode(Episode):
     """See the module's docstring."""
 
     replicas: int = 3
-    takeovers: int = 0
-    stopped: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    """What befell the replicas (``Befell``)."""
     _here: list[Process] = field(default_factory=list)
     _claimer: int | None = None
     """Which process, by its life, claimed last."""
@@ -164,7 +197,7 @@ class FleetEpisode(Episode):
             limit = None
             if self.setting.kills and not self._is_calm:
                 limit = rng.choice((None, rng.randint(1, 20), rng.randint(1, 120)))
-            process = Process(number, Life(self._lives, limit), rng)
+            process = self._begin(number, Life(self._lives, limit), rng)
             self._lives += 1
             self._here.append(process)
             try:
@@ -172,6 +205,7 @@ class FleetEpisode(Episode):
             except (Killed, asyncio.CancelledError):
                 if not process.life.is_over:
                     raise  # the episode ends
+                self._count(Befell.KILLED)
                 self.judge.note("", f"replica {number} was killed (life {process.life.number})")
             finally:
                 process.life.is_over = True
@@ -179,61 +213,85 @@ class FleetEpisode(Episode):
                 self._wiring.cut(process.life)
             await asyncio.sleep(rng.choice((0.5, 20.0, rng.uniform(5, 1800))))
 
+    def _begin(self, number: int, life: Life, rng: Random) -> Process:
+        now = asyncio.get_running_loop().time()
+        process = Process(number, life, rng, drains_at=now + rng.uniform(600, 8 * 3600), next_beat=now)
+        process.cut_at = now + rng.expovariate(1 / CUT_EVERY)
+        leases = ReachedLeases(self._ledger.leases, process)
+        process.shares = Shares(leases, f"{number} {life.number}", str(number), TIMING, HostClock(self.timeline))
+        return process
+
     async def _run_replica(self, process: Process) -> None:
         """Until it is killed, or drained."""
-        clock, rng, loop = HostClock(self.timeline), process.rng, asyncio.get_running_loop()
-        leases = ReachedLeases(self._ledger.leases, process)
-        shares = Shares(leases, f"{process.number} {process.life.number}", str(process.number), TIMING, clock)
-        ends_at = loop.time() + rng.uniform(600, 8 * 3600)
-        tenure: Tenure | None = None
-        runner: Runner | None = None
-        task: asyncio.Task[None] | None = None
+        loop = asyncio.get_running_loop()
         try:
             while True:
                 await process.stand_still()
-                if loop.time() >= ends_at and not self._is_calm:
-                    shares.drain()
-                with contextlib.suppress(LedgerError):  # then nothing is renewed
-                    shares.beat()
-                current = shares.tenure_of(GATEWAY)
-                if runner is not None and task is not None and tenure is not current:
-                    runner.stop()
-                    if task.done():
-                        task.result()
-                        runner = task = None
-                if task is None:
-                    try:
-                        if shares.is_draining:
-                            shares.leave()
-                            self.judge.note("", f"replica {process.number} was drained")
-                            return
-                        shares.let_go(shares.leaving)
-                    except LedgerError:
-                        if shares.is_draining:
-                            return
-                    if current is not None:
-                        tenure, runner = current, self._runner(process, current)
-                        task = asyncio.create_task(runner.run())
-                        self.takeovers += 1
-                if not self._is_calm and rng.random() < 0.0005:
-                    process.is_cut_off_until = loop.time() + rng.choice((5.0, 45.0, rng.uniform(30, 1800)))
-                    self.judge.note("", f"replica {process.number} is cut off from the store")
-                process.wake.clear()
-                waits = {asyncio.ensure_future(process.wake.wait()), *([task] if task is not None else [])}
-                pause = 1.0 if tenure is not current else BEAT
-                try:
-                    await asyncio.wait(waits, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    for one in waits - {task}:
-                        one.cancel()
-                if task is not None and task.done():
-                    task.result()
-                    runner = task = None
-                    tenure = None
+                if not self._is_calm:
+                    self._strike(process)
+                if loop.time() >= process.next_beat or process.must_beat:
+                    self._beat(process)
+                if not self._follow(process):
+                    return
+                await process.pause(self._planned(process))
         finally:
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+            if process.task is not None:
+                process.task.cancel()
+                await asyncio.gather(process.task, return_exceptions=True)
+
+    def _planned(self, process: Process) -> float:
+        """When it has something to do again (loop time)."""
+        if self._is_calm:
+            return process.next_beat
+        drains = math.inf if process.shares.is_draining else process.drains_at
+        return min(process.next_beat, process.cut_at, drains)
+
+    def _strike(self, process: Process) -> None:
+        """What goes wrong with it now."""
+        now = asyncio.get_running_loop().time()
+        if now >= process.drains_at and not process.shares.is_draining:
+            process.shares.drain()
+        if now >= process.cut_at:
+            process.is_cut_off_until = now + process.rng.choice((5.0, 45.0, process.rng.uniform(30, 1800)))
+            process.cut_at = now + process.rng.expovariate(1 / CUT_EVERY)
+            self._count(Befell.CUT_OFF)
+            self.judge.note("", f"replica {process.number} is cut off from the store")
+
+    def _beat(self, process: Process) -> None:
+        process.must_beat = False
+        process.next_beat = asyncio.get_running_loop().time() + BEAT
+        with contextlib.suppress(LedgerError):  # then nothing is renewed
+            process.shares.beat()
+
+    def _follow(self, process: Process) -> bool:
+        """As ``daemon.loop`` does: watch what is this replica's and nothing else, and let go of each shard that is being handed over
+        as soon as no pass is going of it. False: it is drained."""
+        shares = process.shares
+        current = shares.tenure_of(GATEWAY)
+        if process.task is not None:
+            if process.task.done():
+                process.task.result()
+                process.runner = process.task = process.tenure = None
+            elif process.tenure is not current and process.runner is not None:
+                process.runner.stop()
+        busy = {shard_of(GATEWAY)} if process.task is not None else set()
+        with contextlib.suppress(LedgerError):  # the next owner waits until the lease ends
+            shares.let_go([shard for shard in shares.leaving if shard not in busy])
+        if shares.is_draining and process.task is None:
+            self._count(Befell.DRAINED)
+            self.judge.note("", f"replica {process.number} was drained")
+            with contextlib.suppress(LedgerError):
+                shares.leave()
+            return False
+        if process.task is None and current is not None:
+            process.tenure, process.runner = current, self._runner(process, current)
+            process.task = asyncio.create_task(process.runner.run())
+            process.task.add_done_callback(lambda _: process.wake.set())
+            self._count(Befell.TOOK_OVER)
+        return True
+
+    def _count(self, what: Befell) -> None:
+        self.counts[what.value] += 1
 
     def _runner(self, process: Process, tenure: Tenure) -> Runner:
         self.judge.started()
@@ -271,6 +329,7 @@ class FleetEpisode(Episode):
         self._watch = watch
 
         async def failed(_problem: LedgerError) -> None:
+            process.must_beat = True
             process.wake.set()
 
         async def passed(_report: object) -> None:
@@ -302,7 +361,7 @@ class FleetEpisode(Episode):
         """The last owner's claim counts. Some are stopped right after it."""
         self._claimer = process.life.number
         if not self._is_calm and process.rng.random() < 0.25:
-            self.stopped += 1
+            self._count(Befell.STOPPED)
             process.stands_still_until = asyncio.get_running_loop().time() + process.rng.choice(
                 (4.0, 31.0, 60.0, 300.0)
             )
@@ -328,7 +387,9 @@ class FleetEpisode(Episode):
 
     def _kill_watchdog(self) -> None:
         if self._here:
-            self._rng.choice(self._here).life.is_over = True
+            victim = self._rng.choice(self._here)
+            victim.life.is_over = True
+            victim.wake.set()
 
 
 def run(seed: int, *, hours: float | None = None, replicas: int = 3) -> Result:

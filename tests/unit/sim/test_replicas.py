@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from tests.sim.episodes import Setting
 from tests.sim.judge import Rule
 from tests.sim.lives import Life
-from tests.sim.replicas import FleetEpisode, Process, run
+from tests.sim.replicas import Befell, FleetEpisode, Process, run
 
 
 def test_the_same_seed_gives_the_same_deeds_and_messages() -> None:
@@ -17,6 +17,30 @@ def test_the_same_seed_gives_the_same_deeds_and_messages() -> None:
     assert first.fingerprint == second.fingerprint
     assert first.lives == second.lives >= 3
     assert first.violations == []
+
+
+@dataclass(slots=True)
+class Counted(FleetEpisode):
+    """Two replicas, nothing goes wrong."""
+
+    holds: dict[int, int] = field(default_factory=dict)
+    """Shards, by replica, as it last followed them."""
+
+    def _strike(self, process: Process) -> None:
+        """Nothing."""
+
+    def _follow(self, process: Process) -> bool:
+        goes_on = FleetEpisode._follow(self, process)
+        self.holds[process.number] = process.shares.held
+        return goes_on
+
+
+def test_who_watches_lets_go_of_the_other_shards_all_the_same() -> None:
+    setting = replace(Setting.of(3), sessions=1, hours=0.5, troubles_per_hour=1e-9, kills=False, has_lies=False)
+    episode = Counted(setting, replicas=2)
+    assert episode.run().violations == []
+    assert episode.counts[Befell.TOOK_OVER] >= 1, "somebody watched"
+    assert sorted(episode.holds.values()) == [32, 33]
 
 
 def test_a_deed_of_who_claimed_before_another_is_a_violation() -> None:
