@@ -66,6 +66,7 @@ class Rule(StrEnum):
     UNANSWERED = "recovered although nobody has the answer"
     CUT_OFF = "somebody cut off from their chat"
     TWO_OWNERS = "two replicas acted at once"
+    STALE_WRITE = "written by a replica that no longer owns the gateway"
 
 
 NOT_YET: frozenset[Rule] = frozenset()
@@ -145,6 +146,10 @@ class Judge:
 
     def __post_init__(self) -> None:
         self._began_ms = self.world.now_ms
+        self.take_ledger(self.ledger)
+
+    def take_ledger(self, ledger: SqliteLedger) -> None:
+        self.ledger = ledger
         self.ledger.due_messages(TARGET, self.timeline.wall)  # from now on everything is owed to us
 
     # ------------------------------------------------------------ what the wiring tells
