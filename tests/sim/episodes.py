@@ -154,6 +154,8 @@ class Result:
     """Of every deed and message: equal for equal seeds."""
     befell: Counter[str] = field(default_factory=Counter)
     """What befell the replicas, where several share the gateway (``replicas.Befell``)."""
+    cpu: float = 0.0
+    """Seconds that it took, as ``fleet`` measured."""
 
 
 @dataclass

@@ -100,6 +100,7 @@ class Process:
     """Under which it watches the gateway."""
     runner: Runner | None = None
     task: asyncio.Task[None] | None = None
+    spare: SqliteLedger | None = None
 
     async def stand_still(self) -> None:
         """As long as it is stopped, nothing of it goes on."""
@@ -305,6 +306,8 @@ class FleetEpisode(Episode):
             if process.task is not None:
                 process.task.cancel()
                 await asyncio.gather(process.task, return_exceptions=True)
+            if process.spare is not None:
+                process.spare.close()
 
     def _planned(self, process: Process) -> float:
         """When it has something to do again (loop time)."""
@@ -331,8 +334,11 @@ class FleetEpisode(Episode):
             self.judge.note("", f"replica {process.number} is cut off from the store")
 
     def _beat(self, process: Process) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= process.is_cut_off_until and (process.must_beat or not process.is_steady):
+            self._stir()
         process.must_beat = process.is_steady = False
-        process.next_beat = asyncio.get_running_loop().time() + BEAT
+        process.next_beat = now + BEAT
         with contextlib.suppress(LedgerError):  # then nothing is renewed
             change = process.shares.beat()
             process.is_steady = not (change.taken or change.lost or change.leaving)
@@ -376,10 +382,12 @@ class FleetEpisode(Episode):
         self._lease_until(process, HostClock(self.timeline).now().plus(EVER), self._store.clock_ms() + _ms(EVER))
 
     def _is_even(self, now: float) -> bool:
-        """Everybody is well and has their share, and nobody else is taken for being here."""
-        if not all(process.is_undisturbed(now) for process in self._here):
+        """Everybody is well and has their share, and nobody else is taken for being here: who is cut off from the store has lost all,
+        and comes back later."""
+        joined = [process for process in self._here if now >= process.is_cut_off_until]
+        if not joined or not all(process.is_undisturbed(now) for process in joined):
             return False
-        by_id = {process.shares.replica: process.shares for process in self._here}
+        by_id = {process.shares.replica: process.shares for process in joined}
         fleet = self._ledger.leases.fleet()
         if {one.id for one in fleet.replicas if one.is_here} != set(by_id):
             return False
@@ -448,7 +456,8 @@ class FleetEpisode(Episode):
         )
         client.process, client.episode = process, self
         ledger = cast(LedgerPort, ReachedLedger(self._ledger.fenced(tenure, GATEWAY), process, self))
-        spare = SqliteLedger.in_memory(wall=lambda: self.timeline.wall)
+        if process.spare is None:
+            process.spare = SqliteLedger.in_memory(wall=lambda: self.timeline.wall)
         watch = Watch(
             client,
             self.book,
@@ -457,7 +466,7 @@ class FleetEpisode(Episode):
             clock,
             log,
             NullMeter(),
-            spare_ledger=spare,
+            spare_ledger=process.spare,
             tenure=tenure,
         )
         self._watch = watch
@@ -530,6 +539,8 @@ class FleetEpisode(Episode):
         return row["owner"], int(row["epoch"])
 
     def _sends(self, process: Process, frame: Mapping[str, Any]) -> None:
+        if frame["method"] == "sessions.abort":
+            return  # it only asks whether a run goes on, and is no deed (``Judge._judge``)
         owner, epoch = self._owner()
         params = frame.get("params") or {}
         key = str(params.get("sessionKey") or params.get("key") or "")
@@ -555,9 +566,15 @@ class FleetEpisode(Episode):
         return replace(Episode._result(self), befell=self.counts)
 
 
+def setting_of(seed: int) -> Setting:
+    """Every second world is a small and stormy one; the others are as large and calm as one daemon's."""
+    setting = Setting.of(seed)
+    return setting.stormy(Random(f"replicas {seed}")) if seed % 2 else setting
+
+
 def run(seed: int, *, hours: float | None = None, replicas: int = 3) -> Result:
-    """The episode of one seed, with so many replicas; its world is always a small and stormy one."""
-    setting = Setting.of(seed).stormy(Random(f"replicas {seed}"))
+    """The episode of one seed, with so many replicas."""
+    setting = setting_of(seed)
     return FleetEpisode(setting if hours is None else replace(setting, hours=hours), replicas=replicas).run()
 
 
