@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 
 from tests.figures import record
-from tests.sim.fleet import SHOWN, Order, Sum, report, results, story
+from tests.sim.fleet import SHOWN, Crashed, Order, Sum, report, results, story
 from tests.sim.replicas import Befell
 
 REPLICAS = 3
@@ -36,6 +36,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument(
         "--session-hours", type=float, help="as many seeds from the first as make so many session-hours"
     )
+    parser.add_argument("--minutes", type=float, help="begin no further world after so many; in one process")
     parser.add_argument("--record", action="store_true", help="into docs/evidence.md; not for chosen seeds")
     parser.add_argument("--workers", type=int, default=max(1, os.cpu_count() or 1), help="processes")
     parser.add_argument("--replicas", type=int, default=1, help="how many share the gateway through one store")
@@ -50,6 +51,10 @@ def main(words: Sequence[str]) -> int:
         parser.error(
             f"--record is for the fixed seeds, or for --session-hours from the first on; {REPLICAS} replicas or one"
         )
+    if asked.minutes is not None:
+        if not asked.minutes > 0:
+            parser.error("--minutes is more than 0")
+        asked.workers = 1  # then what was done is the first seeds, whoever looks on
     seeds: Sequence[int] = range(asked.first, asked.first + asked.seeds)
     if asked.seed is not None:
         seeds = [asked.seed]
@@ -59,8 +64,14 @@ def main(words: Sequence[str]) -> int:
     total, began = Sum(), time.perf_counter()
     for done, result in enumerate(results(orders, min(asked.workers, len(orders))), 1):
         total.add(result)
+        if isinstance(result, Crashed) or result.violations:  # the end may be hours away
+            seed = result.seed if isinstance(result, Crashed) else result.setting.seed
+            print(f"seed {seed} went wrong, {total.session_hours:,.0f} session-hours from the start", file=sys.stderr)
         if sys.stderr.isatty():
             print(f"\r{done} of {len(orders)}", end="", file=sys.stderr, flush=True)
+        if asked.minutes is not None and time.perf_counter() - began >= asked.minutes * 60:
+            orders = orders[:done]
+            break
     if sys.stderr.isatty():
         print(file=sys.stderr)
     print(report(total, time.perf_counter() - began))

@@ -124,6 +124,8 @@ class Judge:
     violations: list[Violation] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
     not_yet: frozenset[Rule] = NOT_YET
+    sent_in: frozenset[AttemptState] = frozenset({AttemptState.STARTED})
+    """What an attempt may be when its deed arrives."""
     timeline_notes: list[tuple[int, str, str]] = field(default_factory=list)
     """(when, key, words): what the story of a violation is told from."""
     messages: list[OwedMessage] = field(default_factory=list)
@@ -242,7 +244,7 @@ class Judge:
             self._breach(Rule.NO_ROW, deed.key, f"{deed.method} with no attempt in flight")
             return None
         incident, attempt = pairs[-1]
-        if attempt.state is not AttemptState.STARTED or not attempt.is_charged:
+        if attempt.state not in self.sent_in or not attempt.is_charged:
             self._breach(Rule.NO_ROW, deed.key, f"{deed.method} with an attempt that is {attempt.state.value}")
         if deed.run_id is not None and deed.run_id != attempt.idempotency_key:
             self._breach(Rule.NO_ROW, deed.key, f"{deed.method} under a key that the ledger does not hold")

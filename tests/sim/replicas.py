@@ -38,6 +38,7 @@ from tests.sim.paced_runner import SkippingRunner
 from tests.sim.timeline import HostClock, Timeline
 from watchdog.core.leases import Fleet, LeaseTiming, shard_of
 from watchdog.core.model import Moment
+from watchdog.core.recovery import AttemptState
 from watchdog.daemon.runner import Runner
 from watchdog.gateway.client import GatewayClient
 from watchdog.gateway.wire.endpoint import Endpoint
@@ -248,6 +249,8 @@ class FleetEpisode(Episode):
         self._ledger = SqliteLedger.connected(self._store)
         self.judge.take_ledger(self._ledger)
         self.timeline.before_sleep = self._stir
+        # The store's clock was set, and the next owner has settled for *perhaps sent* what this one may send for some seconds yet.
+        self.judge.sent_in |= {AttemptState.INDETERMINATE}
 
     async def _keep_watching(self) -> None:
         async with asyncio.TaskGroup() as group:

@@ -5,11 +5,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from random import Random
+from typing import Any
 
+import pytest
+
+from tests.sim import replicas
 from tests.sim.episodes import Setting
 from tests.sim.judge import Rule
 from tests.sim.lives import Life
 from tests.sim.replicas import Befell, FleetEpisode, Process, run
+from watchdog.core.leases import Lease
+from watchdog.gateway.recovery import deeds
+from watchdog.ledger.leases import FencedStore
 
 
 def test_the_same_seed_gives_the_same_deeds_and_messages() -> None:
@@ -58,3 +65,67 @@ def test_a_deed_of_who_claimed_before_another_is_a_violation() -> None:
     asyncio.run(act())
     assert [violation.rule for violation in episode.judge.violations] == [Rule.TWO_OWNERS]
     episode._ledger.close()
+
+
+def _course(seed: int, *, skips: bool) -> tuple[int, list[float], list[object], list[object], dict[str, int]]:
+    """Passes, times of deeds, deeds, messages, what befell the replicas. Killed they are not: an effect more or less, of a connection
+    that is made a second later, would kill them elsewhere."""
+    setting = Setting.of(seed).stormy(Random(f"replicas {seed}"))
+    episode = FleetEpisode(replace(setting, hours=6.0, kills=False, skips=skips))
+    result = episode.run()
+    assert result.violations == []
+    done = episode.world.deeds
+    return (
+        result.passes,
+        [deed.at_ms / 1000 for deed in done],
+        [(deed.method, deed.key, deed.truth, deed.effect) for deed in done],
+        [(owed.message.kind, owed.message.session) for owed in episode.judge.messages],
+        dict(result.befell),
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_beats_and_passes_that_are_left_out_would_have_changed_nothing(seed: int) -> None:
+    passes, times, done, messages, befell = _course(seed, skips=True)
+    all_passes, plain_times, plain_done, plain_messages, plain_befell = _course(seed, skips=False)
+    assert passes < all_passes / 2
+    assert done
+    assert befell[Befell.TOOK_OVER] > 1
+    assert (done, messages, befell) == (plain_done, plain_messages, plain_befell)
+    assert times == pytest.approx(plain_times, abs=1.0)
+
+
+def _no_fence(_store: FencedStore, _transaction: object, **_: object) -> None:
+    """Whoever writes is let."""
+
+
+def _no_deadline(_now: object, _by: object) -> bool:
+    return False
+
+
+def _no_wait(cls: type[Lease], shard: int, epoch: int, asked_at: Any, timing: Any, *, was_released: bool) -> Lease:
+    return cls(shard, epoch, asked_at.plus(timing.term), asked_at, asked_at)
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "instead", "rule"),
+    [
+        (FencedStore, "_check", _no_fence, Rule.STALE_WRITE),
+        (deeds, "_is_past", _no_deadline, Rule.TWO_OWNERS),
+        (Lease, "taken", classmethod(_no_wait), Rule.TWO_OWNERS),
+    ],
+    ids=["fence", "deadline", "wait"],
+)
+def test_what_keeps_replicas_apart_is_missed(
+    where: object, name: str, instead: object, rule: Rule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken out, each is noticed within a few worlds, here with every claim followed by a stop."""
+    monkeypatch.setattr(replicas, "STOPPED", 1.0)
+    seed = SEEDS[name]
+    assert run(seed).violations == []
+    monkeypatch.setattr(where, name, instead)
+    assert rule in {violation.rule for violation in run(seed).violations}
+
+
+SEEDS = {"_check": 1, "_is_past": 1, "taken": 1}
+"""Of the first worlds in which it is."""
