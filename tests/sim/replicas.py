@@ -298,7 +298,8 @@ class FleetEpisode(Episode):
                 await process.stand_still()
                 if not self._is_calm:
                     self._strike(process)
-                if loop.time() >= process.next_beat or process.must_beat:
+                is_due = process.rests_since is None and loop.time() >= process.next_beat
+                if is_due or process.must_beat:
                     self._beat(process)
                 if not self._follow(process):
                     return
