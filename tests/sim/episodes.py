@@ -152,6 +152,10 @@ class Result:
     """The timeline of every session with a violation, and of its gateway."""
     fingerprint: str
     """Of every deed and message: equal for equal seeds."""
+    befell: Counter[str] = field(default_factory=Counter)
+    """What befell the replicas, where several share the gateway (``replicas.Befell``)."""
+    cpu: float = 0.0
+    """Seconds that it took, as ``fleet`` measured."""
 
 
 @dataclass

@@ -5,6 +5,7 @@ processes share the work and none changes a result.
 from __future__ import annotations
 
 import multiprocessing
+import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 
 from tests.sim import episodes, replicas
 from tests.sim.episodes import Result, Setting
+from tests.sim.replicas import Befell
 
 SHOWN = 5
 
@@ -41,6 +43,10 @@ class Sum:
     told: Counter[str] = field(default_factory=Counter)
     by_version: Counter[str] = field(default_factory=Counter)
     not_yet: Counter[str] = field(default_factory=Counter)
+    befell: Counter[str] = field(default_factory=Counter)
+    """What befell the replicas (``replicas.Befell``)."""
+    cpu: float = 0.0
+    """Seconds."""
     bad: list[Result] = field(default_factory=list)
     crashed: list[Crashed] = field(default_factory=list)
 
@@ -60,9 +66,16 @@ class Sum:
         self.ended_by += result.tally.ended_by
         self.told += result.tally.told
         self.not_yet += result.tally.not_yet
+        self.befell += result.befell
+        self.cpu += result.cpu
         self.by_version[result.setting.version] += sum(result.tally.deeds.values())
         if result.violations:
             self.bad.append(result)
+
+    @property
+    def takeovers(self) -> int:
+        """How often another replica began to watch a gateway, or the same one again."""
+        return self.befell[Befell.TOOK_OVER] - self.episodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +87,20 @@ class Order:
     replicas: int = 1
     """More than one: that share the gateway through one store."""
 
+    @property
+    def setting(self) -> Setting:
+        return replicas.setting_of(self.seed) if self.replicas > 1 else Setting.of(self.seed)
+
 
 def _run(order: Order) -> Result | Crashed:
     try:
+        began = time.process_time()
         if order.replicas > 1:
-            return replicas.run(order.seed, hours=order.hours, replicas=order.replicas)
-        return episodes.run(order.seed, hours=order.hours)
+            result = replicas.run(order.seed, hours=order.hours, replicas=order.replicas)
+        else:
+            result = episodes.run(order.seed, hours=order.hours)
+        result.cpu = time.process_time() - began
+        return result
     except Exception:  # noqa: BLE001 - whatever it is, it is told with its seed
         return Crashed(order.seed, traceback.format_exc())
 
@@ -95,7 +116,7 @@ def results(orders: Sequence[Order], workers: int) -> Iterator[Result | Crashed]
 
 
 def _cost(order: Order) -> float:
-    setting = Setting.of(order.seed)
+    setting = order.setting
     return (order.hours or setting.hours) * setting.sessions * (setting.turns_per_hour + setting.troubles_per_hour / 10)
 
 
@@ -115,6 +136,8 @@ def report(total: Sum, seconds: float) -> str:
         f"  {deeds:,} deeds: {_counts(total.deeds)} ({_counts(total.by_version)})",
         f"  {total.races} deeds met an owner that came after the last look",
         *([f"  breaches of rules that are only counted: {_counts(total.not_yet)}"] if total.not_yet else []),
+        *([f"  replicas: {total.takeovers:,} takeovers; {_counts(total.befell)}"] if total.befell else []),
+        f"  {1000 * total.cpu / max(total.session_hours, 1):.2f} ms of CPU each session-hour",
         f"{violations} violations" + (f", {len(total.crashed)} episodes ended early" if total.crashed else ""),
     ]
     return "\n".join(lines)

@@ -66,6 +66,7 @@ class Rule(StrEnum):
     UNANSWERED = "recovered although nobody has the answer"
     CUT_OFF = "somebody cut off from their chat"
     TWO_OWNERS = "two replicas acted at once"
+    STALE_WRITE = "written by a replica that no longer owns the gateway"
 
 
 NOT_YET: frozenset[Rule] = frozenset()
@@ -123,6 +124,8 @@ class Judge:
     violations: list[Violation] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
     not_yet: frozenset[Rule] = NOT_YET
+    sent_in: frozenset[AttemptState] = frozenset({AttemptState.STARTED})
+    """What an attempt may be when its deed arrives."""
     timeline_notes: list[tuple[int, str, str]] = field(default_factory=list)
     """(when, key, words): what the story of a violation is told from."""
     messages: list[OwedMessage] = field(default_factory=list)
@@ -145,6 +148,10 @@ class Judge:
 
     def __post_init__(self) -> None:
         self._began_ms = self.world.now_ms
+        self.take_ledger(self.ledger)
+
+    def take_ledger(self, ledger: SqliteLedger) -> None:
+        self.ledger = ledger
         self.ledger.due_messages(TARGET, self.timeline.wall)  # from now on everything is owed to us
 
     # ------------------------------------------------------------ what the wiring tells
@@ -237,7 +244,7 @@ class Judge:
             self._breach(Rule.NO_ROW, deed.key, f"{deed.method} with no attempt in flight")
             return None
         incident, attempt = pairs[-1]
-        if attempt.state is not AttemptState.STARTED or not attempt.is_charged:
+        if attempt.state not in self.sent_in or not attempt.is_charged:
             self._breach(Rule.NO_ROW, deed.key, f"{deed.method} with an attempt that is {attempt.state.value}")
         if deed.run_id is not None and deed.run_id != attempt.idempotency_key:
             self._breach(Rule.NO_ROW, deed.key, f"{deed.method} under a key that the ledger does not hold")

@@ -45,6 +45,8 @@ class SkippingRunner(Runner):
     world: World | None = None
     is_clear: Callable[[], bool] = field(default=lambda: True)
     """No fault is in effect."""
+    troubled_after: Callable[[], float] = field(default=lambda: math.inf)
+    """Seconds until something is the matter of which the agenda does not know."""
     passes: int = 0
     _happened: int = -1
 
@@ -64,7 +66,7 @@ class SkippingRunner(Runner):
         if agenda.happened != self._happened or not self.is_clear() or not _is_settled(report):
             return
         now = self.clock.now()
-        nothing_until = math.inf
+        nothing_until = self.troubled_after()
         if (event := agenda.next_at()) is not None:
             nothing_until = (event - agenda.now_ms) / 1000
         if report.next_due is not None:
@@ -74,11 +76,14 @@ class SkippingRunner(Runner):
         left_out = math.ceil(nothing_until / poll)  # at 0, 1, ... polls from now, each before anything is new
         if left_out < 1:
             return
-        await asyncio.sleep((left_out - 1) * poll)
+        await self._let_pass((left_out - 1) * poll)
         self.watch.trust.begin_pass(self.clock.now())
         # The last one would have waited for what is due, as ``Runner`` does.
         due = report.next_due.monotonic - self.clock.now().monotonic if report.next_due is not None else poll
-        await asyncio.sleep(min(poll, max(due, 0.2)))
+        await self._let_pass(min(poll, max(due, 0.2)))
+
+    async def _let_pass(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
 
 def _is_settled(report: PassReport) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import selectors
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from openclaw_simulator.world import World
@@ -27,6 +28,7 @@ class Timeline:
         self.wall_skew = timedelta(0)
         """The host's wall clock minus true time."""
         self.slept_ms = 0
+        self.before_sleep: Callable[[], None] = lambda: None
         self._asleep_since: int | None = None
         self._origin_ms = world.now_ms
 
@@ -45,6 +47,7 @@ class Timeline:
         process = self.world.process
         if self._asleep_since is not None or process.is_frozen:
             return
+        self.before_sleep()
         self._asleep_since = self.world.now_ms
         process.freeze()
         self.world.agenda.outside(seconds, self._wake)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from tests.sim import __main__ as command
-from tests.sim import episodes
+from tests.sim import episodes, replicas
 from tests.sim.episodes import Setting
 from tests.sim.judge import Rule, Violation
+from tests.sim.replicas import Befell
 
 
 def test_figures_and_nothing_to_blame(capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,6 +33,28 @@ def test_a_violation_is_told_with_its_seed_and_its_course(
     assert "make sim SEED=1" in said
     assert "deed done twice: agent:main:main at 12.5 s: sent 2 times" in said
     assert "12.5s  DEED chat.send" in said
+
+
+def test_replicas_of_which_none_took_over_or_acted_prove_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = episodes.run(1, hours=2.0)
+    monkeypatch.setattr(replicas, "run", lambda _seed, **_: result)
+    words = ["--replicas", "3", "--seeds", "1", "--workers", "1"]
+    for deeds, took_over, status in ((0, 2, 1), (1, 1, 1), (1, 2, 0)):
+        result.tally.deeds = Counter({"agent": deeds} if deeds else {})
+        result.befell = Counter({Befell.TOOK_OVER.value: took_over})
+        assert command.main(words) == status
+        assert ("proves nothing" in capsys.readouterr().out) is (status == 1)
+
+
+def test_a_run_ends_with_the_world_in_which_its_minutes_end(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = episodes.run(1, hours=2.0)
+    monkeypatch.setattr(episodes, "run", lambda _seed, **_: result)
+    assert command.main(["--minutes", "1e-9"]) == 0
+    assert "in 1 worlds" in capsys.readouterr().out
 
 
 def test_an_episode_that_breaks_is_told_with_its_seed(
