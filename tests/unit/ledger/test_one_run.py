@@ -166,6 +166,7 @@ def test_what_an_older_program_had_in_flight_holds_the_run(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("DROP INDEX attempts_by_run")
         db.execute("ALTER TABLE attempts DROP COLUMN run")
+        db.execute("DROP TABLE note_texts")
         db.execute("DROP TABLE gateway_places")
         db.execute("DROP TABLE acks")
         db.execute("DROP TABLE shards")
