@@ -445,9 +445,10 @@ def by_whom(one: dict[str, Any]) -> str:
 
 def is_wrapped(messages: list[dict[str, Any]]) -> bool:
     """Whether something stands before the last words of a person."""
-    words = [each["content"] for each in messages if each.get("role") == "user"][-1]
+    asked = [each["content"] for each in messages if each.get("role") == "user"]
+    words = asked[-1] if asked else ""
     text = words if isinstance(words, str) else " ".join(str(part.get("text", "")) for part in words)
-    return not text.strip().startswith("Please list")
+    return bool(text.strip()) and not text.strip().startswith("Please list")
 
 
 def place_of(address: Row | None) -> tuple[object, ...]:
