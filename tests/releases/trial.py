@@ -43,6 +43,8 @@ from tests.releases.published import recipe
 
 T = TypeVar("T")
 INSTALL_WITHIN = 600.0
+FIRST_TURN = 600.0
+"""Seconds: 2026.4.20 to 4.29 fetch what their bundled plugins need by npm, at their start and in the first turn."""
 WATCHED = 20.0
 """Seconds in which live runs are to be left alone; more than twice of what makes a session stuck (`daemon.QUICK`)."""
 QUIET_AFTER = 12.0
@@ -177,7 +179,7 @@ class Trial:
         self.seen["methods"] = [name for name in METHODS if name in methods]
 
         first = Web("agent:main:first")
-        finished(world, first)
+        finished(world, first, patience=FIRST_TURN)
         facts["store"] = store_of(world, first.key)
         self.release = replace(self.release, keeps_sessions_in_sqlite=facts["store"] == "sqlite")
         world.release = world.gateway.release = self.release
