@@ -41,14 +41,14 @@ class Run:
         return str(self.row["sessionId"])
 
 
-def finished(world: World, route: Route, *, word: str = "DONE") -> Run:
-    """A turn that was answered: in the row, and where there is a chat app, heard."""
+def finished(world: World, route: Route, *, word: str = "DONE", patience: float = PATIENCE) -> Run:
+    """A turn that was answered: in the row, and where there is a chat app, heard. ``patience``: seconds until its model is asked."""
     marker = world.fresh_marker(word)
     request = f"Hello, are you there? {marker}"
     before = int(world.row(route.key).get("startedAt") or 0)
     ear = route.listen(world)
     run_id = route.say(world, request)
-    call = world.provider.await_call(marker, within=PATIENCE)
+    call = world.provider.await_call(marker, within=patience)
 
     def done() -> Row | None:
         # A row may say done while the run is still being put away (2026.5.18): what is said then is queued behind it, and
