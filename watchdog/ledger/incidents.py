@@ -415,7 +415,9 @@ class IncidentOperations(Operations):
     def note_proof(self, attempt_id: int, verified_by: str) -> None:
         with self._file.writing() as transaction:
             transaction.execute(
-                "UPDATE attempts SET verified_by = ? WHERE id = ? AND state = 'succeeded'", verified_by, attempt_id
+                "UPDATE attempts SET verified_by = ? WHERE id = ? AND state IN ('succeeded', 'ineffective')",
+                verified_by,
+                attempt_id,
             )
 
     def note_stop(self, stop: Stop) -> bool:

@@ -83,8 +83,8 @@ class Shelf:
         if used + count <= self.most:
             return used
         goal = self.most - self.most // 20  # so that the next lines need not look again
-        begun = list(self._open)
-        found.sort(key=lambda one: (begun.index(one[0]), 0.0) if one[0] in self._open else (-1, one[2]))
+        begun = {path: number for number, path in enumerate(self._open)}
+        found.sort(key=lambda one: (begun[one[0]], 0.0) if one[0] in begun else (-1, one[2]))
         for other, size, _ in found:
             if used + count <= goal:
                 break

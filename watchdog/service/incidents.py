@@ -274,21 +274,18 @@ class Incidents:
         return Outcome.UNDELIVERED if await self._delivered(last) is False else Outcome.RECOVERED
 
     def was_answered(self, judged: Judged) -> bool:
-        """Our own turn answered it and nobody waits: nothing is left to do, although its row goes on saying ``running``. A turn that
-        was given up (``NewRunSilent``) may have been answered since."""
-        tail = judged.case.look.tail
-        if tail is None or tail.kind is not TailKind.ANSWERED or tail.deed_mark is None:
+        """Our own turn answered it and nobody waits: nothing is left to do, although its row goes on saying ``running``."""
+        mark = _answered_turn(judged)
+        if mark is None:
             return False
-        if refuses_its_people(judged.case) or judged.session.is_tombstone:
-            return False
-        incident_id, _, number = tail.deed_mark.partition("/")
-        incident, began = self.ledger.incident(incident_id), judged.session.started_at
+        incident_id, _, number = mark.partition("/")
+        incident = self.ledger.incident(incident_id)
         return incident is not None and any(
             str(attempt.number) == number
-            and attempt.step.nature.is_turn
-            and attempt.settled_at is not None
-            and (began is None or began <= attempt.settled_at)
+            and TURN_ANSWERED in (attempt.reason, attempt.verified_by)
+            and _may_be_its_run(judged, attempt)
             for attempt in incident.attempts
+            if (incident.gateway, incident.session) == (self.gateway.name, judged.session.key)
         )
 
     # ---------------------------------------------------------------- endings
@@ -306,7 +303,8 @@ class Incidents:
                 continue
             outcome, reason = _ending(incident, current, now), current.judgement.reason
             # guard: outcome: a turn answered late is no reason to give the session up
-            if outcome is None and self._was_answered_late(incident, current):
+            if outcome is None and (late := self._answered_late(incident, current)) is not None:
+                self.ledger.note_proof(late.id, TURN_ANSWERED)
                 outcome, reason = Outcome.RECOVERED, TURN_ANSWERED
             if outcome is None:
                 continue
@@ -323,11 +321,18 @@ class Incidents:
                 incident = self.ledger.incident(incident.id) or incident  # noqa: PLW2901 - the same one, as noted
             self._close(incident, outcome, reason, now, current.session, successor=_kept_as(incident, judged))
 
-    def _was_answered_late(self, incident: Incident, current: Judged) -> bool:
-        """After our turn of this incident was given up, and its row goes on saying ``running``."""
-        tail = current.case.look.tail
-        is_this = tail is not None and (tail.deed_mark or "").startswith(f"{incident.id}/")
-        return is_this and current.judgement.owner is not Truth.TRUE and self.was_answered(current)
+    def _answered_late(self, incident: Incident, current: Judged) -> Attempt | None:
+        """Our last turn of this incident, given up as silent and answered since, while its row goes on saying ``running``. Only
+        where it is called stuck: until then what was said may be half of an answer."""
+        last = max((one for one in incident.attempts if was_sent(one)), key=lambda one: one.number, default=None)
+        if (
+            last is None
+            or last.state is not AttemptState.INEFFECTIVE
+            or current.judgement.verdict is not Verdict.STUCK
+            or _answered_turn(current) != f"{incident.id}/{last.number}"
+        ):
+            return None
+        return last if last.step.nature.is_turn and _may_be_its_run(current, last) else None
 
     async def _waits_for_children(self, row: Session) -> bool:
         """The turn has ended for now, and its person has no answer yet; or nobody can tell."""
@@ -410,8 +415,7 @@ class Incidents:
             )
 
     def release_recovered(self, judged: Mapping[str, Judged], now: Moment) -> None:
-        """A quarantine ends by itself with a new session id, with a run that completed after it began, or with the answer to our
-        own turn."""
+        """A quarantine ends by itself with a new session id, or with a run that completed after it began."""
         for entry in self.ledger.quarantines(self.gateway.name):
             current = judged.get(entry.session)
             if current is None:
@@ -484,6 +488,33 @@ def _successor_of(attempt: Attempt, session: str, judged: Mapping[str, Judged]) 
         ),
         None,
     )
+
+
+def _answered_turn(judged: Judged) -> str | None:
+    """The mark of our own turn, where its answer is the last thing said and nobody waits for another."""
+    tail = judged.case.look.tail
+    if (
+        tail is None
+        or tail.kind is not TailKind.ANSWERED
+        or refuses_its_people(judged.case)
+        or judged.session.is_tombstone
+    ):
+        return None
+    # guard: what waits behind our answered turn is told
+    return tail.deed_mark if not (tail.has_pending_input or tail.has_run_in_flight) else None
+
+
+def _may_be_its_run(judged: Judged, attempt: Attempt) -> bool:
+    """The row tells of the run that our turn began, and not of one that began after its answer and left no word."""
+    began, tail = judged.session.started_at, judged.case.look.tail
+    if began is None or attempt.settled_at is None:
+        return attempt.settled_at is not None
+    answered_at = tail.at if tail is not None else None
+    return began <= attempt.settled_at and (answered_at is None or began <= answered_at + _STAMPS_APART)
+
+
+_STAMPS_APART = timedelta(seconds=2)
+"""A run and its words are stamped up to two seconds apart, in either order (5.18, 9.6)."""
 
 
 def _kept_as(incident: Incident, judged: Mapping[str, Judged]) -> str | None:

@@ -288,7 +288,7 @@ class IncidentLedger(Protocol):
         ...
 
     def note_proof(self, attempt_id: int, verified_by: str) -> None:
-        """Remember what proved, later, that an attempt already settled as SUCCEEDED had helped."""
+        """Remember what proved, later, that an attempt already settled as SUCCEEDED, or as INEFFECTIVE, had helped."""
         ...
 
     def note_stop(self, stop: Stop) -> bool:

@@ -12,6 +12,7 @@ everything for 26 s once), and a text that is cut anyway is cut before.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
@@ -45,6 +46,8 @@ class Secrets:
         self._whole: set[str] = set()
         self._longest = LIKELY_TOKEN
         self._pattern: re.Pattern[str] | None = None
+        self._adding = threading.Lock()
+        """A configuration is read again beside the passes."""
         for value in values:
             self.add(value)
 
@@ -52,10 +55,11 @@ class Secrets:
         """Register one secret, also as it looks inside a URL or a ``repr``. Nothing or blanks: ignored."""
         if value is None or not value.strip():
             return
-        self._whole |= {value, value.strip(), quote(value, safe=""), quote_plus(value), repr(value)[1:-1]}
-        self._longest = max(map(len, self._whole))
-        long = sorted((form for form in self._whole if len(form) >= SHORTEST), key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, long))) if long else None
+        with self._adding:
+            self._whole |= {value, value.strip(), quote(value, safe=""), quote_plus(value), repr(value)[1:-1]}
+            self._longest = max(map(len, self._whole))
+            long = sorted((form for form in self._whole if len(form) >= SHORTEST), key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(re.escape, long))) if long else None
 
     def add_url(self, url: str) -> None:
         """Register a URL that is a secret as a whole (a notification target), and each part of it that looks like one:

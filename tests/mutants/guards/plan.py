@@ -64,6 +64,12 @@ GUARDS: tuple[Guard, ...] = (
         NEVER,
         tests=(SERVICE + "test_stories.py",),
     ),
+    Guard(
+        "what waits behind our answered turn is told",
+        "rule 18",
+        value("tail.deed_mark"),
+        tests=(SERVICE + "test_stories.py",),
+    ),
     Guard("finished work keeps its context", "finished but flagged", DROP, tests=HARMLESS),
     Guard(
         "mirrored delivery is no answer",

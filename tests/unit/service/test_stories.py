@@ -136,7 +136,7 @@ async def test_a_turn_that_is_answered_after_it_was_given_up_is_a_success(minute
     await world.live(minutes=minutes)
     assert world.attempts[0].reason == "NewRunSilent"
     mark = f"{world.incidents[0].id}/1"
-    world.gateway.see(KEY, tail=tail_of(TailKind.ANSWERED, deed_mark=mark))
+    world.gateway.see(KEY, tail=tail_of(TailKind.ANSWERED, deed_mark=mark, at=world.clock.now().wall))
     world.gateway.change(KEY, has_active_run=False)
     await world.live(hours=2)
     assert world.steps == [Step.RESUME]
@@ -145,7 +145,8 @@ async def test_a_turn_that_is_answered_after_it_was_given_up_is_a_success(minute
     assert world.told()[-1] == "cleared"
 
 
-async def test_a_session_that_was_given_up_is_let_go_when_our_turn_is_answered_after_all() -> None:
+async def test_a_session_that_was_given_up_stays_so_whatever_our_turn_says_then() -> None:
+    """What is said may be half of an answer, and a fresh budget would begin it all again."""
     world = _world(lenient(ladder=(Step.RESUME,)))
     world.gateway.effect = world.gateway.hang
     await world.until_deed()
@@ -153,11 +154,30 @@ async def test_a_session_that_was_given_up_is_let_go_when_our_turn_is_answered_a
     await world.live(hours=1)
     assert [incident.outcome for incident in world.incidents] == [Outcome.QUARANTINED]
     mark = f"{world.incidents[0].id}/1"
-    world.gateway.see(KEY, tail=tail_of(TailKind.ANSWERED, deed_mark=mark))
+    world.gateway.see(KEY, tail=tail_of(TailKind.ANSWERED, deed_mark=mark, at=world.clock.now().wall))
     await world.live(hours=2)
-    assert world.ledger.quarantines() == []
-    assert world.log.of(Event.SESSION_RELEASED)[-1]["reason"] == "our turn was answered after all"
-    assert len(world.incidents) == 1, "and nothing is left to be told of it"
+    assert [entry.session for entry in world.ledger.quarantines()] == [KEY]
+    assert world.steps == [Step.RESUME]
+
+
+@pytest.mark.parametrize(
+    "also",
+    [
+        {"has_pending_input": True},
+        {"has_run_in_flight": True},
+        {"at": BOOT},  # answered long before the row's run began: another's
+    ],
+)
+async def test_a_late_answer_hides_nothing_that_came_after_it(also: dict[str, Any]) -> None:
+    world = _world()
+    world.gateway.effect = world.gateway.hang
+    await world.until_deed()
+    await world.live(minutes=4)
+    mark = f"{world.incidents[0].id}/1"
+    world.gateway.see(KEY, tail=tail_of(TailKind.ANSWERED, deed_mark=mark, **{"at": world.clock.now().wall} | also))
+    world.gateway.change(KEY, has_active_run=False)
+    await world.live(hours=2)
+    assert [incident.outcome for incident in world.incidents] != [Outcome.RECOVERED]
 
 
 async def test_a_session_that_a_person_reset_meanwhile_begins_with_the_gentlest_step() -> None:
