@@ -167,7 +167,7 @@ class Admission:
             return
         session.last_interaction_ms = self.world.wall_ms
         self.world.touch(session, moved=True)
-        seconds = min(FIRST_RETRY * 2**refusals, LONGEST_RETRY)
+        seconds = min(FIRST_RETRY * 2 ** min(refusals, 20), LONGEST_RETRY)  # days of refusals are no number any more
         self.world.agenda.after(seconds, self._offer, session, refusals + 1)
 
     def _process_spool(self, session: SimSession) -> None:
