@@ -75,8 +75,8 @@ class Parts:
     read_again: Callable[[], LoadedConfig]
     """The configuration as it is on disk now, as the file has it. Raises ``ConfigError``."""
     recordings: Recordings
-    note_files: HandoffNotes | None = None
-    """Handoff notes beside the ledger; None: they lie in it."""
+    note_files: HandoffNotes
+    """In the state folder; with a ledger in PostgreSQL what was saved there before it."""
     shares: Shares | None = None
     """This replica's part of the gateways; None: all of them are this daemon's."""
     is_observing: bool = False
@@ -349,7 +349,7 @@ class Builder:
             ),
             ledger=ledger,
             spare=spare,
-            note_files=HandoffNotes(place.folder) if place.url is None else None,
+            note_files=HandoffNotes(place.folder),
             clock=self.clock,
             log=self.log,
             meter=self.meter,

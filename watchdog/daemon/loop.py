@@ -47,6 +47,7 @@ DRAIN_LIMIT = 60.0
 LAST_DELIVERY = 3.0
 """Seconds for the messages owed at the end; what is not delivered then is delivered by the next life."""
 DAY = 24 * 3600
+PRUNES_AFTER = timedelta(minutes=10)
 PASS_LIMIT = timedelta(minutes=3)
 """A pass on a gateway that answers nothing: connecting, listing and looking each run into their time-outs."""
 
@@ -143,7 +144,8 @@ class Daemon:
             self._all_are_passing,
             lambda: parts.gateways.lists.problems,
         )
-        self._scheduler.add_job(self._prune, "interval", seconds=DAY)
+        soon = parts.clock.now().wall + PRUNES_AFTER  # also a daemon that is started anew each night
+        self._scheduler.add_job(self._prune, "interval", seconds=DAY, next_run_time=soon)
         self._scheduler.add_job(self._ring_look_around, "interval", seconds=self.look_around_every.total_seconds())
         self._scheduler.start()
         sides = [asyncio.create_task(parts.teller.run(), name="messages")]
@@ -521,8 +523,8 @@ class Daemon:
         before = parts.clock.now().wall - parts.loaded.config.ledger_retention
         with contextlib.suppress(LedgerError):
             parts.ledger.prune(before)
-            if parts.note_files is not None:  # a person's words go with their incident
-                parts.note_files.prune(before, lambda incident: parts.ledger.incident(incident) is not None)
+            # A person's words go with their incident.
+            parts.note_files.prune(before, lambda incident: parts.ledger.incident(incident) is not None)
 
     # ---------------------------------------------------------------- signals
 

@@ -14,7 +14,6 @@ def test_note_files_go_with_their_incident_and_not_before_it(tmp_path: Path) -> 
     daemon = _daemon(tmp_path)
     try:
         ledger, files = daemon.parts.ledger, daemon.parts.note_files
-        assert files is not None
         now = daemon.parts.clock.now().wall
         kept = {}
         for name, days, is_closed in (("forgotten", 200, True), ("still open", 200, False), ("of last week", 7, True)):
