@@ -11,8 +11,9 @@ import psycopg
 import pytest
 
 from tests.fakes.clock import ManualClock
+from tests.fakes.ledgers import memory_ledger
 from watchdog.core.leases import SHARDS, Lease, LeaseTiming, shard_of
-from watchdog.ledger.ledger import SqliteLedger, SqlLedger
+from watchdog.ledger.ledger import SqlLedger
 from watchdog.ledger.place import LedgerPlace
 from watchdog.service.errors import LeaseLost, LedgerUnavailable
 from watchdog.service.ledger_switch import PROOF_LASTS, LedgerSwitch
@@ -77,7 +78,7 @@ def test_one_durable_probe_in_half_a_minute_for_all_watches_of_a_process(
 ) -> None:
     held = tenures(ledger, clock) if is_shared else {}
     ledgers = [ledger.fenced(held[shard_of(name)], name) if is_shared else ledger for name in GATEWAYS]
-    watches = [LedgerSwitch(one, SqliteLedger.in_memory()) for one in ledgers]
+    watches = [LedgerSwitch(one, memory_ledger(clock)) for one in ledgers]
     for watch in watches:
         assert can_act(watch, clock), "what an earlier owner left is settled now, whatever was proven"
     before, passes = probes(ledger), 0
@@ -104,7 +105,7 @@ def test_any_write_is_the_proof(ledger: SqlLedger, clock: ManualClock) -> None:
 def test_a_failed_write_is_noticed_at_once_and_asked_about_in_every_pass(
     ledger: SqlLedger, kept: LedgerPlace, clock: ManualClock
 ) -> None:
-    first, second = (LedgerSwitch(ledger, SqliteLedger.in_memory()) for _ in range(2))
+    first, second = (LedgerSwitch(ledger, memory_ledger(clock)) for _ in range(2))
     assert can_act(first, clock)
     with somebody_else_writes(kept):
         assert can_act(second, clock), "nobody has written since"
@@ -123,7 +124,7 @@ def test_a_failed_write_is_noticed_at_once_and_asked_about_in_every_pass(
 def test_a_lost_lease_is_noticed_before_the_pass_and_in_its_writes(ledger: SqlLedger, clock: ManualClock) -> None:
     held = tenures(ledger, clock, term=timedelta(0))
     own = ledger.fenced(held[shard_of("home")], "home")
-    watch = LedgerSwitch(own, SqliteLedger.in_memory())
+    watch = LedgerSwitch(own, memory_ledger(clock))
     assert can_act(watch, clock)
     attempt = planned(own, opened(own))
     before = probes(ledger)
