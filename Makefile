@@ -30,8 +30,11 @@ run: $(STAMP) ## watch the gateway of this machine (ARGS="--observe" to only loo
 demo: $(STAMP) ## see it work: the real daemon against a simulated gateway, about half a minute
 	@$(BIN)/openclaw-watchdog demo $(ARGS)
 
+# A third of what they do is waiting for what they start.
+WORKERS = $$($(BIN)/python -c 'import os; print((os.cpu_count() or 1) * 3 // 2)')
+
 test: $(STAMP) ## all hermetic tests, on every core
-	@$(BIN)/pytest -n logical $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 test-3.%:
 	@python=$$(.ci/python 3.$*) && $(MAKE) --no-print-directory test PYTHON="$$python" VENV=.venv-3.$*
