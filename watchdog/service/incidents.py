@@ -423,14 +423,8 @@ class Incidents:
             row = current.session
             reborn = row.session_id is not None and entry.session_id is not None and row.session_id != entry.session_id
             finished = row.status is Status.DONE and row.started_at is not None and row.started_at > entry.since
-            if reborn or finished or self.was_answered(current):
-                why = (
-                    "a new session id"
-                    if reborn
-                    else "a run completed"
-                    if finished
-                    else "our turn was answered after all"
-                )
+            if reborn or finished:
+                why = "a new session id" if reborn else "a run completed"
                 self.ledger.release(self.gateway.name, entry.session, now.wall, who="openclaw-watchdog", why=why)
                 self.log.event(Event.SESSION_RELEASED, gateway=self.gateway.name, session=entry.session, reason=why)
 

@@ -157,6 +157,9 @@ async def test_a_session_that_was_given_up_stays_so_whatever_our_turn_says_then(
     world.gateway.see(KEY, tail=tail_of(TailKind.ANSWERED, deed_mark=mark, at=world.clock.now().wall))
     await world.live(hours=2)
     assert [entry.session for entry in world.ledger.quarantines()] == [KEY]
+    world.ledger.note_proof(world.attempts[0].id, "TurnAnswered")
+    await world.live(hours=2)
+    assert [entry.session for entry in world.ledger.quarantines()] == [KEY], "not by any answer of ours"
     assert world.steps == [Step.RESUME]
 
 
