@@ -286,8 +286,8 @@ class Home:
             return None
 
     def _settles(self, is_over: Callable[[], bool]) -> None:
-        """The daemon has begun to look and looked since now, and what it sees to be stuck has an incident or is quarantined; or it is
-        over. (The first pass to end may have begun before.)"""
+        """The daemon has begun to look and looked since now, suspects nothing any more, and what it calls stuck has an incident or is
+        quarantined; or it is over. (The first pass to end may have begun before.)"""
         since = SystemClock().now().wall
         ended: set[str] = set()
 
@@ -305,8 +305,11 @@ class Home:
             if len(ended) < 2:
                 return False
             (gateway,) = state["gateways"]
-            stuck = [one for one in gateway["sessions"] if one["verdict"] == "stuck"]
-            return all(one["incident"] is not None or one["is_quarantined"] for one in stuck)
+            verdicts = [
+                (one["verdict"], one["incident"] is not None or one["is_quarantined"]) for one in gateway["sessions"]
+            ]
+            # A daemon just started suspects until the session has been so for a while, and opens no incident before.
+            return all(verdict != "suspect" and (verdict != "stuck" or is_known) for verdict, is_known in verdicts)
 
         until("the daemon has looked again", has_settled, within=WITHIN, every=0.05)
 
