@@ -247,9 +247,11 @@ class Incidents:
         self.ledger.note_delivery(attempt.id, self._heard[key])
         return self._heard.pop(key)
 
-    async def _ending_of_late_turn(self, incident: Incident, row: Session) -> Outcome:
+    async def _ending_of_late_turn(self, incident: Incident, current: Judged) -> Outcome:
         """Our turn was given up (``NewRunSilent``) and ended well after all: it may only wait for its subagents, or the gateway says
-        that its answer did not reach the chat. What was answered after somebody wrote again is theirs."""
+        that its answer did not reach the chat. What was answered after somebody wrote again is theirs. Where our turn is not to be
+        seen, and the run began after it was given up, it was another one."""
+        row = current.session
         turns = [one for one in incident.attempts if was_sent(one) and _run_of(one) is not None]
         if not turns:
             return Outcome.RECOVERED
@@ -262,6 +264,10 @@ class Incidents:
         if tail is not None and is_given_up and has_yielded(row, tail):
             return Outcome.CLEARED
         seen = tail.deed_mark if tail is not None else None
+        is_seen = seen in {f"{one.incident}/{one.number}" for one in turns}
+        # guard: outcome: what another run ended is not our recovery
+        if is_given_up and not is_seen and _began_after(current, turns[-1]):
+            return Outcome.CLEARED
         if tail is not None and (
             tail.kind is not TailKind.ANSWERED or (seen is not None and seen == tail.overtaken_mark)
         ):
@@ -269,7 +275,7 @@ class Incidents:
         # Only the end of a long transcript is read: a mark that is not seen may stand before it, and the run is asked after by its id.
         ours = [one for one in turns if seen in (None, f"{one.incident}/{one.number}")]
         last = max(ours, key=lambda one: one.number, default=None)
-        if last is None or (seen is None and _began_after(row, last)):
+        if last is None or (seen is None and _began_after(current, last)):
             return Outcome.RECOVERED
         return Outcome.UNDELIVERED if await self._delivered(last) is False else Outcome.RECOVERED
 
@@ -317,7 +323,7 @@ class Incidents:
                     incident = self._note_answer(incident, current.session)  # noqa: PLW2901 - the same one, with its proof
             # guard: outcome: a turn that ended late is asked after
             elif outcome is Outcome.RECOVERED:
-                outcome = await self._ending_of_late_turn(incident, current.session)
+                outcome = await self._ending_of_late_turn(incident, current)
                 incident = self.ledger.incident(incident.id) or incident  # noqa: PLW2901 - the same one, as noted
             self._close(incident, outcome, reason, now, current.session, successor=_kept_as(incident, judged))
 
@@ -593,9 +599,10 @@ _ANSWERED_WITHIN = timedelta(minutes=30)
 later the longer it has waited."""
 
 
-def _began_after(row: Session, attempt: Attempt) -> bool:
-    """The row tells of another run, begun since ours was given up."""
-    return row.started_at is not None and attempt.settled_at is not None and row.started_at > attempt.settled_at
+def _began_after(current: Judged, attempt: Attempt) -> bool:
+    """The row tells of another run, begun since ours was settled: by the gateway's clock."""
+    began, skew = current.session.started_at, current.case.facts.clock_skew or timedelta(0)
+    return began is not None and attempt.settled_at is not None and began > attempt.settled_at + skew
 
 
 def _ended_since(row: Session, attempt: Attempt) -> bool:

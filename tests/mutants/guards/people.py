@@ -82,6 +82,9 @@ GUARDS = (
     Guard("outcome: a late turn that only waits is no answer", "rule 18", NEVER, tests=PEOPLE),
     Guard("verify: a turn that waits for its subagents has answered nobody", "rule 18", NEVER, tests=PEOPLE),
     Guard("outcome: a turn that ended late is asked after", "rule 18", NEVER, tests=PEOPLE),
+    Guard(
+        "outcome: what another run ended is not our recovery", "rule 18", NEVER, tests=(SERVICE + "test_stories.py",)
+    ),
     Guard("outcome: a turn whose answer was lost is asked after", "rule 18", value("attempt.run_id"), tests=PEOPLE),
     Guard("mark: no person writes one", "rule 14", ALWAYS, tests=TRANSCRIPT),
 )

@@ -183,6 +183,33 @@ async def test_a_late_answer_hides_nothing_that_came_after_it(also: dict[str, An
     assert [incident.outcome for incident in world.incidents] != [Outcome.RECOVERED]
 
 
+@pytest.mark.parametrize(
+    ("mark", "outcome"),
+    [(None, Outcome.CLEARED), ("i20260901-0001-abcd/1", Outcome.CLEARED), ("ours", Outcome.RECOVERED)],
+)
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(seconds=-20)])
+async def test_what_another_run_ended_is_not_called_our_recovery(
+    mark: str | None, outcome: Outcome, ahead: timedelta
+) -> None:
+    """Our turn came to nothing, and is not to be seen; then somebody else's ended the row. An older deed's mark may stand there still,
+    and the gateway's clock may be another."""
+    world = _world(policy(backoff=(timedelta(minutes=10),)))
+    world.gateway.clock_skew = ahead
+    world.gateway.effect = world.gateway.nothing
+    await world.until_deed()
+    await world.live(minutes=3)
+    assert world.states == [("resume", "ineffective")]
+    if mark == "ours":
+        mark = f"{world.incidents[0].id}/1"
+    settled_at = world.attempts[0].settled_at
+    assert settled_at is not None
+    began = settled_at + timedelta(seconds=5) + ahead
+    world.gateway.see(KEY, tail=tail_of(TailKind.ANSWERED, deed_mark=mark, overtaken_mark=mark, at=began))
+    world.gateway.change(KEY, status=Status.DONE, started_at=began, ended_at=began)
+    await world.live(minutes=1)
+    assert [incident.outcome for incident in world.incidents] == [outcome]
+
+
 async def test_a_session_that_a_person_reset_meanwhile_begins_with_the_gentlest_step() -> None:
     world = _world(policy(backoff=(timedelta(minutes=10),)))
     world.gateway.effect = world.gateway.nothing
