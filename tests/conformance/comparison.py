@@ -24,7 +24,7 @@ from tests.unit.openclaw_simulator.contract_scenarios import SCENARIOS
 from tests.unit.openclaw_simulator.simulated import SimulatedUnderTest
 
 RECORD = Path(__file__).parents[1] / "unit" / "openclaw_simulator" / "measured.json"
-PATIENCE = 240.0
+PATIENCE = 480.0
 """Seconds for one stage; the longest takes one on an idle machine."""
 
 

@@ -96,6 +96,10 @@ class GatewayUnderTest(Protocol):
         """The tools of each model call whose last words contain ``match``."""
         ...
 
+    async def streams(self, match: str) -> bool:
+        """Some words of an answer to a turn that contains ``match`` are out."""
+        ...
+
     async def says(self, who: Who, text: str, chat: Chat) -> None:
         """A person writes on Telegram."""
         ...
@@ -223,7 +227,7 @@ async def live(
     method: str = "sessions.send",
     run_id: str | None = None,
 ) -> dict[str, Any]:
-    """A warmed session with a live run; its row once the run has begun and the model was asked."""
+    """A warmed session with a live run; its row once the run has begun, the model was asked, and has said something if it is to."""
     before = await warm(gateway, key)
     match = f"TASK-{name_of(key)}"
     await gateway.provider(behaviour, match)
@@ -238,6 +242,8 @@ async def live(
         return any(match in words for words in await gateway.model_saw(key))
 
     await soon(gateway, was_asked)
+    if behaviour.startswith("slow"):
+        await soon(gateway, lambda: gateway.streams(match))
     await gateway.wait(3)
     return row
 

@@ -91,6 +91,9 @@ class SimulatedUnderTest:
     async def tools(self, match: str) -> list[list[str]]:
         return [sorted(call.tools) for call in self.world.model_calls if match in call.said[-1]]
 
+    async def streams(self, match: str) -> bool:
+        return bool(await self.tools(match))
+
     @staticmethod
     def _address(chat: Chat) -> Address:
         return Address("telegram", f"telegram:{chat.id}", chat.account, chat.thread)
