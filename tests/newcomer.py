@@ -39,7 +39,7 @@ class Newcomer:
         self.clone = folder / PROGRAM
         self.home.mkdir()
         # Where packages come from is the machine's affair, and may stand in the home of who runs this.
-        foreign = ("OPENCLAW", "PYTHON", "XDG", "MAKE", "MFLAGS", "VIRTUAL_ENV")
+        foreign = ("OPENCLAW", "PYTHON", "XDG", "MAKE", "MFLAGS", "ARGS", "VIRTUAL_ENV")
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         self.environment |= {"NO_COLOR": "1", "COLUMNS": "200"}
 
