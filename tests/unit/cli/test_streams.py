@@ -118,7 +118,11 @@ def test_a_daemon_whose_log_nobody_reads_goes_on_watching(config: Path, left: in
         [sys.executable, "-m", "watchdog", "run", "--config", str(config)], stdout=left, stderr=left
     )
     try:
-        until("it serves its page", lambda: address_file(config.parent / "state").exists() or daemon.poll() is not None, within=60)
+        until(
+            "it serves its page",
+            lambda: address_file(config.parent / "state").exists() or daemon.poll() is not None,
+            within=60,
+        )
         daemon.send_signal(signal.SIGTERM)
         assert daemon.wait(60) == 0
     finally:
