@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rich.cells import cell_len
-from rich.console import ConsoleDimensions, Group, RenderableType
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -21,6 +21,7 @@ from watchdog.cli.selection import Selection
 from watchdog.core.printable import shown_key, shown_name, visible
 from watchdog.core.spans import span_words
 from watchdog.service.announcements.phrases import DEEDS, OUTCOMES, PHASES, RESULTS, VERDICTS, reason_words
+from watchdog.service.announcements.phrases import count as number_of
 
 Document = dict[str, Any]
 
@@ -86,13 +87,16 @@ def status_lines(state: Document, now: datetime) -> Iterator[Text]:
             yield Text(f"  {_as_of(gateway, now)}", "yellow")
         for session in shown:
             yield from _session_lines(session, gateway, _seen(gateway, now))
+        left_out = sum(one["verdict"] != "waiting" for one in gateway["sessions"]) - len(shown)
+        if left_out := left_out + gateway.get("sessions_left_out", 0):
+            yield Text(f"  and {number_of(left_out, 'more session')}, none of them worse: `check` lists all", "yellow")
     matters = list(_matters(state, now))
     if matters:
         yield Text()
         yield from matters
     yield Text()
     yield Text(
-        f"{state['open_incidents']} open incidents; version {visible(state['version'])}, process {state['pid']}, "
+        f"{number_of(state['open_incidents'], 'open incident')}; version {visible(state['version'])}, process {state['pid']}, "
         f"running for {_since(state['started_at'], now)}, polls every {_seconds(state['poll_every_seconds'])}",
         "dim",
     )
@@ -119,8 +123,10 @@ def top_frame(
     at = chosen.place([_line_id(kind, lists[kind][place]) for kind, place in lines])
     kind, place = lines[at] if at >= 0 and not is_once else ("", -1)
     if chosen.is_open and kind:
-        return Group(*above, Text(), *_explained(state, kind, lists[kind][place], now), Text(), *foot)
-    taken = len(above) + len(state["gateways"]) + len(foot)  # the table of gateways is one of them
+        told = Group(*_explained(state, kind, lists[kind][place], now))
+        left = size.height - sum(map(_height_of, above)) - len(foot) - 2
+        return Group(*above, Text(), _AtMost(told, left), Text(), *foot)
+    taken = sum(map(_height_of, above)) + len(foot)
     rows = 100_000 if is_once else size.height - taken
     is_wide = size.width >= _SIDE_BY_SIDE
     bands = [["sessions"], *([["incidents", "deeds"]] if is_wide else [["incidents"], ["deeds"]])]
@@ -138,6 +144,26 @@ def top_frame(
         beside.add_row(*tables)
         parts += [Text(), beside if len(tables) > 1 else tables[0]]
     return Group(*above, *parts, *foot)
+
+
+def _height_of(one: RenderableType) -> int:
+    """Of a line, or of a table with its head."""
+    return one.row_count + 1 if isinstance(one, Table) else 1
+
+
+@dataclass(frozen=True, slots=True)
+class _AtMost:
+    """What is told, cut after ``rows`` lines: below it stand the keys that lead back."""
+
+    told: RenderableType
+    rows: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = console.render_lines(self.told, options.update(height=None), pad=False, new_lines=True)
+        fit = max(1, self.rows)
+        yield from (segment for line in (lines if len(lines) <= fit else lines[: fit - 1]) for segment in line)
+        if len(lines) > fit:
+            yield Text("… a higher window shows the rest", "dim", no_wrap=True, overflow="ellipsis")
 
 
 def _foot(chosen: Selection) -> Text:
