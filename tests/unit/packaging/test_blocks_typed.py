@@ -133,6 +133,7 @@ def _left_out(block: Block, files: str) -> list[str]:
         else:
             named = 3 if words[0] == "uv" else 1 if words[1].startswith("-") else 2
             wanted = [" ".join(words[:named]), *(word for word in words if word.startswith("--") and word != READS_ON)]
+            wanted += [" ".join(words[words.index(PROGRAM) :])] if words[0] == "uvx" else []
         missing += [word for word in wanted if word not in flat]
     return missing
 
@@ -146,6 +147,7 @@ def test_what_is_tested_elsewhere_is(block: Block) -> None:
 def test_what_is_not_there_is_noticed() -> None:
     shown = Block("x", None, "make demo\nmake demos\npodman run --detach --quick x\n")
     assert _left_out(shown, "tests/newcomer.py tests/container/pod.py") == ["make demos", "--quick"]
+    assert _left_out(Block("x", None, f"uvx --from x {PROGRAM} chek\n"), "Makefile") == [f"{PROGRAM} chek"]
 
 
 def test_what_others_programs_are_given_they_have() -> None:
