@@ -69,6 +69,8 @@ _NAME = 8
 """Columns without which a name is left out."""
 _WITH_WHY = 160
 """Columns of a terminal from which on there is room for what holds a session, too."""
+_WHY = 44
+"""Columns left at least to that, and to a key beside it, on a terminal that is wider still."""
 _MOST = {"incidents": 15, "deeds": 15, "operator": 5}
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _MOST_SESSIONS_IN_STATUS = 50
@@ -133,8 +135,12 @@ def top_frame(
     bands += [["operator"]] if state.get("operator") else []
     wants = [min(max(1, *(len(lists[name]) for name in band), 1), _MOST.get(band[0], rows)) for band in bands]
     first = next((number for number, band in enumerate(bands) if kind in band), 0)
+    ill = sum("verdict" in one for one in lists["sessions"])
+    is_among_healthy = kind == "sessions" and place >= ill
     parts: list[RenderableType] = []
-    for band, count in zip(bands, _shares(wants, rows, first), strict=True):
+    for band, count in zip(
+        bands, _shares(wants, rows, first, wants[0] if is_among_healthy else max(1, ill)), strict=True
+    ):
         if not count:
             continue
         width = (size.width - 2 * (len(band) - 1)) // len(band)
@@ -220,22 +226,26 @@ def _line_id(kind: str, one: Document) -> tuple[object, ...]:
     return kind, one["at"], one["what"], one["detail"]
 
 
-def _shares(wants: Sequence[int], lines: int, first: int) -> list[int]:
+def _shares(wants: Sequence[int], lines: int, first: int, ill: int) -> list[int]:
     """How many rows each list gets of so many lines: a blank and its head come with the first one. ``first`` begins with
-    some, and gets twice as many as the others."""
+    some, and gets twice as many as the others. Sessions beyond the first ``ill`` get what nobody else wants: they are healthy."""
+    wanted = [min(wants[0], ill), *wants[1:]]
     given = [0] * len(wants)
-    given[first] = max(1, min(wants[first], _FIRST_ROWS, lines - 2))
+    given[first] = max(1, min(wanted[first], _FIRST_ROWS, lines - 2))
     lines -= given[first] + 2
     order = [first, first, *(place for place in range(len(wants)) if place != first)]
     while True:
         before = lines
         for place in order:
             cost = 1 if given[place] else 3
-            if given[place] < wants[place] and cost <= lines:
+            if given[place] < wanted[place] and cost <= lines:
                 given[place] += 1
                 lines -= cost
         if lines == before:
-            return given
+            break
+    if given[0]:
+        given[0] += max(0, min(lines, wants[0] - given[0]))
+    return given
 
 
 @dataclass(frozen=True, slots=True)
@@ -508,7 +518,7 @@ def _sessions(state: Document, shown: _Shown, now: datetime, width: int) -> Rend
     last = len(columns) - 1
     columns += ["why"] if wide else []
     flexible = (last, 1, last + 1) if wide else (last, 1)  # what comes next is read; of a key the end is enough
-    least = _OUTCOME if with_bar else _END_OF_KEY
+    least = _WHY if width >= _SIDE_BY_SIDE else _OUTCOME if with_bar else _END_OF_KEY
     return _table(width, columns, rows, flexible=flexible, least=least, chosen=shown.chosen)
 
 

@@ -364,6 +364,26 @@ def test_on_a_narrow_terminal_sessions_of_two_gateways_are_told_apart() -> None:
     )
 
 
+def test_healthy_sessions_take_no_room_from_what_was_stuck() -> None:
+    shown = full_document()
+    home, office = shown["gateways"]
+    many = {**home, "sessions": home["sessions"][:2], "healthy": home["healthy"] * 4}
+    document = {**shown, "gateways": [many, office], "quarantines": [], "pauses": [], "undelivered": []}
+    lines = picture(document, 80, 24)
+    assert len(lines) <= 24
+    assert [
+        head for head in ("verdict", "incidents", "last deeds") if not any(line.startswith(head) for line in lines)
+    ] == []
+    assert sum(line.startswith("healthy") for line in lines) == 0
+    assert sum(line.startswith(("open", "resume", "new", "release")) for line in lines) >= 4, (
+        "what was stuck, and what was done"
+    )
+    tall = picture(document, 80, 70)
+    assert sum(line.startswith("healthy") for line in tall) > 20, "where nobody else wants the room"
+    scrolled = picture(document, 80, 24, pressed(*"jjj", document=document))
+    assert sum(line.startswith("healthy") for line in scrolled) >= 3, "where one of them is chosen"
+
+
 def test_scrolling_leads_through_everything() -> None:
     text = "\n".join(picture(full_document(), 80, 24, pressed("G")))
     assert "\nrelease " in text, "the last switch"
