@@ -68,6 +68,7 @@ wheel: $(STAMP) ## the wheel, installed into an empty environment with what it s
 	@build/wheel/tool/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
 	@build/wheel/env/bin/python -m pip wheel --quiet --disable-pip-version-check --constraint constraints.txt --wheel-dir build/wheel/needs build/wheel/*.whl
 	@$(HERE) build/wheel/tool/bin/uvx $(UV_ALONE) --from build/wheel/*.whl openclaw-watchdog --version
+	@$(HERE) build/wheel/tool/bin/uvx $(UV_ALONE) --from build/wheel/*.whl openclaw-watchdog check 2>/dev/null | grep -E '^(OK|WARNING|CRITICAL|UNKNOWN) - '
 	@$(HERE) build/wheel/tool/bin/uv tool install $(UV_ALONE) build/wheel/*.whl && build/wheel/home/.local/bin/openclaw-watchdog --version
 
 release: $(STAMP) ## what a release consists of, in dist/: sdist, wheel, and an SBOM of an environment that has the wheel and no more

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 from ruamel.yaml import YAML
 
 from tests.e2e.harness.cells import IMAGE, INSIDE, Cell, Fleet
@@ -34,7 +35,14 @@ NAME_ON_BRIDGE = "gateway"
 """As docs/container.md calls it."""
 SOURCE = "https://git.example.org/you/watchdog"
 LABELS = "org.opencontainers.image"
-CONFINED = ("--read-only", "--read-only-tmpfs=false", "--cap-drop=ALL", "--security-opt=no-new-privileges")
+IDLE = ("--init", "--read-only", "--cap-drop=ALL", "--no-healthcheck", "--entrypoint", "sleep")
+"""How docs/container.md runs what holds the network."""
+CONFINED = (
+    *("--init", "--stop-timeout", "90"),
+    *("--read-only", "--read-only-tmpfs=false", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
+)
+"""How it runs the watchdog, in its order."""
+TOKEN = "OPENCLAW_GATEWAY_TOKEN"
 Line = Mapping[str, Any]
 
 
@@ -68,6 +76,7 @@ class Pod:
         name = f"ocw{self.ports.first}-{'bridge' if is_bridged else 'beside'}"
         self.network, self.watchdog = f"{name}-network", f"{name}-watchdog"
         self.gateway = Cell(fleet, name, self.ports.first, "t0ken" * 6)
+        fleet.environment[TOKEN] = self.gateway.token  # as `export` in docs/container.md: podman takes it from there
         self.config = folder / "config"
         self.state = folder / "state"
         self._lay_out(provider)
@@ -117,8 +126,7 @@ class Pod:
         if self.is_bridged:
             self.fleet.podman("network", "create", self.network)
             return
-        idle = ("--init", "--no-healthcheck", "--entrypoint", "sleep", OURS, "infinity")
-        self._run(self.network, *self._published, *idle)
+        self._run(self.network, *self._published, *IDLE, OURS, "infinity")
 
     def start_gateway(self) -> None:
         inside = ("--env", "HOME=/home/node", "--env", "OPENCLAW_SKIP_CHANNELS=1", "--env", "OPENCLAW_NO_RESPAWN=1")
@@ -135,9 +143,8 @@ class Pod:
         places = [f"{self.state}:{STATE}", f"{self.config}:/etc/openclaw-watchdog:ro"]
         places += [] if self.is_bridged else [f"{self.gateway.state_dir}:{INSIDE}:ro"]
         mounted = [word for place in places for word in ("--volume", place)]
-        secret = f"OPENCLAW_GATEWAY_TOKEN={self.gateway.token}"
         joined = self.network if self.is_bridged else f"container:{self.network}"
-        self._run(self.watchdog, *CONFINED, *mounted, "--env", secret, "--network", joined, OURS)
+        self._run(self.watchdog, *CONFINED, *mounted, "--env", TOKEN, "--network", joined, OURS)
 
     def _run(self, name: str, *words: str) -> None:
         self.fleet.podman("run", "--detach", "--name", name, *words)
@@ -168,13 +175,16 @@ class Pod:
         return True
 
     def pid(self) -> int:
-        return int(self.fleet.podman("inspect", "--format", "{{.State.Pid}}", self.watchdog))
+        """The daemon's, under podman's own first process (``--init``)."""
+        init = int(self.fleet.podman("inspect", "--format", "{{.State.Pid}}", self.watchdog))
+        (daemon,) = psutil.Process(init).children()
+        return int(daemon.pid)
 
     def verb(self, *words: str) -> str:
         """A verb, typed inside."""
         return self.fleet.podman("exec", self.watchdog, "openclaw-watchdog", *words)
 
     def stop_watchdog(self) -> int:
-        """SIGTERM; its exit status."""
-        self.fleet.podman("stop", "--time", "90", self.watchdog)
+        """SIGTERM; its exit status. How long it may take is said where it is run."""
+        self.fleet.podman("stop", self.watchdog)
         return int(self.fleet.podman("inspect", "--format", "{{.State.ExitCode}}", self.watchdog))

@@ -310,6 +310,23 @@ def test_the_healthy_are_folded_and_found(browser: Browser, serve: MakeSite) -> 
         assert tab.run("document.querySelectorAll('.fold li, article.session').length") == 1
 
 
+def test_many_messages_not_delivered_leave_room_for_the_rest_and_say_what_to_type(
+    browser: Browser, serve: MakeSite
+) -> None:
+    shown = dict(world.full_document())
+    site = serve({**shown, "undelivered": [*shown["undelivered"]] * 9})
+    with browser.tab(width=390) as tab:
+        opened(tab, site)
+        card = (
+            "[...document.querySelectorAll('article')].find((one) => one.textContent.includes('9 messages could not'))"
+        )
+        assert tab.run(f"{card}.querySelectorAll('li').length") == 4
+        assert tab.run(f"{card}.querySelector('li').textContent").startswith("“stuck” to ntfy-1, ")
+        assert tab.run(f"{card}.querySelector('li:last-child').textContent") == "and 6 more"
+        assert tab.run(f"{card}.querySelector('code').textContent") == "openclaw-watchdog notify test"
+        assert has_clean_record(tab, site)
+
+
 def test_a_week_of_each_gateway_is_drawn_and_said(browser: Browser, serve: MakeSite) -> None:
     site = serve(world.full_document())
     with browser.tab() as tab:

@@ -101,7 +101,15 @@ async def a_day() -> tuple[RenderableType, RenderableType]:
     world.log = log  # type: ignore[assignment]
     world.watch = world.new_watch()
     log.event(Event.CONFIG_LOADED, source="watchdog.yaml")
-    log.event(Event.DAEMON_STARTED, version="1.0.0", pid=4242, gateways=["home"], mode="recover", unsettled_attempts=0)
+    log.event(
+        Event.DAEMON_STARTED,
+        version="1.0.0",
+        pid=4242,
+        gateways=["home"],
+        mode="recover",
+        unsettled_attempts=0,
+        descriptors=524288,
+    )
     world.gateway.put(dead())
     await world.until_deed()
     await world.live(minutes=2)

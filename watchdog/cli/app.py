@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from importlib import import_module
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ EX_CONFIG = 78
 EX_PIPE = 141
 """128 + SIGPIPE, as of other programs in a pipe whose reader has seen enough, ``… | head -1``. The frameworks' 1 would be "not done"."""
 MARKUP: Literal["markdown"] = "markdown"
+HELP = ["-h", "--help"]
 
 VERBS: Mapping[str, str] = {
     "run": "run",
@@ -69,7 +70,10 @@ class Verbs(MutableMapping[str, Any]):
             module = import_module(f"watchdog.cli.{VERBS[verb]}")
             typed = typer.Typer(rich_markup_mode=MARKUP)
             module.add_to(typed)
-            self._made = {**typer.main.get_group(typed).commands, **self._made}
+            made = typer.main.get_group(typed).commands
+            for command in made.values():
+                _flags_take_no_value(command)
+            self._made = {**made, **self._made}
         return self._made[verb]
 
     def __iter__(self) -> Iterator[str]:
@@ -85,12 +89,32 @@ class Verbs(MutableMapping[str, Any]):
         del self._made[verb]
 
 
+def _flags_take_no_value(command: Any) -> None:
+    """The help says `--json`, not typer's `--json <bool>`: typed so, it is wrong use."""
+    context = typer.Context(command, help_option_names=HELP)
+    _leave_out_types(command.get_params(context))
+    for name in command.list_commands(context) if isinstance(command, typer.core.TyperGroup) else ():
+        _flags_take_no_value(command.get_command(context, name))
+
+
+def _leave_out_types(params: Iterable[Any]) -> None:
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+
+
 class Root(typer.core.TyperGroup):
     """``openclaw-watchdog`` itself."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = Verbs()
+
+    def get_params(self, ctx: Any) -> Any:
+        """Its own and those that typer adds, which are made late."""
+        params = super().get_params(ctx)
+        _leave_out_types(params)
+        return params
 
     def make_context(self, info_name: str | None, args: list[str], *more: Any, **named: Any) -> Any:
         """Wrong use before ``check`` is UNKNOWN, as it is behind it."""
@@ -111,7 +135,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=MARKUP,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": HELP},
 )
 
 

@@ -146,6 +146,7 @@ def add_to(app: typer.Typer) -> None:
 
         Exit status as for Nagios: 0 ok, 1 something suspect or long, 2 stuck, 3 unknown, or it could not look. In a pipe
         the first line carries figures for graphs behind a `|`.
+        Ages are the rows' own here, so that nobody has to wait; the daemon counts from when it first saw a run.
 
         Example: `openclaw-watchdog check --json | jq '.gateways[].sessions[] | select(.verdict=="stuck")'`
         """

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rich.cells import cell_len
-from rich.console import ConsoleDimensions, Group, RenderableType
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -21,6 +21,7 @@ from watchdog.cli.selection import Selection
 from watchdog.core.printable import shown_key, shown_name, visible
 from watchdog.core.spans import span_words
 from watchdog.service.announcements.phrases import DEEDS, OUTCOMES, PHASES, RESULTS, VERDICTS, reason_words
+from watchdog.service.announcements.phrases import count as number_of
 
 Document = dict[str, Any]
 
@@ -68,6 +69,8 @@ _NAME = 8
 """Columns without which a name is left out."""
 _WITH_WHY = 160
 """Columns of a terminal from which on there is room for what holds a session, too."""
+_WHY = 44
+"""Columns left at least to that, and to a key beside it, on a terminal that is wider still."""
 _MOST = {"incidents": 15, "deeds": 15, "operator": 5}
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _MOST_SESSIONS_IN_STATUS = 50
@@ -86,13 +89,16 @@ def status_lines(state: Document, now: datetime) -> Iterator[Text]:
             yield Text(f"  {_as_of(gateway, now)}", "yellow")
         for session in shown:
             yield from _session_lines(session, gateway, _seen(gateway, now))
+        left_out = sum(one["verdict"] != "waiting" for one in gateway["sessions"]) - len(shown)
+        if left_out := left_out + gateway.get("sessions_left_out", 0):
+            yield Text(f"  and {number_of(left_out, 'more session')}, none of them worse: `check` lists all", "yellow")
     matters = list(_matters(state, now))
     if matters:
         yield Text()
         yield from matters
     yield Text()
     yield Text(
-        f"{state['open_incidents']} open incidents; version {visible(state['version'])}, process {state['pid']}, "
+        f"{number_of(state['open_incidents'], 'open incident')}; version {visible(state['version'])}, process {state['pid']}, "
         f"running for {_since(state['started_at'], now)}, polls every {_seconds(state['poll_every_seconds'])}",
         "dim",
     )
@@ -119,16 +125,22 @@ def top_frame(
     at = chosen.place([_line_id(kind, lists[kind][place]) for kind, place in lines])
     kind, place = lines[at] if at >= 0 and not is_once else ("", -1)
     if chosen.is_open and kind:
-        return Group(*above, Text(), *_explained(state, kind, lists[kind][place], now), Text(), *foot)
-    taken = len(above) + len(state["gateways"]) + len(foot)  # the table of gateways is one of them
+        told = Group(*_explained(state, kind, lists[kind][place], now))
+        left = size.height - sum(map(_height_of, above)) - len(foot) - 2
+        return Group(*above, Text(), _AtMost(told, left), Text(), *foot)
+    taken = sum(map(_height_of, above)) + len(foot)
     rows = 100_000 if is_once else size.height - taken
     is_wide = size.width >= _SIDE_BY_SIDE
     bands = [["sessions"], *([["incidents", "deeds"]] if is_wide else [["incidents"], ["deeds"]])]
     bands += [["operator"]] if state.get("operator") else []
     wants = [min(max(1, *(len(lists[name]) for name in band), 1), _MOST.get(band[0], rows)) for band in bands]
     first = next((number for number, band in enumerate(bands) if kind in band), 0)
+    ill = sum("verdict" in one for one in lists["sessions"])
+    is_among_healthy = kind == "sessions" and place >= ill
     parts: list[RenderableType] = []
-    for band, count in zip(bands, _shares(wants, rows, first), strict=True):
+    for band, count in zip(
+        bands, _shares(wants, rows, first, wants[0] if is_among_healthy else max(1, ill)), strict=True
+    ):
         if not count:
             continue
         width = (size.width - 2 * (len(band) - 1)) // len(band)
@@ -138,6 +150,26 @@ def top_frame(
         beside.add_row(*tables)
         parts += [Text(), beside if len(tables) > 1 else tables[0]]
     return Group(*above, *parts, *foot)
+
+
+def _height_of(one: RenderableType) -> int:
+    """Of a line, or of a table with its head."""
+    return one.row_count + 1 if isinstance(one, Table) else 1
+
+
+@dataclass(frozen=True, slots=True)
+class _AtMost:
+    """What is told, cut after ``rows`` lines: below it stand the keys that lead back."""
+
+    told: RenderableType
+    rows: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = console.render_lines(self.told, options.update(height=None), pad=False, new_lines=True)
+        fit = max(1, self.rows)
+        yield from (segment for line in (lines if len(lines) <= fit else lines[: fit - 1]) for segment in line)
+        if len(lines) > fit:
+            yield Text("… a higher window shows the rest", "dim", no_wrap=True, overflow="ellipsis")
 
 
 def _foot(chosen: Selection) -> Text:
@@ -194,22 +226,26 @@ def _line_id(kind: str, one: Document) -> tuple[object, ...]:
     return kind, one["at"], one["what"], one["detail"]
 
 
-def _shares(wants: Sequence[int], lines: int, first: int) -> list[int]:
+def _shares(wants: Sequence[int], lines: int, first: int, ill: int) -> list[int]:
     """How many rows each list gets of so many lines: a blank and its head come with the first one. ``first`` begins with
-    some, and gets twice as many as the others."""
+    some, and gets twice as many as the others. Sessions beyond the first ``ill`` get what nobody else wants: they are healthy."""
+    wanted = [min(wants[0], ill), *wants[1:]]
     given = [0] * len(wants)
-    given[first] = max(1, min(wants[first], _FIRST_ROWS, lines - 2))
+    given[first] = max(1, min(wanted[first], _FIRST_ROWS, lines - 2))
     lines -= given[first] + 2
     order = [first, first, *(place for place in range(len(wants)) if place != first)]
     while True:
         before = lines
         for place in order:
             cost = 1 if given[place] else 3
-            if given[place] < wants[place] and cost <= lines:
+            if given[place] < wanted[place] and cost <= lines:
                 given[place] += 1
                 lines -= cost
         if lines == before:
-            return given
+            break
+    if given[0]:
+        given[0] += max(0, min(lines, wants[0] - given[0]))
+    return given
 
 
 @dataclass(frozen=True, slots=True)
@@ -482,7 +518,7 @@ def _sessions(state: Document, shown: _Shown, now: datetime, width: int) -> Rend
     last = len(columns) - 1
     columns += ["why"] if wide else []
     flexible = (last, 1, last + 1) if wide else (last, 1)  # what comes next is read; of a key the end is enough
-    least = _OUTCOME if with_bar else _END_OF_KEY
+    least = _WHY if width >= _SIDE_BY_SIDE else _OUTCOME if with_bar else _END_OF_KEY
     return _table(width, columns, rows, flexible=flexible, least=least, chosen=shown.chosen)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -66,9 +67,12 @@ def which(gateways: Iterable[str]) -> str:
 
 
 def say(*lines: str, err: bool = False) -> None:
-    """Lines for a person. Whatever does not print is escaped: each may hold what others wrote."""
-    for line in lines:
-        typer.echo(visible(line), err=err)
+    """Lines for a person. Whatever does not print is escaped: each may hold what others wrote.
+
+    Of stderr nobody need be reading: a warning unheard neither stops the daemon nor changes an exit status."""
+    with contextlib.suppress(OSError) if err else contextlib.nullcontext():
+        for line in lines:
+            typer.echo(visible(line), err=err)
 
 
 def say_error(*sentences: str) -> None:

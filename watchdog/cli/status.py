@@ -219,7 +219,7 @@ def _live(daemon: DaemonClient, console: Console) -> None:
     read_at = clock.now()
     document, problem = _read_again(daemon, None)
     frame = _frame(document, problem, read_at, console, selection)
-    with _keys() as pressed, Live(frame, console=console, screen=True, auto_refresh=False) as live:
+    with _keys() as pressed, _unwrapped(console), Live(frame, console=console, screen=True, auto_refresh=False) as live:
         while all(selection.take(key) for key in keys_of(pressed(_BLINK))):
             now = clock.now()
             if now.since(read_at).total_seconds() >= READ_EVERY:
@@ -268,6 +268,21 @@ class _Keys:
         # Past Python's buffer, which would keep the rest of an arrow from ``select``.
         typed = os.read(sys.stdin.fileno(), 1024)
         return typed.decode(errors="ignore") if typed else "\x04"  # the terminal is gone
+
+
+@contextlib.contextmanager
+def _unwrapped(console: Console) -> Iterator[None]:
+    """A letter that this terminal draws wider than others do (a flag, a skin tone) costs its line the end. Wrapped, that line
+    would push the first ones off the screen: whoever names a session could hide the headline."""
+    if console.is_dumb_terminal:
+        yield
+        return
+    console.file.write("\x1b[?7l")
+    try:
+        yield
+    finally:
+        console.file.write("\x1b[?7h")
+        console.file.flush()
 
 
 @contextlib.contextmanager

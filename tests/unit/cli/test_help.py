@@ -35,6 +35,7 @@ def test_every_verb_explains_itself(path: tuple[str, ...]) -> None:
             assert option.help, f"{path}: {option.name}"
     done = CliRunner().invoke(app, [*path, "--help"])
     assert done.exit_code == 0
+    assert "<bool>" not in done.stdout, "a flag takes no value"
 
 
 @pytest.mark.parametrize("path", [path for path in VERBS if path[0] not in ("demo", "init")], ids=" ".join)
@@ -51,3 +52,4 @@ def test_the_first_page_says_where_to_start() -> None:
         "78 the configuration is refused",
     ):
         assert words in said
+    assert "<bool>" not in said

@@ -96,6 +96,16 @@ def test_status_in_words(config: Path) -> None:
         assert words in out
 
 
+def test_status_says_of_how_many_it_says_nothing() -> None:
+    shown = dict(full_document())
+    home, office = shown["gateways"]
+    many = {**home, "sessions": home["sessions"][:1] * 53, "sessions_left_out": 7}
+    lines = [one.plain for one in status_lines({**shown, "gateways": [many, office], "open_incidents": 1}, NOW.wall)]
+    assert "  and 10 more sessions, none of them worse: `check` lists all" in lines
+    assert lines[-1].startswith("1 open incident; ")
+    assert not [one for one in status_lines(shown, NOW.wall) if "none of them worse" in one.plain]
+
+
 def test_status_of_one_gateway(config: Path) -> None:
     shown = dict(full_document())
     (owed,) = shown["undelivered"]
@@ -233,7 +243,10 @@ def test_top_lives_in_a_terminal_and_leaves_it_as_it_was(
         assert terminal.leave(leaving) == code
     assert terminal.was_put_back
     assert b"agent:main:irc:direct:alice" in terminal.shown
-    assert terminal.shown.endswith(b"\x1b[?25h\x1b[?1049l")  # the cursor is back, and what was on the screen before
+    assert b"\x1b[?7l" in terminal.shown, "a line that is too long for this terminal pushes no other off the screen"
+    assert terminal.shown.endswith(
+        b"\x1b[?25h\x1b[?1049l\x1b[?7h"
+    )  # the cursor is back, and what was on the screen before
     assert b"Traceback" not in terminal.shown
 
 
@@ -280,6 +293,20 @@ def test_a_picture_fits_the_terminal(size: tuple[int, int], keys: tuple[str, ...
     lines = picture(full_document(), *size, pressed(*keys))
     assert max(map(len, lines)) <= size[0]
     assert len(lines) <= size[1]
+
+
+def test_a_key_too_long_for_the_window_leaves_the_way_back_on_it() -> None:
+    shown = full_document()
+    home, office = shown["gateways"]
+    long = {**home["sessions"][0], "key": "agent:main:irc:group:#" + "long-" * 300}
+    document = {**shown, "gateways": [{**home, "sessions": [long]}, office]}
+    lines = picture(document, 80, 24, pressed("e", document=document))
+    assert len(lines) <= 24
+    assert [line.strip() for line in lines[-3:]] == [
+        "… a higher window shows the rest",
+        "",
+        "Enter goes back  / filters  q leaves",
+    ]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (80, 40), (120, 30), (200, 50), (200, 60)])
@@ -335,6 +362,26 @@ def test_on_a_narrow_terminal_sessions_of_two_gateways_are_told_apart() -> None:
     assert "office-in-the-harbour: its sessions as of 12:00:00 UTC" in "\n".join(
         picture({**shown, "gateways": [home, named]}, 80, 50)
     )
+
+
+def test_healthy_sessions_take_no_room_from_what_was_stuck() -> None:
+    shown = full_document()
+    home, office = shown["gateways"]
+    many = {**home, "sessions": home["sessions"][:2], "healthy": home["healthy"] * 4}
+    document = {**shown, "gateways": [many, office], "quarantines": [], "pauses": [], "undelivered": []}
+    lines = picture(document, 80, 24)
+    assert len(lines) <= 24
+    assert [
+        head for head in ("verdict", "incidents", "last deeds") if not any(line.startswith(head) for line in lines)
+    ] == []
+    assert sum(line.startswith("healthy") for line in lines) == 0
+    assert sum(line.startswith(("open", "resume", "new", "release")) for line in lines) >= 4, (
+        "what was stuck, and what was done"
+    )
+    tall = picture(document, 80, 70)
+    assert sum(line.startswith("healthy") for line in tall) > 20, "where nobody else wants the room"
+    scrolled = picture(document, 80, 24, pressed(*"jjj", document=document))
+    assert sum(line.startswith("healthy") for line in scrolled) >= 3, "where one of them is chosen"
 
 
 def test_scrolling_leads_through_everything() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console, ConsoleDimensions
 
+from tests.e2e.harness.conditions import until
 from tests.unit.cli.gateways import write_config
 from tests.unit.cli.test_status import served
 from tests.unit.status.support import NOW, full_document
@@ -24,6 +26,7 @@ from watchdog.core.printable import read
 from watchdog.daemon.assembly import StateFolderUnusable, home_folder, ledger_path, state_folder
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service.ledger import Quarantine
+from watchdog.status.publisher import address_file
 
 
 @pytest.fixture
@@ -105,6 +108,32 @@ def test_a_reader_that_leaves_early_ends_it_quietly(config: Path, left: int, ver
     assert done.returncode == status
     assert "Broken" not in done.stderr
     assert done.stderr == "" or verb == "check", "which says that the gateway is not there"
+
+
+def test_a_daemon_whose_log_nobody_reads_goes_on_watching(config: Path, left: int) -> None:
+    """As after `run 2>&1 | head -1`. What is wrong with the file is said before there is a log, and stops it no more than that."""
+    config.chmod(0o644)
+    config.write_text(config.read_text("utf-8") + "status_page: {listen: '127.0.0.1:0'}\n", "utf-8")
+    daemon = subprocess.Popen(
+        [sys.executable, "-m", "watchdog", "run", "--config", str(config)], stdout=left, stderr=left
+    )
+    try:
+        until(
+            "it serves its page",
+            lambda: address_file(config.parent / "state").exists() or daemon.poll() is not None,
+            within=60,
+        )
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(60) == 0
+    finally:
+        daemon.kill()
+        daemon.wait()
+
+
+def test_a_refused_configuration_is_one_though_nobody_reads_why(config: Path, left: int) -> None:
+    config.write_text("pol_every: 30s\n", "utf-8")
+    words = [sys.executable, "-m", "watchdog", "run", "--config", str(config)]
+    assert subprocess.run(words, stdout=left, stderr=left, check=False, timeout=60).returncode == 78
 
 
 def test_a_reader_gets_what_it_wanted(config: Path) -> None:

@@ -156,6 +156,14 @@ def test_every_alert_leads_to_its_runbook_and_every_runbook_is_one_of_an_alerts(
         assert re.fullmatch(r"meaning impact diagnosis( and)? way out", said), name
 
 
+def test_the_runbook_of_what_is_held_has_the_blockers_of_its_alert() -> None:
+    text = RUNBOOKS.read_text("utf-8").partition("## OpenClawRecoveryHeld")[2].partition("\n## ")[0]
+    (rule,) = [one.text for one in alerts() if "ledger_unavailable" in one.text]
+    (blockers,) = re.findall(r'blocker=~"([a-z_|]+)"', rule)
+    head, *rows = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+    assert (head, set(rows)) == ("blocker", set(blockers.split("|")))
+
+
 def test_every_metric_of_the_contract_is_on_the_dashboard(series: Mapping[str, set[str]]) -> None:
     shown = " ".join(one.text for one in panels())
     families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in series if name.startswith(PREFIX)}

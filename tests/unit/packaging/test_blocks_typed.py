@@ -124,6 +124,7 @@ def _left_out(block: Block, files: str) -> list[str]:
     assert files, block.place
     texts = [(REPOSITORY / file).read_text("utf-8") for file in files.split()]
     flat = " ".join(" ".join(re.sub(r"[\"'(),@$]|\\\n", " ", text).split()) for text in texts)
+    lines = [line for text in texts for line in re.sub(r"\\\n", " ", text).splitlines()]
     missing = []
     for words in block.commands:
         if words[0] == "export":
@@ -133,7 +134,11 @@ def _left_out(block: Block, files: str) -> list[str]:
         else:
             named = 3 if words[0] == "uv" else 1 if words[1].startswith("-") else 2
             wanted = [" ".join(words[:named]), *(word for word in words if word.startswith("--") and word != READS_ON)]
-        missing += [word for word in wanted if word not in flat]
+            wanted += [" ".join(words[words.index(PROGRAM) :])] if words[0] == "uvx" else []
+        not_there = [word for word in wanted if word not in flat]
+        if not not_there and files == "Makefile" and not any(all(word in line for word in wanted) for line in lines):
+            not_there = [" ".join(wanted)]  # each stands there, and no line has them together
+        missing += not_there
     return missing
 
 
@@ -146,6 +151,8 @@ def test_what_is_tested_elsewhere_is(block: Block) -> None:
 def test_what_is_not_there_is_noticed() -> None:
     shown = Block("x", None, "make demo\nmake demos\npodman run --detach --quick x\n")
     assert _left_out(shown, "tests/newcomer.py tests/container/pod.py") == ["make demos", "--quick"]
+    assert _left_out(Block("x", None, "uv tool install --wheel-dir x\n"), "Makefile") == ["uv tool install --wheel-dir"]
+    assert _left_out(Block("x", None, f"uvx --from x {PROGRAM} chek\n"), "Makefile") == [f"{PROGRAM} chek"]
 
 
 def test_what_others_programs_are_given_they_have() -> None:

@@ -9,7 +9,7 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import pytest
 import typer.core
@@ -17,7 +17,8 @@ import typer.main
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from tests.container.pod import CONFINED
+from tests.container.pod import CONFINED, IDLE, build
+from tests.e2e.harness.cells import Fleet
 from tests.unit.status.support import Scripted
 from watchdog.cli.app import app
 from watchdog.config import LoadedConfig, parse
@@ -175,6 +176,13 @@ def _values(words: list[str], option: str) -> list[str]:
     return [words[at + 1] for at, word in enumerate(words) if word == option]
 
 
+def _rest(words: list[str]) -> list[str]:
+    """Of a ``podman run``, without what is another's each time: its name, and what it is joined to."""
+    each = {"--name", "--publish", "--env", "--network", "--volume"}
+    dropped = {at + step for at, word in enumerate(words) if word in each for step in (0, 1)}
+    return [word for at, word in enumerate(words) if at not in dropped and word not in ("podman", "run", "--detach")]
+
+
 def test_the_podman_commands_do_what_the_compose_file_does_and_what_make_container_tries() -> None:
     (compose,) = _documents(COMPOSE)
     services = compose["services"]
@@ -187,9 +195,28 @@ def test_the_podman_commands_do_what_the_compose_file_does_and_what_make_contain
         assert _values(words, "--network") == ([] if name == "network" else ["container:network"])
         assert ("--read-only" in words) == bool(services[name].get("read_only"))
     watchdog = commands["watchdog"]
-    assert set(CONFINED) <= set(watchdog)
+    assert _rest(watchdog) == [*CONFINED, "openclaw-watchdog"], "word for word what `make container` types"
+    assert _rest(commands["network"]) == [*IDLE, "openclaw-watchdog", "infinity"]
+    assert _rest(commands["gateway"]) == ["$OPENCLAW_IMAGE"]
     assert f"{_values(watchdog, '--stop-timeout')[0]}s" == services["watchdog"]["stop_grace_period"]
-    assert commands["network"][-4:] == ["--entrypoint", "sleep", "openclaw-watchdog", "infinity"]
+
+
+def test_the_image_is_built_as_the_document_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Listening:
+        """A fleet that builds nothing."""
+
+        typed: ClassVar[list[str]] = []
+
+        def run(self, words: list[str], **_: object) -> None:
+            self.typed.extend(words)
+
+    monkeypatch.setenv("OPENCLAW_WATCHDOG_BASE", "some-base")
+    build(cast("Fleet", Listening()))
+    (shown,) = _typed("docs/container.md", "podman build ")
+    assert shown[:2] == Listening.typed[:2] == ["podman", "build"]
+    assert _values(Listening.typed, "--format") == _values(shown, "--format") == ["docker"]
+    assert {word for word in shown if word.startswith("--")} <= set(Listening.typed)
+    assert (shown[-1], Listening.typed[-1]) == (".", str(REPOSITORY))
 
 
 # ---------------------------------------------------------------- Kubernetes

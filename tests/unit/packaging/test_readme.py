@@ -91,6 +91,21 @@ def test_every_configuration_shown_is_one(block: str) -> None:
     assert [str(warning) for warning in loaded.warnings] == []
 
 
+def test_every_messages_title_is_where_one_reads_what_to_do() -> None:
+    """In docs/howto.md; ``…`` stands for what differs, a title's end may be left out."""
+    messages, howto = TEXT[REPOSITORY / "docs/messages.md"], TEXT[REPOSITORY / "docs/howto.md"]
+    section = howto.partition("## Read an alert")[2].partition("\n## ")[0]
+    named = [
+        re.sub(r"\b(KEY|N)\b", "…", re.sub(r"\s+", " ", one))
+        for one in re.findall(r"\*\*(.+?)\*\*", section, re.DOTALL)
+    ]
+    patterns = ["".join(".+" if part == "…" else re.escape(part) for part in re.split("(…)", one)) for one in named]
+    titles = re.findall(r"^`[a-z_]+`: \*\*(.+)\*\*$", messages, re.MULTILINE)
+    assert len(titles) > 50
+    unnamed = [one for one in titles if not any(re.match(pattern, one) for pattern in patterns)]
+    assert unnamed == ["Test from openclaw-watchdog"], "which whoever gets it asked for"
+
+
 def test_every_sentence_of_the_troubleshooting_table_is_one_the_program_says() -> None:
     """Word for word, up to what varies: each piece of a quoted sentence stands in a string of the package."""
     section = TEXT[REPOSITORY / "docs/troubleshooting.md"].partition("\n| you see")[0]

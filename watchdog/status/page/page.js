@@ -135,9 +135,9 @@ function holds() {
   if (state.unwatched.length) note("trouble", "Watched by no replica", [some(state.unwatched)]);
   for (const problem of state.list_problems) note("trouble", "List of gateways", [problem]);
   if (state.undelivered.length) {
-    const line = (one) => h("li", {}, `${one.kind.replaceAll("_", " ")} to ${one.target}, `, instant(one.created_at), `, ${plural(one.tries, "try").replace("trys", "tries")}`,
+    const line = (one) => h("li", {}, `“${one.kind.replaceAll("_", " ")}” to ${one.target}, `, instant(one.created_at), `, ${plural(one.tries, "try").replace("trys", "tries")}`,
       one.next_try_at ? [", next ", until(one.next_try_at)] : ", given up", one.error ? `: ${one.error}` : "");
-    note("notice", "Messages not delivered", [plural(state.undelivered.length, "message"), " could not be delivered."], h("ul", {}, state.undelivered.slice(0, 10).map(line)));
+    note("notice", "Messages not delivered", [plural(state.undelivered.length, "message"), " could not be delivered."], h("ul", {}, state.undelivered.slice(0, 3).map(line), state.undelivered.length > 3 ? h("li", {}, `and ${state.undelivered.length - 3} more`) : null), command("notify", "test"));
   }
   return found;
 }
