@@ -23,6 +23,7 @@ from watchdog.core.model import (
     Session,
     Snapshot,
     Status,
+    TailKind,
     TranscriptTail,
 )
 from watchdog.core.policy import Step
@@ -267,8 +268,17 @@ class FakeGateway:
         elif deed.step.loses_context:
             self.change(key, status=Status.ABSENT, started_at=None, session_id=f"{deed.session.session_id}-new")
         else:
-            self.change(key, status=Status.DONE, started_at=later, updated_at=later)
+            self.finish(key, started_at=later, updated_at=later)
         return Receipt(deed.idempotency_key, "started")
+
+    def finish(self, key: str, **changes: Any) -> None:
+        """A run ends well: its answer is the last thing said."""
+        said = self.tails.get(key, tail_of(by=person_of(key)))
+        if said is not None:
+            self.see(
+                key, tail=replace(said, kind=TailKind.ANSWERED, fingerprint=f"{said.fingerprint}, answered", asked=())
+            )
+        self.change(key, status=Status.DONE, **changes)
 
     def nothing(self, deed: Deed) -> Receipt:
         """It says "started", and nothing comes of it."""

@@ -457,6 +457,11 @@ class TailKind(StrEnum):
     COMPACTION = "compaction"
     OTHER = "other"
 
+    @property
+    def is_unanswered(self) -> bool:
+        """The last words are a person's or a tool's, and the model has said nothing to them."""
+        return self in (TailKind.REQUEST, TailKind.TOOL_CALL, TailKind.TOOL_RESULT)
+
 
 @dataclass(frozen=True, slots=True)
 class TranscriptTail:

@@ -90,6 +90,13 @@ def peer_of(key: str) -> Peer | None:
     )
 
 
+def is_of_some_chat(key: str) -> bool:
+    """People write to it from a chat app, though the key need not say from which: ``agent:<id>:direct:<person>`` (one session
+    for a person on whatever app), and every thread."""
+    tail = _after_agent(key)
+    return peer_of(key) is not None or tail[0] in _PEOPLE or "thread" in tail
+
+
 def names_its_chat(key: str) -> bool:
     """The key itself says which chat the session speaks to; one with a ``thread`` does not (measured on 2026.3.24)."""
     return peer_of(key) is not None and ":thread:" not in key

@@ -261,13 +261,15 @@ class Incidents:
             tail = None
         is_given_up = turns[-1].state is not AttemptState.SUCCEEDED
         # guard: outcome: a late turn that only waits is no answer
-        if tail is not None and is_given_up and has_yielded(row, tail):
+        if tail is not None and is_given_up and (tail.kind.is_unanswered or has_yielded(row, tail)):
             return Outcome.CLEARED
         seen = tail.deed_mark if tail is not None else None
         is_seen = seen in {f"{one.incident}/{one.number}" for one in turns}
         # guard: outcome: what another run ended is not our recovery
         if is_given_up and not is_seen and _began_after(current, turns[-1]):
-            return Outcome.CLEARED
+            # A mark that is not seen may stand before what is read of a long transcript.
+            delivered = await self._delivered(turns[-1])
+            return {True: Outcome.RECOVERED, False: Outcome.UNDELIVERED, None: Outcome.CLEARED}[delivered]
         if tail is not None and (
             tail.kind is not TailKind.ANSWERED or (seen is not None and seen == tail.overtaken_mark)
         ):
@@ -315,8 +317,8 @@ class Incidents:
             if outcome is None:
                 continue
             if outcome is Outcome.RECOVERED and awaits_person(incident.attempts):
-                # guard: outcome: a wait for subagents is no answer
-                if await self._waits_for_children(current.session):
+                # guard: outcome: what nobody answered is no answer
+                if await self._is_unanswered(current.session):
                     outcome = Outcome.CLEARED
                 else:
                     reason = PERSON_ANSWERED
@@ -340,13 +342,14 @@ class Incidents:
             return None
         return last if last.step.nature.is_turn and _may_be_its_run(current, last) else None
 
-    async def _waits_for_children(self, row: Session) -> bool:
-        """The turn has ended for now, and its person has no answer yet; or nobody can tell."""
+    async def _is_unanswered(self, row: Session) -> bool:
+        """The row says that its run is over, and its person has no answer yet: the turn waits for its subagents, or it was given up.
+        Or nobody can tell."""
         try:
             tail = (await self.gateway.look(row, Wants(tail=True))).tail
         except errors.GatewayError:
             return True  # what is not seen is not called an answer
-        return tail is not None and has_yielded(row, tail)
+        return tail is not None and (tail.kind.is_unanswered or has_yielded(row, tail))
 
     def _note_answer(self, incident: Incident, row: Session) -> Incident:
         """Who was asked, or had been waiting, has been answered: that is what the deed was for."""

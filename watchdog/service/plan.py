@@ -26,7 +26,7 @@ from watchdog.core.recovery import (
 )
 from watchdog.core.requester import Requester, is_waiting_elsewhere, requester_of
 from watchdog.core.resume import Choice, choose, why_unreachable
-from watchdog.core.session_key import peer_of
+from watchdog.core.session_key import is_of_some_chat, peer_of
 from watchdog.core.spans import span_words
 from watchdog.core.tracking import RunIdentity
 from watchdog.core.verdict import Verdict
@@ -325,8 +325,9 @@ def _is_for_recover(row: Session) -> bool:
 
 def has_chat(row: Session) -> bool:
     """Somebody may write to it from a chat app."""
-    # The main session is everybody's; a dashboard's last words take its address away.
-    return is_written_to(row) or row.kind is SessionKind.MAIN  # guard: nobody is cut off from their chat
+    # The main session is everybody's. A dashboard's last words take an address away, and not every key names its chat.
+    is_a_chats = row.kind is SessionKind.MAIN or is_of_some_chat(row.key)
+    return is_written_to(row) or is_a_chats  # guard: nobody is cut off from their chat
 
 
 def is_written_to(row: Session) -> bool:

@@ -77,10 +77,11 @@ GUARDS = (
     ),
     Guard("outcome: not delivered is not recovered", "rule 18", NEVER, tests=PEOPLE),
     Guard("free: who is shut out for good is given up, and told", "rule 18", value("fresh is not None"), tests=PEOPLE),
-    Guard("outcome: a wait for subagents is no answer", "rule 18", NEVER, tests=PEOPLE),
+    Guard("outcome: what nobody answered is no answer", "rule 18", NEVER, tests=PEOPLE),
     Guard("outcome: a turn that only waits is no answer", "rule 18", NEVER, tests=PEOPLE),
     Guard("outcome: a late turn that only waits is no answer", "rule 18", NEVER, tests=PEOPLE),
     Guard("verify: a turn that waits for its subagents has answered nobody", "rule 18", NEVER, tests=PEOPLE),
+    Guard("verify: done is not answered", "rule 18", NEVER, tests=(CORE + "test_verify.py",)),
     Guard("outcome: a turn that ended late is asked after", "rule 18", NEVER, tests=PEOPLE),
     Guard(
         "outcome: what another run ended is not our recovery", "rule 18", NEVER, tests=(SERVICE + "test_stories.py",)

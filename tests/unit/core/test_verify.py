@@ -234,8 +234,19 @@ CASES: dict[str, tuple[Step, Session | None, Proof, Proof]] = {
 
 @pytest.mark.parametrize(("step", "row", "early", "late"), CASES.values(), ids=CASES)
 def test_measured_endings(step: Step, row: Session | None, early: Proof, late: Proof) -> None:
-    assert _early(step, row, OURS) == early
-    assert _late(step, row, OURS) == late
+    seen = ANSWERED if row is not None and row.status is Status.DONE else OURS
+    assert _early(step, row, seen) == early
+    assert _late(step, row, seen) == late
+
+
+@pytest.mark.parametrize("step", [Step.RESUME, Step.RECOVER])
+@pytest.mark.parametrize("kind", [TailKind.REQUEST, TailKind.TOOL_CALL, TailKind.TOOL_RESULT])
+@pytest.mark.parametrize("row", [_row(status=Status.DONE), _row(status=Status.DONE, started_at=AFTER)])
+def test_a_run_that_is_called_done_and_answered_nobody_has_not_helped(step: Step, kind: TailKind, row: Session) -> None:
+    """2026.6.33 calls cut runs done at its start, without a call to the model."""
+    seen = replace(OURS, kind=kind)
+    assert _early(step, row, seen) == NOT_YET, "the answer may be written a moment later"
+    assert _late(step, row, seen) == Proof(INEFFECTIVE, "NewRunUnanswered")
 
 
 @pytest.mark.parametrize("step", [Step.RESUME, Step.RECOVER, Step.NEW, Step.RESET, Step.FREE, Step.ABORT])

@@ -175,6 +175,7 @@ async def test_a_run_that_follows_long_after_our_deed_is_told() -> None:
     await world.until_deed()
     await world.live(minutes=2)
     world.gateway.put(_alive(started_at=world.clock.now().wall))
+    world.gateway.see(KEY, tail=tail_of())
     await world.live(minutes=2)
     _end(world)
     await world.live(minutes=5)

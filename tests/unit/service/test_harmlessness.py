@@ -716,6 +716,7 @@ async def test_rule_10_a_budget_outlives_the_daemon_and_the_incident() -> None:
     world = World(book=PolicyBook(default=lenient(budget=budget(2), ladder=(Step.RESUME,))))
     for number in range(4):
         world.gateway.put(dead(started_at=BOOT - timedelta(hours=9 - number)))
+        world.gateway.see(KEY, tail=tail_of())
         await world.live(minutes=24)
         world.die_and_start_again()
     assert len(world.steps) == 2

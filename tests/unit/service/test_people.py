@@ -185,7 +185,7 @@ async def test_a_question_is_asked_once_and_proven_by_the_run_that_follows() -> 
     assert world.told() == ["stuck"]
     assert not world.log.of(Event.RECOVERY_SUCCEEDED)
     later = world.clock.now().wall
-    world.gateway.change(MAIN, status=Status.DONE, started_at=later, updated_at=later)
+    world.gateway.finish(MAIN, started_at=later, updated_at=later)
     await world.live(minutes=2)
     assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
     assert world.attempts[0].verified_by == "PersonAnswered"
@@ -282,7 +282,7 @@ async def test_who_wrote_again_and_was_answered_was_asked_well_enough() -> None:
     await world.until_deed()
     world.gateway.failing.clear()
     later = world.clock.now().wall
-    world.gateway.change(MAIN, status=Status.DONE, started_at=later, updated_at=later)
+    world.gateway.finish(MAIN, started_at=later, updated_at=later)
     await world.live(minutes=10)
     assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
     assert world.owed(MessageKind.INEFFECTIVE) == []
@@ -357,7 +357,7 @@ async def test_a_question_whose_answer_could_not_be_written_down_is_settled_and_
     assert world.owed(MessageKind.INEFFECTIVE) == []
     assert [incident.outcome for incident in world.incidents] == [Outcome.OPEN]
     later = world.clock.now().wall
-    world.gateway.change(MAIN, status=Status.DONE, started_at=later, updated_at=later)
+    world.gateway.finish(MAIN, started_at=later, updated_at=later)
     await world.live(minutes=2)
     assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
 
@@ -408,7 +408,7 @@ async def test_who_waits_at_a_deaf_row_is_let_in_without_a_turn_of_ours() -> Non
     assert world.states == [("free", "succeeded")]
     assert [incident.outcome for incident in world.incidents] == [Outcome.OPEN], "nobody was answered yet"
     later = world.clock.now().wall
-    world.gateway.change(MAIN, status=Status.DONE, started_at=later, updated_at=later)
+    world.gateway.finish(MAIN, started_at=later, updated_at=later)
     await world.live(minutes=2)
     assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
     assert world.attempts[0].verified_by == "PersonAnswered"
@@ -513,7 +513,7 @@ async def test_an_answer_that_nobody_heard_is_named_when_its_row_is_found_and_wh
     await world.until_deed()
     await world.live(minutes=2)
     later = world.clock.now().wall
-    world.gateway.change(MAIN, status=Status.DONE, started_at=later, updated_at=later)
+    world.gateway.finish(MAIN, started_at=later, updated_at=later)
     await world.live(minutes=2)
     assert world.states == [("free", "succeeded")]
     (found,), (over,) = world.owed(MessageKind.STUCK), world.owed(MessageKind.RECOVERED)

@@ -98,6 +98,17 @@ EVERY_STEP = tuple(step for step in Step if step is not Step.FREE)
             tail_of(),
             {Step.ASK, Step.RESUME, Step.NEW, Step.RESET, Step.NOTIFY},
         ),
+        # One session for a person on whatever app, and a thread of the main one: their keys name no chat.
+        (
+            dead("agent:main:direct:alice", reply_address=None, restart_recovery_status="tombstoned"),
+            tail_of(),
+            {Step.ASK, Step.RESUME, Step.NEW, Step.RESET, Step.NOTIFY},
+        ),
+        (
+            dead("agent:main:main:thread:42", reply_address=None, aborted_last_run=True),
+            tail_of(),
+            {Step.ASK, Step.RESUME, Step.NEW, Step.RESET, Step.NOTIFY},
+        ),
     ],
 )
 async def test_rungs_that_make_sense_for_a_dead_session(row: Session, tail: TranscriptTail, fitting: set[Step]) -> None:

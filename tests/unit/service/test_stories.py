@@ -109,7 +109,7 @@ async def test_a_turn_that_hangs_is_not_taken_for_a_recovery() -> None:
     assert [incident.is_open for incident in world.incidents] == [True], "our own turn is still on it"
     await world.live(minutes=40)
     assert world.steps == [Step.RESUME], "its owner is alive: nothing harsher is done to it"
-    world.gateway.change(KEY, status=Status.DONE, has_active_run=False)
+    world.gateway.finish(KEY, has_active_run=False)
     await world.live(minutes=1)
     assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
 
@@ -181,6 +181,23 @@ async def test_a_late_answer_hides_nothing_that_came_after_it(also: dict[str, An
     world.gateway.change(KEY, has_active_run=False)
     await world.live(hours=2)
     assert [incident.outcome for incident in world.incidents] != [Outcome.RECOVERED]
+
+
+@pytest.mark.parametrize("is_given_up", [False, True])
+async def test_what_is_done_and_answered_by_nobody_is_not_called_recovered(is_given_up: bool) -> None:
+    """Our turn is cut by the gateway's end, and its next start calls the row done: 2026.6.33 asks its model nothing."""
+    world = _world(policy(backoff=(timedelta(minutes=30),)))
+    world.gateway.effect = world.gateway.hang
+    await world.until_deed()
+    await world.live(minutes=4 if is_given_up else 0.5)
+    world.gateway.restart()
+    world.gateway.change(KEY, status=Status.DONE, has_active_run=False)
+    world.gateway.see(KEY, tail=tail_of(TailKind.REQUEST, deed_mark=f"{world.incidents[0].id}/1"))
+    await world.live(minutes=10)
+    assert [incident.outcome for incident in world.incidents] == [Outcome.CLEARED]
+    assert world.steps == [Step.RESUME]
+    assert "Nothing is left to do" not in "".join(message.body for message in world.owed())
+    assert world.told()[-1] == "cleared"
 
 
 @pytest.mark.parametrize(

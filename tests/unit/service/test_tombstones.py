@@ -286,6 +286,7 @@ def _recovered(world: World, *, is_answer_lost: bool = False, status: Status = S
     def effect(deed: Deed) -> Receipt:
         began = world.clock.now().wall + timedelta(seconds=1)
         before = world.gateway.rows.pop(deed.session.key)
+        world.gateway.see(SUCCESSOR, tail=tail_of(TailKind.ANSWERED))
         world.gateway.put(
             replace(
                 before,

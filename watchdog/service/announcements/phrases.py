@@ -117,6 +117,7 @@ REASONS = {
     "FreshRunStarted": "a fresh run started",
     "NewRunSilent": "a new run started and then fell silent",
     "NewRunFailed": "the new run failed",
+    "NewRunUnanswered": "the gateway calls the run done, and nothing was answered",
     "NewRunKilled": "the new run was killed",
     "NewRunTimeout": "the new run timed out",
     "NotClaimed": "it was done elsewhere, or its incident was closed, so nothing was sent",
