@@ -264,9 +264,13 @@ class Incidents:
         if tail is not None and is_given_up and (tail.kind.is_unanswered or has_yielded(row, tail)):
             return Outcome.CLEARED
         seen = tail.deed_mark if tail is not None else None
-        is_seen = seen in {f"{one.incident}/{one.number}" for one in turns}
+        is_answered = tail is not None and tail.kind is TailKind.ANSWERED
+        own = {f"{one.incident}/{one.number}": one for one in turns}.get(seen or "")
+        # guard: outcome: a turn answered after it was given up is what helped
+        if is_given_up and own is not None and is_answered:
+            self.ledger.note_proof(own.id, TURN_ANSWERED)
         # guard: outcome: what another run ended is not our recovery
-        if is_given_up and not is_seen and _began_after(current, turns[-1]):
+        if is_given_up and own is None and _began_after(current, turns[-1]):
             # A mark that is not seen may stand before what is read of a long transcript.
             delivered = await self._delivered(turns[-1])
             return {True: Outcome.RECOVERED, False: Outcome.UNDELIVERED, None: Outcome.CLEARED}[delivered]

@@ -86,6 +86,12 @@ GUARDS = (
     Guard(
         "outcome: what another run ended is not our recovery", "rule 18", NEVER, tests=(SERVICE + "test_stories.py",)
     ),
+    Guard(
+        "outcome: a turn answered after it was given up is what helped",
+        "rule 18",
+        NEVER,
+        tests=(SERVICE + "test_stories.py",),
+    ),
     Guard("outcome: a turn whose answer was lost is asked after", "rule 18", value("attempt.run_id"), tests=PEOPLE),
     Guard("mark: no person writes one", "rule 14", ALWAYS, tests=TRANSCRIPT),
 )

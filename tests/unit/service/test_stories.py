@@ -109,9 +109,13 @@ async def test_a_turn_that_hangs_is_not_taken_for_a_recovery() -> None:
     assert [incident.is_open for incident in world.incidents] == [True], "our own turn is still on it"
     await world.live(minutes=40)
     assert world.steps == [Step.RESUME], "its owner is alive: nothing harsher is done to it"
+    mark = f"{world.incidents[0].id}/1"
+    world.gateway.see(KEY, tail=tail_of(deed_mark=mark))
     world.gateway.finish(KEY, has_active_run=False)
     await world.live(minutes=1)
     assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
+    assert world.attempts[0].verified_by == "TurnAnswered"
+    assert world.told()[-1] == "recovered", "one word in log, page and message"
 
 
 async def test_a_turn_that_hangs_and_dies_climbs_the_ladder_of_the_same_incident() -> None:
@@ -142,7 +146,7 @@ async def test_a_turn_that_is_answered_after_it_was_given_up_is_a_success(minute
     assert world.steps == [Step.RESUME]
     assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
     assert world.owed(MessageKind.QUARANTINED) == []
-    assert world.told()[-1] == "cleared"
+    assert world.told()[-1] == "recovered"
 
 
 async def test_a_session_that_was_given_up_stays_so_whatever_our_turn_says_then() -> None:

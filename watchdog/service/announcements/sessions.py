@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.evidence import ANSWER_UNHEARD
 from watchdog.core.policy import Budget, Step
-from watchdog.core.recovery import Attempt, AttemptState, awaits_person, took_it_up
+from watchdog.core.recovery import TURN_ANSWERED, Attempt, AttemptState, awaits_person, took_it_up
 from watchdog.core.spans import span_words
 from watchdog.core.tracking import RunIdentity
 from watchdog.service.announcements.phrases import (
@@ -303,8 +303,12 @@ def closed(
     successor: str | None = None,
     is_archived_tombstone: bool = False,
 ) -> Message:
-    """The closed message for how it ended; RECOVERED by the last successful attempt."""
-    proven = [attempt for attempt in incident.attempts if attempt.state is AttemptState.SUCCEEDED]
+    """The closed message for how it ended; RECOVERED by the last attempt that was successful, or is known by now to have been."""
+    proven = [
+        attempt
+        for attempt in incident.attempts
+        if attempt.state is AttemptState.SUCCEEDED or attempt.verified_by == TURN_ANSWERED
+    ]
     unheard = [attempt for attempt in incident.attempts if attempt.delivered is False]
     if outcome is Outcome.UNDELIVERED and unheard:
         return undelivered(incident, unheard[-1], now=now)
