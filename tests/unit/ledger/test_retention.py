@@ -6,7 +6,7 @@ from watchdog.core.recovery import AttemptState
 from watchdog.ledger.ledger import SqlLedger
 from watchdog.service.ledger import HandoffNote, Outcome, Stop
 
-from .support import T0, at, opened, planned, quarantine_of, started, stuck
+from .support import T0, at, opened, quarantine_of, started, stuck
 
 DAY = 86_400.0
 LATER = 90 * DAY
