@@ -163,9 +163,9 @@ class Story:
 SENDS = {"frame agent", "frame chat.send", "frame sessions.reset"}
 
 
-def left_stuck(world: World, count: int) -> list[str]:
+def left_stuck(world: World, count: int, name: str = "cut") -> list[str]:
     """Sessions whose first turn a kill -9 cut. 2026.9.6 resumes ordinary ones by itself, background ones not."""
-    prefix = "agent:main:cron:cut" if world.release.resumes_on_boot else "agent:main:cut"
+    prefix = f"agent:main:cron:{name}" if world.release.resumes_on_boot else f"agent:main:{name}"
     keys = [f"{prefix}-{number:02d}" for number in range(count)]
     world.provider.on(HANGS, Silence())
     for key in keys:

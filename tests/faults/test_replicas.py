@@ -13,16 +13,17 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 import pytest
 
 from tests.e2e.harness.conditions import monotonic, stays, until
-from tests.e2e.harness.daemon import Watchdog
+from tests.e2e.harness.daemon import Watchdog, Watched
 from tests.fakes.stuck_gateway import stuck_world
 from tests.faults.tally import reckon
 from tests.postgresql import Server, running
+from watchdog.core.leases import shard_of
 
 from .report import Row
 from .simulation import Simulation
@@ -49,11 +50,11 @@ def gateway(tmp_path: Path, row: Row) -> Iterator[Simulation]:
         yield made
 
 
-class Replicas:
-    """Three daemons with a state folder each. ``url``: of the ledger, for all or by name."""
+class Daemons:
+    """Several with a state folder each, on one ledger. ``url``: of it, for all or by name."""
 
-    def __init__(self, gateway: Simulation, folder: Path, hook: Webhook, url: str, **more: Any) -> None:
-        self.gateway, self.folder, self.hook, self.url = gateway, folder, hook, url
+    def __init__(self, gateway: Watched, folder: Path, hook: Webhook, url: str, **more: Any) -> None:
+        self.home, self.folder, self.hook, self.url = gateway, folder, hook, url
         self.more = {"replicas": {"term": f"{TERM:g}s"}, **more}
         self.made: dict[str, Watchdog] = {}
 
@@ -66,10 +67,10 @@ class Replicas:
         }
         folder = self.folder / name
         program = program or ("tests.faults.cut_replica" if environment else "watchdog")
-        self.made[name] = Watchdog(self.gateway, folder, extra=extra, program=program, environment=environment)
+        self.made[name] = Watchdog(self.home, folder, extra=extra, program=program, environment=environment)
         return self.made[name].start()
 
-    def __enter__(self) -> Replicas:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,12 +84,13 @@ class Replicas:
         """The last of those that run."""
         return next(one for one in reversed(self.made.values()) if one.is_running)
 
-    def watching(self) -> str | None:
+    def watching(self, gateway: str = "home") -> str | None:
         """Who has the lease on the gateway, as the table says."""
         with psycopg.connect(self.url) as db:
             found = db.execute(
                 "SELECT r.name FROM openclaw_watchdog.shards s JOIN openclaw_watchdog.replicas r ON r.id = s.owner "
-                "WHERE s.id = 19 AND s.expires_at > extract(epoch FROM clock_timestamp()) * 1000"  # home's
+                "WHERE s.id = %s AND s.expires_at > extract(epoch FROM clock_timestamp()) * 1000",
+                (shard_of(gateway),),
             ).fetchone()
         return str(found[0]) if found else None
 
@@ -102,6 +104,22 @@ class Replicas:
             for name, one in self.made.items()
             for line in one.events("recovery.started")
         ]
+
+    def incidents(self) -> list[dict[str, Any]]:
+        return list(self.someone.verb("history", "--json").json()["incidents"])
+
+    def stop(self, row: Row) -> None:
+        for name, one in self.made.items():
+            if one.is_running and (code := one.stop()):
+                row.lost([f"{name} ended with {code}"])
+
+
+class Replicas(Daemons):
+    """Of one simulated gateway with two stuck sessions."""
+
+    def __init__(self, gateway: Simulation, folder: Path, hook: Webhook, url: str, **more: Any) -> None:
+        super().__init__(gateway, folder, hook, url, **more)
+        self.gateway = gateway
 
     def settle(self, row: Row, *, within: float, is_ledger_failing: bool = False) -> None:
         """Everybody who is stuck is recovered, at most one send an attempt, no attempt begun by two. ``is_ledger_failing``: an attempt
@@ -122,14 +140,6 @@ class Replicas:
         row.lost([*(one for one in result.losses if one not in unclaimed), *twice(self.gateway)])
         row.lost([f"{one} was begun twice" for one in set(attempts) if attempts.count(one) > 1])
         row.lost(["more was sent than begun"] if sends(self.gateway) > len(result.attempts) else [])
-
-    def incidents(self) -> list[dict[str, Any]]:
-        return list(self.someone.verb("history", "--json").json()["incidents"])
-
-    def stop(self, row: Row) -> None:
-        for name, one in self.made.items():
-            if one.is_running and (code := one.stop()):
-                row.lost([f"{name} ended with {code}"])
 
 
 @pytest.mark.faults("three replicas: one is drained, one killed")

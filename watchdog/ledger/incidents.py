@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 
 from watchdog.core.model import ReplyAddress
 from watchdog.core.policy import Step
-from watchdog.core.recovery import IN_FLIGHT, LIFE, Attempt, AttemptState
+from watchdog.core.recovery import IN_FLIGHT, LIFE, NEVER_CLAIMED, Attempt, AttemptState
 from watchdog.core.tracking import RunIdentity
 from watchdog.ledger import outbox
 from watchdog.ledger.errors import LedgerRefused
@@ -76,12 +76,30 @@ def close(transaction: Transaction, incident_id: str, outcome: Outcome, at: date
     if outcome is Outcome.OPEN:
         raise LedgerRefused(f"Incident {incident_id} cannot be closed as open; this is a bug, please report it.")
     is_finer = outcome in (Outcome.UNDELIVERED, Outcome.ENDED, Outcome.FAILED)
-    return transaction.changes_one(
+    is_closed = transaction.changes_one(
         "UPDATE incidents SET outcome = ?, ending = ?, closed_at = ? WHERE id = ? AND closed_at IS NULL",
         Outcome.CLEARED if is_finer else outcome,
         outcome if is_finer else None,
         to_ms(at),
         incident_id,
+    )
+    if is_closed:  # guard: single: an intent that was never claimed ends with its incident
+        _abandon_planned(transaction, "incident = :incident", at, NEVER_CLAIMED, incident=incident_id)
+    return is_closed
+
+
+def _abandon_planned(
+    transaction: Transaction, where: str, at: datetime, reason: str, **named: str | int | None
+) -> None:
+    """Nothing of them was sent, and from now on nothing can be: a claim wants them planned."""
+    transaction.execute(
+        f"""
+        UPDATE attempts SET state = 'abandoned', settled_at = :at, reason = :reason, idempotency_key = {_NEVER_SENT}
+        WHERE state = 'planned' AND {where}
+        """,  # noqa: S608 - of ours
+        at=to_ms(at),
+        reason=reason,
+        **named,
     )
 
 
@@ -261,15 +279,7 @@ class IncidentOperations(Operations):
         if self._file.access is not Access.OWNER:
             raise LedgerRefused(f"Only the owner of {self._file.where} settles at start-up; open it with owner=True.")
         with self._file.writing(tells_loss=False) as transaction:  # it may be found by this very use
-            transaction.execute(
-                f"""
-                UPDATE attempts SET state = 'abandoned', settled_at = :at, reason = :reason, idempotency_key = {_NEVER_SENT}
-                WHERE state = 'planned' AND {_OF_GATEWAY}
-                """,  # noqa: S608
-                at=to_ms(at),
-                reason=FOUND_PLANNED,
-                gateway=gateway,
-            )
+            _abandon_planned(transaction, _OF_GATEWAY, at, FOUND_PLANNED, gateway=gateway)
             transaction.execute(
                 f"UPDATE attempts SET state = 'indeterminate', reason = :reason WHERE state = 'started' AND {_OF_GATEWAY}",  # noqa: S608
                 reason=FOUND_STARTED,

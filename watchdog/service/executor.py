@@ -16,7 +16,16 @@ from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.evidence import Truth, innocence_of, owner_of
 from watchdog.core.model import GatewayFacts, Preflight, Session, TailKind, TranscriptTail
 from watchdog.core.policy import Step
-from watchdog.core.recovery import ASKED, REFUSED_FOR_GOOD, Attempt, AttemptState, Refusal, counts, meaning_of_refusal
+from watchdog.core.recovery import (
+    ASKED,
+    NEVER_CLAIMED,
+    REFUSED_FOR_GOOD,
+    Attempt,
+    AttemptState,
+    Refusal,
+    counts,
+    meaning_of_refusal,
+)
 from watchdog.core.requester import Requester, RequesterKind, quoted_as
 from watchdog.core.texts import (
     Interruption,
@@ -118,6 +127,9 @@ class Executor:
         number = max((attempt.number for attempt in incident.attempts), default=0) + 1
         if step.loses_context and (unsaved := self._save_note(incident, number, row, tail, now)) is not None:
             return unsaved
+        for left in incident.attempts:  # guard: single: an intent that was never claimed gives its key back
+            if left.state is AttemptState.PLANNED:  # the ledger was away then
+                self._settle(incident, left, AttemptState.ABANDONED, NEVER_CLAIMED)
         attempt = self.ledger.plan_attempt(
             incident.id,
             step,

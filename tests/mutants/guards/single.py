@@ -13,6 +13,7 @@ SAME = (CORE + "test_same_process.py",)
 ONE_RUN = ("tests/unit/ledger/test_one_run.py",)
 NAMES = ("tests/unit/ledger/test_names.py",)
 POSTGRESQL = ("tests/unit/ledger/test_postgresql.py",)
+DEED_ORDER = (SERVICE + "test_deed_order.py",)
 TWO_NAMES = (SERVICE + "test_two_names.py",)
 
 GUARDS: tuple[Guard, ...] = (
@@ -24,6 +25,8 @@ GUARDS: tuple[Guard, ...] = (
     Guard("single: another boot id is another process", "rule 19", value("True"), tests=SAME),
     Guard("single: a claim goes by the run", "rule 19", DROP, tests=(*ONE_RUN, *TWO_NAMES)),
     Guard("single: one key for one deed", "rule 19", ALWAYS, tests=ONE_RUN),
+    Guard("single: an intent that was never claimed gives its key back", "rule 19", value("()"), tests=DEED_ORDER),
+    Guard("single: an intent that was never claimed ends with its incident", "rule 19", NEVER, tests=ONE_RUN),
     Guard("single: who holds the run is said before anything is planned", "rule 19", ALWAYS, tests=TWO_NAMES),
     Guard("single: a gateway with another name keeps its past", "rule 19", value("()"), tests=NAMES),
     Guard("single: a stop goes along with the name", "rule 16", DROP, tests=NAMES),

@@ -49,6 +49,7 @@ class Cut:
         self._count += 1
         os.write(self._record, f"{name}\n".encode())
         if self._after in (self._count, name):
+            self._after = None  # who goes on afterwards is not stopped again
             os.kill(os.getpid(), self._how)
 
     def install(self) -> None:

@@ -17,7 +17,7 @@ from watchdog.ledger.incidents import RUN_HELD_FOR
 from watchdog.ledger.ledger import SqliteLedger, SqlLedger
 from watchdog.service.ledger import Incident, Outcome
 
-from .support import RUN, at, attempt_now, opened, planned, query
+from .support import RUN, at, attempt_now, opened, planned, quarantine_of, query
 
 ENDS = (AttemptState.SUCCEEDED, AttemptState.INEFFECTIVE)
 
@@ -141,6 +141,21 @@ def test_an_unknown_run_is_not_held(ledger: SqlLedger) -> None:
         incident = opened(ledger, gateway=gateway)
         bare = ledger.plan_attempt(incident.id, Step.ABORT, at(1), before=None, before_tail=None)
         assert ledger.claim_attempt(bare.id, at(2))
+
+
+@pytest.mark.parametrize("how", ["closed", "quarantined"])
+def test_an_intent_that_was_never_claimed_ends_with_its_incident(ledger: SqlLedger, how: str) -> None:
+    """Its ledger was away when it was to be claimed, and the session healed by itself."""
+    incident, left = tried(ledger, "home")
+    if how == "closed":
+        ledger.close_incident(incident.id, Outcome.CLEARED, at(2))
+    else:
+        ledger.quarantine(quarantine_of(incident=incident.id))
+    now = attempt_now(ledger, left)
+    assert (now.state, now.reason) == (AttemptState.ABANDONED, "NeverClaimed")
+    assert not ledger.claim_attempt(left.id, at(3))
+    _, other = tried(ledger, "renamed", seconds=4)
+    assert other.idempotency_key == left.idempotency_key, "what was not sent has no key"
 
 
 @pytest.mark.parametrize("how", ["settled", "found at start-up"])

@@ -6,7 +6,7 @@ from watchdog.core.recovery import AttemptState
 from watchdog.ledger.ledger import SqlLedger
 from watchdog.service.ledger import HandoffNote, Outcome, Stop
 
-from .support import T0, at, opened, planned, quarantine_of, started, stuck
+from .support import T0, at, opened, quarantine_of, started, stuck
 
 DAY = 86_400.0
 LATER = 90 * DAY
@@ -29,18 +29,16 @@ def test_open_matters_stay(ledger: SqlLedger) -> None:
     still_open = opened(ledger, "open")
     unsettled = opened(ledger, "unsettled")
     started(ledger, unsettled)
-    intended = opened(ledger, "intended")
-    planned(ledger, intended)
     quarantined = opened(ledger, "quarantined")
     ledger.quarantine(quarantine_of("quarantined", incident=quarantined.id), [stuck("q", incident=quarantined.id)])
-    for incident in (unsettled, intended, quarantined):
+    for incident in (unsettled, quarantined):
         ledger.close_incident(incident.id, Outcome.CLEARED, at(9))
     held = ledger.pause(at=T0, until=None, gateway=None, session=None, reason="r", who="ann")
     running = ledger.pause(at=T0, until=at(LATER + 10), gateway=None, session=None, reason="r", who="ann")
 
     ledger.prune(at(LATER))
 
-    assert {one.id for one in ledger.history()} == {still_open.id, unsettled.id, intended.id, quarantined.id}
+    assert {one.id for one in ledger.history()} == {still_open.id, unsettled.id, quarantined.id}
     assert len(ledger.quarantines()) == 1
     assert [one.id for one in ledger.pauses(at(LATER))] == [held.id, running.id]
     assert ledger.owe([stuck("q")], at(LATER)) == 0, "alerted once, also after a prune"

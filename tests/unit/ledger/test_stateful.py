@@ -170,8 +170,14 @@ class AgainstAModel(RuleBasedStateMachine):
         done = self.ledger(is_daemon).close_incident(one.id, outcome, self.now, [message(key)])
         assert done is (one.closed_at is None)
         if done:
-            one.outcome, one.closed_at = outcome, self.now
+            self.close(one, outcome)
             self.note_owed(key)
+
+    def close(self, one: Trouble, outcome: Outcome) -> None:
+        one.outcome, one.closed_at = outcome, self.now
+        for each in one.tried:
+            if each.state is AttemptState.PLANNED:
+                each.state, each.settled_at = AttemptState.ABANDONED, self.now
 
     @precondition(lambda self: self.troubles)
     @rule(is_daemon=SIDES, data=st.data(), step=st.sampled_from(Step))
@@ -222,7 +228,7 @@ class AgainstAModel(RuleBasedStateMachine):
         assert is_new is ((gateway, session) not in self.quarantined)
         for one in self.troubles:
             if one.id == named and one.closed_at is None:
-                one.outcome, one.closed_at = Outcome.QUARANTINED, self.now
+                self.close(one, Outcome.QUARANTINED)
         if is_new:
             self.quarantined[gateway, session] = entry
             self.note_owed(key)

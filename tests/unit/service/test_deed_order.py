@@ -319,6 +319,39 @@ async def test_an_outcome_that_cannot_be_written_down_is_looked_at_later_and_not
     assert world.states == [("resume", "succeeded")]
 
 
+@pytest.mark.parametrize("is_there", [False, True], ids=["the claim is not", "the claim is in the ledger"])
+async def test_what_could_not_be_claimed_is_settled_by_the_same_watch_when_the_ledger_is_back(is_there: bool) -> None:
+    """Nothing of it was sent; of a claim that is there after all nobody knows that, so it is looked at, and given its time."""
+    world = _world()
+    await world.live(minutes=19, seconds=30)
+    world.clock.advance(30)
+
+    def lost(*args: Any) -> bool:
+        if is_there:
+            assert world.ledger.claim_attempt(*args)
+        raise errors.LedgerUnavailable("the connection is lost")
+
+    watch = world.watch
+    broken_ledger = Fused(world.ledger, Fuse(), frozenset())
+    broken_ledger.claim_attempt = lost  # type: ignore[attr-defined]
+    watch.executor.ledger = cast(Ledger, broken_ledger)
+    with pytest.raises(errors.LedgerUnavailable):
+        await world.look()
+    assert (world.steps, world.states) == ([], [("resume", "started" if is_there else "planned")])
+    (first,) = world.attempts
+    watch.executor.ledger = world.ledger
+    await world.live(minutes=5)
+    left, *others = world.attempts
+    sent = [deed.idempotency_key for deed in world.gateway.performed]
+    if is_there:
+        assert (left.state, left.reason) == (AttemptState.INEFFECTIVE, "NothingChanged")
+        assert left.idempotency_key not in sent
+    else:
+        assert (left.state, left.reason) == (AttemptState.ABANDONED, "NeverClaimed")
+        assert sent == [first.idempotency_key], "another watchdog's ledger calls this deed the same"
+        assert [one.state for one in others] == [AttemptState.SUCCEEDED]
+
+
 def _problem_of(watch: Watch) -> str | None:
     return watch.ledger_problem
 

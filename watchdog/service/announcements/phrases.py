@@ -121,6 +121,7 @@ REASONS = {
     "NewRunKilled": "the new run was killed",
     "NewRunTimeout": "the new run timed out",
     "NotClaimed": "it was done elsewhere, or its incident was closed, so nothing was sent",
+    "NeverClaimed": "the ledger could not be written then, so nothing was sent",
     "NothingChanged": "nothing changed",
     "LostWithGateway": "the gateway died before it began",
     "RunEnded": "its run has ended",
