@@ -22,6 +22,7 @@ from tests.sim.lies import ACTIVE, DISK, INVALID, MUTATED, OURS, REFUSALS, Lie
 from tests.sim.lives import Killed
 from tests.sim.wire import Asked
 from watchdog.core import evidence, innocence, recovery
+from watchdog.core.model import TailKind
 from watchdog.core.policy import Step
 from watchdog.core.recovery import Attempt, AttemptState, Proof
 from watchdog.ledger.ledger import SqliteLedger
@@ -356,6 +357,7 @@ def test_who_takes_its_end_for_an_answer_says_recovered_although_nobody_has_one(
         """2026.9.6 says that such a run delivered nothing; the others do not say it."""
 
     monkeypatch.setattr(recovery, "has_yielded", lambda *_: False)
+    monkeypatch.setattr(TailKind, "is_unanswered", property(lambda _: False))
     monkeypatch.setattr(incidents.Incidents, "_delivered", unknown)
     episode = _told(_takes_up_and_waits, hours=2.0)
     assert Rule.UNANSWERED in {violation.rule for violation in episode.run().violations}
