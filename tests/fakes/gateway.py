@@ -267,6 +267,7 @@ class FakeGateway:
             )
         elif deed.step.loses_context:
             self.change(key, status=Status.ABSENT, started_at=None, session_id=f"{deed.session.session_id}-new")
+            return Receipt(deed.idempotency_key, "started", delivered=True if deed.notice else None)
         else:
             self.finish(key, started_at=later, updated_at=later)
         return Receipt(deed.idempotency_key, "started")

@@ -357,9 +357,12 @@ class Judge:
         sent = [attempt for attempt in incident.attempts if attempt.state is AttemptState.SUCCEEDED]
         if sent and sent[-1].step.loses_context:  # the request is given up, and its person was told so
             # Of a tombstone its gateway has told them, or could not: there nothing is ours to say.
+            # Who died between the step and telling them cannot know whether they heard it, and says so.
+            has_died = stall.ended_ms is not None and self._life_began_ms > stall.ended_ms
             return (
                 stall.place is None
                 or stall.ended_by == "tombstoned"
+                or (has_died and sent[-1].delivered is None)
                 or any(heard.place == stall.place and heard.at_ms >= stall.since_ms for heard in self.world.heard)
             )
         if self.world.sessions[stall.key].run is not None:

@@ -79,6 +79,10 @@ def _user_stopped(case: Case) -> Evidence | None:
     return None
 
 
+BOOT_RECOVERY_WINDOW = "BootRecoveryWindow"
+"""What is said of every run in the first minutes of a gateway's life, or of ours where that may be one."""
+
+
 def _gateway_recovering(case: Case) -> Evidence | None:
     """Three runs of 12 minutes each, cut together on a real 2026.9.6 with one lane and watched with default thresholds for 41
     minutes: the third waited for 25, was never called stuck, nothing was sent, and the gateway ended all three."""
@@ -89,7 +93,7 @@ def _gateway_recovering(case: Case) -> Evidence | None:
         return Evidence(
             Signal.GATEWAY_RECOVERING,
             Truth.TRUE,
-            "BootRecoveryWindow",
+            BOOT_RECOVERY_WINDOW,
             "The gateway has just started and may still be recovering interrupted sessions itself.",
         )
     if case.session.aborted_last_run is not True or case.session.status is not Status.RUNNING:

@@ -14,6 +14,7 @@ from functools import partial
 
 from watchdog.core.blockers import BlockerName
 from watchdog.core.evidence import ANSWER_UNHEARD, Case, Truth, has_unheard_answer, refuses_its_people
+from watchdog.core.innocence import BOOT_RECOVERY_WINDOW
 from watchdog.core.model import Moment, Session, Snapshot, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Step
 from watchdog.core.recovery import (
@@ -561,6 +562,9 @@ def _ending(incident: Incident, current: Judged, now: Moment) -> Outcome | None:
         return None
     if verdict is Verdict.HEALTHY and current.judgement.owner is Truth.UNKNOWN:
         return None  # it looks healthy because we have not looked for long, after a restart of ours for example
+    # guard: ending: a start is no end
+    if verdict is Verdict.WAITING and current.judgement.reason == BOOT_RECOVERY_WINDOW:
+        return None  # neither the gateway's start, nor ours that cannot tell, has changed anything yet
     if verdict in (Verdict.HEALTHY, Verdict.WAITING, Verdict.LONG_RUNNING) and not sent:
         return Outcome.CLEARED
     return None

@@ -92,6 +92,8 @@ GUARDS = (
         NEVER,
         tests=(SERVICE + "test_stories.py",),
     ),
+    Guard("ending: a start is no end", "rule 18", NEVER, tests=(SERVICE + "test_stories.py",)),
+    Guard("message: whether the person was told is said", "rule 18", NEVER, tests=(SERVICE + "test_stories.py",)),
     Guard("outcome: a turn whose answer was lost is asked after", "rule 18", value("attempt.run_id"), tests=PEOPLE),
     Guard("mark: no person writes one", "rule 14", ALWAYS, tests=TRANSCRIPT),
 )

@@ -88,6 +88,35 @@ async def test_a_fresh_session_tells_the_person_and_keeps_a_note() -> None:
     assert world.states == [("new", "succeeded")]
 
 
+@pytest.mark.parametrize("is_told", [True, None])
+async def test_whether_the_person_was_told_of_their_fresh_session_is_said_where_nobody_knows(
+    is_told: bool | None,
+) -> None:
+    """Whoever dies between the step and the notice does not say it again: it may have been heard."""
+    world = _world(lenient(ladder=(Step.NEW,)))
+    world.gateway.effect = lambda deed: replace(world.gateway.cure(deed), delivered=is_told)
+    await world.until_deed()
+    await world.live(minutes=1)
+    (message,) = world.owed(MessageKind.RECOVERED)
+    assert ("Whether they were told so in their chat is not known" in message.body) is (is_told is None)
+
+
+async def test_a_start_of_the_gateway_ends_no_incident_whose_row_stays_as_it_was() -> None:
+    """It was called cleared, and stuck again twenty minutes later; so it was after every start of ours beside a gateway whose clock
+    differs."""
+    world = _world(lenient(ladder=(Step.NOTIFY,)))
+    await world.live(minutes=30)
+    assert world.told() == ["stuck"]
+    world.gateway.restart()
+    await world.live(minutes=1)
+    assert world.verdict_of(KEY) == "waiting"
+    await world.live(minutes=40)
+    assert (world.told(), [incident.outcome for incident in world.incidents]) == (["stuck"], [Outcome.OPEN])
+    world.gateway.finish(KEY)
+    await world.live(minutes=1)
+    assert [incident.outcome for incident in world.incidents] == [Outcome.CLEARED]
+
+
 async def test_a_turn_that_fails_climbs_the_ladder() -> None:
     """9.6: "restart recovery claim changed before agent adoption" fails the first turn; the row is free again."""
     world = _world()

@@ -195,6 +195,9 @@ def recovered(
             "It does not remember the conversation before.",
             "A request that had no answer was not carried out: whoever asked must ask again.",
         ]
+        # guard: message: whether the person was told is said
+        if attempt.address is not None and attempt.delivered is None:
+            lines += ["Whether they were told so in their chat is not known: the watchdog ended before it could see."]
         lines += [f"The last request is kept in {plain(note_path)}"] if note_path else []
     elif successor is not None:
         lines += ["", f"It goes on as {key_words(successor)}; the old key is archived and takes no messages."]
