@@ -203,6 +203,8 @@ class Profile:
     keeps_yielded_running: bool
     """A turn that yields to its sub-agents leaves its row ``running`` with an ``endedAt`` and no active run, until it was woken and
     has ended (9.6, measured 2026-11-30); before, it says ``done`` at once."""
+    calls_cut_runs_done: bool
+    """A start may leave a cut run's row at ``done`` and ask the model nothing (2026.6.33, two of three; the profile nearest to it)."""
     fails_cut_children: float | None
     """So many seconds after a start, sub-agents whose run was cut end ``failed``; till then their rows say no status (measured
     2026-11-30: 5.18, whose registry looks once a minute, and 9.6 within seconds). None: they stay ``running``."""
@@ -267,6 +269,7 @@ V2026_3_24 = Profile(
     gives_up_recovery=False,
     may_be_suspended=False,
     keeps_yielded_running=False,
+    calls_cut_runs_done=False,
     fails_cut_children=None,
     wakes_after_cut=None,
 )
@@ -328,6 +331,7 @@ V2026_4_14 = Profile(
     gives_up_recovery=False,
     may_be_suspended=False,
     keeps_yielded_running=False,
+    calls_cut_runs_done=False,
     fails_cut_children=None,
     wakes_after_cut=None,
 )
@@ -386,6 +390,7 @@ V2026_5_18 = Profile(
     gives_up_recovery=False,
     may_be_suspended=False,
     keeps_yielded_running=False,
+    calls_cut_runs_done=True,
     fails_cut_children=60.0,
     wakes_after_cut=None,
 )
@@ -444,6 +449,7 @@ V2026_9_6 = Profile(
     gives_up_recovery=True,
     may_be_suspended=True,
     keeps_yielded_running=True,
+    calls_cut_runs_done=False,
     fails_cut_children=2.0,
     wakes_after_cut=7.0,
 )

@@ -44,6 +44,8 @@ class Lie(StrEnum):
     LISTS_ONLY = "lists_only"
     """A session is stuck, and its store has drifted, too: the list is answered from memory, and all else about it refused."""
     UNKNOWN_STATUS = "unknown_status"
+    CALLED_DONE = "called_done"
+    """A session is stuck, and its row says ``done`` some time later: nobody was answered."""
     BLOCKED = "blocked"
     """A session is stuck whose person has blocked the bot."""
 
@@ -67,6 +69,8 @@ class Lies:
         """What this version can tell."""
         profile = self.world.profile
         kinds = [Lie.REFUSES_DEEDS, Lie.UNKNOWN_STATUS]
+        if profile.calls_cut_runs_done:
+            kinds.append(Lie.CALLED_DONE)
         if profile.names_recovery:
             kinds += 3 * [Lie.RECOVERY_WAITS]
         if profile.gives_up_recovery:
@@ -134,6 +138,9 @@ class Lies:
                 self._leave_stuck(session)
             case Lie.OWN_ROW_LEFT:
                 self._leave_stuck(session)
+            case Lie.CALLED_DONE:
+                self._leave_stuck(session)
+                later(rng.uniform(60, 7200), self._call_done, session)
             case Lie.LISTS_ONLY:
                 self._leave_stuck(session)
                 later(rng.uniform(5, 3600), self._drift_beside_lists)
@@ -232,6 +239,11 @@ class Lies:
         if self.world.has_drifted:
             self.world.has_drifted = self.world.lists_from_memory = False
             self.world.process.start()
+
+    def _call_done(self, session: SimSession) -> None:
+        if session.stall is not None and session.run is None and not self._is_over:
+            session.status, session.ended_ms = "done", self.world.now_ms
+            self.world.admission.end_stall(session, "called done")
 
     def _say_status(self, key: str, word: str | None) -> None:
         session = self.world.sessions[key]

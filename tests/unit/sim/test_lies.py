@@ -404,6 +404,30 @@ def test_a_row_whose_word_nobody_knows_is_left_alone(version: str) -> None:
     assert result.violations == []
 
 
+def _cuts_our_turn_and_calls_it_done(episode: Episode) -> None:
+    world, later = episode.world, episode.world.agenda.outside
+    world.provider.rules[OURS] = turns.stays_silent()
+    _ask(episode, CHAT, turns.runs_long_tool(7200.0))
+    later(30, world.process.restart, 2.0)
+    later(2400, world.process.restart, 2.0)
+    later(2460, episode.lies._call_done, world.sessions[CHAT])
+
+
+def test_done_is_no_answer() -> None:
+    episode = _told(_cuts_our_turn_and_calls_it_done, version="2026.5.18", hours=2.0)
+    result = episode.run()
+    assert result.violations == []
+    assert sum(result.tally.deeds.values()) == 1
+    assert [stall.ended_by for stall in episode.world.stalls][-1] == "called done"
+    assert _kinds(episode)[-1] is MessageKind.CLEARED
+
+
+def test_who_takes_done_for_an_answer_says_recovered_although_nobody_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TailKind, "is_unanswered", property(lambda _: False))
+    episode = _told(_cuts_our_turn_and_calls_it_done, version="2026.5.18", hours=2.0)
+    assert Rule.UNANSWERED in {violation.rule for violation in episode.run().violations}
+
+
 # ------------------------------------------------------------ which are told where
 
 
@@ -412,7 +436,16 @@ def test_each_version_tells_its_own(version: str) -> None:
     episode = Episode(replace(SETTING, version=version))
     episode._ledger.close()
     told = set(episode.lies.told_here)
-    assert told == (set(Lie) if version == "2026.9.6" else {Lie.REFUSES_DEEDS, Lie.UNKNOWN_STATUS})
+    everywhere = {Lie.REFUSES_DEEDS, Lie.UNKNOWN_STATUS}
+    assert (
+        told
+        == {
+            "2026.3.24": everywhere,
+            "2026.4.14": everywhere,
+            "2026.5.18": {*everywhere, Lie.CALLED_DONE},
+            "2026.9.6": set(Lie) - {Lie.CALLED_DONE},
+        }[version]
+    )
 
 
 def test_a_cut_that_only_a_dead_watchdog_had_watched_looks_like_a_stop() -> None:
