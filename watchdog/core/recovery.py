@@ -198,6 +198,7 @@ def verify(
     is_overdue: bool,
     owner: Truth,
     has_gateway_died: bool = False,
+    was_cut: bool = False,
     is_successor: bool = False,
 ) -> Proof:
     """Judge an attempt by what a *later* observation shows; an "ok" from the gateway is never enough.
@@ -205,8 +206,8 @@ def verify(
     ``session`` is None when the key is gone from a complete list. ``tail`` is the transcript after the deed.
     Proofs of success: a run that started after the deed and ended well, a row that is terminal or cleared, an answer in
     the transcript. A run that failed, or nothing new within ``verify_within`` (``is_overdue``), is ``ineffective``.
-    ``has_gateway_died``: another process of the gateway has begun since the deed was sent. ``is_successor``: ``session`` is the
-    one in which a ``recover`` goes on.
+    ``has_gateway_died``: another process of the gateway has begun since the deed was sent. ``was_cut``: the row's run began before
+    the gateway did. ``is_successor``: ``session`` is the one in which a ``recover`` goes on.
     """
     if session is None:
         return Proof(AttemptState.INEFFECTIVE, "SessionGone") if is_overdue else NOT_YET
@@ -233,7 +234,7 @@ def verify(
         return Proof(AttemptState.INEFFECTIVE, "StillRunning") if is_overdue else NOT_YET
     if is_successor and session.status is Status.ABSENT:  # guard: verify: a successor in which nothing has run
         return Proof(AttemptState.INEFFECTIVE, NOTHING_RAN) if is_overdue else NOT_YET
-    proof = _verify_turn(attempt, session, tail, is_overdue=is_overdue, owner=owner)
+    proof = _verify_turn(attempt, session, tail, is_overdue=is_overdue, owner=owner, was_cut=was_cut)
     if proof.reason == NOTHING_CHANGED and has_gateway_died and _left_no_trace(attempt, tail):
         return Proof(AttemptState.INEFFECTIVE, LOST_WITH_GATEWAY)
     return proof
@@ -302,7 +303,13 @@ def _left_no_trace(attempt: Attempt, tail: TranscriptTail | None) -> bool:
 
 
 def _verify_turn(
-    attempt: Attempt, session: Session, tail: TranscriptTail | None, *, is_overdue: bool, owner: Truth
+    attempt: Attempt,
+    session: Session,
+    tail: TranscriptTail | None,
+    *,
+    is_overdue: bool,
+    owner: Truth,
+    was_cut: bool,
 ) -> Proof:
     moved = attempt.before is None or RunIdentity.of(session) != attempt.before
     mark = f"{attempt.incident}/{attempt.number}"
@@ -316,7 +323,7 @@ def _verify_turn(
     if moved and session.status is Status.DONE:  # guard: ok is not recovered
         # 2026.6.33 calls two of three cut runs done at its start, and asks its model nothing.
         # guard: verify: done is not answered
-        if tail is not None and tail.kind.is_unanswered and tail.overtaken_mark != mark:
+        if was_cut and tail is not None and tail.kind.is_unanswered and tail.overtaken_mark != mark:
             return Proof(AttemptState.INEFFECTIVE, "NewRunUnanswered") if is_overdue else NOT_YET
         return Proof(AttemptState.SUCCEEDED, "NewRunDone")
     if moved and session.status is Status.ABSENT:

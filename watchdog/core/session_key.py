@@ -94,7 +94,7 @@ def is_of_some_chat(key: str) -> bool:
     """People write to it from a chat app, though the key need not say from which: ``agent:<id>:direct:<person>`` (one session
     for a person on whatever app), and every thread."""
     tail = _after_agent(key)
-    return peer_of(key) is not None or tail[0] in _PEOPLE or "thread" in tail
+    return peer_of(key) is not None or "thread" in tail or any(head in _PEOPLE for head in tail[:1])
 
 
 def names_its_chat(key: str) -> bool:

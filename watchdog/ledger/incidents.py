@@ -386,6 +386,8 @@ class IncidentOperations(Operations):
             if to is AttemptState.STARTED:
                 return False  # only a claim starts, because only a claim charges
             sources = [state for state, following in LIFE.items() if to in following]
+            if reason == NEVER_CLAIMED:  # another program may have claimed it since it was read
+                sources = [AttemptState.PLANNED]
             if not sources:
                 return False
             is_settled = transaction.changes_one(

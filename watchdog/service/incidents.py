@@ -154,6 +154,7 @@ class Incidents:
             is_overdue=known.waited_at(now) > verify_within * (_QUEUED_PATIENCE if is_queued else 1),
             owner=current.judgement.owner if current is not None else Truth.UNKNOWN,
             has_gateway_died=current is not None and _has_died(attempt, known.age_at(now), current.case),
+            was_cut=current is not None and _was_cut(current),
             is_successor=row is not None and row.key != incident.session,
         )
 
@@ -262,19 +263,23 @@ class Incidents:
             tail = None
         is_given_up = turns[-1].state is not AttemptState.SUCCEEDED
         # guard: outcome: a late turn that only waits is no answer
-        if tail is not None and is_given_up and (tail.kind.is_unanswered or has_yielded(row, tail)):
+        if tail is not None and is_given_up and _is_unanswered(current, tail):
             return Outcome.CLEARED
         seen = tail.deed_mark if tail is not None else None
         is_answered = tail is not None and tail.kind is TailKind.ANSWERED
         own = {f"{one.incident}/{one.number}": one for one in turns}.get(seen or "")
+        if own is not None and _began_after(current, own) and tail is not None and tail.overtaken_mark != seen:
+            own = None  # ours may stand there unanswered, and what followed is another's
         # guard: outcome: a turn answered after it was given up is what helped
         if is_given_up and own is not None and is_answered:
             self.ledger.note_proof(own.id, TURN_ANSWERED)
         # guard: outcome: what another run ended is not our recovery
         if is_given_up and own is None and _began_after(current, turns[-1]):
             # A mark that is not seen may stand before what is read of a long transcript.
-            delivered = await self._delivered(turns[-1])
-            return {True: Outcome.RECOVERED, False: Outcome.UNDELIVERED, None: Outcome.CLEARED}[delivered]
+            if await self._delivered(turns[-1]) is not True:
+                return Outcome.CLEARED
+            self.ledger.note_proof(turns[-1].id, TURN_ANSWERED)
+            return Outcome.RECOVERED
         if tail is not None and (
             tail.kind is not TailKind.ANSWERED or (seen is not None and seen == tail.overtaken_mark)
         ):
@@ -323,7 +328,7 @@ class Incidents:
                 continue
             if outcome is Outcome.RECOVERED and awaits_person(incident.attempts):
                 # guard: outcome: what nobody answered is no answer
-                if await self._is_unanswered(current.session):
+                if await self._is_left_unanswered(current):
                     outcome = Outcome.CLEARED
                 else:
                     reason = PERSON_ANSWERED
@@ -347,14 +352,14 @@ class Incidents:
             return None
         return last if last.step.nature.is_turn and _may_be_its_run(current, last) else None
 
-    async def _is_unanswered(self, row: Session) -> bool:
+    async def _is_left_unanswered(self, current: Judged) -> bool:
         """The row says that its run is over, and its person has no answer yet: the turn waits for its subagents, or it was given up.
         Or nobody can tell."""
         try:
-            tail = (await self.gateway.look(row, Wants(tail=True))).tail
+            tail = (await self.gateway.look(current.session, Wants(tail=True))).tail
         except errors.GatewayError:
             return True  # what is not seen is not called an answer
-        return tail is not None and (tail.kind.is_unanswered or has_yielded(row, tail))
+        return tail is not None and _is_unanswered(current, tail)
 
     def _note_answer(self, incident: Incident, row: Session) -> Incident:
         """Who was asked, or had been waiting, has been answered: that is what the deed was for."""
@@ -562,8 +567,10 @@ def _ending(incident: Incident, current: Judged, now: Moment) -> Outcome | None:
         return None
     if verdict is Verdict.HEALTHY and current.judgement.owner is Truth.UNKNOWN:
         return None  # it looks healthy because we have not looked for long, after a restart of ours for example
+    # What a gateway refused in its former life it may take now, from the gentlest step on.
+    was_refused = any(one.state is AttemptState.REFUSED for one in incident.attempts)
     # guard: ending: a start is no end
-    if verdict is Verdict.WAITING and current.judgement.reason == BOOT_RECOVERY_WINDOW:
+    if verdict is Verdict.WAITING and current.judgement.reason == BOOT_RECOVERY_WINDOW and not was_refused:
         return None  # neither the gateway's start, nor ours that cannot tell, has changed anything yet
     if verdict in (Verdict.HEALTHY, Verdict.WAITING, Verdict.LONG_RUNNING) and not sent:
         return Outcome.CLEARED
@@ -608,6 +615,18 @@ def _ending_of_wait(incident: Incident, current: Judged, now: Moment) -> Outcome
 _ANSWERED_WITHIN = timedelta(minutes=30)
 """Who waits at a freed row is answered at the next try of their message: after 4 to 5 s where it was sent just before (8.2, 9.6),
 later the longer it has waited."""
+
+
+def _was_cut(current: Judged) -> bool:
+    """The row tells of a run that a start of the gateway cut, by the gateway's own clock."""
+    began, booted = current.session.started_at, current.case.facts.booted_at
+    return began is not None and booted is not None and began < booted
+
+
+def _is_unanswered(current: Judged, tail: TranscriptTail) -> bool:
+    """Its turn waits for its subagents, or was cut and only called done. Elsewhere nothing need be said aloud: an answer by the
+    ``message`` tool, or none at all (``NO_REPLY``), is left out of the transcript that a gateway shows."""
+    return (_was_cut(current) and tail.kind.is_unanswered) or has_yielded(current.session, tail)
 
 
 def _began_after(current: Judged, attempt: Attempt) -> bool:

@@ -244,9 +244,11 @@ def test_measured_endings(step: Step, row: Session | None, early: Proof, late: P
 @pytest.mark.parametrize("row", [_row(status=Status.DONE), _row(status=Status.DONE, started_at=AFTER)])
 def test_a_run_that_is_called_done_and_answered_nobody_has_not_helped(step: Step, kind: TailKind, row: Session) -> None:
     """2026.6.33 calls cut runs done at its start, without a call to the model."""
-    seen = replace(OURS, kind=kind)
-    assert _early(step, row, seen) == NOT_YET, "the answer may be written a moment later"
-    assert _late(step, row, seen) == Proof(INEFFECTIVE, "NewRunUnanswered")
+    seen, attempt = replace(OURS, kind=kind), _attempt(step)
+    for is_overdue, proof in ((False, NOT_YET), (True, Proof(INEFFECTIVE, "NewRunUnanswered"))):
+        assert verify(attempt, row, seen, is_overdue=is_overdue, owner=UNKNOWN, was_cut=True) == proof
+    # Where nothing cut it, it may have answered by the `message` tool, or had nothing to say.
+    assert _early(step, row, seen) == Proof(SUCCEEDED, "NewRunDone")
 
 
 @pytest.mark.parametrize("step", [Step.RESUME, Step.RECOVER, Step.NEW, Step.RESET, Step.FREE, Step.ABORT])

@@ -197,7 +197,7 @@ def recovered(
         ]
         # guard: message: whether the person was told is said
         if attempt.address is not None and attempt.delivered is None:
-            lines += ["Whether they were told so in their chat is not known: the watchdog ended before it could see."]
+            lines += ["Whether they were told so in their chat is not known."]
         lines += [f"The last request is kept in {plain(note_path)}"] if note_path else []
     elif successor is not None:
         lines += ["", f"It goes on as {key_words(successor)}; the old key is archived and takes no messages."]
