@@ -111,6 +111,9 @@ def main(words: Sequence[str]) -> int:
     words = [] if is_recorded else words
     began = perf_counter()
     chosen = [guard for guard in GUARDS if not words or any(word in guard.name for word in words)]
+    if not chosen:
+        print(f"No guard is named so: {' '.join(words)}", file=sys.stderr)
+        return 1
     marks = marks_under(ROOT)
     folders: SimpleQueue[Path] = SimpleQueue()
     prepare()

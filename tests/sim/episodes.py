@@ -332,6 +332,7 @@ class Episode:
             _no_failure,
         )
         runner.world = self.world if self.setting.skips else None
+        runner.note_answer = client.boots.note_answer
         runner.is_clear = lambda: self.weather.armed.is_over
         try:
             await runner.run()

@@ -2,7 +2,7 @@
 
 A pass is left out only if it would be made over the same world as the one before: nothing has happened since (not one
 event of the world's agenda), the wire is clean, nothing is in flight, and the last pass said itself that nothing changes
-before ``next_due``. What it would have noted, the time of its look, is noted. ``test_pacing`` holds this against the
+before ``next_due``. What it would have noted, the time of its look and of the answer, is noted. ``test_pacing`` holds this against the
 plain runner: the same deeds and messages, within a
 second (the runner's shortest pause is a fifth of one).
 """
@@ -47,6 +47,8 @@ class SkippingRunner(Runner):
     """No fault is in effect."""
     troubled_after: Callable[[], float] = field(default=lambda: math.inf)
     """Seconds until something is the matter of which the agenda does not know."""
+    note_answer: Callable[[Moment], None] = field(default=lambda _at: None)
+    """Told when the gateway would last have answered a pass that is left out."""
     passes: int = 0
     _happened: int = -1
 
@@ -78,6 +80,8 @@ class SkippingRunner(Runner):
             return
         await self._let_pass((left_out - 1) * poll)
         self.watch.trust.begin_pass(self.clock.now())
+        if left_out > 1:
+            self.note_answer(self.clock.now())
         # The last one would have waited for what is due, as ``Runner`` does.
         due = report.next_due.monotonic - self.clock.now().monotonic if report.next_due is not None else poll
         await self._let_pass(min(poll, max(due, 0.2)))

@@ -487,6 +487,7 @@ class FleetEpisode(Episode):
         rng = Random(f"{self.setting.seed} {process.life.number}")
         runner = Paced(watch, watch.pacer.poll_every, clock, log, rng, passed, failed)
         runner.world = self.world if self.setting.skips else None
+        runner.note_answer = client.boots.note_answer
         runner.is_clear = lambda: self.weather.armed.is_over and process.is_undisturbed(loop.time())
         runner.troubled_after = lambda: self._troubled(process) - loop.time()
         return runner

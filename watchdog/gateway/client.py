@@ -98,7 +98,7 @@ class GatewayClient:
         self._deeds = Deeds(self._open, clock)
         self._probe = AbortProbe(lambda: self._open((WRITE,), device=probe_device), clock, patience)
         self._timed_out: dict[str, str] = {}
-        self._boots = Boots()
+        self.boots = Boots()
         self._connected: Connected | None = None
         self._loss: Disconnect | None = None
 
@@ -169,9 +169,9 @@ class GatewayClient:
         facts = facts_of(
             self._name,
             link.hello,
-            booted_at=self._boots.booted_at(reading),
+            booted_at=self.boots.booted_at(reading),
             state_dir=endpoint.state_dir,
-            process=self._boots.processes,
+            process=self.boots.processes,
             clock_skew=wall - now.wall if wall is not None else None,
             at=now,
         )
@@ -322,7 +322,7 @@ class GatewayClient:
         try:
             answer = await link.call(method, params, patience=patience or self._patience)
         except errors.AnswerUnreadable:
-            self._boots.note_answer(self._clock.now())
+            self.boots.note_answer(self._clock.now())
             raise
         except errors.OutcomeUnknown as lost:
             if link.end is not None:
@@ -331,7 +331,7 @@ class GatewayClient:
             raise errors.GatewayUnresponsive(
                 f"{self._name}: connected, but {method} is not answered; the gateway hangs or is overloaded."
             ) from lost
-        self._boots.note_answer(self._clock.now())
+        self.boots.note_answer(self._clock.now())
         return answer
 
 

@@ -624,8 +624,11 @@ def _was_cut(current: Judged) -> bool:
 
 
 def _is_unanswered(current: Judged, tail: TranscriptTail) -> bool:
-    """Its turn waits for its subagents, or was cut and only called done. Elsewhere nothing need be said aloud: an answer by the
-    ``message`` tool, or none at all (``NO_REPLY``), is left out of the transcript that a gateway shows."""
+    """Its turn waits for its subagents, or was cut and only called done: a tool that never answered tells so as well. Elsewhere
+    nothing need be said aloud: an answer by the ``message`` tool, or none at all (``NO_REPLY``), is left out of the transcript
+    that a gateway shows."""
+    if tail.kind is TailKind.TOOL_CALL:  # guard: outcome: a tool that never answered is no end
+        return True
     return (_was_cut(current) and tail.kind.is_unanswered) or has_yielded(current.session, tail)
 
 

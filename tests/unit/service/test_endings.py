@@ -126,6 +126,18 @@ async def test_who_was_asked_is_not_called_answered_because_the_cut_run_is_calle
     assert _outcomes(world) == [Outcome.CLEARED]
 
 
+async def test_a_tool_that_never_answered_is_no_answer_even_where_no_start_was_seen() -> None:
+    """A life too short to be told from the next one: its gateway seems to have begun before the run."""
+    world = _world(policy(ask_instead_of_resume=AskInstead.ALWAYS))
+    await world.until_deed()
+    await world.live(minutes=3)
+    later = world.clock.now().wall
+    world.gateway.change(KEY, status=Status.DONE, started_at=later, ended_at=later)
+    world.gateway.see(KEY, tail=tail_of(TailKind.TOOL_CALL, tools_called=frozenset({"exec"}), at=later))
+    await world.live(minutes=10)
+    assert _outcomes(world) == [Outcome.CLEARED]
+
+
 async def test_an_answer_to_somebody_else_is_not_called_our_turns() -> None:
     """Ours hung, was given up, and died with its gateway; then its person wrote again, and was answered."""
     world = _world(policy(backoff=(timedelta(minutes=30),)))
