@@ -159,8 +159,8 @@ def meaning_of_refusal(code: str, detail: str, *, retryable: bool) -> Refusal:
 
 def counts(attempt: Attempt, attempts: Sequence[Attempt], *, says_retryable: bool) -> bool:
     """Whether a refused ``attempt`` that may be tried again is charged, so that no refusal is free for ever. A refusal the gateway
-    calls temporary is free the first time. Any other that may pass is charged at once. (A rung that its refusal spends is free: it
-    cannot repeat itself.)"""
+    calls temporary is free the first time, and so is a gateway that is not there when a deed is due. Any other that may pass is
+    charged at once. (A rung that its refusal spends is free: it cannot repeat itself.)"""
     is_repeated = any(
         other.step is attempt.step and other.state is AttemptState.REFUSED and other.id != attempt.id
         for other in attempts

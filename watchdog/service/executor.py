@@ -165,9 +165,9 @@ class Executor:
                 meaning = Refusal.STOP
             reason = REFUSED_FOR_GOOD if meaning is Refusal.STOP else type(refused).__name__
             words = words_of(refused)
-            is_refusal = words is not None and meaning is Refusal.TRY_LATER
+            may_pass = meaning is Refusal.TRY_LATER and not isinstance(refused, _OURS)
             # guard: no refusal is free for ever
-            is_paid = is_refusal and counts(attempt, incident.attempts, says_retryable=says_retryable(refused))
+            is_paid = may_pass and counts(attempt, incident.attempts, says_retryable=says_retryable(refused))
             state = self._settle(
                 incident,
                 attempt,
@@ -317,8 +317,12 @@ def words_of(error: errors.GatewayError) -> str | None:
 
 
 def says_retryable(error: errors.GatewayError) -> bool:
-    """The gateway itself calls its refusal temporary."""
-    return isinstance(error, errors.GatewayAway) or (isinstance(error, errors.RequestRefused) and error.says_retryable)
+    """The gateway itself calls its refusal temporary, or gave no word and was not there: it may be the next time."""
+    return error.says_retryable if isinstance(error, errors.RequestRefused) else True
+
+
+_OURS = (errors.SentTooLate, errors.OutOfDescriptors)
+"""What kept a deed from being sent and says nothing of the gateway."""
 
 
 def refusal_of(error: errors.GatewayError) -> Refusal:

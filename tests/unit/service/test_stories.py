@@ -432,10 +432,30 @@ async def test_who_refuses_each_deed_as_away_is_not_asked_for_ever(kind: type[er
     assert message.body.count("UNAVAILABLE: come back later") == 4
 
 
-async def test_a_gateway_that_is_away_when_a_deed_is_due_costs_its_session_nothing() -> None:
-    """Nothing was answered: the connection ended before the deed was sent."""
+@pytest.mark.parametrize(
+    "away",
+    [
+        errors.GatewayDraining("home: it closed the connection to restart."),
+        errors.GatewayStarting("home: it is still starting."),
+        errors.GatewayClosed("home: the connection broke without a goodbye.", 1006),
+        errors.GatewayUnreachable("home: nothing listens there."),
+    ],
+    ids=lambda away: type(away).__name__,
+)
+async def test_a_gateway_that_is_away_whenever_a_deed_is_due_is_not_tried_for_ever(away: errors.GatewayError) -> None:
+    """Nothing was answered, the deed was never sent: once it costs the session nothing. It lists all the while."""
     world = _world()
-    world.gateway.failing["perform"] = errors.GatewayDraining("home: it closed the connection to restart.")
+    world.gateway.failing["perform"] = away
+    await world.live(hours=4)
+    assert world.states == [("resume", "refused")] * 4
+    assert [attempt.is_charged for attempt in world.attempts] == [False, True, True, True]
+    (message,) = world.owed(MessageKind.QUARANTINED)
+    assert message.body.count("never sent") == 4
+
+
+async def test_what_is_ours_and_keeps_a_deed_from_being_sent_costs_its_session_nothing() -> None:
+    world = _world()
+    world.gateway.failing["perform"] = errors.OutOfDescriptors("home: no descriptor is left.")
     await world.live(hours=1)
     assert len(world.attempts) > 1
     assert not any(attempt.is_charged for attempt in world.attempts)

@@ -108,6 +108,12 @@ STEP_EFFECTS = {
 }
 
 REASONS = {
+    "GatewayClosed": "never sent: the connection ended",
+    "GatewayDraining": "never sent: the gateway was shutting down",
+    "GatewayStarting": "never sent: the gateway was starting",
+    "GatewaySuspended": "never sent: the gateway was suspended",
+    "GatewayUnreachable": "never sent: nothing listened at the gateway's url",
+    "GatewayUnresponsive": "never sent: the gateway did not answer",
     "NewRunDone": "a new run finished",
     "TurnAnswered": "its turn was answered, and the conversation has gone on since",
     "TurnWaits": "its turn ended to wait for its subagents",
