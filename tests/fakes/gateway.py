@@ -10,6 +10,7 @@ from typing import Any
 from tests.fakes.builders import BOOT, V96, facts, person_of, tail_of
 from tests.fakes.clock import ManualClock
 from watchdog.core.model import (
+    Asked,
     ChatAccount,
     GatewayFacts,
     LockSight,
@@ -18,6 +19,7 @@ from watchdog.core.model import (
     MalformedRow,
     Preflight,
     ReplyAddress,
+    Sender,
     SenderKind,
     SenderRights,
     Session,
@@ -272,13 +274,13 @@ class FakeGateway:
             self.finish(key, started_at=later, updated_at=later)
         return Receipt(deed.idempotency_key, "started")
 
-    def finish(self, key: str, **changes: Any) -> None:
-        """A run ends well: its answer is the last thing said."""
+    def finish(self, key: str, *, by: Sender | None = None, **changes: Any) -> None:
+        """A run ends well: its answer is the last thing said, to what was asked last or to what ``by`` wrote as it began."""
         said = self.tails.get(key, tail_of(by=person_of(key)))
         if said is not None:
-            self.see(
-                key, tail=replace(said, kind=TailKind.ANSWERED, fingerprint=f"{said.fingerprint}, answered", asked=())
-            )
+            asked = said.asked if by is None else (Asked(by, "again", changes["started_at"]),)
+            fingerprint = f"{said.fingerprint}, answered"
+            self.see(key, tail=replace(said, kind=TailKind.ANSWERED, fingerprint=fingerprint, asked=asked))
         self.change(key, status=Status.DONE, **changes)
 
     def nothing(self, deed: Deed) -> Receipt:

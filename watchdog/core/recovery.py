@@ -12,7 +12,16 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from watchdog.core.evidence import Truth
-from watchdog.core.model import TOMBSTONED, ReplyAddress, Session, Status, TailKind, TranscriptTail
+from watchdog.core.model import (
+    TOMBSTONED,
+    Asked,
+    ReplyAddress,
+    SenderKind,
+    Session,
+    Status,
+    TailKind,
+    TranscriptTail,
+)
 from watchdog.core.policy import Step
 from watchdog.core.tracking import RunIdentity
 from watchdog.core.unanswered import has_yielded
@@ -279,6 +288,25 @@ def awaits_person(attempts: Sequence[Attempt]) -> bool:
         (sent[-1].step.nature.opens_only and sent[-1].state is AttemptState.SUCCEEDED)
         or sent[-1].reason == PERHAPS_ASKED
     )
+
+
+def is_from_who_was_asked(asked: Sequence[Asked], attempt: Attempt, clock_skew: timedelta) -> bool:
+    """Whether the turn that was last answered holds words which its requester wrote after they had been asked: another member of the
+    group may have written, or a heartbeat have run (every 30 minutes by default; 3.24 and 4.14 show its prompt and name nobody, 5.18
+    shows its answer alone). ``clock_skew``: the gateway's clock ahead of ours."""
+    assert attempt.started_at is not None
+    # A chat app's time of a message is the chat app's own, and in whole seconds.
+    since = attempt.started_at + min(clock_skew, timedelta(0)) - _WHOLE_SECONDS
+    before = [one for one in asked if one.at is not None and one.at <= since]
+    requesters = {one.sender.id for one in before if one.sender.kind is SenderKind.PERSON}
+    return any(
+        one.sender.kind is not SenderKind.NOBODY and (not requesters or one.sender.id in requesters)
+        for one in asked
+        if one not in before
+    )
+
+
+_WHOLE_SECONDS = timedelta(seconds=2)
 
 
 def took_it_up(attempts: Sequence[Attempt]) -> Attempt | None:

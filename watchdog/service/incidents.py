@@ -27,6 +27,7 @@ from watchdog.core.recovery import (
     AttemptState,
     Proof,
     awaits_person,
+    is_from_who_was_asked,
     verify,
 )
 from watchdog.core.tracking import RunIdentity
@@ -328,7 +329,7 @@ class Incidents:
                 continue
             if outcome is Outcome.RECOVERED and awaits_person(incident.attempts):
                 # guard: outcome: what nobody answered is no answer
-                if await self._is_left_unanswered(current):
+                if await self._is_left_unanswered(incident, current):
                     outcome = Outcome.CLEARED
                 else:
                     reason = PERSON_ANSWERED
@@ -352,14 +353,19 @@ class Incidents:
             return None
         return last if last.step.nature.is_turn and _may_be_its_run(current, last) else None
 
-    async def _is_left_unanswered(self, current: Judged) -> bool:
-        """The row says that its run is over, and its person has no answer yet: the turn waits for its subagents, or it was given up.
-        Or nobody can tell."""
+    async def _is_left_unanswered(self, incident: Incident, current: Judged) -> bool:
+        """The row says that its run is over, and its person has no answer yet: the turn waits for its subagents, or it was given up,
+        or it was somebody else's. Or nobody can tell."""
         try:
             tail = (await self.gateway.look(current.session, Wants(tail=True))).tail
         except errors.GatewayError:
             return True  # what is not seen is not called an answer
-        return tail is not None and _is_unanswered(current, tail)
+        if tail is None or _is_unanswered(current, tail):
+            return True
+        last = max((one for one in incident.attempts if one.started_at is not None), key=lambda one: one.number)
+        skew = current.case.facts.clock_skew or timedelta(0)
+        # guard: outcome: a turn of somebody else's is no answer
+        return last.step is Step.ASK and not is_from_who_was_asked(tail.asked, last, skew)
 
     def _note_answer(self, incident: Incident, row: Session) -> Incident:
         """Who was asked, or had been waiting, has been answered: that is what the deed was for."""

@@ -92,7 +92,8 @@ async def test_who_was_asked_and_is_answered_silently_has_the_answer() -> None:
     await world.until_deed()
     await world.live(minutes=1)
     later = world.clock.now().wall
-    world.gateway.see(KEY, tail=tail_of(TailKind.TOOL_RESULT, fingerprint="x", tools_called=frozenset({"message"})))
+    silent = tail_of(TailKind.TOOL_RESULT, fingerprint="x", tools_called=frozenset({"message"}), at=later)
+    world.gateway.see(KEY, tail=silent)
     world.gateway.change(KEY, status=Status.DONE, started_at=later, updated_at=later)
     await world.live(minutes=2)
     assert (world.steps, _outcomes(world)) == ([Step.ASK], [Outcome.RECOVERED])

@@ -185,12 +185,48 @@ async def test_a_question_is_asked_once_and_proven_by_the_run_that_follows() -> 
     assert world.told() == ["stuck"]
     assert not world.log.of(Event.RECOVERY_SUCCEEDED)
     later = world.clock.now().wall
-    world.gateway.finish(MAIN, started_at=later, updated_at=later)
+    world.gateway.finish(MAIN, by=ALICE, started_at=later, updated_at=later)
     await world.live(minutes=2)
     assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
     assert world.attempts[0].verified_by == "PersonAnswered"
     assert world.told() == ["stuck", "recovered"]
     assert "resum" not in world.owed(MessageKind.RECOVERED)[0].body.lower()
+
+
+LATER = START.wall + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        (Asked(Sender(SenderKind.NOBODY), "Read HEARTBEAT.md", LATER),),
+        (Asked(ALICE, SECRET, CUT),),
+        (Asked(ALICE, SECRET, CUT), Asked(BOB, "hello", LATER)),
+    ],
+    ids=["a heartbeat (3.24, 4.14)", "a heartbeat whose prompt is hidden (5.18)", "another member of the group"],
+)
+@pytest.mark.parametrize("kind", [TailKind.ANSWERED, TailKind.REQUEST], ids=["answered", "without a word"])
+async def test_a_run_of_somebody_elses_has_not_answered_who_was_asked(said: tuple[Asked, ...], kind: TailKind) -> None:
+    world = _rules(world_with(shared(HERS, "1001"), asked(ALICE)))
+    await world.until_deed()
+    await world.live(minutes=1)
+    world.gateway.change(MAIN, status=Status.DONE, started_at=LATER, updated_at=LATER)
+    world.gateway.see(MAIN, tail=asked(kind=kind, asked=said))
+    await world.live(minutes=2)
+    assert world.told() == ["stuck", "cleared"]
+    assert world.attempts[0].verified_by != "PersonAnswered"
+
+
+@pytest.mark.parametrize("who", [ALICE, WEB])
+async def test_where_nothing_is_seen_of_what_she_asked_at_first_any_person_who_writes_is_she(who: Sender) -> None:
+    """She began a new conversation, or asked on the web page."""
+    world = _rules(world_with(shared(HERS, "1001"), asked(ALICE)))
+    await world.until_deed()
+    await world.live(minutes=1)
+    later = world.clock.now().wall
+    world.gateway.finish(MAIN, by=who, started_at=later, updated_at=later)
+    await world.live(minutes=2)
+    assert world.told() == ["stuck", "recovered"]
 
 
 async def test_a_turn_that_waits_for_its_subagents_has_not_answered_who_was_asked() -> None:
@@ -282,7 +318,7 @@ async def test_who_wrote_again_and_was_answered_was_asked_well_enough() -> None:
     await world.until_deed()
     world.gateway.failing.clear()
     later = world.clock.now().wall
-    world.gateway.finish(MAIN, started_at=later, updated_at=later)
+    world.gateway.finish(MAIN, by=ALICE, started_at=later, updated_at=later)
     await world.live(minutes=10)
     assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
     assert world.owed(MessageKind.INEFFECTIVE) == []
@@ -357,7 +393,7 @@ async def test_a_question_whose_answer_could_not_be_written_down_is_settled_and_
     assert world.owed(MessageKind.INEFFECTIVE) == []
     assert [incident.outcome for incident in world.incidents] == [Outcome.OPEN]
     later = world.clock.now().wall
-    world.gateway.finish(MAIN, started_at=later, updated_at=later)
+    world.gateway.finish(MAIN, by=ALICE, started_at=later, updated_at=later)
     await world.live(minutes=2)
     assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
 
@@ -408,7 +444,7 @@ async def test_who_waits_at_a_deaf_row_is_let_in_without_a_turn_of_ours() -> Non
     assert world.states == [("free", "succeeded")]
     assert [incident.outcome for incident in world.incidents] == [Outcome.OPEN], "nobody was answered yet"
     later = world.clock.now().wall
-    world.gateway.finish(MAIN, started_at=later, updated_at=later)
+    world.gateway.finish(MAIN, by=ALICE, started_at=later, updated_at=later)
     await world.live(minutes=2)
     assert [incident.outcome for incident in world.incidents] == [Outcome.RECOVERED]
     assert world.attempts[0].verified_by == "PersonAnswered"
@@ -513,7 +549,7 @@ async def test_an_answer_that_nobody_heard_is_named_when_its_row_is_found_and_wh
     await world.until_deed()
     await world.live(minutes=2)
     later = world.clock.now().wall
-    world.gateway.finish(MAIN, started_at=later, updated_at=later)
+    world.gateway.finish(MAIN, by=ALICE, started_at=later, updated_at=later)
     await world.live(minutes=2)
     assert world.states == [("free", "succeeded")]
     (found,), (over,) = world.owed(MessageKind.STUCK), world.owed(MessageKind.RECOVERED)
