@@ -22,7 +22,7 @@ SPOOL_SECONDS = 4.0
 """From an end to what is in the spool, where nobody offers it again by themselves: just after a restart."""
 WOKEN = "[System] Your sub-agents have ended. Continue."
 MERGED_HEAD = "[Queued user message that arrived while the previous turn was still active]\n\n"
-_MAIN_LANE = (Origin.WEB, Origin.AGENT, Origin.CHANNEL, Origin.RECOVERY)
+_MAIN_LANE = (Origin.WEB, Origin.AGENT, Origin.CHANNEL, Origin.RECOVERY, Origin.HEARTBEAT)
 
 
 class Admission:
@@ -104,7 +104,10 @@ class Admission:
                     text = f"{MERGED_HEAD}{context}{tail.text}\n\n{message.text}"
                     taken_up_of = replace(said, context=None) if tail.author is not None else None
         author = taken_up_of if message.is_internal else message.told_author
-        world.write(session, EntryKind.USER, text, run, is_internal=message.is_internal, author=author)
+        is_hidden = message.origin is Origin.HEARTBEAT and not world.profile.shows_heartbeat_prompts
+        world.write(
+            session, EntryKind.USER, text, run, is_internal=message.is_internal, author=author, is_hidden=is_hidden
+        )
 
     # ------------------------------------------------------------ lanes
 

@@ -51,14 +51,17 @@ class Endings:
         delivery: SendResult | None = None
         lost, late_ms = self._fate_of_write(turn)
         is_left = status == "done" and not lost and turn.ending is Ending.ANSWERED and world.profile.goes_deaf
-        if status == "done" and not lost and not turn.yields:
+        if status == "done" and not lost and turn.is_silent:
+            world.answers.append(Answered(world.now_ms, session.key, run.run_id, True))
+        elif status == "done" and not lost and not turn.yields:
             text = world.provider.words(run.answers_to, None if run.is_steered else turn.answer)
             world.write(session, EntryKind.ANSWER, text, run)
             session.total_tokens = (session.total_tokens or 0) + 15
             if not (is_left and run.message.origin is Origin.CHANNEL):
                 delivery = self.outbound.answer(session, run, text)
                 is_delivered = None if delivery is None else delivery.succeeded
-            world.answers.append(Answered(world.now_ms, session.key, run.run_id, is_delivered))
+            if run.message.origin is not Origin.HEARTBEAT:  # that one answers nobody
+                world.answers.append(Answered(world.now_ms, session.key, run.run_id, is_delivered))
             if is_delivered is False and run.message.demands_delivery and world.profile.goes_deaf:
                 status, error = "failed", delivery.error if delivery is not None else None
         elif status == "failed" and not lost and world.profile.keeps_first_words:

@@ -203,6 +203,10 @@ class Profile:
     keeps_yielded_running: bool
     """A turn that yields to its sub-agents leaves its row ``running`` with an ``endedAt`` and no active run, until it was woken and
     has ended (9.6, measured 2026-11-30); before, it says ``done`` at once."""
+    has_heartbeats: bool
+    """Heartbeats run in people's own sessions (measured on 3.24, 4.14 and 5.18; 9.6 began none in 200 s of ``every: 1m``)."""
+    shows_heartbeat_prompts: bool
+    """The history shows what a heartbeat's turn began with, and names nobody (3.24, 4.14); else its answer alone (5.18)."""
     calls_cut_runs_done: bool
     """A start may leave a cut run's row at ``done`` and ask the model nothing (2026.6.33, two of three; the profile nearest to it)."""
     fails_cut_children: float | None
@@ -269,6 +273,8 @@ V2026_3_24 = Profile(
     gives_up_recovery=False,
     may_be_suspended=False,
     keeps_yielded_running=False,
+    has_heartbeats=True,
+    shows_heartbeat_prompts=True,
     calls_cut_runs_done=False,
     fails_cut_children=None,
     wakes_after_cut=None,
@@ -331,6 +337,8 @@ V2026_4_14 = Profile(
     gives_up_recovery=False,
     may_be_suspended=False,
     keeps_yielded_running=False,
+    has_heartbeats=True,
+    shows_heartbeat_prompts=True,
     calls_cut_runs_done=False,
     fails_cut_children=None,
     wakes_after_cut=None,
@@ -390,6 +398,8 @@ V2026_5_18 = Profile(
     gives_up_recovery=False,
     may_be_suspended=False,
     keeps_yielded_running=False,
+    has_heartbeats=True,
+    shows_heartbeat_prompts=False,
     calls_cut_runs_done=True,
     fails_cut_children=60.0,
     wakes_after_cut=None,
@@ -449,6 +459,8 @@ V2026_9_6 = Profile(
     gives_up_recovery=True,
     may_be_suspended=True,
     keeps_yielded_running=True,
+    has_heartbeats=False,
+    shows_heartbeat_prompts=False,
     calls_cut_runs_done=False,
     fails_cut_children=2.0,
     wakes_after_cut=7.0,

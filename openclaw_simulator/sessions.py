@@ -83,6 +83,8 @@ class Turn:
     """It ends its turn instead of waiting for them (2026.9.2 ``sessions_yield``)."""
     is_woken: bool = True
     """... and goes on once the last of them has ended."""
+    is_silent: bool = False
+    """Its model answers ``NO_REPLY``: it ends well, nothing need be said, and the history shows nothing of it."""
 
 
 def answers(seconds: float = 4.0, text: str | None = None) -> Turn:
@@ -155,6 +157,8 @@ class Origin(StrEnum):
     SUBAGENT = "subagent"
     RECOVERY = "recovery"
     """The gateway's own restart recovery (2026.9.6)."""
+    HEARTBEAT = "heartbeat"
+    """The gateway's own look around in somebody's session, every 30 minutes by default."""
 
 
 class EntryKind(StrEnum):

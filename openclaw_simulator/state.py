@@ -224,11 +224,19 @@ class WorldState:
         run: Run | None = None,
         *,
         is_internal: bool = False,
+        is_hidden: bool = False,
         author: Author | None = None,
     ) -> None:
         """Append to a transcript. Before 9.6 the words of a first turn wait in memory for its first answer."""
         entry = Entry(
-            kind, text, self.wall_ms, self.new_id(), run.run_id if run else None, author, is_internal=is_internal
+            kind,
+            text,
+            self.wall_ms,
+            self.new_id(),
+            run.run_id if run else None,
+            author,
+            is_hidden=is_hidden,
+            is_internal=is_internal,
         )
         session.messages_total += 1
         if not self.profile.keeps_first_words and not session.transcript and kind not in _FLUSHES:

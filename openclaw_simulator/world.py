@@ -63,7 +63,8 @@ class World(WorldState):
     ) -> str:
         """A person (or program) other than the watchdog starts a turn. Returns the run id.
 
-        From ``WEB`` they are an operator's words in the browser: answered into the transcript, to nobody's chat.
+        From ``WEB`` they are an operator's words in the browser: answered into the transcript, to nobody's chat. A ``HEARTBEAT``
+        is the gateway's own.
         """
         session = self.session(key)
         run_id = self.new_id()

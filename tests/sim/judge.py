@@ -490,7 +490,10 @@ class Judge:
         session = self.world.sessions[stall.key]
         last = _last_kind(session)
         is_deaf = session.is_deaf and bool(session.spool)
-        if session.kind.is_background or (last is EntryKind.ANSWER and not is_deaf):
+        is_answered = last is EntryKind.ANSWER or any(  # or without a word
+            answer.key == stall.key and answer.at_ms >= stall.since_ms for answer in self.world.answers
+        )
+        if session.kind.is_background or (is_answered and not is_deaf):
             return True
         return not is_deaf and (self._was_asked(stall) or self._is_nobodys_for_sure(stall))
 

@@ -46,10 +46,16 @@ class Lie(StrEnum):
     UNKNOWN_STATUS = "unknown_status"
     CALLED_DONE = "called_done"
     """A session is stuck, and its row says ``done`` some time later: nobody was answered."""
+    HEARTBEATS = "heartbeats"
+    """A session is stuck, and heartbeats run in it: none of them answers who waits there."""
+    SILENT = "silent"
+    """Whatever is asked is answered without a word (``NO_REPLY``), and a session is stuck."""
     BLOCKED = "blocked"
     """A session is stuck whose person has blocked the bot."""
 
 
+HEARTBEAT = "Read HEARTBEAT.md if it exists. If nothing needs attention, reply HEARTBEAT_OK."
+HEARTBEAT_EVERY = 1800.0
 OURS = "[openclaw-watchdog"
 """Begins every turn that a watchdog sends."""
 
@@ -69,6 +75,9 @@ class Lies:
         """What this version can tell."""
         profile = self.world.profile
         kinds = [Lie.REFUSES_DEEDS, Lie.UNKNOWN_STATUS]
+        kinds.append(Lie.SILENT)
+        if profile.has_heartbeats:
+            kinds.append(Lie.HEARTBEATS)
         if profile.calls_cut_runs_done:
             kinds.append(Lie.CALLED_DONE)
         if profile.names_recovery:
@@ -138,6 +147,14 @@ class Lies:
                 self._leave_stuck(session)
             case Lie.OWN_ROW_LEFT:
                 self._leave_stuck(session)
+            case Lie.HEARTBEATS:
+                self._leave_stuck(session)
+                for number in range(1, rng.randint(2, 8)):
+                    later(HEARTBEAT_EVERY * number, self._beat, session)
+            case Lie.SILENT:
+                self._leave_stuck(session)
+                later(90.0, self._answer_silently)
+                later(rng.uniform(1800, 7200), self._provider_recovers)
             case Lie.CALLED_DONE:
                 self._leave_stuck(session)
                 later(rng.uniform(60, 7200), self._call_done, session)
@@ -239,6 +256,14 @@ class Lies:
         if self.world.has_drifted:
             self.world.has_drifted = self.world.lists_from_memory = False
             self.world.process.start()
+
+    def _answer_silently(self) -> None:
+        self.world.provider.usual = replace(turns.answers(), is_silent=True)
+
+    def _beat(self, session: SimSession) -> None:
+        process = self.world.process
+        if process.is_answering and session.run is None and not session.is_tombstoned and not self._is_over:
+            self.world.begin(session.key, HEARTBEAT, turns.answers(2.0, "HEARTBEAT_OK"), origin=Origin.HEARTBEAT)
 
     def _call_done(self, session: SimSession) -> None:
         if session.stall is not None and session.run is None and not self._is_over:

@@ -297,6 +297,10 @@ def is_from_who_was_asked(asked: Sequence[Asked], attempt: Attempt, clock_skew: 
     assert attempt.started_at is not None
     # A chat app's time of a message is the chat app's own, and in whole seconds.
     since = attempt.started_at + min(clock_skew, timedelta(0)) - _WHOLE_SECONDS
+    began = attempt.before.started_at if attempt.before is not None else None
+    # guard: outcome: what the cut run was asked is older, whatever the clocks say
+    if began is not None and began + _WHOLE_SECONDS > since:
+        since = began + _WHOLE_SECONDS
     before = [one for one in asked if one.at is not None and one.at <= since]
     requesters = {one.sender.id for one in before if one.sender.kind is SenderKind.PERSON}
     return any(

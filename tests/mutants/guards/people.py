@@ -83,6 +83,12 @@ GUARDS = (
     Guard("verify: a turn that waits for its subagents has answered nobody", "rule 18", NEVER, tests=PEOPLE),
     Guard("verify: done is not answered", "rule 18", NEVER, tests=(CORE + "test_verify.py",)),
     Guard("outcome: a turn of somebody else's is no answer", "rule 18", value("False"), tests=PEOPLE),
+    Guard(
+        "outcome: what the cut run was asked is older, whatever the clocks say",
+        "rule 18",
+        NEVER,
+        tests=(CORE + "test_verify.py",),
+    ),
     Guard("outcome: a tool that never answered is no end", "rule 18", NEVER, tests=(SERVICE + "test_endings.py",)),
     Guard("outcome: a turn that ended late is asked after", "rule 18", NEVER, tests=PEOPLE),
     Guard(

@@ -13,9 +13,18 @@ from hypothesis import strategies as st
 from tests.fakes.builders import orphan, tail_of
 from tests.fakes.clock import START
 from watchdog.core.evidence import Truth
-from watchdog.core.model import Session, Status, TailKind, TranscriptTail
+from watchdog.core.model import Asked, Sender, SenderKind, Session, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Step
-from watchdog.core.recovery import NOT_YET, Attempt, AttemptState, Proof, counts, verify, was_freed
+from watchdog.core.recovery import (
+    NOT_YET,
+    Attempt,
+    AttemptState,
+    Proof,
+    counts,
+    is_from_who_was_asked,
+    verify,
+    was_freed,
+)
 from watchdog.core.tracking import RunIdentity
 
 from .support import at
@@ -397,3 +406,43 @@ def test_only_a_turn_that_changed_nothing_can_have_died_with_its_gateway() -> No
     row = _row(started_at=AFTER)
     proof = verify(_attempt(Step.RESUME), row, tail_of(), is_overdue=True, owner=GONE, has_gateway_died=True)
     assert proof.reason == "NewRunSilent"
+
+
+# ------------------------------------------------------------ who was asked
+
+ALICE = Sender(SenderKind.PERSON, "1001", "Alice")
+BOB = Sender(SenderKind.PERSON, "1002", "Bob")
+NOBODY = Sender(SenderKind.NOBODY)
+MINUTE = timedelta(minutes=1)
+CUT = Asked(ALICE, "what the cut run was asked", START.wall - 5 * MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_theirs"),
+    [
+        ([], False),
+        ([CUT], False),
+        ([CUT, Asked(ALICE, "again", START.wall + MINUTE)], True),
+        ([Asked(ALICE, "again", START.wall + MINUTE)], True),
+        ([Asked(ALICE, "again", START.wall - timedelta(seconds=1))], True),  # a chat app's whole seconds
+        ([Asked(ALICE, "again")], True),
+        ([CUT, Asked(BOB, "hello", START.wall + MINUTE)], False),
+        ([Asked(BOB, "hello", START.wall + MINUTE)], True),  # nothing tells that it was not his
+        ([CUT, Asked(NOBODY, "Read HEARTBEAT.md", START.wall + MINUTE)], False),
+        ([Asked(NOBODY, "Read HEARTBEAT.md", START.wall + MINUTE)], False),
+    ],
+)
+def test_who_was_asked_wrote_again(asked: list[Asked], is_theirs: bool) -> None:
+    assert is_from_who_was_asked(asked, _attempt(Step.ASK), timedelta(0)) is is_theirs
+
+
+@pytest.mark.parametrize("skew", [-10 * MINUTE, 10 * MINUTE])
+def test_a_gateway_whose_clock_differs_keeps_no_answer_from_them(skew: timedelta) -> None:
+    again = Asked(ALICE, "again", START.wall + skew + MINUTE)
+    assert is_from_who_was_asked([again], _attempt(Step.ASK), skew)
+
+
+def test_what_the_cut_run_was_asked_is_no_answer_though_the_clock_was_set_back_since() -> None:
+    hour = timedelta(hours=1)
+    attempt = _attempt(Step.ASK, before=RunIdentity.of(_row(started_at=START.wall + hour)))
+    assert not is_from_who_was_asked([replace(CUT, at=START.wall + hour)], attempt, timedelta(0))
