@@ -349,7 +349,9 @@ class Judge:
         incident = self.ledger.incident(incident_id)
         if outcome is not Outcome.RECOVERED or incident is None:
             return
-        stall = self._interruption(incident.session, self.world.now_ms)
+        # Who died before they could say so may say it after the next interruption began, which is an incident of its own.
+        deeds = [deed.at_ms for deed, about, _ in self._deeds if about.id == incident_id]
+        stall = self._interruption(incident.session, max(deeds, default=self.world.now_ms))
         if stall is not None and not self._has_answer(stall, incident):
             self._breach(Rule.UNANSWERED, stall.key, f"{stall.cause.value} while {stall.doing}")
 

@@ -24,7 +24,7 @@ from watchdog.core.model import (
 )
 from watchdog.core.policy import Step
 from watchdog.core.tracking import RunIdentity
-from watchdog.core.unanswered import has_yielded
+from watchdog.core.unanswered import YIELD, has_yielded
 
 
 class AttemptState(StrEnum):
@@ -372,7 +372,10 @@ def _verify_turn(
     grown = tail is not None and attempt.before_tail is not None and tail.fingerprint != attempt.before_tail
     working = tail is not None and tail.kind in (TailKind.ANSWERED, TailKind.TOOL_CALL, TailKind.TOOL_RESULT)
     if moved and owner is Truth.TRUE and grown and working:
-        return Proof(AttemptState.SUCCEEDED, "NewRunProgresses")
+        # Its subagents own it now, or will in a moment: the row goes on saying running where a turn has yielded (2026.9.6).
+        # guard: verify: a turn that yields makes no progress of its own
+        has_yield = tail is not None and YIELD in tail.tools_called
+        return Proof(AttemptState.SUCCEEDED, TURN_WAITS if has_yield else "NewRunProgresses")
     if is_overdue:
         if moved and session.status is Status.RUNNING:
             return Proof(AttemptState.INEFFECTIVE, "NewRunSilent")

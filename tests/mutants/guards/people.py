@@ -81,6 +81,12 @@ GUARDS = (
     Guard("outcome: a turn that only waits is no answer", "rule 18", NEVER, tests=PEOPLE),
     Guard("outcome: a late turn that only waits is no answer", "rule 18", NEVER, tests=PEOPLE),
     Guard("verify: a turn that waits for its subagents has answered nobody", "rule 18", NEVER, tests=PEOPLE),
+    Guard(
+        "verify: a turn that yields makes no progress of its own",
+        "rule 18",
+        value("False"),
+        tests=(CORE + "test_verify.py",),
+    ),
     Guard("verify: done is not answered", "rule 18", NEVER, tests=(CORE + "test_verify.py",)),
     Guard("outcome: a turn of somebody else's is no answer", "rule 18", value("False"), tests=PEOPLE),
     Guard(

@@ -275,6 +275,12 @@ def test_an_abort_that_ends_nothing_is_ineffective() -> None:
 MOVING = _row(started_at=AFTER)
 
 
+def test_a_turn_that_yields_to_its_subagents_has_answered_nobody_while_its_row_says_running() -> None:
+    """2026.9.6: it says so, with an end, until it was woken and has ended."""
+    seen = tail_of(TailKind.TOOL_RESULT, fingerprint="tail-3", tools_called=frozenset({"sessions_yield"}))
+    assert _early(Step.RESUME, MOVING, seen, owner=ALIVE) == Proof(SUCCEEDED, "TurnWaits")
+
+
 @pytest.mark.parametrize("kind", [TailKind.ANSWERED, TailKind.TOOL_CALL, TailKind.TOOL_RESULT])
 def test_a_run_that_writes_more_than_our_words_progresses(kind: TailKind) -> None:
     seen = tail_of(kind, fingerprint="tail-3")

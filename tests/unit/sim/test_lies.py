@@ -21,9 +21,11 @@ from tests.sim.judge import Judge, Rule
 from tests.sim.lies import ACTIVE, DISK, INVALID, MUTATED, OURS, REFUSALS, Lie
 from tests.sim.lives import Killed
 from tests.sim.wire import Asked
+from watchdog.config.policybook import build_policy_book
+from watchdog.config.models import Config
 from watchdog.core import evidence, innocence, recovery
 from watchdog.core.model import TailKind
-from watchdog.core.policy import Step
+from watchdog.core.policy import AskInstead, Step
 from watchdog.core.recovery import Attempt, AttemptState, Proof
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.service import announcements, executor, gateway_trust, incidents
@@ -46,9 +48,18 @@ KEYS = (CHAT, "agent:main:irc:direct:p2", "agent:main:dashboard:d5")
 LOST = Turn((ActivityStep(Activity.SILENT, 3.0),), ending=Ending.LOST)
 
 
-def _told(doing: Callable[[Episode], object], *, version: str = "2026.9.6", hours: float = 1.0) -> Episode:
+def _told(
+    doing: Callable[[Episode], object],
+    *,
+    version: str = "2026.9.6",
+    hours: float = 1.0,
+    ask: AskInstead = AskInstead.AUTO,
+) -> Episode:
     """An episode in which nothing happens but this, ten minutes after its beginning."""
-    episode = Episode(replace(SETTING, version=version, hours=hours))
+    book = build_policy_book(Config())
+    recovery = replace(book.default.recovery, ask_instead_of_resume=ask)
+    book = replace(book, default=replace(book.default, recovery=recovery))
+    episode = Episode(replace(SETTING, version=version, hours=hours), book)
     episode.world.agenda.outside(600, doing, episode)
     return episode
 
@@ -428,6 +439,33 @@ def test_who_takes_done_for_an_answer_says_recovered_although_nobody_has_one(mon
     assert Rule.UNANSWERED in {violation.rule for violation in episode.run().violations}
 
 
+def _asks_and_beats(episode: Episode) -> None:
+    """Its person is asked, and a heartbeat ends the row; on 3.24 its prompt is shown, on 5.18 its answer alone."""
+    _ask(episode, CHAT, turns.runs_long_tool(7200.0))
+    episode.world.agenda.outside(30, episode.world.process.restart, 2.0)
+    episode.world.agenda.outside(2400, episode.lies._beat, episode.world.sessions[CHAT])
+
+
+BEATING = [version for version, profile in PROFILES.items() if profile.has_heartbeats]
+
+
+@pytest.mark.parametrize("version", BEATING)
+def test_a_heartbeat_is_no_answer(version: str) -> None:
+    episode = _told(_asks_and_beats, version=version, hours=2.0, ask=AskInstead.ALWAYS)
+    result = episode.run()
+    assert result.violations == []
+    assert _kinds(episode)[-1] is MessageKind.CLEARED
+
+
+@pytest.mark.parametrize("version", BEATING)
+def test_who_takes_a_heartbeat_for_an_answer_says_recovered_although_nobody_has_one(
+    version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incidents, "is_from_who_was_asked", lambda *_: True)
+    episode = _told(_asks_and_beats, version=version, hours=2.0, ask=AskInstead.ALWAYS)
+    assert Rule.UNANSWERED in {violation.rule for violation in episode.run().violations}
+
+
 # ------------------------------------------------------------ which are told where
 
 
@@ -436,14 +474,14 @@ def test_each_version_tells_its_own(version: str) -> None:
     episode = Episode(replace(SETTING, version=version))
     episode._ledger.close()
     told = set(episode.lies.told_here)
-    everywhere = {Lie.REFUSES_DEEDS, Lie.UNKNOWN_STATUS}
+    everywhere = {Lie.REFUSES_DEEDS, Lie.UNKNOWN_STATUS, Lie.SILENT}
     assert (
         told
         == {
-            "2026.3.24": everywhere,
-            "2026.4.14": everywhere,
-            "2026.5.18": {*everywhere, Lie.CALLED_DONE},
-            "2026.9.6": set(Lie) - {Lie.CALLED_DONE},
+            "2026.3.24": {*everywhere, Lie.HEARTBEATS},
+            "2026.4.14": {*everywhere, Lie.HEARTBEATS},
+            "2026.5.18": {*everywhere, Lie.HEARTBEATS, Lie.CALLED_DONE},
+            "2026.9.6": set(Lie) - {Lie.HEARTBEATS, Lie.CALLED_DONE},
         }[version]
     )
 
@@ -497,7 +535,7 @@ def test_they_are_armed_in_a_part_of_the_worlds() -> None:
     shares = [Setting.of(seed).has_lies for seed in range(400)]
     assert 0.3 < sum(shares) / len(shares) < 0.5
     episode = Episode(replace(SETTING, has_lies=True, hours=24.0))
-    episode.lies.rng = Random(1)
+    episode.lies.rng = Random(2)
     struck = {what for _, what in _struck(episode)}
     assert len(struck & {lie.value for lie in Lie}) >= 3
 

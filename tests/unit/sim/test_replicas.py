@@ -95,6 +95,9 @@ def test_beats_and_passes_that_are_left_out_would_have_changed_nothing() -> None
     assert times == pytest.approx(plain_times, abs=BEAT)
 
 
+STORMY = 125
+
+
 def _no_fence(_store: FencedStore, _transaction: object, **_: object) -> None:
     """Whoever writes is let."""
 
@@ -119,15 +122,15 @@ def _no_wait(cls: type[Lease], shard: int, epoch: int, asked_at: Any, timing: An
 def test_what_keeps_replicas_apart_is_missed(
     where: object, name: str, instead: object, rule: Rule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Taken out, each is noticed in the first stormy world, here with every claim followed by a stop."""
+    """Taken out, each is noticed in one stormy world, here with every claim followed by a stop."""
     monkeypatch.setattr(replicas, "STOPPED", 1.0)
     monkeypatch.setattr(where, name, instead)
-    assert rule in {violation.rule for violation in run(1, hours=6.0).violations}
+    assert rule in {violation.rule for violation in run(STORMY, hours=6.0).violations}
 
 
 def test_with_all_of_it_nothing_happens_in_that_world(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replicas, "STOPPED", 1.0)
-    result = run(1, hours=6.0)
+    result = run(STORMY, hours=6.0)
     assert result.violations == []
     assert sum(result.tally.deeds.values()) > 3
     assert result.befell[Befell.OVERTAKEN] > 1
