@@ -37,13 +37,13 @@ FIRST_WITH_HONEST_FLAG: Version = (2026, 7, 1)  # guard: version gate of the fla
 FIRST_RECOVERING_AT_BOOT: Version = (2026, 4, 24)
 """Some sessions are resumed by the gateway itself after a boot (subagents after 2026.4.23, main sessions later)."""
 FIRST_ENDING_ROW_ON_STOP: Version = (2026, 5, 18)
-"""A person's Stop ends the row; before, it goes on saying ``running`` (3.24 to 4.14). It ends on 5.7 and 5.12, too; what is
-believed with it (``puts_row_back``, ``writes_time_out_as_stop``) was not measured there."""
+"""A person's Stop ends the row; before, it goes on saying ``running`` (3.24 to 4.15; docs/compatibility.md). It ends from 5.2 on;
+what is believed with it (``puts_row_back``, ``writes_time_out_as_stop``) was measured on 5.18 and not before."""
 FIRST_RESUMED_BY_AGENT: Version = (2026, 7, 1)
 """``agent`` with ``deliver`` cures a row and proves its delivery (2026.9.6); on 3.24 it leaves the row running."""
 FIRST_WRAPPING_PROMPTS: Version = (2026, 4, 15)
-"""From here to ``FIRST_HANDING_OUT_BARE_WORDS``, see ``wraps_prompts``. Seen on 5.12 and 5.18 alone; on 5.7, 5.28, 6.1, 8.1 and 8.2
-words come bare, and looking for a block that is not there changes nothing."""
+"""From here to ``FIRST_HANDING_OUT_BARE_WORDS``, see ``wraps_prompts``. Seen on 5.18, 5.19 and 5.20 alone (docs/compatibility.md);
+elsewhere words come bare, and looking for a block that is not there changes nothing."""
 FIRST_HANDING_OUT_BARE_WORDS: Version = (2026, 9, 0)
 """``chat.history`` gives a person's words as they wrote them."""
 FIRST_WITH_DEAF_ROWS: Version = (2026, 8, 0)
