@@ -84,6 +84,8 @@ class Trust:
         if change is not None:
             self.boot_seen_at = now
             self.has_seen_restart = True
+            # guard: the recovery of a life that is over
+            self.has_named_recovery, self.recovery_unnamed_since = False, None
         return change
 
     def note_loss(self, loss: Disconnect | None, facts: GatewayFacts) -> bool:

@@ -33,6 +33,7 @@ GUARDS: tuple[Guard, ...] = (
         ("restart-after-a-sleep",),
         BOOTS,
     ),
+    Guard("the recovery of a life that is over", "rule 18", DROP, tests=TRUST),
     Guard("slow answers are not believed", "event-loop stall", NEVER, ("107415-swap", "slow-answers"), TRUST),
     Guard("two fast answers in a row", "event-loop stall", value("1"), ("one-fast-answer", "slow-answers"), TRUST),
     Guard("degraded event loop", "event-loop stall", NEVER, ("107415-degraded",), (GATEWAY + "test_client.py",)),

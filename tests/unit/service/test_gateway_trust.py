@@ -84,6 +84,17 @@ def test_a_recovery_is_over_when_it_was_looked_for_and_not_named() -> None:
     assert trust.recovery_unnamed_since is None
 
 
+def test_a_recovery_that_was_named_ends_with_the_life_that_named_it() -> None:
+    """It died as it recovered, and the next life cannot be asked: its rows would wait for ever."""
+    trust = Trust(STALL)
+    trust.note_connection(_facts(), START, is_new=True)
+    trust.note_preflight(Preflight(1, _at(60), is_recovering=True))
+    trust.note_connection(_facts(), _at(90), is_new=True)
+    assert trust.has_named_recovery
+    trust.note_connection(_facts(boot_id="boot-2"), _at(120), is_new=True)
+    assert (trust.has_named_recovery, trust.recovery_unnamed_since) == (False, None)
+
+
 def test_a_set_clock_is_remembered_until_the_next_connection() -> None:
     trust = Trust(STALL)
     trust.note_connection(_facts(), START, is_new=True)

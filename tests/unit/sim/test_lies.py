@@ -21,8 +21,8 @@ from tests.sim.judge import Judge, Rule
 from tests.sim.lies import ACTIVE, DISK, INVALID, MUTATED, OURS, REFUSALS, Lie
 from tests.sim.lives import Killed
 from tests.sim.wire import Asked
-from watchdog.config.policybook import build_policy_book
 from watchdog.config.models import Config
+from watchdog.config.policybook import build_policy_book
 from watchdog.core import evidence, innocence, recovery
 from watchdog.core.model import TailKind
 from watchdog.core.policy import AskInstead, Step
