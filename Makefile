@@ -111,7 +111,7 @@ faults: $(STAMP) ## breaks everything in turn and prints what happened (long; AR
 hostile: $(STAMP) ## gateways that mean harm beside a healthy one, about two minutes (ARGS="-k emoji" for some)
 	@$(BIN)/pytest -m hostile tests/hostile -n 2 -p no:cacheprovider $(ARGS)
 
-container: $(STAMP) ## the image, built and run with podman beside a real gateway in another container (Linux, root; ARGS=--record: docs/container.md says what it took)
+container: $(STAMP) ## the image, the compose file and the Kubernetes pods, built and run with podman beside a real gateway (Linux, root; ARGS=--record: docs/container.md says what it took)
 	@$(BIN)/pytest -m container tests/container -v --timeout=2400 -p no:cacheprovider $(ARGS)
 
 newcomer: $(STAMP) ## the path of docs/newcomer.md from a clone of what is committed, typed and timed (ARGS=--record: it says so)

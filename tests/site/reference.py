@@ -1,4 +1,4 @@
-"""The pages of ``docs/reference/``, as Markdown, from the models, the event names, the metrics and the commands themselves."""
+"""The pages of ``docs/reference/``, as Markdown, from the models, the event names, the metrics, the exit statuses and the commands themselves."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from watchdog.config.schema import json_schema
 from watchdog.service.events import LEVELS, Event
+from watchdog.service.exits import Exit
 from watchdog.status.metrics import PrometheusMeter
 
 _DEFAULT = re.compile(r"\s*Default:? (.+?)\.?$", re.DOTALL)
@@ -84,6 +85,15 @@ def filled_meter() -> PrometheusMeter:
     return meter
 
 
+def exit_statuses() -> str:
+    """Every exit status, and what it says of which verb."""
+    said = _docstrings(Exit)
+    words: dict[int, list[str]] = {}
+    for name, member in Exit.__members__.items():
+        words.setdefault(member.value, []).append(said[name])
+    return _table(("exit status", "means"), ((str(number), "<br>".join(each)) for number, each in words.items()))
+
+
 def commands() -> str:
     """Every verb's ``--help``; Sphinx runs it, for the page and for the man page."""
     return _COMMANDS
@@ -93,6 +103,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/reference/commands": commands,
     "docs/reference/configuration": configuration,
     "docs/reference/events": events,
+    "docs/reference/exit-statuses": exit_statuses,
     "docs/reference/metrics": metrics,
 }
 """Page, as Sphinx names it -> what stands where it says ``<!-- generated -->``."""

@@ -15,11 +15,8 @@ from watchdog.cli.shared import Leave, UnknownGateway, UnknownSession, say_probl
 from watchdog.cli.streams import prepare
 from watchdog.config import ConfigError
 from watchdog.service.errors import LedgerError, LedgerMisconfigured, WatchdogError
+from watchdog.service.exits import Exit
 
-EX_UNAVAILABLE = 69
-EX_CONFIG = 78
-EX_PIPE = 141
-"""128 + SIGPIPE, as of other programs in a pipe whose reader has seen enough, ``… | head -1``. The frameworks' 1 would be "not done"."""
 MARKUP: Literal["markdown"] = "markdown"
 HELP = ["-h", "--help"]
 
@@ -122,7 +119,10 @@ class Root(typer.core.TyperGroup):
         try:
             return super().make_context(info_name, args, *more, **named)
         except Exception as problem:
-            if getattr(problem, "exit_code", None) == 2 and next((one for one in words if one in VERBS), "") == "check":
+            if (
+                getattr(problem, "exit_code", None) == Exit.WRONG_USE
+                and next((one for one in words if one in VERBS), "") == "check"
+            ):
                 import_module("watchdog.cli.check").say_wrong_use(problem, words)
             raise
 
@@ -159,19 +159,19 @@ def main() -> None:
         app()
     except SystemExit as left:
         if isinstance(left.__context__, BrokenPipeError):
-            sys.exit(EX_PIPE)
+            sys.exit(Exit.READER_LEFT)  # 128 + SIGPIPE; the frameworks' 1 would be "not done"
         raise
     except Leave as leave:
         sys.exit(leave.code)
     except (ConfigError, UnknownGateway, LedgerMisconfigured) as problem:
         say_problem(problem)
-        sys.exit(EX_CONFIG)
+        sys.exit(Exit.CONFIG_REFUSED)
     except UnknownSession as problem:
         say_problem(problem)
-        sys.exit(1)
+        sys.exit(Exit.NOT_DONE)
     except LedgerError as problem:
         say_problem(problem)
-        sys.exit(EX_UNAVAILABLE)
+        sys.exit(Exit.CANNOT_WORK)
     except (WatchdogError, OSError) as problem:
         say_problem(problem)
-        sys.exit(EX_UNAVAILABLE)
+        sys.exit(Exit.CANNOT_WORK)

@@ -35,6 +35,7 @@ from watchdog.gateway.capabilities import scopes_for
 from watchdog.ledger.ledger import SqlLedger
 from watchdog.service import errors
 from watchdog.service.announcements.phrases import clip
+from watchdog.service.exits import Exit
 from watchdog.service.null_meter import NullMeter
 from watchdog.service.watch import may_act
 
@@ -110,7 +111,7 @@ def add_to(app: typer.Typer) -> None:
         if yes and len(found) > 1 and not everywhere:
             names = " and ".join(one.gateway for one in found)
             say_error(f"approvals wait on {names}: say which with --gateway, or --all")
-            raise Leave(1)
+            raise Leave(Exit.NOT_DONE)
         if yes:
             found = [_given(setting, one) for one in found]
         if as_json:
@@ -118,7 +119,7 @@ def add_to(app: typer.Typer) -> None:
         else:
             _print(found, unasked)
         if unasked or any(one.is_given is False for one in found):
-            raise Leave(1)
+            raise Leave(Exit.NOT_DONE)
 
 
 async def _waiting(setting: Setting, gateway: str | None) -> tuple[list[Approval], list[str]]:

@@ -51,21 +51,24 @@ from watchdog.service import errors
 from watchdog.service.announcements.phrases import count
 from watchdog.service.errors import WatchdogError
 from watchdog.service.events import Event, Log
+from watchdog.service.exits import Exit
 from watchdog.service.null_meter import NullMeter
 from watchdog.service.observer import Judged
 from watchdog.service.one_shot import Inspection, inspect
 from watchdog.service.ports import Gateway
 
 _EXIT = {
-    Verdict.HEALTHY: 0,
-    Verdict.WAITING: 0,
-    Verdict.LONG_RUNNING: 1,
-    Verdict.SUSPECT: 1,
-    Verdict.STUCK: 2,
-    Verdict.UNKNOWN: 3,
+    Verdict.HEALTHY: Exit.NOTHING_SUSPECT,
+    Verdict.WAITING: Exit.NOTHING_SUSPECT,
+    Verdict.LONG_RUNNING: Exit.WARNING,
+    Verdict.SUSPECT: Exit.WARNING,
+    Verdict.STUCK: Exit.STUCK,
+    Verdict.UNKNOWN: Exit.UNKNOWN,
 }
-_WORST_FIRST = (2, 3, 1, 0)
-_NAGIOS = {0: "OK", 1: "WARNING", 2: "CRITICAL", 3: "UNKNOWN"}
+_WORST_FIRST = (Exit.STUCK, Exit.UNKNOWN, Exit.WARNING, Exit.NOTHING_SUSPECT)
+_NAGIOS = dict(zip(_WORST_FIRST, ("CRITICAL", "UNKNOWN", "WARNING", "OK"), strict=True))
+_WORDS = dict(zip(_WORST_FIRST, ("stuck", "unknown", "warning", "ok"), strict=True))
+_STYLES = dict(zip(_WORST_FIRST, ("bold red", "bold magenta", "bold yellow", "bold green"), strict=True))
 _LIMITS = {Verdict.STUCK: ";;0;0", Verdict.SUSPECT: ";0;;0", Verdict.LONG_RUNNING: ";0;;0"}
 """What Nagios warns of or calls critical: more than none."""
 _A_MOMENT = timedelta(seconds=2)
@@ -85,7 +88,7 @@ class NagiosCommand(typer.core.TyperCommand):
         try:
             return super().make_context(info_name, args, *more, **named)
         except Exception as problem:
-            if getattr(problem, "exit_code", None) == 2:
+            if getattr(problem, "exit_code", None) == Exit.WRONG_USE:
                 say_wrong_use(problem, words)
             raise
 
@@ -103,19 +106,19 @@ class NagiosCommand(typer.core.TyperCommand):
                     say_problem(problem)
                 else:
                     say(*"".join(traceback.format_exception(problem)).splitlines(), err=True)
-            raise Leave(3) from None
+            raise Leave(Exit.UNKNOWN) from None
 
 
 def say_wrong_use(problem: Exception, words: Sequence[str]) -> None:
     """Make it UNKNOWN, and say so as ``words`` (of the command line) want it."""
-    problem.exit_code = 3  # type: ignore[attr-defined]
+    problem.exit_code = Exit.UNKNOWN  # type: ignore[attr-defined]
     with _pipe_that_may_close():
         _say_unknown([str(problem)], {"as_json": "--json" in words})
 
 
 def _say_unknown(problems: Sequence[str], options: Mapping[str, Any]) -> None:
     if options.get("as_json"):
-        print_json({**_document(()), "status": "unknown", "exit_code": 3, "problems": problems})
+        print_json({**_document(()), "status": "unknown", "exit_code": Exit.UNKNOWN, "problems": problems})
     else:
         say(f"UNKNOWN - {_for_nagios(problems[0])}")
 
@@ -247,17 +250,16 @@ async def _inspect_one(builder: Builder, client: GatewayClient, quiet: bool) -> 
         await client.close()
 
 
-def _exit_code(found: Sequence[Found]) -> int:
-    codes = {3 for item in found if isinstance(item, Unreached)}
+def _exit_code(found: Sequence[Found]) -> Exit:
+    codes = {Exit.UNKNOWN for item in found if isinstance(item, Unreached)}
     for item in found:
         if isinstance(item, Inspection):
             codes |= {_EXIT[judged.judgement.verdict] for judged in item.judged}
-            codes |= set() if item.snapshot.is_complete else {3}
-    return next(code for code in _WORST_FIRST if code in codes or code == 0)
+            codes |= set() if item.snapshot.is_complete else {Exit.UNKNOWN}
+    return next(code for code in _WORST_FIRST if code in codes or code is Exit.NOTHING_SUSPECT)
 
 
 def _document(found: Sequence[Found]) -> dict[str, Any]:
-    words = {0: "ok", 1: "warning", 2: "stuck", 3: "unknown"}
     gateways: list[dict[str, Any]] = []
     for item in found:
         if isinstance(item, Unreached):
@@ -274,7 +276,7 @@ def _document(found: Sequence[Found]) -> dict[str, Any]:
                 "sessions": [session_facts(judged) for judged in item.judged],
             }
         )
-    return {"status": words[_exit_code(found)], "exit_code": _exit_code(found), "gateways": gateways}
+    return {"status": _WORDS[_exit_code(found)], "exit_code": _exit_code(found), "gateways": gateways}
 
 
 def _first_line(found: Sequence[Found], *, has_figures: bool) -> Line:
@@ -306,7 +308,7 @@ def _first_line(found: Sequence[Found], *, has_figures: bool) -> Line:
     )
     figures = [f"sessions={total};;;0", *(f"{one.value}={counts[one]}{_LIMITS.get(one, ';;;0')}" for one in Verdict)]
     figures.append(f"unreached={len(away)};;;0;{len(found)}")
-    state = (_NAGIOS[code], {0: "bold green", 1: "bold yellow", 2: "bold red", 3: "bold magenta"}[code])
+    state = (_NAGIOS[code], _STYLES[code])
     return (state, f" - {_for_nagios(words)}", *([f"|{' '.join(figures)}"] if has_figures else []))
 
 
@@ -376,7 +378,7 @@ async def _explain(setting: Setting, ledger: SqlLedger, gateway: str | None, key
                     console.print(text_of(line, scrub=setting.secrets.scrub))
             return
     say_error(*(f"{one}; `check` lists them all." for one in seen.absent))
-    raise Leave(1)
+    raise Leave(Exit.NOT_DONE)
 
 
 @dataclass(frozen=True, slots=True)

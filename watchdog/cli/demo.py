@@ -36,6 +36,7 @@ from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import Builder
 from watchdog.daemon.loop import Daemon
 from watchdog.service.events import Event
+from watchdog.service.exits import Exit
 from watchdog.service.null_meter import NullMeter
 
 LIMIT = timedelta(minutes=3)
@@ -76,7 +77,7 @@ def add_to(app: typer.Typer) -> None:
             raise typer.BadParameter(f"choose one of {', '.join(PROFILES)}", param_hint="--version")
         won = asyncio.run(_demo(version, as_json=as_json))
         if not won:
-            raise Leave(1)
+            raise Leave(Exit.NOT_DONE)
 
 
 class _Story(SilentLog):

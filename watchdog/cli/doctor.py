@@ -42,6 +42,7 @@ from watchdog.gateway.client import GatewayClient
 from watchdog.service import descriptors, errors
 from watchdog.service.announcements.phrases import count
 from watchdog.service.events import Event, MemoryLog
+from watchdog.service.exits import Exit
 from watchdog.service.gateway_trust import CLOCK_SKEW
 from watchdog.service.null_meter import NullMeter
 from watchdog.service.ports import Clock
@@ -92,7 +93,7 @@ def add_to(app: typer.Typer) -> None:
         else:
             show(findings)
         if failed:
-            raise Leave(1)
+            raise Leave(Exit.NOT_DONE)
 
 
 def show(findings: Sequence[ReportLine]) -> None:

@@ -23,6 +23,7 @@ from watchdog.discovery.found import DiscoveredGateway
 from watchdog.discovery.machine import Machine
 from watchdog.discovery.profiles import DiscoveryError
 from watchdog.gateway.wire.addresses import is_local
+from watchdog.service.exits import Exit
 
 SCHEMA_NAME = "watchdog.schema.json"
 LOCAL = "local"
@@ -63,7 +64,7 @@ def add_to(app: typer.Typer) -> None:
         path = _target(output, env)
         if not force and (path.exists() or path.is_symlink()):
             say_error(f"{path} exists and is left alone; --force replaces it, --print shows what would be written.")
-            raise Leave(1)
+            raise Leave(Exit.NOT_DONE)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         (path.parent / SCHEMA_NAME).write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
         write_private(path, render_template(findings.gateways, schema=f"./{SCHEMA_NAME}"))

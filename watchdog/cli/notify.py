@@ -25,6 +25,7 @@ from watchdog.config import SecretError, resolve_secret
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.notify.delivery import Notifier, TargetEntry, TargetRefused, targets_from
 from watchdog.service import announcements
+from watchdog.service.exits import Exit
 from watchdog.service.null_meter import NullMeter
 
 
@@ -57,7 +58,7 @@ def add_to(app: typer.Typer) -> None:
                 where = setting.loaded.source or "there is no file: `openclaw-watchdog init` writes one"
                 say_error(f"no target is configured under notify: ({where})")
         if not is_ok:
-            raise Leave(1)
+            raise Leave(Exit.NOT_DONE)
 
 
 async def send_trial(setting: Setting) -> dict[str, str | None]:

@@ -34,6 +34,7 @@ from watchdog.core.spans import span_words
 from watchdog.daemon.assembly import ledger_place, make_state_folder, state_folder
 from watchdog.ledger.ledger import SqlLedger
 from watchdog.service.announcements.phrases import count
+from watchdog.service.exits import Exit
 from watchdog.service.ledger import Pause, Quarantine
 from watchdog.service.reminders import open_matters
 
@@ -163,7 +164,7 @@ def add_to(app: typer.Typer) -> None:
             lifted = ledger.release(gateway, key, now, who=who(), why=reason) if is_shut else ()
         if not lifted and not as_json:
             say_error(f"{shown_key(key)} is not quarantined; `history` shows what was done there.")
-            raise Leave(0)
+            raise Leave(Exit.DONE)
         _report(as_json, {"released": len(lifted)}, f"released {shown_key(key)}")
 
     @app.command()
@@ -201,7 +202,7 @@ def add_to(app: typer.Typer) -> None:
                 entry = ledger.acknowledge(at=now, until=until, gateway=place, session=key, reason=reason, who=who())
         if entry is None and not as_json:
             say_error(f"nothing is open for {shown_key(key)}; `history` shows what was.")
-            raise Leave(0)
+            raise Leave(Exit.DONE)
         known = {"gateway": place, "session": key, "until": until.isoformat() if until is not None else None}
         limit = f"for {span_words(lasts)}" if lasts is not None else "until it is over"
         words = f"acknowledged {shown_key(key)} on {place}: no reminders {limit}"

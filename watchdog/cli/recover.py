@@ -39,6 +39,7 @@ from watchdog.service import errors
 from watchdog.service.announcements.phrases import reason_words
 from watchdog.service.by_hand import TrailMeter
 from watchdog.service.executor import Executor
+from watchdog.service.exits import Exit
 from watchdog.service.incidents import Incidents
 from watchdog.service.ledger import Incident, Notes
 from watchdog.service.null_meter import NullMeter
@@ -104,7 +105,7 @@ def add_to(app: typer.Typer) -> None:
         else:
             say_error(f"not recovered: {reason_words(str(outcome['reason']))}")
         if not outcome["recovered"]:
-            raise Leave(1)
+            raise Leave(Exit.NOT_DONE)
 
 
 async def _next_step(setting: Setting, gateway: str | None, key: str) -> Step | str:

@@ -19,12 +19,11 @@ from watchdog.replay.player import Played, play
 from watchdog.replay.reader import NotARecording, Recording
 from watchdog.replay.recordings import earlier_part
 from watchdog.replay.story import ASSUMPTIONS, Story, deeds, facts, stories
+from watchdog.service.exits import Exit
 
 _SIGNS = "¹²"
 _WIDEST = 60
 """Columns up to which what would have been done is lined up."""
-EX_DATAERR = 65
-EX_NOINPUT = 66
 
 
 def add_to(app: typer.Typer) -> None:
@@ -52,10 +51,10 @@ def add_to(app: typer.Typer) -> None:
             played = play(recording, setting.loaded.policy_book)
         except NotARecording as problem:
             say_error(str(problem))
-            raise Leave(EX_DATAERR) from None
+            raise Leave(Exit.NO_RECORDING) from None
         except OSError as problem:
             say_error(f"{file} cannot be read: {(problem.strerror or 'it is no file').lower()}.")
-            raise Leave(EX_NOINPUT) from None
+            raise Leave(Exit.NOT_OPENED) from None
         played.notes = [*played.notes, *_notes(played, setting.loaded.config)]
         told = stories(played)
         if session is not None:

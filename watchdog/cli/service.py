@@ -49,6 +49,7 @@ from watchdog.config import ConfigError, NotifyEvent, missing_secrets
 from watchdog.core.policy import Mode, PolicyBook, Step
 from watchdog.daemon.assembly import home_folder, state_folder
 from watchdog.service.announcements.phrases import count
+from watchdog.service.exits import Exit
 from watchdog.service.watch import may_act
 
 PLACES = (
@@ -63,8 +64,6 @@ PLACES = (
 """Variables that say where things are. A service does not see this shell's, so they go into its file."""
 COMMAND_WITHIN = 150.0
 """Seconds for one command of the service manager; a stop takes up to 90."""
-STOPPED, NOT_INSTALLED = 3, 4
-"""Exit statuses of ``service status``, as the LSB has them for programs."""
 
 SystemOption = Annotated[bool, typer.Option("--system", help="For the machine (starts at boot, needs root), not you.")]
 AccountOption = Annotated[
@@ -170,7 +169,7 @@ def add_to(app: typer.Typer) -> None:
             for line in _state_lines(setting, plan, state, drift, is_observing=observes):
                 say(line)
         if state.pid is None:
-            raise Leave(STOPPED if state.is_installed else NOT_INSTALLED)
+            raise Leave(Exit.STOPPED if state.is_installed else Exit.NOT_INSTALLED)  # as the LSB has them
 
 
 def _state_lines(

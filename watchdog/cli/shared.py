@@ -20,6 +20,7 @@ from watchdog.config import ConfigError, LoadedConfig, load
 from watchdog.core.printable import json_visible, visible
 from watchdog.service.errors import WatchdogError
 from watchdog.service.events import Event, Log, LogFormat
+from watchdog.service.exits import Exit
 from watchdog.service.redaction import Secrets
 
 ConfigOption = Annotated[
@@ -46,9 +47,9 @@ GatewayOption = Annotated[
 
 
 class Leave(Exception):
-    """End the verb with this exit code."""
+    """End the verb with this exit status."""
 
-    def __init__(self, code: int) -> None:
+    def __init__(self, code: Exit) -> None:
         super().__init__(code)
         self.code = code
 

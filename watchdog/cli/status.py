@@ -38,9 +38,9 @@ from watchdog.cli.shared import (
 from watchdog.core.model import Moment
 from watchdog.core.printable import shown_key, visible
 from watchdog.daemon.assembly import state_folder
+from watchdog.service.exits import Exit
 from watchdog.status.publisher import address_file
 
-NOT_RUNNING = 3
 READ_EVERY = 1.0
 """Seconds between two looks of ``top``; the picture moves four times as often."""
 PATIENCE = 3.0
@@ -202,7 +202,7 @@ def _read_or_leave(read: Callable[[], Document], *, as_json: bool = False) -> Do
         if as_json:
             print_json({"program": PROGRAM, "running": False, "problem": str(problem)})
         say_error(str(problem))
-        raise Leave(NOT_RUNNING) from None
+        raise Leave(Exit.NO_DAEMON) from None
 
 
 def _say_liveness(facts: Document, *, as_json: bool) -> None:
@@ -211,7 +211,7 @@ def _say_liveness(facts: Document, *, as_json: bool) -> None:
     if facts["status"] == "ok":
         return
     say_error(str(facts.get("problem", "it does not work.")))
-    raise Leave(NOT_RUNNING)
+    raise Leave(Exit.NO_DAEMON)
 
 
 def _live(daemon: DaemonClient, console: Console) -> None:

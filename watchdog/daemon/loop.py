@@ -37,6 +37,7 @@ from watchdog.service import announcements, descriptors
 from watchdog.service.by_hand import ATTEMPT, counted
 from watchdog.service.errors import LeaseLost, LedgerError, LedgerInUse, LedgerTooNew, PassFailed
 from watchdog.service.events import Event
+from watchdog.service.exits import Exit
 from watchdog.service.ledger import AuditLine
 from watchdog.service.pass_report import PassReport
 from watchdog.service.shares import Shares
@@ -115,8 +116,8 @@ class Daemon:
             timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         )
 
-    async def run(self) -> int:
-        """Run until SIGTERM or SIGINT; 0 after an orderly stop. Raises ``LedgerInUse`` after one because another daemon owns
+    async def run(self) -> Exit:
+        """Run until SIGTERM or SIGINT; ``DONE`` after an orderly stop. Raises ``LedgerInUse`` after one because another daemon owns
         the ledger now: two that watch tell everything twice; ``LedgerTooNew`` where a newer replica has brought the tables up."""
         parts = self.parts
         self._heed_signals()
@@ -169,7 +170,7 @@ class Daemon:
             parts.log.event(Event.DAEMON_STOPPED)
         if self._taken is not None:
             raise self._taken
-        return 0
+        return Exit.DONE
 
     def _settle_earlier_life(self) -> Sequence[Attempt]:
         try:

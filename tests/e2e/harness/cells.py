@@ -17,6 +17,7 @@ import shlex
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,9 @@ class Fleet:
         self.installation = installed(V9_6)
         self.home = folder / "home"
         self._storage = folder / "storage"
+        # At most 50 characters: with a longer one podman (4.3) starts nothing again, since what it calls at a container's end
+        # gets this as an option, and ends with "the specified runroot is longer than 50 characters".
+        self._running = Path(tempfile.mkdtemp(prefix="ocw-"))
         self._ports: list[PortBlock] = []
         self._tenants: list[str] = []
         self.home.mkdir(parents=True)
@@ -59,7 +63,7 @@ class Fleet:
             '[engine]\nruntime = "runc"\nevents_logger = "file"\ncgroup_manager = "cgroupfs"\n'
         )
         (folder / "storage.conf").write_text(
-            f'[storage]\ndriver = "overlay"\ngraphroot = "{self._storage}/graph"\nrunroot = "{self._storage}/run"\n'
+            f'[storage]\ndriver = "overlay"\ngraphroot = "{self._storage}/graph"\nrunroot = "{self._running}"\n'
         )
         foreign = ("OPENCLAW_", "CLAWDBOT_", "NODE_", "npm_")
         self.environment = {
@@ -87,6 +91,7 @@ class Fleet:
         with contextlib.suppress(HarnessError):
             self.run(["umount", str(self._storage / "graph" / "overlay")])  # podman leaves it mounted on itself
         shutil.rmtree(self._storage, ignore_errors=True)
+        shutil.rmtree(self._running, ignore_errors=True)
         while self._ports:
             self._ports.pop().release()
 

@@ -30,6 +30,8 @@ RETRIES = 2
 PATIENCE = 1800.0
 IRC_PLUGIN = "@openclaw/irc@2026.9.5"
 AXE = "4.10.3"
+PODMAN_COMPOSE = "1.6.0"
+"""Debian 12 has 1.0.3, which cannot join a service to another's network."""
 DEBIAN = "bookworm"
 _DEBIAN_NGIRCD = Path("/usr/sbin/ngircd")
 _SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -146,6 +148,23 @@ def container_runtime(*, needs_names: bool = False) -> None:
         raise InstallError(f"containers need {', '.join(missing)} (Debian: apt-get install {' '.join(missing)})")
     with _one_at_a_time(cache_root() / "podman"):
         _install_debian_package("podman", _log_of(cache_root() / "podman"), *missing)
+
+
+def podman_compose() -> Path:
+    """podman-compose, in an environment of its own."""
+    folder = cache_root() / "podman-compose" / PODMAN_COMPOSE
+    program = folder / "bin" / "podman-compose"
+    with _one_at_a_time(folder):
+        if not program.exists():
+            _say(f"podman-compose {PODMAN_COMPOSE}: pip install")
+            shutil.rmtree(folder, ignore_errors=True)
+            pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            for command in (
+                [sys.executable, "-m", "venv", str(folder)],
+                [*pip, f"podman-compose=={PODMAN_COMPOSE}"],
+            ):
+                _checked(command, _log_of(folder), os.environ)
+    return program
 
 
 def debian_with_python() -> Path:

@@ -53,6 +53,28 @@ def test_the_tables_between_marks_say_what_the_records_hold(path: Path) -> None:
     assert took == [], "a time is measured and recorded, or left out"
 
 
+@pytest.mark.parametrize(
+    "path", sorted((record.DOCUMENT.parent / "decisions").glob("0*.md")), ids=lambda path: path.stem
+)
+def test_a_decision_types_no_measured_figure(path: Path) -> None:
+    """It links to where that is recorded. A bound that was chosen says so."""
+    assert _measured(path.read_text("utf-8")) == []
+
+
+def _measured(text: str) -> list[str]:
+    """Lines with what only a measurement can say: a time in ms, a size, a share, what of a core."""
+    found = re.compile(r"\d (ms|µs|KiB|MiB|MB|GB|%)(?!\w)|of one core")
+    bound = re.compile(r"\b(at most|more than|at least)\b")
+    return [line for line in BLOCK.sub("", text).splitlines() if found.search(line) and not bound.search(line)]
+
+
+def test_a_measured_figure_in_a_decision_is_noticed() -> None:
+    assert _measured("took 21 ms, no more\na request of at most 50 ms\n5.6 % of them\n") == [
+        "took 21 ms, no more",
+        "5.6 % of them",
+    ]
+
+
 def test_each_real_scene_that_is_named_is_a_test() -> None:
     named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", TEMPLATE.read_text("utf-8"))
     assert len(named) > 1

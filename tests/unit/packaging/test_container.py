@@ -1,5 +1,5 @@
 """The Containerfile, the compose file and the Kubernetes manifests: what they name exists, and none asks for more rights than
-it needs. That they work is seen by ``make container``."""
+it needs. That they work is seen by ``make container``, which runs all of them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from tests.unit.status.support import Scripted
 from watchdog.cli.app import app
 from watchdog.config import LoadedConfig, parse
 from watchdog.status.server import Feed, application, host_is_ours
+
+from .kubernetes_schema import misfits
 
 REPOSITORY = Path(__file__).parents[3]
 COMPOSE = REPOSITORY / "config/compose.yml"
@@ -163,7 +165,11 @@ def test_the_compose_file_puts_the_watchdog_beside_the_gateway_and_lends_it_noth
     }
     assert {outside for outside, *_ in mounts if "/" not in outside} <= set(compose["volumes"])
     assert services["watchdog"]["stop_grace_period"] == f"{_grace()}s"
-    assert (COMPOSE.parent / services["network"]["build"] / "Containerfile").exists()
+    build = services["network"]["build"]
+    assert (COMPOSE.parent / build["context"] / build["dockerfile"]).exists(), (
+        "docker looks for no Containerfile by itself"
+    )
+    assert services["network"]["healthcheck"] == {"disable": True}
 
 
 def _typed(document: str, beginning: str) -> list[list[str]]:
@@ -220,6 +226,34 @@ def test_the_image_is_built_as_the_document_says(monkeypatch: pytest.MonkeyPatch
 
 
 # ---------------------------------------------------------------- Kubernetes
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
+def test_a_manifest_is_what_kubernetes_takes(path: Path) -> None:
+    """Field by field, by its own schema; `make container` runs the pods."""
+    assert [misfit for document in _documents(path) for misfit in misfits(document)] == []
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("automountServiceAccountToken: false", "automountServiceAccountTokens: false", "no such field"),
+        ("readOnlyRootFilesystem: true", 'readOnlyRootFilesystem: "true"', "'true' is no"),
+        ("replicas: 1", "replicas: one", "'one' is no"),
+        ("{httpGet: {path: /livez, port: page}", "{httpGet: {path: /livez}", ".port is missing"),
+        ("selector: {matchLabels: {app: openclaw}}", "", ".selector is missing"),
+        ("capabilities: {drop: [ALL]}", "capabilities: {drop: ALL}", "'ALL' is no"),
+        ("{requests: {storage: 5Gi}}", "{requests: {storage: [5Gi]}}", "nothing that may stand there"),
+    ],
+)
+def test_what_kubernetes_refuses_is_noticed(tmp_path: Path, right: str, wrong: str, said: str) -> None:
+    text = (REPOSITORY / "config/kubernetes-sidecar.yaml").read_text("utf-8")
+    assert right in text
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(text.replace(right, wrong))
+    found = [misfit for document in _documents(broken) for misfit in misfits(document)]
+    assert found
+    assert all(said in one for one in found), found
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)

@@ -9,10 +9,11 @@ from typing import Any
 import typer.core
 import typer.main
 
-from tests.site.reference import PAGES, configuration, events, filled_meter, metrics
+from tests.site.reference import PAGES, configuration, events, exit_statuses, filled_meter, metrics
 from watchdog.cli.app import app
 from watchdog.config.schema import json_schema
 from watchdog.service.events import Event
+from watchdog.service.exits import Exit
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -36,18 +37,47 @@ def test_every_event_and_every_metric_is_on_its_page() -> None:
     assert _shown(metrics()) == exposed
 
 
-def test_every_exit_status_of_the_code_is_in_the_table() -> None:
-    table = (REPOSITORY / "docs/operating.md").read_text("utf-8").partition("| exit status | means |")[2]
-    shown = {
-        int(one) for cell in re.findall(r"^\| ([\d /]+) \|", table, re.MULTILINE) for one in re.findall(r"\d+", cell)
-    }
-    code = "\n".join(file.read_text("utf-8") for file in (REPOSITORY / "watchdog/cli").glob("*.py"))
-    named = re.findall(
-        r"^(?:EX_[A-Z]+|NOT_RUNNING|STOPPED, NOT_INSTALLED) = ([\d, ]+)$|Leave\((\d)\)", code, re.MULTILINE
-    )
-    left_with = {int(one) for pair in named for one in re.findall(r"\d+", " ".join(pair))}
-    assert left_with >= {0, 1, 3, 4, 65, 66, 69, 78}
-    assert left_with | {2} == shown
+def test_every_exit_status_is_on_its_page() -> None:
+    """Those of the contract, and what each name says."""
+    rows = dict(re.findall(r"^\| (\d+) \| (.+) \|$", exit_statuses(), re.MULTILINE))
+    assert list(map(int, rows)) == [0, 1, 2, 3, 4, 65, 66, 69, 78, 141]
+    assert sum(len(words.split("<br>")) for words in rows.values()) == len(Exit.__members__)
+    assert "<br>`check`: something is stuck" in rows["2"]
+
+
+def test_a_verb_ends_with_a_named_status() -> None:
+    """``Leave`` takes no other, says mypy; a bare number would be on no page."""
+    code = "\n".join(file.read_text("utf-8") for file in (REPOSITORY / "watchdog").rglob("*.py"))
+    assert re.findall(r"(?:Leave|sys\.exit|typer\.Exit|exit_code =|exit_code\":)\(? ?\d.*", code) == []
+    for name in Exit.__members__:
+        assert re.search(rf"\bExit\.{name}\b", code) or name == "RUNS", f"no verb ends with {name}"
+
+
+def test_the_helps_say_no_other_statuses() -> None:
+    """A help has its own in a few words: for its verb, or for every verb, the page has each of them."""
+    said = dict(re.findall(r"^\| (\d+) \| (.+) \|$", exit_statuses(), re.MULTILINE))
+    root = typer.main.get_command(app)
+    found = {path: _statuses(text) for path, text in _helps(root, "")}
+    assert {verb for verb, numbers in found.items() if numbers} >= {"check", "recover", "doctor", "service status"}
+    for verb, numbers in found.items():
+        for number in numbers:
+            assert not verb or number in ("0", "1", "69", "78") or f"`{verb}`" in said[number], f"{verb}: {number}"
+            assert number in said, f"{verb}: {number}"
+
+
+def _statuses(text: str) -> list[str]:
+    """The numbers of its sentence about exit statuses."""
+    sentence = re.search(r"Exit status\b.*?(?:\.\s|\.$|$)", text.replace("*", ""), re.DOTALL)
+    return re.findall(r"\b\d+\b", sentence[0]) if sentence else []
+
+
+def _helps(command: Any, path: str) -> list[tuple[str, str]]:
+    found = [(path, f"{command.help or ''}\n{command.epilog or ''}")]
+    if isinstance(command, typer.core.TyperGroup):
+        context = typer.Context(command)
+        for name in command.list_commands(context):
+            found += _helps(command.get_command(context, name), f"{path} {name}".strip())
+    return found
 
 
 def test_a_page_is_filled_in_where_it_says_so() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from watchdog.service.descriptors import ENOUGH, MACOS_MOST
+from watchdog.service.exits import Exit
 
 UNIT = "openclaw-watchdog.service"
 LABEL = "ai.openclaw.watchdog"
@@ -26,7 +27,6 @@ RESTART_AFTER = 15
 """Seconds before it is started again. It is tried for ever: a watchdog that gave up helps nobody."""
 STOP_WITHIN = 90
 """Seconds for an orderly stop: 60 for the pass that is going, 3 for the messages owed, and some air."""
-_CONFIG_REFUSED = 78
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def _unit(service: Service, owner: str, after: str, place: str, hardening: str, 
             watchdog=round(service.watchdog_after.total_seconds()),
             stop=STOP_WITHIN,
             restart=RESTART_AFTER,
-            refused=_CONFIG_REFUSED,
+            refused=Exit.CONFIG_REFUSED.value,
             owner=owner,
             place=place,
             descriptors=ENOUGH,
