@@ -431,7 +431,9 @@ class Judge:
                 self._breach(Rule.INTERFERED, broken.key, "it found our turn there, and failed", broken.at_ms)
         for deed, incident, _ in self._deeds:
             said = {owed.message.kind for owed in self.messages if owed.message.incident == incident.id}
-            if not said & _ANSWERING:
+            is_open = any(one.id == incident.id for one in self.ledger.open_incidents(self.gateway))
+            is_on_its_way = is_open and self.world.sessions[deed.key].run is not None  # nothing has come of it yet
+            if not said & _ANSWERING and not is_on_its_way:
                 self._breach(Rule.UNTOLD, deed.key, f"nothing was said of what came of {deed.method}")
 
     # ------------------------------------------------------------ whose words, whose rights
