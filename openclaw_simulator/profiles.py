@@ -208,7 +208,7 @@ class Profile:
     shows_heartbeat_prompts: bool
     """The history shows what a heartbeat's turn began with, and names nobody (3.24, 4.14); else its answer alone (5.18)."""
     calls_cut_runs_done: bool
-    """A start may leave a cut run's row at ``done`` and ask the model nothing (2026.6.33, two of three; the profile nearest to it)."""
+    """A start may leave a cut run's row at ``done`` and ask the model nothing (a busy 2026.6.33, two of three; the profile nearest to it)."""
     fails_cut_children: float | None
     """So many seconds after a start, sub-agents whose run was cut end ``failed``; till then their rows say no status (measured
     2026-11-30: 5.18, whose registry looks once a minute, and 9.6 within seconds). None: they stay ``running``."""

@@ -353,7 +353,7 @@ def _verify_turn(
     if moved and tail is not None and has_yielded(session, tail):
         return Proof(AttemptState.SUCCEEDED, TURN_WAITS)
     if moved and session.status is Status.DONE:  # guard: ok is not recovered
-        # 2026.6.33 calls two of three cut runs done at its start, and asks its model nothing.
+        # A busy 2026.6.33 called two of three cut runs done at its start, and asked its model nothing; a quiet one takes them up.
         # guard: verify: done is not answered
         if was_cut and tail is not None and tail.kind.is_unanswered and tail.overtaken_mark != mark:
             return Proof(AttemptState.INEFFECTIVE, "NewRunUnanswered") if is_overdue else NOT_YET
