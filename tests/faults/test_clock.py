@@ -15,11 +15,10 @@ import pytest
 
 from tests.e2e.harness.conditions import epoch_ms
 from tests.e2e.harness.daemon import Line, Watchdog
-from tests.e2e.harness.failures import InstallError
-from tests.e2e.harness.install import libfaketime
 from tests.fakes.builders import KEY
 from tests.faults.tally import reckon
 
+from .machine_clock import MachineClock
 from .report import Row
 from .simulation import SimulationProcess
 from .test_ledger import settings
@@ -31,34 +30,6 @@ STUCK_AFTER = 8.0
 BERLIN = ZoneInfo("Europe/Berlin")
 WINTER_TIME = datetime(2026, 10, 25, 1, 0, tzinfo=UTC)
 """When clocks in Berlin are set back from three to two."""
-
-
-class MachineClock:
-    """The wall clock of every process that has this environment."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / "clock"
-        self.set("+0")
-        try:
-            self._library = libfaketime()
-        except InstallError as problem:
-            pytest.skip(str(problem))
-
-    def set(self, offset: str) -> None:
-        """``+7200``: so many seconds off the true time."""
-        fresh = self._file.with_suffix(".new")
-        fresh.write_text(offset + "\n")
-        fresh.replace(self._file)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            "LD_PRELOAD": str(self._library),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-        }
 
 
 def patient(hook: Webhook) -> dict[str, Any]:

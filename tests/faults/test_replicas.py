@@ -6,34 +6,31 @@ without a word ends, a beat until somebody takes it, then the wait, the grace af
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import signal
-import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import psycopg
 import pytest
 
-from tests.e2e.harness.conditions import monotonic, stays, until
-from tests.e2e.harness.daemon import Watchdog, Watched
+from tests.e2e.harness.conditions import LENIENCE, monotonic, stays, until
 from tests.fakes.stuck_gateway import stuck_world
 from tests.faults.tally import reckon
 from tests.postgresql import Server, running
-from watchdog.core.leases import shard_of
 
+from .replicas import NAMES, NEWER, OUTDATED, Daemons, Wire
 from .report import Row
 from .simulation import Simulation
-from .test_ledger import KEYS, REQUESTS, VERSION, sends, settings, twice
+from .test_ledger import KEYS, REQUESTS, VERSION, sends, twice
 from .webhook import Webhook
 
 TERM = 3.0
 TAKEN_OVER_WITHIN = 4 * TERM + 8
 """Lease (a term), beat (a third), the earlier owner's last deed (a term and a sixth), start of the watch."""
-NAMES = ("ann", "bob", "cid")
+SETTLED_WITHIN = 180.0
+"""Twice the longest start of a watch, its thresholds and an attempt that is verified; a tenth of it where the machine does nothing else."""
 pytestmark = pytest.mark.timeout(400)
 
 
@@ -50,90 +47,27 @@ def gateway(tmp_path: Path, row: Row) -> Iterator[Simulation]:
         yield made
 
 
-class Daemons:
-    """Several with a state folder each, on one ledger. ``url``: of it, for all or by name."""
-
-    def __init__(self, gateway: Watched, folder: Path, hook: Webhook, url: str, **more: Any) -> None:
-        self.home, self.folder, self.hook, self.url = gateway, folder, hook, url
-        self.more = {"replicas": {"term": f"{TERM:g}s"}, **more}
-        self.made: dict[str, Watchdog] = {}
-
-    def make(self, name: str, *, url: str | None = None, program: str | None = None, **environment: str) -> Watchdog:
-        extra = {
-            **settings(self.hook),
-            "ledger": url or self.url,
-            **self.more,
-            "replicas": {"name": name, **self.more["replicas"]},
-        }
-        folder = self.folder / name
-        program = program or ("tests.faults.cut_replica" if environment else "watchdog")
-        self.made[name] = Watchdog(self.home, folder, extra=extra, program=program, environment=environment)
-        return self.made[name].start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for one in self.made.values():
-            with contextlib.suppress(ProcessLookupError):
-                one.signal(signal.SIGCONT)
-            one.close()
-
-    @property
-    def someone(self) -> Watchdog:
-        """The last of those that run."""
-        return next(one for one in reversed(self.made.values()) if one.is_running)
-
-    def watching(self, gateway: str = "home") -> str | None:
-        """Who has the lease on the gateway, as the table says."""
-        with psycopg.connect(self.url) as db:
-            found = db.execute(
-                "SELECT r.name FROM openclaw_watchdog.shards s JOIN openclaw_watchdog.replicas r ON r.id = s.owner "
-                "WHERE s.id = %s AND s.expires_at > extract(epoch FROM clock_timestamp()) * 1000",
-                (shard_of(gateway),),
-            ).fetchone()
-        return str(found[0]) if found else None
-
-    def has_moved_from(self, name: str) -> bool:
-        return self.watching() not in (None, name)
-
-    def started(self) -> list[tuple[str, Any]]:
-        """Who began which attempt."""
-        return [
-            (name, (line["incident"], line["attempt"]))
-            for name, one in self.made.items()
-            for line in one.events("recovery.started")
-        ]
-
-    def incidents(self) -> list[dict[str, Any]]:
-        return list(self.someone.verb("history", "--json").json()["incidents"])
-
-    def stop(self, row: Row) -> None:
-        for name, one in self.made.items():
-            if one.is_running and (code := one.stop()):
-                row.lost([f"{name} ended with {code}"])
-
-
 class Replicas(Daemons):
     """Of one simulated gateway with two stuck sessions."""
 
     def __init__(self, gateway: Simulation, folder: Path, hook: Webhook, url: str, **more: Any) -> None:
-        super().__init__(gateway, folder, hook, url, **more)
+        super().__init__(gateway, folder, hook, url, **{"replicas": {"term": f"{TERM:g}s"}, **more})
         self.gateway = gateway
 
-    def settle(self, row: Row, *, within: float, is_ledger_failing: bool = False) -> None:
-        """Everybody who is stuck is recovered, at most one send an attempt, no attempt begun by two. ``is_ledger_failing``: an attempt
-        may be planned and never claimed; nothing of it is sent, and the next owner abandons it."""
+    def settle(self, row: Row, *, within: float = SETTLED_WITHIN, is_ledger_failing: bool = False) -> None:
+        """Everybody who is stuck is recovered ``within`` these seconds, at most one send an attempt, no attempt begun by two.
+        ``is_ledger_failing``: an attempt may be planned and never claimed; nothing of it is sent, and the next owner abandons it."""
         began = monotonic()
 
         def recovered() -> bool:
             done = {line["session"] for one in self.made.values() for line in one.events("recovery.succeeded")}
             return done >= set(KEYS) or sum(i["outcome"] == "recovered" for i in self.incidents()) >= len(KEYS)
 
-        until("both are recovered", recovered, within=within)
+        until("both are recovered", recovered, within=within / LENIENCE)
+        took = monotonic() - began
         result = reckon(self.someone, self.hook).require(KEYS, "recovered")
         attempts = [attempt for _, attempt in self.started()]
-        row.saw(f"{result.sentence()}; settled after {monotonic() - began:.0f} s")
+        row.saw(f"{result.sentence()}; settled after {took:.0f} s (bound {within:.0f} s)")
         unclaimed = [one for one in result.losses if is_ledger_failing and one == "an attempt is left planned"]
         if unclaimed:
             row.saw(f"{len(unclaimed)} attempt(s) planned and never claimed")
@@ -161,7 +95,7 @@ def test_drain_and_kill(row: Row, hook: Webhook, server: Server, gateway: Simula
         fleet.made[second].kill()
         until("the third has it", lambda: fleet.watching() not in (None, second), within=TAKEN_OVER_WITHIN)
         row.saw(f"killed: another after {monotonic() - began:.1f} s")
-        fleet.settle(row, within=90)
+        fleet.settle(row)
         fleet.stop(row)
 
 
@@ -184,7 +118,7 @@ def test_cut(row: Row, hook: Webhook, server: Server, gateway: Simulation, tmp_p
                     fleet.made.pop(name).close()
                     fleet.make(name)
         row.saw(f"effect {effect}: {deaths} killed")
-        fleet.settle(row, within=60)
+        fleet.settle(row)
         fleet.stop(row)
 
 
@@ -193,13 +127,13 @@ def test_stopped(row: Row, hook: Webhook, server: Server, gateway: Simulation, t
     with Replicas(gateway, tmp_path, hook, server.database()) as fleet:
         first = fleet.make("ann", CUT_AFTER="claim_attempt", CUT_HOW="SIGSTOP")
         until("it has claimed", lambda: "claim_attempt" in _read(tmp_path / "ann" / "effects"), within=60)
+        (claimed,) = [one for i in fleet.incidents() for one in i["attempts"] if one["started_at"] is not None]
         for name in NAMES[1:]:
             fleet.make(name)
         until("another has it", lambda: fleet.watching() in NAMES[1:], within=TAKEN_OVER_WITHIN)
         stays("and the first stands still", lambda: fleet.watching() != "ann", for_seconds=TERM)
-        (claimed,) = [one for i in fleet.incidents() for one in i["attempts"] if one["started_at"] is not None][:1]
         first.signal(signal.SIGCONT)
-        fleet.settle(row, within=90)
+        fleet.settle(row)
         row.lost(["what was claimed before was sent after"] if _sent_as(fleet, claimed) else [])
         row.saw(f"the attempt that it had claimed: {_now(fleet, claimed)['state']}, {_now(fleet, claimed)['reason']}")
         fleet.stop(row)
@@ -210,7 +144,7 @@ def test_partition(row: Row, hook: Webhook, server: Server, gateway: Simulation,
     url = server.database()
     extra = {"thresholds": {"stuck_after": "1s", "confirm_for": "500ms", "startup_grace": "8s"}}
     with Wire(server) as wire, Replicas(gateway, tmp_path, hook, url, **extra) as fleet:
-        first = fleet.make("ann", url=url.replace(str(server.folder), str(wire.folder)))
+        first = fleet.make("ann", url=wire.url(url))
         first.wait_for("gateway.connected")
         wire.cut()
         for name in NAMES[1:]:
@@ -218,7 +152,7 @@ def test_partition(row: Row, hook: Webhook, server: Server, gateway: Simulation,
         until("another has it", lambda: fleet.watching() in NAMES[1:], within=TAKEN_OVER_WITHIN)
         first.wait_for("ledger.unavailable")
         looks = gateway.ask(lambda noting: noting.looks())
-        fleet.settle(row, within=60)
+        fleet.settle(row)
         row.lost(["who was cut off acted"] if first.events("recovery.started") else [])
         row.lost(["it stopped looking"] if gateway.ask(lambda noting: noting.looks()) == looks else [])
         wire.mend()
@@ -243,7 +177,7 @@ def test_server_away(row: Row, hook: Webhook, server: Server, gateway: Simulatio
             stays("nothing is sent", lambda: sends(gateway) == 0, for_seconds=3 * TERM)
         finally:
             server.start()
-        fleet.settle(row, within=90)
+        fleet.settle(row)
         fleet.stop(row)
 
 
@@ -268,9 +202,8 @@ def test_slow_server(row: Row, hook: Webhook, server: Server, gateway: Simulatio
         Wire(server, slow=SLOW) as wire,
         Replicas(gateway, tmp_path, hook, url, **extra) as fleet,
     ):
-        slow = url.replace(str(server.folder), str(wire.folder))
         for name in NAMES:
-            fleet.make(name, url=slow)
+            fleet.make(name, url=wire.url(url))
         for one in fleet.made.values():
             one.wait_for("daemon.started")
         until("somebody watches", fleet.watching, within=2 * SLOW_TERM)
@@ -281,9 +214,6 @@ def test_slow_server(row: Row, hook: Webhook, server: Server, gateway: Simulatio
         fleet.settle(row, within=SETTLED_SLOWLY_WITHIN, is_ledger_failing=True)
         row.saw(f"{wire.statements} statements of {SLOW * 1000:g} ms more each; term {SLOW_TERM:g} s")
         fleet.stop(row)
-
-
-ROLLED_WITHIN = TAKEN_OVER_WITHIN + 60
 
 
 @pytest.mark.faults("three replicas: one after the other is drained and started anew, as for an upgrade")
@@ -301,7 +231,7 @@ def test_rolling_upgrade(row: Row, hook: Webhook, server: Server, gateway: Simul
                 until("another has it", partial(fleet.has_moved_from, name), within=2 * TERM)
                 row.saw(f"{name} watched: another after {monotonic() - began:.1f} s")
             fleet.made[name].start().wait_for("daemon.started", count=2)
-        fleet.settle(row, within=ROLLED_WITHIN)
+        fleet.settle(row)
         refused = [line for one in fleet.made.values() for line in one.events("ledger.unavailable")]
         row.lost([f"the ledger was away: {line['reason']}" for line in refused])
         fleet.stop(row)
@@ -316,98 +246,22 @@ def test_upgrade_of_the_tables(row: Row, hook: Webhook, server: Server, gateway:
         until("somebody watches", fleet.watching, within=2 * TERM)
         old = dict(fleet.made)
         row.lost([f"ann ended with {code}"] if (code := old["ann"].stop()) else [])
-        fleet.make("ann", program="tests.faults.newer_replica").wait_for("daemon.started")
+        fleet.make("ann", program=NEWER).wait_for("daemon.started")
         began = monotonic()
-        for name in NAMES[1:]:
-            code = old[name].wait_for_exit(within=4 * TERM)
-            stopping = old[name].events("daemon.stopping")[-1]
-            row.lost([] if code == 69 else [f"{name} ended with {code}"])
-            row.lost(
-                [] if "written by a newer version" in stopping["reason"] else [f"{name} said {stopping['reason']}"]
-            )
-        row.saw(
-            f"the older ones ended with 69 within {monotonic() - began:.0f} s: {stopping['reason'].split(' was ')[-1]}"
-        )
+        fleet.outdated(row, {name: old[name] for name in NAMES[1:]}, within=4 * TERM)
+        said = old["cid"].events("daemon.stopping")[-1]["reason"].split(" was ")[-1]
+        row.saw(f"the older ones ended with {OUTDATED} within {monotonic() - began:.0f} s: {said}")
         again = old["bob"].verb("run", within=60)
-        row.lost([] if again.code == 69 and "newer version" in again.err else ["an older one started again"])
+        row.lost([] if again.code == OUTDATED and "newer version" in again.err else ["an older one started again"])
         until("the newer one has it", lambda: fleet.watching() == "ann", within=TAKEN_OVER_WITHIN)
         for name in NAMES[1:]:
-            fleet.make(name, program="tests.faults.newer_replica").wait_for("daemon.started")
-        fleet.settle(row, within=ROLLED_WITHIN)
+            fleet.make(name, program=NEWER).wait_for("daemon.started")
+        fleet.settle(row)
         begun = [(name, line["attempt"]) for name, one in old.items() for line in one.events("recovery.started")]
         row.saw(f"{len(begun)} attempt(s) begun by older ones")
         fleet.stop(row)
         for one in old.values():
             one.close()
-
-
-class Wire:
-    """Between daemons and the server's socket; cut, it carries nothing and says nothing. ``slow``: seconds by which every statement
-    is late."""
-
-    def __init__(self, server: Server, *, slow: float = 0.0) -> None:
-        self.slow = slow
-        self.statements = 0
-        self.folder = server.folder / "wire"
-        self._upstream = str(server.folder / ".s.PGSQL.5432")
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._carries = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def __enter__(self) -> Wire:
-        self.folder.mkdir(exist_ok=True)
-        self.folder.chmod(0o755)
-        self._thread.start()
-        self._carries.set()
-        path = str(self.folder / ".s.PGSQL.5432")
-        self._server = asyncio.run_coroutine_threadsafe(
-            asyncio.start_unix_server(self._accept, path), self._loop
-        ).result(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
-
-    async def _close(self) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def cut(self) -> None:
-        self._loop.call_soon_threadsafe(self._carries.clear)
-
-    def mend(self) -> None:
-        self._loop.call_soon_threadsafe(self._carries.set)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        there, back = await asyncio.open_unix_connection(self._upstream)
-        try:
-            with contextlib.suppress(OSError):  # who was killed, or gave up, closes halfway
-                await asyncio.gather(self._carry(reader, back, self.slow), self._carry(there, writer))
-        finally:
-            self._tasks.discard(task)
-            for one in (writer, back):
-                one.close()
-                with contextlib.suppress(OSError):
-                    await one.wait_closed()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, slow: float = 0.0) -> None:
-        while data := await reader.read(65536):
-            if slow:  # a client says one thing and waits for its answer
-                self.statements += 1
-                await asyncio.sleep(slow)
-            await self._carries.wait()
-            writer.write(data)
-            await writer.drain()
-        writer.close()
 
 
 def _read(path: Path) -> str:

@@ -317,6 +317,30 @@ def test_what_is_one_statement_is_one_trip(
         assert trips == number
 
 
+def test_a_beat_asks_as_often_however_old_its_leases_are(owned: SqlLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every owner has an epoch of its own: what was handed to and fro for months is of as many epochs as shards, and a transaction has
+    five seconds."""
+    for end in range(24, 0, -1):
+        owned.leases.take("a", end, timedelta(0))
+    epochs = {one.id: one.epoch for one in owned.leases.fleet().shards if one.owner == "a"}
+    assert len(set(epochs.values())) == 24
+    trips = 0
+    ask = postgres._Connection.ask
+
+    def counted(self: Any, *args: Any) -> Any:
+        nonlocal trips
+        trips += 1
+        return ask(self, *args)
+
+    monkeypatch.setattr(postgres._Connection, "ask", counted)
+    fleet = owned.leases.beat("a", "ann", epochs, HOUR)
+    assert fleet.held_by() == {"a": 24}
+    assert trips <= 8
+    owned.leases.release("a", epochs)
+    assert trips <= 11
+    assert not owned.leases.fleet().held_by()
+
+
 # ---------------------------------------------------------------- lost
 
 
