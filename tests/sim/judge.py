@@ -18,7 +18,7 @@ from openclaw_simulator.sessions import EntryKind, SimSession
 from openclaw_simulator.world import World
 from tests.sim.timeline import Timeline
 from tests.sim.wire import Asked
-from watchdog.core.policy import PolicyBook
+from watchdog.core.policy import PolicyBook, Step
 from watchdog.core.recovery import PERHAPS_ASKED, Attempt, AttemptState, awaits_person
 from watchdog.core.verdict import Verdict
 from watchdog.gateway.sessions.inspect import TIMEOUT_SLACK
@@ -372,10 +372,15 @@ class Judge:
         # Of a run of their own the gateway tells nobody whether its answer was delivered.
         # Nor does it where we died as we asked and cannot know whether they heard it.
         is_theirs = awaits_person(incident.attempts)
+        answers = [
+            answer for answer in self.world.answers if answer.key == stall.key and answer.at_ms >= stall.since_ms
+        ]
+        if is_theirs and incident.attempts[-1].step is Step.ASK and stall.person is not None:
+            authors = {spoken.run_id: spoken.person for spoken in self.world.spoken}
+            return any(authors.get(answer.run_id, stall.person) == stall.person for answer in answers)
         return any(
             answer.is_delivered or is_theirs or (answer.is_delivered is None and stall.place is None)
-            for answer in self.world.answers
-            if answer.key == stall.key and answer.at_ms >= stall.since_ms
+            for answer in answers
         )
 
     # ------------------------------------------------------------ after every pass, and at the end

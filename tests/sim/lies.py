@@ -10,8 +10,8 @@ from random import Random
 
 from openclaw_simulator import sessions as turns
 from openclaw_simulator.process import RECOVERY_TRIES, Phase
-from openclaw_simulator.records import RefusedDeed
-from openclaw_simulator.sessions import Activity, ActivityStep, Ending, Origin, SimSession, Turn
+from openclaw_simulator.records import Person, RefusedDeed
+from openclaw_simulator.sessions import Activity, ActivityStep, ConversationKind, Ending, Origin, SimSession, Turn
 from openclaw_simulator.world import World
 
 DISK = RefusedDeed("UNAVAILABLE", "Error: disk I/O error")
@@ -47,13 +47,14 @@ class Lie(StrEnum):
     CALLED_DONE = "called_done"
     """A session is stuck, and its row says ``done`` some time later: nobody was answered."""
     HEARTBEATS = "heartbeats"
-    """A session is stuck, and heartbeats run in it: none of them answers who waits there."""
+    """A session is stuck, and heartbeats run in it, and in a group somebody else writes: none of it answers who waits there."""
     SILENT = "silent"
     """Whatever is asked is answered without a word (``NO_REPLY``), and a session is stuck."""
     BLOCKED = "blocked"
     """A session is stuck whose person has blocked the bot."""
 
 
+ANOTHER = Person("4711", "Zoe Zander")
 HEARTBEAT = "Read HEARTBEAT.md if it exists. If nothing needs attention, reply HEARTBEAT_OK."
 HEARTBEAT_EVERY = 1800.0
 OURS = "[openclaw-watchdog"
@@ -151,6 +152,8 @@ class Lies:
                 self._leave_stuck(session)
                 for number in range(1, rng.randint(2, 8)):
                     later(HEARTBEAT_EVERY * number, self._beat, session)
+                    if session.kind is ConversationKind.GROUP:
+                        later(HEARTBEAT_EVERY * (number + 0.5), self._another_writes, session)
             case Lie.SILENT:
                 self._leave_stuck(session)
                 later(90.0, self._answer_silently)
@@ -264,6 +267,10 @@ class Lies:
         process = self.world.process
         if process.is_answering and session.run is None and not session.is_tombstoned and not self._is_over:
             self.world.begin(session.key, HEARTBEAT, turns.answers(2.0, "HEARTBEAT_OK"), origin=Origin.HEARTBEAT)
+
+    def _another_writes(self, session: SimSession) -> None:
+        if self.world.process.is_answering and not session.is_tombstoned and not self._is_over:
+            self.world.chat.person_writes(session.key, f"hello {self._number()}", turns.answers(2.0), by=ANOTHER)
 
     def _call_done(self, session: SimSession) -> None:
         if session.stall is not None and session.run is None and not self._is_over:

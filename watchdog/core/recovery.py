@@ -16,6 +16,7 @@ from watchdog.core.model import (
     TOMBSTONED,
     Asked,
     ReplyAddress,
+    Sender,
     SenderKind,
     Session,
     Status,
@@ -168,13 +169,21 @@ def meaning_of_refusal(code: str, detail: str, *, retryable: bool) -> Refusal:
 
 def counts(attempt: Attempt, attempts: Sequence[Attempt], *, says_retryable: bool) -> bool:
     """Whether a refused ``attempt`` that may be tried again is charged, so that no refusal is free for ever. A refusal the gateway
-    calls temporary is free the first time, and so is a gateway that is not there when a deed is due. Any other that may pass is
-    charged at once. (A rung that its refusal spends is free: it cannot repeat itself.)"""
+    calls temporary is free the first time. Any other that may pass is charged at once. (A rung that its refusal spends is free: it
+    cannot repeat itself.) What was never sent is no refusal."""
     is_repeated = any(
-        other.step is attempt.step and other.state is AttemptState.REFUSED and other.id != attempt.id
+        other.step is attempt.step
+        and other.state is AttemptState.REFUSED
+        and other.verified_by is not None
+        and other.id != attempt.id
         for other in attempts
     )
     return is_repeated or not says_retryable
+
+
+def was_never_sent(attempt: Attempt) -> bool:
+    """It was claimed and did not leave: its gateway was away when it was due, or something of ours was. The gateway gave no word."""
+    return attempt.state is AttemptState.REFUSED and attempt.is_retryable and attempt.verified_by is None
 
 
 def telling_word(code: str, detail: str) -> str:
@@ -290,27 +299,41 @@ def awaits_person(attempts: Sequence[Attempt]) -> bool:
     )
 
 
-def is_from_who_was_asked(asked: Sequence[Asked], attempt: Attempt, clock_skew: timedelta) -> bool:
-    """Whether the turn that was last answered holds words which its requester wrote after they had been asked: another member of the
-    group may have written, or a heartbeat have run (every 30 minutes by default; 3.24 and 4.14 show its prompt and name nobody, 5.18
-    shows its answer alone). ``clock_skew``: the gateway's clock ahead of ours."""
+def is_from_who_was_asked(
+    asked: Sequence[Asked], attempt: Attempt, clock_skew: timedelta, *, began: datetime | None, is_group: bool
+) -> bool:
+    """Whether the words that were answered last are its requester's, written after they had been asked: another member of the group
+    may have written, or a heartbeat have run (every 30 minutes by default; 3.24 and 4.14 show its prompt and name nobody, 5.18
+    shows its answer alone). ``asked``: what was asked since the answer before. ``clock_skew``: the gateway's clock ahead of ours.
+    ``began``: when the run began that was answered."""
     assert attempt.started_at is not None
     # A chat app's time of a message is the chat app's own, and in whole seconds.
     since = attempt.started_at + min(clock_skew, timedelta(0)) - _WHOLE_SECONDS
-    began = attempt.before.started_at if attempt.before is not None else None
+    cut = attempt.before.started_at if attempt.before is not None else None
     # guard: outcome: what the cut run was asked is older, whatever the clocks say
-    if began is not None and began + _WHOLE_SECONDS > since:
-        since = began + _WHOLE_SECONDS
-    before = [one for one in asked if one.at is not None and one.at <= since]
-    requesters = {one.sender.id for one in before if one.sender.kind is SenderKind.PERSON}
-    return any(
-        one.sender.kind is not SenderKind.NOBODY and (not requesters or one.sender.id in requesters)
-        for one in asked
-        if one not in before
-    )
+    if cut is not None and cut + _WHOLE_SECONDS > since:
+        since = cut + _WHOLE_SECONDS
+    last = asked[-1] if asked else None
+    if last is None or last.sender.kind is SenderKind.NOBODY or last.at is None or last.at <= since:
+        return False
+    # guard: outcome: a run that began long after their words was another's
+    if began is not None and began - last.at > _BEGINS_WITHIN:
+        return False
+    before = [one for one in asked if one.at is None or one.at <= since]
+    requesters = {_account(one.sender) for one in before if one.sender.kind is SenderKind.PERSON}
+    if not requesters:  # nothing is left of what was cut: in a private chat it can only be theirs
+        return last.sender.kind is SenderKind.PERSON and not is_group
+    return _account(last.sender) in requesters
 
 
 _WHOLE_SECONDS = timedelta(seconds=2)
+_BEGINS_WITHIN = timedelta(minutes=5)
+"""From a person's words to the run that answers them, where none goes on; 2026.5.18 hides what a heartbeat was asked."""
+
+
+def _account(sender: Sender) -> str | None:
+    """``alice`` of ``alice!~alice@host``: on IRC somebody may come back from another host."""
+    return sender.id.partition("!")[0] if sender.id is not None else None
 
 
 def took_it_up(attempts: Sequence[Attempt]) -> Attempt | None:
@@ -372,10 +395,14 @@ def _verify_turn(
     grown = tail is not None and attempt.before_tail is not None and tail.fingerprint != attempt.before_tail
     working = tail is not None and tail.kind in (TailKind.ANSWERED, TailKind.TOOL_CALL, TailKind.TOOL_RESULT)
     if moved and owner is Truth.TRUE and grown and working:
-        # Its subagents own it now, or will in a moment: the row goes on saying running where a turn has yielded (2026.9.6).
+        # Its subagents own it now, or will in a moment: the row goes on saying running, and when it ended (2026.9.6).
         # guard: verify: a turn that yields makes no progress of its own
-        has_yield = tail is not None and YIELD in tail.tools_called
-        return Proof(AttemptState.SUCCEEDED, TURN_WAITS if has_yield else "NewRunProgresses")
+        if tail is not None and YIELD in tail.tools_called:
+            if session.has_end_though_running:
+                return Proof(AttemptState.SUCCEEDED, TURN_WAITS)
+            if not is_overdue:  # the turn that was cut may have called it
+                return NOT_YET
+        return Proof(AttemptState.SUCCEEDED, "NewRunProgresses")
     if is_overdue:
         if moved and session.status is Status.RUNNING:
             return Proof(AttemptState.INEFFECTIVE, "NewRunSilent")

@@ -25,6 +25,7 @@ from watchdog.core.recovery import (
     Refusal,
     counts,
     meaning_of_refusal,
+    was_never_sent,
 )
 from watchdog.core.requester import Requester, RequesterKind, quoted_as
 from watchdog.core.texts import (
@@ -37,7 +38,7 @@ from watchdog.core.texts import (
 )
 from watchdog.core.tracking import RunIdentity
 from watchdog.core.verdict import Verdict
-from watchdog.service import errors
+from watchdog.service import announcements, errors
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import HandoffNote, Incident, Ledger, Message, Notes
 from watchdog.service.observer import Judged, Observer, look_wants
@@ -165,9 +166,9 @@ class Executor:
                 meaning = Refusal.STOP
             reason = REFUSED_FOR_GOOD if meaning is Refusal.STOP else type(refused).__name__
             words = words_of(refused)
-            may_pass = meaning is Refusal.TRY_LATER and not isinstance(refused, _OURS)
+            is_refusal = words is not None and meaning is Refusal.TRY_LATER
             # guard: no refusal is free for ever
-            is_paid = may_pass and counts(attempt, incident.attempts, says_retryable=says_retryable(refused))
+            is_paid = is_refusal and counts(attempt, incident.attempts, says_retryable=says_retryable(refused))
             state = self._settle(
                 incident,
                 attempt,
@@ -176,6 +177,9 @@ class Executor:
                 words=words,
                 is_retryable=meaning is Refusal.TRY_LATER,
                 is_refunded=not is_paid,
+                messages=_told_as_never_sent(incident, attempt, reason, self.clock.now().wall)
+                if words is None and meaning is Refusal.TRY_LATER
+                else (),
             )
             is_noted = state is AttemptState.REFUSED
             event = Event.RECOVERY_REFUSED if is_noted else Event.RECOVERY_INDETERMINATE
@@ -199,6 +203,7 @@ class Executor:
         words: str | None = None,
         is_retryable: bool = False,
         is_refunded: bool = True,
+        messages: Sequence[Message] = (),
     ) -> AttemptState:
         """As what it counts now: what somebody else has settled meanwhile, as unclear, is charged and looked at, whatever was
         answered to us."""
@@ -210,6 +215,7 @@ class Executor:
             verified_by=words,
             is_retryable=is_retryable,
             is_refunded=is_refunded,
+            messages=messages,
         )
         state = to if is_settled or to is AttemptState.ABANDONED else AttemptState.INDETERMINATE
         self.meter.attempt(incident.gateway, attempt.step.value, state.value)
@@ -290,6 +296,17 @@ class Executor:
         }
 
 
+def _told_as_never_sent(incident: Incident, attempt: Attempt, reason: str, now: datetime) -> Sequence[Message]:
+    """It costs the session nothing, whoever's fault it is, and is tried again; once is told that it does not come about."""
+    # guard: what is never sent is told
+    if sum(was_never_sent(one) for one in incident.attempts) != 1:
+        return ()
+    settled = replace(
+        attempt, state=AttemptState.REFUSED, reason=reason, is_retryable=True, started_at=attempt.started_at or now
+    )
+    return [announcements.never_sent(replace(incident, attempts=(*incident.attempts, settled)), now=now)]
+
+
 def _work_began(before: Preflight | None, now: Preflight | None) -> bool:
     """An idle gateway has just begun something: perhaps this session's next run, whose row lags up to 7 s behind (3.24
     to 5.18). The next pass knows."""
@@ -317,12 +334,8 @@ def words_of(error: errors.GatewayError) -> str | None:
 
 
 def says_retryable(error: errors.GatewayError) -> bool:
-    """The gateway itself calls its refusal temporary, or gave no word and was not there: it may be the next time."""
-    return error.says_retryable if isinstance(error, errors.RequestRefused) else True
-
-
-_OURS = (errors.SentTooLate, errors.OutOfDescriptors)
-"""What kept a deed from being sent and says nothing of the gateway."""
+    """The gateway itself calls its refusal temporary."""
+    return isinstance(error, errors.GatewayAway) or (isinstance(error, errors.RequestRefused) and error.says_retryable)
 
 
 def refusal_of(error: errors.GatewayError) -> Refusal:

@@ -84,13 +84,19 @@ GUARDS = (
     Guard(
         "verify: a turn that yields makes no progress of its own",
         "rule 18",
-        value("False"),
+        NEVER,
         tests=(CORE + "test_verify.py",),
     ),
     Guard("verify: done is not answered", "rule 18", NEVER, tests=(CORE + "test_verify.py",)),
     Guard("outcome: a turn of somebody else's is no answer", "rule 18", value("False"), tests=PEOPLE),
     Guard(
         "outcome: what the cut run was asked is older, whatever the clocks say",
+        "rule 18",
+        NEVER,
+        tests=(CORE + "test_verify.py",),
+    ),
+    Guard(
+        "outcome: a run that began long after their words was another's",
         "rule 18",
         NEVER,
         tests=(CORE + "test_verify.py",),

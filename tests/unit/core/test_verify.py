@@ -102,7 +102,9 @@ def test_freeing_that_never_left_or_may_yet_be_taken_is_no_try(changes: dict[str
     [(True, 0, False), (True, 1, True), (False, 0, True), (False, 1, True)],
 )
 def test_no_refusal_is_free_for_ever(says_retryable: bool, refused_before: int, is_paid: bool) -> None:
-    before = [_attempt(Step.RESUME, id=9, number=9, state=AttemptState.REFUSED)] * refused_before
+    said = {"state": AttemptState.REFUSED, "verified_by": "UNAVAILABLE: come back later"}
+    never_sent = _attempt(Step.RESUME, id=7, number=7, state=AttemptState.REFUSED, is_retryable=True)
+    before = [never_sent, *[_attempt(Step.RESUME, id=9, number=9, **said)] * refused_before]
     of_another_rung = _attempt(Step.NEW, id=8, number=8, state=AttemptState.REFUSED)
     found = counts(_attempt(Step.RESUME), [of_another_rung, *before], says_retryable=says_retryable)
     assert found is is_paid
@@ -278,7 +280,11 @@ MOVING = _row(started_at=AFTER)
 def test_a_turn_that_yields_to_its_subagents_has_answered_nobody_while_its_row_says_running() -> None:
     """2026.9.6: it says so, with an end, until it was woken and has ended."""
     seen = tail_of(TailKind.TOOL_RESULT, fingerprint="tail-3", tools_called=frozenset({"sessions_yield"}))
-    assert _early(Step.RESUME, MOVING, seen, owner=ALIVE) == Proof(SUCCEEDED, "TurnWaits")
+    yielded = replace(MOVING, ended_at=AFTER + timedelta(seconds=2))
+    assert _early(Step.RESUME, yielded, seen, owner=ALIVE) == Proof(SUCCEEDED, "TurnWaits")
+    assert _early(Step.RESUME, MOVING, seen, owner=ALIVE) == NOT_YET
+    # The cut turn may have called it, and ours works.
+    assert _late(Step.RESUME, MOVING, seen, owner=ALIVE) == Proof(SUCCEEDED, "NewRunProgresses")
 
 
 @pytest.mark.parametrize("kind", [TailKind.ANSWERED, TailKind.TOOL_CALL, TailKind.TOOL_RESULT])
@@ -423,32 +429,67 @@ MINUTE = timedelta(minutes=1)
 CUT = Asked(ALICE, "what the cut run was asked", START.wall - 5 * MINUTE)
 
 
+AGAIN = Asked(ALICE, "again", START.wall + MINUTE)
+
+
+def _is_theirs(asked: list[Asked], attempt: Attempt | None = None, **changes: Any) -> bool:
+    known: dict[str, Any] = {"clock_skew": timedelta(0), "began": START.wall + MINUTE, "is_group": False, **changes}
+    return is_from_who_was_asked(asked, attempt or _attempt(Step.ASK), **known)
+
+
 @pytest.mark.parametrize(
     ("asked", "is_theirs"),
     [
         ([], False),
         ([CUT], False),
-        ([CUT, Asked(ALICE, "again", START.wall + MINUTE)], True),
-        ([Asked(ALICE, "again", START.wall + MINUTE)], True),
+        ([CUT, AGAIN], True),
+        ([AGAIN], True),
         ([Asked(ALICE, "again", START.wall - timedelta(seconds=1))], True),  # a chat app's whole seconds
-        ([Asked(ALICE, "again")], True),
+        ([CUT, Asked(ALICE, "taken up, nobody knows since when")], False),
         ([CUT, Asked(BOB, "hello", START.wall + MINUTE)], False),
-        ([Asked(BOB, "hello", START.wall + MINUTE)], True),  # nothing tells that it was not his
         ([CUT, Asked(NOBODY, "Read HEARTBEAT.md", START.wall + MINUTE)], False),
         ([Asked(NOBODY, "Read HEARTBEAT.md", START.wall + MINUTE)], False),
+        # Her turn failed, and then somebody else's was answered.
+        ([CUT, AGAIN, Asked(NOBODY, "Read HEARTBEAT.md", START.wall + 2 * MINUTE)], False),
+        ([CUT, AGAIN, Asked(BOB, "hello", START.wall + 2 * MINUTE)], False),
+        ([CUT, Asked(BOB, "hello", START.wall + MINUTE), AGAIN], True),
+        ([Asked(Sender(SenderKind.OPERATOR, "openclaw-control-ui"), "alive?", START.wall + MINUTE)], False),
     ],
 )
 def test_who_was_asked_wrote_again(asked: list[Asked], is_theirs: bool) -> None:
-    assert is_from_who_was_asked(asked, _attempt(Step.ASK), timedelta(0)) is is_theirs
+    assert _is_theirs(asked) is is_theirs
+
+
+def test_in_a_group_where_nothing_is_left_of_what_was_cut_nobody_is_known_to_be_the_one() -> None:
+    assert not _is_theirs([AGAIN], is_group=True)
+    assert _is_theirs([CUT, AGAIN], is_group=True)
+
+
+def test_a_run_that_begins_long_after_her_words_is_not_hers() -> None:
+    """Her turn failed, and 2026.5.18 hides what the heartbeat after it was asked."""
+    assert not _is_theirs([CUT, AGAIN], began=START.wall + 31 * MINUTE)
+    assert _is_theirs([CUT, AGAIN], began=None)
+
+
+def test_on_irc_she_may_come_back_from_another_host() -> None:
+    here, there = (Sender(SenderKind.PERSON, f"alice!~alice@{host}") for host in ("here", "there"))
+    assert _is_theirs([replace(CUT, sender=here), replace(AGAIN, sender=there)])
+    assert not _is_theirs(
+        [replace(CUT, sender=here), replace(AGAIN, sender=Sender(SenderKind.PERSON, "al!~alice@here"))]
+    )
 
 
 @pytest.mark.parametrize("skew", [-10 * MINUTE, 10 * MINUTE])
 def test_a_gateway_whose_clock_differs_keeps_no_answer_from_them(skew: timedelta) -> None:
-    again = Asked(ALICE, "again", START.wall + skew + MINUTE)
-    assert is_from_who_was_asked([again], _attempt(Step.ASK), skew)
+    at = START.wall + skew + MINUTE
+    assert _is_theirs([replace(AGAIN, at=at)], clock_skew=skew, began=at)
+
+
+def test_a_chat_apps_time_is_its_own_though_the_gateway_is_ahead() -> None:
+    assert _is_theirs([AGAIN], clock_skew=4 * MINUTE, began=START.wall + 5 * MINUTE)
 
 
 def test_what_the_cut_run_was_asked_is_no_answer_though_the_clock_was_set_back_since() -> None:
     hour = timedelta(hours=1)
     attempt = _attempt(Step.ASK, before=RunIdentity.of(_row(started_at=START.wall + hour)))
-    assert not is_from_who_was_asked([replace(CUT, at=START.wall + hour)], attempt, timedelta(0))
+    assert not _is_theirs([replace(CUT, at=START.wall + hour)], attempt, began=None)

@@ -162,6 +162,16 @@ def _all() -> dict[str, Message]:
             next_step=None,
             no_more="no run is marked as going on any more",
         ),
+        "never sent": say.never_sent(
+            replace(
+                INCIDENT,
+                attempts=(
+                    replace(RESUMED, state=AttemptState.REFUSED, reason="GatewayClosed", is_retryable=True),
+                    replace(RESUMED, number=2, state=AttemptState.REFUSED, reason="GatewayClosed", is_retryable=True),
+                ),
+            ),
+            now=NOW + 3 * MINUTE,
+        ),
         "perhaps asked": say.perhaps_asked(
             INCIDENT, replace(RESUMED, step=Step.ASK, state=AttemptState.ABANDONED), now=NOW + 3 * MINUTE
         ),

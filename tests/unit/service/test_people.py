@@ -217,16 +217,19 @@ async def test_a_run_of_somebody_elses_has_not_answered_who_was_asked(said: tupl
     assert world.attempts[0].verified_by != "PersonAnswered"
 
 
-@pytest.mark.parametrize("who", [ALICE, WEB])
-async def test_where_nothing_is_seen_of_what_she_asked_at_first_any_person_who_writes_is_she(who: Sender) -> None:
-    """She began a new conversation, or asked on the web page."""
+@pytest.mark.parametrize(
+    ("who", "told"),
+    [(ALICE, "recovered"), (WEB, "cleared")],
+    ids=["she began a new conversation", "an operator looked"],
+)
+async def test_where_nothing_is_seen_of_what_she_asked_a_person_who_writes_there_is_she(who: Sender, told: str) -> None:
     world = _rules(world_with(shared(HERS, "1001"), asked(ALICE)))
     await world.until_deed()
     await world.live(minutes=1)
     later = world.clock.now().wall
     world.gateway.finish(MAIN, by=who, started_at=later, updated_at=later)
     await world.live(minutes=2)
-    assert world.told() == ["stuck", "recovered"]
+    assert world.told() == ["stuck", told]
 
 
 async def test_a_turn_that_waits_for_its_subagents_has_not_answered_who_was_asked() -> None:

@@ -438,27 +438,34 @@ async def test_who_refuses_each_deed_as_away_is_not_asked_for_ever(kind: type[er
         errors.GatewayDraining("home: it closed the connection to restart."),
         errors.GatewayStarting("home: it is still starting."),
         errors.GatewayClosed("home: the connection broke without a goodbye.", 1006),
-        errors.GatewayUnreachable("home: nothing listens there."),
+        errors.GatewayUnreachable("home: it cannot be reached."),
+        errors.OutOfDescriptors("home: no descriptor is left."),
     ],
     ids=lambda away: type(away).__name__,
 )
-async def test_a_gateway_that_is_away_whenever_a_deed_is_due_is_not_tried_for_ever(away: errors.GatewayError) -> None:
-    """Nothing was answered, the deed was never sent: once it costs the session nothing. It lists all the while."""
+async def test_what_is_never_sent_costs_its_session_nothing_and_is_told_once(away: errors.GatewayError) -> None:
+    """Nothing was answered, the deed never left; its list is answered all the while. One session, or all of that gateway, is not
+    given up for an outage."""
     world = _world()
     world.gateway.failing["perform"] = away
-    await world.live(hours=4)
-    assert world.states == [("resume", "refused")] * 4
-    assert [attempt.is_charged for attempt in world.attempts] == [False, True, True, True]
-    (message,) = world.owed(MessageKind.QUARANTINED)
-    assert message.body.count("never sent") == 4
-
-
-async def test_what_is_ours_and_keeps_a_deed_from_being_sent_costs_its_session_nothing() -> None:
-    world = _world()
-    world.gateway.failing["perform"] = errors.OutOfDescriptors("home: no descriptor is left.")
-    await world.live(hours=1)
-    assert len(world.attempts) > 1
+    await world.live(minutes=50)
+    assert set(world.states) == {("resume", "refused")}
     assert not any(attempt.is_charged for attempt in world.attempts)
+    (message,) = world.owed(MessageKind.INEFFECTIVE)
+    assert (message.title.split(":")[0], message.body.count("never sent: ")) == ("Not sent", 2)
+    assert "2 times" in message.body
+    world.gateway.failing.clear()
+    await world.live(hours=1)
+    assert world.incidents[0].outcome is Outcome.RECOVERED
+
+
+async def test_what_was_never_sent_makes_no_first_refusal_a_second_one() -> None:
+    world = _world()
+    world.gateway.failing["perform"] = errors.GatewayClosed("home: the connection broke without a goodbye.", 1006)
+    await world.until_deed()
+    world.gateway.failing["perform"] = errors.GatewayStarting("home: not now.", "UNAVAILABLE: come back later")
+    await world.live(hours=1)
+    assert [attempt.is_charged for attempt in world.attempts] == [False, False, True, True, True]
 
 
 @pytest.mark.parametrize("is_queued", [True, False])

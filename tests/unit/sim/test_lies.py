@@ -446,23 +446,31 @@ def _asks_and_beats(episode: Episode) -> None:
     episode.world.agenda.outside(2400, episode.lies._beat, episode.world.sessions[CHAT])
 
 
+def _asks_and_another_writes(episode: Episode) -> None:
+    _ask(episode, CHAT, turns.runs_long_tool(7200.0))
+    episode.world.agenda.outside(30, episode.world.process.restart, 2.0)
+    episode.world.agenda.outside(2400, episode.lies._another_writes, episode.world.sessions[CHAT])
+
+
 BEATING = [version for version, profile in PROFILES.items() if profile.has_heartbeats]
 
 
+@pytest.mark.parametrize("what", [_asks_and_beats, _asks_and_another_writes])
 @pytest.mark.parametrize("version", BEATING)
-def test_a_heartbeat_is_no_answer(version: str) -> None:
-    episode = _told(_asks_and_beats, version=version, hours=2.0, ask=AskInstead.ALWAYS)
+def test_a_heartbeat_is_no_answer(version: str, what: Callable[[Episode], object]) -> None:
+    episode = _told(what, version=version, hours=2.0, ask=AskInstead.ALWAYS)
     result = episode.run()
     assert result.violations == []
     assert _kinds(episode)[-1] is MessageKind.CLEARED
 
 
+@pytest.mark.parametrize("what", [_asks_and_beats, _asks_and_another_writes])
 @pytest.mark.parametrize("version", BEATING)
 def test_who_takes_a_heartbeat_for_an_answer_says_recovered_although_nobody_has_one(
-    version: str, monkeypatch: pytest.MonkeyPatch
+    version: str, what: Callable[[Episode], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(incidents, "is_from_who_was_asked", lambda *_: True)
-    episode = _told(_asks_and_beats, version=version, hours=2.0, ask=AskInstead.ALWAYS)
+    monkeypatch.setattr(incidents, "is_from_who_was_asked", lambda *_, **__: True)
+    episode = _told(what, version=version, hours=2.0, ask=AskInstead.ALWAYS)
     assert Rule.UNANSWERED in {violation.rule for violation in episode.run().violations}
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.evidence import ANSWER_UNHEARD
 from watchdog.core.policy import Budget, Step
-from watchdog.core.recovery import TURN_ANSWERED, Attempt, AttemptState, awaits_person, took_it_up
+from watchdog.core.recovery import TURN_ANSWERED, Attempt, AttemptState, awaits_person, took_it_up, was_never_sent
 from watchdog.core.spans import span_words
 from watchdog.core.tracking import RunIdentity
 from watchdog.service.announcements.phrases import (
@@ -157,6 +157,22 @@ def perhaps_asked(incident: Incident, attempt: Attempt, *, now: datetime) -> Mes
     ]
     heading = f"Perhaps not asked: {_name(incident)}"
     return _about(incident, MessageKind.INEFFECTIVE, heading, lines, f"attempt:{attempt.number}:unclear", "explain")
+
+
+def never_sent(incident: Incident, *, now: datetime) -> Message:
+    """Its deeds do not come about: none has left for the gateway, and the next is tried as if there had been none."""
+    unsent = [one for one in incident.attempts if was_never_sent(one)]
+    lines = [
+        f"What would help {_who(incident)} could not be sent {count(len(unsent), 'time')}; nothing was done to it.",
+        _found(incident, now),
+        "",
+        "Tried:",
+        *tried(incident.attempts, now),
+        "",
+        "It is tried again, and costs no attempt. This is not said again. Whether the gateway is well:",
+    ]
+    heading = f"Not sent: {_name(incident)}"
+    return _about(incident, MessageKind.INEFFECTIVE, heading, lines, "never-sent", "explain", step=_last_step(incident))
 
 
 def quarantined(incident: Incident, *, now: datetime, why: str, budget: Budget | None = None) -> Message:
