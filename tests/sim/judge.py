@@ -135,7 +135,8 @@ class Judge:
     _done: dict[int, int] = field(default_factory=dict)
     """Times each attempt's deed reached the gateway, by attempt id."""
     _keys: Counter[str] = field(default_factory=Counter)
-    _charged: list[tuple[float, str]] = field(default_factory=list)
+    _charged: list[tuple[float, datetime, str]] = field(default_factory=list)
+    """On both clocks of the watchdog's host: what is counted for days is counted on the one that may be set."""
     _deeds: list[tuple[ClientEffect, Incident, datetime]] = field(default_factory=list)
     _listed_ms: int = 0
     _broken: frozenset[str] = frozenset()
@@ -188,7 +189,7 @@ class Judge:
 
     def released(self, session: str) -> None:
         """A quarantine ended: the session's charges are forgiven."""
-        self._charged = [entry for entry in self._charged if entry[1] != session]
+        self._charged = [entry for entry in self._charged if entry[2] != session]
 
     # ------------------------------------------------------------ one deed
 
@@ -278,6 +279,8 @@ class Judge:
             return
         stall = self._last_stall(deed.key)
         if rule is Rule.STOPPED and stall is not None and stall.stopped_ms is not None:
+            if deed.method == "send" and stall.stopped_ms < self._life_began_ms:
+                return  # nobody watched as it was stopped: what may have been a stop is asked about
             rule = Rule.AFTER_STOP
         self._breach(rule, deed.key, f"{deed.method}: {deed.effect}")
 
@@ -334,9 +337,14 @@ class Judge:
 
     def _budget(self, deed: ClientEffect) -> None:
         recovery, now = self.book.default.recovery, self.timeline.monotonic
-        self._charged.append((now, deed.key))
-        own = sum(key == deed.key and now - at < recovery.budget.per.total_seconds() - 1 for at, key in self._charged)
-        of_all = sum(now - at < recovery.gateway_budget.per.total_seconds() - 1 for at, _ in self._charged)
+        self._charged.append((now, self.timeline.wall, deed.key))
+
+        def within(span: timedelta) -> list[str]:
+            begun = self.timeline.wall - span + timedelta(seconds=1)
+            return [key for at, wall, key in self._charged if now - at < span.total_seconds() - 1 and wall > begun]
+
+        own = within(recovery.budget.per).count(deed.key)
+        of_all = len(within(recovery.gateway_budget.per))
         if own > recovery.budget.attempts:
             self._breach(Rule.BUDGET, deed.key, f"{own} deeds on one session within {recovery.budget.per}")
         if of_all > recovery.gateway_budget.attempts:

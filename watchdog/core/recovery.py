@@ -300,7 +300,7 @@ def awaits_person(attempts: Sequence[Attempt]) -> bool:
 
 
 def is_from_who_was_asked(
-    asked: Sequence[Asked], attempt: Attempt, clock_skew: timedelta, *, began: datetime | None, is_group: bool
+    asked: Sequence[Asked], attempt: Attempt, clock_skew: timedelta, *, began: datetime | None
 ) -> bool:
     """Whether the words that were answered last are its requester's, written after they had been asked: another member of the group
     may have written, or a heartbeat have run (every 30 minutes by default; 3.24 and 4.14 show its prompt and name nobody, 5.18
@@ -321,8 +321,8 @@ def is_from_who_was_asked(
         return False
     before = [one for one in asked if one.at is None or one.at <= since]
     requesters = {_account(one.sender) for one in before if one.sender.kind is SenderKind.PERSON}
-    if not requesters:  # nothing is left of what was cut: in a private chat it can only be theirs
-        return last.sender.kind is SenderKind.PERSON and not is_group
+    if not requesters:  # nothing is left of what was cut: whose private chat it is was asked there
+        return attempt.address is not None and (attempt.address.to or "").rpartition(":")[2] == _account(last.sender)
     return _account(last.sender) in requesters
 
 

@@ -15,7 +15,7 @@ from functools import partial
 from watchdog.core.blockers import BlockerName
 from watchdog.core.evidence import ANSWER_UNHEARD, Case, Truth, has_unheard_answer, refuses_its_people
 from watchdog.core.innocence import BOOT_RECOVERY_WINDOW
-from watchdog.core.model import Moment, Session, SessionKind, Snapshot, Status, TailKind, TranscriptTail
+from watchdog.core.model import Moment, Session, Snapshot, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Step
 from watchdog.core.recovery import (
     ASKED,
@@ -366,11 +366,7 @@ class Incidents:
         skew = current.case.facts.clock_skew or timedelta(0)
         # guard: outcome: a turn of somebody else's is no answer
         return last.step is Step.ASK and not is_from_who_was_asked(
-            tail.asked,
-            last,
-            skew,
-            began=current.session.started_at,
-            is_group=current.session.kind is SessionKind.GROUP,
+            tail.asked, last, skew, began=current.session.started_at
         )
 
     def _note_answer(self, incident: Incident, row: Session) -> Incident:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.fakes.builders import orphan, tail_of
 from tests.fakes.clock import START
 from watchdog.core.evidence import Truth
-from watchdog.core.model import Asked, Sender, SenderKind, Session, Status, TailKind, TranscriptTail
+from watchdog.core.model import Asked, ReplyAddress, Sender, SenderKind, Session, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Step
 from watchdog.core.recovery import (
     NOT_YET,
@@ -429,12 +429,13 @@ MINUTE = timedelta(minutes=1)
 CUT = Asked(ALICE, "what the cut run was asked", START.wall - 5 * MINUTE)
 
 
+HERS = ReplyAddress("telegram", "telegram:1001", "default")
 AGAIN = Asked(ALICE, "again", START.wall + MINUTE)
 
 
 def _is_theirs(asked: list[Asked], attempt: Attempt | None = None, **changes: Any) -> bool:
-    known: dict[str, Any] = {"clock_skew": timedelta(0), "began": START.wall + MINUTE, "is_group": False, **changes}
-    return is_from_who_was_asked(asked, attempt or _attempt(Step.ASK), **known)
+    known: dict[str, Any] = {"clock_skew": timedelta(0), "began": START.wall + MINUTE, **changes}
+    return is_from_who_was_asked(asked, attempt or _attempt(Step.ASK, address=HERS), **known)
 
 
 @pytest.mark.parametrize(
@@ -460,9 +461,15 @@ def test_who_was_asked_wrote_again(asked: list[Asked], is_theirs: bool) -> None:
     assert _is_theirs(asked) is is_theirs
 
 
-def test_in_a_group_where_nothing_is_left_of_what_was_cut_nobody_is_known_to_be_the_one() -> None:
-    assert not _is_theirs([AGAIN], is_group=True)
-    assert _is_theirs([CUT, AGAIN], is_group=True)
+@pytest.mark.parametrize(
+    ("to", "is_theirs"),
+    [("telegram:1001", True), ("1001", True), ("telegram:1002", False), ("telegram:-100600", False)],
+)
+def test_where_nothing_is_left_of_what_was_cut_she_is_who_was_asked_in_her_own_chat(to: str, is_theirs: bool) -> None:
+    """In a group, and in a main session where the other's chat was asked in, nobody is known to be the one."""
+    attempt = _attempt(Step.ASK, address=ReplyAddress("telegram", to, "default"))
+    assert _is_theirs([AGAIN], attempt) is is_theirs
+    assert _is_theirs([CUT, AGAIN], attempt)
 
 
 def test_a_run_that_begins_long_after_her_words_is_not_hers() -> None:
