@@ -98,6 +98,8 @@ TURN_ANSWERED = "TurnAnswered"
 """Our own turn was answered in the transcript; its row may go on saying ``running`` (2026.7.2, #119714)."""
 TURN_WAITS = "TurnWaits"
 """Our own turn took the work up and ended well, to wait for its subagents: nobody has an answer yet (2026.9.2 ``sessions_yield``)."""
+ANOTHER_RUN_DONE = "AnotherRunDone"
+"""Another run than our turn ended well, which perhaps was never sent."""
 LOST_WITH_GATEWAY = "LostWithGateway"
 """Reason of a turn that the gateway took in and died with before it left a trace: it says nothing about its rung."""
 
@@ -380,6 +382,10 @@ def _verify_turn(
         # guard: verify: done is not answered
         if was_cut and tail is not None and tail.kind.is_unanswered and tail.overtaken_mark != mark:
             return Proof(AttemptState.INEFFECTIVE, "NewRunUnanswered") if is_overdue else NOT_YET
+        # Whoever died between the claim and the answer cannot know whether it was sent; a heartbeat may have ended the row.
+        # guard: verify: what another run ended is no proof of a turn that perhaps was never sent
+        if attempt.state is AttemptState.INDETERMINATE and not _may_have_arrived(attempt, tail):
+            return Proof(AttemptState.INEFFECTIVE, ANOTHER_RUN_DONE) if is_overdue else NOT_YET
         return Proof(AttemptState.SUCCEEDED, "NewRunDone")
     if moved and session.status is Status.ABSENT:
         return Proof(AttemptState.SUCCEEDED, "RowCleared")
@@ -410,6 +416,17 @@ def _verify_turn(
             return Proof(AttemptState.INEFFECTIVE, NOTHING_PROVEN)
         return Proof(AttemptState.INEFFECTIVE, NOTHING_CHANGED)
     return NOT_YET
+
+
+def _may_have_arrived(attempt: Attempt, tail: TranscriptTail | None) -> bool:
+    """Its words stand in the transcript, or so little of that was read that they may stand before it. ``recover`` has none."""
+    mark = f"{attempt.incident}/{attempt.number}"
+    return (
+        attempt.step is not Step.RESUME
+        or tail is None
+        or not tail.asked
+        or mark in (tail.deed_mark, tail.overtaken_mark)
+    )
 
 
 def _verify_fresh(attempt: Attempt, session: Session, *, is_overdue: bool) -> Proof:

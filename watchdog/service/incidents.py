@@ -18,6 +18,7 @@ from watchdog.core.innocence import BOOT_RECOVERY_WINDOW
 from watchdog.core.model import Moment, Session, Snapshot, Status, TailKind, TranscriptTail
 from watchdog.core.policy import Step
 from watchdog.core.recovery import (
+    ANOTHER_RUN_DONE,
     ASKED,
     PERSON_ANSWERED,
     REFUSED_FOR_GOOD,
@@ -275,7 +276,7 @@ class Incidents:
         if is_given_up and own is not None and is_answered:
             self.ledger.note_proof(own.id, TURN_ANSWERED)
         # guard: outcome: what another run ended is not our recovery
-        if is_given_up and own is None and _began_after(current, turns[-1]):
+        if is_given_up and own is None and (turns[-1].reason == ANOTHER_RUN_DONE or _began_after(current, turns[-1])):
             # A mark that is not seen may stand before what is read of a long transcript.
             if await self._delivered(turns[-1]) is not True:
                 return Outcome.CLEARED

@@ -87,6 +87,12 @@ GUARDS = (
         NEVER,
         tests=(CORE + "test_verify.py",),
     ),
+    Guard(
+        "verify: what another run ended is no proof of a turn that perhaps was never sent",
+        "rule 18",
+        NEVER,
+        tests=(CORE + "test_verify.py",),
+    ),
     Guard("verify: done is not answered", "rule 18", NEVER, tests=(CORE + "test_verify.py",)),
     Guard("outcome: a turn of somebody else's is no answer", "rule 18", value("False"), tests=PEOPLE),
     Guard(

@@ -262,6 +262,23 @@ def test_a_run_that_is_called_done_and_answered_nobody_has_not_helped(step: Step
     assert _early(step, row, seen) == Proof(SUCCEEDED, "NewRunDone")
 
 
+def test_a_run_that_ended_well_proves_no_turn_that_perhaps_was_never_sent() -> None:
+    """We died between the claim and the answer, and a heartbeat ended the row."""
+    done, lost = _row(status=Status.DONE, started_at=AFTER), {"state": AttemptState.INDETERMINATE}
+    theirs = replace(ANSWERED, deed_mark=None)
+    for seen, early, late in (
+        (theirs, NOT_YET, Proof(INEFFECTIVE, "AnotherRunDone")),
+        (replace(theirs, deed_mark="i1/1"), Proof(SUCCEEDED, "NewRunDone"), Proof(SUCCEEDED, "NewRunDone")),
+        (replace(theirs, asked=()), Proof(SUCCEEDED, "NewRunDone"), Proof(SUCCEEDED, "NewRunDone")),
+    ):
+        for is_overdue, proof in ((False, early), (True, late)):
+            attempt = _attempt(Step.RESUME, **lost)
+            assert verify(attempt, done, seen, is_overdue=is_overdue, owner=UNKNOWN) == proof
+            assert verify(
+                replace(attempt, state=AttemptState.STARTED), done, seen, is_overdue=is_overdue, owner=UNKNOWN
+            ) == (Proof(SUCCEEDED, "NewRunDone"))
+
+
 @pytest.mark.parametrize("step", [Step.RESUME, Step.RECOVER, Step.NEW, Step.RESET, Step.FREE, Step.ABORT])
 def test_a_status_that_we_do_not_know_proves_nothing(step: Step) -> None:
     row = _row(status=Status.OTHER, started_at=AFTER)

@@ -125,6 +125,7 @@ REASONS = {
     "FreshRunStarted": "a fresh run started",
     "NewRunSilent": "a new run started and then fell silent",
     "NewRunFailed": "the new run failed",
+    "AnotherRunDone": "another run has ended well; perhaps this was never sent",
     "NewRunUnanswered": "the gateway calls the run done, and nothing was answered",
     "NewRunKilled": "the new run was killed",
     "NewRunTimeout": "the new run timed out",
