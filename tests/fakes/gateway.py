@@ -29,6 +29,7 @@ from watchdog.core.model import (
     TranscriptTail,
 )
 from watchdog.core.policy import Step
+from watchdog.core.texts import mark_in
 from watchdog.gateway.capabilities import step_problem_of
 from watchdog.service import errors
 from watchdog.service.ports import Deed, Disconnect, Receipt, Wants
@@ -271,16 +272,19 @@ class FakeGateway:
             self.change(key, status=Status.ABSENT, started_at=None, session_id=f"{deed.session.session_id}-new")
             return Receipt(deed.idempotency_key, "started", delivered=True if deed.notice else None)
         else:
-            self.finish(key, started_at=later, updated_at=later)
+            mark = mark_in(deed.message) if deed.message is not None else None
+            self.finish(key, mark=mark, started_at=later, updated_at=later)
         return Receipt(deed.idempotency_key, "started")
 
-    def finish(self, key: str, *, by: Sender | None = None, **changes: Any) -> None:
-        """A run ends well: its answer is the last thing said, to what was asked last or to what ``by`` wrote as it began."""
+    def finish(self, key: str, *, by: Sender | None = None, mark: str | None = None, **changes: Any) -> None:
+        """A run ends well: its answer is the last thing said, to what was asked last, to what ``by`` wrote as it began, or to the turn
+        of ours that ends with ``mark``."""
         said = self.tails.get(key, tail_of(by=person_of(key)))
         if said is not None:
             asked = said.asked if by is None else (Asked(by, "again", changes["started_at"]),)
             fingerprint = f"{said.fingerprint}, answered"
-            self.see(key, tail=replace(said, kind=TailKind.ANSWERED, fingerprint=fingerprint, asked=asked))
+            seen = replace(said, kind=TailKind.ANSWERED, fingerprint=fingerprint, asked=asked)
+            self.see(key, tail=replace(seen, deed_mark=mark or said.deed_mark))
         self.change(key, status=Status.DONE, **changes)
 
     def nothing(self, deed: Deed) -> Receipt:

@@ -268,15 +268,14 @@ def test_a_run_that_ended_well_proves_no_turn_that_perhaps_was_never_sent() -> N
     theirs = replace(ANSWERED, deed_mark=None)
     for seen, early, late in (
         (theirs, NOT_YET, Proof(INEFFECTIVE, "AnotherRunDone")),
-        (replace(theirs, deed_mark="i1/1"), Proof(SUCCEEDED, "NewRunDone"), Proof(SUCCEEDED, "NewRunDone")),
+        (replace(theirs, deed_mark="i1/1"), Proof(SUCCEEDED, "NewRunDone"), Proof(SUCCEEDED, "TurnAnswered")),
         (replace(theirs, asked=()), Proof(SUCCEEDED, "NewRunDone"), Proof(SUCCEEDED, "NewRunDone")),
     ):
         for is_overdue, proof in ((False, early), (True, late)):
             attempt = _attempt(Step.RESUME, **lost)
             assert verify(attempt, done, seen, is_overdue=is_overdue, owner=UNKNOWN) == proof
-            assert verify(
-                replace(attempt, state=AttemptState.STARTED), done, seen, is_overdue=is_overdue, owner=UNKNOWN
-            ) == (Proof(SUCCEEDED, "NewRunDone"))
+    taken_in = _attempt(Step.RESUME)
+    assert verify(taken_in, done, theirs, is_overdue=True, owner=UNKNOWN) == Proof(SUCCEEDED, "NewRunDone")
 
 
 @pytest.mark.parametrize("step", [Step.RESUME, Step.RECOVER, Step.NEW, Step.RESET, Step.FREE, Step.ABORT])
