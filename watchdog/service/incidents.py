@@ -258,7 +258,9 @@ class Incidents:
         row = current.session
         turns = [one for one in incident.attempts if was_sent(one) and _run_of(one) is not None]
         if not turns:
-            return Outcome.RECOVERED
+            # guard: outcome: what came to nothing has recovered nobody
+            is_ours = any(one.state is AttemptState.SUCCEEDED for one in incident.attempts)
+            return Outcome.RECOVERED if is_ours else Outcome.CLEARED
         try:
             tail = (await self.gateway.look(row, Wants(tail=True))).tail
         except errors.GatewayError:

@@ -107,6 +107,7 @@ GUARDS = (
         NEVER,
         tests=(CORE + "test_verify.py",),
     ),
+    Guard("outcome: what came to nothing has recovered nobody", "rule 18", value("True"), tests=PEOPLE),
     Guard("outcome: a tool that never answered is no end", "rule 18", NEVER, tests=(SERVICE + "test_endings.py",)),
     Guard("outcome: a turn that ended late is asked after", "rule 18", NEVER, tests=PEOPLE),
     Guard(

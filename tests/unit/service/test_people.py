@@ -533,6 +533,24 @@ async def test_an_answered_row_that_refuses_its_people_is_freed() -> None:
     assert world.steps == [Step.FREE]
 
 
+async def test_a_row_that_was_not_freed_by_us_and_is_free_later_was_recovered_by_nobody_here() -> None:
+    """Ours was never sent, or changed nothing; its gateway died, and who waited was answered after that."""
+    world = world_with(shared(HERS, "1001"), asked(ALICE), version=V96, ladder=(Step.ASK,))
+    world.gateway.failing["perform"] = errors.OutcomeUnknown("no answer to sessions.send")
+    await world.live(minutes=1)
+    await _knock(world, 3)
+    await world.until_deed()
+    world.gateway.failing.clear()
+    while world.states == [("free", "indeterminate")]:
+        await world.look()
+        world.clock.advance(5)
+    assert world.states == [("free", "ineffective")]
+    later = world.clock.now().wall
+    world.gateway.finish(MAIN, by=ALICE, started_at=later, updated_at=later)
+    await world.live(minutes=2)
+    assert [incident.outcome for incident in world.incidents] == [Outcome.CLEARED]
+
+
 @pytest.mark.parametrize(
     ("tail", "is_named"),
     [
