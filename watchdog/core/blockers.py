@@ -344,8 +344,14 @@ def _words_came_at(case: Case) -> Moment | None:
         return None
     if booted is not None and started_before_boot(case):
         return (track.touched_at or track.first_seen) if row.updated_at > booted + BOOT_SLACK else None
-    is_its_end = tail is not None and tail.kind in (TailKind.TIMED_OUT, TailKind.STOPPED)
-    return None if is_its_end else track.touched_at
+    if tail is None or tail.kind not in (TailKind.TIMED_OUT, TailKind.STOPPED) or tail.at is None:
+        return track.touched_at
+    # guard: row touched long after a time-out: that was not its end
+    return track.touched_at if row.updated_at > tail.at + _STAMPED_WITH_ITS_END else None
+
+
+_STAMPED_WITH_ITS_END = timedelta(seconds=10)
+"""A run's last words and its row are stamped up to two seconds apart (5.18, 9.6), on a busy machine more."""
 
 
 def _ledger(case: Case, recovery: Recovery, standing: SessionContext) -> Sequence[Blocker]:

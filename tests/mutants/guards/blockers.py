@@ -77,6 +77,12 @@ GUARDS: tuple[Guard, ...] = (
         (GATEWAY + "sessions/test_rows.py",),
     ),
     Guard(
+        "row touched long after a time-out: that was not its end",
+        "queued behind the lane",
+        value("None"),
+        tests=BLOCKERS,
+    ),
+    Guard(
         "row touched after the boot: words may wait for a lane",
         "queued behind the lane",
         NEVER,

@@ -203,8 +203,8 @@ INNOCENT: dict[str, Change] = {
     "written to where a waiting row says so": lambda s: s.row(updated_at=AFTER_BOOT).track(touched_at=at(-600)),
     "touched by its own time-out": lambda s: (
         s.on(V324)
-        .row(started_at=START.wall - timedelta(hours=1))
-        .look(tail=tail_of(TailKind.TIMED_OUT))
+        .row(started_at=START.wall - timedelta(hours=1), updated_at=at(-600).wall)
+        .look(tail=tail_of(TailKind.TIMED_OUT, at=at(-601).wall))
         .track(touched_at=at(-600))
     ),
     "a row of 9.6 with the end of an earlier run": lambda s: s.row(ended_at=BOOT - timedelta(minutes=10)),
@@ -228,6 +228,15 @@ INNOCENT: dict[str, Change] = {
     "the hours for deeds": lambda s: s.hours(time(12), time(12, 1)),
     "a proof of its own": lambda s: s.stand(is_fleet_open=True).plan(Step.RESUME, is_proven=True),
 }
+
+
+@pytest.mark.parametrize("kind", [TailKind.TIMED_OUT, TailKind.STOPPED])
+def test_words_that_came_long_after_a_time_out_may_wait_for_a_lane(kind: TailKind) -> None:
+    """2026.3.24 and 4.14: twelve began at once, hers waits behind theirs, and the row still tells of the run before."""
+    subject = Situation().on(V414).row(started_at=START.wall - timedelta(hours=1), updated_at=at(-600).wall)
+    subject.look(tail=tail_of(kind, at=at(-1800).wall)).track(touched_at=at(-600))
+    assert BlockerName.RECENTLY_TOUCHED in subject.names()
+    assert BlockerName.RECENTLY_TOUCHED not in subject.track(lanes_free_at=at(-500)).names()
 
 
 @pytest.mark.parametrize("change", INNOCENT.values(), ids=INNOCENT)
