@@ -163,7 +163,7 @@ def never_sent(incident: Incident, *, now: datetime) -> Message:
     """Its deeds do not come about: none has left for the gateway, and the next is tried as if there had been none."""
     unsent = [one for one in incident.attempts if was_never_sent(one)]
     lines = [
-        f"What would help {_who(incident)} could not be sent {count(len(unsent), 'time')}; nothing was done to it.",
+        f"What would help {_who(incident)} could not be sent {count(len(unsent), 'time')}.",
         _found(incident, now),
         "",
         "Tried:",
