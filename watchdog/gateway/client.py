@@ -157,8 +157,6 @@ class GatewayClient:
             await link.close()
             raise
         await self._sign_in.grants.check(connected.version)
-        if connected.facts.capabilities.writes_time_out_as_stop:
-            await connected.inspector.read_run_limit()
         return connected.facts
 
     def _begun(self, endpoint: Endpoint, link: Link) -> Connected:

@@ -89,24 +89,10 @@ class Inspector:
     """Session key -> fingerprint of a transcript whose run was seen to have hit its time limit. Outlives the connection: a
     message that was accepted and lost with the gateway moves ``updatedAt``, and then the row no longer says how long its run
     lasted (3.24)."""
-    _run_limit: timedelta | None = field(init=False, default=None)
     _waiting: Waiting | None = field(init=False, default=None)
     _config: Config | None = field(init=False, default=None)
     _may_be_admin: bool = field(init=False, default=True)
     """Until this connection's life has shown otherwise."""
-
-    async def read_run_limit(self) -> None:
-        """``agents.defaults.timeoutSeconds`` when set and no agent overrides it; 3.24 and 4.14 write a time-out and a
-        Stop alike, and only this tells them apart."""
-        self._run_limit = None
-        try:
-            config: Any = decoded(await self.call("config.get", {}), object, "config.get")
-            agents = config["parsed"]["agents"]
-            if any("timeoutSeconds" in agent for agent in agents.get("list", ())):
-                return
-            self._run_limit = timedelta(seconds=float(agents["defaults"]["timeoutSeconds"]))
-        except (errors.GatewayError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
-            return
 
     def forget_waiting(self) -> None:
         """Have the lists of approvals and questions, and the gateway's configuration, asked for anew at the next look."""
@@ -208,16 +194,37 @@ class Inspector:
         if tail.kind is not TailKind.STOPPED or tail.was_stopped_by_request:
             self.timed_out.pop(session.key, None)
             return tail
-        if self._hit_limit(session):
+        if not self.facts.capabilities.writes_time_out_as_stop:
+            return tail
+        if self._hit_limit(session, await self._run_limit()):
             self.timed_out[session.key] = tail.fingerprint
         if self.timed_out.get(session.key) != tail.fingerprint:
             return tail
         return replace(tail, kind=TailKind.TIMED_OUT)
 
-    def _hit_limit(self, session: Session) -> bool:
-        if self._run_limit is None or session.started_at is None:
+    async def _run_limit(self) -> timedelta | None:
+        """``agents.defaults.timeoutSeconds`` when set and no agent overrides it; 3.24 and 4.14 write a time-out and a Stop alike,
+        and only this tells them apart. Raises where the configuration could not be read now: it is then neither of the two."""
+        try:
+            config: Any = await self._configuration()
+        except errors.RequestRefused as refusal:
+            if refusal.retryable:  # guard: wire: a time limit unread is not none
+                raise
+            return None
+        except (errors.ScopeRefused, errors.UnknownMethod):
+            return None
+        try:
+            agents = config["agents"]
+            if any("timeoutSeconds" in agent for agent in agents.get("list", ())):
+                return None
+            return timedelta(seconds=float(agents["defaults"]["timeoutSeconds"]))
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+            return None
+
+    def _hit_limit(self, session: Session, run_limit: timedelta | None) -> bool:
+        if run_limit is None or session.started_at is None:
             return False
-        limit = session.started_at + self._run_limit
+        limit = session.started_at + run_limit
         written = self._transcript_written_at(session)
         if written is not None and written + FILE_TIME_GRAIN < limit:
             return False  # it was over before, whatever touched its row since

@@ -318,6 +318,36 @@ async def test_no_time_limit_is_believed_that_an_agent_overrides() -> None:
     assert look.tail.kind is TailKind.STOPPED
 
 
+BUSY = Refused({"code": "UNAVAILABLE", "message": "try again in a moment", "retryable": True})
+
+
+async def test_what_stopped_a_run_is_unknown_while_the_time_limit_cannot_be_read() -> None:
+    """A life of the watchdog whose first question for it came to nothing closed a timed-out session as stopped (simulated)."""
+    began = datetime(2026, 11, 20, 11, 0, tzinfo=UTC)
+    row = replace(SESSION, started_at=began, updated_at=began + timedelta(seconds=10))
+    answers: dict[str, Answer] = {"config__get": BUSY, "chat__history": {"messages": [user("x"), ABORTED_SILENT]}}
+    async with scene_with(answers=answers, **V324) as scene:
+        look = await scene.client.look(row, Wants(tail=True))
+        assert look.tail is None
+        (problem,) = look.problems
+        assert "try again in a moment" in problem
+        scene.gateway.answers["config.get"] = {"parsed": {"agents": {"defaults": {"timeoutSeconds": 10}}}}
+        look = await scene.client.look(row, Wants(tail=True))
+    assert look.tail is not None
+    assert look.tail.kind is TailKind.TIMED_OUT
+
+
+async def test_a_configuration_that_is_kept_from_us_names_no_time_limit() -> None:
+    answers: dict[str, Answer] = {
+        "config__get": Refused({"code": "INVALID_REQUEST", "message": "no"}),
+        "chat__history": {"messages": [user("x"), ABORTED_SILENT]},
+    }
+    async with scene_with(answers=answers, **V324) as scene:
+        look = await scene.client.look(SESSION, Wants(tail=True))
+    assert look.tail is not None
+    assert look.tail.kind is TailKind.STOPPED
+
+
 @pytest.mark.parametrize("version", [V518, V96], ids=["5.18", "9.6"])
 async def test_where_a_stop_ends_the_row_the_configuration_is_not_read(version: dict[str, Any]) -> None:
     async with scene_with(**version) as scene:
