@@ -2,8 +2,8 @@
 
 The watches are real, fenced and recorded as a replica's are; their gateways are fakes without a socket, so what is left of a pass is
 thinking and the ledger. The server is the tests' own, on a Unix socket: no network lies between, which is why the statements are
-counted, too. In the second column each pass begins after somebody else's commit, as among replicas: nothing that was read before is
-still good then. Clocks are told, so that passes lie ``EVERY`` seconds apart and probes and beats come as often as in life.
+counted, too. In every other row each pass begins after somebody else's commit, as among replicas: what is asked again is read again
+then. Clocks are told, so that passes lie ``EVERY`` seconds apart and probes and beats come as often as in life.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from watchdog.replay.recorded_gateway import recorded
 from watchdog.replay.recorder import Recorder
 from watchdog.replay.recordings import RecordingFile
 from watchdog.service.events import MemoryLog
+from watchdog.service.recent_answers import RecentAnswers
 from watchdog.service.tenure import Tenure
 from watchdog.service.watch import Watch
 
@@ -49,8 +50,6 @@ SESSIONS = 10
 EVERY = 30
 ROUNDS = 1
 WARM_UP = 2
-REMEMBERED = ("open_incidents", "attempts_in_flight", "quarantines", "stops")
-"""What the ledger reads once as long as nobody writes; it asks the server every time whether somebody has."""
 TERM = timedelta(seconds=30)
 
 
@@ -123,13 +122,9 @@ class Fleet:
         self.ledger.leases.beat("bench", "bench", {}, TERM)
         taken = self.ledger.leases.take("bench", SHARDS + 1, TERM)
         self._epochs = {one.shard: one.epoch for one in taken}
-        timing = LeaseTiming(TERM)
-        self._tenures = {
-            one.shard: Tenure(
-                "bench", Lease.taken(one.shard, one.epoch, clock.now(), timing, was_released=True), timing
-            )
-            for one in taken
-        }
+        timing, recent = LeaseTiming(TERM), RecentAnswers(clock)
+        leases = (Lease.taken(one.shard, one.epoch, clock.now(), timing, was_released=True) for one in taken)
+        self._tenures = {lease.shard: Tenure("bench", lease, timing, recent=recent) for lease in leases}
         if is_stuck:
             self.ledger.pause(
                 at=clock.now().wall, until=None, gateway=None, session=None, reason="a bench", who="the bench"
@@ -227,7 +222,6 @@ def _row(what: str, whose: str, spent: Spent) -> dict[str, Any]:
         "what": what,
         "whose": whose,
         "trips": round(trips, 1),
-        "remembered": round(sum(spent.by_operation[name] for name in REMEMBERED) / spent.passes, 1),
         "trip_ms": round(trip * 1000, 3),
         "share_percent": round(trips * trip * GATEWAYS / EVERY * 100, 1),
         "share_a_ms_away_percent": round(trips * (trip + 0.001) * GATEWAYS / EVERY * 100, 1),

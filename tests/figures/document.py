@@ -198,16 +198,16 @@ def _ledger_reads(reads: Mapping[str, Any]) -> str:
     lines = [
         (
             f"{row['what']}, {row['whose']}",
-            f"{row['trips']:.0f} ({row['remembered']:.0f})",
+            f"{row['trips']:.1f}",
             _ms(row["trip_ms"]),
-            f"{row['share_percent']:.0f} %",
-            f"{row['share_a_ms_away_percent']:.0f} %",
+            f"{row['share_percent']:.1f} %",
+            f"{row['share_a_ms_away_percent']:.1f} %",
         )
         for row in reads["rows"]
     ]
     columns = (
         head,
-        "trips to the server a pass (of these a cache saves)",
+        "trips to the server a pass",
         "a trip here, median",
         "of the replica's time",
         "a server 1 ms away",

@@ -51,6 +51,7 @@ from watchdog.service.errors import LedgerError, LedgerUnavailable
 from watchdog.service.ledger import Ledger as LedgerPort
 from watchdog.service.null_meter import NullMeter
 from watchdog.service.ports import Deed, Receipt
+from watchdog.service.recent_answers import AT_LEAST, AT_MOST, RecentAnswers
 from watchdog.service.secret import Secret
 from watchdog.service.shares import Shares, TakenShard
 from watchdog.service.tenure import Tenure
@@ -287,7 +288,10 @@ class FleetEpisode(Episode):
         process = Process(number, life, rng, drains_at=now + rng.uniform(600, 8 * 3600), next_beat=now)
         process.cut_at = now + rng.expovariate(1 / CUT_EVERY)
         leases = ReachedLeases(self._ledger.leases, process)
-        process.shares = Shares(leases, f"{number} {life.number}", str(number), TIMING, HostClock(self.timeline))
+        clock = HostClock(self.timeline)
+        # Half of them as if their store were the slowest one: what they read may be as old as a pass is long.
+        recent = RecentAnswers(clock, rng.choice((AT_LEAST, AT_MOST)))
+        process.shares = Shares(leases, f"{number} {life.number}", str(number), TIMING, clock, recent=recent)
         return process
 
     async def _run_replica(self, process: Process) -> None:

@@ -163,24 +163,18 @@ def _holder(transaction: Transaction, incident_id: str, gateway: str, run: str |
     return None if row is None else str(row["id"])
 
 
-def _in_flight(transaction: Transaction, gateway: str) -> list[tuple[Incident, Attempt]]:
-    """Oldest claim first; those of closed incidents too, somebody has to settle them."""
-    incidents = select(
+def _live(transaction: Transaction, gateway: str | None) -> list[Incident]:
+    """Open, or with an attempt in flight: those of closed incidents too, somebody has to settle them."""
+    return select(
         transaction,
-        "gateway = :gateway AND id IN (SELECT incident FROM attempts WHERE state IN ('started', 'indeterminate'))",
+        "(:gateway IS NULL OR gateway = :gateway) AND id IN (SELECT id FROM incidents WHERE closed_at IS NULL"
+        " UNION SELECT incident FROM attempts WHERE state IN ('started', 'indeterminate'))",
         gateway=gateway,
     )
-    pairs = [
-        (incident, attempt) for incident in incidents for attempt in incident.attempts if attempt.state in IN_FLIGHT
-    ]
-    return sorted(pairs, key=lambda pair: pair[1].id)
 
 
-def _stops(transaction: Transaction, gateway: str) -> list[Stop]:
-    """Of this gateway, and of conversations that have an id, which no other gateway gives: those under any name."""
-    # guard: single: a stopped conversation is stopped under any name
-    rows = transaction.execute("SELECT * FROM stops WHERE gateway = ? OR session_id IS NOT NULL ORDER BY id", gateway)
-    return [stop_of(row) for row in rows]
+def _stops(transaction: Transaction) -> list[Stop]:
+    return [stop_of(row) for row in transaction.execute("SELECT * FROM stops ORDER BY id")]
 
 
 def prune_stops(transaction: Transaction, before: datetime) -> int:
@@ -243,11 +237,12 @@ class IncidentOperations(Operations):
 
     def open_incidents(self, gateway: str | None = None) -> Sequence[Incident]:
         """Oldest first."""
-        where = "closed_at IS NULL AND (:gateway IS NULL OR gateway = :gateway)"
-        return self._file.remembered(
-            ("open_incidents", gateway),
-            lambda transaction: select(transaction, where, gateway=gateway),
-        )
+        live: Sequence[Incident]
+        if gateway is None:
+            live = self._file.remembered(("live", None), lambda transaction: _live(transaction, None))
+        else:
+            live = self._live(gateway)
+        return [incident for incident in live if incident.is_open]
 
     def close_incident(
         self, incident_id: str, outcome: Outcome, at: datetime, messages: Sequence[Message] = ()
@@ -444,15 +439,30 @@ class IncidentOperations(Operations):
             )
 
     def stops(self, gateway: str, session: str) -> Sequence[Stop]:
-        known: Sequence[Stop] = self._file.remembered(
-            ("stops", gateway), lambda transaction: _stops(transaction, gateway)
-        )
-        return [stop for stop in known if stop.session == session]
+        """Of this gateway, and of conversations that have an id, which no other gateway gives: those under any name."""
+        known = self._lately("stops", self._all_stops)
+        # guard: single: a stopped conversation is stopped under any name
+        meant = [stop for stop in known if stop.gateway == gateway or stop.session_id is not None]
+        return [stop for stop in meant if stop.session == session]
+
+    def _all_stops(self) -> Sequence[Stop]:
+        if self._file.recent is None:
+            return self._file.remembered("stops", _stops)
+        with self._file.reading(is_single=True) as transaction:
+            return _stops(transaction)
 
     def attempts_in_flight(self, gateway: str) -> Sequence[tuple[Incident, Attempt]]:
-        return self._file.remembered(
-            ("attempts_in_flight", gateway), lambda transaction: _in_flight(transaction, gateway)
-        )
+        """Oldest claim first."""
+        pairs = [
+            (incident, attempt)
+            for incident in self._live(gateway)
+            for attempt in incident.attempts
+            if attempt.state in IN_FLIGHT
+        ]
+        return sorted(pairs, key=lambda pair: pair[1].id)
+
+    def _live(self, gateway: str) -> Sequence[Incident]:
+        return self._of_gateway("live", gateway, _live, lambda incident: incident.gateway)
 
     def charges(self, gateway: str, since: datetime, session: str | None = None) -> int:
         with self._file.reading(is_single=True) as transaction:

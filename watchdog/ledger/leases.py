@@ -18,6 +18,8 @@ from watchdog.service.errors import LeaseLost
 from watchdog.service.shares import TakenShard
 from watchdog.service.tenure import Tenure
 
+_WRITTEN = ("live", "quarantines", "stops")
+"""What is asked for all gateways at once and written through a fence. Pauses, a loss of history and whose the shards are is not."""
 FORGOTTEN_AFTER = timedelta(days=1)
 """How long a replica that went away without a word is still shown."""
 
@@ -94,14 +96,23 @@ class FencedStore:
         self._store = store
         self._tenure = tenure
         self.access: Access = store.access
+        self.recent = tenure.recent
 
     @contextmanager
     def writing(
         self, *, tells_loss: bool = True, is_probe: bool = False, is_deed: bool = False
     ) -> Iterator[Transaction]:
-        with self._store.writing(tells_loss=tells_loss, is_probe=is_probe) as transaction:
-            self._check(transaction, is_deed=is_deed, locks=self._store.locks_row)
-            yield transaction
+        changed: Sequence[
+            str
+        ] = ()  # all: a COMMIT without an answer may be done, and who lost a lease knows nothing any more
+        try:
+            with self._store.writing(tells_loss=tells_loss, is_probe=is_probe) as transaction:
+                self._check(transaction, is_deed=is_deed, locks=self._store.locks_row)
+                yield transaction
+            changed = _WRITTEN
+        finally:
+            if self.recent is not None and not is_probe:
+                self.recent.forget(*changed)  # guard: shares: what this process wrote it sees
 
     def _check(self, transaction: Transaction, *, is_deed: bool, locks: str) -> None:
         """In the very transaction of a write, whose row of ``shards`` nobody else changes until it has ended."""
@@ -165,8 +176,17 @@ class FencedStore:
         return self._store.wrote_within(span)
 
     def look(self) -> None:
+        lease = self._tenure.lease
+        if self.recent is not None and (lease.shard, lease.epoch) in self.recent.answer("leases", self._own):
+            return
         with self._store.reading(tells_loss=False, is_single=True) as transaction:
             self._check(transaction, is_deed=False, locks="")
+
+    def _own(self) -> frozenset[tuple[int, int]]:
+        """Shard and epoch of all that is this replica's."""
+        with self._store.reading(tells_loss=False, is_single=True) as transaction:
+            rows = transaction.execute("SELECT id, epoch FROM shards WHERE owner = ?", self._tenure.replica)
+            return frozenset((int(row["id"]), int(row["epoch"])) for row in rows)
 
     def told_of_loss(self) -> None:
         self._store.told_of_loss()

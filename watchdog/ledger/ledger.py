@@ -122,12 +122,15 @@ class SqlLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperat
     def lost_history_at(self) -> datetime | None:
         """When the history was found missing (file deleted or replaced): deeds are to be held from then on, until the
         longest budget has passed or an operator accepts. Survives restarts."""
-        with self._file.reading(tells_loss=False, is_single=True) as transaction:
-            row = transaction.one("SELECT lost_history_at FROM meta")
-        lost_at = None if row is None else from_ms_or_none(row[0])
+        lost_at = self._lately("lost_history_at", self._lost_at)
         if lost_at is not None:
             self._file.told_of_loss()
         return lost_at
+
+    def _lost_at(self) -> datetime | None:
+        with self._file.reading(tells_loss=False, is_single=True) as transaction:
+            row = transaction.one("SELECT lost_history_at FROM meta")
+        return None if row is None else from_ms_or_none(row[0])
 
     def accept_lost_history(self, at: datetime, who: str) -> bool:
         """An operator takes the loss: deeds may go on with fresh budgets. False when there was none."""

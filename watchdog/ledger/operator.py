@@ -131,7 +131,9 @@ class HoldOperations(Operations):
             return lifted
 
     def quarantines(self, gateway: str | None = None) -> Sequence[Quarantine]:
-        return self._file.remembered(("quarantines", gateway), lambda transaction: _quarantines(transaction, gateway))
+        if gateway is None:
+            return self._file.remembered(("quarantines", None), lambda transaction: _quarantines(transaction, None))
+        return self._of_gateway("quarantines", gateway, _quarantines, lambda one: one.gateway, is_single=True)
 
     def pause(
         self,
@@ -171,8 +173,11 @@ class HoldOperations(Operations):
             return ended
 
     def pauses(self, at: datetime) -> Sequence[Pause]:
-        with self._file.reading(is_single=True) as transaction:
-            return _pauses(transaction, at)
+        def ask() -> Sequence[Pause]:
+            with self._file.reading(is_single=True) as transaction:
+                return _pauses(transaction, at)
+
+        return [one for one in self._lately("pauses", ask) if one.until is None or at < one.until]
 
     def acknowledge(
         self, *, at: datetime, until: datetime | None, gateway: str, session: str, reason: str, who: str

@@ -48,6 +48,7 @@ from watchdog.service.errors import (
     LedgerUnavailable,
 )
 from watchdog.service.ports import Clock
+from watchdog.service.recent_answers import RecentAnswers
 
 NEEDED_SERVER = 140000
 """The oldest that is supported by its makers; what was tried here is 15."""
@@ -198,6 +199,7 @@ class PostgresStore:
         """``is_shared``: an owner leaves room for others that share it, and none for one who does not."""
         self.access = access
         self.problem: str | None = None
+        self.recent: RecentAnswers | None = None
         self._params = parameters(url)
         self._where = shown(self._params)
         self._url = url

@@ -28,6 +28,7 @@ from watchdog.ledger.rows import to_ms
 from watchdog.ledger.sqlite_open import Opening, beside, identity_at, loose_permissions, make_file, make_folder
 from watchdog.ledger.store import Access, Answer, LastWrite, Transaction, fresh_id, system_now
 from watchdog.service.errors import LeaseLost, LedgerError, LedgerUnavailable
+from watchdog.service.recent_answers import RecentAnswers
 
 BUSY_TIMEOUT = timedelta(seconds=1)
 """How long a write waits for another process's write. Short: it blocks the daemon's loop."""
@@ -68,6 +69,7 @@ class LedgerFile:
         self.path = path
         self.access = access
         self.problem: str | None = None
+        self.recent: RecentAnswers | None = None
         self._opening = Opening(busy_timeout, trace, migrations)
         self._wall = wall
         self._wanted_id = ledger_id if path is not None else ledger_id or "0" * 16

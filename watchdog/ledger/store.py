@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from datetime import datetime, timedelta
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from watchdog.ledger.rows import Row, from_ms
+from watchdog.service.recent_answers import RecentAnswers
 
 Answer = TypeVar("Answer")
+Found = TypeVar("Found")
 Param = str | int | None
 
 _SQL_NOW_MS = "SELECT CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"
@@ -88,6 +91,8 @@ class Store(Protocol):
     """One ledger's database. Whatever is wrong with it leaves here as a ``LedgerError`` leaf."""
 
     access: Access
+    recent: RecentAnswers | None
+    """What is read for all gateways at once, and lasts for a moment; None: each question is asked for itself, each time."""
     problem: str | None
     """Why the last attempt to use the ledger failed; None once a write (or a read, for a reader) succeeded."""
 
@@ -195,6 +200,34 @@ class Operations:
 
     def __init__(self, store: Store) -> None:
         self._file = store
+
+    def _lately(self, question: str, ask: Callable[[], Found]) -> Found:
+        """What ``ask`` returns, or, where many gateways ask a server, returned a moment ago."""
+        recent = self._file.recent
+        return ask() if recent is None else recent.answer(question, ask)
+
+    def _of_gateway(
+        self,
+        question: str,
+        gateway: str,
+        read: Callable[[Transaction, str | None], Sequence[Answer]],
+        gateway_of: Callable[[Answer], str],
+        *,
+        is_single: bool = False,
+    ) -> Sequence[Answer]:
+        """What ``read`` finds of one gateway. Where many gateways ask a server, what it finds of all is read once. ``is_single``: in
+        one statement."""
+        if self._file.recent is None:
+            return self._file.remembered((question, gateway), lambda transaction: read(transaction, gateway))
+
+        def ask() -> Mapping[str, Sequence[Answer]]:
+            found = defaultdict[str, list[Answer]](list)
+            with self._file.reading(is_single=is_single) as transaction:
+                for one in read(transaction, None):
+                    found[gateway_of(one)].append(one)
+            return found
+
+        return list(self._lately(question, ask).get(gateway, ()))
 
 
 def fresh_id(known: str | None) -> str:

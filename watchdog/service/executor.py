@@ -111,6 +111,9 @@ class Executor:
             is_fleet_open=here.is_fleet_open,
             gateway_problem=problem,
         )
+        # Last of all: while the gateway answered, the others of this process have read.
+        if self.tenure is not None and self.tenure.recent is not None:
+            self.tenure.recent.forget()  # guard: shares: a deed is decided on what the ledger says now
         incident = self.ledger.incident(decision.incident.id) if decision.incident is not None else None
         return decide(fresh, incident, context, self.gateway, self.ledger)
 

@@ -15,6 +15,7 @@ from typing import Protocol
 from watchdog.core.leases import OUTBOX, Fleet, Lease, LeaseTiming, Pulse, Shard, most_to_take, shard_of, to_give_up
 from watchdog.core.model import Moment
 from watchdog.service.ports import Clock
+from watchdog.service.recent_answers import RecentAnswers
 from watchdog.service.tenure import Tenure
 
 
@@ -70,6 +71,8 @@ class Shares:
     clock: Clock
     fleet: Fleet = field(default_factory=Fleet)
     """As the last beat found it."""
+    recent: RecentAnswers | None = None
+    """What the gateways of this process have just read of the ledger. None: an own one."""
     is_draining: bool = False
     """This process ends: it takes nothing more."""
     _tenures: dict[int, Tenure] = field(default_factory=dict)
@@ -78,6 +81,7 @@ class Shares:
     """The last epoch of each shard that was let go of, whether or not the ledger could be told."""
 
     def __post_init__(self) -> None:
+        self.recent = self.recent or RecentAnswers(self.clock)
         self._pulse = Pulse.begun(self.clock.now())
 
     def beat(self) -> ShareChange:
@@ -99,7 +103,7 @@ class Shares:
             taken = self.record.take(self.replica, most, self.timing.term, with_expired=with_expired)
             for one in taken:
                 lease = Lease.taken(one.shard, one.epoch, asked_at, self.timing, was_released=one.was_released)
-                self._tenures[one.shard] = Tenure(self.replica, lease, self.timing)
+                self._tenures[one.shard] = Tenure(self.replica, lease, self.timing, recent=self.recent)
         self.fleet = self.record.fleet() if taken else fleet
         return ShareChange([*found, *(one.shard for one in taken)], lost, leaving)
 
@@ -121,9 +125,8 @@ class Shares:
             [] if self.is_draining else [one for one in fleet.shards if one.owner == self.replica and self._is_new(one)]
         )
         for one in found:
-            self._tenures[one.id] = Tenure(
-                self.replica, Lease.found(one.id, one.epoch, asked_at, self.timing), self.timing
-            )
+            lease = Lease.found(one.id, one.epoch, asked_at, self.timing)
+            self._tenures[one.id] = Tenure(self.replica, lease, self.timing, recent=self.recent)
         return [one.id for one in found]
 
     def _is_new(self, one: Shard) -> bool:

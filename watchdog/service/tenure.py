@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.leases import Lease, LeaseTiming
 from watchdog.core.model import Moment
+from watchdog.service.recent_answers import RecentAnswers
 
 
 @dataclass(slots=True)
@@ -23,6 +24,8 @@ class Tenure:
     timing: LeaseTiming
     is_leaving: bool = False
     """It is being handed over: the passes that are going end, and none begins a deed."""
+    recent: RecentAnswers | None = None
+    """What this process has just read; None: every question is asked."""
     settled: set[str] = field(default_factory=set)
     """Gateways of which what an earlier owner had in flight is settled."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutations import ALWAYS, NEVER, swap, value
+from tests.mutants.mutations import ALWAYS, DROP, NEVER, swap, value
 
 from .kinds import CORE, GATEWAY, SERVICE, Guard
 
@@ -36,6 +36,18 @@ GUARDS: tuple[Guard, ...] = (
         tests=POSTGRESQL,
     ),
     Guard("shares: an older program does nothing to tables that it does not know", "rule 19", NEVER, tests=POSTGRESQL),
+    Guard(
+        "shares: a deed is decided on what the ledger says now",
+        "rule 19",
+        DROP,
+        tests=(SERVICE + "test_recent_answers.py",),
+    ),
+    Guard(
+        "shares: what this process wrote it sees",
+        "rule 19",
+        DROP,
+        tests=("tests/unit/ledger/test_recent_answers.py",),
+    ),
     Guard("shares: what is late is not sent", "rule 19", NEVER, tests=(GATEWAY + "recovery/test_late_deeds.py",)),
     Guard(
         "shares: a machine that slept sends nothing late",

@@ -1,0 +1,133 @@
+"""What all gateways of one replica read at once: who sees which change, and when."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.fakes.clock import ManualClock
+from watchdog.core.leases import SHARDS, Lease, LeaseTiming, shard_of
+from watchdog.ledger.ledger import SqlLedger
+from watchdog.ledger.place import LedgerPlace
+from watchdog.service.errors import LeaseLost
+from watchdog.service.ledger import Outcome, Stop
+from watchdog.service.recent_answers import AT_LEAST, RecentAnswers
+from watchdog.service.tenure import Tenure
+
+from .support import T0, at, attempt_now, opened, planned, quarantine_of
+
+LONG = timedelta(hours=1)
+KEY = "agent:main:telegram:direct:4711"
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def ledger(kept: LedgerPlace, clock: ManualClock) -> Iterator[SqlLedger]:
+    """A replica's; in a file, and in a database."""
+    with LedgerPlace(kept.folder, clock, kept.url).open(owner=True) as found:
+        yield found
+
+
+def replica(ledger: SqlLedger, clock: ManualClock, *names: str) -> list[SqlLedger]:
+    """As its watches over gateways of these names use it."""
+    ledger.leases.beat("a", "a", {}, LONG)
+    timing, recent = LeaseTiming(LONG), RecentAnswers(clock)
+    held = {
+        one.shard: Tenure(
+            "a", Lease.taken(one.shard, one.epoch, clock.now(), timing, was_released=True), timing, recent=recent
+        )
+        for one in ledger.leases.take("a", SHARDS + 1, LONG)
+    }
+    found = [ledger.fenced(held[shard_of(name)], name) for name in names]
+    assert all(one.is_writable() for one in found), "what an earlier owner left is settled"
+    return found
+
+
+def test_what_this_process_wrote_is_seen_at_once(ledger: SqlLedger, clock: ManualClock) -> None:
+    (own,) = replica(ledger, clock, "home")
+    assert list(own.open_incidents("home")) == []
+    incident = opened(own)
+    assert [one.id for one in own.open_incidents("home")] == [incident.id]
+    assert list(own.attempts_in_flight("home")) == []
+    attempt = planned(own, incident)
+    assert own.claim_attempt(attempt.id, at(1))
+    assert [one.id for _, one in own.attempts_in_flight("home")] == [attempt.id]
+    assert attempt_now(own, attempt).state.value == "started"
+    assert list(own.stops("home", KEY)) == []
+    own.note_stop(Stop("home", KEY, "sid", None, T0))
+    assert len(own.stops("home", KEY)) == 1
+    assert own.close_incident(incident.id, Outcome.CLEARED, at(2))
+    assert list(own.open_incidents("home")) == []
+    assert list(own.quarantines("home")) == []
+    own.quarantine(quarantine_of())
+    assert len(own.quarantines("home")) == 1
+
+
+def test_what_somebody_else_wrote_is_seen_a_second_later(
+    ledger: SqlLedger, kept: LedgerPlace, clock: ManualClock
+) -> None:
+    home, other = replica(ledger, clock, "home", "other")
+    own_entry = quarantine_of()
+    home.quarantine(own_entry)
+    for one in (home, other):
+        assert [list(one.pauses(at(0))), one.lost_history_at] == [[], None]
+        assert len(one.quarantines("home")) == 1
+        assert list(one.quarantines("other")) == []
+    with kept.open(owner=False) as verb:
+        verb.release("home", own_entry.session, at(1), who="op", why="fixed")
+        verb.pause(at=at(1), until=at(60), gateway=None, session=None, reason="wait", who="op")
+    clock.advance(AT_LEAST)
+    assert list(home.quarantines("home")) == []
+    assert len(home.pauses(at(2))) == 1
+    assert list(home.pauses(at(61))) == [], "one that has ended since it was read"
+
+
+def test_all_gateways_of_a_replica_ask_once(
+    ledger: SqlLedger, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"gateway {number}" for number in range(40)]
+    watches = replica(ledger, clock, *names)
+    clock.advance(AT_LEAST)
+    asked = Counter[str]()
+
+    def counted(name: str) -> Callable[..., Any]:
+        ask = getattr(ledger._file, name)
+
+        def counting(*what: Any, **how: Any) -> Any:
+            asked[name] += 1
+            return ask(*what, **how)
+
+        return counting
+
+    for name in ("reading", "remembered"):
+        monkeypatch.setattr(ledger._file, name, counted(name))
+    for name, one in zip(names, watches, strict=True):
+        assert one.is_writable(LONG)
+        assert not one.open_incidents(name)
+        assert not one.attempts_in_flight(name)
+        assert not one.quarantines(name)
+        assert not one.stops(name, KEY)
+        assert not one.pauses(at(0))
+        assert one.lost_history_at is None
+    assert asked == {"reading": 6}, "each question once"
+
+
+def test_a_shard_that_was_lost_is_found_lost_whatever_was_read(ledger: SqlLedger, clock: ManualClock) -> None:
+    (own,) = replica(ledger, clock, "home")
+    assert own.is_writable(LONG)
+    shard = shard_of("home")
+    ledger.leases.release("a", {shard: 1})
+    (again,) = [one for one in ledger.leases.take("b", SHARDS + 1, LONG) if one.shard == shard]
+    assert again.epoch == 2
+    with pytest.raises(LeaseLost):
+        opened(own)
+    with pytest.raises(LeaseLost):
+        own.is_writable(LONG)
