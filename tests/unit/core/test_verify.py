@@ -488,6 +488,14 @@ def test_where_nothing_is_left_of_what_was_cut_she_is_who_was_asked_in_her_own_c
     assert _is_theirs([CUT, AGAIN], attempt)
 
 
+def test_what_the_cut_run_was_asked_is_no_new_request_whatever_our_clock_says() -> None:
+    """Our clock was set back an hour between the cut and the asking."""
+    assert BEFORE.started_at is not None
+    attempt = _attempt(Step.ASK, address=HERS, started_at=BEFORE.started_at - 60 * MINUTE)
+    assert not _is_theirs([replace(CUT, at=BEFORE.started_at)], attempt, began=BEFORE.started_at)
+    assert _is_theirs([CUT, AGAIN], attempt)
+
+
 def test_a_run_that_begins_long_after_her_words_is_not_hers() -> None:
     """Her turn failed, and 2026.5.18 hides what the heartbeat after it was asked."""
     assert not _is_theirs([CUT, AGAIN], began=START.wall + 31 * MINUTE)
