@@ -51,7 +51,7 @@ from watchdog.service.errors import LedgerError, LedgerUnavailable
 from watchdog.service.ledger import Ledger as LedgerPort
 from watchdog.service.null_meter import NullMeter
 from watchdog.service.ports import Deed, Receipt
-from watchdog.service.recent_answers import AT_LEAST, AT_MOST, RecentAnswers
+from watchdog.service.recent_answers import AT_LEAST, AT_MOST
 from watchdog.service.secret import Secret
 from watchdog.service.shares import Shares, TakenShard
 from watchdog.service.tenure import Tenure
@@ -290,8 +290,8 @@ class FleetEpisode(Episode):
         leases = ReachedLeases(self._ledger.leases, process)
         clock = HostClock(self.timeline)
         # Half of them as if their store were the slowest one: what they read may be as old as a pass is long.
-        recent = RecentAnswers(clock, rng.choice((AT_LEAST, AT_MOST)))
-        process.shares = Shares(leases, f"{number} {life.number}", str(number), TIMING, clock, recent=recent)
+        lasts = rng.choice((AT_LEAST, AT_MOST))
+        process.shares = Shares(leases, f"{number} {life.number}", str(number), TIMING, clock, answers_last=lasts)
         return process
 
     async def _run_replica(self, process: Process) -> None:

@@ -122,15 +122,19 @@ class SqlLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperat
     def lost_history_at(self) -> datetime | None:
         """When the history was found missing (file deleted or replaced): deeds are to be held from then on, until the
         longest budget has passed or an operator accepts. Survives restarts."""
-        lost_at = self._lately("lost_history_at", self._lost_at)
-        if lost_at is not None:
-            self._file.told_of_loss()
-        return lost_at
+        return self._lately("lost_history_at", self._lost_at)
+
+    def read_anew(self) -> None:
+        if self._file.recent is not None:
+            self._file.recent.forget()
 
     def _lost_at(self) -> datetime | None:
         with self._file.reading(tells_loss=False, is_single=True) as transaction:
             row = transaction.one("SELECT lost_history_at FROM meta")
-        return None if row is None else from_ms_or_none(row[0])
+        lost_at = None if row is None else from_ms_or_none(row[0])
+        if lost_at is not None:
+            self._file.told_of_loss()  # by who has read it now: another loss may have been found since an earlier reading
+        return lost_at
 
     def accept_lost_history(self, at: datetime, who: str) -> bool:
         """An operator takes the loss: deeds may go on with fresh budgets. False when there was none."""

@@ -216,7 +216,7 @@ class HoldOperations(Operations):
             return Ack(gateway, session, at, who, reason, until, incident, from_ms_or_none(since))
 
     def acks(self, at: datetime) -> Sequence[Ack]:
-        with self._file.reading() as transaction:
+        with self._file.reading(is_single=True) as transaction:
             rows = transaction.execute(
                 "SELECT * FROM acks WHERE until IS NULL OR until > ? ORDER BY gateway, session", to_ms(at)
             )
@@ -228,7 +228,7 @@ class HoldOperations(Operations):
 
     def audit_trail(self, *, since: datetime | None = None, limit: int = 100) -> Sequence[AuditLine]:
         """Newest first."""
-        with self._file.reading() as transaction:
+        with self._file.reading(is_single=True) as transaction:
             rows = transaction.execute(
                 "SELECT at, who, what, detail FROM audit WHERE at >= ? ORDER BY id DESC LIMIT ?",
                 0 if since is None else to_ms(since),

@@ -72,10 +72,10 @@ class OutboxOperations(Operations):
 
     def due_messages(self, target: str, at: datetime, limit: int = 20) -> Sequence[OwedMessage]:
         """A target asked for the first time is written down; on a ledger that cannot be written it gets the last day's."""
-        with self._file.reading() as transaction:
+        with self._file.reading(is_single=True) as transaction:
             row = transaction.one("SELECT owed_since FROM targets WHERE name = ?", target)
         since = self._meet(target, at) if row is None else int(row[0])
-        with self._file.reading() as transaction:
+        with self._file.reading(is_single=True) as transaction:
             rows = transaction.execute(
                 f"""
                 SELECT {_OWED_COLUMNS}
@@ -144,7 +144,7 @@ class OutboxOperations(Operations):
             )
 
     def reminded(self, target: str) -> Mapping[ReminderKey, datetime]:
-        with self._file.reading() as transaction:
+        with self._file.reading(is_single=True) as transaction:
             rows = transaction.execute(
                 """
                 SELECT kind, coalesce(incident, gateway || ' ' || session) AS matter, created_at FROM messages

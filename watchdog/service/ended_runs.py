@@ -118,6 +118,7 @@ class EndedRuns:
     async def _look(self, here: Judged, ended: _Ended, now: Moment, booted_at: datetime | None) -> None:
         row = here.session
         look = await self.gateway.look(row, Wants(tail=True))
+        self.ledger.read_anew()  # guard: shares: who is told of once is told of by what the ledger says now
         found = self._found(here, look, ended, booted_at)
         waits = look.tail is not None and has_yielded(row, look.tail)
         if found is not None and not self._is_told_by_incident(row, ended, waits=waits or ended.yielded is not None):

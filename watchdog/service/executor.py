@@ -112,9 +112,10 @@ class Executor:
             gateway_problem=problem,
         )
         # Last of all: while the gateway answered, the others of this process have read.
-        if self.tenure is not None and self.tenure.recent is not None:
-            self.tenure.recent.forget()  # guard: shares: a deed is decided on what the ledger says now
+        self.ledger.read_anew()  # guard: shares: a deed is decided on what the ledger says now
         incident = self.ledger.incident(decision.incident.id) if decision.incident is not None else None
+        if incident is not None and not incident.is_open:
+            return Decision(fresh, Action.NOTHING)
         return decide(fresh, incident, context, self.gateway, self.ledger)
 
     async def act(self, decision: Decision, opened: Sequence[Message] = ()) -> Attempt | Blocker:

@@ -282,6 +282,9 @@ class Incidents:
 
     async def close_ended(self, judged: Mapping[str, Judged], now: Moment, snapshot: Snapshot) -> None:
         """Close what healed, with or without us; leave open what is still stuck or still in our hands."""
+        if not self.ledger.open_incidents(self.gateway.name):
+            return
+        self.ledger.read_anew()  # guard: shares: an incident is closed on what the ledger says now
         in_flight = {incident.id for incident, _ in self.ledger.attempts_in_flight(self.gateway.name)}
         for incident in self.ledger.open_incidents(self.gateway.name):
             if incident.id in in_flight:
@@ -407,6 +410,9 @@ class Incidents:
 
     def release_recovered(self, judged: Mapping[str, Judged], now: Moment) -> None:
         """A quarantine ends by itself with a new session id, or with a run that completed after it began."""
+        if not self.ledger.quarantines(self.gateway.name):
+            return
+        self.ledger.read_anew()  # guard: shares: what was released is not released again
         for entry in self.ledger.quarantines(self.gateway.name):
             current = judged.get(entry.session)
             if current is None:

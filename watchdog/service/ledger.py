@@ -426,6 +426,11 @@ class Ledger(IncidentLedger, HoldLedger, OutboxLedger, NameLedger, Protocol):
         Deeds are held until an operator accepts that (``release --lost-history``) or the longest budget has passed."""
         ...
 
+    def read_anew(self) -> None:
+        """Before anything is decided that cannot be taken back: the next questions are asked, whatever was read a moment ago for all
+        gateways (``recent_answers``)."""
+        ...
+
     def told_of_loss(self) -> None:
         """Commit to reporting the loss. After one every call raises until a caller does, because many callers swallow
         ``LedgerError``: a pass will report it."""

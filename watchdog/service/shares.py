@@ -15,7 +15,7 @@ from typing import Protocol
 from watchdog.core.leases import OUTBOX, Fleet, Lease, LeaseTiming, Pulse, Shard, most_to_take, shard_of, to_give_up
 from watchdog.core.model import Moment
 from watchdog.service.ports import Clock
-from watchdog.service.recent_answers import RecentAnswers
+from watchdog.service.recent_answers import AT_LEAST, RecentAnswers
 from watchdog.service.tenure import Tenure
 
 
@@ -69,19 +69,20 @@ class Shares:
     name: str
     timing: LeaseTiming
     clock: Clock
+    answers_last: float = AT_LEAST
+    """Seconds for which what its gateways have read of the ledger counts, at least."""
     fleet: Fleet = field(default_factory=Fleet)
     """As the last beat found it."""
-    recent: RecentAnswers | None = None
-    """What the gateways of this process have just read of the ledger. None: an own one."""
     is_draining: bool = False
     """This process ends: it takes nothing more."""
     _tenures: dict[int, Tenure] = field(default_factory=dict)
+    _recent: RecentAnswers = field(init=False)
     _pulse: Pulse = field(init=False)
     _given_up: dict[int, int] = field(default_factory=dict)
     """The last epoch of each shard that was let go of, whether or not the ledger could be told."""
 
     def __post_init__(self) -> None:
-        self.recent = self.recent or RecentAnswers(self.clock)
+        self._recent = RecentAnswers(self.clock, self.answers_last)
         self._pulse = Pulse.begun(self.clock.now())
 
     def beat(self) -> ShareChange:
@@ -103,8 +104,10 @@ class Shares:
             taken = self.record.take(self.replica, most, self.timing.term, with_expired=with_expired)
             for one in taken:
                 lease = Lease.taken(one.shard, one.epoch, asked_at, self.timing, was_released=one.was_released)
-                self._tenures[one.shard] = Tenure(self.replica, lease, self.timing, recent=self.recent)
+                self._tenures[one.shard] = Tenure(self.replica, lease, self.timing, recent=self._recent)
         self.fleet = self.record.fleet() if taken else fleet
+        if taken or found:
+            self._recent.forget()  # guard: shares: what was read of another's gateways is not what it left behind
         return ShareChange([*found, *(one.shard for one in taken)], lost, leaving)
 
     def _renew(self, fleet: Fleet, asked_at: Moment) -> Sequence[int]:
@@ -126,7 +129,7 @@ class Shares:
         )
         for one in found:
             lease = Lease.found(one.id, one.epoch, asked_at, self.timing)
-            self._tenures[one.id] = Tenure(self.replica, lease, self.timing, recent=self.recent)
+            self._tenures[one.id] = Tenure(self.replica, lease, self.timing, recent=self._recent)
         return [one.id for one in found]
 
     def _is_new(self, one: Shard) -> bool:

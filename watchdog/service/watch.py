@@ -231,6 +231,8 @@ class Watch:
             is_case = item.judgement.verdict is Verdict.STUCK or is_stalled_but_owned(item)
             if not is_case or item.session.key in being_verified:
                 continue
+            # guard: shares: what is said of a stuck session is what the ledger says now
+            self.ledger.read_anew()
             if self.incidents.was_answered(item):  # guard: what our turn answered is no new incident
                 continue
             if self._is_quarantined(item):

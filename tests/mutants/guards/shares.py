@@ -43,6 +43,33 @@ GUARDS: tuple[Guard, ...] = (
         tests=(SERVICE + "test_recent_answers.py",),
     ),
     Guard(
+        "shares: an incident is closed on what the ledger says now",
+        "rule 19",
+        DROP,
+        tests=(SERVICE + "test_recent_answers.py",),
+    ),
+    Guard(
+        "shares: what is said of a stuck session is what the ledger says now",
+        "rule 19",
+        DROP,
+        tests=(SERVICE + "test_recent_answers.py",),
+    ),
+    Guard(
+        "shares: what was released is not released again", "rule 19", DROP, tests=(SERVICE + "test_recent_answers.py",)
+    ),
+    Guard(
+        "shares: who is told of once is told of by what the ledger says now",
+        "rule 19",
+        DROP,
+        tests=(SERVICE + "test_recent_answers.py",),
+    ),
+    Guard(
+        "shares: what was read of another's gateways is not what it left behind",
+        "rule 19",
+        DROP,
+        tests=(SERVICE + "test_shares.py",),
+    ),
+    Guard(
         "shares: what this process wrote it sees",
         "rule 19",
         DROP,

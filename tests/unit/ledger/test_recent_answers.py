@@ -13,7 +13,7 @@ from tests.fakes.clock import ManualClock
 from watchdog.core.leases import SHARDS, Lease, LeaseTiming, shard_of
 from watchdog.ledger.ledger import SqlLedger
 from watchdog.ledger.place import LedgerPlace
-from watchdog.service.errors import LeaseLost
+from watchdog.service.errors import LeaseLost, LedgerUnavailable
 from watchdog.service.ledger import Outcome, Stop
 from watchdog.service.recent_answers import AT_LEAST, RecentAnswers
 from watchdog.service.tenure import Tenure
@@ -131,3 +131,40 @@ def test_a_shard_that_was_lost_is_found_lost_whatever_was_read(ledger: SqlLedger
         opened(own)
     with pytest.raises(LeaseLost):
         own.is_writable(LONG)
+
+
+def test_who_first_meets_a_cut_connection_asks_again(
+    ledger: SqlLedger, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (own,) = replica(ledger, clock, "home")
+    opened(own)
+    reading, cuts = ledger._file.reading, ["server closed the connection unexpectedly"]
+
+    def cut_once(**how: Any) -> Any:
+        if cuts:
+            raise LedgerUnavailable(cuts.pop())
+        return reading(**how)
+
+    monkeypatch.setattr(ledger._file, "reading", cut_once)
+    assert len(own.open_incidents("home")) == 1
+    cuts += ["gone"] * 2
+    clock.advance(AT_LEAST)
+    with pytest.raises(LedgerUnavailable):
+        own.open_incidents("home")
+
+
+def test_a_loss_is_told_by_who_has_read_it(
+    ledger: SqlLedger, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An earlier loss that is remembered says nothing of one that was found since."""
+    (own,) = replica(ledger, clock, "home")
+    with ledger._file.writing() as transaction:
+        transaction.execute("UPDATE meta SET lost_history_at = 1")
+    told: list[bool] = []
+    monkeypatch.setattr(ledger._file, "told_of_loss", lambda: told.append(True))
+    clock.advance(AT_LEAST)
+    assert [own.lost_history_at is None for _ in range(3)] == [False] * 3
+    assert told == [True]
+    clock.advance(AT_LEAST)
+    assert own.lost_history_at is not None
+    assert told == [True, True]

@@ -127,6 +127,18 @@ def test_who_leaves_hands_over_at_once(fleet: Fleet) -> None:
     assert [one.name for one in b.fleet.replicas] == ["b"]
 
 
+def test_what_was_read_of_anothers_gateways_is_not_what_it_left_behind(fleet: Fleet) -> None:
+    a, b = fleet.replica("a"), fleet.replica("b")
+    a.beat()
+    b.beat()
+    assert b._recent.answer("live", lambda: "as it was") == "as it was"
+    b.beat()
+    assert b._recent.answer("live", lambda: "asked again") == "as it was"
+    a.leave()
+    assert b.beat().taken
+    assert b._recent.answer("live", lambda: "as A left it") == "as A left it"
+
+
 def test_who_goes_without_a_word_is_followed_after_a_term_and_a_wait(fleet: Fleet) -> None:
     a, b = fleet.replica("a"), fleet.replica("b")
     a.beat()
