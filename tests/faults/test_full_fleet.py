@@ -334,11 +334,14 @@ def test_partition(row: Row, server: Server, stage: Stage) -> None:
 SLOW = 0.2
 SLOW_TERM = 30.0
 """The default: in a shorter one no deed is claimed and sent on such a server."""
+SLOW_WITHIN = 2 * SETTLED_WITHIN
+"""Each deed waits for some thirty statements, and the writes of all three for each other."""
 
 
 @pytest.mark.parametrize("stage", [SLOW_TERM], indirect=True, ids=["its-term"])
 @pytest.mark.faults(f"{FAULT}every statement takes PostgreSQL 200 ms longer from the first sending on")
 def test_slow_server(row: Row, server: Server, stage: Stage) -> None:
+    stage.within = SLOW_WITHIN
     with Wire(server) as wire:
         stage.begin(lambda name: stage.fleet.make(name, url=wire.url(stage.fleet.url)))
         stage.first_sent()
