@@ -35,9 +35,10 @@ FIRST_WITH_FLAG: Version = (2026, 5, 2)
 FIRST_WITH_HONEST_FLAG: Version = (2026, 7, 1)  # guard: version gate of the flag
 """``hasActiveRun`` counts channel and embedded runs since openclaw PR #98257 (in 2026.7.1-beta.1)."""
 FIRST_RECOVERING_AT_BOOT: Version = (2026, 4, 24)
-"""Some sessions are resumed by the gateway itself after a boot (subagents after 2026.4.23, main sessions later)."""
+"""Cut runs are resumed by the gateway itself after a boot: 2026.4.23 resumed none of four, 4.24 all four, whose rows went on saying
+``running`` after their answer (docs/compatibility.md)."""
 FIRST_ENDING_ROW_ON_STOP: Version = (2026, 5, 18)
-"""A person's Stop ends the row; before, it goes on saying ``running`` (3.24 to 4.15; docs/compatibility.md). It ends from 5.2 on;
+"""A person's Stop ends the row; before, it goes on saying ``running`` (3.24 to 4.24; docs/compatibility.md). It ends from 5.2 on;
 what is believed with it (``puts_row_back``, ``writes_time_out_as_stop``) was measured on 5.18 and not before."""
 FIRST_RESUMED_BY_AGENT: Version = (2026, 7, 1)
 """``agent`` with ``deliver`` cures a row and proves its delivery (2026.9.6); on 3.24 it leaves the row running."""

@@ -140,6 +140,8 @@ class _TargetState:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     failures: int = 0
     rests_until: Moment | None = None
+    asks_from: Moment | None = None
+    """Before, the ledger is not asked again: each pass wakes us, and a slow server would be asked all the time."""
     delivered: set[str] = field(default_factory=set)
     """Dedupe keys: sent, but the ledger could not take note, so never sent again by this process. (An older copy of the ledger
     gives out the ids of later messages once more.)"""
@@ -244,6 +246,8 @@ class Notifier:
         async with state.lock:
             if state.rests_until is not None and now < state.rests_until:
                 return
+            if state.asks_from is not None and now < state.asks_from:
+                return
             batches = _batches(self._owed(state, now))
             for place, batch in enumerate(batches):
                 failed = await self._send(state, batch)
@@ -259,10 +263,13 @@ class Notifier:
 
     def _owed(self, state: _TargetState, now: Moment) -> list[OwedMessage]:
         """What is due and wanted; what is not wanted, or was delivered before, is settled in passing."""
+        began = self._clock.now()
         try:
             due = self._ledger.due_messages(state.target.name, now.wall, ROUND_LIMIT)
         except LedgerError:
             return []  # the cycle tells of the ledger; what is owed stays owed
+        ended = self._clock.now()
+        state.asks_from = ended.plus(9 * ended.since(began))
         owed = []
         needless = self._needless(state.target.name, due, now)
         for item in due:

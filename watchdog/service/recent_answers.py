@@ -2,8 +2,8 @@
 
 Each pass asks the same few questions. To a server 200 ms away those of a hundred gateways took ten times as long as there is
 between two passes, and the leases ended meanwhile. Invariants: what this process itself has written is seen by the next question;
-a deed is decided on nothing that was read before (``forget``, see ``Executor.look_again``). So what may be old is what an operator, or
-another replica, has changed within the time that an answer lasts: it is seen that much later, and nothing is done on it.
+nothing that cannot be taken back is decided on what was read before (``Ledger.read_anew``). So these answers serve passes that find
+nothing to do. On the monotonic clock: after a machine has slept they may be hours old, and serve such a pass once more.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from watchdog.service.ports import Clock
 Answer = TypeVar("Answer")
 
 AT_LEAST = 1.0
-"""Seconds that an answer lasts from a near server: what a person who releases or pauses something waits."""
+"""Seconds that an answer lasts from a near server."""
 AT_MOST = 30.0
 """From the slowest: the time between two passes, by default."""
 TIMES_ITS_COST = 20.0

@@ -36,5 +36,24 @@ def test_one_want_that_comes_too_early_is_kept() -> None:
     assert _done_at([2.0, 2.4]) == [2.0, 3.0]
 
 
+def test_what_takes_long_is_done_seldom() -> None:
+    """A question to a slow server keeps the whole loop waiting: it gets a tenth of the time."""
+    loop, done = VirtualLoop(), list[float]()
+
+    def ask() -> None:
+        done.append(round(loop.time(), 3))
+        loop.advance(0.5)
+
+    seldom = Throttle(ask)
+
+    async def live() -> None:
+        for number in range(200):
+            loop.call_at(number / 10, seldom.wanted)
+        await asyncio.sleep(20.0)
+
+    loop.run(live())
+    assert done == [0.0, 5.5, 11.0, 16.5]
+
+
 def test_nothing_is_done_after_the_end() -> None:
     assert _done_at([2.0, 2.4], close_at=2.5) == [2.0]

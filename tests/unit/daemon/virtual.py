@@ -33,6 +33,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._own.now
 
+    def advance(self, seconds: float) -> None:
+        """Somebody keeps it waiting for so long."""
+        self._own.now += seconds
+
     def run(self, what: Coroutine[Any, Any, T]) -> T:
         try:
             return self.run_until_complete(what)

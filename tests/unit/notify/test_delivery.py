@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -522,6 +523,25 @@ def test_whatever_a_message_is_about_it_prints_and_its_command_means_it(text: st
             if line.startswith("  openclaw-watchdog") and message.session is not None and "doctor" not in line:
                 assert line == unaddressed(line), "nothing on the way to a target changes a command"
                 assert read(shlex.split(line)[2]) == text
+
+
+async def test_a_slow_server_is_not_asked_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pass of each gateway wakes the outbox."""
+    bench, asked = Bench(), list[float]()
+    ask, began = bench.outbox.ledger.due_messages, bench.clock.now()
+
+    def slow(*what: Any, **named: Any) -> Any:
+        asked.append(round(bench.clock.now().since(began).total_seconds(), 1))
+        bench.clock.advance(0.4)
+        return ask(*what, **named)
+
+    monkeypatch.setattr(bench.outbox.ledger, "due_messages", slow)
+    for _ in range(100):
+        await bench.round(timedelta(seconds=0.1))
+    assert asked == [0.1, 4.1, 8.1], "a tenth of the time"
+    bench.outbox.put(told(1))
+    await bench.round(timedelta(seconds=4))
+    assert bench.sender().titles == [told(1).title]
 
 
 async def test_rounds_are_the_same_for_the_same_seed() -> None:
