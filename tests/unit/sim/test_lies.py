@@ -28,7 +28,7 @@ from watchdog.core.model import TailKind
 from watchdog.core.policy import AskInstead, Step
 from watchdog.core.recovery import Attempt, AttemptState, Proof
 from watchdog.ledger.ledger import SqliteLedger
-from watchdog.service import announcements, executor, gateway_trust, incidents
+from watchdog.service import announcements, endings, executor, gateway_trust, incidents
 from watchdog.service.ledger import MessageKind, Outcome
 
 SETTING = Setting(
@@ -127,7 +127,8 @@ def test_who_calls_it_recovered_says_so_although_nobody_has_the_answer(
     lie: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if lie == "undelivered":
-        monkeypatch.setattr(incidents, "_outcome_of", lambda _attempt: Outcome.RECOVERED)
+        for module in (incidents, endings):
+            monkeypatch.setattr(module, "outcome_of", lambda _attempt: Outcome.RECOVERED)
         episode = _told(_blocked)
     else:  # "ok" is taken for an answer
 
@@ -469,7 +470,7 @@ def test_a_heartbeat_is_no_answer(version: str, what: Callable[[Episode], object
 def test_who_takes_a_heartbeat_for_an_answer_says_recovered_although_nobody_has_one(
     version: str, what: Callable[[Episode], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(incidents, "is_from_who_was_asked", lambda *_, **__: True)
+    monkeypatch.setattr(endings, "is_from_who_was_asked", lambda *_, **__: True)
     episode = _told(what, version=version, hours=2.0, ask=AskInstead.ALWAYS)
     assert Rule.UNANSWERED in {violation.rule for violation in episode.run().violations}
 

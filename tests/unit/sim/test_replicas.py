@@ -95,7 +95,7 @@ def test_beats_and_passes_that_are_left_out_would_have_changed_nothing() -> None
     assert times == pytest.approx(plain_times, abs=BEAT)
 
 
-STORMY = 125
+STORMY = 349
 
 
 def _no_fence(_store: FencedStore, _transaction: object, **_: object) -> None:
