@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from statistics import median
@@ -33,7 +33,7 @@ from tests.fakes.gateway import FakeGateway
 from tests.fakes.meter import CountingMeter
 from tests.fakes.notes import FakeNotes
 from watchdog.core.leases import SHARDS, Lease, LeaseTiming, shard_of
-from watchdog.core.policy import PolicyBook
+from watchdog.core.policy import PolicyBook, Thresholds
 from watchdog.ledger import postgres
 from watchdog.ledger.ledger import SqliteLedger
 from watchdog.ledger.place import LedgerPlace
@@ -49,8 +49,10 @@ GATEWAYS = 1_000
 SESSIONS = 10
 EVERY = 30
 ROUNDS = 1
-WARM_UP = 2
+WARM_UP = 3
 TERM = timedelta(seconds=30)
+SOON = Thresholds(stuck_after=timedelta(seconds=EVERY), confirm_for=timedelta(seconds=EVERY))
+"""Stuck after the rounds that are not counted."""
 
 
 @dataclass(slots=True)
@@ -143,7 +145,7 @@ class Fleet:
         seen, log = recorded(gateway, MemoryLog(), recorder)
         return Watch(
             gateway=seen,
-            book=PolicyBook(default=lenient()),
+            book=PolicyBook(default=replace(lenient(), thresholds=SOON)),
             ledger=self.ledger.fenced(self._tenures[shard_of(name)], name),
             notes=FakeNotes(),
             clock=self.clock,
@@ -196,6 +198,7 @@ def measured(*, is_stuck: bool, is_shared: bool) -> Spent:
                     await fleet.once_round(spent if number >= WARM_UP else None, others)
 
             asyncio.run(play())
+            assert len(fleet.ledger.open_incidents()) == (GATEWAYS if is_stuck else 0)
             return spent
     finally:
         shutil.rmtree(folder, ignore_errors=True)

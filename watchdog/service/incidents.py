@@ -89,6 +89,8 @@ class Incidents:
     _in_flight: dict[str, _InFlight] = field(init=False, default_factory=dict)
     _heard: dict[str, bool] = field(init=False, default_factory=dict)
     """What the gateway said of an attempt's delivery, until it is written down."""
+    _owed_at: dict[str, Moment] = field(init=False, default_factory=dict)
+    """When the opened message of an incident was owed: each held session would write to the ledger in every pass."""
 
     def open_for(self, judged: Judged, now: Moment) -> Incident:
         """The session's open incident; a new one is logged and its message owed in one transaction."""
@@ -122,9 +124,16 @@ class Incidents:
         return incident
 
     def announce_opened(self, decision: Decision, now: Moment) -> None:
-        """Owe the opened message, which says what holds, or that nothing is to be done; written at most once."""
-        if decision.incident is not None:
-            self.ledger.owe([opened_message(decision, decision.incident, now)], now.wall)
+        """Owe the opened message, which says what holds, or that nothing is to be done; written at most once, and looked for now and
+        then: the ledger may be an older copy by now."""
+        incident = decision.incident
+        if incident is None or ((owed_at := self._owed_at.get(incident.id)) and now.since(owed_at) < _OWED_AGAIN):
+            return
+        self.ledger.owe([opened_message(decision, incident, now)], now.wall)
+        self._owed_at = {
+            **{known: at for known, at in self._owed_at.items() if now.since(at) < _OWED_AGAIN},
+            incident.id: now,
+        }
 
     # ---------------------------------------------------------------- verification
 
@@ -426,6 +435,7 @@ class Incidents:
                 self.log.event(Event.SESSION_RELEASED, gateway=self.gateway.name, session=entry.session, reason=why)
 
 
+_OWED_AGAIN = timedelta(minutes=10)
 _QUEUED_PATIENCE = 10
 """How many times ``verify_within`` a turn of ours may lie among the words that wait to be taken up (9.6: while the
 gateway's own recovery is at work): it is under way, not ineffective."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -29,7 +29,7 @@ from watchdog.core.model import Lock, LockSight, SessionKind, Status, TailKind
 from watchdog.core.policy import BACKGROUND_MATCHES, Match, Mode, Policy, PolicyBook, Step
 from watchdog.service import errors
 from watchdog.service.events import Event
-from watchdog.service.ledger import MessageKind, Outcome
+from watchdog.service.ledger import Message, MessageKind, Outcome
 from watchdog.service.ports import Deed, Receipt
 from watchdog.service.watch import may_act
 
@@ -887,3 +887,25 @@ async def test_a_child_found_stuck_holds_its_parent_no_longer() -> None:
     await world.live(minutes=30)
     assert world.steps == [Step.RESUME]
     assert {incident.session for incident in world.incidents} == {child.key, KEY}
+
+
+async def test_a_held_session_is_not_written_down_in_every_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its message is owed once, and looked for now and then: a copy of the ledger from before may be in its place."""
+    world = _world()
+    world.ledger.pause(
+        at=world.clock.now().wall, until=None, gateway=None, session=None, reason="wait", who="an operator"
+    )
+    await world.live(minutes=60)
+    assert world.told() == ["stuck"]
+    owed, owe = list[str](), world.ledger.owe
+
+    def counted(messages: Sequence[Message], at: datetime) -> int:
+        owed.extend(message.kind.value for message in messages)
+        return owe(messages, at)
+
+    monkeypatch.setattr(world.ledger, "owe", counted)
+    with world.ledger._file.writing() as transaction:
+        transaction.execute("DELETE FROM messages")
+    await world.live(minutes=21)
+    assert owed == ["stuck"] * 3, "in 42 passes"
+    assert world.told() == ["stuck"]
