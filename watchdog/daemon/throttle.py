@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+MOST_REST = 20.0
+"""Seconds: systemd's watchdog is pinged by what is done, and this process may only have stood still."""
+
 
 @dataclass(slots=True)
 class Throttle:
@@ -32,7 +35,7 @@ class Throttle:
         self._timer, began = None, loop.time()
         self._done_at = began
         self.do()
-        self._done_at += 9 * (loop.time() - began)
+        self._done_at += min(9 * (loop.time() - began), MOST_REST)
 
     def close(self) -> None:
         if self._timer is not None:

@@ -102,9 +102,8 @@ class FencedStore:
     def writing(
         self, *, tells_loss: bool = True, is_probe: bool = False, is_deed: bool = False
     ) -> Iterator[Transaction]:
-        changed: Sequence[
-            str
-        ] = ()  # all: a COMMIT without an answer may be done, and who lost a lease knows nothing any more
+        # All: a COMMIT without an answer may be done, and who lost a lease knows nothing any more.
+        changed: Sequence[str] = ()
         try:
             with self._store.writing(tells_loss=tells_loss, is_probe=is_probe) as transaction:
                 self._check(transaction, is_deed=is_deed, locks=self._store.locks_row)

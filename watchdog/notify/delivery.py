@@ -50,6 +50,8 @@ FEWEST_TRIES = 3
 SEND_WITHIN = 20.0
 """Seconds for one message to one target, whatever its library thinks."""
 DIGEST_ABOVE = 5
+MOST_REST = timedelta(seconds=20)
+"""Between two questions to a slow ledger; this process may only have stood still."""
 ROUND_LIMIT = 200
 
 ALWAYS = frozenset({MessageKind.TEST, MessageKind.LEDGER, MessageKind.FLEET_BREAKER})
@@ -198,9 +200,13 @@ class Notifier:
         for target in targets:
             self._secrets.add_url(target.url)
 
-    async def deliver_due(self, now: Moment) -> None:
-        """One round: to every target at once, what is due to it. A target still busy with the last round is left out."""
+    async def deliver_due(self, now: Moment, *, is_last: bool = False) -> None:
+        """One round: to every target at once, what is due to it. A target still busy with the last round is left out. ``is_last``: the
+        ledger is asked, however slow it is."""
         self._remind(now)
+        if is_last:
+            for state in self._targets:
+                state.asks_from = None
         await asyncio.gather(*(self._round(state, now) for state in self._targets if not state.lock.locked()))
 
     async def send_now(self, message: Message) -> dict[str, str | None]:
@@ -269,7 +275,7 @@ class Notifier:
         except LedgerError:
             return []  # the cycle tells of the ledger; what is owed stays owed
         ended = self._clock.now()
-        state.asks_from = ended.plus(9 * ended.since(began))
+        state.asks_from = ended.plus(min(9 * ended.since(began), MOST_REST))
         owed = []
         needless = self._needless(state.target.name, due, now)
         for item in due:

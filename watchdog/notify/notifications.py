@@ -117,24 +117,24 @@ class Notifications:
         """Something new may be owed."""
         self._wake.set()
 
-    async def deliver(self, now: Moment) -> None:
+    async def deliver(self, now: Moment, *, is_last: bool = False) -> None:
         """One round, to its end."""
         if self.spare is not None and self.ledger.problem is None:
             with contextlib.suppress(LedgerError):  # said by the passes
                 carry_over(self.spare, self.ledger, now.wall)
         if self._notifier is not None and self.is_ours():  # guard: shares: one replica delivers
             with contextlib.suppress(LedgerError):
-                await self._notifier.deliver_due(now)
+                await self._notifier.deliver_due(now, is_last=is_last)
 
     async def finish(self, now: Moment, within: float) -> None:
         """Deliver once more, and let what is under way end, for ``within`` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 before = set(self._under_way)
-                await self.deliver(now)
+                await self.deliver(now, is_last=True)
                 if before:
                     await asyncio.wait(before)
-                    await self.deliver(now)  # to those that were busy
+                    await self.deliver(now, is_last=True)  # to those that were busy
 
     def send_unqueued(self, message: Message) -> None:
         """Past the outbox: the news that the outbox itself is out of order."""

@@ -32,6 +32,7 @@ from watchdog.service.plan import is_stalled_but_owned, was_sent
 
 
 def ending(incident: Incident, current: Judged, now: Moment) -> Outcome | None:
+    """What it comes to by its row and what was done; None: it is not over."""
     row, verdict = current.session, current.judgement.verdict
     if awaits_person(incident.attempts):
         return _ending_of_wait(incident, current, now)

@@ -191,6 +191,7 @@ class Incidents:
         foresee: Foresee | None,
     ) -> None:
         assert proof.state is not None
+        self.ledger.read_anew()  # what follows is told once
         row = current.session if current is not None else None
         verified_by, delivered = proof.reason, attempt.delivered
         if proof.state is AttemptState.SUCCEEDED and proof.reason != TURN_WAITS:
@@ -436,6 +437,7 @@ class Incidents:
 
 
 _OWED_AGAIN = timedelta(minutes=10)
+"""How long an opened message that was owed counts as owed."""
 _QUEUED_PATIENCE = 10
 """How many times ``verify_within`` a turn of ours may lie among the words that wait to be taken up (9.6: while the
 gateway's own recovery is at work): it is under way, not ineffective."""

@@ -3,7 +3,7 @@
 Each pass asks the same few questions. To a server 200 ms away those of a hundred gateways took ten times as long as there is
 between two passes, and the leases ended meanwhile. Invariants: what this process itself has written is seen by the next question;
 nothing that cannot be taken back is decided on what was read before (``Ledger.read_anew``). So these answers serve passes that find
-nothing to do. On the monotonic clock: after a machine has slept they may be hours old, and serve such a pass once more.
+nothing to do. Used on the daemon's loop alone. On the monotonic clock: after a machine has slept they may be hours old, and serve such a pass once more.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class RecentAnswers:
 
     clock: Clock
     at_least: float = AT_LEAST
+    """Other than that only in simulations."""
     _known: dict[Hashable, tuple[Any, float]] = field(default_factory=dict)
     """Each with its end, on the monotonic clock."""
 

@@ -226,13 +226,14 @@ class Watch:
     ) -> tuple[list[Decision], int]:
         decisions: list[Decision] = []
         deeds = 0
-        being_verified = {incident.session for incident, _ in self.ledger.attempts_in_flight(self.gateway.name)}
         for item in sorted(judged, key=_oldest_first):
-            is_case = item.judgement.verdict is Verdict.STUCK or is_stalled_but_owned(item)
-            if not is_case or item.session.key in being_verified:
+            if item.judgement.verdict is not Verdict.STUCK and not is_stalled_but_owned(item):
                 continue
             # guard: shares: what is said of a stuck session is what the ledger says now
             self.ledger.read_anew()
+            in_flight = self.ledger.attempts_in_flight(self.gateway.name)
+            if any(incident.session == item.session.key for incident, _ in in_flight):
+                continue
             if self.incidents.was_answered(item):  # guard: what our turn answered is no new incident
                 continue
             if self._is_quarantined(item):

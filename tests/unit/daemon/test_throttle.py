@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.unit.daemon.virtual import VirtualLoop
-from watchdog.daemon.throttle import Throttle
+from watchdog.daemon.throttle import MOST_REST, Throttle
 
 
 def _done_at(wanted_at: list[float], *, close_at: float | None = None, until: float = 10.0) -> list[float]:
@@ -53,6 +53,26 @@ def test_what_takes_long_is_done_seldom() -> None:
 
     loop.run(live())
     assert done == [0.0, 5.5, 11.0, 16.5]
+
+
+def test_who_stood_still_goes_on_soon() -> None:
+    """systemd's watchdog is pinged by what is done."""
+    loop, done = VirtualLoop(), list[float]()
+
+    def stands_still() -> None:
+        done.append(round(loop.time()))
+        if len(done) == 1:
+            loop.advance(100)
+
+    seldom = Throttle(stands_still)
+
+    async def live() -> None:
+        for number in range(300):
+            loop.call_at(float(number), seldom.wanted)
+        await asyncio.sleep(300)
+
+    loop.run(live())
+    assert done[1] - 100 <= MOST_REST + 1
 
 
 def test_nothing_is_done_after_the_end() -> None:

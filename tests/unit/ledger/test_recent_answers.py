@@ -147,7 +147,7 @@ def test_who_first_meets_a_cut_connection_asks_again(
 
     monkeypatch.setattr(ledger._file, "reading", cut_once)
     assert len(own.open_incidents("home")) == 1
-    cuts += ["gone"] * 2
+    cuts += ["gone"] * 2  # not a connection alone
     clock.advance(AT_LEAST)
     with pytest.raises(LedgerUnavailable):
         own.open_incidents("home")

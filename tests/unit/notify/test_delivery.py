@@ -542,6 +542,9 @@ async def test_a_slow_server_is_not_asked_all_the_time(monkeypatch: pytest.Monke
     bench.outbox.put(told(1))
     await bench.round(timedelta(seconds=4))
     assert bench.sender().titles == [told(1).title]
+    bench.outbox.put(told(2))
+    await bench.notifier.deliver_due(bench.clock.now(), is_last=True)
+    assert len(bench.sender().titles) == 2, "at the end it is asked at once"
 
 
 async def test_rounds_are_the_same_for_the_same_seed() -> None:

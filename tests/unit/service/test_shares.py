@@ -561,7 +561,7 @@ async def test_one_replica_delivers(fleet: Fleet) -> None:
         def __init__(self, name: str) -> None:
             self.name = name
 
-        async def deliver_due(self, _now: object) -> None:
+        async def deliver_due(self, _now: object, *, is_last: bool) -> None:
             delivered.append(self.name)
 
     tellers = []

@@ -6,7 +6,7 @@ unknown. Only a gateway that is gone, hangs or drains ends it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -168,7 +168,14 @@ class Inspector:
     async def _configuration(self) -> Config:
         """Read once per list of sessions, however many suspects there are."""
         if self._config is None:
-            self._config = config_of(decoded(await self.call("config.get", {}), object, "config.get"))
+            answer = decoded(await self.call("config.get", {}), object, "config.get")
+            # A file that is being edited reads as empty, while the gateway goes on with what it read before.
+            # guard: wire: a broken configuration is not an empty one
+            if isinstance(answer, Mapping) and answer.get("valid") is False:
+                raise errors.RequestRefused(
+                    "config.get gave a configuration that is not valid.", code="INVALID", retryable=True
+                )
+            self._config = config_of(answer)
         if self._config is None:
             raise errors.RequestRefused("config.get gave no configuration.", code="SHAPE")
         return self._config
@@ -196,6 +203,8 @@ class Inspector:
             return tail
         if not self.facts.capabilities.writes_time_out_as_stop:
             return tail
+        if self.timed_out.get(session.key) == tail.fingerprint:
+            return replace(tail, kind=TailKind.TIMED_OUT)
         if self._hit_limit(session, await self._run_limit()):
             self.timed_out[session.key] = tail.fingerprint
         if self.timed_out.get(session.key) != tail.fingerprint:

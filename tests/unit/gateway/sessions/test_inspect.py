@@ -321,19 +321,32 @@ async def test_no_time_limit_is_believed_that_an_agent_overrides() -> None:
 BUSY = Refused({"code": "UNAVAILABLE", "message": "try again in a moment", "retryable": True})
 
 
-async def test_what_stopped_a_run_is_unknown_while_the_time_limit_cannot_be_read() -> None:
+BROKEN = {"valid": False, "config": {}, "parsed": {}, "issues": [{"path": "", "message": "JSON5 parse failed"}]}
+"""Somebody is editing the file; the gateway goes on with what it read before."""
+
+
+@pytest.mark.parametrize(
+    ("unread", "words"), [(BUSY, "try again in a moment"), (BROKEN, "not valid")], ids=["busy", "broken"]
+)
+async def test_what_stopped_a_run_is_unknown_while_the_time_limit_cannot_be_read(unread: Answer, words: str) -> None:
     """A life of the watchdog whose first question for it came to nothing closed a timed-out session as stopped (simulated)."""
     began = datetime(2026, 11, 20, 11, 0, tzinfo=UTC)
     row = replace(SESSION, started_at=began, updated_at=began + timedelta(seconds=10))
-    answers: dict[str, Answer] = {"config__get": BUSY, "chat__history": {"messages": [user("x"), ABORTED_SILENT]}}
+    answers: dict[str, Answer] = {"config__get": unread, "chat__history": {"messages": [user("x"), ABORTED_SILENT]}}
     async with scene_with(answers=answers, **V324) as scene:
         look = await scene.client.look(row, Wants(tail=True))
         assert look.tail is None
         (problem,) = look.problems
-        assert "try again in a moment" in problem
+        assert words in problem
         scene.gateway.answers["config.get"] = {"parsed": {"agents": {"defaults": {"timeoutSeconds": 10}}}}
         look = await scene.client.look(row, Wants(tail=True))
-    assert look.tail is not None
+        assert look.tail is not None
+        assert look.tail.kind is TailKind.TIMED_OUT
+        scene.gateway.answers["config.get"] = unread
+        assert scene.client._connected is not None
+        scene.client._connected.inspector.forget_waiting()
+        look = await scene.client.look(row, Wants(tail=True))
+    assert look.tail is not None, "what was seen of a run stays so"
     assert look.tail.kind is TailKind.TIMED_OUT
 
 
