@@ -414,7 +414,8 @@ class Judge:
         for stall in self._left():
             if not self._is_older(stall, SOON):
                 continue
-            if self._was_told(stall) is None and not self._looks_like_a_stop(stall):
+            looks_known = self._looks_like_a_stop(stall) or self._looks_like_an_error(stall)
+            if self._was_told(stall) is None and not looks_known:
                 self._breach(Rule.LEFT_STUCK, stall.key, self._age(stall))
 
     def check_settled(self) -> None:
@@ -427,6 +428,8 @@ class Judge:
             told = self._was_told(stall)
             if told is None and self._looks_like_a_stop(stall):
                 told = "looks like a stop"
+            if told is None and self._looks_like_an_error(stall):
+                told = "looks like an error"
             if told is None:
                 if self._is_older(stall, SOON):
                     self._breach(Rule.LEFT_STUCK, stall.key, self._age(stall))
@@ -603,6 +606,12 @@ class Judge:
             return False
         lasted = (session.updated_ms - session.started_ms) / 1000
         return not limit <= lasted < limit + TIMEOUT_SLACK.total_seconds()
+
+    def _looks_like_an_error(self, stall: Stall) -> bool:
+        """3.24 writes ``failed`` between two tries of a provider. A run cut just then has a row that holds nobody up, and reads like
+        an error that its person heard (counted, not hidden)."""
+        is_between = stall.doing == "retry" and self.world.profile.fails_row_between_retries
+        return is_between and self.world.sessions[stall.key].status == "failed"
 
     def _is_held_as_stop(self, stall: Stall) -> bool:
         """Told when an earlier run was cut, and no longer known for a cut since the watchdog that had watched this run died; or a

@@ -495,6 +495,13 @@ def test_each_version_tells_its_own(version: str) -> None:
     )
 
 
+def test_a_run_that_was_cut_between_two_tries_reads_like_an_error_that_was_said() -> None:
+    """3.24 writes ``failed`` between the tries: the row holds nobody up, and nobody is told."""
+    result = episodes.run(556)
+    assert result.violations == []
+    assert result.tally.told == {"incident": 1, "looks like an error": 1}
+
+
 def test_a_cut_that_only_a_dead_watchdog_had_watched_looks_like_a_stop() -> None:
     """Asked about the run before it, killed, and 4.14 writes the same for a Stop and for an in-process restart."""
     result = episodes.run(1121)
