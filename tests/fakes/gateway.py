@@ -196,6 +196,7 @@ class FakeGateway:
             look = replace(look, preflight=Preflight(self.busy, self.clock.now()))
         if wants.tail:
             look = replace(look, tail=self.tails.get(session.key, tail_of(by=person_of(session.key))))
+            look = look if look.tail is not None else replace(look, problems=("chat.history: it was refused.",))
         if wants.people and look.tail is not None:
             people = {one.sender.id for one in look.tail.asked if one.sender.kind is SenderKind.PERSON}
             fair = [self.rights.get(who) or SenderRights(who, False, False) for who in people if who is not None]

@@ -118,8 +118,9 @@ class EndedRuns:
     async def _look(self, here: Judged, ended: _Ended, now: Moment, booted_at: datetime | None) -> None:
         row = here.session
         look = await self.gateway.look(row, Wants(tail=True))
-        if look.tail is None and look.problems:
-            return  # looked at again in the next pass
+        if look.tail is None and look.problems:  # looked at again later: others wait for their look
+            self._waiting[row.key] = replace(ended, due=now.plus(here.policy.thresholds.stuck_after))
+            return
         self.ledger.read_anew()  # guard: shares: who is told of once is told of by what the ledger says now
         found = self._found(here, look, ended, booted_at)
         waits = look.tail is not None and has_yielded(row, look.tail)

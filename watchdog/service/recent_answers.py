@@ -3,7 +3,8 @@
 Each pass asks the same few questions. To a server 200 ms away those of a hundred gateways took ten times as long as there is
 between two passes, and the leases ended meanwhile. Invariants: what this process itself has written is seen by the next question;
 nothing that cannot be taken back is decided on what was read before (``Ledger.read_anew``). So these answers serve passes that find
-nothing to do. Used on the daemon's loop alone. On the monotonic clock: after a machine has slept they may be hours old, and serve such a pass once more.
+nothing to do. On the monotonic clock: after a machine has slept they may be hours old, and serve such a pass once more. Used on the
+daemon's loop alone.
 """
 
 from __future__ import annotations

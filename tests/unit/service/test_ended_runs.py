@@ -254,6 +254,19 @@ async def test_many_at_once_are_looked_at_a_few_a_pass() -> None:
     assert len(world.told()) == len(keys)
 
 
+async def test_what_cannot_be_read_is_looked_at_later_and_keeps_nobody_waiting() -> None:
+    keys = [f"agent:main:irc:direct:p{number}" for number in range(LOOKS_A_PASS + 1)]
+    world = await _watched(*(_alive(key) for key in keys))
+    for key in keys:
+        _end(world, key=key)
+    world.gateway.tails.update(dict.fromkeys(keys[:-1]))
+    await world.live(minutes=5)
+    assert world.told() == ["unanswered"], "the one that can be read"
+    world.gateway.tails.clear()
+    await world.live(hours=2)
+    assert world.told() == ["unanswered"] * len(keys)
+
+
 async def test_a_look_that_ends_the_connection_loses_nothing() -> None:
     world = await _watched()
     _end(world)
