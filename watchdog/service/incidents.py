@@ -191,7 +191,7 @@ class Incidents:
         foresee: Foresee | None,
     ) -> None:
         assert proof.state is not None
-        self.ledger.read_anew()  # what follows is told once
+        self.ledger.read_anew()  # guard: shares: what follows a deed is told as things are now
         row = current.session if current is not None else None
         verified_by, delivered = proof.reason, attempt.delivered
         if proof.state is AttemptState.SUCCEEDED and proof.reason != TURN_WAITS:

@@ -70,6 +70,12 @@ GUARDS: tuple[Guard, ...] = (
         tests=(SERVICE + "test_shares.py",),
     ),
     Guard(
+        "shares: what follows a deed is told as things are now",
+        "rule 19",
+        DROP,
+        tests=(SERVICE + "test_recent_answers.py",),
+    ),
+    Guard(
         "shares: what this process wrote it sees",
         "rule 19",
         DROP,

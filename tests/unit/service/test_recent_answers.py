@@ -19,7 +19,7 @@ from watchdog.core.policy import Budget, PolicyBook, Step
 from watchdog.core.recovery import Attempt
 from watchdog.core.tracking import RunIdentity
 from watchdog.service.errors import LedgerUnavailable
-from watchdog.service.ledger import Outcome, Quarantine, Stop
+from watchdog.service.ledger import MessageKind, Outcome, Quarantine, Stop
 from watchdog.service.ports import Gateway
 from watchdog.service.recent_answers import AT_MOST, RecentAnswers
 from watchdog.service.tenure import Tenure
@@ -247,3 +247,18 @@ async def test_without_it_the_run_is_told() -> None:
     world = await _ended()
     await world.live(minutes=30)
     assert world.told() == ["unanswered"]
+
+
+async def test_what_follows_a_deed_that_did_not_help_is_told_as_things_are_now() -> None:
+    world = Replica()
+    world.gateway.rows[KEY] = dead(KEY)
+    world.gateway.effect = world.gateway.nothing
+    await world.until_deed()
+    while "ineffective" not in world.told():
+        world.clock.advance(POLL.total_seconds())
+        world.pause()
+        world.others_read()
+        world.ledger.unpause(at=world.now, gateway=None, session=None, who="an operator")
+        await world.look()
+    (message,) = world.owed(MessageKind.INEFFECTIVE)
+    assert "aused" not in message.body
