@@ -102,7 +102,7 @@ harness: $(STAMP) ## the end-to-end harness itself, every maker on every version
 releases: $(STAMP) ## every stable OpenClaw release, one by one, into docs/compatibility.md (hours; goes on where it stopped; VERSIONS="2026.5.7 2026.9.7" for some)
 	@$(BIN)/python -m tests.releases $(VERSIONS) $(ARGS)
 
-again: $(STAMP) ## one release of the record, another every fourth day, tried once more: it shows nothing new (ARGS=2026.9.4 for that one)
+again: $(STAMP) ## one release of the record, another every fifth day, tried once more: it shows nothing new (ARGS=2026.9.4 for that one)
 	@$(BIN)/python -m tests.releases.again $(ARGS)
 
 faults: $(STAMP) ## breaks everything in turn and prints what happened (long; ARGS="-m 'not gateways'": without OpenClaw)
