@@ -264,6 +264,8 @@ class Episode:
         self.lies.clear_up()
         self.weather.clear_up()
         self._is_calm = True
+        for life in self._living():
+            life.effects_left = None  # its end is trouble, too
         calm_ms = self.world.now_ms
         await self._until(calm_ms + round(judging.SOON.total_seconds() * 1000))
         self.judge.check_told()
@@ -273,6 +275,9 @@ class Episode:
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError, Killed):
             await watching
+
+    def _living(self) -> list[Life]:
+        return [self._life]
 
     async def _until(self, when_ms: int) -> None:
         """True time, not the loop's: a host may have slept meanwhile."""

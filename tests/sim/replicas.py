@@ -258,6 +258,9 @@ class FleetEpisode(Episode):
             for number in range(self.replicas):
                 group.create_task(self._replica(number))
 
+    def _living(self) -> list[Life]:
+        return [process.life for process in self._here]
+
     async def _replica(self, number: int) -> None:
         rng = Random(f"replica {number} {self.setting.seed}")
         await asyncio.sleep(rng.choice((0.0, 3.0, 600.0)))
