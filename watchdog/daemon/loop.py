@@ -251,7 +251,7 @@ class Daemon:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_LIMIT), self._reloading:  # a change under way ends runners of its own
                 restarts = self.parts.restarts.close(DRAIN_LIMIT - 5)
-                await asyncio.gather(restarts, *self._tasks.values(), *self._handed_over(), return_exceptions=True)
+                await asyncio.gather(restarts, *self._tasks.values(), self._hand_over(), return_exceptions=True)
         left = (*sides, *self._tasks.values(), *self._ending.values())
         for task in left:
             task.cancel()
@@ -335,28 +335,22 @@ class Daemon:
     def _let_go(self, shares: Shares) -> None:
         """Of what is being handed over, whatever no pass is going of."""
         # guard: shares: a shard is let go of when its last pass has ended
-        busy = {shard_of(name) for name in (*self._runners, *self._ending)}
+        busy = {shard_of(name) for name, task in (*self._tasks.items(), *self._ending.items()) if not task.done()}
         with contextlib.suppress(LedgerError):  # the next owner waits until the lease ends
             shares.let_go([shard for shard in shares.leaving if shard not in busy])
 
-    def _handed_over(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """In a drain: each shard, as soon as its own passes have ended."""
+    async def _hand_over(self) -> None:
+        """In a drain: what nobody passes over any more, again and again until all passes have ended. All at once of what ended while
+        the ledger took its time: a slow one takes as long for a shard as for all."""
         shares = self.parts.shares
         if shares is None:
-            return ()
-        passes: dict[int, list[asyncio.Task[None]]] = {}
-        for name, task in (*self._tasks.items(), *self._ending.items()):
-            passes.setdefault(shard_of(name), []).append(task)
-
-        async def hand_over(shards: Sequence[int], last: Sequence[asyncio.Task[None]]) -> None:
-            await asyncio.gather(*last, return_exceptions=True)
-            with contextlib.suppress(LedgerError):  # the next owner waits until the lease ends
-                shares.let_go(shards)
-
-        idle = [
-            shard for shard in shares.leaving if shard not in passes
-        ]  # at once: a slow ledger takes its time for each
-        return [hand_over(idle, ()), *(hand_over([shard], last) for shard, last in passes.items())]
+            return
+        left = {*self._tasks.values(), *self._ending.values()}
+        while True:
+            self._let_go(shares)
+            if not left:
+                return
+            _, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
 
     def _every_name(self) -> set[str]:
         return {section.name for section in self.parts.loaded.config.gateways}

@@ -40,6 +40,8 @@ from watchdog.ledger.store import Access, Operations, Transaction
 from watchdog.service.ledger import HandoffNote, Incident, Message, Outcome, Stop
 
 FOUND_STARTED = "FoundStartedAtStartUp"
+LED_ELSEWHERE = "GatewayLedElsewhere"
+"""Another address was configured for its gateway while it was in flight."""
 FOUND_PLANNED = "FoundPlannedAtStartUp"
 RUN_HELD_FOR = timedelta(hours=6)
 """How long a deed under one name of a gateway holds its run under any other: long past every proof and back-off of the
@@ -100,6 +102,15 @@ def _abandon_planned(
         at=to_ms(at),
         reason=reason,
         **named,
+    )
+
+
+def set_in_doubt(transaction: Transaction, gateway: str | None, reason: str) -> None:
+    """What is started and in flight: from now on its own mark alone proves that it arrived. ``gateway`` None: of all."""
+    transaction.execute(
+        f"UPDATE attempts SET state = 'indeterminate', reason = :reason WHERE state = 'started' AND {_OF_GATEWAY}",  # noqa: S608
+        reason=reason,
+        gateway=gateway,
     )
 
 
@@ -275,16 +286,25 @@ class IncidentOperations(Operations):
             raise LedgerRefused(f"Only the owner of {self._file.where} settles at start-up; open it with owner=True.")
         with self._file.writing(tells_loss=False) as transaction:  # it may be found by this very use
             _abandon_planned(transaction, _OF_GATEWAY, at, FOUND_PLANNED, gateway=gateway)
-            transaction.execute(
-                f"UPDATE attempts SET state = 'indeterminate', reason = :reason WHERE state = 'started' AND {_OF_GATEWAY}",  # noqa: S608
-                reason=FOUND_STARTED,
-                gateway=gateway,
-            )
+            set_in_doubt(transaction, gateway, FOUND_STARTED)
             rows = transaction.execute(
                 f"SELECT * FROM attempts WHERE state = 'indeterminate' AND {_OF_GATEWAY} ORDER BY id",  # noqa: S608
                 gateway=gateway,
             )
             return [attempt_of(row) for row in rows]
+
+    def is_left_open(self, gateway: str) -> bool:
+        """Whether ``settle_start_up`` would change something of it. One question for all that a replica has just taken over."""
+
+        def ask() -> set[str]:
+            left = "SELECT incident FROM attempts WHERE state IN ('planned', 'started')"
+            with self._file.reading(is_single=True) as transaction:
+                return {
+                    row["gateway"]
+                    for row in transaction.execute(f"SELECT DISTINCT gateway FROM incidents WHERE id IN ({left})")  # noqa: S608
+                }
+
+        return gateway in self._lately("left open", ask)
 
     def plan_attempt(
         self,

@@ -84,7 +84,8 @@ class SqlLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperat
 
         def settle() -> None:
             if gateway not in tenure.settled:
-                own.settle_start_up(self._file.wall_now(), gateway)
+                if own.is_left_open(gateway):
+                    own.settle_start_up(self._file.wall_now(), gateway)
                 tenure.settled.add(gateway)
 
         own.owed_first = settle

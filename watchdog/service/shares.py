@@ -105,9 +105,9 @@ class Shares:
             for one in taken:
                 lease = Lease.taken(one.shard, one.epoch, asked_at, self.timing, was_released=one.was_released)
                 self._tenures[one.shard] = Tenure(self.replica, lease, self.timing, recent=self._recent)
-        self.fleet = self.record.fleet() if taken else fleet
         if taken or found:
             self._recent.forget()  # guard: shares: what was read of another's gateways is not what it left behind
+        self.fleet = self.record.fleet() if taken else fleet
         return ShareChange([*found, *(one.shard for one in taken)], lost, leaving)
 
     def _renew(self, fleet: Fleet, asked_at: Moment) -> Sequence[int]:

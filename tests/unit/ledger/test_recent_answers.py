@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.fakes.clock import ManualClock
 from watchdog.core.leases import SHARDS, Lease, LeaseTiming, shard_of
+from watchdog.core.recovery import Attempt, AttemptState
+from watchdog.ledger.incidents import IncidentOperations
 from watchdog.ledger.ledger import SqlLedger
 from watchdog.ledger.place import LedgerPlace
 from watchdog.service.errors import LeaseLost, LedgerUnavailable
@@ -18,7 +20,7 @@ from watchdog.service.ledger import Outcome, Stop
 from watchdog.service.recent_answers import AT_LEAST, RecentAnswers
 from watchdog.service.tenure import Tenure
 
-from .support import T0, at, attempt_now, opened, planned, quarantine_of
+from .support import T0, at, attempt_now, opened, planned, quarantine_of, started
 
 LONG = timedelta(hours=1)
 KEY = "agent:main:telegram:direct:4711"
@@ -88,6 +90,24 @@ def test_what_somebody_else_wrote_is_seen_a_second_later(
     assert list(home.quarantines("home")) == []
     assert len(home.pauses(at(2))) == 1
     assert list(home.pauses(at(61))) == [], "one that has ended since it was read"
+
+
+def test_what_nobody_left_open_is_not_settled_gateway_by_gateway(
+    ledger: SqlLedger, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a server 200 ms away a replica that takes over a hundred gateways would write for minutes."""
+    names = [f"gateway {number}" for number in range(20)]
+    flying = started(ledger, opened(ledger, gateway=names[7]))
+    settled, settle = list[str](), IncidentOperations.settle_start_up
+
+    def noted(self: SqlLedger, at: datetime, gateway: str | None = None) -> Sequence[Attempt]:
+        settled.append(str(gateway))
+        return settle(self, at, gateway)
+
+    monkeypatch.setattr(IncidentOperations, "settle_start_up", noted)
+    replica(ledger, clock, *names)
+    assert settled == [names[7]]
+    assert attempt_now(ledger, flying).state is AttemptState.INDETERMINATE
 
 
 def test_all_gateways_of_a_replica_ask_once(
