@@ -260,6 +260,13 @@ def verify(
     return proof
 
 
+def is_older_run(session: Session, attempt: Attempt) -> bool:
+    """Its row tells of a run that began before the one that the attempt was for: of a session store that was put back from a copy, or of
+    another gateway that answers where this one did. By the gateway's clock alone."""
+    cut = attempt.before.started_at if attempt.before is not None else None
+    return cut is not None and session.started_at is not None and session.started_at < cut
+
+
 def was_asked(attempts: Sequence[Attempt], run: RunIdentity) -> bool:
     """The requester of this very run was asked, or may have been: once is all."""
     return any(
@@ -378,6 +385,9 @@ def _verify_turn(
     if moved and tail is not None and has_yielded(session, tail):
         return Proof(AttemptState.SUCCEEDED, TURN_WAITS)
     if moved and session.status is Status.DONE:  # guard: ok is not recovered
+        # guard: verify: a run older than the one that was cut is nobody's recovery
+        if is_older_run(session, attempt) and not answers_us:
+            return Proof(AttemptState.INEFFECTIVE, ANOTHER_RUN_DONE) if is_overdue else NOT_YET
         # A busy 2026.6.33 called two of three cut runs done at its start, and asked its model nothing; a quiet one takes them up.
         # guard: verify: done is not answered
         if was_cut and tail is not None and tail.kind.is_unanswered and tail.overtaken_mark != mark:
@@ -388,6 +398,9 @@ def _verify_turn(
             return Proof(AttemptState.INEFFECTIVE, ANOTHER_RUN_DONE) if is_overdue else NOT_YET
         return Proof(AttemptState.SUCCEEDED, "NewRunDone")
     if moved and session.status is Status.ABSENT:
+        # guard: verify: another session that has not run yet is nobody's recovery
+        if attempt.before is not None and session.session_id != attempt.before.session_id:
+            return Proof(AttemptState.INEFFECTIVE, ANOTHER_RUN_DONE) if is_overdue else NOT_YET
         return Proof(AttemptState.SUCCEEDED, "RowCleared")
     # guard: verify: a turn that was answered and overtaken has helped
     if moved and tail is not None and tail.overtaken_mark == mark and (session.status.is_terminal or is_overdue):
@@ -435,8 +448,15 @@ def _verify_fresh(attempt: Attempt, session: Session, *, is_overdue: bool) -> Pr
     if session.restart_recovery_status == TOMBSTONED:  # it was terminal before: that proves nothing
         return Proof(AttemptState.INEFFECTIVE, "StillGivenUp") if is_overdue else NOT_YET
     if session.status is Status.ABSENT or session.status.is_terminal:
+        if is_older_run(session, attempt):
+            return Proof(AttemptState.INEFFECTIVE, ANOTHER_RUN_DONE) if is_overdue else NOT_YET
         return Proof(AttemptState.SUCCEEDED, "RowCleared")
-    if before is not None and session.started_at is not None and session.started_at != before.started_at:
+    if (
+        before is not None
+        and session.started_at is not None
+        and session.started_at != before.started_at
+        and not is_older_run(session, attempt)
+    ):
         return Proof(AttemptState.SUCCEEDED, "FreshRunStarted")
     if is_overdue:
         # 2026.5.18 gives a new session id and leaves the row running with its old start.

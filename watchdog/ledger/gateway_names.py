@@ -13,6 +13,7 @@ from datetime import datetime
 
 from watchdog import PROGRAM
 from watchdog.ledger import operator
+from watchdog.ledger.incidents import LED_ELSEWHERE, set_in_doubt
 from watchdog.ledger.rows import to_ms
 from watchdog.ledger.store import Operations, Transaction
 
@@ -99,6 +100,9 @@ class NameOperations(Operations):
                 _take_over(transaction, before, after, at)
                 transaction.execute("DELETE FROM gateway_places WHERE name = ?", before)
             for name, place in places.items():
+                if name in known and known[name] != place:
+                    # guard: single: what was sent to another place is proven by its mark alone
+                    set_in_doubt(transaction, name, LED_ELSEWHERE)
                 if known.get(name) != place:
                     transaction.execute(
                         "INSERT INTO gateway_places (name, place) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET place = excluded.place",

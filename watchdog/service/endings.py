@@ -22,6 +22,7 @@ from watchdog.core.recovery import (
     AttemptState,
     awaits_person,
     is_from_who_was_asked,
+    is_older_run,
 )
 from watchdog.core.tracking import RunIdentity
 from watchdog.core.unanswered import has_yielded
@@ -76,14 +77,15 @@ def has_been_answered(incident: Incident, settled: Attempt, current: Judged | No
 
 
 def _is_another_run(incident: Incident, sent: Sequence[Attempt], row: Session) -> bool:
-    """Somebody else started a fresh session, and what is stuck there began after the last of our deeds was settled: an
-    incident of its own, that begins with the gentlest step."""
+    """Somebody else started a fresh session, and what is stuck there began after the last of our deeds was settled, or before the run
+    that they were for, so that it is another gateway's: an incident of its own, that begins with the gentlest step."""
     if None in (row.session_id, incident.session_id) or row.session_id == incident.session_id:
         return False
     if any(one.step.loses_context for one in sent):
         return False  # the fresh session is ours
-    settled = [one.settled_at for one in sent]
-    return row.started_at is not None and all(at is not None and row.started_at > at for at in settled)
+    return row.started_at is not None and all(
+        one.settled_at is not None and (row.started_at > one.settled_at or is_older_run(row, one)) for one in sent
+    )
 
 
 def _ending_of_wait(incident: Incident, current: Judged, now: Moment) -> Outcome | None:
@@ -96,7 +98,8 @@ def _ending_of_wait(incident: Incident, current: Judged, now: Moment) -> Outcome
     has_moved = last.before is None or RunIdentity.of(row) != last.before
     is_done = row.status is Status.DONE or (row.has_end_though_running and _ended_since(row, last))
     if has_moved and is_done:
-        return Outcome.RECOVERED
+        # guard: outcome: an older run is nobody's answer
+        return Outcome.CLEARED if is_older_run(row, last) else Outcome.RECOVERED
     waited = now.wall - last.settled_at if last.settled_at is not None else timedelta(0)
     has_failed = row.status in (Status.FAILED, Status.KILLED, Status.TIMEOUT)
     if last.step is Step.FREE and has_failed and waited >= _ANSWERED_WITHIN:
@@ -172,7 +175,8 @@ def late_ending(incident: Incident, current: Judged, tail: TranscriptTail | None
     # guard: outcome: a turn answered after it was given up is what helped
     proven = own if is_given_up and is_answered else None
     # guard: outcome: what another run ended is not our recovery
-    if is_given_up and own is None and (turns[-1].reason == ANOTHER_RUN_DONE or _began_after(current, turns[-1])):
+    is_others = _began_after(current, turns[-1]) or is_older_run(current.session, turns[-1])
+    if is_given_up and own is None and (turns[-1].reason == ANOTHER_RUN_DONE or is_others):
         # A mark that is not seen may stand before what is read of a long transcript.
         return LateEnding(HelpedIfDelivered(turns[-1]))
     if tail is not None and (tail.kind is not TailKind.ANSWERED or (seen is not None and seen == tail.overtaken_mark)):

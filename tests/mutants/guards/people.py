@@ -93,6 +93,19 @@ GUARDS = (
         NEVER,
         tests=(CORE + "test_verify.py",),
     ),
+    Guard(
+        "verify: a run older than the one that was cut is nobody's recovery",
+        "rule 18",
+        NEVER,
+        tests=(CORE + "test_verify.py",),
+    ),
+    Guard(
+        "verify: another session that has not run yet is nobody's recovery",
+        "rule 18",
+        NEVER,
+        tests=(CORE + "test_verify.py",),
+    ),
+    Guard("outcome: an older run is nobody's answer", "rule 18", value("Outcome.RECOVERED"), tests=PEOPLE),
     Guard("verify: done is not answered", "rule 18", NEVER, tests=(CORE + "test_verify.py",)),
     Guard("outcome: a turn of somebody else's is no answer", "rule 18", value("False"), tests=PEOPLE),
     Guard(

@@ -29,6 +29,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard("single: an intent that was never claimed ends with its incident", "rule 19", NEVER, tests=ONE_RUN),
     Guard("single: who holds the run is said before anything is planned", "rule 19", ALWAYS, tests=TWO_NAMES),
     Guard("single: a gateway with another name keeps its past", "rule 19", value("()"), tests=NAMES),
+    Guard("single: what was sent to another place is proven by its mark alone", "rule 18", DROP, tests=NAMES),
     Guard("single: a stop goes along with the name", "rule 16", DROP, tests=NAMES),
     Guard(
         "single: a stopped conversation is stopped under any name",

@@ -278,6 +278,30 @@ def test_a_run_that_ended_well_proves_no_turn_that_perhaps_was_never_sent() -> N
     assert verify(taken_in, done, theirs, is_overdue=True, owner=UNKNOWN) == Proof(SUCCEEDED, "NewRunDone")
 
 
+OLDER = BEFORE.started_at - timedelta(hours=3) if BEFORE.started_at is not None else None
+
+
+@pytest.mark.parametrize("session_id", [BEFORE.session_id, "sid-of-before"])
+@pytest.mark.parametrize("step", [Step.RESUME, Step.RECOVER, Step.NEW, Step.RESET])
+def test_a_run_older_than_the_one_that_was_cut_proves_nothing(step: Step, session_id: str) -> None:
+    """The session store was put back from a copy, or another gateway answers there."""
+    done = _row(session_id=session_id, status=Status.DONE, started_at=OLDER)
+    theirs = replace(ANSWERED, deed_mark=None)
+    assert _early(step, done, theirs) == NOT_YET
+    assert _late(step, done, theirs) == Proof(INEFFECTIVE, "AnotherRunDone")
+    if step.nature.is_turn:  # the gateway's clock was set back
+        assert _early(step, done, replace(theirs, deed_mark="i1/1")) == Proof(SUCCEEDED, "NewRunDone")
+    else:
+        running = _row(session_id=session_id, started_at=OLDER)
+        assert _late(step, running, theirs) == Proof(INEFFECTIVE, "StillRunning")
+
+
+def test_a_session_put_in_the_place_of_the_cut_one_is_nobodys_recovery() -> None:
+    row = _row(session_id="sid-2", status=Status.ABSENT, started_at=None)
+    assert _early(Step.RESUME, row, OURS) == NOT_YET
+    assert _late(Step.RESUME, row, OURS) == Proof(INEFFECTIVE, "AnotherRunDone")
+
+
 @pytest.mark.parametrize("step", [Step.RESUME, Step.RECOVER, Step.NEW, Step.RESET, Step.FREE, Step.ABORT])
 def test_a_status_that_we_do_not_know_proves_nothing(step: Step) -> None:
     row = _row(status=Status.OTHER, started_at=AFTER)

@@ -56,6 +56,14 @@ def test_a_name_that_is_still_watched_keeps_its_past(ledger: SqlLedger) -> None:
     assert [one.id for one in ledger.open_incidents("home")] == [incident.id]
 
 
+def test_what_was_sent_to_another_place_is_proven_by_its_mark_alone(ledger: SqlLedger) -> None:
+    ledger.name_gateways({"home": "p1", "work": "p2"}, at(0))
+    moved, stays = started(ledger, opened(ledger)), started(ledger, opened(ledger, gateway="work"))
+    ledger.name_gateways({"home": "p3", "work": "p2"}, at(1))
+    states = [attempt_now(ledger, one).state for one in (moved, stays)]
+    assert states == [AttemptState.INDETERMINATE, AttemptState.STARTED]
+
+
 def test_a_name_seen_before_takes_over_nothing(ledger: SqlLedger) -> None:
     ledger.name_gateways({"home": "p1", "castle": "p2"}, at(0))
     assert ledger.name_gateways({"castle": "p1"}, at(1)) == []

@@ -453,6 +453,20 @@ async def test_who_waits_at_a_deaf_row_is_let_in_without_a_turn_of_ours() -> Non
     assert world.attempts[0].verified_by == "PersonAnswered"
 
 
+async def test_a_run_older_than_the_one_that_was_freed_is_no_answer_to_who_waited() -> None:
+    """The session store was put back from a copy."""
+    world = world_with(shared(HERS, "1001"), asked(ALICE), version=V96)
+    await world.live(minutes=1)
+    await _knock(world, 3)
+    await world.until_deed()
+    await world.live(minutes=2)
+    assert world.states == [("free", "succeeded")]
+    before = BOOT - timedelta(days=1)
+    world.gateway.finish(MAIN, by=ALICE, started_at=before, updated_at=before)
+    await world.live(minutes=2)
+    assert [incident.outcome for incident in world.incidents] == [Outcome.CLEARED]
+
+
 async def test_a_freed_row_at_which_nobody_is_answered_is_told() -> None:
     world = world_with(shared(HERS, "1001"), asked(ALICE), version=V96)
     await world.live(minutes=1)
