@@ -29,6 +29,7 @@ from watchdog.ledger.errors import LedgerRefused
 from watchdog.ledger.rows import (
     address_to_json,
     attempt_of,
+    from_ms,
     identity_to_json,
     incident_of,
     note_of,
@@ -37,7 +38,7 @@ from watchdog.ledger.rows import (
     to_ms_or_none,
 )
 from watchdog.ledger.store import Access, Operations, Transaction
-from watchdog.service.ledger import HandoffNote, Incident, Message, Outcome, Stop
+from watchdog.service.ledger import Charge, HandoffNote, Incident, Message, Outcome, Stop
 
 FOUND_STARTED = "FoundStartedAtStartUp"
 LED_ELSEWHERE = "GatewayLedElsewhere"
@@ -497,6 +498,17 @@ class IncidentOperations(Operations):
                 session=session,
             )
             return int(row.fetchone()[0])
+
+    def charged(self, since: datetime) -> Sequence[Charge]:
+        with self._file.reading(is_single=True) as transaction:
+            rows = transaction.execute(
+                """
+                SELECT i.gateway, i.session, a.started_at FROM attempts a JOIN incidents i ON i.id = a.incident
+                WHERE a.is_charged = 1 AND a.forgiven_at IS NULL AND a.started_at >= ?
+                """,
+                to_ms(since),
+            )
+            return [Charge(row["gateway"], row["session"], from_ms(row["started_at"])) for row in rows]
 
     def add_note(self, note: HandoffNote) -> None:
         with self._file.writing() as transaction:

@@ -202,6 +202,15 @@ class HandoffNote:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One attempt that counts against the budgets of its session and its gateway."""
+
+    gateway: str
+    session: str
+    started_at: datetime
+
+
 class IncidentLedger(Protocol):
     """Incidents, their attempts, what an attempt was charged, people's stops, handoff notes."""
 
@@ -303,6 +312,10 @@ class IncidentLedger(Protocol):
 
     def charges(self, gateway: str, since: datetime, session: str | None = None) -> int:
         """Charged attempts started at or after ``since``, of one session or of the whole gateway."""
+        ...
+
+    def charged(self, since: datetime) -> Sequence[Charge]:
+        """Those attempts of every gateway, in one question."""
         ...
 
     def add_note(self, note: HandoffNote) -> None: ...

@@ -309,6 +309,8 @@ def test_charges_count_by_start_session_and_gateway(ledger: SqlLedger) -> None:
     assert ledger.charges("home", T0, "a") == 1
     assert ledger.charges("work", T0) == 1
     assert ledger.charges("nowhere", T0) == 0
+    charged = {(one.gateway, one.session, one.started_at) for one in ledger.charged(at(10))}
+    assert charged == {("home", "a2", at(10)), ("home", "b", at(20)), ("work", "a", at(30))}
 
 
 def test_a_release_forgives_the_charges_of_its_key_until_then(ledger: SqlLedger) -> None:

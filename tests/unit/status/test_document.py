@@ -301,6 +301,24 @@ def test_a_session_is_counted_once_in_the_headline(ledger: SqliteLedger) -> None
     assert found["headline"] == {"level": "trouble", "text": "1 stuck, 1 in recovery."}
 
 
+def test_however_many_gateways_there_are_the_ledger_is_asked_as_often(
+    ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On PostgreSQL each question is a trip, and all passes of this process wait for it."""
+    asked, read = list[int](), ledger._file.reading
+
+    def reading(**how: bool) -> Any:
+        asked[-1] += 1
+        return read(**how)
+
+    sight = world.full_sight(ledger)
+    monkeypatch.setattr(ledger._file, "reading", reading)
+    for count in (1, 40):
+        asked.append(0)
+        read_record(ledger, [replace(sight, name=f"gateway {number}") for number in range(count)], NOW.wall)
+    assert asked[0] == asked[1] > 0
+
+
 def test_budgets_count_what_was_charged(ledger: SqliteLedger) -> None:
     for minutes in (5, 6):
         world.incident(ledger, ALICE, MINUTE * minutes, world.WORKED, lasted=MINUTE, outcome=Outcome.RECOVERED)
