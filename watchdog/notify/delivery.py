@@ -50,6 +50,8 @@ FEWEST_TRIES = 3
 SEND_WITHIN = 20.0
 """Seconds for one message to one target, whatever its library thinks."""
 DIGEST_ABOVE = 5
+APART_EVERY = timedelta(seconds=5)
+"""Between two rounds of what a target would not take as a digest, at most ``DIGEST_ABOVE`` messages each."""
 MOST_REST = timedelta(seconds=20)
 """Between two questions to a slow ledger; this process may only have stood still."""
 ROUND_LIMIT = 200
@@ -148,6 +150,8 @@ class _TargetState:
     """Dedupe keys: sent, but the ledger could not take note, so never sent again by this process. (An older copy of the ledger
     gives out the ids of later messages once more.)"""
     not_before: dict[str, Moment] = field(default_factory=dict)
+    apart: set[str] = field(default_factory=set)
+    """Dedupe keys of what was refused as part of a digest: sent each on its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,18 +258,28 @@ class Notifier:
                 return
             if state.asks_from is not None and now < state.asks_from:
                 return
-            batches = _batches(self._owed(state, now))
-            for place, batch in enumerate(batches):
+            waiting = {item.id: item for item in self._owed(state, now)}
+            batches = _batches(list(waiting.values()), state.apart)
+            while batches:
+                batch = batches.pop(0)
                 failed = await self._send(state, batch)
+                if failed is not None and not failed.is_messages_fault:
+                    state.failures += 1
+                    state.rests_until = self._note_failed(state, tuple(waiting.values()), failed)
+                    return
+                # guard: digest: one that is refused is taken apart
+                if failed is not None and batch.parts:
+                    self._take_apart(state, batch, failed)
+                    batches = _batches(batch.owed, state.apart)
+                    continue
                 if failed is None:
                     self._note_delivered(state, batch)
-                elif failed.is_messages_fault:
-                    self._note_failed(state, batch.owed, failed)
                 else:
-                    state.failures += 1
-                    together = tuple(item for rest in batches[place:] for item in rest.owed)
-                    state.rests_until = self._note_failed(state, together, failed)
-                    return
+                    self._note_failed(state, batch.owed, failed)
+                for item in batch.owed:
+                    del waiting[item.id]
+            if waiting:
+                state.asks_from = self._clock.now().plus(APART_EVERY)
 
     def _owed(self, state: _TargetState, now: Moment) -> list[OwedMessage]:
         """What is due and wanted; what is not wanted, or was delivered before, is settled in passing."""
@@ -349,7 +363,18 @@ class Notifier:
             count=len(batch.owed),
         )
 
+    def _take_apart(self, state: _TargetState, batch: _Batch, failed: DeliveryFailed) -> None:
+        """No failure of any part: the target may refuse digests, or their size, or what one of them says."""
+        state.apart |= {item.message.dedupe_key for item in batch.owed}
+        self._log.event(
+            Event.NOTIFICATION_FAILED,
+            reason=f"{failed} to a digest; each message of it is sent on its own",
+            target=state.target.name,
+            count=len(batch.owed),
+        )
+
     def _mark_delivered(self, state: _TargetState, item: OwedMessage) -> None:
+        state.apart.discard(item.message.dedupe_key)
         try:
             self._ledger.mark_delivered(item.id, state.target.name, self._clock.now().wall)
         except LedgerError:
@@ -374,6 +399,7 @@ class Notifier:
                 continue  # ``not_before`` keeps the wait
             if is_lost:
                 state.not_before.pop(item.message.dedupe_key, None)
+                state.apart.discard(item.message.dedupe_key)
             self._meter.notification(Delivery.GIVEN_UP if is_lost else Delivery.FAILED)
         self._log_failed(state, owed, lost, failed, wait)
         return again
@@ -408,10 +434,17 @@ class Notifier:
         return base * (1 + JITTER * self._rng.random())
 
 
-def _batches(owed: Sequence[OwedMessage]) -> list[_Batch]:
-    if len(owed) > DIGEST_ABOVE:
-        return [_Batch(digest([item.message for item in owed]), tuple(owed))]
-    return [_Batch(item.message, (item,)) for item in owed]
+def _batches(owed: Sequence[OwedMessage], apart: Collection[str]) -> list[_Batch]:
+    """What is ``apart`` goes first, so many at once and no more; what came later waits until that is through."""
+    alone = [item for item in owed if item.message.dedupe_key in apart]
+    others = [item for item in owed if item.message.dedupe_key not in apart]
+    if len(alone) > DIGEST_ABOVE:  # guard: digest: what was one is no storm
+        alone, others = alone[:DIGEST_ABOVE], []
+    singly = alone if len(others) > DIGEST_ABOVE else [*alone, *others]
+    batches = [_Batch(item.message, (item,)) for item in singly]
+    if len(others) > DIGEST_ABOVE:
+        batches.append(_Batch(digest([item.message for item in others]), tuple(others)))
+    return batches
 
 
 def _is_hopeless(item: OwedMessage, at: datetime) -> bool:
