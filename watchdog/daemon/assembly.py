@@ -232,6 +232,7 @@ class Builder:
             probe_device=identity.probe_device,
             clock=self.clock,
             host=self.host,
+            secrets=self.secrets,  # guard: secret: a gateway's words are read with what is secret here
             steps=steps,
             configured=steps | configured,
             on_device_token=self._token_keeper(section.name, identity),
@@ -255,6 +256,8 @@ class Builder:
                     f"the device token that it issues ({len(token)} characters) is none that a gateway issues; not kept"
                 )
                 self.log.event(Event.GATEWAY_UNHEALTHY, gateway=gateway, reason=reason)
+            if is_device_token(token):
+                self.secrets.add(token)
             identity.keep_token(url, scopes, token)
 
         return keep
