@@ -21,7 +21,7 @@ from watchdog.config import GatewaySection, LoadedConfig, load, resolve_secret
 from watchdog.config.references import passwords_in
 from watchdog.core.leases import LeaseTiming
 from watchdog.core.policy import Step
-from watchdog.daemon.endpoints import EndpointFinder
+from watchdog.daemon.endpoints import EndpointFinder, url_of
 from watchdog.discovery.every_gateway import EveryGateway
 from watchdog.discovery.local_gateways import LocalGateways
 from watchdog.discovery.machine import Machine
@@ -365,6 +365,7 @@ class Builder:
                 self.env,
                 Random(),
                 spare=spare if shares is not None else None,
+                url_of=lambda section: url_of(section, self.machine),
                 is_observing=is_observing,
             ),
             supervisor=Supervisor(self.clock, self.env),

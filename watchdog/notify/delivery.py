@@ -32,7 +32,7 @@ from watchdog.notify.senders import (
 from watchdog.service import descriptors
 from watchdog.service.announcements import digest
 from watchdog.service.announcements.phrases import as_observing, with_config, with_host
-from watchdog.service.errors import LedgerError, WatchdogError
+from watchdog.service.errors import LedgerError
 from watchdog.service.events import Delivery, Event, Log
 from watchdog.service.ledger import GIVE_UP_AFTER, Ledger, Message, MessageKind, OwedMessage
 from watchdog.service.ports import Clock, Meter
@@ -68,10 +68,6 @@ GOES_WITH: Mapping[MessageKind, frozenset[MessageKind]] = {
 """Kinds that a target also gets when it asked for one of these: who is told of an outage is told of its end."""
 
 
-class TargetRefused(WatchdogError):
-    """A notification target that must not be used, as it is configured."""
-
-
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where messages go. ``name`` is stable and says nothing secret; ``on`` None: every kind."""
@@ -98,12 +94,9 @@ class TargetEntry:
     remind_every: timedelta | None = None
 
 
-def targets_from(entries: Sequence[TargetEntry], gateway_urls: Iterable[str] = ()) -> tuple[Target, ...]:
+def targets_from(entries: Sequence[TargetEntry]) -> tuple[Target, ...]:
     """Targets by their names, else called after what they are and their place among their kind: ``webhook-1``, ``webhook-2``,
-    ``discord-1``.
-
-    Raises ``TargetRefused`` for one that leads to a watched gateway: it would be silent just when it is needed."""
-    watched = {place for place in map(_place, gateway_urls) if place is not None}
+    ``discord-1``."""
     counts: dict[str, int] = {}
     taken = {entry.name for entry in entries}
     found: list[Target] = []
@@ -112,19 +105,31 @@ def targets_from(entries: Sequence[TargetEntry], gateway_urls: Iterable[str] = (
         counts[service] = counts.get(service, 0) + 1
         name = entry.name or next(free for n in count(counts[service]) if (free := f"{service}-{n}") not in taken)
         taken.add(name)
-        if _place(entry.url) in watched:
-            raise TargetRefused(
-                f"notify target {name} is a watched gateway itself, which could not tell of its own outage; "
-                "take another way to be told."
-            )
         found.append(Target(name, entry.url, None if entry.on is None else frozenset(entry.on), entry.remind_every))
     return tuple(found)
+
+
+def through_gateways(targets: Iterable[Target], gateway_urls: Iterable[str]) -> dict[str, str]:
+    """Those that lead to a watched gateway, by name, and why they are left out: they would be silent just when they are needed.
+    Below a gateway's path, where it has one: a proxy may have more than a gateway behind one host."""
+    watched = [place for place in map(_place, gateway_urls) if place is not None]
+    found = {}
+    for target in targets:
+        place = _place(target.url)
+        if place is not None and any(
+            place[:2] == (host, port) and f"{place[2]}/".startswith(f"{path}/") for host, port, path in watched
+        ):
+            found[target.name] = (
+                f"notify target {target.name} is a watched gateway itself, which could not tell of its own outage: it is told "
+                "nothing; put another way to be told under notify:"
+            )
+    return found
 
 
 _PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
-def _place(url: str) -> tuple[str, int] | None:
+def _place(url: str) -> tuple[str, int, str] | None:
     try:
         parts: SplitResult = urlsplit(url.strip().removeprefix("json+"))
         host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme)
@@ -132,7 +137,8 @@ def _place(url: str) -> tuple[str, int] | None:
         return None
     if not host or port is None:
         return None
-    return ("localhost" if host in ("127.0.0.1", "::1", "0.0.0.0") else host, port)  # noqa: S104 - compared, not bound
+    host = "localhost" if host in ("127.0.0.1", "::1", "0.0.0.0") else host  # noqa: S104 - compared, not bound
+    return host, port, parts.path.rstrip("/")
 
 
 @dataclass(slots=True)

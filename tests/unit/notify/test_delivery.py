@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -31,8 +32,8 @@ from watchdog.notify.delivery import (
     Notifier,
     Target,
     TargetEntry,
-    TargetRefused,
     targets_from,
+    through_gateways,
 )
 from watchdog.notify.senders import DeliveryFailed
 from watchdog.service.announcements import (
@@ -505,15 +506,32 @@ def test_a_given_name_leaves_the_others_theirs_and_is_nobody_elses() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://localhost:18789/hooks/agent", "json+http://127.0.0.1:18789", "json://[::1]:18789/x"]
+    ("url", "gateway"),
+    [
+        ("http://localhost:18789/hooks/agent", "ws://127.0.0.1:18789"),
+        ("json+http://127.0.0.1:18789", "ws://127.0.0.1:18789/"),
+        ("json://[::1]:18789/x", "ws://127.0.0.1:18789"),
+        ("https://proxy.example/two/hooks", "wss://proxy.example/two"),
+        ("https://user:pass@proxy.example:443/two", "wss://proxy.example/two/"),
+    ],
 )
-def test_never_through_a_watched_gateway(url: str) -> None:
-    with pytest.raises(TargetRefused, match=r"-1 is a watched gateway") as refused:
-        targets_from([TargetEntry(url)], ["ws://127.0.0.1:18789"])
-    assert "18789" not in str(refused.value)
-    assert targets_from(
-        [TargetEntry("http://127.0.0.1:9000"), TargetEntry("ntfy://[")], ["ws://127.0.0.1:18789", "ws://["]
-    )
+def test_never_through_a_watched_gateway(url: str, gateway: str) -> None:
+    (why,) = through_gateways(targets_from([TargetEntry(url, name="phone")]), ["ws://[", gateway]).values()
+    assert why.startswith("notify target phone is a watched gateway itself")
+    assert not re.search("18789|example|pass@", why)
+
+
+@pytest.mark.parametrize(
+    ("url", "gateway"),
+    [
+        ("http://127.0.0.1:9000", "ws://127.0.0.1:18789"),
+        ("ntfy://[", "ws://127.0.0.1:18789"),
+        ("https://proxy.example/alerts", "wss://proxy.example/two"),
+        ("https://proxy.example/twofold", "wss://proxy.example/two"),
+    ],
+)
+def test_beside_a_watched_gateway(url: str, gateway: str) -> None:
+    assert not through_gateways(targets_from([TargetEntry(url)]), [gateway])
 
 
 async def test_nothing_secret_goes_out_or_is_logged() -> None:
