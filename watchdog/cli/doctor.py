@@ -20,6 +20,7 @@ from watchdog.adapters.service_units.control import ServiceControl, ServiceTroub
 from watchdog.adapters.service_units.files import Service
 from watchdog.cli import service
 from watchdog.cli.check import chosen_sections, identity_of
+from watchdog.cli.notify import through_a_gateway
 from watchdog.cli.screen import screen, text_of
 from watchdog.cli.shared import (
     ConfigOption,
@@ -150,6 +151,7 @@ def _mode(setting: Setting) -> list[ReportLine]:
     findings = [ReportLine("mode", Grade.OK, f"{words}{'; `run --observe` only watches' if 'ACTS' in words else ''}")]
     if (gap := service.untold(setting)) is not None:
         findings.append(ReportLine("notify", Grade.WARN, gap))
+    findings += [ReportLine("notify", Grade.FAIL, problem) for problem in through_a_gateway(setting)]
     return findings
 
 

@@ -22,8 +22,10 @@ from watchdog.cli.shared import (
     say_error,
 )
 from watchdog.config import SecretError, resolve_secret
+from watchdog.daemon.assembly import Builder
+from watchdog.daemon.endpoints import url_of
 from watchdog.ledger.ledger import SqliteLedger
-from watchdog.notify.delivery import Notifier, TargetEntry, TargetRefused, targets_from
+from watchdog.notify.delivery import Notifier, Target, TargetEntry, targets_from, through_gateways
 from watchdog.service import announcements
 from watchdog.service.exits import Exit
 from watchdog.service.null_meter import NullMeter
@@ -63,21 +65,10 @@ def add_to(app: typer.Typer) -> None:
 
 async def send_trial(setting: Setting) -> dict[str, str | None]:
     """Target name -> problem, None where it went out. A target whose secret is missing is named by its place."""
-    results: dict[str, str | None] = {}
-    entries: list[TargetEntry] = []
-    for position, target in enumerate(setting.loaded.config.notify):
-        try:
-            url = resolve_secret(target, "url", setting.env)
-        except SecretError as problem:
-            results[target.name or f"notify[{position}]"] = str(problem)
-            continue
-        if url is not None:
-            entries.append(TargetEntry(url, name=target.name))
-    gateways = [section.url for section in setting.loaded.config.gateways if section.url is not None]
-    try:
-        targets = targets_from(entries, gateways)
-    except TargetRefused as refused:
-        return {**results, "notify": str(refused)}
+    targets, unread = _targets(setting)
+    silent = through_gateways(targets, _gateway_urls(setting))
+    results: dict[str, str | None] = {**unread, **silent}
+    targets = tuple(target for target in targets if target.name not in silent)
     clock = SystemClock()
     now = clock.now().wall
     with SqliteLedger.in_memory(wall=lambda: clock.now().wall) as ledger:
@@ -96,3 +87,30 @@ async def send_trial(setting: Setting) -> dict[str, str | None]:
             return {**results, **await notifier.send_now(message)}
         finally:
             await notifier.aclose()
+
+
+def through_a_gateway(setting: Setting) -> list[str]:
+    """Why targets are left out that lead to a watched gateway, one sentence for each."""
+    return list(through_gateways(_targets(setting)[0], _gateway_urls(setting)).values())
+
+
+def _targets(setting: Setting) -> tuple[tuple[Target, ...], dict[str, str]]:
+    """Those whose secret is there; the problems of the others."""
+    entries: list[TargetEntry] = []
+    problems: dict[str, str] = {}
+    for position, target in enumerate(setting.loaded.config.notify):
+        try:
+            url = resolve_secret(target, "url", setting.env)
+        except SecretError as problem:
+            problems[target.name or f"notify[{position}]"] = str(problem)
+            continue
+        if url is not None:
+            entries.append(TargetEntry(url, name=target.name))
+    return targets_from(entries), problems
+
+
+def _gateway_urls(setting: Setting) -> list[str]:
+    """Those that the configuration names, and that of the environment. No list is asked."""
+    machine = Builder(setting.loaded, setting.env, SilentLog(), NullMeter(), secrets=setting.secrets).machine
+    found = (url_of(section, machine) for section in setting.loaded.config.gateways)
+    return [url for url in found if url is not None]

@@ -21,7 +21,7 @@ from watchdog.config import GatewaySection, LoadedConfig, load, resolve_secret
 from watchdog.config.references import passwords_in
 from watchdog.core.leases import LeaseTiming
 from watchdog.core.policy import Step
-from watchdog.daemon.endpoints import EndpointFinder
+from watchdog.daemon.endpoints import EndpointFinder, url_of
 from watchdog.discovery.every_gateway import EveryGateway
 from watchdog.discovery.local_gateways import LocalGateways
 from watchdog.discovery.machine import Machine
@@ -232,6 +232,7 @@ class Builder:
             probe_device=identity.probe_device,
             clock=self.clock,
             host=self.host,
+            secrets=self.secrets,  # guard: secret: a gateway's words are read with what is secret here
             steps=steps,
             configured=steps | configured,
             on_device_token=self._token_keeper(section.name, identity),
@@ -255,6 +256,8 @@ class Builder:
                     f"the device token that it issues ({len(token)} characters) is none that a gateway issues; not kept"
                 )
                 self.log.event(Event.GATEWAY_UNHEALTHY, gateway=gateway, reason=reason)
+            if is_device_token(token):
+                self.secrets.add(token)
             identity.keep_token(url, scopes, token)
 
         return keep
@@ -362,6 +365,7 @@ class Builder:
                 self.env,
                 Random(),
                 spare=spare if shares is not None else None,
+                url_of=lambda section: url_of(section, self.machine),
                 is_observing=is_observing,
             ),
             supervisor=Supervisor(self.clock, self.env),

@@ -58,6 +58,26 @@ class OpenclawCommand:
         )
 
 
+def url_of(section: GatewaySection, machine: Machine) -> str | None:
+    """Where this gateway is now; None: that cannot be found out, or ``section`` stands for many. Blocks as reading files does."""
+    if section.url is not None or section.discover is not None:
+        return section.url
+    try:
+        found = _named_by_files(section, machine)
+    except DiscoveryError:
+        return None
+    return found.url if found is not None else None
+
+
+def _named_by_files(section: GatewaySection, machine: Machine) -> DiscoveredGateway | None:
+    """The gateway of a section without url. Raises ``DiscoveryError``."""
+    if not isinstance(section, LocalGateway):
+        return machine.meant()
+    if section.cell is not None:
+        return machine.cell(section.cell)
+    return machine.gateways((section.place,)).of(section.place.config_path)
+
+
 class EndpointFinder:
     """Finds one gateway's endpoint. Every failure is an ``errors.GatewayError`` whose sentence names the way out."""
 
@@ -112,12 +132,8 @@ class EndpointFinder:
         """What OpenClaw's own files say of this section's gateway; None: nothing, and its url is all there is."""
         section = self._section
         try:
-            if isinstance(section, LocalGateway):
-                if section.cell is not None:
-                    return self._machine.cell(section.cell)
-                return self._machine.gateways((section.place,)).of(section.place.config_path)
-            if section.url is None:
-                return self._machine.meant()
+            if isinstance(section, LocalGateway) or section.url is None:
+                return _named_by_files(section, self._machine)
         except DiscoveryError as problem:
             raise errors.GatewayUnreachable(f"{section.name}: {problem}") from problem
         return self._beside(section.url) if is_local(section.url) else None

@@ -638,6 +638,7 @@ class Daemon:
             parts.loaded = after
             self._say_loaded(before, "the gateways that discover stands for have changed")
             await self._apply_gateways(before)
+            await parts.teller.configure(after)
             await parts.page.configure(after)
 
     def _say_loaded(self, before: LoadedConfig, why: str) -> list[str]:

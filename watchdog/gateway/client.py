@@ -46,6 +46,7 @@ from watchdog.gateway.wire.identity import DeviceIdentity
 from watchdog.gateway.wire.timestamps import instant
 from watchdog.service import descriptors, errors
 from watchdog.service.ports import Clock, Deed, Disconnect, Host, Receipt, Wants
+from watchdog.service.redaction import Secrets
 
 
 @dataclass(slots=True)
@@ -67,7 +68,7 @@ class GatewayClient:
     """See the module's docstring. Not safe for concurrent use by several tasks; one watch owns one client.
 
     ``steps``: what deeds may be; none: it only looks. ``configured``: what a device asks for that the gateway does not know;
-    None: the same. ``on_let_in``: is told the url where this device was let in that was not known to be. ``on_repair``: is told each method once whose answer held text that had to be repaired.
+    None: the same. ``secrets``: what no error repeats, though the gateway says it. ``on_let_in``: is told the url where this device was let in that was not known to be. ``on_repair``: is told each method once whose answer held text that had to be repaired.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class GatewayClient:
         on_let_in: Callable[[str], None] | None = None,
         on_repair: Callable[[str], None] | None = None,
         dial: Dial | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         self._name = name
         self._find = endpoint
@@ -93,7 +95,8 @@ class GatewayClient:
         self._host = host
         self._patience = patience
         self._on_let_in = on_let_in
-        self._links = Links(name, device, clock, dial, on_device_token, on_repair)
+        self._secrets = secrets if secrets is not None else Secrets()
+        self._links = Links(name, device, clock, dial, on_device_token, on_repair, self._secrets)
         self._sign_in = SignIn(Grants(name, steps, self._open, clock), steps if configured is None else configured)
         self._deeds = Deeds(self._open, clock)
         self._probe = AbortProbe(lambda: self._open((WRITE,), device=probe_device), clock, patience)
@@ -299,7 +302,7 @@ class GatewayClient:
         await self._deeds.forget_prepared()
         version = self._required().version
         if route is not None:
-            problem = await channel_problem(route, self._call)
+            problem = await channel_problem(route, self._call, self._secrets)
             if problem is not None:
                 raise errors.ChannelDown(f"{self._name}: {problem}")
         await self._deeds.prepare(step, session, version, route=route, is_as_owner=is_as_owner)

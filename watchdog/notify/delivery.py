@@ -32,7 +32,7 @@ from watchdog.notify.senders import (
 from watchdog.service import descriptors
 from watchdog.service.announcements import digest
 from watchdog.service.announcements.phrases import as_observing, with_config, with_host
-from watchdog.service.errors import LedgerError, WatchdogError
+from watchdog.service.errors import LedgerError
 from watchdog.service.events import Delivery, Event, Log
 from watchdog.service.ledger import GIVE_UP_AFTER, Ledger, Message, MessageKind, OwedMessage
 from watchdog.service.ports import Clock, Meter
@@ -50,6 +50,8 @@ FEWEST_TRIES = 3
 SEND_WITHIN = 20.0
 """Seconds for one message to one target, whatever its library thinks."""
 DIGEST_ABOVE = 5
+APART_EVERY = timedelta(seconds=5)
+"""Between two rounds of what a target would not take as a digest, at most ``DIGEST_ABOVE`` messages each."""
 MOST_REST = timedelta(seconds=20)
 """Between two questions to a slow ledger; this process may only have stood still."""
 ROUND_LIMIT = 200
@@ -64,10 +66,6 @@ GOES_WITH: Mapping[MessageKind, frozenset[MessageKind]] = {
     MessageKind.GATEWAY_UP: frozenset({MessageKind.GATEWAY_DOWN}),
 }
 """Kinds that a target also gets when it asked for one of these: who is told of an outage is told of its end."""
-
-
-class TargetRefused(WatchdogError):
-    """A notification target that must not be used, as it is configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +94,9 @@ class TargetEntry:
     remind_every: timedelta | None = None
 
 
-def targets_from(entries: Sequence[TargetEntry], gateway_urls: Iterable[str] = ()) -> tuple[Target, ...]:
+def targets_from(entries: Sequence[TargetEntry]) -> tuple[Target, ...]:
     """Targets by their names, else called after what they are and their place among their kind: ``webhook-1``, ``webhook-2``,
-    ``discord-1``.
-
-    Raises ``TargetRefused`` for one that leads to a watched gateway: it would be silent just when it is needed."""
-    watched = {place for place in map(_place, gateway_urls) if place is not None}
+    ``discord-1``."""
     counts: dict[str, int] = {}
     taken = {entry.name for entry in entries}
     found: list[Target] = []
@@ -110,19 +105,31 @@ def targets_from(entries: Sequence[TargetEntry], gateway_urls: Iterable[str] = (
         counts[service] = counts.get(service, 0) + 1
         name = entry.name or next(free for n in count(counts[service]) if (free := f"{service}-{n}") not in taken)
         taken.add(name)
-        if _place(entry.url) in watched:
-            raise TargetRefused(
-                f"notify target {name} is a watched gateway itself, which could not tell of its own outage; "
-                "take another way to be told."
-            )
         found.append(Target(name, entry.url, None if entry.on is None else frozenset(entry.on), entry.remind_every))
     return tuple(found)
+
+
+def through_gateways(targets: Iterable[Target], gateway_urls: Iterable[str]) -> dict[str, str]:
+    """Those that lead to a watched gateway, by name, and why they are left out: they would be silent just when they are needed.
+    Below a gateway's path, where it has one: a proxy may have more than a gateway behind one host."""
+    watched = [place for place in map(_place, gateway_urls) if place is not None]
+    found = {}
+    for target in targets:
+        place = _place(target.url)
+        if place is not None and any(
+            place[:2] == (host, port) and f"{place[2]}/".startswith(f"{path}/") for host, port, path in watched
+        ):
+            found[target.name] = (
+                f"notify target {target.name} is a watched gateway itself, which could not tell of its own outage: it is told "
+                "nothing; put another way to be told under notify:"
+            )
+    return found
 
 
 _PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
-def _place(url: str) -> tuple[str, int] | None:
+def _place(url: str) -> tuple[str, int, str] | None:
     try:
         parts: SplitResult = urlsplit(url.strip().removeprefix("json+"))
         host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme)
@@ -130,7 +137,8 @@ def _place(url: str) -> tuple[str, int] | None:
         return None
     if not host or port is None:
         return None
-    return ("localhost" if host in ("127.0.0.1", "::1", "0.0.0.0") else host, port)  # noqa: S104 - compared, not bound
+    host = "localhost" if host in ("127.0.0.1", "::1", "0.0.0.0") else host  # noqa: S104 - compared, not bound
+    return host, port, parts.path.rstrip("/")
 
 
 @dataclass(slots=True)
@@ -148,6 +156,8 @@ class _TargetState:
     """Dedupe keys: sent, but the ledger could not take note, so never sent again by this process. (An older copy of the ledger
     gives out the ids of later messages once more.)"""
     not_before: dict[str, Moment] = field(default_factory=dict)
+    apart: set[str] = field(default_factory=set)
+    """Dedupe keys of what was refused as part of a digest: sent each on its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,18 +264,28 @@ class Notifier:
                 return
             if state.asks_from is not None and now < state.asks_from:
                 return
-            batches = _batches(self._owed(state, now))
-            for place, batch in enumerate(batches):
+            waiting = {item.id: item for item in self._owed(state, now)}
+            batches = _batches(list(waiting.values()), state.apart)
+            while batches:
+                batch = batches.pop(0)
                 failed = await self._send(state, batch)
+                if failed is not None and not failed.is_messages_fault:
+                    state.failures += 1
+                    state.rests_until = self._note_failed(state, tuple(waiting.values()), failed)
+                    return
+                # guard: digest: one that is refused is taken apart
+                if failed is not None and batch.parts:
+                    self._take_apart(state, batch, failed)
+                    batches = _batches(batch.owed, state.apart)
+                    continue
                 if failed is None:
                     self._note_delivered(state, batch)
-                elif failed.is_messages_fault:
-                    self._note_failed(state, batch.owed, failed)
                 else:
-                    state.failures += 1
-                    together = tuple(item for rest in batches[place:] for item in rest.owed)
-                    state.rests_until = self._note_failed(state, together, failed)
-                    return
+                    self._note_failed(state, batch.owed, failed)
+                for item in batch.owed:
+                    del waiting[item.id]
+            if waiting:
+                state.asks_from = self._clock.now().plus(APART_EVERY)
 
     def _owed(self, state: _TargetState, now: Moment) -> list[OwedMessage]:
         """What is due and wanted; what is not wanted, or was delivered before, is settled in passing."""
@@ -349,7 +369,18 @@ class Notifier:
             count=len(batch.owed),
         )
 
+    def _take_apart(self, state: _TargetState, batch: _Batch, failed: DeliveryFailed) -> None:
+        """No failure of any part: the target may refuse digests, or their size, or what one of them says."""
+        state.apart |= {item.message.dedupe_key for item in batch.owed}
+        self._log.event(
+            Event.NOTIFICATION_FAILED,
+            reason=f"{failed} to a digest; each message of it is sent on its own",
+            target=state.target.name,
+            count=len(batch.owed),
+        )
+
     def _mark_delivered(self, state: _TargetState, item: OwedMessage) -> None:
+        state.apart.discard(item.message.dedupe_key)
         try:
             self._ledger.mark_delivered(item.id, state.target.name, self._clock.now().wall)
         except LedgerError:
@@ -374,6 +405,7 @@ class Notifier:
                 continue  # ``not_before`` keeps the wait
             if is_lost:
                 state.not_before.pop(item.message.dedupe_key, None)
+                state.apart.discard(item.message.dedupe_key)
             self._meter.notification(Delivery.GIVEN_UP if is_lost else Delivery.FAILED)
         self._log_failed(state, owed, lost, failed, wait)
         return again
@@ -408,10 +440,17 @@ class Notifier:
         return base * (1 + JITTER * self._rng.random())
 
 
-def _batches(owed: Sequence[OwedMessage]) -> list[_Batch]:
-    if len(owed) > DIGEST_ABOVE:
-        return [_Batch(digest([item.message for item in owed]), tuple(owed))]
-    return [_Batch(item.message, (item,)) for item in owed]
+def _batches(owed: Sequence[OwedMessage], apart: Collection[str]) -> list[_Batch]:
+    """What is ``apart`` goes first, so many at once and no more; what came later waits until that is through."""
+    alone = [item for item in owed if item.message.dedupe_key in apart]
+    others = [item for item in owed if item.message.dedupe_key not in apart]
+    if len(alone) > DIGEST_ABOVE:  # guard: digest: what was one is no storm
+        alone, others = alone[:DIGEST_ABOVE], []
+    singly = alone if len(others) > DIGEST_ABOVE else [*alone, *others]
+    batches = [_Batch(item.message, (item,)) for item in singly]
+    if len(others) > DIGEST_ABOVE:
+        batches.append(_Batch(digest([item.message for item in others]), tuple(others)))
+    return batches
 
 
 def _is_hopeless(item: OwedMessage, at: datetime) -> bool:

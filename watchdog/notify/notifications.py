@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
 from typing import Any
 
-from watchdog.config import LoadedConfig, SecretError, resolve_secret
+from watchdog.config import GatewaySection, LoadedConfig, SecretError, resolve_secret
 from watchdog.core.model import Moment
 from watchdog.ledger.ledger import SqlLedger
-from watchdog.notify.delivery import Heartbeat, Notifier, TargetEntry, targets_from
+from watchdog.notify.delivery import Heartbeat, Notifier, TargetEntry, targets_from, through_gateways
 from watchdog.service.errors import LedgerError
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import Message, MessageKind
@@ -47,6 +47,8 @@ class Notifications:
     spare: SqlLedger | None = None
     """Whose messages are owed in ``ledger`` once that is back, whoever watches their gateways by then. None: each watch sees to that
     when it goes back to the real one (``LedgerSwitch``)."""
+    url_of: Callable[[GatewaySection], str | None] = lambda section: section.url
+    """Where a gateway is; None: not known. May block."""
     is_observing: bool = False
     """``run --observe``: every message says so."""
     _notifier: Notifier | None = None
@@ -56,17 +58,21 @@ class Notifications:
     _pinging: asyncio.Task[Any] | None = None
     _in_force: object = None
     """What notifier and heartbeat were made of."""
+    _said: tuple[object, set[str]] = ((), set())
+    """What was said to be left out, and of which targets."""
 
-    async def configure(self, loaded: LoadedConfig, gateway_urls: Iterable[str] = ()) -> None:
-        """Take the targets of a configuration. A secret that is not there leaves out its target, and says so.
+    async def configure(self, loaded: LoadedConfig) -> None:
+        """Take the targets of a configuration. One whose secret is not there, or that is a watched gateway itself, is left
+        out, and that is said once.
 
         Where nothing of it changed, what is being sent goes on; else it is cut, and comes again from the ledger."""
         entries: list[TargetEntry] = []
+        left_out: list[str] = []
         for target in loaded.config.notify:
             try:
                 url = resolve_secret(target, "url", self.env)
             except SecretError as problem:
-                self.log.event(Event.NOTIFICATION_FAILED, reason=str(problem))
+                left_out.append(str(problem))
                 continue
             if url is not None:
                 kinds = tuple(MessageKind(event.value) for event in target.on)
@@ -76,7 +82,10 @@ class Notifications:
         except SecretError as problem:
             self.log.event(Event.HEARTBEAT_FAILED, reason=str(problem))
             ping = None
-        targets = targets_from(entries, gateway_urls)
+        targets = targets_from(entries)
+        silent = through_gateways(targets, await asyncio.to_thread(self._urls, loaded)) if targets else {}
+        targets = tuple(target for target in targets if target.name not in silent)
+        self._say_left_out(loaded, [*left_out, *silent.values()])
         if self._in_force == (targets, ping, loaded.to_name):
             return
         await self.close()
@@ -95,6 +104,17 @@ class Notifications:
         )
         self._heartbeat = Heartbeat(ping, self.log, secrets=self.secrets) if ping is not None else None
         self._in_force = (targets, ping, loaded.to_name)
+
+    def _urls(self, loaded: LoadedConfig) -> list[str]:
+        return [url for url in map(self.url_of, loaded.config.gateways) if url is not None]
+
+    def _say_left_out(self, loaded: LoadedConfig, problems: list[str]) -> None:
+        """Gateways come and go; what stands under ``notify`` is still the same."""
+        said = self._said[1] if self._said[0] == loaded.config.notify else set()
+        for problem in problems:
+            if problem not in said:
+                self.log.event(Event.NOTIFICATION_FAILED, reason=problem)
+        self._said = loaded.config.notify, set(problems)
 
     async def run(self) -> None:
         """Deliver what is due, round after round, until cancelled."""

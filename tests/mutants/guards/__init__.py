@@ -27,6 +27,7 @@ from tests.mutants.guards import (
     reminders,
     shares,
     single,
+    telling,
     tombstones,
     trust,
     verdict,
@@ -51,6 +52,7 @@ GUARDS = (
     *shares.GUARDS,
     *single.GUARDS,
     *lists.GUARDS,
+    *telling.GUARDS,
     *tombstones.GUARDS,
     *wire.GUARDS,
 )

@@ -157,6 +157,15 @@ def test_the_mode_and_whether_anybody_is_told(
     assert [one["grade"] for one in findings if one["subject"] == "notify"] == ([] if is_told else ["WARN"])
 
 
+def test_a_target_that_is_the_watched_gateway_itself(config: Path, systemd: FakeSystemd) -> None:
+    config.write_text(config.read_text("utf-8") + "notify: ['http://127.0.0.1:1/hooks/agent']\n", "utf-8")
+    config.chmod(0o600)
+    findings = json.loads(CliRunner().invoke(app, ["doctor", "--json", "--config", str(config)]).stdout)["findings"]
+    ((grade, text),) = [(one["grade"], one["text"]) for one in findings if one["subject"] == "notify"]
+    assert grade == "FAIL"
+    assert text.startswith("notify target webhook-1 is a watched gateway itself")
+
+
 def test_each_thing_that_can_be_wrong(service_lines: Callable[[], Lines], systemd: FakeSystemd, config: Path) -> None:
     _install(config)
     systemd.active, systemd.result = False, "exit-code"

@@ -67,6 +67,18 @@ def test_a_missing_secret_does_not_stop_the_others(tmp_path: Path, monkeypatch: 
     assert "webhook-1: delivered" in done.stdout
 
 
+@respx.mock
+def test_the_watched_gateway_itself_is_not_tried_and_the_others_are(tmp_path: Path) -> None:
+    respx.post("https://two.test/hook").mock(httpx.Response(200))
+    done = run(
+        tmp_path,
+        "['http://127.0.0.1:18789/hooks/x', 'https://two.test/hook']\ngateways: [{url: 'ws://localhost:18789'}]",
+    )
+    assert code_of(done) == 1
+    assert "webhook-1: FAILED: notify target webhook-1 is a watched gateway itself" in done.stdout
+    assert "webhook-2: delivered" in done.stdout
+
+
 def test_nobody_to_tell(tmp_path: Path) -> None:
     done = run(tmp_path, "[]")
     assert code_of(done) == 1

@@ -10,7 +10,7 @@ from tests.unit.discovery.support import Machine
 from tests.unit.discovery.test_fleet_cells import TOKEN, play_runtime, write_registry
 from watchdog.config import GatewaySection, parse
 from watchdog.config.targets import ListedGateway
-from watchdog.daemon.endpoints import EndpointFinder
+from watchdog.daemon.endpoints import EndpointFinder, url_of
 from watchdog.discovery.fleet_cells import read_registry
 from watchdog.discovery.local_gateways import LocalGateway
 from watchdog.discovery.machine import Machine as Here
@@ -88,6 +88,20 @@ def test_a_port_of_a_profile_that_does_not_run_may_be_a_tunnel(desk: Desk) -> No
 def test_the_meant_one_is_completed_running_or_not(desk: Desk) -> None:
     main = desk.profile(None, 1, "main")
     assert facts(desk.of("{url: 'ws://127.0.0.1:1'}")()) == ("ws://127.0.0.1:1", "main", str(main), None)
+
+
+def test_where_a_section_leads_is_known_without_connecting(desk: Desk) -> None:
+    desk.profile(None, 1, "main")
+    work = desk.profile("work", 3, "of work", pid=12)
+    here = desk.machine.here
+    sections = parse("gateways: [{name: a, url: 'wss://far.example'}, {name: b}]", env={}).config.gateways
+    assert [url_of(section, here) for section in sections] == ["wss://far.example", "ws://127.0.0.1:1"]
+    local = LocalGateway(name="work", place=ConfigPlace(work / "openclaw.json", work, "work"))
+    assert url_of(local, here) == "ws://127.0.0.1:3"
+    (many,) = parse("gateways: [{discover: local}]", env={}).config.gateways
+    assert url_of(many, here) is None
+    (work / "openclaw.json").write_text("{")
+    assert url_of(local, here) is None
 
 
 def test_another_machine_gets_nothing_of_ours(desk: Desk) -> None:

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.clock import ManualClock
 from tests.unit.gateway.scene import ADMIN, READ, WRITE, answers_of
-from tests.unit.gateway.server import Refused, WireGateway, running
+from tests.unit.gateway.server import Closed, Refused, WireGateway, running
 from tests.unit.gateway.support import TOKEN
 from watchdog.config import LoadedConfig, load
 from watchdog.daemon.assembly import Builder, Identity
 from watchdog.service import errors
 from watchdog.service.events import MemoryLog
+from watchdog.service.ledger import MessageKind
 from watchdog.service.null_meter import NullMeter
+from watchdog.service.secret import MASK
 
 CONFIG = "gateways: [{{name: home, url: '{url}', token: {token}, state_dir: none}}]\nstate_dir: {folder}/state\nstatus_page: null\n"
 APPROVAL = Refused({"code": "NOT_PAIRED", "message": "pairing required", "details": {"code": "PAIRING_REQUIRED"}})
@@ -24,6 +27,38 @@ def loaded_for(gateway: WireGateway, folder: Path) -> LoadedConfig:
     file.touch(mode=0o600)
     file.write_text(CONFIG.format(url=gateway.url, token=TOKEN, folder=folder), "utf-8")
     return load(file, env={"HOME": str(folder)})
+
+
+ECHO = f"the value that was given as auth.token of the connect request is not one known to this proxy here, which got {TOKEN}"
+
+
+@pytest.mark.parametrize(
+    "how",
+    [Refused({"code": "INVALID_REQUEST", "message": ECHO}), Closed(1008, f"bad token {TOKEN}")],
+    ids=["refused", "closed"],
+)
+async def test_a_token_that_is_echoed_is_in_no_message_no_ledger_and_no_log(
+    tmp_path: Path, how: Refused | Closed
+) -> None:
+    """Not even for whoever delivers it later, and does not know the token."""
+    gateway, log = WireGateway(answers=answers_of(), hello=how), MemoryLog()
+    async with running(gateway):
+        clock = ManualClock()
+        builder = Builder(loaded_for(gateway, tmp_path), {"HOME": str(tmp_path)}, log, NullMeter(), clock=clock)
+        parts = builder.parts(is_observing=False)
+        try:
+            (watch,) = parts.watches
+            for _ in range(10):
+                await watch.pass_once()
+                clock.advance(60)
+            owed = [item.message for item in parts.ledger.due_messages("phone", clock.now().wall)]
+            assert [message.kind for message in owed] == [MessageKind.GATEWAY_DOWN]
+        finally:
+            parts.close()
+    kept = b"".join(file.read_bytes() for file in (tmp_path / "state").rglob("*") if file.is_file())
+    assert MASK.encode() in kept
+    for place in (repr(owed), repr(log.lines), kept.decode("latin-1")):
+        assert TOKEN[:8] not in place
 
 
 @pytest.mark.parametrize("is_observing", [True, False], ids=["observing", "acting"])

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -115,6 +116,27 @@ async def test_two_names_for_one_gateway_are_watched_once(desk: Desk) -> None:
     await desk.until(lambda: any(line.get("gateway") == "z" for line in desk.log.of(Event.CONFIG_REFUSED)))
     assert desk.watched == ["a", "b"]
     assert "z reaches the same gateway as a" in str(desk.log.of(Event.CONFIG_REFUSED)[-1]["reason"])
+
+
+async def test_a_target_that_a_list_makes_a_watched_gateway_is_left_out_from_then_on(desk: Desk) -> None:
+    a, b, _ = desk.started
+    parts = desk.daemon.parts
+    notify = parse(f"notify: ['json+http://127.0.0.1:{a.port}/hooks']", env={}).config.notify
+    for loaded in ("written", "loaded"):
+        before = getattr(parts, loaded)
+        setattr(parts, loaded, replace(before, config=before.config.model_copy(update={"notify": notify})))
+    await parts.teller.configure(parts.loaded)
+
+    def told() -> list[str]:
+        notifier = parts.teller._notifier
+        return [state.target.name for state in notifier._targets] if notifier is not None else []
+
+    assert told() == ["webhook-1"]
+    desk.write(a=a, b=b)
+    await desk.until(lambda: told() == [])
+    assert "webhook-1 is a watched gateway itself" in str(desk.log.of(Event.NOTIFICATION_FAILED)[-1]["reason"])
+    desk.write(b=b)
+    await desk.until(lambda: told() == ["webhook-1"])
 
 
 async def test_who_is_watched_no_longer_takes_no_open_file(desk: Desk) -> None:

@@ -174,6 +174,27 @@ async def test_a_new_secret_is_taken_and_never_shown(desk: Desk) -> None:
     assert SECRET not in repr(desk.log.lines)
 
 
+async def test_a_target_that_is_the_watched_gateway_is_left_out_and_said_once(desk: Desk) -> None:
+    """It would be silent just when it is needed."""
+    hook = str(desk.daemon.parts.loaded.config.gateways[0].url).replace("ws:", "http:")
+    targets = f"notify: [{{name: mine, url: '{hook}/hooks/agent?token={SECRET}'}}, 'json+http://127.0.0.1:9/x']\n"
+    desk.file.write_text(desk.text("10m") + targets, "utf-8")
+    said = await desk.logged(Event.NOTIFICATION_FAILED)
+    assert str(said["reason"]).startswith("notify target mine is a watched gateway itself")
+    desk.file.write_text(desk.text("11m") + targets, "utf-8")
+    await desk.logged(Event.CONFIG_LOADED, 2)
+    await desk.passes(2)
+    assert _told(desk.daemon) == ["webhook-2"]
+    assert [line for line in desk.log.of(Event.NOTIFICATION_FAILED) if "itself" in str(line["reason"])] == [said]
+    assert SECRET not in repr(desk.log.lines)
+
+
+def _told(daemon: Daemon) -> list[str]:
+    notifier = daemon.parts.teller._notifier
+    assert notifier is not None
+    return [state.target.name for state in notifier._targets]
+
+
 async def test_fifty_reloads_leave_no_database_open(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted by hand: a collected one is closed by Python, which says so from 3.13 on."""
     opened, closed = itertools.count(), itertools.count()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -31,8 +32,8 @@ from watchdog.notify.delivery import (
     Notifier,
     Target,
     TargetEntry,
-    TargetRefused,
     targets_from,
+    through_gateways,
 )
 from watchdog.notify.senders import DeliveryFailed
 from watchdog.service.announcements import (
@@ -60,6 +61,7 @@ class FakeSender:
     trouble: Exception | None = None
     gate: asyncio.Event | None = None
     hates: str | None = None
+    hates_digests: bool = False
     taken: list[Message] = field(default_factory=list)
     parts: list[list[Message]] = field(default_factory=list)
     tries: int = 0
@@ -71,8 +73,10 @@ class FakeSender:
             await self.gate.wait()
         if self.trouble is not None:
             raise self.trouble
-        if message.title == self.hates:
+        if message.title == self.hates or any(part.title == self.hates for part in parts):
             raise DeliveryFailed("it answered 400", is_messages_fault=True)
+        if parts and self.hates_digests:
+            raise DeliveryFailed("it answered 422", is_messages_fault=True)
         self.taken.append(message)
         self.parts.append(list(parts))
 
@@ -213,6 +217,62 @@ async def test_five_at_once_are_told_one_by_one() -> None:
         bench.outbox.put(told(number))
     await bench.round()
     assert len(bench.sender().taken) == 5
+
+
+async def test_a_digest_that_is_refused_is_told_one_by_one_and_in_order() -> None:
+    bench = Bench()
+    bench.sender().hates_digests = True
+    for number in range(1, 13):
+        bench.outbox.put(told(number))
+    await bench.round()
+    assert bench.sender().titles == [f"Title {number}" for number in range(1, 6)]
+    assert bench.sender().tries == 1 + 5, "no storm"
+    bench.outbox.put(told(13))
+    for _ in range(40):
+        await bench.round(timedelta(seconds=0.1))
+    assert bench.sender().tries == 1 + 5, "however often it is woken"
+    for _ in range(3):
+        await bench.round(timedelta(seconds=5))
+    assert bench.sender().titles == [f"Title {number}" for number in range(1, 14)]
+    assert bench.sender().tries == 1 + 13
+    assert not bench.outbox.failed
+    (line,) = bench.log.of(Event.NOTIFICATION_FAILED)
+    assert line["reason"] == "it answered 422 to a digest; each message of it is sent on its own"
+    for number in range(14, 20):
+        bench.outbox.put(told(number))
+    await bench.round(MINUTE)
+    await bench.round(MINUTE)
+    assert bench.sender().titles[13:] == [f"Title {number}" for number in range(14, 20)]
+
+
+async def test_one_message_that_a_target_cannot_take_spoils_no_digest_for_the_others() -> None:
+    bench = Bench()
+    bench.sender().hates = "Title 3"
+    for number in range(1, 8):
+        bench.outbox.put(told(number))
+    await bench.round()
+    await bench.round(timedelta(seconds=5))
+    assert bench.sender().titles == [f"Title {number}" for number in (1, 2, 4, 5, 6, 7)]
+    assert [item.last_error for item in bench.outbox.failed.values()] == ["it answered 400"]
+    for number in range(8, 15):
+        bench.outbox.put(told(number))
+    await bench.round(MINUTE)
+    assert bench.sender().titles[6:] == ["Several at once: 7 stuck"], "it comes again beside the digest, not in it"
+
+
+async def test_what_was_a_digest_waits_together_when_its_target_fails() -> None:
+    bench = Bench()
+    bench.sender().hates_digests = True
+    for number in range(1, 13):
+        bench.outbox.put(told(number))
+    await bench.round()
+    bench.sender().trouble = DOWN
+    await bench.round(timedelta(seconds=5))
+    assert len(bench.outbox.failed) == 7
+    bench.sender().trouble = None
+    for _ in range(2):
+        await bench.round(MINUTE)
+    assert bench.sender().titles == [f"Title {number}" for number in range(1, 13)]
 
 
 async def test_a_dead_target_is_asked_ever_more_rarely_and_given_up_after_a_day() -> None:
@@ -446,15 +506,32 @@ def test_a_given_name_leaves_the_others_theirs_and_is_nobody_elses() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://localhost:18789/hooks/agent", "json+http://127.0.0.1:18789", "json://[::1]:18789/x"]
+    ("url", "gateway"),
+    [
+        ("http://localhost:18789/hooks/agent", "ws://127.0.0.1:18789"),
+        ("json+http://127.0.0.1:18789", "ws://127.0.0.1:18789/"),
+        ("json://[::1]:18789/x", "ws://127.0.0.1:18789"),
+        ("https://proxy.example/two/hooks", "wss://proxy.example/two"),
+        ("https://user:pass@proxy.example:443/two", "wss://proxy.example/two/"),
+    ],
 )
-def test_never_through_a_watched_gateway(url: str) -> None:
-    with pytest.raises(TargetRefused, match=r"-1 is a watched gateway") as refused:
-        targets_from([TargetEntry(url)], ["ws://127.0.0.1:18789"])
-    assert "18789" not in str(refused.value)
-    assert targets_from(
-        [TargetEntry("http://127.0.0.1:9000"), TargetEntry("ntfy://[")], ["ws://127.0.0.1:18789", "ws://["]
-    )
+def test_never_through_a_watched_gateway(url: str, gateway: str) -> None:
+    (why,) = through_gateways(targets_from([TargetEntry(url, name="phone")]), ["ws://[", gateway]).values()
+    assert why.startswith("notify target phone is a watched gateway itself")
+    assert not re.search("18789|example|pass@", why)
+
+
+@pytest.mark.parametrize(
+    ("url", "gateway"),
+    [
+        ("http://127.0.0.1:9000", "ws://127.0.0.1:18789"),
+        ("ntfy://[", "ws://127.0.0.1:18789"),
+        ("https://proxy.example/alerts", "wss://proxy.example/two"),
+        ("https://proxy.example/twofold", "wss://proxy.example/two"),
+    ],
+)
+def test_beside_a_watched_gateway(url: str, gateway: str) -> None:
+    assert not through_gateways(targets_from([TargetEntry(url)]), [gateway])
 
 
 async def test_nothing_secret_goes_out_or_is_logged() -> None:

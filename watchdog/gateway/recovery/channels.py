@@ -13,12 +13,14 @@ from watchdog.core.model import ReplyAddress
 from watchdog.gateway.wire.answers import Call, decoded
 from watchdog.gateway.wire.hello import CHANNEL_ID, CRASH_BREAKER
 from watchdog.service import errors
+from watchdog.service.redaction import Secrets
 
 PROBE_MILLISECONDS = 3000
 
 
-async def channel_problem(route: ReplyAddress, call: Call) -> str | None:
+async def channel_problem(route: ReplyAddress, call: Call, secrets: Secrets | None = None) -> str | None:
     """Why nothing can be heard through this chat app now, in one sentence; None: nothing is known to stand against it.
+    ``secrets``: what it does not repeat.
 
     Raises ``GatewayError`` leaves where the gateway itself is gone or hangs.
     """
@@ -35,7 +37,7 @@ async def channel_problem(route: ReplyAddress, call: Call) -> str | None:
     wanted = [one for one in accounts if isinstance(one, dict) and _is_of(one, route, len(accounts))]
     if not wanted:
         return f"the gateway lists no account {route.account_id} of {route.channel}"
-    found = (_account_problem(one, route.channel) for one in wanted)
+    found = (_account_problem(one, route.channel, secrets or Secrets()) for one in wanted)
     return next((said for said in found if said is not None), None)
 
 
@@ -45,12 +47,12 @@ def _is_of(account: dict[str, Any], route: ReplyAddress, number: int) -> bool:
     return account.get("accountId") == route.account_id
 
 
-def _account_problem(account: dict[str, Any], channel: str) -> str | None:
+def _account_problem(account: dict[str, Any], channel: str, secrets: Secrets) -> str | None:
     probe = _mapping(account.get("probe"))
     # guard: channel: one that does not run is not spoken through
     if account.get("running") is False or account.get("lifecycle") == "stopped":
         said = account.get("lastError")
-        return f"{channel} is not running{_because(said)}{_way_out(said, channel)}"
+        return f"{channel} is not running{_because(said, secrets)}{_way_out(said, channel)}"
     if probe.get("ok") is False:
         status = probe.get("status")
         return f"{channel} cannot be reached" + (f" (it answers {status})" if isinstance(status, int) else "")
@@ -64,11 +66,11 @@ def _way_out(error: object, channel: str) -> str:
     return f'; `openclaw gateway call channels.start --params \'{{"channel":"{channel}"}}\'` starts it'
 
 
-def _because(error: object) -> str:
+def _because(error: object, secrets: Secrets) -> str:
     """The gateway's own reason, on one line and short; it may name a host, never a token (those stand in URLs)."""
     if not isinstance(error, str) or not error.strip():
         return ""
-    words = " ".join(word for word in error.split() if "://" not in word)
+    words = secrets.scrub(" ".join(word for word in error.split() if "://" not in word), 1000)
     return f" ({words[:120]}{'…' if len(words) > 120 else ''})"
 
 

@@ -31,9 +31,10 @@ from watchdog.gateway.wire.protocol import (
     Malformed,
     Response,
 )
-from watchdog.gateway.wire.refusals import refusal
+from watchdog.gateway.wire.refusals import clip, refusal
 from watchdog.service import errors
 from watchdog.service.ports import Clock
+from watchdog.service.redaction import Secrets
 
 FRAMES_A_SECOND, FRAME_BURST = 200, 1000
 """What a link reads in the long run, and at once. A link of an operator is sent a frame or two in 30 s, and 16 with every
@@ -93,8 +94,17 @@ class Link:
     is_suspending = False
     """The gateway has said since the sign-in that it is suspended, or about to be (event ``gateway.suspension``, 2026.9.6)."""
 
-    def __init__(self, name: str, socket: ClientConnection, conversation: Conversation, clock: Clock) -> None:
+    def __init__(
+        self,
+        name: str,
+        socket: ClientConnection,
+        conversation: Conversation,
+        clock: Clock,
+        secrets: Secrets | None = None,
+    ) -> None:
+        """``secrets``: what no error repeats, though the gateway says it."""
         self._name = name
+        self._secrets = secrets if secrets is not None else Secrets()
         self._clock = clock
         self._socket = socket
         self._conversation = conversation
@@ -187,7 +197,7 @@ class Link:
             if future.done() and not future.cancelled():
                 future.exception()  # nobody else waits for it
         if response.error is not None:
-            raise refusal(self._name, method, response.error)
+            raise refusal(self._name, method, response.error, secrets=self._secrets)
         assert response.payload is not None
         return response.payload
 
@@ -278,7 +288,7 @@ class Link:
 
     def _set_final(self, final: asyncio.Future[msgspec.Raw], incoming: Response) -> None:
         if incoming.error is not None:
-            final.set_exception(refusal(self._name, "agent", incoming.error))
+            final.set_exception(refusal(self._name, "agent", incoming.error, secrets=self._secrets))
         elif incoming.payload is not None:
             final.set_result(incoming.payload)
 
@@ -299,7 +309,7 @@ class Link:
             )
         if code == 1013:
             return errors.GatewayStarting(f"{self._name}: the gateway is still starting; waiting for it.")
-        detail = f" ({reason[:80]})" if reason else ""
+        detail = f" ({clip(reason, self._secrets)})" if reason else ""
         return errors.GatewayClosed(f"{self._name}: the gateway closed the connection with code {code}{detail}.", code)
 
     def _fail(self, error: errors.GatewayError) -> None:
@@ -333,6 +343,8 @@ class Links:
     """Is told the url, the scopes and the token when the gateway issues one to ``device``."""
     on_repair: Callable[[str], None] | None = None
     """Is told each method once whose answer held text that had to be repaired."""
+    secrets: Secrets = field(default_factory=Secrets)
+    """What no error repeats, though a gateway says it."""
     _repaired: set[str] = field(init=False, default_factory=set)
 
     async def open(
@@ -344,9 +356,11 @@ class Links:
         dial = self.dial or partial(dial_network, tls=endpoint.tls)
         socket = await dial(self.name, endpoint.url, patience)
         conversation = Conversation(self._note_repair)
-        link = Link(self.name, socket, conversation, self.clock)
+        link = Link(self.name, socket, conversation, self.clock, self.secrets)
         signer = device or self.device
-        handshake = Handshake(self.name, conversation, scopes, endpoint.credentials, signer, endpoint.openclaw)
+        handshake = Handshake(
+            self.name, conversation, scopes, endpoint.credentials, signer, endpoint.openclaw, self.secrets
+        )
         await link.sign_in(handshake, endpoint.check_peer, patience)
         if is_suspension(link.hello.snapshot.suspension):  # guard: wire: nothing is begun while it is suspended
             await link.close()

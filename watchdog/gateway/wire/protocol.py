@@ -25,6 +25,7 @@ from watchdog.gateway.wire.identity import DeviceIdentity
 from watchdog.gateway.wire.refusals import FindCommand, WireError, refusal
 from watchdog.gateway.wire.timestamps import Millis
 from watchdog.service import errors
+from watchdog.service.redaction import Secrets
 from watchdog.service.secret import Secret
 
 MIN_PROTOCOL = 3
@@ -202,6 +203,8 @@ class Handshake:
     device: DeviceIdentity
     openclaw: FindCommand
     """For the sentence of a refusal."""
+    secrets: Secrets = field(default_factory=Secrets)
+    """Which it does not repeat."""
     hello: Hello | None = field(init=False, default=None)
     """What the gateway said; from then on it is open."""
     clock_ms: Millis = field(init=False, default=None)
@@ -278,7 +281,9 @@ class Handshake:
     def _hello_in(self, answer: Response) -> Hello:
         if answer.error is not None:
             scopes = ", ".join(self.scopes)
-            raise refusal(self.name, "connect", answer.error, scopes=scopes, openclaw=self.openclaw)
+            raise refusal(
+                self.name, "connect", answer.error, scopes=scopes, openclaw=self.openclaw, secrets=self.secrets
+            )
         try:
             return decode(_hello_decoder, answer.payload or b"null")
         except Undecodable as problem:

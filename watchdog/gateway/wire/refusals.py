@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from watchdog.core.printable import shown_key
 from watchdog.gateway.wire.timestamps import span_ms
 from watchdog.service import errors
+from watchdog.service.redaction import Secrets
 
 FindCommand = Callable[[], str | None]
 """Finds the command that runs OpenClaw's CLI for a gateway on this machine; None: not known."""
@@ -34,21 +36,44 @@ class WireError(msgspec.Struct, rename="camel", frozen=True):
         return value if isinstance(value, str) else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What may be repeated of an error. What it means is judged by its own words, whatever our secrets are."""
+
+    code: str
+    said: str
+    scope: str
+    request_id: str
+    reason: str
+
+
+def _shown(error: WireError, secrets: Secrets) -> _Shown:
+    details = (error.detail(name) or "" for name in ("missingScope", "requestId", "reason"))
+    return _Shown(*(clip(text, secrets) for text in (error.code, error.message, *details)))
+
+
 def refusal(
-    name: str, method: str, error: WireError, *, scopes: str = "", openclaw: FindCommand = lambda: None
+    name: str,
+    method: str,
+    error: WireError,
+    *,
+    scopes: str = "",
+    openclaw: FindCommand = lambda: None,
+    secrets: Secrets | None = None,
 ) -> errors.GatewayError:
     """The error for a refused ``method`` on the gateway called ``name``.
 
-    ``openclaw`` is asked only where a person needs the command.
+    ``openclaw`` is asked only where a person needs the command. ``secrets``: what is not repeated, though the gateway says
+    it; None: what looks like one.
     """
     detail_code = error.detail("code") or ""
-    said, code = clip(error.message), clip(error.code)
+    said, shown = clip(error.message), _shown(error, secrets or Secrets())
     if method == "connect":
-        return _sign_in(name, error, detail_code, scopes, openclaw)
-    if error.code == "UNAVAILABLE" and (away := _unavailable(name, error)) is not None:
+        return _sign_in(name, error, shown, detail_code, scopes, openclaw)
+    if error.code == "UNAVAILABLE" and (away := _unavailable(name, error, shown)) is not None:
         return away
     if detail_code == "MISSING_SCOPE" or said.startswith("missing scope"):
-        scope = clip(error.detail("missingScope") or "") or said.removeprefix("missing scope:").strip()
+        scope = shown.scope or shown.said.removeprefix("missing scope:").strip()
         return errors.ScopeRefused(
             f"{name}: {method} needs the scope {scope}, which this sign-in was not granted; "
             f"run `openclaw-watchdog doctor --gateway {shown_key(name)}` to see which step needs it and why.",
@@ -57,9 +82,9 @@ def refusal(
     if said.startswith("unknown method"):
         return errors.UnknownMethod(f"{name}: this gateway has no method {method}.")
     return errors.RequestRefused(
-        f"{name}: {method} was refused: {code}: {said}",
-        code=code,
-        detail=said,
+        f"{name}: {method} was refused: {shown.code}: {shown.said}",
+        code=shown.code,
+        detail=shown.said,
         # guard: refusal: what says that it does not pass is not tried again
         retryable=error.code == "UNAVAILABLE" and error.retryable is not False,
         says_retryable=bool(error.retryable) or error.retry_after_ms is not None or _says_it_passes(said),
@@ -79,9 +104,11 @@ def _says_it_passes(said: str) -> bool:
     return any(words in said.lower() for words in _PASSING)
 
 
-def _sign_in(name: str, error: WireError, detail_code: str, scopes: str, openclaw: FindCommand) -> errors.GatewayError:
+def _sign_in(
+    name: str, error: WireError, shown: _Shown, detail_code: str, scopes: str, openclaw: FindCommand
+) -> errors.GatewayError:
     said = error.message.lower()
-    if error.code == "UNAVAILABLE" and (away := _unavailable(name, error)) is not None:
+    if error.code == "UNAVAILABLE" and (away := _unavailable(name, error, shown)) is not None:
         return away
     if detail_code == "PROTOCOL_MISMATCH" or "protocol mismatch" in said:
         return errors.ProtocolMismatch(
@@ -100,7 +127,7 @@ def _sign_in(name: str, error: WireError, detail_code: str, scopes: str, opencla
             "`openclaw devices approve`, or set gateways[].token to the gateway's shared token."
         )
     if detail_code in ("PAIRING_REQUIRED", "DEVICE_NOT_APPROVED") or "pairing required" in said:
-        return _approval_wanted(name, error, openclaw)
+        return _approval_wanted(name, error, shown, openclaw)
     if error.code == "NOT_PAIRED" and detail_code != "DEVICE_IDENTITY_REQUIRED":
         return errors.PairingRequired(
             f"{name}: this device is not paired with the gateway: run `openclaw devices approve` on the gateway's "
@@ -114,16 +141,16 @@ def _sign_in(name: str, error: WireError, detail_code: str, scopes: str, opencla
             "own gateway.auth value."
         )
     return errors.RequestRefused(
-        f"{name}: sign-in refused: {clip(error.code)}: {clip(error.message)}",
-        code=clip(error.code),
-        detail=clip(error.message),
+        f"{name}: sign-in refused: {shown.code}: {shown.said}",
+        code=shown.code,
+        detail=shown.said,
     )
 
 
-def _approval_wanted(name: str, error: WireError, find_openclaw: FindCommand) -> errors.PairingRequired:
+def _approval_wanted(name: str, error: WireError, shown: _Shown, find_openclaw: FindCommand) -> errors.PairingRequired:
     """Measured on all four versions: ``details`` names the request that waits, and why (``not-paired``,
     ``scope-upgrade``); from 2026.5.18 on also ``approvedScopes``."""
-    request_id, openclaw = error.detail("requestId") or "", find_openclaw()
+    request_id, openclaw = shown.request_id, find_openclaw()
     command = f"{openclaw or 'openclaw'} devices"
     where = " on the gateway's machine" if openclaw is None else ""
     is_named = _REQUEST_ID.fullmatch(request_id) is not None
@@ -139,7 +166,7 @@ def _approval_wanted(name: str, error: WireError, find_openclaw: FindCommand) ->
     approved = error.details.get("approvedScopes") if isinstance(error.details, dict) else None
     return errors.PairingRequired(
         f"{name}: {what}: {way_out}.",
-        reason=reason,
+        reason=shown.reason or None,
         approved=frozenset(filter(_is_text, approved)) if isinstance(approved, list) else None,
         request=request_id if is_named else None,
     )
@@ -149,9 +176,9 @@ def _is_text(value: object) -> TypeGuard[str]:
     return isinstance(value, str)
 
 
-def _unavailable(name: str, error: WireError) -> errors.GatewayError | None:
+def _unavailable(name: str, error: WireError, shown: _Shown) -> errors.GatewayError | None:
     """The gateway itself is away; None when only a part of it is (a chat app that cannot be reached says the same)."""
-    reason, said = error.detail("reason") or "", f"{clip(error.code)}: {clip(error.message)}"
+    reason, said = error.detail("reason") or "", f"{shown.code}: {shown.said}"
     if reason == "gateway-suspending" or "during gateway suspension" in error.message:
         return errors.GatewaySuspended(f"{name}: the gateway is suspended; it takes nothing until it is resumed.", said)
     if reason in ("gateway-restarting", "gateway-draining") or "unavailable during gateway" in error.message:
@@ -162,7 +189,10 @@ def _unavailable(name: str, error: WireError) -> errors.GatewayError | None:
     return None
 
 
-def clip(text: str) -> str:
-    """A gateway's words, short enough for a log line and on one line."""
-    flat = " ".join(text[: 10 * _CLIP].split())
+def clip(text: str, secrets: Secrets | None = None) -> str:
+    """A gateway's words, short enough for a log line and on one line; without ``secrets``, of which no net further on would
+    know the half that a cut leaves."""
+    # guard: secret: what a gateway says is masked before it is cut
+    text = secrets.scrub(text, 10 * _CLIP) if secrets is not None else text[: 10 * _CLIP]
+    flat = " ".join(text.split())
     return flat if len(flat) <= _CLIP else flat[: _CLIP - 1] + "…"

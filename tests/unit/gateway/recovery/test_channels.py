@@ -12,12 +12,13 @@ from tests.unit.gateway.shapes import raw
 from watchdog.core.model import ReplyAddress
 from watchdog.gateway.recovery.channels import PROBE_MILLISECONDS, channel_problem
 from watchdog.service import errors
+from watchdog.service.redaction import Secrets
 
 ROUTE = ReplyAddress("telegram", "telegram:1001", "default")
 WELL: dict[str, Any] = {"accountId": "default", "running": True, "probe": {"ok": True, "status": None}}
 
 
-async def _problem(answer: object, route: ReplyAddress = ROUTE) -> str | None:
+async def _problem(answer: object, route: ReplyAddress = ROUTE, secrets: Secrets | None = None) -> str | None:
     asked: list[tuple[str, dict[str, Any]]] = []
 
     async def call(method: str, params: dict[str, Any]) -> msgspec.Raw:
@@ -26,7 +27,7 @@ async def _problem(answer: object, route: ReplyAddress = ROUTE) -> str | None:
             raise answer
         return raw(answer)
 
-    said = await channel_problem(route, call)
+    said = await channel_problem(route, call, secrets)
     assert asked == [("channels.status", {"probe": True, "timeoutMs": PROBE_MILLISECONDS})], "without a probe it lies"
     return said
 
@@ -72,6 +73,14 @@ async def test_the_gateways_own_reason_is_cut_and_carries_no_address() -> None:
     assert said.endswith("…)")
     assert token not in said
     assert len(said) < 160
+
+
+async def test_of_a_secret_in_the_gateways_own_reason_no_half_is_left_by_the_cut() -> None:
+    secret = "s3cr3t-gateway-token-0123456789"
+    error = f"{'very ' * 20}badly: {secret}"
+    said = await _problem(_status({**WELL, "running": False, "lastError": error}), secrets=Secrets([secret]))
+    assert said is not None
+    assert secret[:6] not in said
 
 
 BREAKER = (

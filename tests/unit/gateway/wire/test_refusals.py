@@ -8,6 +8,8 @@ import pytest
 
 from watchdog.gateway.wire.refusals import WireError, clip, refusal
 from watchdog.service import errors
+from watchdog.service.redaction import Secrets
+from watchdog.service.secret import MASK
 
 TOKEN = "tok-test-0123456789abcdef"
 
@@ -231,6 +233,33 @@ def test_the_gateways_opinion_on_trying_again(wire: WireError, retryable: bool, 
 def test_scopes_that_were_asked_for_are_named() -> None:
     error = refusal("home", "connect", SIGN_IN["scope mismatch"][0], scopes="operator.read, operator.write")
     assert "operator.read, operator.write" in str(error)
+
+
+@pytest.mark.parametrize("before", [0, 130, 150, 155, 159, 1590])
+def test_a_token_that_is_echoed_leaves_no_part_of_itself(before: int) -> None:
+    secrets, words = Secrets([TOKEN]), f"{'x' * before} {TOKEN} at /auth/token"
+    details = {"reason": TOKEN, "missingScope": words, "requestId": TOKEN}
+    for wire in (
+        _error("INVALID_REQUEST", words, details),
+        _error("UNAVAILABLE", words, {**details, "reason": "gateway-suspending"}),
+        _error("INVALID_REQUEST", words, {**details, "code": "MISSING_SCOPE"}),
+        _error("INVALID_REQUEST", f"missing scope: {words}"),
+        _error("NOT_PAIRED", words, {**details, "code": "PAIRING_REQUIRED"}),
+        _error(words, "no"),
+    ):
+        for method in ("connect", "send"):
+            error = refusal("home", method, wire, secrets=secrets)
+            assert TOKEN[:5] not in f"{error} {error!r} {error.__dict__}"
+
+
+def test_a_token_that_is_an_ordinary_word_does_not_change_what_a_refusal_means() -> None:
+    wire = _error("UNAVAILABLE", "chat.send unavailable during gateway suspension")
+    refused = refusal("home", "chat.send", wire, secrets=Secrets(["gateway"]))
+    assert isinstance(refused, errors.GatewaySuspended)
+    passing = refusal("home", "send", _error("X", "session s is initializing"), secrets=Secrets(["initializing"]))
+    assert isinstance(passing, errors.RequestRefused)
+    assert passing.says_retryable
+    assert passing.detail == f"session s is {MASK}"
 
 
 def test_long_words_are_cut_and_stay_on_one_line() -> None:
