@@ -336,7 +336,7 @@ class ManualRecovery:
         }
 
     def _foreseen(self, found: Inspection, judged: Judged, incident: Incident | None) -> Decision:
-        """What the daemon does next, by all that is known here."""
+        """What the daemon does next, by all that is known here: not when."""
         now, default = judged.case.now, found.observer.book.default.recovery
         here = PassContext(
             now=now,
@@ -347,6 +347,10 @@ class ManualRecovery:
             gateway_problem=found.trust.sickness(now),
         )
         coming = foreseen(judged, incident, here, self._gateway, self._ledger)
-        # This sign-in is for the one deed, and says nothing of what the daemon's may do.
-        known = tuple(held for held in coming.blockers if held.name is not BlockerName.SCOPE_MISSING)
+        known = tuple(held for held in coming.blockers if held.name not in _THE_DAEMONS_OWN)
         return replace(coming, blockers=known)
+
+
+_THE_DAEMONS_OWN = (BlockerName.SCOPE_MISSING, BlockerName.COOL_DOWN)
+"""Not known to a verb: what the daemon's sign-in may do, since this one is for one deed; and when its next deed is due, since it
+counts from when it first saw the run."""

@@ -133,7 +133,7 @@ async def test_what_follows_a_deed_by_hand_in_vain_is_announced_and_comes() -> N
     link.scope_problems[Step.NEW] = "Only the deed by hand was signed in for."
     assert (await _by_hand(world, link))["recovered"] is False
     (message,) = world.owed(MessageKind.INEFFECTIVE)
-    assert "if nothing moves until then: starting a fresh session." in message.body
+    assert "Next: starting a fresh session." in message.body, "not when: the daemon counts from its own first look"
     await world.until_deed()
     assert world.steps == [Step.NEW]
 
