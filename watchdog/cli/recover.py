@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -26,7 +27,7 @@ from watchdog.cli.shared import (
     say_error,
     which,
 )
-from watchdog.core.blockers import Blocker
+from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.evidence import Truth
 from watchdog.core.policy import Step
 from watchdog.core.printable import read, shown_key, shown_name
@@ -37,9 +38,10 @@ from watchdog.daemon.assembly import Builder, ledger_place, make_state_folder, n
 from watchdog.ledger.ledger import SqlLedger
 from watchdog.service import errors
 from watchdog.service.announcements.phrases import reason_words
-from watchdog.service.by_hand import TrailMeter
+from watchdog.service.by_hand import RECOVER, TrailMeter
 from watchdog.service.executor import Executor
 from watchdog.service.exits import Exit
+from watchdog.service.fleet_breaker import fleet_is_suspicious
 from watchdog.service.incidents import Incidents
 from watchdog.service.ledger import Incident, Notes
 from watchdog.service.null_meter import NullMeter
@@ -51,6 +53,7 @@ from watchdog.service.plan import (
     PassContext,
     StepPlan,
     fitting_steps,
+    foreseen,
     has_chat,
     plan_step,
     run_held_by,
@@ -207,7 +210,7 @@ class ManualRecovery:
         self._found = found
         log, meter = SilentLog(), TrailMeter(ledger, clock, who())
         self._incidents = Incidents(gateway, ledger, log, meter)
-        self._executor = Executor(gateway, found.observer, ledger, notes, clock, log, meter)
+        self._executor = Executor(gateway, found.observer, ledger, notes, clock, log, meter, by_hand_of=who())
 
     async def recover(self, judged: Judged, step: Step, *, confirm: bool) -> dict[str, object]:
         key = judged.session.key
@@ -234,7 +237,7 @@ class ManualRecovery:
             planned.step or step, judged.session, route=planned.route, is_as_owner=planned.is_as_owner
         )
         by_hand = f"gateway {self._gateway.name} session {shown_key(key)}: {step.value} asked for by hand"
-        self._ledger.audit(self._clock.now().wall, who(), "recover", by_hand)
+        self._ledger.audit(self._clock.now().wall, who(), RECOVER, by_hand)
         fresh = await look_once_more(self._found, self._gateway, self._clock)
         again = fresh.find(key)
         if again is None or again.case.track.identity != judged.case.track.identity:
@@ -310,7 +313,9 @@ class ManualRecovery:
         while True:
             found = await look_once_more(self._found, self._gateway, self._clock)
             by_key = {item.session.key: item for item in found.judged}
-            await self._incidents.verify_attempts(by_key, self._clock.now(), found.snapshot)
+            await self._incidents.verify_attempts(
+                by_key, self._clock.now(), found.snapshot, partial(self._foreseen, found), only=incident.id
+            )
             now = self._ledger.incident(incident.id) or incident
             state = next((one for one in now.attempts if one.id == attempt.id), attempt)
             if not state.is_in_flight or self._clock.now().since(began) > limit:
@@ -318,7 +323,7 @@ class ManualRecovery:
             await self._clock.sleep(1.0)
         recovered = state.state is AttemptState.SUCCEEDED and state.delivered is not False
         if not recovered:
-            await self._incidents.close_ended(by_key, self._clock.now(), found.snapshot)
+            await self._incidents.close_ended(by_key, self._clock.now(), found.snapshot, only=incident.id)
         return {
             "session": judged.session.key,
             "session_id": judged.session.session_id,
@@ -329,3 +334,23 @@ class ManualRecovery:
             "recovered": recovered,
             "reason": state.verified_by or state.reason or f"no proof within {span_words(limit)}",
         }
+
+    def _foreseen(self, found: Inspection, judged: Judged, incident: Incident | None) -> Decision:
+        """What the daemon does next, by all that is known here: not when."""
+        now, default = judged.case.now, found.observer.book.default.recovery
+        here = PassContext(
+            now=now,
+            trust=found.trust,
+            is_list_complete=found.snapshot.is_complete,
+            is_ledger_writable=self._ledger.problem is None,
+            is_fleet_open=fleet_is_suspicious(found.judged, default),
+            gateway_problem=found.trust.sickness(now),
+        )
+        coming = foreseen(judged, incident, here, self._gateway, self._ledger)
+        known = tuple(held for held in coming.blockers if held.name not in _THE_DAEMONS_OWN)
+        return replace(coming, blockers=known)
+
+
+_THE_DAEMONS_OWN = (BlockerName.SCOPE_MISSING, BlockerName.COOL_DOWN)
+"""Not known to a verb: what the daemon's sign-in may do, since this one is for one deed; and when its next deed is due, since it
+counts from when it first saw the run."""

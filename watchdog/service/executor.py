@@ -39,6 +39,7 @@ from watchdog.core.texts import (
 from watchdog.core.tracking import RunIdentity
 from watchdog.core.verdict import Verdict
 from watchdog.service import announcements, errors
+from watchdog.service.by_hand import note_sender
 from watchdog.service.events import Event, Log
 from watchdog.service.ledger import HandoffNote, Incident, Ledger, Message, Notes
 from watchdog.service.observer import Judged, Observer, look_wants
@@ -60,6 +61,8 @@ class Executor:
     meter: Meter
     tenure: Tenure | None = None
     """Where several replicas share the gateways: under which lease."""
+    by_hand_of: str | None = None
+    """Who has its deeds done, where a person's verb does them; None: the daemon does."""
 
     async def fence(self, decision: Decision, here: PassContext, facts: GatewayFacts) -> Decision:
         """Sign in for the deed, then look again: nothing but the ledger's writes lies between that look and the sending."""
@@ -143,6 +146,9 @@ class Executor:
             before_tail=tail.fingerprint if tail is not None else None,
             address=decision.route,
         )
+        # guard: by hand: whose it is stands there before the claim
+        if self.by_hand_of is not None:
+            note_sender(self.ledger, attempt, self.by_hand_of)
         send_by = self.tenure.send_by(self.clock.now()) if self.tenure is not None else None
         if not self.ledger.claim_attempt(attempt.id, self.clock.now().wall, opened):
             self._settle(incident, attempt, AttemptState.ABANDONED, "NotClaimed")

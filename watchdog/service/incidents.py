@@ -30,6 +30,7 @@ from watchdog.core.recovery import (
 )
 from watchdog.core.verdict import Verdict
 from watchdog.service import announcements, errors
+from watchdog.service.by_hand import sent_by_hand
 from watchdog.service.endings import (
     HelpedIfDelivered,
     RecoveredUnlessLost,
@@ -138,12 +139,22 @@ class Incidents:
     # ---------------------------------------------------------------- verification
 
     async def verify_attempts(
-        self, judged: Mapping[str, Judged], now: Moment, snapshot: Snapshot, foresee: Foresee | None = None
+        self,
+        judged: Mapping[str, Judged],
+        now: Moment,
+        snapshot: Snapshot,
+        foresee: Foresee | None = None,
+        *,
+        only: str | None = None,
     ) -> int:
         """Settle what later looks prove; returns how many attempts are still in flight. ``foresee``: what follows where one did
-        not help, ``plan.foreseen``; None: nothing does."""
+        not help, ``plan.foreseen``; None: nothing does. ``only``: the one incident whose deed was sent from here; None: all of the
+        gateway, but a verb's to the verb while it is there."""
         still = 0
         in_flight = self.ledger.attempts_in_flight(self.gateway.name)
+        if only is not None:  # guard: by hand: a verb settles its own deed alone
+            in_flight = [(incident, attempt) for incident, attempt in in_flight if incident.id == only]
+        by_hand = sent_by_hand(self.ledger, (one for _, one in in_flight)) if only is None else frozenset[int]()
         self._in_flight = {
             one.idempotency_key: self._in_flight.get(one.idempotency_key) or _first_seen(one, now, self.tenure)
             for _, one in in_flight
@@ -151,6 +162,14 @@ class Incidents:
         for incident, attempt in in_flight:
             current = _successor_of(attempt, incident.session, judged) or judged.get(incident.session)
             if current is None and not snapshot.lacks(incident.session):
+                still += 1
+                continue
+            # guard: by hand: its sender alone hears what became of the answer
+            if (
+                attempt.id in by_hand
+                # guard: by hand: what its sender left is settled
+                and not self._is_late(attempt, current, now)
+            ):
                 still += 1
                 continue
             proof = await self._prove(incident, attempt, current, now)
@@ -167,19 +186,22 @@ class Incidents:
             look = await self.gateway.look(row, Wants(tail=True))
             tail = look.tail
         is_queued = attempt.step is Step.RESUME and tail is not None and tail.has_pending_input is True
-        verify_within = current.policy.recovery.verify_within if current is not None else timedelta(seconds=90)
         known = self._in_flight[attempt.idempotency_key]
         return verify(
             attempt,
             row,
             tail,
             # guard: verify: what waits to be taken up is under way
-            is_overdue=known.waited_at(now) > verify_within * (_QUEUED_PATIENCE if is_queued else 1),
+            is_overdue=self._is_late(attempt, current, now, times=_QUEUED_PATIENCE if is_queued else 1),
             owner=current.judgement.owner if current is not None else Truth.UNKNOWN,
             has_gateway_died=current is not None and _has_died(attempt, known.age_at(now), current.case),
             was_cut=current is not None and was_cut(current),
             is_successor=row is not None and row.key != incident.session,
         )
+
+    def _is_late(self, attempt: Attempt, current: Judged | None, now: Moment, *, times: int = 1) -> bool:
+        verify_within = current.policy.recovery.verify_within if current is not None else timedelta(seconds=90)
+        return self._in_flight[attempt.idempotency_key].waited_at(now) > verify_within * times
 
     async def _settle(
         self,
@@ -290,14 +312,18 @@ class Incidents:
 
     # ---------------------------------------------------------------- endings
 
-    async def close_ended(self, judged: Mapping[str, Judged], now: Moment, snapshot: Snapshot) -> None:
-        """Close what healed, with or without us; leave open what is still stuck or still in our hands."""
+    async def close_ended(
+        self, judged: Mapping[str, Judged], now: Moment, snapshot: Snapshot, *, only: str | None = None
+    ) -> None:
+        """Close what healed, with or without us; leave open what is still stuck or still in our hands. ``only`` as above."""
         if not self.ledger.open_incidents(self.gateway.name):
             return
         self.ledger.read_anew()  # guard: shares: an incident is closed on what the ledger says now
         in_flight = {incident.id for incident, _ in self.ledger.attempts_in_flight(self.gateway.name)}
         for incident in self.ledger.open_incidents(self.gateway.name):
             if incident.id in in_flight:
+                continue
+            if only not in (None, incident.id):  # guard: by hand: a verb closes its own incident alone
                 continue
             current = judged.get(incident.session)
             if current is None:

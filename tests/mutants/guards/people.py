@@ -13,6 +13,7 @@ BOTH = (*REQUESTER, *PEOPLE)
 TRANSCRIPT = (GATEWAY + "sessions/test_transcript.py",)
 ASKED_IN = (GATEWAY + "sessions/test_asked_in.py",)
 APPROVE = ("tests/unit/cli/test_approve.py",)
+BESIDE = ("tests/unit/cli/test_recover_beside_the_daemon.py",)
 
 GUARDS = (
     Guard("note: a server logs no person's words", "rule 14", NEVER, tests=("tests/unit/ledger/test_notes.py",)),
@@ -135,5 +136,10 @@ GUARDS = (
     Guard("ending: a start is no end", "rule 18", NEVER, tests=(SERVICE + "test_stories.py",)),
     Guard("message: whether the person was told is said", "rule 18", NEVER, tests=(SERVICE + "test_stories.py",)),
     Guard("outcome: a turn whose answer was lost is asked after", "rule 18", value("attempt.run_id"), tests=PEOPLE),
+    Guard("by hand: a verb settles its own deed alone", "rule 18", NEVER, tests=BESIDE),
+    Guard("by hand: a verb closes its own incident alone", "rule 18", NEVER, tests=BESIDE),
+    Guard("by hand: its sender alone hears what became of the answer", "rule 18", NEVER, tests=BESIDE),
+    Guard("by hand: whose it is stands there before the claim", "rule 18", NEVER, tests=BESIDE),
+    Guard("by hand: what its sender left is settled", "rule 18", DROP, tests=BESIDE),
     Guard("mark: no person writes one", "rule 14", ALWAYS, tests=TRANSCRIPT),
 )

@@ -46,8 +46,10 @@ async def test_a_stuck_session_is_recovered_once_and_the_trail_says_who_asked() 
     done = await _recover(world)
     assert (done["recovered"], done["state"]) == (True, "succeeded")
     assert world.steps == [Step.RESUME]
+    (incident,) = world.incidents
     assert [(line.what, line.detail) for line in reversed(world.ledger.audit_trail())] == [
         ("recover", f"gateway home session {KEY}: resume asked for by hand"),
+        ("recover", f"attempt 1 of incident {incident.id}: resume by hand"),
         ("attempt", "gateway home: resume started"),
         ("attempt", "gateway home: resume succeeded"),
     ]
