@@ -23,7 +23,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from watchdog import PROGRAM, __version__
 from watchdog.config import ConfigError, LoadedConfig, diff
 from watchdog.core.leases import OUTBOX, shard_of
-from watchdog.core.model import GatewayPhase
+from watchdog.core.model import GatewayPhase, Moment
 from watchdog.core.recovery import Attempt
 from watchdog.daemon.assembly import Parts
 from watchdog.daemon.file_watch import SETTLED, FileChange, FileWatch
@@ -35,11 +35,19 @@ from watchdog.daemon.throttle import Throttle
 from watchdog.discovery.every_gateway import is_followed
 from watchdog.service import announcements, descriptors
 from watchdog.service.by_hand import ATTEMPT, counted
-from watchdog.service.errors import LeaseLost, LedgerError, LedgerInUse, LedgerTooNew, PassFailed
+from watchdog.service.errors import (
+    LeaseLost,
+    LedgerError,
+    LedgerInUse,
+    LedgerTooNew,
+    OutOfDescriptors,
+    PassFailed,
+)
 from watchdog.service.events import Event
 from watchdog.service.exits import Exit
 from watchdog.service.ledger import AuditLine
 from watchdog.service.pass_report import PassReport
+from watchdog.service.ports import Gateway
 from watchdog.service.shares import Shares
 from watchdog.service.watch import Watch, may_act
 
@@ -56,6 +64,9 @@ LOSS_IS_NEWS = timedelta(days=7)
 """A history that was lost longer ago is told nobody at a start: the longest budget looks back 72 hours unless set otherwise."""
 LOOK_AROUND_EVERY = timedelta(seconds=60)
 """How often this machine, and the lists that are due, are looked at for gateways that came or went."""
+ASK_AGAIN_EVERY = timedelta(minutes=5)
+"""How often a name that is not watched, because it leads to another's gateway, is asked whether it still does: where a tunnel was
+mended nothing tells us. It costs a tenth of a watch, and whoever waits for it has ``stuck_after`` before them anyway."""
 MISSED_IS_NEWS = 2
 """Beats in a row that did not reach the ledger, after which it is told: as with passes, once is nothing."""
 SWITCHES_READ = 20
@@ -106,8 +117,12 @@ class Daemon:
     _follows: bool = False
     _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _one_watch: DuplicateGateways = field(default_factory=DuplicateGateways)
+    _asked_at: Moment = field(init=False)
+    _asks: asyncio.Task[None] | None = None
+    """Refused names are being asked."""
 
     def __post_init__(self) -> None:
+        self._asked_at = self.parts.clock.now()
         self._started_with = self.parts.loaded
         self._rng = Random(self.seed)
         self._round = Throttle(self._look_round)
@@ -188,7 +203,16 @@ class Daemon:
         return left
 
     def _name(self) -> None:
-        self.parts.ledger.name_gateways(places_of(self.parts.loaded), self.parts.clock.now().wall)
+        watched_as = {twin.name: twin.watched_as for twin in self._one_watch.refused.values()}
+        self.parts.ledger.name_gateways(places_of(self.parts.loaded), self.parts.clock.now().wall, watched_as)
+
+    def _name_before_any_deed(self) -> None:
+        if self.parts.shares is not None:
+            return  # others may still watch it under the name that it had
+        try:
+            self._name()
+        except LedgerError:  # said by the passes
+            self.parts.ledger.owed_first = self.parts.ledger.owed_first or self._name
 
     # ---------------------------------------------------------------- runners
 
@@ -252,7 +276,8 @@ class Daemon:
             async with asyncio.timeout(DRAIN_LIMIT), self._reloading:  # a change under way ends runners of its own
                 restarts = self.parts.restarts.close(DRAIN_LIMIT - 5)
                 await asyncio.gather(restarts, *self._tasks.values(), self._hand_over(), return_exceptions=True)
-        left = (*sides, *self._tasks.values(), *self._ending.values())
+        asks = () if self._asks is None else (self._asks,)
+        left = (*sides, *self._tasks.values(), *self._ending.values(), *asks)
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
@@ -408,8 +433,8 @@ class Daemon:
         twin = self._one_watch.note(report, self.parts.loaded, self.parts.written)
         if twin is not None and (runner := self._runners.get(twin.name)) is not None:
             self._spawn(partial(self._refuse, twin, runner))
-        for name in self._one_watch.freed(report):
-            self._spawn(partial(self._watch_again, name))
+        for freed in self._one_watch.freed(report):
+            self._spawn(partial(self._watch_again, freed))
 
     async def _refuse(self, twin: Twin, runner: Runner) -> None:
         """Two names lead to one gateway: the later one, which ``runner`` watches, is not watched, and its open matters go on
@@ -419,24 +444,66 @@ class Daemon:
             if self._stop.is_set() or not is_as_found:
                 return
             await self._end(twin.name)
-            self._one_watch.refuse(twin)
-            self.parts.log.event(
-                Event.CONFIG_REFUSED, gateway=twin.name, reason=str(twin), in_force=f"the watch as {twin.watched_as}"
-            )
+            if self._one_watch.refuse(twin):
+                self.parts.log.event(
+                    Event.CONFIG_REFUSED,
+                    gateway=twin.name,
+                    reason=str(twin),
+                    in_force=f"the watch as {twin.watched_as}",
+                )
             if self.parts.shares is not None:
                 return  # both names may be others' by now; no run is acted on under two names anyway
-            with contextlib.suppress(LedgerError):
-                self.parts.ledger.take_over(twin.name, twin.watched_as, self.parts.clock.now().wall)
+            self._name_before_any_deed()
             await self.parts.page.configure(self.parts.loaded)
 
-    async def _watch_again(self, name: str) -> None:
-        """The gateway that it was taken for is another process now, so it may lead elsewhere."""
+    async def _watch_again(self, twin: Twin) -> None:
+        """A name that was refused leads elsewhere, or may: the gateway that it was taken for is another process now."""
         async with self._reloading:
-            if self._stop.is_set() or self._one_watch.refused.pop(name, None) is None:
+            if self._stop.is_set() or self._one_watch.refused.get(twin.name) is not twin:
                 return
-            for watch in self.parts.build_watches(self.parts.loaded, {name}):
+            del self._one_watch.refused[twin.name]
+            self._name_before_any_deed()
+            for watch in self.parts.build_watches(self.parts.loaded, {twin.name}):
                 self._start(watch, 1)
             await self.parts.page.configure(self.parts.loaded)
+
+    def _ask_refused(self) -> None:
+        """Beside the passes: where nobody answers it takes as long as a pass."""
+        if self._stop.is_set() or (self._asks is not None and not self._asks.done()):
+            return
+        self._asked_at = self.parts.clock.now()
+        if self._one_watch.refused:
+            self._asks = asyncio.get_running_loop().create_task(self._ask_each(), name="refused names")
+
+    async def _ask_each(self) -> None:
+        await asyncio.gather(*map(self._ask, list(self._one_watch.refused.values())))
+
+    async def _ask(self, twin: Twin) -> None:
+        """Sign in without watching: nothing is said, judged or done before it is known that it is not the other's gateway."""
+        is_free = False
+        async with self._turns.turn():
+            for watch in self.parts.build_watches(self.parts.loaded, {twin.name}):
+                self.parts.recordings.end(twin.name)  # no pass
+                # guard: single: a refused name is asked before it is watched again
+                is_free = await self._leads_elsewhere(twin, watch.gateway)
+        if is_free:
+            await self._watch_again(twin)
+
+    async def _leads_elsewhere(self, twin: Twin, gateway: Gateway) -> bool:
+        """Where it does not answer as the other does, it is watched, and said to be what it is."""
+        ids: set[str] = set()
+        try:
+            signs = (await gateway.connect()).signs
+            if signs is not None and signs.boot_id is None:
+                rows = (await gateway.list_sessions((), sweep=True)).sessions
+                ids = {row.session_id for row in rows if row.session_id is not None}
+        except Exception as problem:  # noqa: BLE001 - of a defect, too, the watch says it
+            watched = self._runners.get(twin.watched_as)
+            last = None if watched is None else watched.watch.last_report
+            return last is not None and last.is_good and not isinstance(problem, OutOfDescriptors)
+        finally:
+            await gateway.close()
+        return self._one_watch.leads_elsewhere(twin, signs, ids)
 
     def _is_ledger_out(self) -> bool:
         if self._missed_beats >= MISSED_IS_NEWS:
@@ -452,6 +519,8 @@ class Daemon:
         self._say_shortage()
         self._say_switches()
         self._look_at_file()
+        if self.parts.clock.now().since(self._asked_at) >= ASK_AGAIN_EVERY:
+            self._ask_refused()
 
     def _say_shortage(self) -> None:
         """Once when this process runs out of file descriptors, not for each gateway; and when no gateway lacks one any more."""
@@ -571,6 +640,7 @@ class Daemon:
                 await self._reload(why)
             finally:
                 self.parts.supervisor.ready()
+        self._ask_refused()  # whoever mended what is not in the file asks for it this way
 
     async def _reload(self, why: str) -> None:
         parts = self.parts
@@ -663,11 +733,7 @@ class Daemon:
             self._runners[name].watch.connection.full_sweep_every = loaded.config.full_sweep_every
         if self._stop.is_set():
             return
-        try:
-            if self.parts.shares is None:  # others may still watch it under the name that it had
-                self._name()
-        except LedgerError:  # said by the passes
-            self.parts.ledger.owed_first = self.parts.ledger.owed_first or self._name
+        self._name_before_any_deed()
         fresh = set(new) - kept - set(self._one_watch.refused) - set(self._ending)
         for watch in self.parts.build_watches(loaded, fresh):
             self._start(watch, len(fresh))

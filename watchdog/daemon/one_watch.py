@@ -7,8 +7,8 @@ is said. Until both have signed in and listed once, the ledger alone keeps them 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from watchdog.config import GatewaySection, LoadedConfig, Problem
 from watchdog.core.model import ProcessSigns
@@ -35,6 +35,8 @@ class DuplicateGateways:
 
     refused: dict[str, Twin] = field(default_factory=dict)
     """By the name that is not watched."""
+    _said: dict[str, Twin] = field(default_factory=dict)
+    """What was last said of a name that has led nowhere else since."""
     _last: dict[str, PassReport] = field(default_factory=dict)
     _alike: dict[Hashable, dict[str, None]] = field(default_factory=dict)
     """The names of ``_last``, by what must agree for two to be one."""
@@ -51,6 +53,7 @@ class DuplicateGateways:
         twins = [other for other in alike if are_same(report, self._last[other])]
         alike[report.gateway] = None
         if not twins:
+            self._said.pop(report.gateway, None)
             return None
         order = [section.name for section in loaded.config.gateways]
         for other in twins:
@@ -63,9 +66,12 @@ class DuplicateGateways:
             return Twin(later, first, found.signs, problem_of(written, later, first))
         return None
 
-    def refuse(self, twin: Twin) -> None:
-        self.refused[twin.name] = twin
+    def refuse(self, twin: Twin) -> bool:
+        """Whether that is news."""
+        said = self._said.get(twin.name)
+        self.refused[twin.name] = self._said[twin.name] = twin
         self.forget(twin.name)
+        return said is None or str(said) != str(twin) or not is_same_process(said.signs, twin.signs, share_session=True)
 
     def forget(self, name: str) -> None:
         """Nobody watches it any more."""
@@ -79,22 +85,36 @@ class DuplicateGateways:
 
     def keep(self, before: Mapping[str, GatewaySection], now: Mapping[str, GatewaySection]) -> None:
         """After a change of the configuration: what was found holds for sections that are as they were."""
-        self.refused = {
-            name: twin
-            for name, twin in self.refused.items()
-            if all(one in now and now[one] == before.get(one) for one in (name, twin.watched_as))
-        }
 
-    def freed(self, report: PassReport) -> Sequence[str]:
+        def kept(found: Mapping[str, Twin]) -> dict[str, Twin]:
+            return {
+                name: twin
+                for name, twin in found.items()
+                if all(one in now and now[one] == before.get(one) for one in (name, twin.watched_as))
+            }
+
+        self.refused, self._said = kept(self.refused), kept(self._said)
+
+    def freed(self, report: PassReport) -> Sequence[Twin]:
         """Names that were refused for the gateway of this report, which is another process now: they may lead elsewhere."""
         signs = report.facts.signs if report.is_good and report.facts is not None else None
         if signs is None:
             return ()
         return [
-            twin.name
+            twin
             for twin in self.refused.values()
             if twin.watched_as == report.gateway and not is_same_process(signs, twin.signs, share_session=True)
         ]
+
+    def leads_elsewhere(self, twin: Twin, signs: ProcessSigns | None, session_ids: Collection[str]) -> bool:
+        """Whether what answers under a refused name now, and lists these sessions, is not the gateway that it was refused for.
+        Without a boot id a session of both is enough here: the two starts were read long after each other, and the gateway's
+        machine may have slept in between."""
+        if signs is None:
+            return True
+        watched = self._last.get(twin.watched_as)
+        shares = watched is None or not _session_ids(watched).isdisjoint(session_ids)
+        return not is_same_process(replace(signs, began=twin.signs.began), twin.signs, share_session=shares)
 
 
 def are_same(one: PassReport, other: PassReport) -> bool:

@@ -4,12 +4,17 @@ A name is remembered with the place it led to (a digest of the address, see ``da
 at a place that belonged to a name nobody watches any more is the same gateway, renamed: its incidents, budgets, pauses,
 quarantines, restarts and people's stops go on under the new name. Limit: who changes name and address at once starts
 afresh, but for the runs that were acted on and the runs that a person stopped (``incidents``).
+
+Two names that lead to one gateway have one past, under the name that it is watched as. Which one that is stands with the place
+of the other, so that either may be taken out of the configuration, also while nobody runs. Where several others are kept one of
+them has it, until the next sign-in brings them together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 from watchdog import PROGRAM
 from watchdog.ledger import operator
@@ -18,6 +23,8 @@ from watchdog.ledger.rows import to_ms
 from watchdog.ledger.store import Operations, Transaction
 
 _WHY = "its gateway is watched under another name"
+_WATCHED_AS = " watched as "
+"""Between the place of a name that was found to lead to another one's gateway, and that other one."""
 
 
 def _take_over(transaction: Transaction, before: str, after: str, at: datetime) -> None:
@@ -86,31 +93,42 @@ def _has_sent(transaction: Transaction, incident: str) -> bool:
 class NameOperations(Operations):
     """``service.ledger.NameLedger``."""
 
-    def name_gateways(self, places: Mapping[str, str], at: datetime) -> Sequence[tuple[str, str]]:
+    def name_gateways(
+        self, places: Mapping[str, str], at: datetime, watched_as: Mapping[str, str] = MappingProxyType({})
+    ) -> Sequence[tuple[str, str]]:
+        leads = {
+            name: place + _WATCHED_AS + watched_as[name] if name in watched_as else place
+            for name, place in places.items()
+        }
         with self._file.writing(tells_loss=False) as transaction:
-            known = {row["name"]: row["place"] for row in transaction.execute("SELECT name, place FROM gateway_places")}
-            renamed = [
-                (before, after)
+            led = {row["name"]: row["place"] for row in transaction.execute("SELECT name, place FROM gateway_places")}
+            known = {name: lead.partition(_WATCHED_AS)[0] for name, lead in led.items()}
+            renamed = {
+                before: after
                 for after, place in places.items()
                 if after not in known
                 for before, place_before in known.items()
                 if place_before == place and before not in places
-            ]
-            for before, after in renamed:  # guard: single: a gateway with another name keeps its past
+            }
+            for name, lead in led.items():
+                kept, other = renamed.get(name, name), lead.partition(_WATCHED_AS)[2]
+                # guard: single: of two names for one gateway either may be kept
+                if other in known and other not in places and places.get(kept) == known[name]:
+                    renamed.setdefault(other, watched_as.get(kept, kept))
+            for before, after in renamed.items():  # guard: single: a gateway with another name keeps its past
                 _take_over(transaction, before, after, at)
                 transaction.execute("DELETE FROM gateway_places WHERE name = ?", before)
-            for name, place in places.items():
-                if name in known and known[name] != place:
-                    # guard: single: what was sent to another place is proven by its mark alone
-                    set_in_doubt(transaction, name, LED_ELSEWHERE)
-                if known.get(name) != place:
+            for name, other in watched_as.items():
+                if led.get(name) != leads[name]:  # guard: single: two names for one gateway have one past
+                    _take_over(transaction, name, other, at)
+            for name in [name for name, place in places.items() if known.get(name, place) != place]:
+                # guard: single: what was sent to another place is proven by its mark alone
+                set_in_doubt(transaction, name, LED_ELSEWHERE)
+            for name, lead in leads.items():
+                if led.get(name) != lead:
                     transaction.execute(
                         "INSERT INTO gateway_places (name, place) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET place = excluded.place",
                         name,
-                        place,
+                        lead,
                     )
-            return renamed
-
-    def take_over(self, before: str, after: str, at: datetime) -> None:
-        with self._file.writing() as transaction:
-            _take_over(transaction, before, after, at)
+            return list(renamed.items())

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Protocol
 
 from watchdog.core.model import ReplyAddress, Session
@@ -406,13 +407,12 @@ class OutboxLedger(Protocol):
 class NameLedger(Protocol):
     """Under which name a gateway's past is kept."""
 
-    def name_gateways(self, places: Mapping[str, str], at: datetime) -> Sequence[tuple[str, str]]:
-        """Remember where every watched name leads (any text that tells places apart). What is kept of a gateway that has
-        been given another name goes on under that one; returns those, as (before, after)."""
-        ...
-
-    def take_over(self, before: str, after: str, at: datetime) -> None:
-        """``before`` was found to be the gateway called ``after``: all that is kept of it is that one's."""
+    def name_gateways(
+        self, places: Mapping[str, str], at: datetime, watched_as: Mapping[str, str] = MappingProxyType({})
+    ) -> Sequence[tuple[str, str]]:
+        """Remember where every configured name leads (any text that tells places apart). What is kept of a gateway that has
+        been given another name goes on under that one; returns those, as (before, after). ``watched_as``: which names were
+        found to lead to the gateway of another one. All that is kept of them is that one's, and theirs when it is gone."""
         ...
 
 

@@ -30,6 +30,9 @@ GUARDS: tuple[Guard, ...] = (
     Guard("single: who holds the run is said before anything is planned", "rule 19", ALWAYS, tests=TWO_NAMES),
     Guard("single: a gateway with another name keeps its past", "rule 19", value("()"), tests=NAMES),
     Guard("single: what was sent to another place is proven by its mark alone", "rule 18", DROP, tests=NAMES),
+    Guard("single: two names for one gateway have one past", "rule 19", NEVER, tests=NAMES),
+    Guard("single: of two names for one gateway either may be kept", "rule 19", NEVER, tests=(*NAMES, *ONE_WATCH)),
+    Guard("single: a refused name is asked before it is watched again", "rule 19", value("True"), tests=ONE_WATCH),
     Guard("single: a stop goes along with the name", "rule 16", DROP, tests=NAMES),
     Guard(
         "single: a stopped conversation is stopped under any name",
