@@ -320,6 +320,12 @@ def remarks(config: Config) -> Iterator[ConfigProblem]:
             if not has_more and not any(fnmatchcase(gateway, pattern) for gateway in names):
                 message = f"policy {name} is for a gateway {quoted(pattern)}, and none is called so"
                 yield ConfigProblem((*at, "match", "gateway"), message, suggestion(pattern, names))
+        if "fleet_breaker" in policy.recovery.model_fields_set:
+            message = (
+                "a policy's fleet_breaker has no effect: it counts all sessions of a gateway, whatever their policies"
+            )
+            hint = "put it under recovery at the top, or leave it out"
+            yield ConfigProblem((*at, "recovery", "fleet_breaker"), message, hint, at_key=True)
         if _reaches_background(policy, merged(merged(core.Recovery(), config.recovery), policy.recovery)):
             message = f"policy {name} also acts on the cron, subagent, acp and archived sessions it matches"
             hint = "if that is meant, give it a ladder; if not, say which kind, and archived: false"

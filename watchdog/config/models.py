@@ -353,7 +353,8 @@ class Config(Section):
 
     policies: Annotated[tuple[PolicySection, ...], BeforeValidator(_nobody)] = Field(default=(), examples=[_POLICIES])
     """Other thresholds or another ladder for some sessions: the first policy that matches decides, and overrides any of
-    thresholds and recovery. Built in, after yours: cron, subagent, acp and archived sessions are reported, not touched."""
+    thresholds and recovery (but fleet_breaker). Built in, after yours: cron, subagent, acp and archived sessions are reported,
+    not touched."""
 
     notify: Annotated[tuple[Annotated[NotifyTarget, BeforeValidator(_just_a_url)], ...], BeforeValidator(_nobody)] = (
         Field(default=(), examples=[_TARGETS])
