@@ -162,8 +162,8 @@ class RecoverySection(Section):
 
 
 class TextsSection(Section):
-    """What is put into conversations. {request} and {interrupted_at} are filled in. A text changes words, never rules:
-    whether a request is gone on with or asked for, the quote, its author and the mark stay as they are."""
+    """What is put into conversations. {request} (not in ask) and {interrupted_at} are filled in. A text changes words, never
+    rules: whether a request is gone on with or asked for, the quote, its author and the mark stay as they are."""
 
     language: Language = _RECOVERY.texts.language
     """Language of the built-in texts: en or zh-CN. A resumed turn is answered in the language of the request. Default en."""
