@@ -25,8 +25,9 @@ _NAMES = {
     dict: "object",
     type(None): "null",
 }
-ROW_FIELDS = tuple(name for name in rows._Row.__struct_encode_fields__ if name != "modelProvider")
-"""``modelProvider`` is read since most releases were tried: it would seem to have come between two of them."""
+ROW_FIELDS = (*(name for name in rows._Row.__struct_encode_fields__ if name != "modelProvider"), "isMain")
+"""``modelProvider`` is read since most releases were tried: it would seem to have come between two of them; and ``isMain`` is read
+no more: it would seem to have gone."""
 ADDRESS_FIELDS = rows._DeliveryContext.__struct_encode_fields__
 MESSAGE_FIELDS = transcript._Message.__struct_encode_fields__
 META_FIELDS = transcript._Meta.__struct_encode_fields__

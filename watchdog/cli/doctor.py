@@ -188,16 +188,16 @@ def _service(setting: Setting) -> list[ReportLine]:
         except (ServiceTrouble, OSError) as problem:
             findings.append(ReportLine("service", Grade.WARN, str(problem)))
     if not findings:
-        text = "not installed; `openclaw-watchdog service install` keeps the daemon running in the background"
+        text = f"not installed; `{setting.typed('service', 'install')}` keeps the daemon running in the background"
         return [ReportLine("service", Grade.OK, text)]
     return findings
 
 
 def _installed(setting: Setting, control: ServiceControl, text: str, *, is_system: bool) -> list[ReportLine]:
-    system = " --system" if is_system else ""
+    system = ["--system"] if is_system else []
     state = control.state()
     observes = service.observes_in(text)
-    option = f"{system} --observe" if observes else system
+    install = setting.typed("service", "install", *system, *(["--observe"] if observes else []))
     findings: list[ReportLine] = []
     if state.pid is None:
         last = f", last result: {state.last_result}" if state.last_result else ""
@@ -207,13 +207,13 @@ def _installed(setting: Setting, control: ServiceControl, text: str, *, is_syste
         said = (", and only observes (--observe)" if observes else "") + (f": {state.status}" if state.status else "")
         findings.append(ReportLine("service", Grade.OK, f"{control.path} runs as process {state.pid}{said}"))
     if not state.is_enabled:
-        words = f"not enabled: it will not start by itself; `openclaw-watchdog service install{option}` enables it"
+        words = f"not enabled: it will not start by itself; `{install}` enables it"
         findings.append(ReportLine("service", Grade.WARN, words))
     account = (service.account_in(text) or "root") if is_system else None
     if text != service.plan_for(setting, is_system=is_system, account=account, is_observing=observes).text:
         words = (
-            f"its file is not what `service install` would write now; `openclaw-watchdog service status{system}` shows "
-            f"the difference, `openclaw-watchdog service install{option}` takes it over"
+            f"its file is not what `service install` would write now; `{setting.typed('service', 'status', *system)}` "
+            f"shows the difference, `{install}` takes it over"
         )
         findings.append(ReportLine("service", Grade.WARN, words))
     return findings

@@ -22,6 +22,7 @@ from watchdog.core.recovery import Attempt
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
 from watchdog.service.announcements.phrases import RESULTS, clause, count, reason_words
+from watchdog.service.fleet_breaker import fleet_is_suspicious
 from watchdog.service.ledger import Incident, Ledger
 from watchdog.service.observer import Judged, is_tracked
 from watchdog.service.one_shot import Inspection
@@ -66,7 +67,7 @@ class Explained:
             trust=found.trust,
             is_list_complete=found.snapshot.is_complete,
             is_ledger_writable=ledger.problem is None,
-            is_fleet_open=False,
+            is_fleet_open=fleet_is_suspicious(found.judged, found.observer.book.default.recovery),
             gateway_problem=health,
         )
         plan = plan_step(as_stuck, incident, here, gateway)
@@ -283,7 +284,7 @@ class Explained:
         recovery, thresholds, tail = limits_of(self.judged), policy.thresholds, self.case.look.tail
         running = [one for one in self.found.judged if one.session.status is Status.RUNNING]
         unproven = [one for one in running if one.judgement.verdict is Verdict.STUCK and not one.judgement.is_proven]
-        breaker = recovery.fleet_breaker
+        breaker = self.found.observer.book.default.recovery.fleet_breaker  # whatever the policy: it is the gateway's
         match name:
             case BlockerName.OBSERVE_MODE:
                 return f"mode is {recovery.mode.value}"
@@ -337,6 +338,8 @@ class Explained:
                 return "not quarantined"
             case BlockerName.CONCURRENCY:
                 return f"{standing.in_flight_on_gateway} of {recovery.max_concurrent} deeds in flight"
+            case BlockerName.FLEET_BREAKER if standing.is_fleet_open:
+                return "it holds those without a proof of their own, and this one has a proof"
             case BlockerName.FLEET_BREAKER:
                 return (
                     f"{len(unproven)} of {len(running)} running ones stuck without a proof, limit {breaker.sessions} "

@@ -94,7 +94,7 @@ def add_to(app: typer.Typer) -> None:
         if as_json:
             print_json({"paused": True, "until": until, "gateway": gateway, "session": session, "reason": reason})
         else:
-            limit = f"for {span_words(lasts)}" if lasts is not None else "until `openclaw-watchdog unpause`"
+            limit = f"for {span_words(lasts)}" if lasts is not None else f"until `{setting.typed('unpause')}`"
             say(f"paused {_scope(gateway, session)} {limit}")
 
     @app.command()

@@ -176,7 +176,7 @@ def _state_lines(
     setting: Setting, plan: Plan, state: ServiceState, drift: str | None, *, is_observing: bool
 ) -> Iterator[str]:
     if not state.is_installed:
-        yield f"not installed ({plan.control.path} is not there); `openclaw-watchdog service install` does it"
+        yield f"not installed ({plan.control.path} is not there); `{setting.typed('service', 'install')}` does it"
         return
     yield f"{state.state}, {'enabled' if state.is_enabled else 'NOT enabled'}" + _process(state.pid)
     if state.status and state.pid is not None:  # systemd keeps the last words of a dead one
@@ -225,7 +225,6 @@ def _hours(book: PolicyBook) -> str:
     return f", {acting[0]} only" if acting[0] is not None else ""
 
 
-ONLY_WATCH = "; `openclaw-watchdog service install --observe` makes it watch only"
 NOBODY_TOLD = (
     "nobody is told: `notify:` names no target; what happens is only in the log, `status`, `history` and on the page"
 )
@@ -388,8 +387,11 @@ def _say_next(setting: Setting, plan: Plan, *, is_system: bool, is_observing: bo
     if (gap := untold(setting)) is not None:
         say_error(f"note: {gap}")
     mode = mode_words(setting, is_observing=is_observing)
-    say(f"mode:  {mode}{ONLY_WATCH if 'ACTS' in mode else ''}")
-    say(f"state: {plan.state_dir}", f"log:   {plan.control.logs}", "next:  openclaw-watchdog service status")
+    scope = ["--system"] if is_system else []
+    only_watch = f"; `{setting.typed('service', 'install', *scope, '--observe')}` makes it watch only"
+    say(f"mode:  {mode}{only_watch if 'ACTS' in mode else ''}")
+    next_words = setting.typed("service", "status", *scope)
+    say(f"state: {plan.state_dir}", f"log:   {plan.control.logs}", f"next:  {next_words}")
 
 
 def environment_file(is_system: bool, env: Mapping[str, str]) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from watchdog import PROGRAM
 from watchdog.adapters.host import LocalHost
 from watchdog.adapters.logs import StructuredLog, configure
 from watchdog.cli import completion
@@ -111,6 +113,11 @@ class Setting:
     loaded: LoadedConfig
     env: Mapping[str, str]
     secrets: Secrets
+
+    def typed(self, *words: str) -> str:
+        """A command as somebody types it: with the configuration, where it would not find this one without."""
+        file = self.loaded.to_name
+        return shlex.join([PROGRAM, *words, *(["--config", str(file)] if file is not None else [])])
 
 
 def read_setting(config: Path | None) -> Setting:

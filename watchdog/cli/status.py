@@ -141,7 +141,7 @@ class DaemonClient:
             try:
                 return address_file(folder).read_text("utf-8").strip()
             except OSError:
-                raise NobodyAnswers("no daemon runs (start it with `openclaw-watchdog run`).") from None
+                raise NobodyAnswers(f"no daemon runs (start it with `{self._setting.typed('run')}`).") from None
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(section.host, section.host)  # noqa: S104 - asked, not bound
         return f"http://{f'[{host}]' if ':' in host else host}:{section.port}/"
 
@@ -171,7 +171,7 @@ class DaemonClient:
             raise NobodyAnswers(f"the daemon at {url} does not answer within {PATIENCE:g} s.") from None
         except httpx.HTTPError:
             raise NobodyAnswers(
-                f"no daemon answers at {url} (start it with `openclaw-watchdog run`; `doctor` finds out more)."
+                f"no daemon answers at {url} (start it with `{self._setting.typed('run')}`; `doctor` finds out more)."
             ) from None
         try:
             document = answer.json()

@@ -19,6 +19,7 @@ from watchdog.config.policybook import DEFAULT_POLICY, merged, policy_name
 from watchdog.config.problems import KeyPath, quoted, suggestion
 from watchdog.core import policy as core
 from watchdog.core.loopback import is_loopback
+from watchdog.core.texts import PLACEHOLDERS
 
 FLOORS = {
     "stuck_after": timedelta(minutes=2),
@@ -27,6 +28,9 @@ FLOORS = {
 }
 MIN_DOWN_FLOOR = timedelta(minutes=2)
 TERM_FLOOR = timedelta(seconds=15)
+POLL_FLOOR = timedelta(seconds=1)
+REMIND_FLOOR = timedelta(minutes=10)
+_FOR_TESTS = "for tests: allow_short_thresholds: true"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +73,10 @@ def findings(config: Config) -> Iterator[ConfigProblem]:
     yield from _reached_twice(config.gateways)
     yield from _timing(config)
     yield from _recovery(config.recovery, ("recovery",))
+    yield from _texts(config.texts, ("texts",))
     for position, policy in enumerate(config.policies):
         yield from _recovery(policy.recovery, ("policies", position, "recovery"))
+        yield from _texts(policy.texts, ("policies", position, "texts"))
     yield from _policies(config.policies)
     yield from _gateway_restart(config)
     yield from _targets(config)
@@ -199,6 +205,10 @@ def _reached_twice(gateways: Sequence[GatewaySection]) -> Iterator[ConfigProblem
 
 
 def _timing(config: Config) -> Iterator[ConfigProblem]:
+    if config.poll_every < POLL_FLOOR and not config.allow_short_thresholds:
+        message = f"poll_every ({spell(config.poll_every)}) is below its floor of {spell(POLL_FLOOR)}"
+        hint = f"to ask more often keeps a gateway from its work; {_FOR_TESTS}"
+        yield ConfigProblem(("poll_every",), message, hint, related=(("allow_short_thresholds",),))
     yield from _thresholds(config, config.thresholds, ("thresholds",), is_top=True)
     for position, policy in enumerate(config.policies):
         yield from _thresholds(config, policy.thresholds, ("policies", position, "thresholds"), is_top=False)
@@ -222,7 +232,7 @@ def _thresholds(
         value: timedelta = getattr(section, name)
         if name in said and value < floor and not config.allow_short_thresholds:
             message = f"{name} ({spell(value)}) is below its floor of {spell(floor)}"
-            hint = "short thresholds touch sessions that are only slow; for tests: allow_short_thresholds: true"
+            hint = f"short thresholds touch sessions that are only slow; {_FOR_TESTS}"
             yield ConfigProblem((*at, name), message, hint, related=(("allow_short_thresholds",),))
     polls = 3 * config.poll_every
     if (is_top or "stuck_after" in said) and section.stuck_after < polls:
@@ -251,6 +261,26 @@ def _recovery(recovery: sections.RecoverySection, at: KeyPath) -> Iterator[Confi
         position = recovery.ladder.index(core.Step.NOTIFY) + 1
         message = f"{quoted(recovery.ladder[position])} stands after 'notify', where the ladder ends"
         yield ConfigProblem((*at, "ladder", position), message, "put notify last")
+    if recovery.resume_message is not None:
+        yield from _placeholders(recovery.resume_message, (*at, "resume_message"), PLACEHOLDERS["resume"])
+
+
+def _texts(texts: sections.TextsSection, at: KeyPath) -> Iterator[ConfigProblem]:
+    for name, known in PLACEHOLDERS.items():
+        text: str | None = getattr(texts, name)
+        if text is not None:
+            yield from _placeholders(text, (*at, name), known)
+    if texts.fresh_session is not None and not texts.fresh_session.replace("{request}", "").strip():
+        message = "fresh_session: nothing is left of this text where no request is quoted"
+        yield ConfigProblem((*at, "fresh_session"), message, "add a few words of your own")
+
+
+def _placeholders(text: str, at: KeyPath, known: Sequence[str]) -> Iterator[ConfigProblem]:
+    """A person would read it as it is, or nothing in its place."""
+    found = re.findall(r"\{\s*[^\W\d]\w*\s*\}", text)
+    for placeholder in dict.fromkeys(word for word in found if word[1:-1] not in known):
+        message = f"{at[-1]}: {quoted(placeholder)} is not filled in here"
+        yield ConfigProblem(at, message, f"filled in: {', '.join(f'{{{word}}}' for word in known)}")
 
 
 def _policies(policies: Sequence[sections.PolicySection]) -> Iterator[ConfigProblem]:
@@ -302,6 +332,12 @@ def _gateway_restart(config: Config) -> Iterator[ConfigProblem]:
 def _targets(config: Config) -> Iterator[ConfigProblem]:
     first: dict[str, int] = {}
     for position, target in enumerate(config.notify):
+        every = target.remind_every
+        if every is not None and every < REMIND_FLOOR and not config.allow_short_thresholds:
+            message = f"remind_every ({spell(every)}) is below its floor of {spell(REMIND_FLOOR)}"
+            hint = f"each time all that is open is said again; {_FOR_TESTS}"
+            at: KeyPath = ("notify", position, "remind_every")
+            yield ConfigProblem(at, message, hint, related=(("allow_short_thresholds",),))
         if target.name is not None and first.setdefault(target.name, position) != position:
             message = f"two targets are called {quoted(target.name)}"
             other: KeyPath = ("notify", first[target.name], "name")
@@ -320,6 +356,12 @@ def remarks(config: Config) -> Iterator[ConfigProblem]:
             if not has_more and not any(fnmatchcase(gateway, pattern) for gateway in names):
                 message = f"policy {name} is for a gateway {quoted(pattern)}, and none is called so"
                 yield ConfigProblem((*at, "match", "gateway"), message, suggestion(pattern, names))
+        if "fleet_breaker" in policy.recovery.model_fields_set:
+            message = (
+                "a policy's fleet_breaker has no effect: it counts all sessions of a gateway, whatever their policies"
+            )
+            hint = "put it under recovery at the top, or leave it out"
+            yield ConfigProblem((*at, "recovery", "fleet_breaker"), message, hint, at_key=True)
         if _reaches_background(policy, merged(merged(core.Recovery(), config.recovery), policy.recovery)):
             message = f"policy {name} also acts on the cron, subagent, acp and archived sessions it matches"
             hint = "if that is meant, give it a ladder; if not, say which kind, and archived: false"

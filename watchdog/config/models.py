@@ -236,7 +236,7 @@ class NotifyTarget(Section):
 
     remind_every: Span | None = timedelta(hours=24)
     """How often it is told again of an incident (stuck) or quarantine (quarantined) that is still open, until somebody
-    acknowledges it (ack). null: never. Default 24h."""
+    acknowledges it (ack). At least 10m. null: never. Default 24h."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -340,7 +340,7 @@ class Config(Section):
     machine."""
 
     poll_every: Span = timedelta(seconds=30)
-    """How often each gateway is asked for its sessions. Default 30s."""
+    """How often each gateway is asked for its sessions. At least 1s. Default 30s."""
 
     thresholds: Annotated[ThresholdsSection, WHEN_EMPTY] = ThresholdsSection()
     """When a session counts as what."""
@@ -353,7 +353,8 @@ class Config(Section):
 
     policies: Annotated[tuple[PolicySection, ...], BeforeValidator(_nobody)] = Field(default=(), examples=[_POLICIES])
     """Other thresholds or another ladder for some sessions: the first policy that matches decides, and overrides any of
-    thresholds and recovery. Built in, after yours: cron, subagent, acp and archived sessions are reported, not touched."""
+    thresholds and recovery (but fleet_breaker). Built in, after yours: cron, subagent, acp and archived sessions are reported,
+    not touched."""
 
     notify: Annotated[tuple[Annotated[NotifyTarget, BeforeValidator(_just_a_url)], ...], BeforeValidator(_nobody)] = (
         Field(default=(), examples=[_TARGETS])
@@ -406,5 +407,5 @@ class Config(Section):
     gateways that are gone before the others. Default 1024."""
 
     allow_short_thresholds: Flag = False
-    """Accept thresholds below their floors (stuck_after 2m, confirm_for 5s, startup_grace 30s). For tests: short
-    thresholds touch sessions that are only slow. Default false."""
+    """Accept thresholds below their floors (stuck_after 2m, confirm_for 5s, startup_grace 30s), and other spans below theirs
+    (poll_every 1s, remind_every 10m). For tests: short thresholds touch sessions that are only slow. Default false."""

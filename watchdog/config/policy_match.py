@@ -99,10 +99,10 @@ def _any_of(patterns: tuple[str, ...]) -> str:
 
 
 def _said(policy: sections.PolicySection) -> tuple[str, ...]:
-    """What an override says, setting by setting."""
+    """What an override says, setting by setting, but for the fleet breaker: that is every session's."""
     return tuple(
         f"{label}.{name}: {setting_text(getattr(section, name))}"
         for label, section in (("thresholds", policy.thresholds), ("recovery", policy.recovery))
         for name in type(section).model_fields
-        if name in section.model_fields_set
+        if name in section.model_fields_set and name != "fleet_breaker"
     )

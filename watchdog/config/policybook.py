@@ -1,7 +1,7 @@
 """Sections of the file -> the core's frozen rules, with defaults and overrides merged in.
 
-An override counts where the file says it, key by key, also inside ``budget`` and ``fleet_breaker``: a policy that gives
-``budget: {attempts: 1}`` keeps the ``per`` from outside the policies.
+An override counts where the file says it, key by key, also inside ``budget``: a policy that gives ``budget: {attempts: 1}``
+keeps the ``per`` from outside the policies. ``fleet_breaker`` is the gateway's: every policy has the one outside.
 """
 
 from __future__ import annotations
@@ -29,7 +29,11 @@ def build_policy_book(config: Config) -> core.PolicyBook:
         core.Policy(
             name=policy_name(policy, position),
             thresholds=merged(thresholds, policy.thresholds),
-            recovery=replace(merged(recovery, policy.recovery), texts=merged(recovery.texts, policy.texts)),
+            recovery=replace(
+                merged(recovery, policy.recovery),
+                texts=merged(recovery.texts, policy.texts),
+                fleet_breaker=recovery.fleet_breaker,
+            ),
             match=core_match(policy.match),
         )
         for position, policy in enumerate(config.policies)

@@ -137,7 +137,8 @@ class RecoverySection(Section):
 
     fleet_breaker: Annotated[FleetBreakerSection, WHEN_EMPTY] = FleetBreakerSection()
     """This many sessions, and this share of the running ones, turning stuck together without a proof (orphaned by a
-    restart, no lock, nothing running): hold every deed and tell once. Default {sessions: 10, share: 0.5}."""
+    restart, no lock, nothing running): hold every deed and tell once. It counts all sessions of a gateway: in a policy it has
+    no effect. Default {sessions: 10, share: 0.5}."""
 
     resume_max_age: SpanOrZero = _RECOVERY.resume_max_age
     """Interrupted longer ago than this: the work does not go on; the one who asked is asked to send it again. 0s: always
@@ -161,8 +162,8 @@ class RecoverySection(Section):
 
 
 class TextsSection(Section):
-    """What is put into conversations. {request} and {interrupted_at} are filled in. A text changes words, never rules:
-    whether a request is gone on with or asked for, the quote, its author and the mark stay as they are."""
+    """What is put into conversations. {request} (not in ask) and {interrupted_at} are filled in. A text changes words, never
+    rules: whether a request is gone on with or asked for, the quote, its author and the mark stay as they are."""
 
     language: Language = _RECOVERY.texts.language
     """Language of the built-in texts: en or zh-CN. A resumed turn is answered in the language of the request. Default en."""

@@ -23,6 +23,12 @@ QUOTE_LIMIT = 6000
 """Characters of the interrupted request quoted in a resume turn; the rest is in the transcript or the handoff note."""
 NAME_LIMIT = 64
 BUILT_IN = Texts()
+PLACEHOLDERS: Mapping[str, tuple[str, ...]] = {
+    "resume": ("request", "interrupted_at"),
+    "ask": ("interrupted_at",),  # it quotes nothing
+    "fresh_session": ("request", "interrupted_at"),
+}
+"""What is filled into an operator's own text, by the text's name."""
 _ENDING_MARK = re.compile(MARK.pattern + r"\s*\Z")
 _PLACEHOLDER = re.compile(r"\{(request|interrupted_at)\}")
 

@@ -63,10 +63,10 @@ def _install(config: Path) -> None:
     assert done.exit_code == 0, done.output
 
 
-def test_not_installed_asks_nobody(service_lines: Callable[[], Lines], systemd: FakeSystemd) -> None:
+def test_not_installed_asks_nobody(service_lines: Callable[[], Lines], systemd: FakeSystemd, config: Path) -> None:
     ((grade, text),) = service_lines()
     assert grade == "OK"
-    assert "`openclaw-watchdog service install`" in text
+    assert f"`openclaw-watchdog service install --config {config}`" in text
     assert systemd.asked == []
 
 
@@ -89,9 +89,9 @@ def test_an_observing_service_is_as_it_would_be_written(
     unit = systemd.folder / UNIT
     unit.write_text(unit.read_text() + "# mine\n")
     _, (_, not_enabled), (_, drift) = service_lines()
-    assert "`openclaw-watchdog service install --observe` enables it" in not_enabled
-    assert "`openclaw-watchdog service status` shows" in drift
-    assert "`openclaw-watchdog service install --observe` takes it over" in drift
+    assert f"`openclaw-watchdog service install --observe --config {config}` enables it" in not_enabled
+    assert f"`openclaw-watchdog service status --config {config}` shows" in drift
+    assert f"`openclaw-watchdog service install --observe --config {config}` takes it over" in drift
 
 
 @pytest.mark.parametrize(
@@ -177,8 +177,8 @@ def test_each_thing_that_can_be_wrong(service_lines: Callable[[], Lines], system
     stopped, not_enabled, drift = texts
     assert "not running (inactive (dead), last result: exit-code)" in stopped
     assert "journalctl --user -u openclaw-watchdog -f" in stopped
-    assert "`openclaw-watchdog service install` enables it" in not_enabled
-    assert "`openclaw-watchdog service status` shows the difference" in drift
+    assert f"`openclaw-watchdog service install --config {config}` enables it" in not_enabled
+    assert f"`openclaw-watchdog service status --config {config}` shows the difference" in drift
 
 
 def test_a_manager_that_cannot_be_reached(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.builders import V96, V324, dead, policy, tail_of, vague
+from tests.fakes.builders import V96, V324, breaker, dead, policy, tail_of, vague
 from tests.fakes.clock import START
 from tests.fakes.gateway import FakeGateway
 from tests.fakes.world import World
@@ -17,7 +17,7 @@ from watchdog.cli.explain import Explained, explanation_facts, explanation_lines
 from watchdog.core.blockers import BlockerName
 from watchdog.core.evidence import Signal
 from watchdog.core.model import Lock, LockSight, SessionKind, Status, TailKind
-from watchdog.core.policy import BACKGROUND_MATCHES, Mode, Policy, PolicyBook, Recovery, Step
+from watchdog.core.policy import BACKGROUND_MATCHES, Match, Mode, Policy, PolicyBook, Recovery, Step
 from watchdog.core.recovery import AttemptState
 from watchdog.service.one_shot import inspect
 
@@ -96,6 +96,36 @@ async def test_what_holds_is_named_with_its_end_and_stands_first() -> None:
     ]
     assert "maintenance" in first[0].words
     assert "(pid 7)" in first[3].words
+
+
+async def test_the_fleet_breaker_holds_here_as_in_the_daemon_by_the_default_s_numbers() -> None:
+    default = policy(fleet_breaker=breaker(3), thresholds={"startup_grace": timedelta(0)})
+    unheeded = replace(default, name="own", match=Match(key=("*",)), recovery=policy(fleet_breaker=breaker(9)).recovery)
+    world = World(PolicyBook((unheeded,), default), version=V96)
+    others = [vague(f"agent:main:s{number}", has_active_run=False, **AN_HOUR) for number in range(2)]
+    world.gateway.put(vague(has_active_run=False, **AN_HOUR), *others)
+    await world.live(minutes=23)
+    assert world.held() == ["fleet_breaker"]
+    it = await explained(world)
+    assert "fleet_breaker" in it.next_words().partition("; held by ")[2]
+    assert [guard.name.value for guard in it.guards() if guard.holds] == ["fleet_breaker"]
+
+    world.gateway.change("agent:main:s1", has_active_run=True)
+    it = await explained(world)
+    assert "fleet_breaker" not in it.next_words()
+    (words,) = [guard.words for guard in it.guards() if guard.name is BlockerName.FLEET_BREAKER]
+    assert words.endswith("limit 3 and 50%")
+
+
+async def test_what_has_a_proof_passes_an_open_fleet_breaker() -> None:
+    world = world_of(dead(), default=policy(fleet_breaker=breaker(3)))
+    world.gateway.put(*(vague(f"agent:main:s{number}", has_active_run=False, **AN_HOUR) for number in range(3)))
+    it = await explained(world)
+    (guard,) = [guard for guard in it.guards() if guard.name is BlockerName.FLEET_BREAKER]
+    assert (guard.holds, guard.words) == (
+        False,
+        "it holds those without a proof of their own, and this one has a proof",
+    )
 
 
 async def test_a_wait_that_will_be_told_as_unclear_says_when() -> None:

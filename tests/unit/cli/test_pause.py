@@ -64,8 +64,9 @@ def test_who_switched_what_and_why(enter: Type, state: Path) -> None:
     assert words.index("release") < words.index("upgraded") < words.index("gateway home: upgrade ")
 
 
-def test_without_a_reason(enter: Type) -> None:
-    enter("pause")
+def test_without_a_reason(enter: Type, tmp_path: Path) -> None:
+    said = enter("pause").stdout
+    assert said == f"paused everything until `openclaw-watchdog unpause --config {tmp_path}/watchdog.yaml`\n"
     enter("unpause")
     assert [one["detail"] for one in _trail(enter)] == ["everything", "everything"]
 

@@ -66,11 +66,12 @@ def test_print_only_prints(systemd: FakeSystemd, enter: Type, config: Path) -> N
     assert not (systemd.folder / UNIT).exists()
 
 
-def test_install_then_nothing_to_do(systemd: FakeSystemd, enter: Type) -> None:
+def test_install_then_nothing_to_do(systemd: FakeSystemd, enter: Type, config: Path) -> None:
     first = enter("install")
     assert first.exit_code == 0, first.output
     assert "started it" in first.stdout
-    assert "next:  openclaw-watchdog service status" in first.stdout
+    assert f"next:  openclaw-watchdog service status --config '{config}'\n" in first.stdout
+    assert f"`openclaw-watchdog service install --observe --config '{config}'` makes it watch only" in first.stdout
     assert "nothing to do" in enter("install").stdout
 
 
@@ -86,8 +87,10 @@ def test_drift_is_shown_and_asked_about(systemd: FakeSystemd, enter: Type) -> No
     assert "RestartSec=15" in unit.read_text()
 
 
-def test_status_in_words_and_in_json(systemd: FakeSystemd, enter: Type) -> None:
-    assert "not installed" in enter("status").stdout
+def test_status_in_words_and_in_json(systemd: FakeSystemd, enter: Type, config: Path) -> None:
+    missing = enter("status").stdout
+    assert missing.startswith("not installed")
+    assert f"`openclaw-watchdog service install --config '{config}'` does it" in missing
     enter("install")
     said = enter("status").stdout
     assert "active (running), enabled, pid 42\n1/1 gateways up\n" in said

@@ -164,6 +164,7 @@ def test_nobody_runs(config: Path, verb: list[str]) -> None:
     said = json.loads(out) if "--json" in verb else out
     assert (code, said["running"] if isinstance(said, dict) else said) == (3, False if "--json" in verb else "")
     assert "no daemon answers at http://127.0.0.1:" in err
+    assert f"start it with `openclaw-watchdog run --config {config}`" in err
 
 
 def test_the_page_is_off(config: Path) -> None:
@@ -176,7 +177,7 @@ def test_the_page_is_off(config: Path) -> None:
 def test_a_port_of_the_systems_choice_is_found(config: Path, tmp_path: Path) -> None:
     write(config, "{listen: '127.0.0.1:0'}")
     code, _, err = run("status", "--config", str(config))
-    assert (code, "no daemon runs" in err) == (3, True)
+    assert (code, f"no daemon runs (start it with `openclaw-watchdog run --config {config}`)" in err) == (3, True)
     with served(full_document()) as port:
         (tmp_path / "state").mkdir()
         (tmp_path / "state" / "status-page.url").write_text(f"http://127.0.0.1:{port}/\n")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchdog.config import Config, build_policy_book, parse, why, why_session
+from watchdog.config import Config, build_policy_book, effective, parse, why, why_session
 from watchdog.config import sections as file
 from watchdog.core.model import Session, SessionKind, Status
 from watchdog.core.policy import Budget, FleetBreakerLimits, Match, Mode, Policy, Recovery, Step, Texts, Thresholds
@@ -23,7 +23,7 @@ policies:
   - name: telegram
     match: {channel: [telegram, 'tele*'], kind: direct}
     thresholds: {long_running_after: 2h}
-    recovery: {budget: {per: 24h}, fleet_breaker: {share: 0.9}, resume_message: null}
+    recovery: {budget: {per: 24h}, resume_message: null}
   - match: {agent: research-*, gateway: home}
     recovery: {mode: observe, ladder: [notify], resume_message: Hello}
 """
@@ -77,12 +77,26 @@ def test_overrides_are_merged_key_by_key() -> None:
     assert telegram.name == "telegram"
     assert telegram.match == Match(channel=("telegram", "tele*"), kind=("direct",))
     assert telegram.thresholds == replace(book.default.thresholds, long_running_after=timedelta(hours=2))
-    assert telegram.recovery == replace(
-        book.default.recovery, budget=Budget(5, timedelta(hours=24)), fleet_breaker=FleetBreakerLimits(10, 0.9)
-    )
+    assert telegram.recovery == replace(book.default.recovery, budget=Budget(5, timedelta(hours=24)))
     assert research.name == "policy-2"
     assert research.recovery == replace(
         book.default.recovery, mode=Mode.OBSERVE, ladder=(Step.NOTIFY,), resume_message="Hello"
+    )
+
+
+def test_the_fleet_breaker_is_the_gateways_and_no_policy_has_its_own() -> None:
+    text = """
+recovery: {fleet_breaker: {sessions: 7}}
+policies: [{name: a, match: {kind: main}, recovery: {mode: observe, fleet_breaker: {sessions: 2, share: 0.9}}}]
+"""
+    loaded = parse(text, file="w.yaml", env={})
+    assert loaded.policy_book.policies[0].recovery.fleet_breaker == FleetBreakerLimits(7, 0.5)
+    assert effective(loaded)["policies"][0]["recovery"]["fleet_breaker"] == {"sessions": 7, "share": 0.5}
+    assert str(why(loaded, gateway="home", key="k", kind="main")).endswith("it sets recovery.mode: observe")
+    (warning,) = map(str, loaded.warnings)
+    assert warning == (
+        "w.yaml:3:69: a policy's fleet_breaker has no effect: it counts all sessions of a gateway, whatever their policies "
+        "(put it under recovery at the top, or leave it out)"
     )
 
 
@@ -124,8 +138,7 @@ def test_reasons_in_words() -> None:
     first = why(loaded, gateway="home", key="k", kind="direct", channel="teleport")
     assert str(first) == (
         "policy 'telegram' (w.yaml:6): kind is direct; channel teleport matches tele*; it sets "
-        "thresholds.long_running_after: 2h, recovery.budget: {per: 24h}, recovery.fleet_breaker: {share: 0.9}, "
-        "recovery.resume_message: null"
+        "thresholds.long_running_after: 2h, recovery.budget: {per: 24h}, recovery.resume_message: null"
     )
     assert first.passed_over == ()
     built_in = why(loaded, gateway="home", key="k", kind=SessionKind.CRON)

@@ -208,6 +208,24 @@ AGREEMENT = {
     "poll_every: 1m\npolicies:\n  - match: {kind: main}\n    thresholds: {stuck_after: 2m}": (
         "4:31: stuck_after (2m) is less than 3 x poll_every (1m) (at least 3m, or poll more often)"
     ),
+    "poll_every: 1ms": (
+        "1:13: poll_every (1ms) is below its floor of 1s (to ask more often keeps a gateway from its work; for tests: "
+        "allow_short_thresholds: true)"
+    ),
+    "notify: [{url: 'ntfy://x', remind_every: 1s}]": (
+        "1:42: remind_every (1s) is below its floor of 10m (each time all that is open is said again; for tests: "
+        "allow_short_thresholds: true)"
+    ),
+    "texts: {ask: 'again: {request}'}": "1:14: ask: '{request}' is not filled in here (filled in: {interrupted_at})",
+    "policies: [{match: {kind: main}, texts: {resume: 'Go on {requst} {requst} {request}'}}]": (
+        "1:50: resume: '{requst}' is not filled in here (filled in: {request}, {interrupted_at})"
+    ),
+    "recovery: {resume_message: 'Go on { request }'}": (
+        "1:28: resume_message: '{ request }' is not filled in here (filled in: {request}, {interrupted_at})"
+    ),
+    "texts: {fresh_session: '{request}'}": (
+        "1:24: fresh_session: nothing is left of this text where no request is quoted (add a few words of your own)"
+    ),
     "full_sweep_every: 10s": "1:19: full_sweep_every (10s) is shorter than poll_every (at least 30s)",
     "ledger_retention: 24h": (
         "1:19: ledger_retention (24h) would forget attempts that a budget still counts (at least 72h)"
@@ -349,6 +367,9 @@ def test_two_urls_of_one_gateway(one: str, other: str) -> None:
         "gateways: [{name: local, url: 'ws://127.0.0.1:1'}, {discover: {file: /a/*.json}}]\ngateway_restart: {gateway: local, command: a}",
         "gateways:\npoll_every: 30s\nthresholds:\nrecovery:\npolicies:\nnotify:\nstatus_page:\nlog:\n",
         "allow_short_thresholds: true\npoll_every: 100ms\nthresholds: {stuck_after: 300ms, confirm_for: 0s, startup_grace: 0s}",
+        "allow_short_thresholds: true\nnotify: [{url: 'ntfy://a', remind_every: 1s}]",
+        "poll_every: 1s\nnotify: [{url: 'ntfy://a', remind_every: 10m}]",
+        "texts: {ask: 'Cut {interrupted_at} {}', resume: '{request} {interrupted_at}', fresh_session: 'Afresh: {request}'}",
         "policies: [{match: {key: 'agent:main:*', kind: [main, direct], archived: false}}]",
         "notify: [ntfy://a/b, '${URL}', {url: 'mailto://x', on: stuck}]",
         "gateway_restart: {systemd_unit: openclaw.service, user: false}",

@@ -98,6 +98,23 @@ async def test_a_digest_carries_its_messages() -> None:
     assert [part["id"] for part in document["messages"]] == ["key-1", "key-2"]
 
 
+@respx.mock
+async def test_a_digest_says_what_is_only_said_again() -> None:
+    route = respx.post(URL).respond(200)
+    again = [replace(told(number), target="phone") for number in range(1, 9)]
+    shut = replace(told(9, MessageKind.QUARANTINED), target="phone")
+    sender = WebhookSender(URL)
+    for parts in (again, [*again, shut], [*again, shut, told(10)]):
+        await sender.send(digest(parts), parts)
+    await sender.aclose()
+    documents = [json.loads(call.request.content) for call in route.calls]
+    assert [(document["title"], document["reminder"]) for document in documents] == [
+        ("Several at once: 8 still open", True),
+        ("Several at once: 1 still quarantined, 8 still open", True),
+        ("Several at once: 1 still quarantined, 1 stuck, 8 still open", False),
+    ]
+
+
 @pytest.mark.parametrize(
     ("outcome", "problem", "is_messages_fault"),
     [

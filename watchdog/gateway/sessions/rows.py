@@ -64,7 +64,6 @@ class _Row(msgspec.Struct, rename="camel"):
     archived: bool | None = None
     pinned: bool | None = None
     placement: Any = None
-    is_main: bool | None = None
 
 
 class _Key(msgspec.Struct):

@@ -47,7 +47,6 @@ class _Message(msgspec.Struct, rename="camel"):
     error_message: str | None = None
     openclaw_abort: Any = None
     model: str | None = None
-    custom_type: str | None = None
     sender_label: Any = None
     meta: _Meta | None = msgspec.field(name="__openclaw", default=None)
 

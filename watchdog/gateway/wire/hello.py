@@ -28,7 +28,6 @@ LONGEST_WORD, LONGEST_KEY = 100, 1000
 class _Server(msgspec.Struct, rename="camel"):
     version: str = ""
     boot_id: str | None = None
-    conn_id: str | None = None
 
 
 class _Features(msgspec.Struct):
@@ -52,14 +51,11 @@ class _HelloSnapshot(msgspec.Struct, rename="camel"):
 class _Auth(msgspec.Struct, rename="camel"):
     device_token: str | None = None
     scopes: list[str] | None = None
-    role: str | None = None
 
 
 class Hello(msgspec.Struct):
     """The parts of ``hello-ok`` that matter here. ``auth`` is null on 3.24 and 4.14 for backend clients."""
 
-    type: str = ""
-    protocol: int = 0
     server: _Server = msgspec.field(default_factory=_Server)
     features: _Features = msgspec.field(default_factory=_Features)
     snapshot: _HelloSnapshot = msgspec.field(default_factory=_HelloSnapshot)

@@ -83,16 +83,19 @@ GRAVEST_FIRST: dict[MessageKind, str] = {
     MessageKind.CLEARED: "cleared",
     MessageKind.TEST: "test",
 }
+_SAID_AGAIN = {MessageKind.STUCK: "still open", MessageKind.QUARANTINED: "still quarantined"}
+"""What is counted as a reminder, apart from what is new."""
 DIGEST_LINES = 25
 _ENDS = re.compile(r":(up|down|storm|settled|fleet_opened|fleet_closed):")
 
 
 def digest(messages: Sequence[Message]) -> Message:
-    """Many messages, oldest first, as one: where each matter stands now, gravest first. Its kind is the gravest one's."""
+    """Many messages, oldest first, as one: where each matter stands now, gravest first. Its kind is the gravest one's, and it is a
+    reminder where it holds nothing else."""
     latest = {_matter(message): message for message in messages}
     order = list(GRAVEST_FIRST)
-    standing = sorted(latest.values(), key=lambda message: order.index(message.kind))
-    kinds = Counter(message.kind for message in standing)
+    standing = sorted(latest.values(), key=lambda message: (order.index(message.kind), message.is_reminder))
+    words = Counter(map(_counted_as, standing))
     more = len(standing) - DIGEST_LINES
     gateways = {message.gateway for message in standing}
     only = gateways.pop() or None if len(gateways) == 1 else None
@@ -106,9 +109,18 @@ def digest(messages: Sequence[Message]) -> Message:
     return write(
         standing[0].kind,
         only or "",
-        "Several at once: " + ", ".join(f"{number} {GRAVEST_FIRST[kind]}" for kind, number in kinds.items()),
+        "Several at once: " + ", ".join(f"{number} {said}" for said, number in words.items()),
         lines,
         "digest:" + sha256("\n".join(message.dedupe_key for message in messages).encode()).hexdigest()[:16],
+        target=messages[0].target if all(message.is_reminder for message in messages) else None,
+    )
+
+
+def _counted_as(message: Message) -> str:
+    return (
+        _SAID_AGAIN.get(message.kind, GRAVEST_FIRST[message.kind])
+        if message.is_reminder
+        else GRAVEST_FIRST[message.kind]
     )
 
 

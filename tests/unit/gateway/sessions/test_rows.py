@@ -140,7 +140,8 @@ def test_documents_that_are_cut_and_documents_without_a_bottom() -> None:
     assert [report.position for report in malformed] == [0, 1, 2]
 
 
-def test_unknown_fields_are_ignored() -> None:
+def test_unknown_fields_and_those_that_nobody_reads_are_ignored() -> None:
+    assert _read({"key": "k", "isMain": 1, "status": "running"}).status is Status.RUNNING
     assert _read({"key": "k", "brandNew": {"deep": [1]}, "status": "running"}).status is Status.RUNNING
 
 

@@ -277,6 +277,10 @@ def test_an_unreadable_entry_before_it_blinds_nothing(broken: Any) -> None:
     assert _tail(*EARLIER, broken, user()).kind is TailKind.REQUEST
 
 
+def test_what_nobody_reads_of_an_entry_may_have_any_shape() -> None:
+    assert _tail(*EARLIER, {**user(), "customType": 5}).kind is TailKind.REQUEST
+
+
 def test_bytes_that_are_no_document() -> None:
     for data in (b"{", b'{"messages":"\xff"}', b"[" * 100_000):
         with pytest.raises(errors.RequestRefused):

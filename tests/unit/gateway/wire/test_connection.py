@@ -86,14 +86,14 @@ async def test_the_sign_in_says_who_we_are_and_proves_it() -> None:
 
 async def test_what_the_hello_says() -> None:
     async with linked(WireGateway()) as link:
-        assert (link.hello.server.version, link.hello.server.boot_id, link.hello.protocol) == ("2026.9.6", "boot-1", 4)
+        assert (link.hello.server.version, link.hello.server.boot_id) == ("2026.9.6", "boot-1")
         assert link.hello.snapshot.session_defaults.main_session_key == "agent:main:main"
         assert link.clock_ms == CHALLENGE_TS
 
 
 async def test_protocol_3_without_an_auth_part() -> None:
     async with linked(WireGateway(version="2026.3.24", boot_id=None)) as link:
-        assert (link.hello.protocol, link.hello.auth, link.hello.server.boot_id) == (3, None, None)
+        assert (link.hello.server.version, link.hello.auth, link.hello.server.boot_id) == ("2026.3.24", None, None)
 
 
 @pytest.mark.parametrize(

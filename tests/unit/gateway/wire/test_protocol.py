@@ -289,7 +289,7 @@ def test_any_document_in_the_shape_of_a_frame(frame: dict[str, Any]) -> None:
 # ---------------------------------------------------------------- the sign-in
 
 TICK = '{"type":"event","event":"tick"}'
-HELLO = '{"type":"res","id":"w1","ok":true,"payload":{"protocol":4}}'
+HELLO = '{"type":"res","id":"w1","ok":true,"payload":{"server":{"version":"2026.9.6"}}}'
 
 
 def _handshake(*before: str) -> Handshake:
@@ -310,7 +310,19 @@ def test_a_sign_in_answers_one_challenge_and_is_open_with_the_hello() -> None:
     assert (handshake.hello, handshake.clock_ms) == (None, 1795163416709)
     assert handshake.receive(HELLO, START) is None
     assert handshake.hello is not None
-    assert handshake.hello.protocol == 4
+    assert handshake.hello.server.version == "2026.9.6"
+
+
+def test_what_nobody_reads_of_a_hello_may_have_any_shape() -> None:
+    odd = {
+        "type": 1,
+        "protocol": "4",
+        "server": {"version": "2026.9.6", "connId": 7},
+        "auth": {"role": [], "scopes": []},
+    }
+    handshake = _handshake(CHALLENGE, json.dumps({"type": "res", "id": "w1", "ok": True, "payload": odd}))
+    assert handshake.hello is not None
+    assert handshake.hello.server.version == "2026.9.6"
 
 
 @pytest.mark.parametrize("before", [(), (*(TICK,) * (MOST_BEFORE_HELLO - 1), CHALLENGE)], ids=["challenge", "hello"])
