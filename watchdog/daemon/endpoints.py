@@ -163,7 +163,7 @@ class EndpointFinder:
                 return why_not
             uid = host.peer_owner(ours, theirs)
             if uid is None or host.is_unmapped(uid):
-                return "whose it is cannot be seen from here"
+                return "its owner cannot be seen from here"
             if uid in (owner, 0, os.getuid()):
                 return None
             mine, other = host.account_name(owner), host.account_name(uid)
@@ -181,13 +181,13 @@ class EndpointFinder:
             if found is not None and found.owner is not None:
                 return found.owner, ""
             if found is not None and is_local(found.url):
-                return None, "what the environment names does not say whose it is"
+                return None, "the owner of what the environment names is unknown"
             return None, "it is on another machine"
         if section.state_dir is None or section.state_dir == "none":
             return None, "its url is named in the configuration, without a state_dir"
         state_dir = Path(section.state_dir)
         owner = owner_of((state_dir / CONFIG_NAMES[0], state_dir), os.getuid(), self._machine.host, is_named=True)
-        return (owner.uid, "") if owner is not None else (None, "its state_dir does not say whose it is")
+        return (owner.uid, "") if owner is not None else (None, "the owner of its state_dir is unknown")
 
     def _credentials(self, url: str, found: DiscoveredGateway | None) -> tuple[bool, SignInSecrets]:
         """What to sign in with, and whether nothing of it came out of files that were found."""

@@ -254,3 +254,25 @@ def test_chat_apps_that_a_gateway_does_not_start_are_named_with_the_way_out() ->
     assert "does not run telegram" in line.text
     assert """channels.start --params '{"channel":"telegram"}'""" in line.text
     assert not _channels("home", facts())
+
+
+def _of_ledger(config: Path) -> tuple[str, str]:
+    done = CliRunner().invoke(app, ["doctor", "--json", "--config", str(config)])
+    (line,) = (one for one in json.loads(done.stdout)["findings"] if one["subject"] == "ledger")
+    return line["grade"], line["text"]
+
+
+@pytest.mark.parametrize("place", ["/etc/passwd", "/proc/nope", "/dev/full", "/proc"])
+def test_a_state_folder_that_takes_nothing_fails_before_the_first_run(
+    place: str, config: Path, systemd: FakeSystemd
+) -> None:
+    config.write_text(f'gateways: [{{name: a, url: "ws://127.0.0.1:1"}}]\nstate_dir: {place}\n', "utf-8")
+    grade, text = _of_ledger(config)
+    assert grade == "FAIL"
+    assert f"the state folder {place} " in text
+    assert "set state_dir to a folder this user may write" in text
+
+
+def test_trying_the_state_folder_leaves_nothing_behind(config: Path, systemd: FakeSystemd, tmp_path: Path) -> None:
+    assert _of_ledger(config) == ("OK", f"{tmp_path}/state/ledger.sqlite will be made at the first run")
+    assert not {one.suffix for one in (tmp_path / "state").iterdir()} & {".sqlite", ".tmp", ""} - {""}
