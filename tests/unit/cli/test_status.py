@@ -143,6 +143,14 @@ def test_live_is_about_the_daemon_and_not_about_its_gateways(config: Path) -> No
     assert run("status", "--live", "--config", str(config))[0] == 3, "nobody is there any more"
 
 
+def test_live_is_not_about_one_gateway(config: Path) -> None:
+    with served(full_document()) as port:
+        write(config, f"{{listen: '127.0.0.1:{port}'}}")
+        code, out, error = run("status", "--live", "--gateway", "home", "--config", str(config))
+    assert (code, out) == (2, "")
+    assert "--live is about the daemon" in error
+
+
 def test_live_fails_when_the_passes_no_longer_end(config: Path) -> None:
     with served(full_document(), is_well=False) as port:
         write(config, f"{{listen: '127.0.0.1:{port}'}}")

@@ -118,6 +118,10 @@ def test_a_named_file_that_is_missing_is_refused(places: Places) -> None:
     assert places.refused(OPENCLAW_WATCHDOG_CONFIG="/n/w.yaml") == (
         "/n/w.yaml: there is no such file ($OPENCLAW_WATCHDOG_CONFIG names it)"
     )
+    folder = str(places.cwd)
+    assert places.refused(OPENCLAW_WATCHDOG_CONFIG=folder) == (
+        f"{folder}: cannot be read: is a directory ($OPENCLAW_WATCHDOG_CONFIG names it)"
+    )
     assert places.refused("~nobody-of-this-name/w.yaml") == "~nobody-of-this-name/w.yaml: there is no such file"
     written(places.cwd / "watchdog.yml", 5)
     assert places.refused("watchdog.yaml") == "watchdog.yaml: there is no such file (did you mean 'watchdog.yml'?)"
