@@ -95,7 +95,7 @@ class EndpointFinder:
             state_dir=self._state_dir(local),
             gateway_pid=local.pid if local is not None else None,
             insecure=section.insecure,
-            tls=TlsTrust(section.tls.ca_file, section.tls.fingerprint) if section.tls is not None else None,
+            tls=_trust(section),
             lock_created_at=local.lock_created_at if local is not None else None,
             openclaw=lambda: self._openclaw(url, local),
         )
@@ -227,3 +227,10 @@ class EndpointFinder:
         if section.state_dir is not None:
             return str(section.state_dir)
         return str(found.state_dir) if found is not None and found.state_dir is not None else None
+
+
+def _trust(section: GatewaySection) -> TlsTrust | None:
+    if section.tls is None:
+        return None
+    file = section.tls.ca_file
+    return TlsTrust(str(file) if file is not None else None, section.tls.fingerprint)

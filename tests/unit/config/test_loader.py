@@ -265,6 +265,13 @@ def test_a_secret_that_others_can_read_is_told(places: Places, text: str, mode: 
             "status_page: {listen: '0.0.0.0:18795'}",
             "w:1:23: the status page has no password, and other machines can reach it there",
         ),
+        (
+            "gateways: [{discover: {http: 'http://a.example/x'}}]",
+            (
+                "w:1:30: this list could be changed on its way, so it is not read "
+                "(use https://, or say insecure: true beside discover)"
+            ),
+        ),
     ],
 )
 def test_what_loads_and_was_probably_not_meant_is_told(text: str, expected: str) -> None:
@@ -281,6 +288,8 @@ def test_what_loads_and_was_probably_not_meant_is_told(text: str, expected: str)
         "policies: [{match: {channel: telegram}}]\nrecovery: {ladder: [notify]}",
         "gateways: [{name: home}]\npolicies: [{match: {gateway: 'h*', kind: main}}]",
         "status_page: {listen: '[::1]:0'}",
+        "gateways: [{discover: {http: 'https://a.example/x'}}, {discover: {http: 'http://localhost/x'}}]",
+        "gateways: [{discover: {http: 'http://a.example/x'}, insecure: true}, {discover: {http: '${LIST}'}}]",
     ],
 )
 def test_what_was_meant_is_not_remarked_on(text: str) -> None:
