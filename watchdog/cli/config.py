@@ -113,7 +113,7 @@ def add_to(app: typer.Typer) -> None:
     def alerts() -> None:
         """Print the alert rules for Prometheus.
 
-        Example: `openclaw-watchdog config alerts > /etc/prometheus/openclaw-watchdog.yml`
+        Example: `openclaw-watchdog config alerts | sudo tee /etc/prometheus/openclaw-watchdog.yml`
         """
         print_file(delivered("prometheus-alerts.yml"))
 
