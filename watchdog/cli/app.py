@@ -126,6 +126,15 @@ class Root(typer.core.TyperGroup):
                 import_module("watchdog.cli.check").say_wrong_use(problem, words)
             raise
 
+    def invoke(self, ctx: Any) -> Any:
+        """How typer came to a refusal is nobody's business."""
+        try:
+            return super().invoke(ctx)
+        except Exception as problem:
+            if isinstance(words := getattr(problem, "message", None), str):
+                problem.message = words.removeprefix("Value error, ")  # type: ignore[attr-defined]
+            raise
+
 
 app = typer.Typer(
     cls=Root,

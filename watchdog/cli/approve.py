@@ -173,7 +173,7 @@ def _given(setting: Setting, wanted: Approval) -> Approval:
         return replace(wanted, is_given=False, problem="the gateway names no request")
     # What listens there could list its own request as ours, and have OpenClaw's CLI approve it in the local files.
     if wanted.unchecked_peer is not None:  # guard: approve: whose the port is was looked up
-        why = f"whose its port is was not checked: {wanted.unchecked_peer}"
+        why = f"not checked which account owns its port: {wanted.unchecked_peer}"
         return replace(wanted, is_given=False, problem=why)
     listed = _run(setting, wanted.openclaw, "list", "--json")
     if (problem := _failure(setting, listed)) is not None:

@@ -149,7 +149,8 @@ def add_to(app: typer.Typer) -> None:
 
         Exit status as for Nagios: 0 ok, 1 something suspect or long, 2 stuck, 3 unknown, or it could not look. In a pipe
         the first line carries figures for graphs behind a `|`.
-        Ages are the rows' own here, so that nobody has to wait; the daemon counts from when it first saw a run.
+        Ages are the rows' own here, so that nobody waits for `stuck_after`; the daemon counts from when it first saw a run.
+        It looks twice: `confirm_for` (a minute) apart where something is suspect. Nagios gives a plug-in 60 s: give it 120.
 
         Example: `openclaw-watchdog check --json | jq '.gateways[].sessions[] | select(.verdict=="stuck")'`
         """

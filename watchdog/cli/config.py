@@ -61,6 +61,8 @@ def add_to(app: typer.Typer) -> None:
 
         Example: `openclaw-watchdog config show --session agent:main:cron:nightly`
         """
+        if session is None and (given := _about_a_session(gateway, kind, channel, archived)):
+            raise typer.BadParameter("say of which session: --session KEY", param_hint=given)
         setting = read_setting(config)
         if session is not None:
             session = read(session)
@@ -111,9 +113,15 @@ def add_to(app: typer.Typer) -> None:
     def alerts() -> None:
         """Print the alert rules for Prometheus.
 
-        Example: `openclaw-watchdog config alerts > /etc/prometheus/openclaw-watchdog.yml`
+        Example: `openclaw-watchdog config alerts | sudo tee /etc/prometheus/openclaw-watchdog.yml`
         """
         print_file(delivered("prometheus-alerts.yml"))
+
+
+def _about_a_session(gateway: str | None, kind: SessionKind | None, channel: str | None, archived: bool) -> str | None:
+    """The first option given that says more of a session."""
+    told = {"--gateway": gateway, "--kind": kind, "--channel": channel, "--archived": archived or None}
+    return next((option for option, value in told.items() if value is not None), None)
 
 
 def _show_policy(setting: Setting, gateway: str, row: Session, *, as_json: bool) -> None:

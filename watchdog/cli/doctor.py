@@ -6,6 +6,7 @@ import asyncio
 import os
 import stat
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,7 +38,7 @@ from watchdog.core.model import FlagWorth, GatewayFacts, LockWorth, ProcessSigns
 from watchdog.core.policy import Step
 from watchdog.core.same_process import is_same_process
 from watchdog.core.spans import span_words
-from watchdog.daemon.assembly import Builder, ledger_place
+from watchdog.daemon.assembly import Builder, StateFolderUnusable, ledger_place, make_state_folder
 from watchdog.gateway.capabilities import ADMIN, needs_of, parse_version
 from watchdog.gateway.client import GatewayClient
 from watchdog.service import descriptors, errors
@@ -160,11 +161,10 @@ def _ledger(setting: Setting) -> list[ReportLine]:
         kept = ledger_place(setting.loaded, setting.env)
     except (errors.WatchdogError, ConfigError) as problem:
         return [ReportLine("ledger", Grade.FAIL, str(problem))]
-    if not kept.exists:
-        parent = next((place for place in (kept.folder, *kept.folder.parents) if place.exists()), Path("/"))
-        if os.access(parent, os.W_OK):
-            return [ReportLine("ledger", Grade.OK, f"{kept.path} will be made at the first run")]
-        return [ReportLine("ledger", Grade.FAIL, f"{parent} is not writable; set state_dir to a folder that is")]
+    if kept.url is None and not os.path.lexists(kept.path):  # never raises
+        if (why_not := _unwritable(kept.folder)) is not None:
+            return [ReportLine("ledger", Grade.FAIL, why_not)]
+        return [ReportLine("ledger", Grade.OK, f"{kept.path} will be made at the first run")]
     try:
         with kept.open_read_only() as ledger:
             open_count = len(ledger.open_incidents())
@@ -175,6 +175,21 @@ def _ledger(setting: Setting) -> list[ReportLine]:
     if loose is not None:
         findings.append(ReportLine("ledger", Grade.WARN, loose))
     return findings
+
+
+def _unwritable(folder: Path) -> str | None:
+    """Why nothing can be kept in the state folder, which the device key needs, too. Tried: no permission bit says it of a full
+    disk, a read-only one or ``/proc``."""
+    try:
+        with tempfile.TemporaryFile(dir=make_state_folder(folder)) as probe:
+            probe.write(bytes(4096))
+            probe.flush()
+    except StateFolderUnusable as problem:
+        return str(problem)
+    except OSError as problem:
+        reason = (problem.strerror or type(problem).__name__).lower()
+        return f"nothing can be written in the state folder {folder} ({reason}); set state_dir to a folder this user may write"
+    return None
 
 
 def _service(setting: Setting) -> list[ReportLine]:
@@ -324,7 +339,7 @@ def _whose(name: str, client: GatewayClient, facts: GatewayFacts) -> Sequence[Re
     words = (
         "its port is its own account's or root's"
         if unchecked is None
-        else f"whose its port is was not checked: {unchecked}"
+        else f"not checked which account owns its port: {unchecked}"
     )
     findings = [ReportLine(name, Grade.OK, words)]
     if facts.state_dir is not None and any(_is_closed(Path(facts.state_dir) / part) for part in (".", "agents")):

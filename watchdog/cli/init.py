@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from typing import Annotated
 import typer
 
 from watchdog.adapters.host import LocalHost
-from watchdog.cli.shared import Leave, print_file, say, say_error
+from watchdog.cli.shared import Leave, named_file, print_file, say, say_error
 from watchdog.config import FoundGateway, json_schema, render_template, search_paths, user_folder
 from watchdog.config.loader import FILE_NAME, VARIABLE
 from watchdog.daemon.assembly import home_folder
@@ -45,9 +46,14 @@ def add_to(app: typer.Typer) -> None:
     @app.command()
     def init(
         output: Annotated[
-            Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; default: your config folder.")
+            Path | None,
+            typer.Option(
+                "--output", "-o", metavar="FILE", parser=named_file, help="Where to; default: your config folder."
+            ),
         ] = None,
-        force: Annotated[bool, typer.Option("--force", help="Replace a file; the old one is kept as .bak.")] = False,
+        force: Annotated[
+            bool, typer.Option("--force", help="Replace a file; the old one is kept as .bak, .bak.1 and so on.")
+        ] = False,
         only_print: Annotated[bool, typer.Option("--print", help="Only show the file.")] = False,
     ) -> None:
         """Write a commented configuration with the gateways of this machine filled in.
@@ -62,13 +68,21 @@ def add_to(app: typer.Typer) -> None:
             print_file(render_template(findings.gateways))
             return
         path = _target(output, env)
-        if not force and (path.exists() or path.is_symlink()):
-            say_error(f"{path} exists and is left alone; --force replaces it, --print shows what would be written.")
-            raise Leave(Exit.NOT_DONE)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (path.parent / SCHEMA_NAME).write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
-        write_private(path, render_template(findings.gateways, schema=f"./{SCHEMA_NAME}"))
-        say(f"wrote {path}")
+        try:
+            if not force and (path.exists() or path.is_symlink()):
+                say_error(f"{path} exists and is left alone; --force replaces it, --print shows what would be written.")
+                raise Leave(Exit.NOT_DONE)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_whole(path.parent / SCHEMA_NAME, json.dumps(json_schema(), indent=2) + "\n", keeps=False)
+            kept = write_whole(path, render_template(findings.gateways, schema=f"./{SCHEMA_NAME}"))
+        except OSError as problem:
+            reason = (problem.strerror or type(problem).__name__).lower()
+            say_error(
+                f"{path} cannot be written ({reason}), and nothing was replaced; --output FILE names another place, --print "
+                "shows what would be written."
+            )
+            raise Leave(Exit.CANNOT_WORK) from None
+        say(f"wrote {path}", *([f"the old one is {kept}"] if kept is not None else []))
         for line in _next(path, env, findings):
             say(line)
 
@@ -165,17 +179,43 @@ def _target(output: Path | None, env: Mapping[str, str]) -> Path:
     return folder / FILE_NAME
 
 
-def write_private(path: Path, text: str) -> None:
-    """0600 from its first byte on; what was there before is kept beside it."""
-    if path.is_file():
-        path.replace(path.with_name(path.name + ".bak"))
+def write_whole(path: Path, text: str, *, keeps: bool = True) -> Path | None:
+    """All of it or nothing, 0600 from its first byte on. ``keeps``: what was there before is kept beside it, and its place
+    returned. Raises ``OSError``, and all is as it was."""
     draft = path.with_name(f".{path.name}.new")
     draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(path)
+    _make(draft, text.encode())
+    try:
+        kept = _keep(path) if keeps and path.is_file() else None
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    return kept
+
+
+def _keep(path: Path) -> Path:
+    """A copy of it under a name that nothing has: an older one may be the only file that somebody wrote by hand."""
+    content = path.read_bytes()
+    for number in itertools.count():
+        copy = path.with_name(f"{path.name}.bak{f'.{number}' if number else ''}")
+        with suppress(FileExistsError):
+            _make(copy, content)
+            break
+    return copy
+
+
+def _make(path: Path, content: bytes) -> None:
+    """A new file, on the disk when this returns. Raises ``OSError`` and leaves none behind."""
+    stream = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    try:
+        with stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _next(path: Path, env: Mapping[str, str], findings: Findings) -> Iterator[str]:

@@ -149,8 +149,13 @@ def add_to(app: typer.Typer) -> None:
 
         Example: `openclaw-watchdog release agent:main:main`
         """
-        if (key is None) == (not lost_history):
+        if key is None and not lost_history:
             raise typer.BadParameter("give a session's key, or --lost-history")
+        if key is not None and lost_history:
+            raise typer.BadParameter("give a session's key or --lost-history, not both")
+        if lost_history and gateway is not None:
+            words = "--lost-history is about the whole ledger, not one gateway: leave --gateway out"
+            raise typer.BadParameter(words, param_hint="--gateway")
         now = SystemClock().now().wall
         setting = read_setting(config)
         with _ledger(setting) as ledger:

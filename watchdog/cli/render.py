@@ -83,7 +83,7 @@ def status_lines(state: Document, now: datetime) -> Iterator[Text]:
         yield Text()
         yield _gateway_line(gateway, now)
         if gateway["problem"]:
-            yield Text(f"  {visible(gateway['problem'])}", "yellow" if gateway["phase"] == "connected" else "red")
+            yield Text(f"  {_problem(gateway)}", "yellow" if gateway["phase"] == "connected" else "red")
         shown = [one for one in gateway["sessions"] if one["verdict"] != "waiting"][:_MOST_SESSIONS_IN_STATUS]
         if shown and _is_old(gateway):
             yield Text(f"  {_as_of(gateway, now)}", "yellow")
@@ -327,13 +327,19 @@ def _gateway_line(gateway: Document, now: datetime) -> Text:
     if gateway["connected_since"]:
         facts.append(f"connected for {_since(gateway['connected_since'], now)}")
     if gateway["last_poll_at"]:
-        facts.append(f"polled {_since(gateway['last_poll_at'], now)} ago")
+        did = "polled" if gateway["seen_at"] == gateway["last_poll_at"] else "tried"
+        facts.append(f"{did} {_since(gateway['last_poll_at'], now)} ago")
     if gateway["latency_seconds"] is not None:
         facts.append(f"answered in {gateway['latency_seconds'] * 1000:.0f} ms")
     facts.append(_counts(gateway))
     if gateway["budget"]:
         facts.append(_budget(gateway["budget"], "deeds"))
     return line.append("  " + ", ".join(facts))
+
+
+def _problem(gateway: Document) -> str:
+    """What is wrong with it, beside its name."""
+    return visible(gateway["problem"].removeprefix(f"{gateway['name']}: "))
 
 
 def _is_old(gateway: Document) -> bool:
@@ -465,13 +471,13 @@ def _gateways(state: Document, now: datetime, width: int) -> Iterator[Renderable
                 Text(visible(gateway["name"]), "bold"),
                 _phase(gateway),
                 Text(_counts(gateway)),
-                Text(f"{_since(gateway['last_poll_at'], now)} ago" if gateway["last_poll_at"] else "-"),
+                Text(f"{_since(gateway['seen_at'], now)} ago" if gateway["seen_at"] else "-"),
                 *(more if wide else []),
             ]
         )
         if gateway["problem"]:
             style = "yellow" if gateway["phase"] == "connected" else "red"
-            said = f"{visible(gateway['name'])}: {visible(gateway['problem'].removeprefix(gateway['name'] + ': '))}"
+            said = f"{visible(gateway['name'])}: {_problem(gateway)}"
             problems.append(Text(said, style, no_wrap=True, overflow="ellipsis"))
         if gateway["sessions"] and _is_old(gateway):
             said = f"{visible(gateway['name'])}: {_as_of(gateway, now)}"

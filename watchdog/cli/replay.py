@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from watchdog.cli.screen import padded, screen, text_of, widest
-from watchdog.cli.shared import ConfigOption, JsonOption, Leave, print_json, read_setting, say_error
+from watchdog.cli.shared import ConfigOption, JsonOption, Leave, named_file, print_json, read_setting, say_error
 from watchdog.config import Config
 from watchdog.core.printable import meant, shown_key
 from watchdog.core.spans import span_words
@@ -30,7 +30,10 @@ def add_to(app: typer.Typer) -> None:
     @app.command()
     def replay(
         file: Annotated[
-            Path, typer.Argument(metavar="FILE", help="A recording: recordings/GATEWAY.jsonl in the state folder.")
+            Path,
+            typer.Argument(
+                metavar="FILE", parser=named_file, help="A recording: recordings/GATEWAY.jsonl in the state folder."
+            ),
         ],
         config: ConfigOption = None,
         session: Annotated[str | None, typer.Option("--session", metavar="KEY", help="Only this session.")] = None,

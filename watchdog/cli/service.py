@@ -315,8 +315,9 @@ def _account(is_system: bool, account: str | None) -> str | None:
         return None
     name = account or os.environ.get("SUDO_USER") or (getpass.getuser() if os.geteuid() != 0 else None)
     if name is None:
-        raise ServiceTrouble(
-            "name the account that runs OpenClaw: --account USER (only it may read the gateway's files)"
+        raise typer.BadParameter(
+            "name the account that runs OpenClaw (only it may read the gateway's files): --account USER",
+            param_hint="--account",
         )
     try:
         pwd.getpwnam(name)

@@ -74,6 +74,9 @@ def add_to(app: typer.Typer) -> None:
 
         Example: `openclaw-watchdog status --json | jq .headline`
         """
+        if live and gateway is not None:
+            words = "--live is about the daemon, whatever its gateways do: leave one of the two out"
+            raise typer.BadParameter(words, param_hint="--gateway")
         with DaemonClient(read_setting(config)) as daemon:
             document = _read_or_leave(daemon.liveness if live else daemon.state, as_json=as_json)
         if live:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from urllib.parse import urlsplit
 
 from watchdog.config import sections
 from watchdog.config.durations import spell
@@ -379,10 +380,26 @@ def remarks(config: Config) -> Iterator[ConfigProblem]:
         if address and address.scheme == "ws" and address.port is None:
             message = "this url has no port, so 80 is used"
             yield ConfigProblem(("gateways", position, "url"), message, "OpenClaw's own is 18789")
+        targets = gateway.target_list
+        if targets is not None and targets.http is not None and not gateway.insecure:
+            scheme, host = _ends_of(targets.http.get_secret_value())
+            if scheme == "http" and not is_loopback(host):
+                message = "this list could be changed on its way, so it is not read"
+                hint = "use https://, or say insecure: true beside discover"
+                yield ConfigProblem(("gateways", position, "discover", "http"), message, hint)
     page = config.status_page
     if page is not None and not is_loopback(page.host):
         message = "the status page has no password, and other machines can reach it there"
         yield ConfigProblem(("status_page", "listen"), message)
+
+
+def _ends_of(address: str) -> tuple[str | None, str | None]:
+    """Scheme and host, as far as they can be told; one that begins with a reference is not known before it is used."""
+    try:
+        parts = urlsplit(address)
+        return parts.scheme, parts.hostname
+    except ValueError:
+        return None, None
 
 
 def _reaches_background(policy: sections.PolicySection, recovery: core.Recovery) -> bool:

@@ -6,6 +6,7 @@ variable or the file, never what is in it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def resolve_secret(owner: GatewaySection | NotifyTarget | Config, name: str, env
 
 
 def missing_secrets(loaded: LoadedConfig, env: Mapping[str, str]) -> tuple[Problem, ...]:
-    """Every secret that cannot be had right now, with its place in the file (for ``doctor``)."""
+    """Every secret, and every certificate to check by, that cannot be had right now, with its place in the file."""
     return tuple(
         loaded.problem_at(path, error.problems[0].message, error.problems[0].hint)
         for path, error in _failures(loaded.config, env)
@@ -60,6 +61,12 @@ def _failures(config: Config, env: Mapping[str, str]) -> Iterator[tuple[KeyPath,
             resolve_secret(owner, name, env)
         except SecretError as error:
             yield (*at, f"{name}_file" if error.key_path.endswith("_file") else name), error
+    for i, gateway in enumerate(config.gateways):
+        file = gateway.tls.ca_file if gateway.tls is not None else None
+        if file is not None and not (os.path.isfile(file) and os.access(file, os.R_OK)):  # noqa: PTH113 - never raises
+            label = f"gateways[{gateway.name}].tls.ca_file"
+            message = f"{file} cannot be read" if os.path.lexists(file) else f"there is no file {file}"
+            yield ("gateways", i, "tls", "ca_file"), SecretError(label, message, "it holds a certificate in PEM")
 
 
 _OF_GATEWAY = ("token", "password")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any
@@ -51,17 +51,19 @@ def describe(value: object) -> str:
 
 
 def _one_of(
-    vocabulary: type[StrEnum], what: str, *, without: StrEnum | None = None, **instead: str
+    vocabulary: type[StrEnum], what: str, *, without: StrEnum | None = None, also: Sequence[str] = (), **instead: str
 ) -> tuple[BeforeValidator, WithJsonSchema]:
-    """Reads a word of ``vocabulary``. ``instead``: hints for words whose nearest neighbour would be the wrong advice."""
+    """Reads a word of ``vocabulary``. ``also``: what is no word and would be right in its place. ``instead``: hints for words
+    whose nearest neighbour would be the wrong advice."""
     words = [str(word) for word in vocabulary if word is not without]
+    right = [*words, *also]
 
     def read(value: object) -> StrEnum:
         if isinstance(value, str) and value in words:
             return vocabulary(value)
         if not isinstance(value, str):
-            raise refusal(f"expected {what}, found {describe(value)}", f"one of: {', '.join(words)}")
-        raise refusal(f"{quoted(value)} is not {what}", instead.get(value.lower()) or suggestion(value, words))
+            raise refusal(f"expected {what}, found {describe(value)}", f"one of: {', '.join(right)}")
+        raise refusal(f"{quoted(value)} is not {what}", instead.get(value.lower()) or suggestion(value, right))
 
     return BeforeValidator(read), WithJsonSchema({"type": "string", "enum": words})
 
@@ -109,7 +111,7 @@ ModeWord = Annotated[Mode, *_one_of(Mode, "a mode")]
 EventWord = Annotated[NotifyEvent, *_one_of(NotifyEvent, "an event to be told about")]
 LogFormatWord = Annotated[LogFormat, *_one_of(LogFormat, "a log format")]
 LogLevelWord = Annotated[Severity, *_one_of(Severity, "a log level")]
-DiscoverWord = Annotated[Discover, *_one_of(Discover, "a place to discover gateways")]
+DiscoverWord = Annotated[Discover, *_one_of(Discover, "a place to discover gateways", also=("{file: …}", "{http: …}"))]
 KindWord = Annotated[SessionKind, *_one_of(SessionKind, "a kind of session")]
 
 
@@ -133,9 +135,15 @@ def _above_zero(span: timedelta) -> timedelta:
     return span
 
 
-def _at_least_one(count: int) -> int:
+_MOST = 1_000_000_000
+"""Of anything that is counted: whoever writes more has slipped."""
+
+
+def _counted(count: int) -> int:
     if count < 1:
         raise refusal(f"must be at least 1, found {count}")
+    if count > _MOST:
+        raise refusal(f"must be at most {_MOST}")
     return count
 
 
@@ -152,7 +160,12 @@ _SPAN = (
 )
 Span = Annotated[timedelta, AfterValidator(_above_zero), *_SPAN]
 SpanOrZero = Annotated[timedelta, *_SPAN]
-Count = Annotated[int, Strict(), AfterValidator(_at_least_one), WithJsonSchema({"type": "integer", "minimum": 1})]
+Count = Annotated[
+    int,
+    Strict(),
+    AfterValidator(_counted),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": _MOST}),
+]
 Share = Annotated[
     float,
     Strict(),
@@ -200,6 +213,7 @@ Kinds = Annotated[tuple[KindWord, ...], *_one_or_many_of({"type": "string", "enu
 def _read_command(value: object) -> object:
     if not isinstance(value, str):
         return value
+    not_empty(value)
     try:
         return shlex.split(value)
     except ValueError:

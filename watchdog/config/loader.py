@@ -85,9 +85,9 @@ def load(
         asked = Path(os.path.expanduser(path if path is not None else env[VARIABLE]))  # noqa: PTH111 - never raises
         file = cwd / asked if cwd else asked
         shown = str(asked)
-        content = _read(file, shown)
+        origin = f"${VARIABLE} names it" if path is None else None
+        content = _read(file, shown, hint=origin)
         if content is None:
-            origin = f"${VARIABLE} names it" if path is None else None
             raise ConfigError([Problem(shown, None, None, "", "there is no such file", _beside(file) or origin)])
         return _loaded(content, file, shown, env, (file,), usual)
     searched: list[Path] = []
@@ -252,8 +252,8 @@ def _loaded(
     )
 
 
-def _read(file: Path, shown: str, judge: _Judge | None = None) -> bytes | None:
-    """The file's bytes. ``None``: there is no such file. ``judge``: it was not named, so it must be ours."""
+def _read(file: Path, shown: str, judge: _Judge | None = None, *, hint: str | None = None) -> bytes | None:
+    """The file's bytes. ``None``: there is no such file. ``judge``: it was not named, so it must be ours. ``hint``: who named it."""
     try:
         with file.open("rb") as stream:
             if judge is not None:
@@ -263,9 +263,9 @@ def _read(file: Path, shown: str, judge: _Judge | None = None) -> bytes | None:
         return None
     except OSError as error:
         reason = (error.strerror or "unknown error").lower()
-        raise ConfigError([Problem(shown, None, None, "", f"cannot be read: {reason}")]) from None
+        raise ConfigError([Problem(shown, None, None, "", f"cannot be read: {reason}", hint)]) from None
     if len(content) > _LARGEST:
-        raise ConfigError([Problem(shown, None, None, "", "larger than 1 MiB: this is not a configuration")])
+        raise ConfigError([Problem(shown, None, None, "", "larger than 1 MiB: this is not a configuration", hint)])
     return content
 
 

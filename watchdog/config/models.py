@@ -55,12 +55,18 @@ def _websocket_url(text: str) -> str:
     example = "e.g. ws://127.0.0.1:18789"
     try:
         url = urlsplit(text)
-        host, port = url.hostname, url.port
+        host = url.hostname
+    except ValueError:
+        raise refusal("this is not a URL", example) from None
+    number = re.search(r":(\d+)$", url.netloc)
+    _refuse_port(number[1] if number else None, example)
+    try:
+        _ = url.port
     except ValueError:
         raise refusal("this is not a URL", example) from None
     if url.scheme in ("http", "https"):
         raise refusal(f"the gateway speaks websocket: {url.scheme}:// is not {_WS[url.scheme]}://", example)
-    if url.scheme not in ("ws", "wss") or not host or port == 0 or re.search(r"\s", text):
+    if url.scheme not in ("ws", "wss") or not host or re.search(r"\s", text):
         raise refusal("expected a URL that starts with ws:// or wss://", example)
     if url.username is not None or url.password is not None:
         raise refusal("a URL must not carry a user name or password", "use token, or password, of this gateway")
@@ -69,14 +75,21 @@ def _websocket_url(text: str) -> str:
     return text
 
 
+def _refuse_port(number: str | None, example: str, lowest: int = 1) -> None:
+    if number is not None and not lowest <= int(number[:6]) <= 65535:
+        raise refusal(f"port {number[:6]} is out of range: {lowest} to 65535", example)
+
+
 _WS = {"http": "ws", "https": "wss"}
 WebsocketUrl = Annotated[PlaceText, AfterValidator(_websocket_url)]
 
 
 def _listen(value: str) -> str:
-    parts = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})", value)
-    if not parts or int(parts[2]) > 65535:
-        raise refusal("expected host:port", "e.g. 127.0.0.1:18795 or [::1]:18795")
+    parts = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,6})", value)
+    example = "e.g. 127.0.0.1:18795 or [::1]:18795"
+    if not parts:
+        raise refusal("expected host:port", example)
+    _refuse_port(parts[2], example, lowest=0)  # 0: any free one
     return value
 
 
@@ -122,7 +135,7 @@ def _fingerprint(value: str) -> str:
 class TlsSection(Section):
     """By what a gateway's certificate is checked, where this machine does not trust it by itself."""
 
-    ca_file: FileText | None = Field(default=None, examples=["/etc/openclaw-watchdog/gateway-ca.pem"])
+    ca_file: PathText | None = Field(default=None, examples=["/etc/openclaw-watchdog/gateway-ca.pem"])
     """PEM file with the authority that signed it, or with the self-signed certificate. Default null: what this machine trusts."""
 
     fingerprint: Annotated[Text, AfterValidator(_fingerprint)] | None = Field(

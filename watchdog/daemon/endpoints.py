@@ -115,7 +115,7 @@ class EndpointFinder:
             state_dir=self._state_dir(local),
             gateway_pid=local.pid if local is not None else None,
             insecure=section.insecure,
-            tls=TlsTrust(section.tls.ca_file, section.tls.fingerprint) if section.tls is not None else None,
+            tls=_trust(section),
             lock_created_at=local.lock_created_at if local is not None else None,
             openclaw=lambda: self._openclaw(url, local),
         )
@@ -179,7 +179,7 @@ class EndpointFinder:
                 return why_not
             uid = host.peer_owner(ours, theirs)
             if uid is None or host.is_unmapped(uid):
-                return "whose it is cannot be seen from here"
+                return "its owner cannot be seen from here"
             if uid in (owner, 0, os.getuid()):
                 return None
             mine, other = host.account_name(owner), host.account_name(uid)
@@ -197,13 +197,13 @@ class EndpointFinder:
             if found is not None and found.owner is not None:
                 return found.owner, ""
             if found is not None and is_local(found.url):
-                return None, "what the environment names does not say whose it is"
+                return None, "the owner of what the environment names is unknown"
             return None, "it is on another machine"
         if section.state_dir is None or section.state_dir == "none":
             return None, "its url is named in the configuration, without a state_dir"
         state_dir = Path(section.state_dir)
         owner = owner_of((state_dir / CONFIG_NAMES[0], state_dir), os.getuid(), self._machine.host, is_named=True)
-        return (owner.uid, "") if owner is not None else (None, "its state_dir does not say whose it is")
+        return (owner.uid, "") if owner is not None else (None, "the owner of its state_dir is unknown")
 
     def _credentials(self, url: str, found: DiscoveredGateway | None) -> tuple[bool, SignInSecrets]:
         """What to sign in with, and whether nothing of it came out of files that were found."""
@@ -243,3 +243,10 @@ class EndpointFinder:
         if section.state_dir is not None:
             return str(section.state_dir)
         return str(found.state_dir) if found is not None and found.state_dir is not None else None
+
+
+def _trust(section: GatewaySection) -> TlsTrust | None:
+    if section.tls is None:
+        return None
+    file = section.tls.ca_file
+    return TlsTrust(str(file) if file is not None else None, section.tls.fingerprint)

@@ -88,6 +88,8 @@ class Opening:
         db = self._readable(path)
         try:
             self._refuse_foreign_or_newer(db, path)
+            if schema.version_of(db) == 0:  # made, and the program ended or the disk was full before its tables were
+                raise LedgerUnavailable(f"The ledger {path} is empty; start the daemon once, it makes it anew.")
             if schema.version_of(db) < len(self.migrations):
                 raise self._too_old(path)
         except BaseException:

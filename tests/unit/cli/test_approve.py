@@ -238,7 +238,8 @@ def test_what_a_port_names_whose_owner_nobody_looked_up_is_not_given(
     done = _typing(gateway, tmp_path)("approve", "--yes")
     assert code_of(done) == 1
     assert (
-        "whose its port is was not checked: its url is named in the configuration, without a state_dir" in done.stderr
+        "not checked which account owns its port: its url is named in the configuration, without a state_dir"
+        in done.stderr
     )
     assert owner.calls == []
 

@@ -82,3 +82,20 @@ def test_a_gateway_nobody_configured(show: Type) -> None:
 
 def test_it_is_said_which_file_is_in_force(show: Type, tmp_path: Path) -> None:
     assert show().stdout.splitlines()[0] == f"# in force: {tmp_path / 'watchdog.yaml'}"
+
+
+@pytest.mark.parametrize(
+    "more", [("--kind", "direct"), ("--channel", "telegram"), ("--gateway", "home"), ("--archived",)]
+)
+def test_what_a_session_is_says_nothing_without_one(show: Type, more: tuple[str, ...]) -> None:
+    done = show(*more)
+    assert done.exit_code == 2
+    assert f"Invalid value for {more[0]}: say of which session: --session KEY" in done.stderr
+
+
+@pytest.mark.parametrize("verb", [["config", "show", "--kind", "foo"], ["recover", "KEY", "--step", "foo"]])
+def test_how_a_word_was_refused_does_not_show(verb: list[str]) -> None:
+    done = CliRunner().invoke(app, verb)
+    assert done.exit_code == 2
+    assert "'foo' is not one of" in done.stderr
+    assert "Value error" not in done.stderr

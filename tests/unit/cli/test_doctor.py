@@ -7,6 +7,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from typer.testing import CliRunner
@@ -18,7 +20,8 @@ from watchdog.adapters.service_units.control import ServiceControl, Systemd
 from watchdog.adapters.service_units.files import UNIT
 from watchdog.cli import service
 from watchdog.cli.app import app
-from watchdog.cli.doctor import Grade, _account, _channels, limit_findings
+from watchdog.cli.doctor import Grade, _account, _channels, _whose, limit_findings
+from watchdog.gateway.client import GatewayClient
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the service is systemd's here")
 Lines = list[tuple[str, str]]
@@ -263,3 +266,32 @@ def test_chat_apps_that_a_gateway_does_not_start_are_named_with_the_way_out() ->
     assert "does not run telegram" in line.text
     assert """channels.start --params '{"channel":"telegram"}'""" in line.text
     assert not _channels("home", facts())
+
+
+def _of_ledger(config: Path) -> tuple[str, str]:
+    done = CliRunner().invoke(app, ["doctor", "--json", "--config", str(config)])
+    (line,) = (one for one in json.loads(done.stdout)["findings"] if one["subject"] == "ledger")
+    return line["grade"], line["text"]
+
+
+@pytest.mark.parametrize("place", ["/etc/passwd", "/proc/nope", "/dev/full", "/proc"])
+def test_a_state_folder_that_takes_nothing_fails_before_the_first_run(
+    place: str, config: Path, systemd: FakeSystemd
+) -> None:
+    config.write_text(f'gateways: [{{name: a, url: "ws://127.0.0.1:1"}}]\nstate_dir: {place}\n', "utf-8")
+    grade, text = _of_ledger(config)
+    assert grade == "FAIL"
+    assert f"the state folder {place} " in text
+    assert "set state_dir to a folder this user may write" in text
+
+
+def test_trying_the_state_folder_leaves_nothing_behind(config: Path, systemd: FakeSystemd, tmp_path: Path) -> None:
+    assert _of_ledger(config) == ("OK", f"{tmp_path}/state/ledger.sqlite will be made at the first run")
+    made = {one.name for one in (tmp_path / "state").iterdir()}
+    assert made == {"device.pem", "probe-device.pem"}, "which signing in needs"
+
+
+def test_it_says_whose_port_was_not_checked_and_why() -> None:
+    client = SimpleNamespace(unchecked_peer="the owner of its state_dir is unknown")
+    (line,) = _whose("home", cast("GatewayClient", client), facts())
+    assert line.text == "not checked which account owns its port: the owner of its state_dir is unknown"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -169,6 +171,55 @@ def test_nothing_is_overwritten_without_force(desk: Desk) -> None:
     assert desk.type("init", "--force").exit_code == 0
     assert "gateways:" in desk.default.read_text()
     assert desk.default.with_name("watchdog.yaml.bak").read_text() == "poll_every: 45s\n"
+
+
+def test_what_was_kept_is_kept(desk: Desk) -> None:
+    desk.default.parent.mkdir(parents=True)
+    desk.default.write_text("poll_every: 45s\n")
+    first, second = (desk.type("init", "--force") for _ in range(2))
+    bak = desk.default.with_name("watchdog.yaml.bak")
+    assert bak.read_text() == "poll_every: 45s\n"
+    assert f"the old one is {bak}\n" in first.stdout
+    assert "gateways:" in bak.with_name("watchdog.yaml.bak.1").read_text()
+    assert f"the old one is {bak}.1\n" in second.stdout
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2], ids=["schema", "new", "kept"])
+def test_a_disk_that_is_full_costs_no_configuration(desk: Desk, failing: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.default.parent.mkdir(parents=True)
+    desk.default.write_text("poll_every: 45s\n")
+    synced: list[int] = []
+
+    def full(fd: int) -> None:
+        synced.append(fd)
+        if len(synced) > failing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    done = desk.type("init", "--force")
+    assert isinstance(done.exception, Leave)
+    assert done.exception.code == 69
+    assert f"{desk.default} cannot be written (no space left on device), and nothing was replaced" in done.stderr
+    assert desk.default.read_text() == "poll_every: 45s\n"
+    assert {one.name for one in desk.default.parent.iterdir()} - {"watchdog.schema.json"} == {"watchdog.yaml"}
+
+
+def test_a_home_that_takes_no_file_is_told_with_the_way_out(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    (desk.home / "file").touch()
+    monkeypatch.setenv("HOME", str(desk.home / "file"))
+    done = desk.type("init")
+    assert isinstance(done.exception, Leave)
+    assert done.exception.code == 69
+    assert "cannot be written (not a directory)" in done.stderr
+    assert "--output FILE names another place" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["init", "--output", ""], ["check", "--config", ""], ["replay", ""]])
+def test_a_file_without_a_name(desk: Desk, arguments: list[str]) -> None:
+    done = desk.type(*arguments)
+    assert done.exit_code == (3 if arguments[0] == "check" else 2)
+    assert "the name of the file is empty" in " ".join(done.output.split())
+    assert list(desk.home.iterdir()) == []
 
 
 def test_print_writes_nothing(desk: Desk) -> None:

@@ -177,3 +177,18 @@ def test_names_that_nobody_has_are_not_acknowledged(enter: Type, state: Path) ->
     assert (_acks(state), _trail(enter)) == ([], [])
     assert enter("ack", KEY, "--gateway", "old").exit_code == 0
     assert [place for place, *_ in _acks(state)] == ["old"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "give a session's key, or --lost-history"),
+        ([KEY, "--lost-history"], "give a session's key or --lost-history, not both"),
+        (["--lost-history", "--gateway", "home"], "--lost-history is about the whole ledger, not one gateway"),
+    ],
+)
+def test_what_is_released_is_said_once(enter: Type, state: Path, arguments: list[str], says: str) -> None:
+    done = enter("release", *arguments)
+    assert done.exit_code == 2
+    assert says in " ".join(done.stderr.replace("│", " ").split())
+    assert not state.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,17 @@ def test_a_file_that_cannot_be_played_is_one_sentence_and_its_code(
     assert said.out == ""
     (line,) = said.err.splitlines()
     assert says in line
+
+
+def test_a_file_that_may_not_be_read_is_no_wrong_use(
+    tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b"nonsense\n")
+    path.chmod(0)
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # of root, too
+    assert replay(monkeypatch, path, "--config", config) == (66 if os.geteuid() else 65)
+    assert "Usage" not in capsys.readouterr().err
 
 
 def test_a_broken_configuration_is_refused_first(

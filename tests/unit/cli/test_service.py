@@ -203,7 +203,9 @@ def test_a_system_service_runs_as_who_runs_openclaw(
     assert "there is no account no-such-account" in str(missing.exception)
     monkeypatch.delenv("SUDO_USER")
     if os.geteuid() == 0:
-        assert "--account USER" in str(enter("install", "--system", "--print").exception)
+        unnamed = enter("install", "--system", "--print")
+        assert unnamed.exit_code == 2
+        assert "--account USER" in unnamed.stderr
     assert enter("install", "--account", "nobody").exit_code == 2
 
 

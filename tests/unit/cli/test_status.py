@@ -91,9 +91,21 @@ def test_status_in_words(config: Path) -> None:
         "by ada: moving house",
         "acknowledged: agent:main:irc:direct:bob on home, by ada: asked the provider, reminders again ",
         "HTTP 503",
-        "office: nothing listens on 10.0.0.5",
+        "\n  nothing listens on 10.0.0.5",
     ):
         assert words in out
+
+
+def test_a_try_that_failed_is_no_poll() -> None:
+    shown = dict(full_document())
+    home, office = shown["gateways"]
+    shown["gateways"] = [home, {**office, "seen_at": home["seen_at"], "last_poll_at": NOW.wall.isoformat()}]
+    lines = [one.plain for one in status_lines(shown, NOW.wall)]
+    (answered,) = (one for one in lines if one.startswith("home  "))
+    (failed,) = (one for one in lines if one.startswith("office  "))
+    assert ", polled " in answered
+    assert ", polled " not in failed
+    assert "tried 0s ago" in failed
 
 
 def test_status_says_of_how_many_it_says_nothing() -> None:
@@ -129,6 +141,14 @@ def test_live_is_about_the_daemon_and_not_about_its_gateways(config: Path) -> No
         assert "is down" in str(full_document()["headline"])
         assert run("status", "--live", "--config", str(config)) == (0, "", "")
     assert run("status", "--live", "--config", str(config))[0] == 3, "nobody is there any more"
+
+
+def test_live_is_not_about_one_gateway(config: Path) -> None:
+    with served(full_document()) as port:
+        write(config, f"{{listen: '127.0.0.1:{port}'}}")
+        code, out, error = run("status", "--live", "--gateway", "home", "--config", str(config))
+    assert (code, out) == (2, "")
+    assert "--live is about the daemon" in error
 
 
 def test_live_fails_when_the_passes_no_longer_end(config: Path) -> None:

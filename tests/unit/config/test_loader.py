@@ -118,6 +118,10 @@ def test_a_named_file_that_is_missing_is_refused(places: Places) -> None:
     assert places.refused(OPENCLAW_WATCHDOG_CONFIG="/n/w.yaml") == (
         "/n/w.yaml: there is no such file ($OPENCLAW_WATCHDOG_CONFIG names it)"
     )
+    folder = str(places.cwd)
+    assert places.refused(OPENCLAW_WATCHDOG_CONFIG=folder) == (
+        f"{folder}: cannot be read: is a directory ($OPENCLAW_WATCHDOG_CONFIG names it)"
+    )
     assert places.refused("~nobody-of-this-name/w.yaml") == "~nobody-of-this-name/w.yaml: there is no such file"
     written(places.cwd / "watchdog.yml", 5)
     assert places.refused("watchdog.yaml") == "watchdog.yaml: there is no such file (did you mean 'watchdog.yml'?)"
@@ -261,6 +265,13 @@ def test_a_secret_that_others_can_read_is_told(places: Places, text: str, mode: 
             "status_page: {listen: '0.0.0.0:18795'}",
             "w:1:23: the status page has no password, and other machines can reach it there",
         ),
+        (
+            "gateways: [{discover: {http: 'http://a.example/x'}}]",
+            (
+                "w:1:30: this list could be changed on its way, so it is not read "
+                "(use https://, or say insecure: true beside discover)"
+            ),
+        ),
     ],
 )
 def test_what_loads_and_was_probably_not_meant_is_told(text: str, expected: str) -> None:
@@ -277,6 +288,8 @@ def test_what_loads_and_was_probably_not_meant_is_told(text: str, expected: str)
         "policies: [{match: {channel: telegram}}]\nrecovery: {ladder: [notify]}",
         "gateways: [{name: home}]\npolicies: [{match: {gateway: 'h*', kind: main}}]",
         "status_page: {listen: '[::1]:0'}",
+        "gateways: [{discover: {http: 'https://a.example/x'}}, {discover: {http: 'http://localhost/x'}}]",
+        "gateways: [{discover: {http: 'http://a.example/x'}, insecure: true}, {discover: {http: '${LIST}'}}]",
     ],
 )
 def test_what_was_meant_is_not_remarked_on(text: str) -> None:

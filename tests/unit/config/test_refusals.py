@@ -162,7 +162,16 @@ ONE_VALUE = {
     "heartbeat_url: hunter2.com/x": "1:16: heartbeat_url: expected a URL that starts with https:// or http://",
     "status_page: {listen: 18795}": "1:23: listen: expected text, found a number (put it in quotes)",
     "status_page: {listen: localhost}": ("1:23: listen: expected host:port (e.g. 127.0.0.1:18795 or [::1]:18795)"),
-    "status_page: {listen: 'a:99999'}": "1:23: listen: expected host:port (e.g. 127.0.0.1:18795 or [::1]:18795)",
+    "status_page: {listen: 'a:99999'}": (
+        "1:23: listen: port 99999 is out of range: 0 to 65535 (e.g. 127.0.0.1:18795 or [::1]:18795)"
+    ),
+    'gateway_restart: {command: ""}': "1:28: command: the text is empty (leave the line out instead)",
+    "gateway_restart: {command: []}": "1:28: command: the list is empty (leave the line out instead)",
+    "recovery: {budget: {attempts: 100000000000000000000}}": "1:31: attempts: must be at most 1000000000",
+    f"recordings_mib: 1{'0' * 26}": "1:17: recordings_mib: must be at most 1000000000",
+    "gateways:\n  - discover: everything": (
+        "2:15: discover: 'everything' is not a place to discover gateways (one of: local, {file: …}, {http: …})"
+    ),
     'gateway_restart: {command: "a \'b"}': (
         "1:28: command: the command has a quote that is never closed (or write it as a list)"
     ),
@@ -174,7 +183,13 @@ ONE_VALUE = {
         "2:10: url: expected a URL that starts with ws:// or wss:// (e.g. ws://127.0.0.1:18789)"
     ),
     "gateways:\n  - url: ws://[::1:18789": "2:10: url: this is not a URL (e.g. ws://127.0.0.1:18789)",
-    "gateways:\n  - url: ws://127.0.0.1:99999": "2:10: url: this is not a URL (e.g. ws://127.0.0.1:18789)",
+    "gateways:\n  - url: ws://127.0.0.1:99999": (
+        "2:10: url: port 99999 is out of range: 1 to 65535 (e.g. ws://127.0.0.1:18789)"
+    ),
+    "gateways:\n  - url: ws://127.0.0.1:0": (
+        "2:10: url: port 0 is out of range: 1 to 65535 (e.g. ws://127.0.0.1:18789)"
+    ),
+    "gateways:\n  - url: ws://127.0.0.1:port": "2:10: url: this is not a URL (e.g. ws://127.0.0.1:18789)",
     "gateways:\n  - url: ws://me:hunter2@127.0.0.1": (
         "2:10: url: a URL must not carry a user name or password (use token, or password, of this gateway)"
     ),

@@ -117,6 +117,20 @@ def test_all_missing_secrets_with_their_places(tmp_path: Path) -> None:
     ]
 
 
+def test_a_certificate_to_check_by_that_is_not_there_is_said_alike(tmp_path: Path) -> None:
+    (tmp_path / "there.pem").touch()
+    text = "gateways:\n" + "".join(
+        f"  - {{name: {name}, url: 'wss://{name}.example', tls: {{ca_file: {file}}}}}\n"
+        for name, file in {"a": "/nope", "b": ".", "c": "there.pem", "d": "~/home.pem"}.items()
+    )
+    loaded = parse(text, file="w.yaml", env={"HOME": str(tmp_path)}, folder=tmp_path)
+    assert [str(problem) for problem in missing_secrets(loaded, {})] == [
+        "w.yaml:2:54: there is no file /nope (it holds a certificate in PEM)",
+        f"w.yaml:3:54: {tmp_path} cannot be read (it holds a certificate in PEM)",
+        f"w.yaml:5:54: there is no file {tmp_path}/home.pem (it holds a certificate in PEM)",
+    ]
+
+
 SECRET = "hunter2"
 EVERYWHERE = """\
 gateways:

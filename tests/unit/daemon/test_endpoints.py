@@ -214,14 +214,14 @@ def test_a_secret_that_was_found_goes_to_its_accounts_port_alone(desk: Desk) -> 
         endpoint = desk.of(text)()
         assert checked(desk, endpoint, 3, us) is None
         assert checked(desk, endpoint, 3, 0) is None
-        assert checked(desk, endpoint, 3, None) == "whose it is cannot be seen from here"
+        assert checked(desk, endpoint, 3, None) == "its owner cannot be seen from here"
         with pytest.raises(errors.ForeignListener) as refused:
             checked(desk, endpoint, 3, us + 1)
         assert str(refused.value).startswith(
             f"w: uid {us + 1} answers on port 3, and the gateway there is of uid {us}: nothing secret was sent"
         )
     desk.machine.processes.unmapped = {us + 1}
-    assert checked(desk, endpoint, 3, us + 1) == "whose it is cannot be seen from here"
+    assert checked(desk, endpoint, 3, us + 1) == "its owner cannot be seen from here"
 
 
 def test_a_url_with_a_secret_of_its_own_is_taken_as_named_unless_its_state_dir_says_whose_it_is(desk: Desk) -> None:
@@ -236,7 +236,7 @@ def test_a_url_with_a_secret_of_its_own_is_taken_as_named_unless_its_state_dir_s
     with pytest.raises(errors.ForeignListener):
         checked(desk, whose, 3, us + 1)
     missing = desk.of("{url: 'ws://127.0.0.1:3', token: mine, state_dir: /nowhere/at/all}")()
-    assert checked(desk, missing, 3, us + 1) == "its state_dir does not say whose it is"
+    assert checked(desk, missing, 3, us + 1) == "the owner of its state_dir is unknown"
 
 
 def test_what_was_found_for_a_gateway_and_not_used_is_said(desk: Desk) -> None:

@@ -125,6 +125,14 @@ def test_a_reader_of_an_older_ledger_says_what_to_do_and_changes_nothing(path: P
     assert query(path, "PRAGMA user_version") == [(LATEST - 1,)]
 
 
+def test_a_reader_of_an_empty_file_says_that_it_is_empty(path: Path) -> None:
+    path.parent.mkdir(mode=0o700)
+    path.touch(0o600)
+    with pytest.raises(LedgerUnavailable, match=f"The ledger {path} is empty; start the daemon once"):
+        SqliteLedger.open_read_only(path)
+    assert path.stat().st_size == 0
+
+
 def test_a_step_that_fails_leaves_the_file_as_it_was(owned: SqliteLedger, path: Path) -> None:
     owned.close()
     before = layout(path)

@@ -46,6 +46,7 @@ WATCHED, QUARANTINED, LOST = "beside its daemon", "a session is quarantined", "t
 STAND_INS = {
     "pipx": "exit 0",
     "git": "exit 0",
+    "sudo": 'exec "$@"',
     "openclaw": """[ "$1 $2" = "devices list" ] && echo '{"pending": [], "paired": []}'""",
     # Reads its words and says what it would do: there is no machine to go to.
     "ssh": 'exec /usr/bin/ssh -G "$@"',

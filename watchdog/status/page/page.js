@@ -162,7 +162,7 @@ function gatewayCard(gateway) {
     h("dl", {},
       fact("Version", gateway.version || "unknown"),
       gateway.connected_since && fact("Connected", since(gateway.connected_since)),
-      gateway.last_poll_at && fact("Last poll", since(gateway.last_poll_at), " ago"),
+      gateway.last_poll_at && fact(gateway.seen_at === gateway.last_poll_at ? "Last poll" : "Last try", since(gateway.last_poll_at), " ago"),
       gateway.latency_seconds !== null && fact("Answered in", gateway.latency_seconds < 1 ? `${Math.round(gateway.latency_seconds * 1000)} ms` : `${gateway.latency_seconds.toFixed(1)} s`),
       gateway.budget && fact("Deeds left", `${gateway.budget.left} of ${gateway.budget.attempts} per ${span(gateway.budget.per_seconds * 1000)}`)),
     gateway.availability && available(gateway.availability),
