@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.fakes.builders import V96, V324, V518, dead, tail_of
+from tests.fakes.clock import START
 from tests.fakes.gateway import FakeGateway
 from tests.fakes.world import World
 from watchdog.core.model import Session, Status, TailKind
@@ -16,6 +17,7 @@ from watchdog.core.recovery import AttemptState
 from watchdog.service.ledger import Outcome
 
 KEY = dead().key
+_BEGAN = dead().started_at or START.wall
 
 
 def _at(world: World, **ago: float) -> Session:
@@ -53,7 +55,7 @@ async def test_a_store_put_back_from_a_copy_is_no_recovery(version: str, session
     world.gateway.effect = world.gateway.nothing
     await world.until_deed()
     world.gateway.restart()
-    old = dead().started_at - timedelta(hours=3) if dead().started_at is not None else None
+    old = _BEGAN - timedelta(hours=3)
     world.gateway.change(KEY, session_id=session_id, status=Status.DONE, started_at=old, updated_at=old, ended_at=old)
     world.gateway.see(KEY, tail=tail_of(TailKind.ANSWERED, fingerprint="older", at=old))
     await world.live(minutes=4)
@@ -84,8 +86,7 @@ async def test_who_is_stuck_there_gets_the_gentlest_step_first() -> None:
     await world.live(minutes=3)
     assert world.states == [("resume", AttemptState.INEFFECTIVE)]
     there = _another(world)
-    assert dead().started_at is not None
-    there.put(replace(dead(), session_id="quite-another", started_at=dead().started_at - timedelta(minutes=30)))
+    there.put(replace(dead(), session_id="quite-another", started_at=_BEGAN - timedelta(minutes=30)))
     _led_to(world, there)
     await world.live(minutes=60)
     assert [deed.step for deed in there.performed][:1] == [Step.RESUME]
