@@ -174,8 +174,8 @@ def late_ending(incident: Incident, current: Judged, tail: TranscriptTail | None
         own = None  # ours may stand there unanswered, and what followed is another's
     # guard: outcome: a turn answered after it was given up is what helped
     proven = own if is_given_up and is_answered else None
-    # guard: outcome: what another run ended is not our recovery
     is_others = _began_after(current, turns[-1]) or is_older_run(current.session, turns[-1])
+    # guard: outcome: what another run ended is not our recovery
     if is_given_up and own is None and (turns[-1].reason == ANOTHER_RUN_DONE or is_others):
         # A mark that is not seen may stand before what is read of a long transcript.
         return LateEnding(HelpedIfDelivered(turns[-1]))
