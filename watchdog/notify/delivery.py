@@ -111,8 +111,12 @@ def targets_from(entries: Sequence[TargetEntry]) -> tuple[Target, ...]:
 
 def through_gateways(targets: Iterable[Target], gateway_urls: Iterable[str]) -> dict[str, str]:
     """Those that lead to a watched gateway, by name, and why they are left out: they would be silent just when they are needed.
-    Below a gateway's path, where it has one: a proxy may have more than a gateway behind one host."""
-    watched = [place for place in map(_place, gateway_urls) if place is not None]
+    Below a gateway's path, where it has one: a proxy may have more than a gateway behind one host. Behind a proxy without a path of its
+    own only what a gateway takes messages at: who has another service there would be told nothing any more."""
+    watched = [
+        (host, port, "/hooks" if port in _PORTS.values() and not path else path)
+        for host, port, path in filter(None, map(_place, gateway_urls))
+    ]
     found = {}
     for target in targets:
         place = _place(target.url)

@@ -513,6 +513,7 @@ def test_a_given_name_leaves_the_others_theirs_and_is_nobody_elses() -> None:
         ("json://[::1]:18789/x", "ws://127.0.0.1:18789"),
         ("https://proxy.example/two/hooks", "wss://proxy.example/two"),
         ("https://user:pass@proxy.example:443/two", "wss://proxy.example/two/"),
+        ("https://proxy.example/hooks/agent", "wss://proxy.example"),
     ],
 )
 def test_never_through_a_watched_gateway(url: str, gateway: str) -> None:
@@ -528,6 +529,7 @@ def test_never_through_a_watched_gateway(url: str, gateway: str) -> None:
         ("ntfy://[", "ws://127.0.0.1:18789"),
         ("https://proxy.example/alerts", "wss://proxy.example/two"),
         ("https://proxy.example/twofold", "wss://proxy.example/two"),
+        ("https://proxy.example/alerts", "wss://proxy.example"),
     ],
 )
 def test_beside_a_watched_gateway(url: str, gateway: str) -> None:
