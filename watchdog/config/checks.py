@@ -262,8 +262,6 @@ def _recovery(recovery: sections.RecoverySection, at: KeyPath) -> Iterator[Confi
         position = recovery.ladder.index(core.Step.NOTIFY) + 1
         message = f"{quoted(recovery.ladder[position])} stands after 'notify', where the ladder ends"
         yield ConfigProblem((*at, "ladder", position), message, "put notify last")
-    if recovery.resume_message is not None:
-        yield from _placeholders(recovery.resume_message, (*at, "resume_message"), PLACEHOLDERS["resume"])
 
 
 def _texts(texts: sections.TextsSection, at: KeyPath) -> Iterator[ConfigProblem]:
@@ -350,6 +348,11 @@ def remarks(config: Config) -> Iterator[ConfigProblem]:
     """What loads, and probably does not do what was meant."""
     names = [gateway.name for gateway in config.gateways]
     has_more = any(gateway.discover for gateway in config.gateways)  # whose names are known when they are found
+    recoveries: list[tuple[KeyPath, sections.RecoverySection]] = [(("recovery",), config.recovery)]
+    recoveries += [(("policies", position, "recovery"), one.recovery) for position, one in enumerate(config.policies)]
+    for place, section in recoveries:
+        if section.resume_message is not None:  # 0.1 took any
+            yield from _placeholders(section.resume_message, (*place, "resume_message"), PLACEHOLDERS["resume"])
     for position, policy in enumerate(config.policies):
         at: KeyPath = ("policies", position)
         name = quoted(policy_name(policy, position))

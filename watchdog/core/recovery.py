@@ -100,6 +100,10 @@ TURN_WAITS = "TurnWaits"
 """Our own turn took the work up and ended well, to wait for its subagents: nobody has an answer yet (2026.9.2 ``sessions_yield``)."""
 ANOTHER_RUN_DONE = "AnotherRunDone"
 """Another run than our turn ended well, which perhaps was never sent."""
+OLDER_RUN = "OlderRun"
+"""The row tells of a run that began before the one that the attempt was for (``is_older_run``)."""
+ANOTHER_SESSION = "AnotherSession"
+"""Another session, in which nothing has run yet, stands in its place."""
 LOST_WITH_GATEWAY = "LostWithGateway"
 """Reason of a turn that the gateway took in and died with before it left a trace: it says nothing about its rung."""
 
@@ -353,7 +357,7 @@ def took_it_up(attempts: Sequence[Attempt]) -> Attempt | None:
 def _verify_freed(attempt: Attempt, session: Session, *, is_overdue: bool) -> Proof:
     """The refused message of ours makes the row ``failed`` within a second (2026.8.2, 9.6); or who waited is answered
     already, or their run goes on."""
-    if attempt.before is None or RunIdentity.of(session) != attempt.before:
+    if (attempt.before is None or RunIdentity.of(session) != attempt.before) and not is_older_run(session, attempt):
         return Proof(AttemptState.SUCCEEDED, ROW_FREED)
     return Proof(AttemptState.INEFFECTIVE, NOTHING_CHANGED) if is_overdue else NOT_YET
 
@@ -381,26 +385,27 @@ def _verify_turn(
     is_left = is_overdue and owner is not Truth.TRUE  # guard: verify: our own turn was answered, whatever its row says
     if answers_us and (session.has_end_though_running or is_left):
         return Proof(AttemptState.SUCCEEDED, TURN_ANSWERED)
+    # guard: verify: a run older than the one that was cut is nobody's recovery
+    if moved and is_older_run(session, attempt) and not answers_us:
+        return Proof(AttemptState.INEFFECTIVE, OLDER_RUN) if is_overdue else NOT_YET
     # guard: verify: a turn that waits for its subagents has answered nobody
     if moved and tail is not None and has_yielded(session, tail):
         return Proof(AttemptState.SUCCEEDED, TURN_WAITS)
+    is_doubtful = attempt.state is AttemptState.INDETERMINATE and not _may_have_arrived(attempt, tail)
     if moved and session.status is Status.DONE:  # guard: ok is not recovered
-        # guard: verify: a run older than the one that was cut is nobody's recovery
-        if is_older_run(session, attempt) and not answers_us:
-            return Proof(AttemptState.INEFFECTIVE, ANOTHER_RUN_DONE) if is_overdue else NOT_YET
         # A busy 2026.6.33 called two of three cut runs done at its start, and asked its model nothing; a quiet one takes them up.
         # guard: verify: done is not answered
         if was_cut and tail is not None and tail.kind.is_unanswered and tail.overtaken_mark != mark:
             return Proof(AttemptState.INEFFECTIVE, "NewRunUnanswered") if is_overdue else NOT_YET
         # Whoever died between the claim and the answer cannot know whether it was sent; a heartbeat may have ended the row.
         # guard: verify: what another run ended is no proof of a turn that perhaps was never sent
-        if attempt.state is AttemptState.INDETERMINATE and not _may_have_arrived(attempt, tail):
+        if is_doubtful:
             return Proof(AttemptState.INEFFECTIVE, ANOTHER_RUN_DONE) if is_overdue else NOT_YET
         return Proof(AttemptState.SUCCEEDED, "NewRunDone")
     if moved and session.status is Status.ABSENT:
         # guard: verify: another session that has not run yet is nobody's recovery
         if attempt.before is not None and session.session_id != attempt.before.session_id:
-            return Proof(AttemptState.INEFFECTIVE, ANOTHER_RUN_DONE) if is_overdue else NOT_YET
+            return Proof(AttemptState.INEFFECTIVE, ANOTHER_SESSION) if is_overdue else NOT_YET
         return Proof(AttemptState.SUCCEEDED, "RowCleared")
     # guard: verify: a turn that was answered and overtaken has helped
     if moved and tail is not None and tail.overtaken_mark == mark and (session.status.is_terminal or is_overdue):
@@ -413,7 +418,7 @@ def _verify_turn(
         return Proof(AttemptState.INEFFECTIVE, f"NewRun{session.status.value.capitalize()}")
     grown = tail is not None and attempt.before_tail is not None and tail.fingerprint != attempt.before_tail
     working = tail is not None and tail.kind in (TailKind.ANSWERED, TailKind.TOOL_CALL, TailKind.TOOL_RESULT)
-    if moved and owner is Truth.TRUE and grown and working:
+    if moved and owner is Truth.TRUE and grown and working and not is_doubtful:
         # Its subagents own it now, or will in a moment: the row goes on saying running, and when it ended (2026.9.6).
         # guard: verify: a turn that yields makes no progress of its own
         if tail is not None and YIELD in tail.tools_called:
@@ -449,7 +454,7 @@ def _verify_fresh(attempt: Attempt, session: Session, *, is_overdue: bool) -> Pr
         return Proof(AttemptState.INEFFECTIVE, "StillGivenUp") if is_overdue else NOT_YET
     if session.status is Status.ABSENT or session.status.is_terminal:
         if is_older_run(session, attempt):
-            return Proof(AttemptState.INEFFECTIVE, ANOTHER_RUN_DONE) if is_overdue else NOT_YET
+            return Proof(AttemptState.INEFFECTIVE, OLDER_RUN) if is_overdue else NOT_YET
         return Proof(AttemptState.SUCCEEDED, "RowCleared")
     if (
         before is not None

@@ -482,6 +482,8 @@ class Daemon:
         """Sign in without watching: nothing is said, judged or done before it is known that it is not the other's gateway."""
         is_free = False
         async with self._turns.turn():
+            if self._one_watch.refused.get(twin.name) is not twin:
+                return  # while it waited
             for watch in self.parts.build_watches(self.parts.loaded, {twin.name}):
                 self.parts.recordings.end(twin.name)  # no pass
                 # guard: single: a refused name is asked before it is watched again

@@ -61,8 +61,6 @@ class TargetLists:
     problems: Sequence[str] = ()
     """What the last look could not use, for people."""
     _sources: dict[str, _Source] = field(default_factory=dict, repr=False)
-    _watched: dict[str, Address | None] = field(default_factory=dict, repr=False)
-    """Whom the lists named at the last look."""
 
     def spelled_out(self, loaded: LoadedConfig, taken: Collection[str] = ()) -> LoadedConfig:
         """``loaded`` with a section for each target of its lists, after all others, in place of the lists.
@@ -73,30 +71,25 @@ class TargetLists:
         own = [section for section in loaded.config.gateways if section.target_list is None]
         names = {*taken, *(section.name for section in own)}
         addresses: dict[Address | None, str] = {address_of(one): one.name for one in own if one.url is not None}
-        read: list[tuple[int, list[str]]] = []
-        candidates: list[tuple[GatewaySection, list[str]]] = []
+        listed: list[GatewaySection] = []
+        found: list[str] = []
         used: set[str] = set()
         for position, section in lists:
             targets, problems = self._read(section, used)
-            read.append((position, problems))
-            candidates += [(section_for(target, section), problems) for target in targets]
-        chosen: dict[str, GatewaySection] = {}
-        # guard: lists: whoever is watched keeps the name that it has
-        for one, problems in sorted(candidates, key=self._is_new):
-            address = address_of(one)
-            if is_in_the_clear(one):
-                problems.append(f"{one.name} is on another machine, where ws:// sends its token in the clear")
-            elif address in addresses:  # guard: lists: an address belongs to who has it
-                problems.append(f"{one.name} has the address of {addresses[address]}")
-            elif one.name in names:  # guard: lists: a name belongs to who has it
-                problems.append(f"another gateway is called {one.name}")
-            else:
-                names.add(one.name)
-                addresses[address] = one.name
-                chosen[one.name] = one
-        listed = [one for one, _ in candidates if chosen.get(one.name) is one]
-        self._watched = {one.name: address_of(one) for one in listed}
-        found = [said for position, problems in read for said in self._placed(loaded, position, problems)]
+            for target in targets:
+                one = section_for(target, section)
+                address = address_of(one)
+                if is_in_the_clear(one):
+                    problems.append(f"{one.name} is on another machine, where ws:// sends its token in the clear")
+                elif address in addresses:  # guard: lists: an address belongs to who has it
+                    problems.append(f"{one.name} has the address of {addresses[address]}")
+                elif one.name in names:  # guard: lists: a name belongs to who has it
+                    problems.append(f"another gateway is called {one.name}")
+                else:
+                    names.add(one.name)
+                    addresses[address] = one.name
+                    listed.append(one)
+            found += self._placed(loaded, position, problems)
         for gone in self._sources.keys() - used:
             del self._sources[gone]
         self._say(found)
@@ -105,10 +98,6 @@ class TargetLists:
         # Of two names for one gateway the later is not watched.
         gateways = (*own, *listed)  # guard: lists: what a list names comes last
         return replace(loaded, config=loaded.config.model_copy(update={"gateways": gateways}))
-
-    def _is_new(self, candidate: tuple[GatewaySection, list[str]]) -> bool:
-        one, _ = candidate
-        return self._watched.get(one.name) != address_of(one)
 
     @staticmethod
     def _placed(loaded: LoadedConfig, position: int, problems: Iterable[str]) -> Sequence[str]:

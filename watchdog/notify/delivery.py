@@ -445,7 +445,8 @@ class Notifier:
 
 
 def _batches(owed: Sequence[OwedMessage], apart: Collection[str]) -> list[_Batch]:
-    """What is ``apart`` goes first, so many at once and no more; what came later waits until that is through."""
+    """What is ``apart`` goes first, so many at once and no more; what came later waits until that is through, for it may tell the end
+    of what is told there."""
     alone = [item for item in owed if item.message.dedupe_key in apart]
     others = [item for item in owed if item.message.dedupe_key not in apart]
     if len(alone) > DIGEST_ABOVE:  # guard: digest: what was one is no storm

@@ -25,7 +25,6 @@ GUARDS: tuple[Guard, ...] = (
         tests=("tests/unit/daemon/test_endpoints.py",),
     ),
     Guard("lists: an inventory elsewhere names none of this machine", "rule 19", NEVER, tests=SAID),
-    Guard("lists: whoever is watched keeps the name that it has", "rule 19", value("candidates"), tests=FOLLOWED),
     Guard("lists: a file of somebody else's names nothing", "rule 19", DROP, tests=FOLLOWED),
     Guard("lists: nobody changes a list on its way", "rule 19", NEVER, tests=FOLLOWED),
     Guard("lists: a redirect is not followed", "rule 19", swap("False", "True"), tests=FOLLOWED),

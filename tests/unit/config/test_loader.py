@@ -266,6 +266,10 @@ def test_a_secret_that_others_can_read_is_told(places: Places, text: str, mode: 
             "w:1:23: the status page has no password, and other machines can reach it there",
         ),
         (
+            "recovery: {resume_message: 'Go on { request }'}",
+            "w:1:28: resume_message: '{ request }' is not filled in here (filled in: {request}, {interrupted_at})",
+        ),
+        (
             "gateways: [{discover: {http: 'http://a.example/x'}}]",
             (
                 "w:1:30: this list could be changed on its way, so it is not read "

@@ -235,9 +235,6 @@ AGREEMENT = {
     "policies: [{match: {kind: main}, texts: {resume: 'Go on {requst} {requst} {request}'}}]": (
         "1:50: resume: '{requst}' is not filled in here (filled in: {request}, {interrupted_at})"
     ),
-    "recovery: {resume_message: 'Go on { request }'}": (
-        "1:28: resume_message: '{ request }' is not filled in here (filled in: {request}, {interrupted_at})"
-    ),
     "texts: {fresh_session: '{request}'}": (
         "1:24: fresh_session: nothing is left of this text where no request is quoted (add a few words of your own)"
     ),

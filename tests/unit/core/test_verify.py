@@ -288,18 +288,29 @@ def test_a_run_older_than_the_one_that_was_cut_proves_nothing(step: Step, sessio
     done = _row(session_id=session_id, status=Status.DONE, started_at=OLDER)
     theirs = replace(ANSWERED, deed_mark=None)
     assert _early(step, done, theirs) == NOT_YET
-    assert _late(step, done, theirs) == Proof(INEFFECTIVE, "AnotherRunDone")
+    assert _late(step, done, theirs) == Proof(INEFFECTIVE, "OlderRun")
     if step.nature.is_turn:  # the gateway's clock was set back
+        works = _row(session_id=session_id, started_at=OLDER)
+        assert _late(step, works, theirs, owner=ALIVE) == Proof(INEFFECTIVE, "OlderRun")
         assert _early(step, done, replace(theirs, deed_mark="i1/1")) == Proof(SUCCEEDED, "NewRunDone")
     else:
         running = _row(session_id=session_id, started_at=OLDER)
         assert _late(step, running, theirs) == Proof(INEFFECTIVE, "StillRunning")
 
 
+def test_a_run_that_works_proves_no_turn_that_perhaps_never_arrived() -> None:
+    """It was sent to another address: only its own mark proves it."""
+    works, theirs = _row(session_id="sid-2", started_at=AFTER), replace(ANSWERED, deed_mark=None)
+    assert _early(Step.RESUME, works, theirs, owner=ALIVE) == Proof(SUCCEEDED, "NewRunProgresses")
+    lost = _attempt(Step.RESUME, state=AttemptState.INDETERMINATE)
+    for is_overdue, proof in ((False, NOT_YET), (True, Proof(INEFFECTIVE, "NewRunSilent"))):
+        assert verify(lost, works, theirs, is_overdue=is_overdue, owner=ALIVE) == proof
+
+
 def test_a_session_put_in_the_place_of_the_cut_one_is_nobodys_recovery() -> None:
     row = _row(session_id="sid-2", status=Status.ABSENT, started_at=None)
     assert _early(Step.RESUME, row, OURS) == NOT_YET
-    assert _late(Step.RESUME, row, OURS) == Proof(INEFFECTIVE, "AnotherRunDone")
+    assert _late(Step.RESUME, row, OURS) == Proof(INEFFECTIVE, "AnotherSession")
 
 
 @pytest.mark.parametrize("step", [Step.RESUME, Step.RECOVER, Step.NEW, Step.RESET, Step.FREE, Step.ABORT])

@@ -191,15 +191,6 @@ def test_a_name_that_two_have_moves_to_neither(desk: Desk) -> None:
     assert desk.sections() == before
 
 
-def test_a_further_file_takes_nobodys_name(desk: Desk) -> None:
-    """What is remembered under it would be another gateway's."""
-    desk.write(json.dumps([{"targets": ["b:1"], "labels": {"name": "prod"}}]), "team-b.json")
-    before = desk.sections()
-    desk.write(json.dumps([{"targets": ["a:1"], "labels": {"name": "prod"}}]), "team-a.json")
-    assert desk.sections() == before
-    assert "another gateway is called prod" in desk.said[-1]
-
-
 def test_one_that_moves_is_watched_where_it_is(desk: Desk) -> None:
     desk.write(listing("a"))
     desk.names()

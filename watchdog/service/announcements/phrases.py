@@ -126,6 +126,8 @@ REASONS = {
     "NewRunSilent": "a new run started and then fell silent",
     "NewRunFailed": "the new run failed",
     "AnotherRunDone": "another run has ended well; perhaps this was never sent",
+    "OlderRun": "the session shows a run from before this one",
+    "AnotherSession": "another session stands in its place",
     "NewRunUnanswered": "the gateway calls the run done, and nothing was answered",
     "NewRunKilled": "the new run was killed",
     "NewRunTimeout": "the new run timed out",
