@@ -12,7 +12,7 @@ from .conftest import MakeWorld
 from .harness import healthy
 from .harness.daemon import Watchdog
 from .harness.people import Since, await_held, require_answered_once, strand
-from .harness.releases import Release
+from .harness.releases import V5_18, Release
 from .harness.routes import TelegramGroup, TelegramRoute, TelegramTopic
 from .harness.runs import in_model_call
 from .harness.stuck import by_kill
@@ -44,7 +44,11 @@ def test_who_typed_stop_is_not_resumed(release: Release, make_world: MakeWorld, 
     with Watchdog(world.gateway, tmp_path, extra=UNHURRIED) as watchdog:
         watchdog.wait_for("session.suspect", session=seen.key)
         stop_by_hand(world, seen)
-        await_held(watchdog, seen.key, "stopped_by_person")
+        # For an hour after its start a mark of 5.18's may be for a recovery of its own, which it names to nobody.
+        if release is V5_18:
+            watchdog.wait_for("cycle.finished", waiting=len(stuck))
+        else:
+            await_held(watchdog, seen.key, "stopped_by_person")
         assert not since.turns_of_ours()
         said_to_her = since.heard(seen.place)
         assert len(said_to_her) == 1, "she hears that it was stopped, and nothing else"
