@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -177,6 +177,16 @@ class Watchdog:
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """The daemon does nothing inside (SIGSTOP), and goes on afterwards."""
+        self.signal(signal.SIGSTOP)
+        try:
+            until("the daemon is held", lambda: self.process.status() == psutil.STATUS_STOPPED, within=10)
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
 
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
