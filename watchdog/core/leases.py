@@ -161,12 +161,6 @@ class Fleet:
         here = sum(one.is_here for one in self.replicas)
         return -(-len(self.shards) // max(1, here))
 
-    def watched_by(self, gateway: str) -> str | None:
-        """The name of who watches it; None: nobody now."""
-        shard = shard_of(gateway)
-        owner = next((one.owner for one in self.shards if one.id == shard and not one.is_expired), None)
-        return next((one.name for one in self.replicas if one.id == owner), None)
-
 
 def most_to_take(fleet: Fleet, held: Collection[int], *, is_draining: bool = False) -> int:
     """How many of the shards that are nobody's a replica takes that holds ``held``."""

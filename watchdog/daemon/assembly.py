@@ -139,10 +139,6 @@ def home_folder(env: Mapping[str, str]) -> Path:
         return Path("/nonexistent")
 
 
-def ledger_path(state_dir: Path) -> Path:
-    return state_dir / "ledger.sqlite"
-
-
 def ledger_place(loaded: LoadedConfig, env: Mapping[str, str], clock: Clock | None = None) -> LedgerPlace:
     """What ``ledger`` of the configuration says: a database, or the file in the state folder.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watchdog.ledger.ledger import SqliteLedger, SqlLedger
+from watchdog.ledger.sqlite_open import ledger_path
 from watchdog.ledger.store import Access
 from watchdog.service.errors import LedgerMisconfigured
 from watchdog.service.ports import Clock
@@ -26,7 +27,7 @@ class LedgerPlace:
 
     @property
     def path(self) -> Path:
-        return self.folder / "ledger.sqlite"
+        return ledger_path(self.folder)
 
     @property
     def exists(self) -> bool:

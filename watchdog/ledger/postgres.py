@@ -37,7 +37,7 @@ from watchdog.ledger.errors import LedgerRefused, explained
 from watchdog.ledger.owner_lock import OwnerLock
 from watchdog.ledger.postgres_schema import FOUNDATION, SCHEMA, placed, said_here
 from watchdog.ledger.rows import Row, to_ms
-from watchdog.ledger.sqlite_open import make_folder
+from watchdog.ledger.sqlite_open import ledger_path, make_folder
 from watchdog.ledger.store import Access, Answer, LastWrite, Param, Transaction, Words, fresh_id
 from watchdog.service.errors import (
     LeaseLost,
@@ -209,7 +209,7 @@ class PostgresStore:
         self._migrations = migrations
         self._is_shared = is_shared
         # Of the state folder, whatever its ledger is kept in: one daemon for its keys, and what it remembers is the last ledger.
-        self._lock = OwnerLock(folder / "ledger.sqlite", self._where) if access is Access.OWNER else None
+        self._lock = OwnerLock(ledger_path(folder), self._where) if access is Access.OWNER else None
         self._mutex = threading.RLock()
         self._db: _Connection | None = None
         life = secrets.token_hex(4)

@@ -150,6 +150,11 @@ def identity_at(path: Path) -> tuple[int, int] | None:
     return there.st_dev, there.st_ino
 
 
+def ledger_path(folder: Path) -> Path:
+    """Of the ledger in a state folder."""
+    return folder / "ledger.sqlite"
+
+
 def make_folder(folder: Path) -> None:
     if not folder.is_dir():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -106,13 +106,8 @@ class Executor:
         if not _still_so(fresh, decision.step):
             return Decision(fresh, Action.NOTHING)
         problem = await self.gateway.health_problem()
-        context = PassContext(
-            now=snapshot.answered_at,
-            trust=here.trust,
-            is_list_complete=snapshot.is_complete,
-            is_ledger_writable=here.is_ledger_writable,
-            is_fleet_open=here.is_fleet_open,
-            gateway_problem=problem,
+        context = replace(
+            here, now=snapshot.answered_at, is_list_complete=snapshot.is_complete, gateway_problem=problem
         )
         # Last of all: while the gateway answered, the others of this process have read.
         self.ledger.read_anew()  # guard: shares: a deed is decided on what the ledger says now

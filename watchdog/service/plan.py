@@ -422,9 +422,9 @@ def _lost_history(ledger: Ledger, recovery: Recovery, now: Moment) -> str | None
     )
 
 
-def _jitter(attempt: Attempt | None) -> float:
+def _jitter(attempt: Attempt) -> float:
     """0..1, the same for one attempt in every life of the daemon, and another for another watchdog's."""
-    return zlib.crc32(f"{attempt.incident}-{attempt.number}".encode()) / 2**32 if attempt is not None else 0.0
+    return zlib.crc32(f"{attempt.incident}-{attempt.number}".encode()) / 2**32
 
 
 def was_sent(attempt: Attempt) -> bool:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.gateways import write_config
-from watchdog.daemon.assembly import ledger_path
 from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.sqlite_open import ledger_path
 from watchdog.service.ledger import Quarantine
 
 PROGRAM = Path(sys.executable).parent / "openclaw-watchdog"

@@ -16,8 +16,8 @@ import pytest
 
 from tests.unit.cli.gateways import Type, typing, write_config
 from watchdog.cli.history import CELLS, News, _Found, _incident_lines, timeline
-from watchdog.daemon.assembly import ledger_path
 from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.sqlite_open import ledger_path
 from watchdog.service.announcements.phrases import OUTCOMES
 from watchdog.service.ledger import AuditLine, Incident, Outcome
 

@@ -41,8 +41,8 @@ from watchdog.cli.render import lost_frame, status_lines, top_frame
 from watchdog.cli.screen import screen, text_of
 from watchdog.cli.shared import Leave, print_json, say, say_error
 from watchdog.core.printable import read, shown_key
-from watchdog.daemon.assembly import ledger_path
 from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.sqlite_open import ledger_path
 from watchdog.replay.story import Line, Story
 from watchdog.service.ledger import Ack, AuditLine, Incident, Outcome, Quarantine
 from watchdog.service.one_shot import Inspection, inspect

@@ -18,8 +18,8 @@ from tests.unit.cli.gateways import Type, code_of, section, served, typing, writ
 from watchdog.adapters.clock import SystemClock
 from watchdog.cli import names
 from watchdog.cli.shared import UnknownGateway, UnknownSession
-from watchdog.daemon.assembly import ledger_path
 from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.sqlite_open import ledger_path
 from watchdog.service.errors import WatchdogError
 from watchdog.service.ledger import Quarantine
 

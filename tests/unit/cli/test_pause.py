@@ -15,8 +15,9 @@ from watchdog.adapters.clock import SystemClock
 from watchdog.cli import pause
 from watchdog.cli.app import app
 from watchdog.cli.shared import Leave, UnknownGateway
-from watchdog.daemon.assembly import StateFolderUnusable, ledger_path
+from watchdog.daemon.assembly import StateFolderUnusable
 from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.sqlite_open import ledger_path
 from watchdog.service.ledger import Incident, Outcome, Quarantine
 
 Type = Callable[..., Result]

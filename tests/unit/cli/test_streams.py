@@ -23,8 +23,9 @@ from watchdog.cli import streams
 from watchdog.cli.render import top_frame
 from watchdog.config import parse
 from watchdog.core.printable import read
-from watchdog.daemon.assembly import StateFolderUnusable, home_folder, ledger_path, state_folder
+from watchdog.daemon.assembly import StateFolderUnusable, home_folder, state_folder
 from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.sqlite_open import ledger_path
 from watchdog.service.ledger import Quarantine
 from watchdog.status.publisher import address_file
 

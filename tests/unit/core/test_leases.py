@@ -126,8 +126,5 @@ def test_who_has_its_share_gives_up_nothing() -> None:
     assert to_give_up(fleet("a", "b"), range(34), (), (33, 31)) == [32], "what cannot be released yet is kept"
 
 
-def test_who_watches_a_gateway() -> None:
-    seen = fleet("ann", held={shard_of("home"): "ann"})
-    assert seen.watched_by("home") == "ann"
-    assert seen.watched_by("gateway-7") is None
-    assert seen.held_by() == {"ann": 1}
+def test_who_holds_how_much() -> None:
+    assert fleet("ann", held={shard_of("home"): "ann"}).held_by() == {"ann": 1}

@@ -17,10 +17,11 @@ from watchdog.config import load
 from watchdog.core.model import GatewayPhase
 from watchdog.core.policy import Step
 from watchdog.core.recovery import AttemptState
-from watchdog.daemon.assembly import Builder, ledger_path
+from watchdog.daemon.assembly import Builder
 from watchdog.daemon.loop import Daemon
 from watchdog.daemon.places import places_of
 from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.sqlite_open import ledger_path
 from watchdog.service.errors import LedgerInUse, LedgerUnavailable
 from watchdog.service.events import Event, MemoryLog
 from watchdog.service.ledger import MessageKind

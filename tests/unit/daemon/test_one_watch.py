@@ -22,10 +22,11 @@ from watchdog.adapters.clock import SystemClock
 from watchdog.config import LoadedConfig, Problem, load, parse
 from watchdog.core.model import ProcessSigns
 from watchdog.daemon import loop, one_watch
-from watchdog.daemon.assembly import Builder, ledger_path
+from watchdog.daemon.assembly import Builder
 from watchdog.daemon.loop import Daemon
 from watchdog.daemon.one_watch import DuplicateGateways, Twin, problem_of
 from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.sqlite_open import ledger_path
 from watchdog.service.errors import LedgerUnavailable
 from watchdog.service.events import Event, MemoryLog
 from watchdog.service.null_meter import NullMeter

@@ -23,10 +23,11 @@ from openclaw_simulator.server import SimulatedGateway
 from tests.fakes.meter import CountingMeter
 from watchdog.adapters.clock import SystemClock
 from watchdog.config import load
-from watchdog.daemon.assembly import Builder, ledger_path
+from watchdog.daemon.assembly import Builder
 from watchdog.daemon.loop import Daemon
 from watchdog.discovery.every_gateway import EveryGateway
 from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.sqlite_open import ledger_path
 from watchdog.service.by_hand import TrailMeter
 from watchdog.service.events import Event, MemoryLog
 from watchdog.service.null_meter import NullMeter

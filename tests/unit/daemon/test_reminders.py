@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.unit.daemon.test_reload import Desk, desk
-from watchdog.daemon.assembly import ledger_path
 from watchdog.ledger.ledger import SqliteLedger
+from watchdog.ledger.sqlite_open import ledger_path
 from watchdog.service.announcements.phrases import ONLY_OBSERVES
 from watchdog.service.events import Event
 from watchdog.service.ledger import Quarantine
