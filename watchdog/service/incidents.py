@@ -15,7 +15,7 @@ from functools import partial
 from watchdog.core.blockers import BlockerName
 from watchdog.core.evidence import ANSWER_UNHEARD, Case, Truth, has_unheard_answer
 from watchdog.core.model import Moment, Session, Snapshot, Status, TranscriptTail
-from watchdog.core.policy import Step
+from watchdog.core.policy import Recovery, Step
 from watchdog.core.recovery import (
     ASKED,
     PERSON_ANSWERED,
@@ -200,8 +200,8 @@ class Incidents:
         )
 
     def _is_late(self, attempt: Attempt, current: Judged | None, now: Moment, *, times: int = 1) -> bool:
-        verify_within = current.policy.recovery.verify_within if current is not None else timedelta(seconds=90)
-        return self._in_flight[attempt.idempotency_key].waited_at(now) > verify_within * times
+        recovery = current.policy.recovery if current is not None else Recovery()
+        return self._in_flight[attempt.idempotency_key].waited_at(now) > recovery.verify_within * times
 
     async def _settle(
         self,

@@ -38,7 +38,7 @@ class WireError(msgspec.Struct, rename="camel", frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What may be repeated of an error. What it means is judged by its own words, whatever our secrets are."""
+    """What may be repeated of an error. What it means is judged here by its own words, whatever our secrets are."""
 
     code: str
     said: str
