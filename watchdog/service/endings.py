@@ -54,7 +54,7 @@ def ending(incident: Incident, current: Judged, now: Moment) -> Outcome | None:
             return Outcome.RECOVERED
         has_failed = row.status in (Status.FAILED, Status.KILLED, Status.TIMEOUT)
         return Outcome.FAILED if has_failed and sent else Outcome.CLEARED
-    if _is_another_run(incident, sent, row):
+    if _is_another_run(incident, sent, current):
         return Outcome.CLEARED
     if is_stalled_but_owned(current):
         return None
@@ -76,15 +76,18 @@ def has_been_answered(incident: Incident, settled: Attempt, current: Judged | No
     return current is not None and _ending_of_wait(asked, current, now) is Outcome.RECOVERED
 
 
-def _is_another_run(incident: Incident, sent: Sequence[Attempt], row: Session) -> bool:
+def _is_another_run(incident: Incident, sent: Sequence[Attempt], current: Judged) -> bool:
     """Somebody else started a fresh session, and what is stuck there began after the last of our deeds was settled, or before the run
     that they were for, so that it is another gateway's: an incident of its own, that begins with the gentlest step."""
+    row = current.session
     if None in (row.session_id, incident.session_id) or row.session_id == incident.session_id:
         return False
     if any(one.step.loses_context for one in sent):
         return False  # the fresh session is ours
+    skew = current.case.facts.clock_skew or timedelta(0)
     return row.started_at is not None and all(
-        one.settled_at is not None and (row.started_at > one.settled_at or is_older_run(row, one)) for one in sent
+        one.settled_at is not None and (row.started_at > one.settled_at + skew or is_older_run(row, one))
+        for one in sent
     )
 
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.fakes.builders import dead, policy, tail_of
+from tests.fakes.builders import dead, lenient, policy, tail_of
 from tests.fakes.world import World
 from watchdog.core.model import Status, TailKind
 from watchdog.core.policy import AskInstead, Policy, PolicyBook, Step
@@ -189,6 +189,27 @@ async def test_a_step_refused_in_a_former_life_of_the_gateway_is_the_first_in_th
     world.gateway.performed.clear()
     await world.until_deed(minutes=120)
     assert world.steps == [Step.RESUME]
+
+
+@pytest.mark.parametrize("skew", [0, -10, 10])
+async def test_a_fresh_session_is_told_from_the_one_before_by_the_gateways_clock(skew: int) -> None:
+    """Our step did not help, its person typed `/new`, and what they asked there is cut: the gentlest step comes first again."""
+    world = _world(lenient(ladder=(Step.RESUME, Step.NEW)))
+    world.gateway.clock_skew = timedelta(minutes=skew)
+    world.gateway.effect = world.gateway.nothing
+    await world.until_deed()
+    while world.states != [("resume", "ineffective")]:
+        await world.look()
+        world.clock.advance(5)
+    world.clock.advance(60)
+    began = world.clock.now().wall + world.gateway.clock_skew
+    world.gateway.change(KEY, session_id="a-fresh-one", status=Status.RUNNING, started_at=began, updated_at=began)
+    world.gateway.see(KEY, tail=tail_of(TailKind.REQUEST, fingerprint="new words", at=began))
+    world.clock.advance(20)
+    world.gateway.restart()
+    world.gateway.effect = world.gateway.cure
+    await world.until_deed(2)
+    assert world.steps == [Step.RESUME, Step.RESUME]
 
 
 async def test_an_intent_that_another_program_claimed_and_sent_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
