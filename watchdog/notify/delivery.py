@@ -195,10 +195,11 @@ class Notifier:
         watched: Callable[[], Collection[str] | None] = lambda: None,
         is_observing: bool = False,
         host: str | None = None,
+        is_ours: Callable[[], bool] = lambda: True,
     ) -> None:
         """``config_file``: what the commands in a message have to name (``LoadedConfig.to_name``). ``watched``: the gateways
         of which anybody is reminded; None: all that the ledger knows. ``is_observing``: every message says that nothing is ever done.
-        ``host``: the machine that each names last; None: none does."""
+        ``host``: the machine that each names last; None: none does. ``is_ours``: no other process delivers, as far as is known now."""
         self._ledger = ledger
         self._clock = clock
         self._rng = rng
@@ -208,6 +209,7 @@ class Notifier:
         self._watched = watched
         self._is_observing = is_observing
         self._host = host
+        self._is_ours = is_ours
         self._reminds_at: Moment | None = None
         self._secrets = secrets if secrets is not None else Secrets()
         self._targets = [_TargetState(target, make_sender(target.url)) for target in targets]
@@ -270,7 +272,8 @@ class Notifier:
                 return
             waiting = {item.id: item for item in self._owed(state, now)}
             batches = _batches(list(waiting.values()), state.apart)
-            while batches:
+            # guard: shares: who has lost the outbox sends no more of its round
+            while batches and self._is_ours():
                 batch = batches.pop(0)
                 failed = await self._send(state, batch)
                 if failed is not None and not failed.is_messages_fault:

@@ -101,6 +101,7 @@ class Notifications:
             watched=self.watched,
             is_observing=self.is_observing,
             host=socket.gethostname(),
+            is_ours=self.is_ours,
         )
         self._heartbeat = Heartbeat(ping, self.log, secrets=self.secrets) if ping is not None else None
         self._in_force = (targets, ping, loaded.to_name)

@@ -201,7 +201,7 @@ def build(life: Life, sights: Sequence[WatchView], record: Record, now: datetime
             undelivered,
             ledger,
             life.list_problems,
-            is_shared=bool(life.replicas),
+            is_shared=any(one.gateways for one in life.replicas),
             unwatched=life.unwatched,
         ),
         gateways=gateways,

@@ -101,6 +101,8 @@ class Bench:
     ) -> None:
         self.is_observing = is_observing
         self.host = host
+        self.lost_after = 1000
+        """Messages, after which another process delivers."""
         self.outbox = Outbox()
         self.clock = ManualClock(may_sleep=False)
         self.log = MemoryLog()
@@ -124,8 +126,12 @@ class Bench:
             config_file=self.config_file,
             is_observing=self.is_observing,
             host=self.host,
+            is_ours=self.is_ours,
         )
         return self.notifier
+
+    def is_ours(self) -> bool:
+        return len(self.sender().taken) < self.lost_after
 
     def sender(self, place: int = 0) -> FakeSender:
         return self.senders[self.targets[place].url]
@@ -216,6 +222,19 @@ async def test_five_at_once_are_told_one_by_one() -> None:
     for number in range(5):
         bench.outbox.put(told(number))
     await bench.round()
+    assert len(bench.sender().taken) == 5
+
+
+async def test_who_has_lost_the_outbox_sends_no_more_of_its_round() -> None:
+    """Two hundred messages to a slow target take longer than a lease."""
+    bench = Bench()
+    for number in range(5):
+        bench.outbox.put(told(number))
+    bench.lost_after = 2
+    await bench.round()
+    assert len(bench.sender().taken) == 2
+    bench.lost_after = 1000
+    await bench.round(MINUTE)
     assert len(bench.sender().taken) == 5
 
 

@@ -55,6 +55,22 @@ def test_one_line_a_replica_and_what_nobody_watches() -> None:
     assert told.headline.text == "The other replicas watch all gateways."
 
 
+def test_replicas_of_which_none_has_a_gateway_are_not_said_to_watch_any() -> None:
+    """Their list came to name none."""
+    clock = ManualClock()
+    ledger = memory_ledger(clock)
+    ann = Shares(ledger.leases, "ann 1", "ann", LeaseTiming(timedelta(seconds=30)), clock)
+    ann.beat()
+    views, unwatched = replicas_of(ann, [])
+    told = build(
+        world.life(replicas=views, unwatched=unwatched),
+        (),
+        read_record(ledger, (), clock.now().wall),
+        clock.now().wall,
+    )
+    assert told.headline.text == "No gateway is watched: the lists name none."
+
+
 def test_who_is_gone_is_shown_as_gone() -> None:
     clock = ManualClock()
     ledger = memory_ledger(clock)
