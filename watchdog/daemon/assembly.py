@@ -22,6 +22,7 @@ from watchdog.config.references import passwords_in
 from watchdog.core.leases import LeaseTiming
 from watchdog.core.policy import Step
 from watchdog.daemon.endpoints import EndpointFinder, url_of
+from watchdog.daemon.places import places_of
 from watchdog.discovery.every_gateway import EveryGateway
 from watchdog.discovery.local_gateways import LocalGateways
 from watchdog.discovery.machine import Machine
@@ -279,12 +280,14 @@ class Builder:
             tenures = {name: tenure for name, tenure in held if tenure is not None}
             only = set(tenures) if only is None else set(tenures).intersection(only)
 
+        places = places_of(loaded) if shares is not None else {}
+
         def watch(section: GatewaySection) -> Watch:
             recorder = recordings.begin(section.name, loaded) if recordings is not None else None
             # guard: wire: who observes asks for reading alone
             steps = frozenset[Step]() if is_observing else may_act(book, section.name)
             tenure = tenures.get(section.name)
-            own = ledger if tenure is None else ledger.fenced(tenure, section.name)
+            own = ledger if tenure is None else ledger.fenced(tenure, section.name, places[section.name])
             gateway, log = recorded(self.client(section, identity, steps, steps), self.log, recorder)
             return Watch(
                 gateway=gateway,

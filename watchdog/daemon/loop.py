@@ -296,6 +296,10 @@ class Daemon:
 
     def _beat(self, shares: Shares) -> None:
         try:
+            # guard: shares: who cannot read a list takes no gateway of it from those who can
+            if self.parts.gateways.lists.is_blind and shares.is_spare():
+                self._round.wanted()
+                return
             change = shares.beat()
         except LedgerError as problem:
             if isinstance(problem, LedgerInUse | LedgerTooNew):
@@ -328,8 +332,9 @@ class Daemon:
     def _beat_alone(self) -> None:
         """What passes say and do, where there are no gateways to pass over: that this replica lives, and what its ledger lost."""
         self._tell_of_loss()
-        self.parts.meter.cycle_completed(self.parts.clock.now().wall)
-        self.parts.teller.ping()
+        if self.parts.loaded.config.gateways:  # else nobody watches anything
+            self.parts.meter.cycle_completed(self.parts.clock.now().wall)
+            self.parts.teller.ping()
 
     async def _follow(self, shares: Shares) -> None:
         """Run what is this replica's, and nothing else. What was taken is begun at once, whatever the last passes of what goes take;

@@ -60,6 +60,8 @@ class TargetLists:
     log: Log
     problems: Sequence[str] = ()
     """What the last look could not use, for people."""
+    is_blind: bool = False
+    """Of some list nothing could be read, now or before."""
     _sources: dict[str, _Source] = field(default_factory=dict, repr=False)
 
     def spelled_out(self, loaded: LoadedConfig, taken: Collection[str] = ()) -> LoadedConfig:
@@ -74,8 +76,10 @@ class TargetLists:
         listed: list[GatewaySection] = []
         found: list[str] = []
         used: set[str] = set()
+        is_blind = False
         for position, section in lists:
             targets, problems = self._read(section, used)
+            is_blind = is_blind or bool(problems and not targets)
             for target in targets:
                 one = section_for(target, section)
                 address = address_of(one)
@@ -93,6 +97,7 @@ class TargetLists:
         for gone in self._sources.keys() - used:
             del self._sources[gone]
         self._say(found)
+        self.is_blind = is_blind
         if not lists:
             return loaded
         # Of two names for one gateway the later is not watched.

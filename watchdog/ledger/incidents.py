@@ -54,8 +54,9 @@ _HOLDS = f"""
     AND (other.state IN ('started', 'indeterminate') AND (:gateway = their.gateway OR other.started_at > :held_since)
          OR other.forgiven_at IS NULL AND other.state = 'succeeded' AND other.step NOT IN ({_ONLY_ENDING})
          OR other.forgiven_at IS NULL AND other.state = 'ineffective' AND :gateway <> their.gateway
-            AND other.started_at > :held_since)
-"""
+            AND (other.started_at > :held_since
+                 OR EXISTS (SELECT 1 FROM quarantines q WHERE q.incident = their.id AND q.released_at IS NULL)))
+"""  # noqa: S608 - the names of steps
 """Which attempt (``other``, of the incident ``their``) keeps every other incident from acting on its run. Any in flight. One that
 succeeded, unless it only ends the run: that helps nobody yet. One of a gateway of another name that did not help: what comes next
 is for that incident to decide. Of this name it holds nothing: that incident is over, and whoever tries again was asked to."""
@@ -280,14 +281,16 @@ class IncidentOperations(Operations):
                 gateway=gateway,
             )
 
-    def settle_start_up(self, at: datetime, gateway: str | None = None) -> Sequence[Attempt]:
-        """``gateway`` None: of all. Returns all that are indeterminate now, those of earlier lives included. Only for the owner: under a running
-        daemon it would take away what that one has in flight."""
+    def settle_start_up(
+        self, at: datetime, gateway: str | None = None, *, why: str = FOUND_STARTED
+    ) -> Sequence[Attempt]:
+        """``gateway`` None: of all. ``why``: the reason given to what was sent. Returns all that are indeterminate now, those of
+        earlier lives included. Only for the owner: under a running daemon it would take away what that one has in flight."""
         if self._file.access is not Access.OWNER:
             raise LedgerRefused(f"Only the owner of {self._file.where} settles at start-up; open it with owner=True.")
         with self._file.writing(tells_loss=False) as transaction:  # it may be found by this very use
             _abandon_planned(transaction, _OF_GATEWAY, at, FOUND_PLANNED, gateway=gateway)
-            set_in_doubt(transaction, gateway, FOUND_STARTED)
+            set_in_doubt(transaction, gateway, why)
             rows = transaction.execute(
                 f"SELECT * FROM attempts WHERE state = 'indeterminate' AND {_OF_GATEWAY} ORDER BY id",  # noqa: S608
                 gateway=gateway,

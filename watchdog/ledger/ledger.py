@@ -24,7 +24,7 @@ from typing import Self
 from watchdog.ledger import incidents, operator, outbox, restarts
 from watchdog.ledger.errors import LedgerRefused
 from watchdog.ledger.gateway_names import NameOperations
-from watchdog.ledger.incidents import IncidentOperations
+from watchdog.ledger.incidents import FOUND_STARTED, LED_ELSEWHERE, IncidentOperations
 from watchdog.ledger.leases import FencedStore, LedgerLeases
 from watchdog.ledger.note_texts import LedgerNotes
 from watchdog.ledger.operator import HoldOperations
@@ -76,17 +76,22 @@ class SqlLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperat
         store = self._file.reader()
         return self if store is self._file else SqlLedger.connected(store, tolerant=True)
 
-    def fenced(self, tenure: Tenure, gateway: str) -> SqlLedger:
+    def fenced(self, tenure: Tenure, gateway: str, place: str = "") -> SqlLedger:
         """The same ledger as the owner of a shard uses it for one gateway in it: every write carries the tenure, and raises ``LeaseLost``
         where that is over. What an earlier owner left of the gateway is settled before any deed, once: what this one has in flight
-        outlives a reload."""
+        outlives a reload that does not lead ``gateway`` to another ``place``."""
         own = SqlLedger(FencedStore(self._file, tenure))
 
         def settle() -> None:
-            if gateway not in tenure.settled:
+            # guard: shares: what was sent to another place is proven by its mark alone
+            if tenure.settled.get(gateway) != place:
+                is_moved = gateway in tenure.settled
+                if is_moved:
+                    own.read_anew()  # it was this owner's own a moment ago
                 if own.is_left_open(gateway):
-                    own.settle_start_up(self._file.wall_now(), gateway)
-                tenure.settled.add(gateway)
+                    why = LED_ELSEWHERE if is_moved else FOUND_STARTED
+                    own.settle_start_up(self._file.wall_now(), gateway, why=why)
+                tenure.settled[gateway] = place
 
         own.owed_first = settle
         return own

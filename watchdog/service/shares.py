@@ -85,6 +85,10 @@ class Shares:
         self._recent = RecentAnswers(self.clock, self.answers_last)
         self._pulse = Pulse.begun(self.clock.now())
 
+    def is_spare(self) -> bool:
+        """It holds nothing, and others are here to hold everything. Raises ``LedgerError``."""
+        return not self._tenures and any(one.is_here for one in self.record.fleet().replicas if one.id != self.replica)
+
     def beat(self) -> ShareChange:
         """Call every ``timing.renew_every``. Raises ``LedgerError``; then nothing counts as renewed."""
         asked_at = self.clock.now()

@@ -26,8 +26,8 @@ class Tenure:
     """It is being handed over: the passes that are going end, and none begins a deed."""
     recent: RecentAnswers | None = None
     """What this process has just read; None: every question is asked."""
-    settled: set[str] = field(default_factory=set)
-    """Gateways of which what an earlier owner had in flight is settled."""
+    settled: dict[str, str] = field(default_factory=dict)
+    """Where each gateway led when what an earlier owner, or this one at another place, had in flight there was settled."""
 
     def deed_blocker(self, now: Moment) -> Blocker | None:
         """Why no deed may be begun now."""

@@ -127,5 +127,23 @@ GUARDS: tuple[Guard, ...] = (
         swap("own", "ledger"),
         tests=("tests/unit/daemon/test_replicas.py",),
     ),
+    Guard(
+        "shares: what was sent to another place is proven by its mark alone",
+        "rule 18",
+        value("gateway not in tenure.settled"),
+        tests=LEASES,
+    ),
+    Guard(
+        "shares: who cannot read a list takes no gateway of it from those who can",
+        "rule 19",
+        NEVER,
+        tests=("tests/unit/daemon/test_hand_over.py",),
+    ),
+    Guard(
+        "shares: who has lost the outbox sends no more of its round",
+        "rule 8",
+        swap("self._is_ours()", "True"),
+        tests=("tests/unit/notify/test_delivery.py",),
+    ),
     Guard("shares: one replica delivers", "rule 8", value("self._notifier is not None"), tests=SHARES),
 )

@@ -122,6 +122,25 @@ async def shared(desk: Desk) -> set[int]:
     return {61, 62, 63, 64}
 
 
+async def test_who_cannot_read_a_list_takes_nothing_from_those_who_can(desk: Desk) -> None:
+    lists = desk.daemon.parts.gateways.lists
+    desk.ledger.leases.beat("b 1", "b", {}, TIMING.term)
+    lists.is_blind = True
+    await desk.beat()
+    assert [one.name for one in desk.ledger.leases.fleet().replicas] == ["b"], "b hands nothing over"
+    lists.is_blind = False
+    await desk.beat()
+    assert desk.shares.held == desk.shares.fleet.fair_share()
+
+
+async def test_who_cannot_read_a_list_watches_what_it_knows_where_nobody_else_is(desk: Desk) -> None:
+    desk.daemon.parts.gateways.lists.is_blind = True
+    await desk.beat()
+    assert desk.shares.held == SHARDS + 1
+    await desk.beat()
+    assert desk.shares.held == SHARDS + 1
+
+
 async def test_a_slow_last_pass_keeps_its_own_shard_and_no_other(desk: Desk) -> None:
     leaving = await shared(desk)
     assert desk.free() == leaving - {64, 63}, "nobody watches in those"

@@ -172,6 +172,17 @@ def test_a_folder_that_is_gone_lets_go_of_nobody(desk: Desk) -> None:
     assert desk.lists.problems == []
 
 
+def test_a_list_of_which_nothing_was_ever_read(desk: Desk) -> None:
+    """No file yet, one that cannot be read, one that can; what was read once is known from then on."""
+    seen = []
+    for text in (None, "{", listing("a"), "{", "[]"):
+        if text is not None:
+            desk.write(text)
+        desk.names()
+        seen.append(desk.lists.is_blind)
+    assert seen == [True, True, False, False, False]
+
+
 def test_one_target_that_cannot_be_read_lets_go_of_nobody(desk: Desk) -> None:
     """It may be one of those that are watched."""
     desk.write(listing("a", "b", "c"))

@@ -17,6 +17,7 @@ from watchdog.core.leases import OUTBOX, SHARDS, Lease, LeaseTiming, shard_of
 from watchdog.core.model import Moment
 from watchdog.core.policy import Step
 from watchdog.core.recovery import AttemptState
+from watchdog.ledger.incidents import LED_ELSEWHERE
 from watchdog.ledger.ledger import SqlLedger
 from watchdog.ledger.place import LedgerPlace
 from watchdog.service.errors import LeaseLost, LedgerInUse
@@ -206,6 +207,21 @@ def test_what_an_owner_has_in_flight_itself_outlives_a_reload(ledger: SqlLedger)
     again = ledger.fenced(tenure, "home")
     assert again.is_writable()
     assert attempt_now(again, flying).state is AttemptState.STARTED
+
+
+def test_what_was_sent_to_where_a_name_led_before_is_in_doubt(ledger: SqlLedger) -> None:
+    """Another machine under the name: a run that ends there proves nothing of what was sent to the first."""
+    tenure = taken(ledger, "a", LONG)
+    own = ledger.fenced(tenure, "home", "the first machine")
+    assert own.is_writable()
+    flying = started(own, opened(own))
+    moved = ledger.fenced(tenure, "home", "another machine")
+    assert moved.is_writable()
+    seen = attempt_now(moved, flying)
+    assert (seen.state, seen.reason) == (AttemptState.INDETERMINATE, LED_ELSEWHERE)
+    later = started(moved, opened(moved, "second"))
+    assert ledger.fenced(tenure, "home", "another machine").is_writable()
+    assert attempt_now(moved, later).state is AttemptState.STARTED
 
 
 def test_budgets_and_holds_are_the_fleets(ledger: SqlLedger) -> None:

@@ -129,6 +129,19 @@ def test_a_name_that_nobody_watches_any_more_does_not_hold_a_run_for_ever(
     assert ledger.claim_attempt(second.id, just_before + timedelta(seconds=1))
 
 
+def test_a_quarantined_run_is_left_alone_under_every_name_until_it_is_released(ledger: SqlLedger) -> None:
+    """Two replicas may each watch one of two names of a gateway, and neither sees the other's."""
+    incident, first = tried(ledger, "home")
+    ledger.claim_attempt(first.id, at(0))
+    ledger.settle_attempt(first.id, AttemptState.INEFFECTIVE, at(3), reason="NothingChanged")
+    ledger.quarantine(replace(quarantine_of("main"), incident=incident.id))
+    _, second = tried(ledger, "renamed", seconds=4)
+    later = at(0) + 2 * RUN_HELD_FOR
+    assert not ledger.claim_attempt(second.id, later)
+    ledger.release(None, "main", later, who="ann", why="")
+    assert ledger.claim_attempt(second.id, later)
+
+
 def test_another_conversation_is_not_held(ledger: SqlLedger) -> None:
     _, first = tried(ledger, "home")
     ledger.claim_attempt(first.id, at(2))

@@ -100,9 +100,9 @@ def test_what_nobody_left_open_is_not_settled_gateway_by_gateway(
     flying = started(ledger, opened(ledger, gateway=names[7]))
     settled, settle = list[str](), IncidentOperations.settle_start_up
 
-    def noted(self: SqlLedger, at: datetime, gateway: str | None = None) -> Sequence[Attempt]:
+    def noted(self: SqlLedger, at: datetime, gateway: str | None = None, **why: str) -> Sequence[Attempt]:
         settled.append(str(gateway))
-        return settle(self, at, gateway)
+        return settle(self, at, gateway, **why)
 
     monkeypatch.setattr(IncidentOperations, "settle_start_up", noted)
     replica(ledger, clock, *names)
