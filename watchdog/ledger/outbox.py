@@ -70,6 +70,25 @@ class OutboxOperations(Operations):
         with self._file.writing() as transaction:
             return owe(transaction, messages, at)
 
+    def told_away(self, gateway: str) -> datetime | None:
+        def ask() -> dict[str, datetime]:
+            with self._file.reading(is_single=True) as transaction:
+                rows = transaction.execute(
+                    "SELECT gateway, dedupe_key FROM messages WHERE kind IN (?, ?) ORDER BY id",
+                    MessageKind.GATEWAY_DOWN,
+                    MessageKind.GATEWAY_UP,
+                ).fetchall()
+            away: dict[str, datetime] = {}
+            for row in rows:
+                what = row["dedupe_key"].removeprefix(f"gateway:{row['gateway']}:")
+                if what.startswith("down:"):
+                    away[row["gateway"]] = datetime.fromisoformat(what.removeprefix("down:"))
+                elif what.startswith("up:"):
+                    away.pop(row["gateway"], None)
+            return away
+
+        return self._lately("told away", ask).get(gateway)
+
     def due_messages(self, target: str, at: datetime, limit: int = 20) -> Sequence[OwedMessage]:
         """A target asked for the first time is written down; on a ledger that cannot be written it gets the last day's."""
         with self._file.reading(is_single=True) as transaction:

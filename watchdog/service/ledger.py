@@ -389,6 +389,10 @@ class OutboxLedger(Protocol):
         """Messages not yet delivered to ``target`` (a stable name of the configured target) and due now, oldest first."""
         ...
 
+    def told_away(self, gateway: str) -> datetime | None:
+        """Since when people were told that it is away, and nothing since that it is back."""
+        ...
+
     def mark_delivered(self, message_id: int, target: str, at: datetime) -> None: ...
 
     def mark_failed(self, message_id: int, target: str, at: datetime, error: str, next_try_at: datetime | None) -> None:

@@ -106,6 +106,7 @@ class Outages:
     log: Log
     _storms: Storms = field(init=False)
     _outage: _Outage | None = field(init=False, default=None)
+    _has_answered: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self._storms = Storms(self.gateway, self.log)
@@ -152,6 +153,7 @@ class Outages:
         now = report.at
         if report.is_good:
             self._owe(self._storms.note_quiet(now), now)
+            self._end_what_was_told_before(now)
         outage = self._outage
         if outage is None or report.phase is GatewayPhase.UNKNOWN:
             return
@@ -174,6 +176,21 @@ class Outages:
             )
             self._owe(down, now)
             outage.is_told = True
+
+    def _end_what_was_told_before(self, now: Moment) -> None:
+        """By an earlier life of the daemon, or by the replica that watched it then."""
+        if self._has_answered:
+            return
+        is_told_here = self._outage is not None and (self._outage.is_told or self._outage.owes_return)
+        # guard: message: who was told that a gateway is away is told that it is back, whoever watches it then
+        since = None if is_told_here else self.ledger.told_away(self.gateway)
+        if since is not None:
+            open_incidents = self._open_incidents()
+            up = announcements.gateway_up(
+                self.gateway, since=since, now=now.wall, open_incidents=open_incidents, is_seen=False
+            )
+            self._owe(up, now)
+        self._has_answered = True
 
     def _open_incidents(self) -> int:
         return len(self.ledger.open_incidents(self.gateway))

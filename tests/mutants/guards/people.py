@@ -51,6 +51,12 @@ GUARDS = (
     ),
     Guard("knocks: what is taken is none", "rule 16", swap("moved", "False"), tests=TRACKING),
     Guard("message: an answer that nobody heard is named", "rule 18", value("False"), tests=PEOPLE),
+    Guard(
+        "message: who was told that a gateway is away is told that it is back, whoever watches it then",
+        "rule 18",
+        value("None"),
+        tests=(SERVICE + "test_outages.py",),
+    ),
     Guard("message: who only observes says so", "rule 18", NEVER, tests=("tests/unit/notify/test_delivery.py",)),
     Guard("free: once per run", "double recovery", DROP, tests=PEOPLE),
     Guard("stop: the flag that turns is a person's", "rule 16", DROP, tests=PEOPLE),

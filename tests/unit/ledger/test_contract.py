@@ -9,12 +9,13 @@ from itertools import pairwise
 import pytest
 
 from watchdog.adapters.notes import HandoffNotes
-from watchdog.core.model import ReplyAddress
+from watchdog.core.model import GatewayPhase, ReplyAddress
 from watchdog.core.policy import Step
 from watchdog.core.recovery import IN_FLIGHT, LIFE, AttemptState
 from watchdog.ledger.ledger import LedgerRefused, SqliteLedger, SqlLedger
 from watchdog.ledger.note_texts import LedgerNotes
 from watchdog.service import ledger as records
+from watchdog.service.announcements import gateway_down, gateway_up
 from watchdog.service.errors import LedgerUnavailable
 from watchdog.service.ledger import Ack, HandoffNote, MessageKind, Outcome, Stop
 
@@ -572,3 +573,13 @@ def test_a_stop_of_a_run_of_which_little_is_known_is_kept_once_too(ledger: SqlLe
     assert ledger.note_stop(bare)
     assert not ledger.note_stop(bare)
     assert ledger.stops("home", "main") == [bare]
+
+
+def test_who_was_told_to_be_away_until_who_is_told_to_be_back(ledger: SqlLedger) -> None:
+    away = [gateway_down(name, GatewayPhase.DOWN, since=at(1), now=at(9), problem="no") for name in ("home", "work")]
+    ledger.owe(away, at(9))
+    assert [ledger.told_away(name) for name in ("home", "work", "other")] == [at(1), at(1), None]
+    ledger.owe([gateway_up("home", since=at(1), now=at(20))], at(20))
+    assert [ledger.told_away(name) for name in ("home", "work")] == [None, at(1)]
+    ledger.owe([gateway_down("home", GatewayPhase.DOWN, since=at(30), now=at(39), problem="no")], at(39))
+    assert ledger.told_away("home") == at(30)

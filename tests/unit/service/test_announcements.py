@@ -322,6 +322,9 @@ def _all() -> dict[str, Message]:
             "home", GatewayPhase.CONNECTED, since=NOW, now=NOW + 90 * MINUTE, problem="sessions.list took 14s."
         ),
         "gateway back": say.gateway_up("home", since=NOW - 20 * HOUR, now=NOW),
+        "gateway back, first seen by another life": say.gateway_up(
+            "home", since=NOW - 20 * HOUR, now=NOW, is_seen=False
+        ),
         "gateway back, sessions were stuck": say.gateway_up("home", since=NOW - HOUR, now=NOW, open_incidents=2),
         "gateway keeps restarting": say.gateway_keeps_restarting(
             "home", since=NOW, now=NOW + 4 * MINUTE, restarts=3, open_incidents=2

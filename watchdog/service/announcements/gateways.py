@@ -62,11 +62,14 @@ def gateway_down(
     )
 
 
-def gateway_up(gateway: str, *, since: datetime, now: datetime, open_incidents: int = 0) -> Message:
-    """The outage that began at ``since`` is over."""
+def gateway_up(
+    gateway: str, *, since: datetime, now: datetime, open_incidents: int = 0, is_seen: bool = True
+) -> Message:
+    """The outage that began at ``since`` is over. ``is_seen``: by who has watched it since, else it may have been over for long."""
+    span = f" after {span_words(now - since)}" if is_seen else ""
     left = f"{count(open_incidents, 'session')} there had been found stuck before that. How each stands now:"
     lines = [
-        f"The gateway {gateway} is back after {span_words(now - since)} (away since {when(since, now)}).",
+        f"The gateway {gateway} is back{span} (away since {when(since, now)}).",
         "Its sessions are watched again; none is touched during the grace after a start.",
         "",
         *([left, *commands([command("status", gateway=gateway)])] if open_incidents else ["Nothing is left to do."]),
