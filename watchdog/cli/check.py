@@ -30,6 +30,7 @@ from watchdog.cli.shared import (
     Leave,
     Setting,
     SilentLog,
+    UnknownForNow,
     UnknownGateway,
     UnknownSession,
     print_json,
@@ -213,11 +214,12 @@ def chosen_sections(setting: Setting, gateway: str | None, log: Log | None = Non
     if gateway is not None and all(section.name != gateway for section in sections):
         sections = every.spelled_out(setting.loaded, with_stopped=True).config.gateways
     chosen = [section for section in sections if gateway is None or section.name == gateway]
+    unknown = UnknownForNow if every.lists.problems else UnknownGateway
     if not chosen and gateway is None:
-        raise UnknownGateway("no list names a gateway now, so there is nothing to look at.")
+        raise unknown("no list names a gateway now, so there is nothing to look at.")
     if not chosen:
-        names = ", ".join(section.name for section in sections)
-        raise UnknownGateway(f"no gateway is called {shown_key(gateway or '')}; configured: {names}.")
+        names = ", ".join(section.name for section in sections) or "none"
+        raise unknown(f"no gateway is called {shown_key(gateway or '')}; configured: {names}.")
     return chosen
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from watchdog import PROGRAM
 from watchdog.cli.check import chosen_sections, identity_of
 from watchdog.cli.service import only_observes
-from watchdog.cli.shared import Setting, SilentLog, UnknownGateway, UnknownSession, say_error, which
+from watchdog.cli.shared import Setting, SilentLog, UnknownForNow, UnknownGateway, UnknownSession, say_error, which
 from watchdog.core.policy import Step
 from watchdog.core.printable import meant, read, shown_key
 from watchdog.daemon.assembly import Builder, Identity
@@ -42,6 +42,15 @@ def named_session(setting: Setting, gateway: str | None, typed: str) -> str:
     return _key_of(found, typed)
 
 
+def gateway_to_hold(setting: Setting, name: str) -> None:
+    """Raises ``UnknownGateway`` for a name that nobody has. A hold must be possible while a list of gateways cannot be read: the daemon
+    goes on with what it has read of it before."""
+    try:
+        chosen_sections(setting, name)
+    except UnknownForNow as problem:
+        say_error(f"warning: {problem} A list that may name it cannot be read: it is held as it was typed.")
+
+
 def session_to_hold(setting: Setting, gateway: str | None, typed: str) -> str:
     """The same for a hold, which waits for nothing: a lookup that fails, or that takes longer than ``HOLD_WITHIN``, leaves the key
     as it is.
@@ -49,6 +58,8 @@ def session_to_hold(setting: Setting, gateway: str | None, typed: str) -> str:
     Raises ``UnknownGateway``, and ``UnknownSession`` when each was asked and none has it, or when several have it."""
     try:
         found = asyncio.run(holders(setting, gateway, typed, within=HOLD_WITHIN))
+    except UnknownForNow as problem:
+        found = Holders({}, {"": str(problem)})
     except UnknownGateway:
         raise
     except (errors.WatchdogError, OSError) as problem:

@@ -14,7 +14,7 @@ import typer
 from watchdog.adapters.clock import SystemClock
 from watchdog.cli import completion
 from watchdog.cli.check import chosen_sections
-from watchdog.cli.names import named_session, session_to_hold
+from watchdog.cli.names import gateway_to_hold, named_session, session_to_hold
 from watchdog.cli.shared import (
     ConfigOption,
     GatewayOption,
@@ -79,7 +79,7 @@ def add_to(app: typer.Typer) -> None:
         if session is not None:
             session = session_to_hold(setting, gateway, session)
         elif gateway is not None:
-            chosen_sections(setting, gateway)
+            gateway_to_hold(setting, gateway)
         with _ledger(setting) as ledger:
             now = SystemClock().now().wall
             entry = ledger.pause(

@@ -68,6 +68,10 @@ class UnknownGateway(WatchdogError):
     """No gateway of the configuration has the name that was asked for; says which there are."""
 
 
+class UnknownForNow(UnknownGateway):
+    """The same, while a list that may name it cannot be read in full."""
+
+
 class UnknownSession(WatchdogError):
     """No gateway has a session of the key that was typed, or several have one and it was not said which is meant."""
 
@@ -152,6 +156,7 @@ __all__ = [
     "Log",
     "Setting",
     "SilentLog",
+    "UnknownForNow",
     "UnknownGateway",
     "UnknownSession",
     "named_file",

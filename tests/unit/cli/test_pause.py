@@ -193,3 +193,29 @@ def test_what_is_released_is_said_once(enter: Type, state: Path, arguments: list
     assert done.exit_code == 2
     assert says in " ".join(done.stderr.replace("│", " ").split())
     assert not state.exists()
+
+
+@pytest.mark.parametrize("held", [["-g", "gold-7"], ["--session", KEY], ["--session", KEY, "-g", "gold-7"]])
+def test_what_a_list_may_name_is_held_while_it_cannot_be_read(tmp_path: Path, held: list[str]) -> None:
+    """An outage of the inventory is when one wants to hold something; the daemon goes on with what it has read before."""
+    config = tmp_path / "watchdog.yaml"
+    config.write_text(
+        f"gateways: [{{discover: {{file: '{tmp_path}/lists/*.json'}}}}]\nstate_dir: {tmp_path}/state\n", "utf-8"
+    )
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(app, [*arguments, "--config", str(config)])
+
+    (tmp_path / "lists").mkdir()
+    listed = tmp_path / "lists" / "a.json"
+    listed.write_text("[{")
+    said = run("pause", *held)
+    assert said.exit_code == 0, said.output
+    assert said.stdout.startswith("paused ")
+    assert "a.json" in said.stderr
+    assert "warning: " in said.stderr
+    listed.write_text('[{"targets": ["127.0.0.1:1"], "labels": {"name": "a", "token_file": "t"}}]')
+    (tmp_path / "lists" / "t").write_text("t" * 16)
+    if held[0] == "-g":
+        refused = run("pause", *held)
+        assert isinstance(refused.exception, UnknownGateway)
