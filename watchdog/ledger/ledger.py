@@ -193,8 +193,12 @@ class SqlLedger(IncidentOperations, HoldOperations, OutboxOperations, NameOperat
         return value
 
     def prune(self, before: datetime) -> int:
-        """``before`` must lie further back than the longest budget: a dropped attempt charges nothing any more."""
+        """``before`` must lie further back than the longest budget: a dropped attempt charges nothing any more. It lies as far behind
+        the database's clock as it is said to lie behind ours."""
+        kept_for = self._file.wall_now() - before
         with self._file.writing() as transaction:
+            # guard: shares: no clock that is ahead takes a pause or a stop from the others
+            before = min(before, from_ms(self._file.now_ms(transaction)) - kept_for)
             return (
                 incidents.prune(transaction, before)
                 + incidents.prune_stops(transaction, before)

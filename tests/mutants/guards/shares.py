@@ -145,5 +145,11 @@ GUARDS: tuple[Guard, ...] = (
         swap("self._is_ours()", "True"),
         tests=("tests/unit/notify/test_delivery.py",),
     ),
+    Guard(
+        "shares: no clock that is ahead takes a pause or a stop from the others",
+        "rule 16",
+        value("before"),
+        tests=POSTGRESQL,
+    ),
     Guard("shares: one replica delivers", "rule 8", value("self._notifier is not None"), tests=SHARES),
 )

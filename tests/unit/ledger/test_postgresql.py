@@ -26,6 +26,7 @@ from watchdog.ledger.place import LedgerPlace
 from watchdog.ledger.postgres import LongestWaits, PostgresStore
 from watchdog.ledger.store import Access
 from watchdog.service.errors import LedgerError, LedgerInUse, LedgerMisconfigured, LedgerTooNew, LedgerUnavailable
+from watchdog.service.ledger import Stop
 from watchdog.service.tenure import Tenure
 
 from .support import T0, at, attempt_now, die, in_child, lost_at, opened, planned, problem_of, started, stuck
@@ -652,6 +653,23 @@ def test_both_have_the_same_tables_columns_and_indexes(owned: SqlLedger, place: 
 
 
 # ---------------------------------------------------------------- roles, text, words
+
+
+class YearAhead(SystemClock):
+    def now(self) -> Moment:
+        now = super().now()
+        return Moment(now.monotonic, now.wall + timedelta(days=365))
+
+
+def test_a_replica_whose_clock_is_ahead_takes_no_pause_and_no_stop_from_the_others(place: LedgerPlace) -> None:
+    ahead = LedgerPlace(place.folder, YearAhead(), place.url)
+    with ahead.open(owner=True) as ledger:
+        now = SystemClock().now().wall
+        ledger.pause(at=now, until=now + timedelta(days=7), gateway="home", session=None, reason="hands off", who="ann")
+        ledger.note_stop(Stop("home", "main", "sid", now, now))
+        ledger.prune(ahead.clock.now().wall - timedelta(days=90))
+        assert [one.reason for one in ledger.pauses(now)] == ["hands off"]
+        assert ledger.stops("home", "main")
 
 
 def test_a_role_without_the_right_to_make_tables_runs_it(owned: SqlLedger, place: LedgerPlace, server: Server) -> None:
