@@ -59,8 +59,10 @@ def test_who_typed_stop_is_not_resumed(release: Release, make_world: MakeWorld, 
             world.start()
             until("the gateway's own recovery is over", lambda: nothing_runs(world), within=120)
         else:
-            (fresh,) = by_kill(world, [in_model_call(world, later)])
-            require_answered_once(Since.now(world), watchdog, fresh, later.place)  # so it had the time for the others
+            with watchdog.held():  # it could be quicker than we are to see that she is stuck
+                (fresh,) = by_kill(world, [in_model_call(world, later)])
+                afterwards = Since.now(world)
+            require_answered_once(afterwards, watchdog, fresh, later.place)  # so it had the time for the others
         for request in requests:
             assert not since.turns_of_ours(request)
         assert watchdog.stop() == 0

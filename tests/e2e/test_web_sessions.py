@@ -112,7 +112,7 @@ def test_2026_3_24_eleven_at_once_of_several_kinds(tmp_path: Path) -> None:
 
 def test_2026_3_24_without_its_files_is_told_not_touched(tmp_path: Path) -> None:
     """From another machine nothing tells a live run from a dead one before a restart: UNKNOWN, whatever the truth."""
-    with World(V3_24, tmp_path / "gateway", run_timeout_seconds=8) as world:
+    with World(V3_24, tmp_path / "gateway", run_timeout_seconds=30) as world:
         stuck = by_run_timeout(world, web("timed-out"))
         bystander = healthy.stopped_by_user(world, web("stopped"))
         with Watchdog(world.gateway, tmp_path / "watchdog", is_local=False) as watchdog:
@@ -125,7 +125,7 @@ def test_2026_3_24_without_its_files_is_told_not_touched(tmp_path: Path) -> None
 
 def test_2026_3_24_a_run_that_hit_its_time_limit(tmp_path: Path) -> None:
     """No restart at all: the run times out, the row stays; the configured limit tells it from a Stop."""
-    with World(V3_24, tmp_path / "gateway", run_timeout_seconds=10) as world:
+    with World(V3_24, tmp_path / "gateway", run_timeout_seconds=30) as world:
         stuck = by_run_timeout(world, web("timed-out"))
         stopped = healthy.stopped_by_user(world, web("stopped-silent"), streaming=False)
         with Watchdog(world.gateway, tmp_path / "watchdog") as watchdog:

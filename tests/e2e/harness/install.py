@@ -273,19 +273,25 @@ def path_with(node: Path) -> str:
 # ---------------------------------------------------------------- Debian
 
 
+_PATIENT = ("-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=300")
+
+
 def _install_debian_package(name: str, log: Path, *others: str) -> None:
     _say(f"{name}: apt-get install")
     # policy-rc.d and the like are not ours to set: the package may start a server on 6667, the tests use their own ports.
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with _one_at_a_time(cache_root() / "apt"):  # two test processes may want two packages
-        for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", name, *others]):
+        for command in (
+            ["apt-get", *_PATIENT, "update", "-qq"],
+            ["apt-get", *_PATIENT, "install", "-y", "-qq", name, *others],
+        ):
             _checked(command, log, environment)
 
 
 def _unpack_debian_package(target: Path, name: str) -> None:
     _say(f"{name}: apt-get download")
     part = _fresh_part(target)
-    _checked(["apt-get", "download", name], _log_of(target), os.environ, cwd=part)
+    _checked(["apt-get", *_PATIENT, "download", name], _log_of(target), os.environ, cwd=part)
     for archive in part.glob(f"{name}_*.deb"):
         _checked(["dpkg-deb", "-x", str(archive), str(part)], _log_of(target), os.environ)
     shutil.rmtree(target, ignore_errors=True)

@@ -148,8 +148,10 @@ def by_lost_write(world: World, route: Route, *, limit: float = 55) -> Stuck:
     a gateway lose its own lease, and every later turn failed.
     """
     warm_up(world, route)
-    run = begin(world, route, Stream(6))
+    held = Held()
+    run = begin(world, route, held)
     with write_lock(world.gateway, run.key):
+        held.end.set()
         until(
             f"the end of {run.marker} is not written", lambda: is_ownerless(world.row(run.key)), within=limit, every=1
         )
