@@ -29,6 +29,7 @@ from watchdog.cli.shared import (
 )
 from watchdog.core.blockers import Blocker, BlockerName
 from watchdog.core.evidence import Truth
+from watchdog.core.model import TailKind
 from watchdog.core.policy import Step
 from watchdog.core.printable import read, shown_key, shown_name
 from watchdog.core.recovery import Attempt, AttemptState, next_step
@@ -200,6 +201,21 @@ async def _recover(
     return {"session": read(key), "step": step.value, "recovered": False, "reason": "; ".join(problems)}
 
 
+def _words_at_risk(judged: Judged, step: Step) -> str | None:
+    """What its person asked would be lost by the step, or asked for again though it was answered; None: neither."""
+    tail = judged.case.look.tail
+    # guard: by hand: what nobody has read is neither gone on with nor thrown away
+    if tail is None:
+        return "its transcript could not be read, so what was asked there is not known; try again when it can"
+    # guard: by hand: what was answered is not asked for again
+    if not step.loses_context and tail.kind is TailKind.ANSWERED:
+        return "its last request was answered, so there is nothing to go on with; choose new or reset to let them in"
+    # guard: by hand: who waits does not lose their words
+    if step.loses_context and tail.has_pending_input:
+        return "a message waits there that a fresh session would lose"
+    return None
+
+
 class ManualRecovery:
     """One deed by hand on one gateway."""
 
@@ -294,6 +310,8 @@ class ManualRecovery:
             return problem
         if plan.step in (Step.ABORT, Step.FREE):
             return plan
+        if (lacking := _words_at_risk(judged, step)) is not None:
+            return lacking
         was_stopped_now = judged.case.track.stopped_at is not None
         if was_stopped_now or was_stopped(judged, self._gateway.name, self._ledger):
             return "a person stopped this request; it stays stopped"

@@ -473,7 +473,10 @@ class TranscriptTail:
     request: str | None = None
     """The words of the last request, in full. Goes into the resume turn and the handoff note, never into a log."""
     asked: tuple[Asked, ...] = ()
-    """What was asked since the last finished answer and who asked it, oldest first; ours left out."""
+    """What was asked since the last finished answer and who asked it, oldest first; ours left out. Without words: a picture, or a
+    prompt that the gateway does not show."""
+    has_beginning: bool = True
+    """What was asked first since then is among what was read."""
     tools_called: frozenset[str] = frozenset()
     """Names of the tools that the open turn has called."""
     lost_inputs: int = 0

@@ -77,6 +77,10 @@ def requester_of(session: Session, look: Look) -> Requester:
             route=route,
             is_in_chat=in_chat,
         )
+    is_private = peer is not None and peer.is_person
+    # guard: requester: who asked first may have been somebody else
+    if in_chat and not is_private and not tail.has_beginning:
+        return Requester(RequesterKind.UNKNOWN, "The request began further back than is read.", is_in_chat=True)
     if len(senders) > 1:  # guard: requester: several are nobody
         return Requester(
             RequesterKind.SEVERAL, f"{len(senders)} senders asked since the last answer.", is_in_chat=in_chat

@@ -118,7 +118,8 @@ def _doubt(
     ended_gateways: int,
     has_admin: bool,
 ) -> Doubt | None:
-    if requester.kind is RequesterKind.LOST:
+    # guard: resume: nothing that can be gone on with asks
+    if requester.kind is RequesterKind.LOST or (tail is not None and tail.request is None):
         return Doubt.LOST
     if perhaps_stopped or (tail is not None and tail.kind is TailKind.STOPPED):  # guard: resume: perhaps stopped asks
         return Doubt.PERHAPS_STOPPED

@@ -6,6 +6,7 @@ from tests.mutants.mutations import ALWAYS, DROP, NEVER, swap, value
 
 from .kinds import CORE, GATEWAY, SERVICE, Guard
 
+BY_HAND = ("tests/unit/cli/test_recover.py",)
 REQUESTER = (CORE + "test_requester.py",)
 PEOPLE = (SERVICE + "test_people.py",)
 TRACKING = (CORE + "test_tracking.py",)
@@ -18,6 +19,17 @@ BESIDE = ("tests/unit/cli/test_recover_beside_the_daemon.py",)
 GUARDS = (
     Guard("note: a server logs no person's words", "rule 14", NEVER, tests=("tests/unit/ledger/test_notes.py",)),
     Guard("requester: several are nobody", "rule 14", NEVER, tests=BOTH),
+    Guard("requester: a turn whose prompt is not shown is nobody's request", "rule 14", NEVER, tests=TRANSCRIPT),
+    Guard("requester: who sent a picture has asked, too", "rule 14", value("words"), tests=TRANSCRIPT),
+    Guard("requester: who asked first may have been somebody else", "rule 14", NEVER, tests=REQUESTER),
+    Guard(
+        "resume: nothing that can be gone on with asks",
+        "rule 14",
+        value("requester.kind is RequesterKind.LOST"),
+        tests=REQUESTER,
+    ),
+    Guard("a command's reply is no answer", "rule 18", NEVER, tests=TRANSCRIPT),
+    Guard("what a gateway leaves out is no answer", "rule 18", NEVER, tests=TRANSCRIPT),
     Guard("requester: a client is no person", "rule 14", NEVER, tests=REQUESTER),
     Guard("route: a private chat is its person's", "rule 14", NEVER, tests=REQUESTER),
     Guard("route: the row's address is the last writer's", "rule 14", DROP, tests=BOTH),
@@ -142,6 +154,9 @@ GUARDS = (
     Guard("ending: a start is no end", "rule 18", NEVER, tests=(SERVICE + "test_stories.py",)),
     Guard("message: whether the person was told is said", "rule 18", NEVER, tests=(SERVICE + "test_stories.py",)),
     Guard("outcome: a turn whose answer was lost is asked after", "rule 18", value("attempt.run_id"), tests=PEOPLE),
+    Guard("by hand: what nobody has read is neither gone on with nor thrown away", "rule 14", NEVER, tests=BY_HAND),
+    Guard("by hand: what was answered is not asked for again", "rule 18", NEVER, tests=BY_HAND),
+    Guard("by hand: who waits does not lose their words", "rule 14", NEVER, tests=BY_HAND),
     Guard("by hand: a verb settles its own deed alone", "rule 18", NEVER, tests=BESIDE),
     Guard("by hand: a verb closes its own incident alone", "rule 18", NEVER, tests=BESIDE),
     Guard("by hand: its sender alone hears what became of the answer", "rule 18", NEVER, tests=BESIDE),

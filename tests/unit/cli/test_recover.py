@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from openclaw_simulator.profiles import PROFILES
 from openclaw_simulator.world import World as SimulatedWorld
-from tests.fakes.builders import dead, policy, tail_of, vague
+from tests.fakes.builders import dead, person_of, policy, tail_of, vague
 from tests.fakes.world import World
 from tests.unit.cli.gateways import section, served, typing, write_config
 from watchdog.adapters.clock import SystemClock
@@ -198,3 +198,33 @@ def test_it_is_typed_without_a_step_and_the_help_says_what_each_does(tmp_path: P
     said = CliRunner().invoke(app, ["recover", "--help"], env={"COLUMNS": "200"}).stdout
     for step in _BY_HAND:
         assert f" {step.value}: " in said
+
+
+@pytest.mark.parametrize("step", [Step.RESUME, Step.NEW, Step.ASK])
+async def test_what_nobody_could_read_is_neither_gone_on_with_nor_thrown_away(step: Step) -> None:
+    world = World()
+    world.gateway.put(dead())
+    world.gateway.tails[KEY] = None
+    done = await _recover(world, step)
+    assert "its transcript could not be read" in str(done["reason"])
+    assert (world.steps, world.attempts) == ([], [])
+
+
+async def test_what_was_answered_is_not_asked_for_again() -> None:
+    world = World()
+    world.gateway.put(dead())
+    world.gateway.see(KEY, tail=tail_of(TailKind.ANSWERED, by=person_of(KEY)))
+    done = await _recover(world, Step.RESUME)
+    assert "its last request was answered" in str(done["reason"])
+    assert world.steps == []
+    await _recover(world, Step.NEW)
+    assert world.steps == [Step.NEW]
+
+
+async def test_who_waits_does_not_lose_their_words() -> None:
+    world = World()
+    world.gateway.put(dead())
+    world.gateway.see(KEY, tail=tail_of(by=person_of(KEY), has_pending_input=True))
+    done = await _recover(world, Step.NEW)
+    assert "a message waits there" in str(done["reason"])
+    assert world.steps == []

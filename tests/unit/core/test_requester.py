@@ -74,6 +74,23 @@ def test_a_transcript_that_was_not_read_says_nothing_of_anybody() -> None:
     assert (requester.kind, requester.route) == (RequesterKind.UNKNOWN, None)
 
 
+@pytest.mark.parametrize(
+    ("key", "address", "kind"),
+    [
+        ("agent:main:telegram:group:-100600", GROUP, RequesterKind.UNKNOWN),
+        (MAIN, HERS, RequesterKind.UNKNOWN),
+        ("agent:main:telegram:direct:1001", HERS, RequesterKind.PERSON),
+        (MAIN, None, RequesterKind.OPERATOR),
+    ],
+)
+def test_who_asked_first_is_not_known_where_that_was_not_read(
+    key: str, address: ReplyAddress | None, kind: RequesterKind
+) -> None:
+    """A second member writes into a long tool loop: only a private chat, and a session without one, is nobody else's."""
+    seen = look(ALICE if address is not None else WEB, has_beginning=False)
+    assert requester_of(session(key, address), seen).kind is kind
+
+
 def test_a_name_proves_nothing() -> None:
     """Bob calls himself "Bob (1001)": his id is 1002."""
     requester = requester_of(session(address=HERS, last_writer="1001"), look(BOB, accounts=None))
@@ -267,6 +284,11 @@ def test_where_a_turn_of_ours_could_do_more_or_too_late_the_requester_is_asked(w
     assert choice(what, **{**changes, "ask_instead": AskInstead.NEVER})[0] is (
         Step.RESUME if changes.get("ask_instead") is AskInstead.ALWAYS else None
     )
+
+
+def test_a_picture_without_words_is_asked_for_again() -> None:
+    seen = with_rights(is_owner=False, has_own_rules=False, request=None)
+    assert choice(seen) == (Step.ASK, False)
 
 
 def test_an_owner_goes_on_as_owner_where_the_ladder_has_admin_anyway() -> None:

@@ -162,7 +162,7 @@ async def send(link: Link, deed: Deed, version: Version | None, *, clock: Clock,
                     raise errors.OutcomeUnknown(f"{problem} It may be sent at the gateway's next start.") from problem
                 raise
             said.append(f"not told: {problem}")
-            delivered = False
+            delivered = None if isinstance(problem, errors.OutcomeUnknown) else False
             continue
         if request.method == "send":
             delivered = True

@@ -192,11 +192,12 @@ class Inspector:
 
     async def _history(self, session: Session, limit: int) -> TranscriptTail:
         payload = await self.call("chat.history", {"sessionKey": session.key, "limit": limit})
-        return read_tail(payload, wraps_prompts=self.facts.capabilities.wraps_prompts)
+        return read_tail(payload, wraps_prompts=self.facts.capabilities.wraps_prompts, limit=limit)
 
     async def _tail(self, session: Session) -> TranscriptTail:
         tail = await self._history(session, HISTORY_SHORT)
-        if tail.request is None and tail.kind not in (TailKind.EMPTY, TailKind.ANSWERED):
+        is_part = tail.request is None or not tail.has_beginning
+        if is_part and tail.kind not in (TailKind.EMPTY, TailKind.ANSWERED):
             tail = await self._history(session, HISTORY_LONG)
         if tail.kind is not TailKind.STOPPED or tail.was_stopped_by_request:
             self.timed_out.pop(session.key, None)

@@ -80,8 +80,9 @@ _message_decoder = msgspec.json.Decoder(_Message)
 _history_decoder = msgspec.json.Decoder(History)
 
 
-def read_tail(payload: msgspec.Raw, *, wraps_prompts: bool = False) -> TranscriptTail:
-    """Judge the end of a transcript. ``wraps_prompts``: this gateway puts a block of its own before a person's words.
+def read_tail(payload: msgspec.Raw, *, wraps_prompts: bool = False, limit: int = 1000) -> TranscriptTail:
+    """Judge the end of a transcript. ``wraps_prompts``: this gateway puts a block of its own before a person's words. ``limit``: of
+    entries, as it was asked for.
 
     Raises ``RequestRefused`` (code SHAPE) when the envelope is unreadable, or the last entry: it may be the one that
     says that a person stopped the run.
@@ -94,7 +95,7 @@ def read_tail(payload: msgspec.Raw, *, wraps_prompts: bool = False) -> Transcrip
     if everything and everything[-1].role == _UNREADABLE_ROLE:
         raise errors.RequestRefused("the last entry of the transcript cannot be read.", code="SHAPE")
     # A delivered text is mirrored into the transcript as an answer nobody's model gave (3.24, 5.18): not an answer.
-    messages = [message for message in everything if not _is_notice(message)]
+    messages = _without_commands([message for message in everything if not _is_notice(message)])
     in_flight: bool | None = None
     if history.in_flight_run is not None:
         in_flight = True
@@ -110,14 +111,16 @@ def read_tail(payload: msgspec.Raw, *, wraps_prompts: bool = False) -> Transcrip
         lost = sum(item.state == "interrupted" for item in history.pending_inputs.items)
         never_run = [item for item in history.pending_inputs.items if item.state in ("interrupted", "cancelled")]
         dropped = tuple(instant(item.accepted_at) for item in never_run)
-    asked = _asked(messages, wraps_prompts=wraps_prompts)
+    asked, has_beginning = _asked(messages, wraps_prompts=wraps_prompts)
+    is_all = len(messages) < limit if history.total_messages is None else history.total_messages <= len(everything)
     last = next((message for message in reversed(messages) if not _is_deed(message)), None)
     deed_at, deed_mark = _last_deed(messages)
     return TranscriptTail(
         kind=_kind(messages),
         fingerprint=_fingerprint(history, messages, notices=len(everything) - len(messages)),
-        request="\n\n".join(one.words for one in asked[-MOST_WORDS:]) or None,
+        request="\n\n".join([one.words for one in asked if one.words][-MOST_WORDS:]) or None,
         asked=asked,
+        has_beginning=has_beginning or is_all,
         tools_called=_tools_called(messages),
         lost_inputs=lost,
         queued_at=queued_at,
@@ -134,11 +137,19 @@ def read_tail(payload: msgspec.Raw, *, wraps_prompts: bool = False) -> Transcrip
     )
 
 
+_LEFT_OUT = ("[chat.history omitted: ", "[chat.history unavailable: ")
+"""What stands in place of an entry that is too large (over 128 KiB; source of 3.24, 5.18 and 9.6), a tool call's included."""
+
+
 def _readable(raw: msgspec.Raw) -> _Message:
     try:
-        return decode(_message_decoder, raw)
+        message = decode(_message_decoder, raw)
     except Undecodable:
         return _Message(role=_UNREADABLE_ROLE)
+    # guard: what a gateway leaves out is no answer
+    if message.role == "assistant" and _text(message).startswith(_LEFT_OUT):
+        return _Message(role=_UNREADABLE_ROLE)
+    return message
 
 
 def _kind(messages: Sequence[_Message]) -> TailKind:
@@ -214,29 +225,64 @@ def _is_notice(message: _Message) -> bool:
     )
 
 
-def _asked(messages: Sequence[_Message], *, wraps_prompts: bool) -> tuple[Asked, ...]:
-    """What people and clients said since the last finished answer or stop, ours and the gateway's own left out."""
+_ASKS_THE_GATEWAY = re.compile(
+    r"/(status|help|commands|usage|context|whoami|id|tools|models?|think|verbose|reasoning)\b"
+)
+
+
+def _without_commands(messages: Sequence[_Message]) -> list[_Message]:
+    """Without what was asked of the gateway itself on its web page, whose reply no model gave (``gateway-injected`` in the source of 5.18
+    and 9.6). Any other such reply stays: one to a stop is the end of what was asked before."""
+    kept: list[_Message] = []
+    for message in messages:
+        is_reply = message.model == "gateway-injected" and not _was_aborted(message)
+        # guard: a command's reply is no answer
+        if is_reply and kept and kept[-1].role == "user" and _ASKS_THE_GATEWAY.match(_text(kept[-1]).strip()):
+            kept.pop()
+            continue
+        kept.append(message)
+    return kept
+
+
+def _asked(messages: Sequence[_Message], *, wraps_prompts: bool) -> tuple[tuple[Asked, ...], bool]:
+    """What people and clients said since the last finished answer or stop, ours and the gateway's own left out; whether that answer,
+    that stop or a fresh start was seen."""
     found: list[Asked] = []
-    has_turn = False
+    has_turn = has_work = has_beginning = False
     for position in range(len(messages) - 1, -1, -1):
         message = messages[position]
         # What was answered, or stopped on purpose, before the interrupted turn must not come back with it; a turn of ours
         # that was cut is one, too.
         is_end = message.role == "assistant" and _assistant_kind(message) in (TailKind.ANSWERED, TailKind.STOPPED)
+        # guard: requester: a turn whose prompt is not shown is nobody's request
+        if is_end and has_work and not has_turn:
+            return (Asked(Sender(SenderKind.NOBODY), "", None),), True
         if is_end and has_turn:
+            has_beginning = True
             break
         has_turn = has_turn or message.role == "user"
+        has_work = has_work or _is_work(message)
         if message.role == "user" and not _is_deed(message) and not _is_gateways_own(message):
             words, at = _text(message).strip(), instant(message.timestamp)
             if (cut := cut_request(words)) is not None:
                 # guard: taken up: a stop before the start was a stop of it
                 words, at = cut, _before(messages, position)
             words = _unwrapped(words) if wraps_prompts else words
-            if words:
-                found.append(Asked(_sender(message), words, at))
+            sender = _sender(message)
+            # guard: requester: who sent a picture has asked, too
+            if words or sender.kind is not SenderKind.NOBODY:
+                found.append(Asked(sender, words, at))
         if message.role == "system" and message.meta is not None and message.meta.kind == "reset":
+            has_beginning = True
             break
-    return tuple(reversed(found))
+    return tuple(reversed(found)), has_beginning
+
+
+def _is_work(message: _Message) -> bool:
+    """Of a turn that goes on. Where nobody's words stand before it, its prompt is one that ``chat.history`` leaves out: a
+    heartbeat, what a sub-agent announces (2026.5.18, 9.6; source), a cron event of the main session."""
+    is_unfinished = message.role == "assistant" and _assistant_kind(message) is TailKind.TOOL_CALL
+    return is_unfinished or message.role in ("toolResult", "tool")
 
 
 def _before(messages: Sequence[_Message], position: int) -> datetime | None:

@@ -224,15 +224,25 @@ def recovered(
     return _about(incident, MessageKind.RECOVERED, f"Recovered: {_name(incident)}", lines, "closed", step=attempt.step)
 
 
-def undelivered(incident: Incident, attempt: Attempt, *, now: datetime) -> Message:
-    """The closed message after a turn that was answered, and whose answer did not reach the person."""
+def undelivered(incident: Incident, attempt: Attempt, *, now: datetime, note_path: str | None = None) -> Message:
+    """The closed message after a turn that was answered, or a fresh start, of which the person did not hear."""
+    is_fresh = attempt.step.loses_context
+    what = (
+        "works again, but the person was not told"
+        if is_fresh
+        else "was answered, but the answer did not reach the person"
+    )
     lines = [
-        f"{_who(incident)} was answered, but the answer did not reach the person.",
+        f"{_who(incident)} {what}.",
         sentence(
             f"{DEEDS[attempt.step]} at {when(attempt.started_at or now, now)}: the gateway says that its chat app refused it"
         ),
         "",
-        "It is not sent again. The answer stands in the conversation; see whether the person has blocked the bot.",
+        "It does not remember the conversation before. A request that had no answer was not carried out: whoever asked must ask again."
+        if is_fresh
+        else "It is not sent again. The answer stands in the conversation.",
+        "See whether the person has blocked the bot.",
+        *([f"The last request is kept in {plain(note_path)}"] if is_fresh and note_path else []),
     ]
     return _about(
         incident,
@@ -330,7 +340,7 @@ def closed(
     ]
     unheard = [attempt for attempt in incident.attempts if attempt.delivered is False]
     if outcome is Outcome.UNDELIVERED and unheard:
-        return undelivered(incident, unheard[-1], now=now)
+        return undelivered(incident, unheard[-1], now=now, note_path=note_path)
     if outcome is Outcome.ENDED:
         return ended(incident, now=now)
     if outcome is Outcome.FAILED:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.gateway.scene import ADMIN, LADDER, MAIN, READ, SESSION, V96, V324, V414, V518, WEB, WRITE, scene_with
 from tests.unit.gateway.server import CHALLENGE_TS, Answer, Closed, Refused, Silent
-from tests.unit.gateway.shapes import ABORTED_SILENT, INJECTED_ABORT, TOOL_RESULT, Row, user
+from tests.unit.gateway.shapes import ABORTED_SILENT, INJECTED_ABORT, TOOL_RESULT, Row, assistant, user
 from watchdog.core.model import ChatAccount, Lock, LockSight, ReplyAddress, Session, TailKind
 from watchdog.core.policy import Step
 from watchdog.gateway.sessions.inspect import HISTORY_LONG, HISTORY_SHORT
@@ -187,6 +187,18 @@ async def test_the_transcript_is_read_a_little_further_when_the_request_lies_fur
     assert (look.tail.kind, look.tail.request) == (TailKind.TOOL_RESULT, "the request")
     limits = [params["limit"] for params in scene.gateway.asked_for("chat.history")]
     assert limits == [HISTORY_SHORT, HISTORY_LONG]
+
+
+async def test_it_is_read_further_where_another_may_have_asked_before() -> None:
+    """Bob's request and his long tool loop, into which Alice wrote."""
+    bobs, hers = user("delete it", senderLabel="Bob (1002)"), user("the weather?", senderLabel="Alice (1001)")
+    full = [user("hi"), assistant("hello"), bobs, *[TOOL_RESULT] * 30, hers, TOOL_RESULT]
+    async with scene_with() as scene:
+        scene.gateway.answers["chat.history"] = lambda params: {"messages": full[-params["limit"] :]}
+        look = await scene.client.look(SESSION, Wants(tail=True))
+    assert look.tail is not None
+    assert [one.sender.id for one in look.tail.asked] == ["1002", "1001"]
+    assert look.tail.has_beginning
 
 
 @pytest.mark.parametrize("messages", [[], [user("x"), TOOL_RESULT]])

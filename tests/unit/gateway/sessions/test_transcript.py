@@ -521,3 +521,60 @@ def test_fields_that_are_deeper_than_python_goes_twice_are_not_written_out(depth
         assert read_tail(msgspec.Raw(raw % (deep, deep, deep))).fingerprint
     except errors.RequestRefused:
         assert depth > 400
+
+
+# ------------------------------------------------------------ prompts that are not shown, and what is not text
+
+_TO_ALICE = {"senderLabel": "alice (alice!~alice@127.0.0.1)"}
+_BEFORE = {
+    "answered": (user("delete the old bridge", **_TO_ALICE), TOOL_CALL, TOOL_RESULT, assistant("done, it is gone")),
+    "stopped": (user("delete every bridge", **_TO_ALICE), TOOL_CALL, TOOL_KILLED, ABORTED_IN_TOOLS),
+}
+
+
+@pytest.mark.parametrize("before", _BEFORE)
+def test_a_turn_whose_prompt_is_not_shown_is_nobodys_request(before: str) -> None:
+    """A heartbeat, cut in its tools: the request before it was answered, or stopped, long ago."""
+    tail = read_tail(history(*_BEFORE[before], TOOL_CALL, TOOL_RESULT))
+    assert (tail.request, [one.sender.kind for one in tail.asked]) == (None, [SenderKind.NOBODY])
+
+
+def test_who_sent_a_picture_without_words_has_asked_too() -> None:
+    photo = user("", content=[{"type": "image", "data": ""}], senderLabel="Bob (1002)")
+    tail = read_tail(history(user("hello"), assistant("hi"), user("my secret", senderLabel="Alice (1001)"), photo))
+    assert [one.sender.id for one in tail.asked] == ["1001", "1002"]
+    assert tail.request == "my secret"
+
+
+_STATUS = user("/status", senderLabel="openclaw-control-ui")
+_REPLY = assistant("OpenClaw 2026.9.6", provider="openclaw", model="gateway-injected")
+
+
+def test_what_the_gateway_itself_was_asked_is_no_request_and_its_reply_no_answer() -> None:
+    cut = (user("hello"), assistant("hi"), user("do the long task"), TOOL_CALL)
+    before, after = read_tail(history(*cut)), read_tail(history(*cut, _STATUS, _REPLY))
+    assert (after.kind, after.request) == (before.kind, before.request) == (TailKind.TOOL_CALL, "do the long task")
+
+
+@pytest.mark.parametrize("word", ["/stop", "stop", "/new", "/abort"])
+def test_what_a_gateway_says_to_a_stop_ends_what_was_asked(word: str) -> None:
+    said = (user("do the long task"), TOOL_CALL, user(word, senderLabel="openclaw-control-ui"), _REPLY)
+    assert read_tail(history(*said)).kind is TailKind.ANSWERED
+
+
+@pytest.mark.parametrize("words", ["[chat.history omitted: message too large]", "[chat.history unavailable: too large"])
+def test_what_a_gateway_leaves_out_for_its_size_is_no_answer(words: str) -> None:
+    with pytest.raises(errors.RequestRefused):
+        read_tail(history(user("hello"), assistant("hi"), user("write the big file"), assistant(words)))
+
+
+@pytest.mark.parametrize(
+    ("said", "limit", "is_seen"),
+    [
+        ((user("one"), TOOL_CALL, TOOL_RESULT), 3, False),
+        ((user("one"), TOOL_CALL, TOOL_RESULT), 4, True),
+        ((assistant("hi"), user("one"), TOOL_CALL), 3, True),
+    ],
+)
+def test_whether_what_was_asked_first_was_read(said: tuple[Any, ...], limit: int, is_seen: bool) -> None:
+    assert read_tail(history(*said), limit=limit).has_beginning is is_seen
