@@ -32,7 +32,7 @@ from watchdog.core.evidence import Truth
 from watchdog.core.model import TailKind
 from watchdog.core.policy import Step
 from watchdog.core.printable import read, shown_key, shown_name
-from watchdog.core.recovery import Attempt, AttemptState, next_step
+from watchdog.core.recovery import TURN_WAITS, Attempt, AttemptState, next_step
 from watchdog.core.spans import span_words
 from watchdog.core.verdict import Verdict
 from watchdog.daemon.assembly import Builder, ledger_place, make_state_folder, notes_in, state_folder
@@ -87,7 +87,7 @@ def add_to(app: typer.Typer) -> None:
         """Recover one session by hand: looked at first, done once, and proved by looking again.
 
         A run that shows a sign of life is left alone (only `--step abort` ends one). `deeds_between` holds the daemon, not you.
-        Exit status: 0 recovered, 1 not.
+        Exit status: 0 recovered, 1 not; whoever was only asked to send it again is not.
 
         - `ask`: a message in the requester's own chat, please send it again; nothing runs.
         - `resume`: a turn that goes on with the interrupted request; the conversation is kept. Becomes `ask` where it may not be done.
@@ -339,7 +339,9 @@ class ManualRecovery:
             if not state.is_in_flight or self._clock.now().since(began) > limit:
                 break
             await self._clock.sleep(1.0)
-        recovered = state.state is AttemptState.SUCCEEDED and state.delivered is not False
+        has_worked = state.state is AttemptState.SUCCEEDED and state.delivered is not False
+        # Whoever was asked, or let in, has no answer yet; nor has who waits for subagents.
+        recovered = has_worked and not state.step.nature.opens_only and state.reason != TURN_WAITS
         if not recovered:
             await self._incidents.close_ended(by_key, self._clock.now(), found.snapshot, only=incident.id)
         return {

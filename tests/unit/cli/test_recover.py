@@ -228,3 +228,13 @@ async def test_who_waits_does_not_lose_their_words() -> None:
     done = await _recover(world, Step.NEW)
     assert "a message waits there" in str(done["reason"])
     assert world.steps == []
+
+
+async def test_who_was_only_asked_to_send_it_again_is_not_recovered() -> None:
+    world = World()
+    world.gateway.put(dead())
+    world.gateway.see(KEY, tail=tail_of(by=person_of(KEY)))
+    done = await _recover(world, Step.ASK)
+    assert (done["state"], done["recovered"]) == ("succeeded", False)
+    assert world.steps == [Step.ASK]
+    assert [incident.is_open for incident in world.incidents] == [True]
