@@ -108,7 +108,9 @@ class Explained:
         if verdict is Verdict.UNKNOWN:
             return "a person is told; what cannot be decided is not touched"
         if verdict is Verdict.LONG_RUNNING and not is_stalled_but_owned(self.judged):
-            return "a person is told that it takes long; it is not touched, because something works on it"
+            is_alive = judgement.owner is Truth.TRUE
+            why = "something works on it" if is_alive else "its gateway may still go on with it by itself"
+            return f"a person is told that it takes long; it is not touched, because {why}"
         if verdict is Verdict.HEALTHY and judgement.owner is Truth.TRUE:
             wait = span_words(max(policy.thresholds.stuck_after, policy.thresholds.confirm_for))
             return (

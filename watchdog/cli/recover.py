@@ -208,7 +208,7 @@ def _words_at_risk(judged: Judged, step: Step) -> str | None:
     if tail is None:
         return "its transcript could not be read, so what was asked there is not known; try again when it can"
     # guard: by hand: what was answered is not asked for again
-    if not step.loses_context and tail.kind is TailKind.ANSWERED:
+    if step in (Step.RESUME, Step.ASK) and tail.kind is TailKind.ANSWERED:
         return "its last request was answered, so there is nothing to go on with; choose new or reset to let them in"
     # guard: by hand: who waits does not lose their words
     if step.loses_context and tail.has_pending_input:

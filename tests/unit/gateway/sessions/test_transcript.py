@@ -574,6 +574,7 @@ def test_what_a_gateway_leaves_out_for_its_size_is_no_answer(words: str) -> None
         ((user("one"), TOOL_CALL, TOOL_RESULT), 3, False),
         ((user("one"), TOOL_CALL, TOOL_RESULT), 4, True),
         ((assistant("hi"), user("one"), TOOL_CALL), 3, True),
+        ((assistant("told", model="delivery-mirror"), user("one"), TOOL_CALL), 3, False),
     ],
 )
 def test_whether_what_was_asked_first_was_read(said: tuple[Any, ...], limit: int, is_seen: bool) -> None:
