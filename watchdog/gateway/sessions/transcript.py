@@ -112,7 +112,9 @@ def read_tail(payload: msgspec.Raw, *, wraps_prompts: bool = False, limit: int =
         never_run = [item for item in history.pending_inputs.items if item.state in ("interrupted", "cancelled")]
         dropped = tuple(instant(item.accepted_at) for item in never_run)
     asked, has_beginning = _asked(messages, wraps_prompts=wraps_prompts)
-    is_all = len(everything) < limit if history.total_messages is None else history.total_messages <= len(everything)
+    # What is not shown is left out of what was cut off before, so fewer than were asked for need not be all (source of 5.18).
+    total = history.total_messages
+    is_all = len(everything) < limit / 2 if total is None else total <= len(everything)
     last = next((message for message in reversed(messages) if not _is_deed(message)), None)
     deed_at, deed_mark = _last_deed(messages)
     return TranscriptTail(

@@ -572,7 +572,8 @@ def test_what_a_gateway_leaves_out_for_its_size_is_no_answer(words: str) -> None
     ("said", "limit", "is_seen"),
     [
         ((user("one"), TOOL_CALL, TOOL_RESULT), 3, False),
-        ((user("one"), TOOL_CALL, TOOL_RESULT), 4, True),
+        ((user("one"), TOOL_CALL, TOOL_RESULT), 6, False),
+        ((user("one"), TOOL_CALL, TOOL_RESULT), 7, True),
         ((assistant("hi"), user("one"), TOOL_CALL), 3, True),
         ((assistant("told", model="delivery-mirror"), user("one"), TOOL_CALL), 3, False),
     ],
