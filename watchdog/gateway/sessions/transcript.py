@@ -71,6 +71,7 @@ class History(msgspec.Struct, rename="camel"):
     messages: list[msgspec.Raw]
     session_id: str | None = None
     total_messages: int | None = None
+    has_more: Any = None
     in_flight_run: Any = None
     pending_inputs: _PendingInputs | None = None
     session_info: _Info | None = None
@@ -112,9 +113,9 @@ def read_tail(payload: msgspec.Raw, *, wraps_prompts: bool = False, limit: int =
         never_run = [item for item in history.pending_inputs.items if item.state in ("interrupted", "cancelled")]
         dropped = tuple(instant(item.accepted_at) for item in never_run)
     asked, has_beginning = _asked(messages, wraps_prompts=wraps_prompts)
-    # What is not shown is left out of what was cut off before, so fewer than were asked for need not be all (source of 5.18).
-    total = history.total_messages
-    is_all = len(everything) < limit / 2 if total is None else total <= len(everything)
+    # What is not shown is left out of what was cut off before, so fewer than were asked for need not be all (source of 5.18), and
+    # ``totalMessages`` counts it (source of 9.6).
+    is_all = not history.has_more if isinstance(history.has_more, bool) else len(everything) < limit / 2
     last = next((message for message in reversed(messages) if not _is_deed(message)), None)
     deed_at, deed_mark = _last_deed(messages)
     return TranscriptTail(

@@ -580,3 +580,12 @@ def test_what_a_gateway_leaves_out_for_its_size_is_no_answer(words: str) -> None
 )
 def test_whether_what_was_asked_first_was_read(said: tuple[Any, ...], limit: int, is_seen: bool) -> None:
     assert read_tail(history(*said), limit=limit).has_beginning is is_seen
+
+
+@pytest.mark.parametrize(
+    ("says", "is_seen"),
+    [({"hasMore": False}, True), ({"hasMore": True}, False), ({}, False), ({"hasMore": "no"}, False)],
+)
+def test_a_gateway_that_says_whether_there_is_more_is_believed(says: dict[str, Any], is_seen: bool) -> None:
+    full = history(user("one"), TOOL_CALL, totalMessages=9, **says)
+    assert read_tail(full, limit=2).has_beginning is is_seen
