@@ -19,7 +19,7 @@ from .gateway import METHODS, MODES, TOKEN, HostileGateway, restart_marker
 pytestmark = pytest.mark.hostile
 
 HEALTHY = "2026.3.24"
-IN_TIME = 90
+IN_TIME = 30
 """Seconds from the daemon's start until the healthy gateway's session is recovered; 6 without anybody hostile."""
 MOST_MEMORY = 150 * 1024 * 1024
 MOST_LINES = 6

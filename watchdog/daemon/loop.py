@@ -48,7 +48,7 @@ from watchdog.service.exits import Exit
 from watchdog.service.ledger import AuditLine
 from watchdog.service.pass_report import PassReport
 from watchdog.service.ports import Gateway
-from watchdog.service.shares import Shares
+from watchdog.service.shares import ShareChange, Shares
 from watchdog.service.watch import Watch, may_act
 
 DRAIN_LIMIT = 60.0
@@ -297,10 +297,7 @@ class Daemon:
     def _beat(self, shares: Shares) -> None:
         try:
             # guard: shares: who cannot read a list takes no gateway of it from those who can
-            if self.parts.gateways.lists.is_blind and shares.is_spare():
-                self._round.wanted()
-                return
-            change = shares.beat()
+            change = ShareChange() if self.parts.gateways.lists.is_blind and shares.is_spare() else shares.beat()
         except LedgerError as problem:
             if isinstance(problem, LedgerInUse | LedgerTooNew):
                 self._taken = problem

@@ -232,20 +232,18 @@ _ASKS_THE_GATEWAY = re.compile(
     r"/(status|help|commands|usage|context|whoami|id|tools|models?|think|verbose|reasoning)\b"
 )
 
-_ORDERS_THE_GATEWAY = re.compile(r"/|(stop|abort|cancel|esc|exit|interrupt|halt|wait)\W*$", re.IGNORECASE)
-
 
 def _without_commands(messages: Sequence[_Message]) -> list[_Message]:
     """Without what was asked of the gateway itself on its web page, whose reply no model gave: ``/status`` leaves its words and a
-    ``gateway-injected`` reply on 2026.9.6, the reply alone on 5.18; ``/stop`` leaves neither. The reply to any other command stays,
-    and to a word that may be a stop: it is the end of what was asked before."""
+    ``gateway-injected`` reply on 2026.9.6, the reply alone on 5.18; ``/stop`` leaves neither. Any other that follows somebody's words stays:
+    they may have been a stop, in whatever language."""
     kept: list[_Message] = []
     for message in messages:
-        before = _text(kept[-1]).strip() if kept and kept[-1].role == "user" else ""
-        is_question = _ASKS_THE_GATEWAY.match(before) is not None
         is_reply = message.model == "gateway-injected" and not _was_aborted(message)
+        follows_words = not kept or kept[-1].role == "user"
+        is_question = bool(kept) and follows_words and _ASKS_THE_GATEWAY.match(_text(kept[-1]).strip()) is not None
         # guard: a command's reply is no answer
-        if is_reply and (is_question or _ORDERS_THE_GATEWAY.match(before) is None):
+        if is_reply and (is_question or not follows_words):
             kept = kept[:-1] if is_question else kept
             continue
         kept.append(message)
