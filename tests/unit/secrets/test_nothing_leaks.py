@@ -20,7 +20,7 @@ import signal
 import stat
 import sys
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -298,11 +298,15 @@ def recovered(house: House) -> bool:
 
 
 def command_lines(process: psutil.Process) -> dict[str, bytes]:
-    """``/proc/<pid>/cmdline`` (or what this system has instead) of a process and its children."""
-    return {
-        f"command line of {one.pid}": "\0".join(one.cmdline()).encode()
-        for one in (process, *process.children(recursive=True))
-    }
+    """``/proc/<pid>/cmdline`` (or what this system has instead) of a process and its children.
+
+    A child that ends between the two looks (a message that has just gone out) has no command line any more.
+    """
+    seen = {f"command line of {process.pid}": "\0".join(process.cmdline()).encode()}
+    for child in process.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            seen[f"command line of {child.pid}"] = "\0".join(child.cmdline()).encode()
+    return seen
 
 
 async def pages(house: House) -> dict[str, bytes]:
