@@ -65,6 +65,8 @@ FIRST_WAIT_SAYING_DELIVERED: Version = (2026, 9, 0)
 LAST_KEEPING_REFUSED_MESSAGES: Version = (2026, 4, 14)
 """2026.3.24 sends a literal message that its chat app refused once more at its next start; 2026.5.18 and 9.6 do not. (4.14
 was not measured.)"""
+FIRST_WITH_MAX_CHARS: Version = (2026, 4, 2)
+"""``chat.history`` takes ``maxChars`` (source of 4.2 to 9.6). 2026.3.24 refuses it; those between were not looked at."""
 BOOT_RECOVERY = timedelta(minutes=5)
 
 
@@ -73,6 +75,11 @@ def wraps_prompts(version: Version) -> bool:
     2026.5.18, and not on 3.24 and 9.6). In the same span a transcript's file names the chat of each message (on 3.24 it does
     not, and 9.6 has no such file), and a chat app's spool keeps what was not handled."""
     return FIRST_WRAPPING_PROMPTS <= version < FIRST_HANDING_OUT_BARE_WORDS
+
+
+def takes_max_chars(version: Version) -> bool:
+    """``chat.history`` gives a text whole that it cuts otherwise, at 12,000 characters (3.24, 4.14) or 8,000 (5.18, 9.6)."""
+    return version >= FIRST_WITH_MAX_CHARS
 
 
 def adds_threads(version: Version) -> bool:

@@ -70,15 +70,22 @@ def warm_up(world: World, route: Route) -> None:
 
 
 def begin(
-    world: World, route: Route, mode: Mode, *, word: str = "TASK", first_turn: bool = False, results: int = 0
+    world: World,
+    route: Route,
+    mode: Mode,
+    *,
+    word: str = "TASK",
+    first_turn: bool = False,
+    results: int = 0,
+    pasted: str = "",
 ) -> Run:
     """Say something the model answers in the given mode; returns once the run is seen at the model (after `results` tool
-    results), in the row, and in the gateway's files."""
+    results), in the row, and in the gateway's files. ``pasted``: what the request ends with."""
     if not first_turn:
         warm_up(world, route)
     before = int(world.row(route.key).get("startedAt") or 0)
     marker = world.fresh_marker(word)
-    request = f"Please list the bridges of the town, with the year of each one. {marker}"
+    request = f"Please list the bridges of the town, with the year of each one. {marker} {pasted}".strip()
     world.provider.on(marker, mode)
     run_id = route.say(world, request)
     call = until(
@@ -91,9 +98,9 @@ def begin(
     return Run(route, marker, request, run_id, call, row, first_turn)
 
 
-def in_model_call(world: World, route: Route) -> Run:
+def in_model_call(world: World, route: Route, *, pasted: str = "") -> Run:
     """The model was asked and says nothing."""
-    return begin(world, route, Silence())
+    return begin(world, route, Silence(), pasted=pasted)
 
 
 def in_stream(world: World, route: Route) -> Run:

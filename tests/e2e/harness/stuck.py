@@ -141,7 +141,7 @@ def _run_limit(world: World, seconds: int) -> Iterator[None]:
         world.gateway.reload({"agents": {"defaults": {"timeoutSeconds": usual}}})
 
 
-def by_lost_write(world: World, route: Route, *, limit: float = 55) -> Stuck:
+def by_lost_write(world: World, route: Route, *, limit: float = 55, pasted: str = "") -> Stuck:
     """The store's SQLite write lock is held by somebody else while the run ends, so its last write is given up.
 
     The gateway waits in steps of 5 s with its only thread, so everything is slow meanwhile. `limit`: a lock of 139 s made
@@ -149,7 +149,7 @@ def by_lost_write(world: World, route: Route, *, limit: float = 55) -> Stuck:
     """
     warm_up(world, route)
     held = Held()
-    run = begin(world, route, held)
+    run = begin(world, route, held, pasted=pasted)
     with write_lock(world.gateway, run.key):
         held.end.set()
         until(

@@ -31,7 +31,7 @@ from watchdog.core.model import (
 )
 from watchdog.core.requester import distinct_senders
 from watchdog.core.session_key import cron_job_of, peer_of
-from watchdog.gateway.capabilities import Version
+from watchdog.gateway.capabilities import Version, takes_max_chars
 from watchdog.gateway.sessions.asked_in import with_chats
 from watchdog.gateway.sessions.pending import (
     APPROVALS,
@@ -43,12 +43,14 @@ from watchdog.gateway.sessions.pending import (
 )
 from watchdog.gateway.sessions.programs import may_run_programs
 from watchdog.gateway.sessions.sender_rules import Config, chat_accounts, config_of, rights_of
-from watchdog.gateway.sessions.transcript import read_tail
+from watchdog.gateway.sessions.transcript import is_cut, read_tail
 from watchdog.gateway.wire.answers import Call, decoded
 from watchdog.service import errors
 from watchdog.service.ports import Clock, Host, Wants
 
 HISTORY_SHORT, HISTORY_LONG = 30, 200
+MOST_CHARS = 500_000
+"""The most that ``chat.history`` accepts as ``maxChars`` (source of 4.2 to 9.6)."""
 PREFLIGHT = "gateway.restart.preflight"
 TIMEOUT_SLACK = timedelta(seconds=2)
 """A run that hit its limit ends 10 to 15 ms after it (3.24); a person who presses Stop does not hit these two seconds,
@@ -190,15 +192,20 @@ class Inspector:
         end = self.host.transcript_end(self.facts.state_dir, session.agent_id, session.session_id)
         return tail if end is None else replace(tail, asked=with_chats(tail.asked, end, accounts))
 
-    async def _history(self, session: Session, limit: int) -> TranscriptTail:
-        payload = await self.call("chat.history", {"sessionKey": session.key, "limit": limit})
+    async def _history(self, session: Session, limit: int, **more: int) -> TranscriptTail:
+        payload = await self.call("chat.history", {"sessionKey": session.key, "limit": limit, **more})
         return read_tail(payload, wraps_prompts=self.facts.capabilities.wraps_prompts, limit=limit)
 
     async def _tail(self, session: Session) -> TranscriptTail:
-        tail = await self._history(session, HISTORY_SHORT)
+        limit = HISTORY_SHORT
+        tail = await self._history(session, limit)
         is_part = tail.request is None or not tail.has_beginning
         if is_part and tail.kind not in (TailKind.EMPTY, TailKind.ANSWERED):
-            tail = await self._history(session, HISTORY_LONG)
+            limit = HISTORY_LONG
+            tail = await self._history(session, limit)
+        # guard: wire: a long request is read whole
+        if is_cut(tail) and self.version is not None and takes_max_chars(self.version):
+            tail = await self._history(session, limit, maxChars=MOST_CHARS)
         if tail.kind is not TailKind.STOPPED or tail.was_stopped_by_request:
             self.timed_out.pop(session.key, None)
             return tail

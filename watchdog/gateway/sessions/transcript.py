@@ -140,6 +140,15 @@ def read_tail(payload: msgspec.Raw, *, wraps_prompts: bool = False, limit: int =
     )
 
 
+_CUT = "...(truncated)..."
+"""Ends a text that ``chat.history`` has cut (3.24 to 9.6)."""
+
+
+def is_cut(tail: TranscriptTail) -> bool:
+    """Words of somebody who asked are not there in full."""
+    return any(one.words.endswith(_CUT) for one in tail.asked)
+
+
 _LEFT_OUT = ("[chat.history omitted: ", "[chat.history unavailable: ")
 """What stands in place of an entry that is too large (over 128 KiB; source of 3.24, 5.18 and 9.6), a tool call's included."""
 
@@ -317,7 +326,8 @@ def _unwrapped(words: str) -> str:
     if _WRAPPING.match(words) is None:
         return words
     _, _, rest = words.partition("\n\n")
-    return rest.strip()
+    is_all_block = not rest and words.endswith(_CUT)  # so long a block that the words behind it were cut with it
+    return _CUT if is_all_block else rest.strip()
 
 
 def _tools_called(messages: Sequence[_Message]) -> frozenset[str]:

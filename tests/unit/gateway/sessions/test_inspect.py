@@ -201,6 +201,29 @@ async def test_it_is_read_further_where_another_may_have_asked_before() -> None:
     assert look.tail.has_beginning
 
 
+@pytest.mark.parametrize(
+    ("version", "is_whole"),
+    [(V324, False), (V414, True), (V518, True), ({}, True)],
+    ids=["3.24", "4.14", "5.18", "9.6"],
+)
+async def test_a_long_request_is_read_whole_where_the_gateway_can(version: dict[str, Any], is_whole: bool) -> None:
+    """What is not read whole is not whole in the handoff note either. 2026.3.24 refuses the question for it."""
+    request = "x" * 30_000
+
+    def cut(params: dict[str, Any]) -> Answer:
+        most = params.get("maxChars", 8_000)
+        return {
+            "messages": [user(request if most >= len(request) else f"{request[:most]}\n...(truncated)..."), TOOL_RESULT]
+        }
+
+    async with scene_with(**version) as scene:
+        scene.gateway.answers["chat.history"] = cut
+        look = await scene.client.look(SESSION, Wants(tail=True))
+    assert look.tail is not None
+    assert (look.tail.request == request) is is_whole
+    assert len(scene.gateway.asked_for("chat.history")) == 1 + is_whole
+
+
 @pytest.mark.parametrize("messages", [[], [user("x"), TOOL_RESULT]])
 async def test_one_look_is_enough_mostly(messages: list[Row]) -> None:
     async with scene_with(answers={"chat__history": {"messages": messages}}) as scene:

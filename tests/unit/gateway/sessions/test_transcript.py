@@ -457,6 +457,8 @@ def _words(text: str, *, wraps_prompts: bool) -> str | None:
         (f"please do it\n\n{BLOCK}and that", f"please do it\n\n{BLOCK}and that"),
         # Nothing behind it: then none of the words are the requester's.
         (BLOCK.strip(), None),
+        # Nothing behind it, because it was cut before its end: then there are some, and they are read again.
+        (f"{BLOCK.strip()}\n...(truncated)...", "...(truncated)..."),
         ("Reply context (untrusted):\nBob: x\n\nand you?", "and you?"),
         ("remember (untrusted): x\n\ny", "remember (untrusted): x\n\ny"),
     ],
