@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count, islice
 from pathlib import Path
@@ -139,6 +139,20 @@ async def test_who_cannot_read_a_list_watches_what_it_knows_where_nobody_else_is
     assert desk.shares.held == SHARDS + 1
     await desk.beat()
     assert desk.shares.held == SHARDS + 1
+
+
+@pytest.mark.parametrize("others_watch", [True, False])
+async def test_who_watches_nothing_says_that_it_lives_only_where_others_watch(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, *, others_watch: bool
+) -> None:
+    """A list that names no gateway any more must not look like a fleet that is looked after."""
+    pings: list[None] = []
+    monkeypatch.setattr(type(desk.daemon.parts.teller), "ping", lambda _: pings.append(None))
+    if not others_watch:
+        config = desk.daemon.parts.loaded.config
+        desk.daemon.parts.loaded = replace(desk.daemon.parts.loaded, config=config.model_copy(update={"gateways": []}))
+    desk.daemon._beat_alone()
+    assert len(pings) == others_watch
 
 
 async def test_a_slow_last_pass_keeps_its_own_shard_and_no_other(desk: Desk) -> None:
