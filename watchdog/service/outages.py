@@ -148,12 +148,14 @@ class Outages:
             reason = f"it does not run {', '.join(facts.stopped_channels)} after several crashes"
             self.log.event(Event.GATEWAY_UNHEALTHY, gateway=self.gateway, reason=reason)
 
-    def tell(self, report: PassReport) -> None:
+    def tell(self, report: PassReport, *, is_ledger_writable: bool = True) -> None:
         """Owe what a person is to hear after this pass: that the gateway is away, is back, has settled."""
         now = report.at
         if report.is_good:
             self._owe(self._storms.note_quiet(now), now)
-            self._end_what_was_told_before(now)
+            # guard: message: the spare ledger does not know what was told before
+            if is_ledger_writable:
+                self._end_what_was_told_before(now)
         outage = self._outage
         if outage is None or report.phase is GatewayPhase.UNKNOWN:
             return

@@ -148,7 +148,7 @@ class Watch:
             raise
         except errors.GatewayError as problem:
             report = self.connection.failed(problem, now, was_answered=was_answered)
-        self.connection.outages.tell(report)
+        self.connection.outages.tell(report, is_ledger_writable=self.ledgers.is_writable)
         self.reporter.cycle(report)
         self.reporter.measure(report)
         if self.recorder is not None:

@@ -69,6 +69,12 @@ GUARDS = (
         value("None"),
         tests=(SERVICE + "test_outages.py",),
     ),
+    Guard(
+        "message: the spare ledger does not know what was told before",
+        "rule 18",
+        ALWAYS,
+        tests=(SERVICE + "test_outages.py",),
+    ),
     Guard("message: who only observes says so", "rule 18", NEVER, tests=("tests/unit/notify/test_delivery.py",)),
     Guard("free: once per run", "double recovery", DROP, tests=PEOPLE),
     Guard("stop: the flag that turns is a person's", "rule 16", DROP, tests=PEOPLE),

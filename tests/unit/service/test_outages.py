@@ -54,6 +54,16 @@ def test_who_was_told_that_it_is_away_is_told_that_it_is_back() -> None:
     assert len(desk.told()) == 2, "once"
 
 
+def test_a_life_that_begins_without_its_ledger_says_so_when_it_has_it() -> None:
+    desk = Desk()
+    _passes(desk, desk.begun(), 10)
+    second = Outages("home", memory_ledger(desk.clock), MemoryLog())
+    second.tell(PassReport("home", desk.clock.advance(30), GatewayPhase.CONNECTED), is_ledger_writable=False)
+    second.ledger = desk.ledger
+    _passes(desk, second, 2, is_there=True)
+    assert desk.titles() == ["Gateway home is down", "Gateway home is back"]
+
+
 def test_an_outage_told_again_by_the_next_life_ends_once() -> None:
     desk = Desk()
     _passes(desk, desk.begun(), 10)
